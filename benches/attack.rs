@@ -1,10 +1,16 @@
 //! What one stranger, and four, can make a node keep, in one run: `cargo bench --bench attack`.
 //!
-//! The node is a process of its own, so that its memory is its own; the strangers are bare peers of this one, each with a key and
-//! a connection of its own. For each store: what the node has before, after an attack of one identity, after one of four,
-//! and the bound that the rules promise.
+//! The node is a process of its own, so that its memory is its own; the strangers are bare peers of
+//! this one, each with a key and a connection of its own. For each store: what the node has before,
+//! after an attack of one identity, after one of four, and the bound that the rules promise.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 #[path = "../tests/lab/mod.rs"]
 mod lab;
@@ -49,12 +55,18 @@ const AT_ONCE: usize = 32;
 const SMALL: u64 = 2 << 20;
 const KNOWN: usize = 300;
 
-/// Of some more than so many bytes: a description of a thousand characters at most, and then dependencies.
+/// Of some more than so many bytes: a description of a thousand characters at most, and then
+/// dependencies.
 fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised<Manifest> {
     let text = "all kinds of words ".repeat(60);
     let whose = PublisherId::of(&key.public());
     let needs: Vec<String> = (0..(long.saturating_sub(1_000) / 120).min(48))
-        .map(|n| format!("{{ package = \"{whose}/{}-{n}\", requirement = \"*\" }}", "a".repeat(30)))
+        .map(|n| {
+            format!(
+                "{{ package = \"{whose}/{}-{n}\", requirement = \"*\" }}",
+                "a".repeat(30)
+            )
+        })
         .collect();
     let draft: Draft = toml::from_str(&format!(
         "name = \"{name}\"\nversion = \"{version}\"\ndescription = \"{}\"\ndependencies = [{}]",
@@ -63,12 +75,26 @@ fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised
     ))
     .unwrap();
     let content = File::of(&Ecosystem::Generic, name, name.as_bytes());
-    Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, clock::now()).unwrap()).unwrap()
+    Authorised::sign(
+        key,
+        draft
+            .into_manifest(PublisherId::of(&key.public()), content, clock::now())
+            .unwrap(),
+    )
+    .unwrap()
 }
 
 fn head(key: &Keypair, name: &str, seq: u64, releases: Vec<ReleaseEntry>) -> Authorised<Head> {
-    let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
-    let state = HeadState { seq, prev, ..HeadState::first(Ecosystem::Generic, name.parse().unwrap(), releases) };
+    let prev = if seq > 1 {
+        vec![Hash::of(b"before")]
+    } else {
+        vec![]
+    };
+    let state = HeadState {
+        seq,
+        prev,
+        ..HeadState::first(Ecosystem::Generic, name.parse().unwrap(), releases)
+    };
     state.sign(key, clock::now(), DAY).unwrap().0
 }
 
@@ -79,15 +105,27 @@ fn listed(manifest: &Authorised<Manifest>) -> ReleaseEntry {
 fn announcement(key: &Keypair, name: &str, seq: u64, long: usize) -> Vec<u8> {
     let manifest = manifest(key, name, &format!("1.{seq}.0"), long);
     let head = head(key, name, seq, vec![listed(&manifest)]);
-    Announcement::sign(key, clock::now(), head, manifest).unwrap().encode().unwrap().to_vec()
+    Announcement::sign(key, clock::now(), head, manifest)
+        .unwrap()
+        .encode()
+        .unwrap()
+        .to_vec()
 }
 
 /// A head of more than 9 KiB.
 fn large(key: &Keypair, n: usize) -> Record {
     let entry = |at: usize| {
-        ReleaseEntry::new(format!("1.{n}.{at}-{}", "a".repeat(50)).parse().unwrap(), Hash::of(&at.to_be_bytes()))
+        ReleaseEntry::new(
+            format!("1.{n}.{at}-{}", "a".repeat(50)).parse().unwrap(),
+            Hash::of(&at.to_be_bytes()),
+        )
     };
-    Record::Head(head(key, &format!("large-{n}"), 1, (0..95).map(entry).collect()))
+    Record::Head(head(
+        key,
+        &format!("large-{n}"),
+        1,
+        (0..95).map(entry).collect(),
+    ))
 }
 
 /// A node in a process of its own.
@@ -116,13 +154,23 @@ impl Victim {
     fn start(catalogue: u64, dir: tempfile::TempDir) -> Self {
         let exe = std::env::current_exe().unwrap();
         let mut child = Command::new(exe)
-            .args(["serve", dir.path().to_str().unwrap(), &catalogue.to_string()])
+            .args([
+                "serve",
+                dir.path().to_str().unwrap(),
+                &catalogue.to_string(),
+            ])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let (asks, says) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-        let mut victim = Self { child, asks, says: BufReader::new(says), address: String::new(), dir };
+        let mut victim = Self {
+            child,
+            asks,
+            says: BufReader::new(says),
+            address: String::new(),
+            dir,
+        };
         victim.address = victim.line();
         victim
     }
@@ -140,15 +188,39 @@ impl Victim {
     fn figures(&mut self) -> Figures {
         writeln!(self.asks, "figures").unwrap();
         let line = self.line();
-        let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
+        let numbers: Vec<u64> = line
+            .split(' ')
+            .map(|number| number.parse().unwrap())
+            .collect();
         let [catalogue, packages, claims, claim_bytes, record_bytes] = numbers.try_into().unwrap();
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap_or_default();
-        let memory = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();
-        let memory = memory.trim().split(' ').next().unwrap().parse::<u64>().unwrap_or(0) << 10;
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))
+            .unwrap_or_default();
+        let memory = status
+            .lines()
+            .find_map(|line| line.strip_prefix("VmRSS:"))
+            .unwrap_or_default();
+        let memory = memory
+            .trim()
+            .split(' ')
+            .next()
+            .unwrap()
+            .parse::<u64>()
+            .unwrap_or(0)
+            << 10;
         let files = std::fs::read_dir(self.dir.path()).unwrap().flatten();
-        let disk =
-            files.filter_map(|file| file.metadata().ok()).filter(|about| about.is_file()).map(|about| about.len());
-        Figures { catalogue, packages, claims, claim_bytes, record_bytes, memory, disk: disk.sum() }
+        let disk = files
+            .filter_map(|file| file.metadata().ok())
+            .filter(|about| about.is_file())
+            .map(|about| about.len());
+        Figures {
+            catalogue,
+            packages,
+            claims,
+            claim_bytes,
+            record_bytes,
+            memory,
+            disk: disk.sum(),
+        }
     }
 
     /// Its figures once they are the same for a while: what came is stored, and the log is emptied.
@@ -158,7 +230,13 @@ impl Victim {
             tokio::time::sleep(Duration::from_millis(2_500)).await;
             let now = self.figures();
             let of = |figures: &Figures| {
-                (figures.catalogue, figures.packages, figures.claims, figures.record_bytes, figures.disk)
+                (
+                    figures.catalogue,
+                    figures.packages,
+                    figures.claims,
+                    figures.record_bytes,
+                    figures.disk,
+                )
             };
             if of(&now) == of(&before) {
                 return now;
@@ -176,21 +254,43 @@ impl Drop for Victim {
 }
 
 async fn serve(dir: &Path, catalogue: u64) {
-    let node = Node::start(NodeOptions { catalogue_bytes: catalogue, ..options(dir, TCP, &[]) }).await.unwrap();
+    let node = Node::start(NodeOptions {
+        catalogue_bytes: catalogue,
+        ..options(dir, TCP, &[])
+    })
+    .await
+    .unwrap();
     println!("{}", node.status().await.unwrap().addresses[0]);
     loop {
-        let asked = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await.unwrap();
+        let asked = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()))
+            .await
+            .unwrap();
         if asked.unwrap_or(0) == 0 {
             return;
         }
         let text = node.metrics().await.unwrap();
         let figure = |name: &str| {
-            let line = text.lines().find(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
-            line.and_then(|line| line.rsplit(' ').next()).unwrap_or("0").to_owned()
+            let line = text.lines().find(|line| {
+                line.strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with(' '))
+            });
+            line.and_then(|line| line.rsplit(' ').next())
+                .unwrap_or("0")
+                .to_owned()
         };
-        let names =
-            ["catalogue_bytes", "catalogue_packages", "provider_claims", "provider_claims_bytes", "dht_records_bytes"];
-        println!("{}", names.map(|name| figure(&format!("swarmdex_{name}"))).join(" "));
+        let names = [
+            "catalogue_bytes",
+            "catalogue_packages",
+            "provider_claims",
+            "provider_claims_bytes",
+            "dht_records_bytes",
+        ];
+        println!(
+            "{}",
+            names
+                .map(|name| figure(&format!("swarmdex_{name}")))
+                .join(" ")
+        );
     }
 }
 
@@ -209,7 +309,10 @@ fn megabytes(bytes: u64) -> String {
 }
 
 fn row(what: &str, figures: [String; 3], bound: &str) {
-    println!("{what:<58} {:>12} {:>12} {:>12}   {bound}", figures[0], figures[1], figures[2]);
+    println!(
+        "{what:<58} {:>12} {:>12} {:>12}   {bound}",
+        figures[0], figures[1], figures[2]
+    );
 }
 
 /// States of one package, each in place of the one before.
@@ -230,10 +333,15 @@ async fn one_name() {
         }
         disk.push(megabytes(victim.settled().await.disk));
     }
-    row("data directory, 600 announcements of one name each", disk.try_into().unwrap(), "1 MB a name");
+    row(
+        "data directory, 600 announcements of one name each",
+        disk.try_into().unwrap(),
+        "1 MB a name",
+    );
 }
 
-/// One package of each of many keys, at a node whose catalogue has little room and publishers it has known for long.
+/// One package of each of many keys, at a node whose catalogue has little room and publishers it
+/// has known for long.
 async fn many_keys() {
     let dir = tempfile::tempdir().unwrap();
     let key = Keypair::generate_ed25519();
@@ -242,7 +350,10 @@ async fn many_keys() {
         let records = (0..KNOWN).map(|n| {
             let name = format!("tool-{n}");
             let manifest = manifest(&key, &name, "1.0.0", 600);
-            (head(&key, &name, 1, vec![listed(&manifest)]), Some(manifest))
+            (
+                head(&key, &name, 1, vec![listed(&manifest)]),
+                Some(manifest),
+            )
         });
         let long_ago: Timestamp = clock::now().before(10 * DAY);
         store.take_heads(records.collect(), long_ago).await.unwrap();
@@ -258,7 +369,12 @@ async fn many_keys() {
         let peers = strangers(count, &victim).await;
         for peer in &peers {
             for n in 0..KEYS {
-                peer.shout(&announcement(&Keypair::generate_ed25519(), "junk", 1, 2_000));
+                peer.shout(&announcement(
+                    &Keypair::generate_ed25519(),
+                    "junk",
+                    1,
+                    2_000,
+                ));
                 if n.is_multiple_of(50) {
                     tokio::time::sleep(Duration::from_millis(100)).await;
                 }
@@ -268,10 +384,23 @@ async fn many_keys() {
     }
     let left = {
         let db = rusqlite::Connection::open(victim.dir.path().join("swarmdex.db")).unwrap();
-        db.query_row("SELECT count(*) FROM heads WHERE name LIKE 'tool-%'", [], |row| row.get::<_, u64>(0)).unwrap()
+        db.query_row(
+            "SELECT count(*) FROM heads WHERE name LIKE 'tool-%'",
+            [],
+            |row| row.get::<_, u64>(0),
+        )
+        .unwrap()
     };
-    row("catalogue of 2 MiB, 900 keys each", bytes.try_into().unwrap(), &megabytes(SMALL));
-    row("  packages in it", others.try_into().unwrap(), &format!("{left} of {KNOWN} that were known before"));
+    row(
+        "catalogue of 2 MiB, 900 keys each",
+        bytes.try_into().unwrap(),
+        &megabytes(SMALL),
+    );
+    row(
+        "  packages in it",
+        others.try_into().unwrap(),
+        &format!("{left} of {KNOWN} that were known before"),
+    );
 }
 
 fn key(n: usize) -> Vec<u8> {
@@ -282,7 +411,11 @@ async fn claims() {
     let mut victim = Victim::start(1 << 30, tempfile::tempdir().unwrap());
     let honest = strangers(1, &victim).await.remove(0);
     honest.provide(&key(7)).await;
-    let long = |n: usize| -> Multiaddr { format!("/dns4/{}.{n}/tcp/1", "a".repeat(230)).parse().unwrap() };
+    let long = |n: usize| -> Multiaddr {
+        format!("/dns4/{}.{n}/tcp/1", "a".repeat(230))
+            .parse()
+            .unwrap()
+    };
     let (mut counts, mut bytes, mut memory) = (Vec::new(), Vec::new(), Vec::new());
     let mut note = |figures: Figures| {
         counts.push(figures.claims.to_string());
@@ -295,16 +428,33 @@ async fn claims() {
         for peer in &peers {
             peer.lists((0..50).map(long).collect());
         }
-        let all = peers.iter().enumerate().flat_map(|(at, peer)| (0..CLAIMS).map(move |n| (peer, at * CLAIMS + n)));
+        let all = peers
+            .iter()
+            .enumerate()
+            .flat_map(|(at, peer)| (0..CLAIMS).map(move |n| (peer, at * CLAIMS + n)));
         let made = stream::iter(all).map(|(peer, n)| async move { peer.provide(&key(n)).await });
-        made.buffer_unordered(AT_ONCE * count).for_each(|()| std::future::ready(())).await;
+        made.buffer_unordered(AT_ONCE * count)
+            .for_each(|()| std::future::ready(()))
+            .await;
         note(victim.settled().await);
     }
     let asker = strangers(1, &victim).await.remove(0);
     let found = asker.providers(&key(7)).await.contains(&honest.id);
-    row("claims to have a content, 4000 each", counts.try_into().unwrap(), "1024 of an identity");
-    row("  bytes", bytes.try_into().unwrap(), "0.52 MB of an identity, 33.55 MB");
-    row("  memory of the process", memory.try_into().unwrap(), &format!("honest provider found: {found}"));
+    row(
+        "claims to have a content, 4000 each",
+        counts.try_into().unwrap(),
+        "1024 of an identity",
+    );
+    row(
+        "  bytes",
+        bytes.try_into().unwrap(),
+        "0.52 MB of an identity, 33.55 MB",
+    );
+    row(
+        "  memory of the process",
+        memory.try_into().unwrap(),
+        &format!("honest provider found: {found}"),
+    );
 }
 
 async fn records() {
@@ -327,15 +477,26 @@ async fn records() {
             let key = Keypair::generate_ed25519();
             (0..RECORDS).map(move |n| (peer, large(&key, n)))
         });
-        let put = stream::iter(all)
-            .map(|(peer, record)| async move { peer.put_to(id, &record.key().0, record.envelope()).await });
-        put.buffer_unordered(AT_ONCE * count).for_each(|()| std::future::ready(())).await;
+        let put = stream::iter(all).map(|(peer, record)| async move {
+            peer.put_to(id, &record.key().0, record.envelope()).await
+        });
+        put.buffer_unordered(AT_ONCE * count)
+            .for_each(|()| std::future::ready(()))
+            .await;
         note(victim.settled().await);
     }
     let asker = strangers(1, &victim).await.remove(0);
     let found = !asker.get(&kept.key().0).await.is_empty();
-    row("bytes of DHT records, 2000 of 9 KiB each", bytes.try_into().unwrap(), "0.52 MB of an identity, 33.55 MB");
-    row("  memory of the process", memory.try_into().unwrap(), &format!("honest record found: {found}"));
+    row(
+        "bytes of DHT records, 2000 of 9 KiB each",
+        bytes.try_into().unwrap(),
+        "0.52 MB of an identity, 33.55 MB",
+    );
+    row(
+        "  memory of the process",
+        memory.try_into().unwrap(),
+        &format!("honest record found: {found}"),
+    );
 }
 
 /// What the counted bytes are on the disk, of real packages.
@@ -345,7 +506,10 @@ async fn sizes() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Metrics::default()).unwrap();
     for batch in records.chunks(1_000) {
-        store.take_heads(batch.to_vec(), clock::now()).await.unwrap();
+        store
+            .take_heads(batch.to_vec(), clock::now())
+            .await
+            .unwrap();
     }
     let counted = store.catalogue_bytes().unwrap();
     // The log is brought into the database when there is nothing to write for a while.
@@ -353,7 +517,9 @@ async fn sizes() {
     while std::fs::metadata(&log).is_ok_and(|log| log.len() > 0) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let disk = std::fs::metadata(dir.path().join("swarmdex.db")).unwrap().len();
+    let disk = std::fs::metadata(dir.path().join("swarmdex.db"))
+        .unwrap()
+        .len();
     println!(
         "{} real packages: {} counted bytes a package, and {} in the database, {:.2} times as many",
         records.len(),
@@ -364,7 +530,10 @@ async fn sizes() {
 }
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match words.as_slice() {
         [what, dir, catalogue] if what == "serve" => {

@@ -1,10 +1,16 @@
 //! Strangers take up as much of a node as they can; this prints how much, before and meanwhile:
 //! `cargo bench --bench attack_slots`.
 //!
-//! The node takes loopback for a public network, so that the strict rules run; attackers come to it from 127.0.1.1 and, where
-//! there are four, from three other networks too. What is a rule of time alone runs in virtual time.
+//! The node takes loopback for a public network, so that the strict rules run; attackers come to it
+//! from 127.0.1.1 and, where there are four, from three other networks too. What is a rule of time
+//! alone runs in virtual time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 #[path = "../tests/lab/mod.rs"]
 mod lab;
@@ -43,7 +49,12 @@ struct Row {
 }
 
 fn tell(rows: Vec<Row>) {
-    for Row { what, values: [before, one, four], bound } in rows {
+    for Row {
+        what,
+        values: [before, one, four],
+        bound,
+    } in rows
+    {
         println!("| {what} | {before} | {one} | {four} | {bound} |");
     }
 }
@@ -53,7 +64,10 @@ async fn strict(bootstrap: &[String]) -> Lab {
 }
 
 async fn strict_in(dir: tempfile::TempDir, bootstrap: &[String]) -> Lab {
-    let options = NodeOptions { classes: Classes::AllPublic, ..options(dir.path(), TCP, bootstrap) };
+    let options = NodeOptions {
+        classes: Classes::AllPublic,
+        ..options(dir.path(), TCP, bootstrap)
+    };
     let node = Node::start(options).await.unwrap();
     Lab { node, dir }
 }
@@ -88,7 +102,10 @@ async fn newcomer(lab: &Lab) -> (Lab, Option<Duration>) {
 }
 
 fn ms(took: Option<Duration>) -> String {
-    took.map_or_else(|| "never".to_owned(), |took| format!("{} ms", took.as_millis()))
+    took.map_or_else(
+        || "never".to_owned(),
+        |took| format!("{} ms", took.as_millis()),
+    )
 }
 
 /// Throw-away identities, as many as they like, from one address and from four.
@@ -109,7 +126,10 @@ async fn connections() -> Vec<Row> {
         let (honest, joined) = newcomer(&lab).await;
         let ids: Vec<PeerId> = crowd.iter().map(|peer| peer.id).collect();
         let known = lab.node.peers().await.unwrap();
-        let theirs = known.iter().filter(|one| one.connection.is_some() && ids.contains(&one.id)).count();
+        let theirs = known
+            .iter()
+            .filter(|one| one.connection.is_some() && ids.contains(&one.id))
+            .count();
         held.push(theirs.to_string());
         took.push(ms(joined));
         honest.stop().await;
@@ -122,17 +142,37 @@ async fn connections() -> Vec<Row> {
             values: held,
             bound: "8 an address, 16 a network, 192 from outside in all".to_owned(),
         },
-        Row { what: "an honest newcomer joins in", values: took, bound: "it joins".to_owned() },
+        Row {
+            what: "an honest newcomer joins in",
+            values: took,
+            bound: "it joins".to_owned(),
+        },
     ]
 }
 
 async fn open(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<Stream> {
     let mut streams = peer.streams.clone();
-    let mut stream = streams.open_stream(node, BarePeer::content_protocol()).await.ok()?;
-    stream.write_all(&Question { root, start: 0, count: 1 }.to_bytes()).await.ok()?;
+    let mut stream = streams
+        .open_stream(node, BarePeer::content_protocol())
+        .await
+        .ok()?;
+    stream
+        .write_all(
+            &Question {
+                root,
+                start: 0,
+                count: 1,
+            }
+            .to_bytes(),
+        )
+        .await
+        .ok()?;
     stream.flush().await.ok()?;
     let mut bytes = [0; HEAD];
-    tokio::time::timeout(PATIENCE, stream.read_exact(&mut bytes)).await.ok()?.ok()?;
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut bytes))
+        .await
+        .ok()?
+        .ok()?;
     (Head::from_bytes(&bytes)?.status == Status::Bytes).then_some(stream)
 }
 
@@ -156,9 +196,19 @@ async fn streams() -> Vec<Row> {
         }
         let (honest, _) = newcomer(&lab).await;
         let begun = Instant::now();
-        let wanted = Wanted { content, what: "a bench".to_owned(), package: None, beside: None, for_others: false };
-        let fetched = tokio::time::timeout(PATIENCE, honest.node.contents().fetch(wanted, None)).await;
-        took.push(ms(fetched.ok().and_then(Result::ok).map(|_| begun.elapsed())));
+        let wanted = Wanted {
+            content,
+            what: "a bench".to_owned(),
+            package: None,
+            beside: None,
+            for_others: false,
+        };
+        let fetched =
+            tokio::time::timeout(PATIENCE, honest.node.contents().fetch(wanted, None)).await;
+        took.push(ms(fetched
+            .ok()
+            .and_then(Result::ok)
+            .map(|_| begun.elapsed())));
         held.push(streams.len().to_string());
         honest.stop().await;
         lab.stop().await;
@@ -170,7 +220,11 @@ async fn streams() -> Vec<Row> {
             values: held,
             bound: "16 a network, 64 of strangers".to_owned(),
         },
-        Row { what: "a newcomer fetches 1 MiB in", values: took, bound: "it is served".to_owned() },
+        Row {
+            what: "a newcomer fetches 1 MiB in",
+            values: took,
+            bound: "it is served".to_owned(),
+        },
     ]
 }
 
@@ -186,10 +240,15 @@ async fn sessions() -> Vec<Row> {
                 peer.knock(&way);
                 joined(&lab, &peer).await;
                 let mut streams = peer.streams.clone();
-                let opened = streams.open_stream(lab.node.peer_id(), BarePeer::sync_protocol()).await;
+                let opened = streams
+                    .open_stream(lab.node.peer_id(), BarePeer::sync_protocol())
+                    .await;
                 if let Ok(mut stream) = opened
-                    && wire::write(&mut stream, &wire::Question::Want(vec![]), PATIENCE).await.is_ok()
-                    && let Ok(Some((Answer::Records { .. }, _))) = wire::read(&mut stream, PATIENCE).await
+                    && wire::write(&mut stream, &wire::Question::Want(vec![]), PATIENCE)
+                        .await
+                        .is_ok()
+                    && let Ok(Some((Answer::Records { .. }, _))) =
+                        wire::read(&mut stream, PATIENCE).await
                 {
                     sessions.push(stream);
                 }
@@ -215,7 +274,11 @@ async fn sessions() -> Vec<Row> {
             values: held,
             bound: "1 a network, 4 of strangers, 10 s when others wait".to_owned(),
         },
-        Row { what: "a newcomer compares its catalogue in", values: took, bound: "10 s and a little".to_owned() },
+        Row {
+            what: "a newcomer compares its catalogue in",
+            values: took,
+            bound: "10 s and a little".to_owned(),
+        },
     ]
 }
 
@@ -227,14 +290,20 @@ async fn questions() -> Vec<Row> {
     let packages: Vec<_> = (0..PACKAGES)
         .map(|n| {
             let manifest = manifest(&key, &format!("package-{n}"), "1.0.0", b"x");
-            (head(&key, 1, &[&manifest], clock::now(), DAY), Some(manifest))
+            (
+                head(&key, 1, &[&manifest], clock::now(), DAY),
+                Some(manifest),
+            )
         })
         .collect();
     let (mut answered, mut took) = (Vec::new(), Vec::new());
     for attackers in [0, 1, 4] {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Metrics::default()).unwrap();
-        store.take_heads(packages.clone(), clock::now()).await.unwrap();
+        store
+            .take_heads(packages.clone(), clock::now())
+            .await
+            .unwrap();
         drop(store);
         let lab = strict_in(dir, &[]).await;
         let mut crowd = Vec::new();
@@ -250,7 +319,10 @@ async fn questions() -> Vec<Row> {
         let flood = async |peer: &BarePeer| {
             let (mut right, mut busy) = (0, 0);
             while Instant::now() < end {
-                let query = Query { limit: 200, ..Query::text("p") };
+                let query = Query {
+                    limit: 200,
+                    ..Query::text("p")
+                };
                 let asking = (0..8).map(|_| peer.ask(node, Request::Search(query.clone())));
                 for answer in futures::future::join_all(asking).await {
                     match answer {
@@ -265,18 +337,29 @@ async fn questions() -> Vec<Row> {
         let asking = async {
             while Instant::now() < end {
                 let begun = Instant::now();
-                let found = honest.node.registry().search(&Query::text("package")).await.unwrap();
+                let found = honest
+                    .node
+                    .registry()
+                    .search(&Query::text("package"))
+                    .await
+                    .unwrap();
                 times.push((begun.elapsed(), found.coverage.answered));
                 tokio::task::yield_now().await;
             }
         };
         let floods = futures::future::join_all(crowd.iter().map(flood));
         let (counts, ()) = tokio::join!(floods, asking);
-        let (right, busy) = counts.iter().fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
+        let (right, busy) = counts
+            .iter()
+            .fold((0, 0), |sum, count| (sum.0 + count.0, sum.1 + count.1));
         answered.push(format!("{right} answered, {busy} not"));
         times.sort_unstable();
         let unanswered = times.iter().filter(|(_, answered)| *answered == 0).count();
-        took.push(format!("{}, {unanswered} of {} unanswered", ms(Some(times[times.len() / 2].0)), times.len()));
+        took.push(format!(
+            "{}, {unanswered} of {} unanswered",
+            ms(Some(times[times.len() / 2].0)),
+            times.len()
+        ));
         honest.stop().await;
         lab.stop().await;
     }
@@ -285,17 +368,32 @@ async fn questions() -> Vec<Row> {
         Row {
             what: "dear questions of attackers in 12 s",
             values: answered,
-            bound: format!("{} ms of the node's time at once and {} a second, each", ANSWERING.0, ANSWERING.1),
+            bound: format!(
+                "{} ms of the node's time at once and {} a second, each",
+                ANSWERING.0, ANSWERING.1
+            ),
         },
-        Row { what: "an honest search meanwhile, median", values: took, bound: "it is answered".to_owned() },
+        Row {
+            what: "an honest search meanwhile, median",
+            values: took,
+            bound: "it is answered".to_owned(),
+        },
     ]
 }
 
 fn sender(good: bool) -> Sender {
-    Sender { caller: Caller { peer: PeerId::random(), good, prefix: None }, doubtful: false }
+    Sender {
+        caller: Caller {
+            peer: PeerId::random(),
+            good,
+            prefix: None,
+        },
+        doubtful: false,
+    }
 }
 
-/// Announcements that are taken in ten minutes through one neighbour, while attackers send through it by eleven names each.
+/// Announcements that are taken in ten minutes through one neighbour, while attackers send through
+/// it by eleven names each.
 fn gossip() -> Vec<Row> {
     let (mut known, mut newcomers, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for attackers in [0, 1, 4] {
@@ -321,9 +419,14 @@ fn gossip() -> Vec<Row> {
         newcomers.push(format!("{} of {sent}", counts[1]));
         theirs.push(counts[2].to_string());
     }
-    let [known, newcomers, theirs] = [known, newcomers, theirs].map(|values| <[String; 3]>::try_from(values).unwrap());
+    let [known, newcomers, theirs] =
+        [known, newcomers, theirs].map(|values| <[String; 3]>::try_from(values).unwrap());
     vec![
-        Row { what: "announcements of a known publisher that are taken", values: known, bound: "all".to_owned() },
+        Row {
+            what: "announcements of a known publisher that are taken",
+            values: known,
+            bound: "all".to_owned(),
+        },
         Row {
             what: "announcements of a new publisher that are taken",
             values: newcomers,
@@ -347,7 +450,9 @@ fn dialled() -> Vec<Row> {
             let now = Timestamp(1_700_000_000_000).after(Duration::from_secs(second));
             for n in 0..attackers * 20 {
                 let port = 1_000 + second as u32 * 80 + n;
-                let at = format!("/ip4/81.2.69.{}/tcp/{}", n % 250, port % 60_000 + 1).parse().unwrap();
+                let at = format!("/ip4/81.2.69.{}/tcp/{}", n % 250, port % 60_000 + 1)
+                    .parse()
+                    .unwrap();
                 count += u32::from(dials.take(&at, now));
             }
         }
@@ -356,14 +461,23 @@ fn dialled() -> Vec<Row> {
     vec![Row {
         what: "dials to a victim's /24 in ten minutes, of 20 claims a second and identity",
         values: counts.try_into().unwrap(),
-        bound: format!("{} at once, {} a minute", dials::OF_A_PREFIX.0, dials::OF_A_PREFIX.1 * 60.0),
+        bound: format!(
+            "{} at once, {} a minute",
+            dials::OF_A_PREFIX.0,
+            dials::OF_A_PREFIX.1 * 60.0
+        ),
     }]
 }
 
 #[tokio::main]
 async fn main() {
-    let only: Option<String> = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
-    let wanted = |name: &str| only.as_ref().is_none_or(|only| name.contains(only.as_str()));
+    let only: Option<String> = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
+    let wanted = |name: &str| {
+        only.as_ref()
+            .is_none_or(|only| name.contains(only.as_str()))
+    };
     let begun = clock::now();
     println!("| what | before | one identity | four identities | bound |");
     println!("|---|---|---|---|---|");

@@ -1,9 +1,15 @@
-//! What fetching content costs beside a bare copy over libp2p-stream, in one run: `cargo bench --bench content`.
+//! What fetching content costs beside a bare copy over libp2p-stream, in one run: `cargo bench
+//! --bench content`.
 //!
-//! Each side is a process of its own, so that memory and time are each side's. Words after `--` choose parts: copy,
-//! profile, providers, small, resume, large, far.
+//! Each side is a process of its own, so that memory and time are each side's. Words after `--`
+//! choose parts: copy, profile, providers, small, resume, large, far.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::{
     fs::File,
@@ -23,7 +29,8 @@ use bao_tree::{
 };
 use futures::{AsyncReadExt, AsyncWriteExt, StreamExt};
 use libp2p::{
-    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, multiaddr::Protocol, noise, swarm::SwarmEvent, tcp, yamux,
+    Multiaddr, PeerId, StreamProtocol, Swarm, SwarmBuilder, multiaddr::Protocol, noise,
+    swarm::SwarmEvent, tcp, yamux,
 };
 use swarmdex::{
     domain::{hash::ContentRoot, manifest::Content, transfer::TransferId},
@@ -42,7 +49,10 @@ const SMALL: usize = 2_000;
 
 #[track_caller]
 fn median(mut values: Vec<f64>) -> f64 {
-    assert!(!values.is_empty(), "nothing was measured, and a figure of nothing is none");
+    assert!(
+        !values.is_empty(),
+        "nothing was measured, and a figure of nothing is none"
+    );
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
 }
@@ -62,7 +72,10 @@ fn content(path: &Path, size: usize, seed: u8) {
 /// Most memory that a process has had since it was asked to forget, in MiB: proc_pid_status(5).
 fn peak_mib(process: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmHWM")).unwrap_or_default();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmHWM"))
+        .unwrap_or_default();
     line.split_whitespace()
         .nth(1)
         .and_then(|kib| kib.parse::<f64>().ok())
@@ -85,8 +98,13 @@ impl Side {
             .spawn()
             .unwrap();
         let mut address = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut address).unwrap();
-        Self { child, address: address.trim().to_owned() }
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut address)
+            .unwrap();
+        Self {
+            child,
+            address: address.trim().to_owned(),
+        }
     }
 
     fn peak_mib(&self) -> f64 {
@@ -105,7 +123,12 @@ async fn node(dir: &Path, door: &[String], conduct: Conduct) -> (Node, String) {
     node_far(dir, door, conduct, None).await
 }
 
-async fn node_far(dir: &Path, door: &[String], conduct: Conduct, one_way: Option<Duration>) -> (Node, String) {
+async fn node_far(
+    dir: &Path,
+    door: &[String],
+    conduct: Conduct,
+    one_way: Option<Duration>,
+) -> (Node, String) {
     let node = Node::start(NodeOptions {
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
         bootstrap: door.iter().map(|door| door.parse().unwrap()).collect(),
@@ -128,11 +151,20 @@ async fn node_far(dir: &Path, door: &[String], conduct: Conduct, one_way: Option
 }
 
 async fn put(node: &Node, path: &Path) -> Content {
-    node.contents().put(Box::pin(tokio::fs::File::open(path).await.unwrap())).await.unwrap()
+    node.contents()
+        .put(Box::pin(tokio::fs::File::open(path).await.unwrap()))
+        .await
+        .unwrap()
 }
 
 fn wanted(content: Content) -> Wanted {
-    Wanted { content, what: "bench".to_owned(), package: None, beside: None, for_others: false }
+    Wanted {
+        content,
+        what: "bench".to_owned(),
+        package: None,
+        beside: None,
+        for_others: false,
+    }
 }
 
 async fn fetch(contents: &Arc<dyn Contents>, content: Content) -> Fetched {
@@ -142,7 +174,10 @@ async fn fetch(contents: &Arc<dyn Contents>, content: Content) -> Fetched {
 fn root_of(path: &Path) -> Content {
     let mut hasher = blake3::Hasher::new();
     hasher.update_reader(File::open(path).unwrap()).unwrap();
-    Content { root: ContentRoot::from(hasher.finalize()), size: hasher.count() }
+    Content {
+        root: ContentRoot::from(hasher.finalize()),
+        size: hasher.count(),
+    }
 }
 
 // The bare side: libp2p-stream and nothing else.
@@ -152,13 +187,19 @@ const COPY: StreamProtocol = StreamProtocol::new("/bench/copy/1");
 fn bare() -> Swarm<libp2p_stream::Behaviour> {
     let mut swarm = SwarmBuilder::with_new_identity()
         .with_tokio()
-        .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+        .with_tcp(
+            tcp::Config::default(),
+            noise::Config::new,
+            yamux::Config::default,
+        )
         .unwrap()
         .with_behaviour(|_| libp2p_stream::Behaviour::new())
         .unwrap()
         .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(3_600)))
         .build();
-    swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+    swarm
+        .listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap())
+        .unwrap();
     swarm
 }
 
@@ -177,7 +218,9 @@ async fn bare_server(path: PathBuf) {
             let mut file = tokio::fs::File::open(&path).await.unwrap();
             let mut piece = vec![0; MIB];
             loop {
-                let read = tokio::io::AsyncReadExt::read(&mut file, &mut piece).await.unwrap();
+                let read = tokio::io::AsyncReadExt::read(&mut file, &mut piece)
+                    .await
+                    .unwrap();
                 if read == 0 || stream.write_all(&piece[..read]).await.is_err() {
                     break;
                 }
@@ -193,7 +236,9 @@ async fn bare_server(path: PathBuf) {
 /// Copies from a bare server to a file, and syncs it.
 async fn bare_copy(address: &str, to: &Path) -> f64 {
     let address: Multiaddr = address.parse().unwrap();
-    let Some(Protocol::P2p(peer)) = address.iter().last() else { panic!("{address}") };
+    let Some(Protocol::P2p(peer)) = address.iter().last() else {
+        panic!("{address}")
+    };
     let peer: PeerId = peer;
     let mut swarm = bare();
     let mut control = swarm.behaviour().new_control();
@@ -225,7 +270,10 @@ async fn bare_copy(address: &str, to: &Path) -> f64 {
         let read = stream.read(&mut buffer).await.unwrap();
         piece.extend_from_slice(&buffer[..read]);
         if piece.len() >= MIB || read == 0 {
-            pieces.send(std::mem::replace(&mut piece, Vec::with_capacity(MIB))).await.unwrap();
+            pieces
+                .send(std::mem::replace(&mut piece, Vec::with_capacity(MIB)))
+                .await
+                .unwrap();
         }
         if read == 0 {
             break;
@@ -264,7 +312,9 @@ async fn copy(dir: &Path) {
             .spawn()
             .unwrap();
         let mut told = String::new();
-        BufReader::new(fetching.stdout.as_mut().unwrap()).read_line(&mut told).unwrap();
+        BufReader::new(fetching.stdout.as_mut().unwrap())
+            .read_line(&mut told)
+            .unwrap();
         ours.push(told.trim().parse::<f64>().unwrap());
         memory = memory.max(peak_mib(&fetching.id().to_string()));
         serving = serving.max(side.peak_mib());
@@ -278,7 +328,9 @@ async fn copy(dir: &Path) {
         "512 MiB from one peer, verified, written, synced: {ours:.0} MiB/s; bare copy, written, synced: {floor:.0} MiB/s"
     );
     println!("  ratio {:.0} % (goal 65 %)", ours / floor * 100.0);
-    println!("  most memory of the process that fetches {memory:.0} MiB, that serves {serving:.0} MiB (goal 64)");
+    println!(
+        "  most memory of the process that fetches {memory:.0} MiB, that serves {serving:.0} MiB (goal 64)"
+    );
 }
 
 /// What each stage does by itself on one thread: where the rest of the time goes.
@@ -293,13 +345,20 @@ fn profile(dir: &Path) {
         let begun = Instant::now();
         job();
         let rate = (size / MIB) as f64 / begun.elapsed().as_secs_f64();
-        println!("  {what:<46} {rate:>6.0} MiB/s  {:.2} ms a MiB", 1_000.0 / rate);
+        println!(
+            "  {what:<46} {rate:>6.0} MiB/s  {:.2} ms a MiB",
+            1_000.0 / rate
+        );
     };
     println!("Each stage by itself, on one thread:");
-    timed("BLAKE3 of memory", &mut || assert_ne!(blake3::hash(&bytes).as_bytes(), &[0; 32]));
+    timed("BLAKE3 of memory", &mut || {
+        assert_ne!(blake3::hash(&bytes).as_bytes(), &[0; 32])
+    });
     let hashes = PreOrderMemOutboard::create(&bytes, block);
     let tree = BaoTree::new(size as u64, block);
-    let ranges = |start: usize| ChunkRanges::from(ChunkNum(start as u64 * 1_024)..ChunkNum((start as u64 + 1) * 1_024));
+    let ranges = |start: usize| {
+        ChunkRanges::from(ChunkNum(start as u64 * 1_024)..ChunkNum((start as u64 + 1) * 1_024))
+    };
     let mut encoded = Vec::new();
     let file = File::open(&path).unwrap();
     timed("serving: read, verify, encode", &mut || {
@@ -312,7 +371,10 @@ fn profile(dir: &Path) {
     timed("fetching: decode, verify", &mut || {
         for (start, piece) in encoded.iter().enumerate() {
             let ranges = ranges(start);
-            assert!(DecodeResponseIter::new(hashes.root, tree, piece.as_slice(), &ranges).all(|item| item.is_ok()));
+            assert!(
+                DecodeResponseIter::new(hashes.root, tree, piece.as_slice(), &ranges)
+                    .all(|item| item.is_ok())
+            );
         }
     });
     let out = File::create(dir.join("written")).unwrap();
@@ -332,7 +394,12 @@ async fn providers(dir: &Path) {
     for count in [1, 4] {
         let (mut nodes, mut doors, mut found) = (Vec::new(), Vec::new(), None);
         for number in 0..count {
-            let (node, address) = node(&dir.join(format!("p{count}-{number}")), &doors, Conduct::Paced(PACE)).await;
+            let (node, address) = node(
+                &dir.join(format!("p{count}-{number}")),
+                &doors,
+                Conduct::Paced(PACE),
+            )
+            .await;
             found = Some(put(&node, &path).await);
             doors.push(address);
             nodes.push(node);
@@ -360,8 +427,16 @@ async fn small(dir: &Path) {
     let mut contents = Vec::new();
     for n in 0..SMALL {
         let mut bytes = vec![0; 4_096];
-        blake3::Hasher::new().update(&n.to_be_bytes()).finalize_xof().fill(&mut bytes);
-        contents.push(a.contents().put(Box::pin(std::io::Cursor::new(bytes))).await.unwrap());
+        blake3::Hasher::new()
+            .update(&n.to_be_bytes())
+            .finalize_xof()
+            .fill(&mut bytes);
+        contents.push(
+            a.contents()
+                .put(Box::pin(std::io::Cursor::new(bytes)))
+                .await
+                .unwrap(),
+        );
     }
     let (b, _) = node(&dir.join("small-b"), &[address], Conduct::Honest).await;
     let getter = b.contents();
@@ -390,7 +465,11 @@ async fn resume(dir: &Path) {
     let at = dir.join("resume-b");
     let served = async || {
         let transfers = a.contents().transfers().await.unwrap();
-        transfers.iter().filter(|one| matches!(one.id, TransferId::Serve { .. })).map(|one| one.done).sum::<u64>()
+        transfers
+            .iter()
+            .filter(|one| matches!(one.id, TransferId::Serve { .. }))
+            .map(|one| one.done)
+            .sum::<u64>()
     };
     let start = || {
         let (root, size) = (content.root.to_string(), content.size.to_string());
@@ -409,11 +488,15 @@ async fn resume(dir: &Path) {
     first.wait().unwrap();
     let mut again = start();
     let mut told = String::new();
-    BufReader::new(again.stdout.as_mut().unwrap()).read_line(&mut told).unwrap();
+    BufReader::new(again.stdout.as_mut().unwrap())
+        .read_line(&mut told)
+        .unwrap();
     again.kill().unwrap();
     again.wait().unwrap();
     let twice = served().await.saturating_sub(size as u64) as f64 / size as f64 * 100.0;
-    println!("256 MiB, killed at half and started again: {twice:.2} % of the bytes were sent twice (goal 1)");
+    println!(
+        "256 MiB, killed at half and started again: {twice:.2} % of the bytes were sent twice (goal 1)"
+    );
     a.shutdown().await.unwrap();
 }
 
@@ -421,24 +504,42 @@ async fn large(dir: &Path) {
     let path = dir.join("large");
     content(&path, 1_024 * MIB, 5);
     let side = Side::start(&["--serve", path.to_str().unwrap()]);
-    let (getter, _) = node(&dir.join("large-b"), std::slice::from_ref(&side.address), Conduct::Honest).await;
+    let (getter, _) = node(
+        &dir.join("large-b"),
+        std::slice::from_ref(&side.address),
+        Conduct::Honest,
+    )
+    .await;
     let content = root_of(&path);
     let begun = Instant::now();
     fetch(&getter.contents(), content).await;
     let took = begun.elapsed().as_secs_f64();
     assert!(getter.contents().check(content.root).await.unwrap());
-    println!("1 GiB: {:.0} MiB/s, and it verifies once more", 1_024.0 / took);
+    println!(
+        "1 GiB: {:.0} MiB/s, and it verifies once more",
+        1_024.0 / took
+    );
     getter.shutdown().await.unwrap();
 }
 
 /// Processor time of this process, in seconds: proc_pid_stat(5), in ticks of 10 ms.
 fn busy() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
-    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+    let fields = stat
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace();
+    fields
+        .skip(11)
+        .take(2)
+        .filter_map(|ticks| ticks.parse::<f64>().ok())
+        .sum::<f64>()
+        / 100.0
 }
 
-/// What a delayed link costs: nothing between two nodes, a delay of nothing, and 40 ms one way. Both in this process.
+/// What a delayed link costs: nothing between two nodes, a delay of nothing, and 40 ms one way.
+/// Both in this process.
 async fn far(dir: &Path) {
     let size = 256 * MIB;
     let path = dir.join("far");
@@ -448,7 +549,10 @@ async fn far(dir: &Path) {
     let mut spent = [const { Vec::new() }; 3];
     for run in 0..RUNS {
         for (n, one_way) in ways.into_iter().enumerate() {
-            let (a, b) = (dir.join(format!("far-a{run}{n}")), dir.join(format!("far-b{run}{n}")));
+            let (a, b) = (
+                dir.join(format!("far-a{run}{n}")),
+                dir.join(format!("far-b{run}{n}")),
+            );
             let (from, address) = node_far(&a, &[], Conduct::Honest, one_way).await;
             let content = put(&from, &path).await;
             let (to, _) = node_far(&b, &[address], Conduct::Honest, one_way).await;
@@ -463,16 +567,30 @@ async fn far(dir: &Path) {
         }
     }
     println!("256 MiB between two nodes in one process, by what is between them:");
-    for (n, what) in ["nothing", "a delay of 0 ms", "40 ms one way"].into_iter().enumerate() {
+    for (n, what) in ["nothing", "a delay of 0 ms", "40 ms one way"]
+        .into_iter()
+        .enumerate()
+    {
         let rate = (size / MIB) as f64 / median(took[n].clone());
-        println!("  {what:<16} {rate:>5.0} MiB/s, {:.2} s of processor time", median(spent[n].clone()));
+        println!(
+            "  {what:<16} {rate:>5.0} MiB/s, {:.2} s of processor time",
+            median(spent[n].clone())
+        );
     }
 }
 
 #[tokio::main]
 async fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| word != "--bench").collect();
-    match words.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| word != "--bench")
+        .collect();
+    match words
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
         ["--bare", path] => return bare_server(path.into()).await,
         ["--serve", path] => {
             let dir = tempfile::tempdir_in(Path::new(path).parent().unwrap()).unwrap();
@@ -483,7 +601,10 @@ async fn main() {
         }
         ["--fetch", dir, address, root, size] => {
             let (node, _) = node(Path::new(dir), &[(*address).to_owned()], Conduct::Honest).await;
-            let content = Content { root: root.parse().unwrap(), size: size.parse().unwrap() };
+            let content = Content {
+                root: root.parse().unwrap(),
+                size: size.parse().unwrap(),
+            };
             let begun = Instant::now();
             fetch(&node.contents(), content).await;
             println!("{}", begun.elapsed().as_secs_f64());

@@ -1,6 +1,11 @@
 //! What a node that stays costs, and what it costs to ask it: `cargo bench --bench control`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::{
     io::{BufRead, BufReader, Read},
@@ -24,7 +29,10 @@ const WATCHED: Duration = Duration::from_secs(20);
 
 #[track_caller]
 fn part(mut values: Vec<f64>, share: f64) -> f64 {
-    assert!(!values.is_empty(), "nothing was measured, and a figure of nothing is none");
+    assert!(
+        !values.is_empty(),
+        "nothing was measured, and a figure of nothing is none"
+    );
     values.sort_unstable_by(f64::total_cmp);
     values[((values.len() as f64 * share) as usize).min(values.len() - 1)]
 }
@@ -34,22 +42,37 @@ struct Running(Child);
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status();
+        let _ = Command::new("kill")
+            .args(["-TERM", &self.0.id().to_string()])
+            .status();
         let _ = self.0.wait();
     }
 }
 
 fn swarmdex(home: &Path, words: &[&str]) -> Command {
     let mut command = Command::new(PROGRAM);
-    command.args(words).env_clear().env("HOME", home).env("PATH", std::env::var_os("PATH").unwrap_or_default());
+    command
+        .args(words)
+        .env_clear()
+        .env("HOME", home)
+        .env("PATH", std::env::var_os("PATH").unwrap_or_default());
     command
 }
 
-/// Processor time of a process and all its threads, in seconds: proc_pid_stat(5), at 100 ticks a second.
+/// Processor time of a process and all its threads, in seconds: proc_pid_stat(5), at 100 ticks a
+/// second.
 fn cpu_seconds(process: u32) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-    let fields: Vec<&str> = text.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let ticks: f64 = [11, 12].iter().filter_map(|at| fields.get(*at)?.parse::<f64>().ok()).sum();
+    let fields: Vec<&str> = text
+        .rsplit(')')
+        .next()
+        .unwrap_or_default()
+        .split_whitespace()
+        .collect();
+    let ticks: f64 = [11, 12]
+        .iter()
+        .filter_map(|at| fields.get(*at)?.parse::<f64>().ok())
+        .sum();
     ticks / 100.0
 }
 
@@ -62,27 +85,50 @@ fn cpu_percent(process: u32, length: Duration) -> f64 {
 
 fn memory_mib(process: u32) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/statm")).unwrap_or_default();
-    let pages: f64 = text.split(' ').nth(1).and_then(|pages| pages.parse().ok()).expect("the process says so");
+    let pages: f64 = text
+        .split(' ')
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .expect("the process says so");
     pages * 4_096.0 / 1_048_576.0
 }
 
-/// A node alone, idle: its processor time and memory, and how long `status` takes from start to end.
+/// A node alone, idle: its processor time and memory, and how long `status` takes from start to
+/// end.
 fn idle_and_status() {
     let home = tempfile::tempdir().unwrap();
-    let words = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "node", "--json"];
-    let node = swarmdex(home.path(), &words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let words = [
+        "--no-mdns",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+        "node",
+        "--json",
+    ];
+    let node = swarmdex(home.path(), &words)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let mut node = Running(node);
     let mut line = String::new();
-    BufReader::new(node.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(node.0.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     std::thread::sleep(Duration::from_secs(3));
     let (cpu, memory) = (cpu_percent(node.0.id(), WATCHED), memory_mib(node.0.id()));
-    println!("idle node, empty catalogue: {cpu:.2} % of a core (goal 0.5), {memory:.1} MiB (goal 40)");
+    println!(
+        "idle node, empty catalogue: {cpu:.2} % of a core (goal 0.5), {memory:.1} MiB (goal 40)"
+    );
     let time = |words: &[&str]| -> Vec<f64> {
         (0..RUNS)
             .map(|_| {
                 let begun = Instant::now();
                 let output = swarmdex(home.path(), words).output().unwrap();
-                assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+                assert!(
+                    output.status.success(),
+                    "{}",
+                    String::from_utf8_lossy(&output.stderr)
+                );
                 begun.elapsed().as_secs_f64() * 1_000.0
             })
             .collect()
@@ -99,10 +145,24 @@ fn idle_and_status() {
 /// A demo of 24 nodes, one of which has a control socket.
 fn demo(home: &Path) -> (Running, PathBuf) {
     let data = home.join("demo");
-    let words = ["--data-dir", data.to_str().unwrap(), "demo", "--headless", "--for", "10m", "--catalogue", "embedded"];
-    let more = ["--peers", "24", "--seed", "1", "--churn", "0", "--rate", "120"];
-    let child =
-        swarmdex(home, &[&words[..], &more].concat()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let words = [
+        "--data-dir",
+        data.to_str().unwrap(),
+        "demo",
+        "--headless",
+        "--for",
+        "10m",
+        "--catalogue",
+        "embedded",
+    ];
+    let more = [
+        "--peers", "24", "--seed", "1", "--churn", "0", "--rate", "120",
+    ];
+    let child = swarmdex(home, &[&words[..], &more].concat())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     let (child, socket) = (Running(child), data.join("demo-1/node-00/control.sock"));
     while !socket.exists() {
         std::thread::sleep(Duration::from_millis(50));
@@ -114,24 +174,49 @@ fn demo(home: &Path) -> (Running, PathBuf) {
 
 /// A node in a process of its own that has joined the demo, and its socket.
 fn joined(home: &Path, demo: &Path) -> (Running, PathBuf) {
-    let status = swarmdex(home, &["--attach", demo.to_str().unwrap(), "status", "--json"]).output().unwrap().stdout;
+    let status = swarmdex(
+        home,
+        &["--attach", demo.to_str().unwrap(), "status", "--json"],
+    )
+    .output()
+    .unwrap()
+    .stdout;
     let status: serde_json::Value = serde_json::from_slice(&status).unwrap();
     let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();
     let (network, address) = (text(&status["network"]), text(&status["addresses"][0]));
-    let words = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--network", &network, "--bootstrap", &address];
+    let words = [
+        "--no-mdns",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+        "--network",
+        &network,
+        "--bootstrap",
+        &address,
+    ];
     let mut command = swarmdex(home, &[&words[..], &["node", "--json"]].concat());
-    let mut node = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut node = Running(
+        command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap(),
+    );
     let mut line = String::new();
-    BufReader::new(node.0.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    BufReader::new(node.0.stdout.as_mut().unwrap())
+        .read_line(&mut line)
+        .unwrap();
     let said: serde_json::Value = serde_json::from_str(&line).unwrap();
     // Until it knows the others.
     std::thread::sleep(Duration::from_secs(10));
     (node, PathBuf::from(text(&said["socket"])))
 }
 
-/// So many requests a second beside the demo's own work; each at its time, whether or not those before it are answered.
+/// So many requests a second beside the demo's own work; each at its time, whether or not those
+/// before it are answered.
 async fn requests(socket: &Path, what: &str) {
-    let remote = Remote::connect(Target::Unix(socket.to_owned()), false).await.unwrap();
+    let remote = Remote::connect(Target::Unix(socket.to_owned()), false)
+        .await
+        .unwrap();
     let total = RATE * LENGTH.as_secs() as u32;
     let mut asking = JoinSet::new();
     let begun = tokio::time::Instant::now();
@@ -139,7 +224,12 @@ async fn requests(socket: &Path, what: &str) {
         let due = begun + LENGTH * number / total;
         let remote = remote.clone();
         tokio::time::sleep_until(due).await;
-        asking.spawn(async move { remote.status().await.map(|_| due.elapsed().as_secs_f64() * 1_000.0) });
+        asking.spawn(async move {
+            remote
+                .status()
+                .await
+                .map(|_| due.elapsed().as_secs_f64() * 1_000.0)
+        });
     }
     let answers = asking.join_all().await;
     let failed = answers.iter().filter(|answer| answer.is_err()).count();
@@ -156,7 +246,12 @@ async fn requests(socket: &Path, what: &str) {
 /// What an explorer that is attached takes, and what it adds to the demo's own work.
 fn attached(demo: u32, socket: &Path, home: &Path) {
     let before = cpu_percent(demo, WATCHED);
-    let size = PtySize { rows: 60, cols: 200, pixel_width: 0, pixel_height: 0 };
+    let size = PtySize {
+        rows: 60,
+        cols: 200,
+        pixel_width: 0,
+        pixel_height: 0,
+    };
     let pair = NativePtySystem::default().openpty(size).unwrap();
     let mut command = CommandBuilder::new(PROGRAM);
     command.args(["--attach", socket.to_str().unwrap()]);

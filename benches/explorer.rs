@@ -1,6 +1,11 @@
 //! What the explorer costs: `cargo bench --bench explorer`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::{
     io::Read,
@@ -21,21 +26,33 @@ const FLOOD: usize = 100_000;
 
 #[track_caller]
 fn p99(mut values: Vec<f64>) -> f64 {
-    assert!(!values.is_empty(), "nothing was measured, and a figure of nothing is none");
+    assert!(
+        !values.is_empty(),
+        "nothing was measured, and a figure of nothing is none"
+    );
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() * 99 / 100]
 }
 
 #[track_caller]
 fn median(mut values: Vec<f64>) -> f64 {
-    assert!(!values.is_empty(), "nothing was measured, and a figure of nothing is none");
+    assert!(
+        !values.is_empty(),
+        "nothing was measured, and a figure of nothing is none"
+    );
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
 }
 
-/// Starts the explorer in a terminal of 200x60; calls `then` with its process once the first frame is there.
+/// Starts the explorer in a terminal of 200x60; calls `then` with its process once the first frame
+/// is there.
 fn started<T>(then: impl FnOnce(u32, Duration) -> T) -> T {
-    let size = PtySize { rows: 60, cols: 200, pixel_width: 0, pixel_height: 0 };
+    let size = PtySize {
+        rows: 60,
+        cols: 200,
+        pixel_width: 0,
+        pixel_height: 0,
+    };
     let pair = NativePtySystem::default().openpty(size).unwrap();
     let home = tempfile::tempdir().unwrap();
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_swarmdex"));
@@ -55,7 +72,9 @@ fn started<T>(then: impl FnOnce(u32, Duration) -> T) -> T {
     let first = begun.elapsed();
     std::thread::spawn(move || while matches!(reader.read(&mut buffer), Ok(read) if read > 0) {});
     let result = then(child.process_id().unwrap(), first);
-    let _ = std::process::Command::new("kill").args(["-TERM", &child.process_id().unwrap().to_string()]).status();
+    let _ = std::process::Command::new("kill")
+        .args(["-TERM", &child.process_id().unwrap().to_string()])
+        .status();
     let _ = child.wait();
     result
 }
@@ -63,7 +82,11 @@ fn started<T>(then: impl FnOnce(u32, Duration) -> T) -> T {
 fn cpu_seconds(process: u32) -> f64 {
     let text = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let after_name = text.rsplit(')').next().unwrap_or_default();
-    let fields = after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok());
+    let fields = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse::<f64>().ok());
     fields.sum::<f64>() / 100.0
 }
 
@@ -72,8 +95,13 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let first: Vec<f64> = (0..STARTS).map(|_| started(|_, first| first.as_secs_f64() * 1_000.0)).collect();
-    println!("first frame, median of {STARTS} starts: {:.1} ms (goal 150)", median(first));
+    let first: Vec<f64> = (0..STARTS)
+        .map(|_| started(|_, first| first.as_secs_f64() * 1_000.0))
+        .collect();
+    println!(
+        "first frame, median of {STARTS} starts: {:.1} ms (goal 150)",
+        median(first)
+    );
 
     let idle = started(|process, _| {
         const MEASURE: Duration = Duration::from_secs(10);
@@ -103,7 +131,9 @@ fn main() {
     }
 
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let keys = runtime.block_on(swarmdex::ui::time_keys(KEYS, FLOOD)).unwrap();
+    let keys = runtime
+        .block_on(swarmdex::ui::time_keys(KEYS, FLOOD))
+        .unwrap();
     println!(
         "key to frame under a flood of {FLOOD} changes a second, {} keys: median {:.1} ms, p99 {:.1} (goal 16)",
         keys.len(),
@@ -111,9 +141,27 @@ fn main() {
         p99(keys)
     );
 
-    let with = demo(&["demo", "--peers", "24", "--catalogue", "embedded", "--seed", "7"]);
-    let without =
-        demo(&["demo", "--peers", "24", "--catalogue", "embedded", "--seed", "7", "--headless", "--for", "60s"]);
+    let with = demo(&[
+        "demo",
+        "--peers",
+        "24",
+        "--catalogue",
+        "embedded",
+        "--seed",
+        "7",
+    ]);
+    let without = demo(&[
+        "demo",
+        "--peers",
+        "24",
+        "--catalogue",
+        "embedded",
+        "--seed",
+        "7",
+        "--headless",
+        "--for",
+        "60s",
+    ]);
     println!(
         "a demo of 24 nodes: {with:.1} % of a core with the explorer, {without:.1} % without: {:.1} more (goal 5)",
         with - without
@@ -124,7 +172,12 @@ fn main() {
 fn demo(arguments: &[&str]) -> f64 {
     const SETTLE: Duration = Duration::from_secs(15);
     const MEASURE: Duration = Duration::from_secs(20);
-    let size = PtySize { rows: 60, cols: 200, pixel_width: 0, pixel_height: 0 };
+    let size = PtySize {
+        rows: 60,
+        cols: 200,
+        pixel_width: 0,
+        pixel_height: 0,
+    };
     let pair = NativePtySystem::default().openpty(size).unwrap();
     let home = tempfile::tempdir().unwrap();
     let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_swarmdex"));
@@ -143,7 +196,9 @@ fn demo(arguments: &[&str]) -> f64 {
     let before = cpu_seconds(process);
     std::thread::sleep(MEASURE);
     let used = (cpu_seconds(process) - before) / MEASURE.as_secs_f64() * 100.0;
-    let _ = std::process::Command::new("kill").args(["-TERM", &process.to_string()]).status();
+    let _ = std::process::Command::new("kill")
+        .args(["-TERM", &process.to_string()])
+        .status();
     let _ = child.wait();
     used
 }

@@ -1,12 +1,20 @@
-//! The gateway beside what people use instead of it, in the same run: pages of 2,000 versions that 20 read at once, 2,000 uploads of
-//! one project, installs by the real clients with a cache that is new each time, and the memory that the node takes for all that.
+//! The gateway beside what people use instead of it, in the same run: pages of 2,000 versions that
+//! 20 read at once, 2,000 uploads of one project, installs by the real clients with a cache that is
+//! new each time, and the memory that the node takes for all that.
 //!
-//! `benches/rivals/install` puts the rivals in a folder; where they are not, only our own figures are printed. `cargo bench --bench
-//! gateway [uploads] [pages] [npm] [pip] [cargo]` runs these rows, or all. `SWARMDEX_BENCH_RUNS` is how often each is run (5), and
-//! `SWARMDEX_BENCH_DEVPI` how many uploads devpi gets (200): it takes half a second for each. `SWARMDEX_BENCH_BIN` is another build to
-//! measure.
+//! `benches/rivals/install` puts the rivals in a folder; where they are not, only our own figures
+//! are printed. `cargo bench --bench gateway [uploads] [pages] [npm] [pip] [cargo]` runs these
+//! rows, or all. `SWARMDEX_BENCH_RUNS` is how often each is run (5), and
+//! `SWARMDEX_BENCH_DEVPI` how many uploads devpi gets (200): it takes half a second for each.
+//! `SWARMDEX_BENCH_BIN` is another build to measure.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::print_stdout)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout
+)]
 
 mod clients;
 mod http;
@@ -34,7 +42,10 @@ const CROWD: usize = 20;
 const TIMES: usize = 5;
 
 pub fn number(name: &str, usual: usize) -> usize {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(usual)
 }
 
 pub fn runs() -> usize {
@@ -64,11 +75,23 @@ fn program(dir: &Path) -> Command {
     let built = std::env::var_os("SWARMDEX_BENCH_BIN");
     let mut command = Command::new(built.unwrap_or_else(|| env!("CARGO_BIN_EXE_swarmdex").into()));
     // Those of the bench are no settings of a node.
-    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SWARMDEX_")) {
+    for (name, _) in
+        std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SWARMDEX_"))
+    {
         command.env_remove(name);
     }
-    command.env("HOME", dir).env("SWARMDEX_GATEWAY", "127.0.0.1:0").current_dir(dir);
-    command.args(["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--handle", "bench", "--data-dir"]);
+    command
+        .env("HOME", dir)
+        .env("SWARMDEX_GATEWAY", "127.0.0.1:0")
+        .current_dir(dir);
+    command.args([
+        "--no-mdns",
+        "--listen",
+        "/ip4/127.0.0.1/tcp/0",
+        "--handle",
+        "bench",
+        "--data-dir",
+    ]);
     command.arg(dir.join("data")).stdin(Stdio::null());
     command
 }
@@ -76,27 +99,48 @@ fn program(dir: &Path) -> Command {
 impl Site {
     fn start(dir: PathBuf) -> Self {
         std::fs::create_dir_all(&dir).unwrap();
-        let mut child =
-            program(&dir).args(["node", "--json"]).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = program(&dir)
+            .args(["node", "--json"])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let mut site = Self { child, dir, host: String::new() };
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let mut site = Self {
+            child,
+            dir,
+            host: String::new(),
+        };
         let status: Value = serde_json::from_slice(&site.does(&["status", "--json"])).unwrap();
-        site.host = status["gateway"].as_str().expect("it has a gateway").trim_start_matches("http://").to_owned();
+        site.host = status["gateway"]
+            .as_str()
+            .expect("it has a gateway")
+            .trim_start_matches("http://")
+            .to_owned();
         site
     }
 
     /// The text that the program prints.
     pub fn does(&self, words: &[&str]) -> Vec<u8> {
         let ran = program(&self.dir).args(words).output().unwrap();
-        assert!(ran.status.success(), "{words:?}: {}", String::from_utf8_lossy(&ran.stderr));
+        assert!(
+            ran.status.success(),
+            "{words:?}: {}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
         ran.stdout
     }
 
     /// The field by which one may upload.
     pub fn said(&self) -> String {
         let token = std::fs::read_to_string(self.dir.join("data/gateway.token")).unwrap();
-        format!("Authorization: Basic {}\r\n", BASE64.encode(format!("__token__:{}", token.trim()).as_bytes()))
+        format!(
+            "Authorization: Basic {}\r\n",
+            BASE64.encode(format!("__token__:{}", token.trim()).as_bytes())
+        )
     }
 
     pub fn url(&self) -> String {
@@ -110,11 +154,18 @@ impl Site {
 
 const SIMPLE: &str = "Accept: application/vnd.pypi.simple.v1+json\r\n";
 
-/// Uploads one wheel of each version to a path; milliseconds of each, and of reading the page after each hundredth.
+/// Uploads one wheel of each version to a path; milliseconds of each, and of reading the page after
+/// each hundredth.
 fn upload(host: &str, path: &str, page: &str, said: &str, count: usize) -> (Vec<f64>, Vec<f64>) {
     let (mut link, mut uploads, mut pages) = (Link::to(host), Vec::new(), Vec::new());
     for at in 0..count {
-        uploads.push(clients::upload(&mut link, path, said, ("many", &made::version(at)), 400));
+        uploads.push(clients::upload(
+            &mut link,
+            path,
+            said,
+            ("many", &made::version(at)),
+            400,
+        ));
         if at % 100 == 99 {
             let begun = Instant::now();
             let answer = link.get(page, SIMPLE);
@@ -128,25 +179,61 @@ fn upload(host: &str, path: &str, page: &str, said: &str, count: usize) -> (Vec<
 fn uploads(site: &Site, scratch: &Path) {
     println!("\n{VERSIONS} uploads of one project's wheels, one after the other");
     let idle = site.memory();
-    let (mut ours, mut pages) = upload(&site.host, "/pypi/legacy/", "/pypi/simple/many/", &site.said(), VERSIONS);
+    let (mut ours, mut pages) = upload(
+        &site.host,
+        "/pypi/legacy/",
+        "/pypi/simple/many/",
+        &site.said(),
+        VERSIONS,
+    );
     let all: f64 = ours.iter().sum();
-    let (first, last) = (median(&mut ours[..100].to_vec()), median(&mut ours[VERSIONS - 100..].to_vec()));
-    println!("  swarmdex: {:.1} s; the first hundred {first:.1} ms each, the last {last:.1} ms", all / 1_000.0);
+    let (first, last) = (
+        median(&mut ours[..100].to_vec()),
+        median(&mut ours[VERSIONS - 100..].to_vec()),
+    );
+    println!(
+        "  swarmdex: {:.1} s; the first hundred {first:.1} ms each, the last {last:.1} ms",
+        all / 1_000.0
+    );
     let last_page = *pages.last().unwrap();
-    println!("  its page after each hundredth: p50 {:.1} ms, the last {last_page:.1} ms", median(&mut pages));
-    println!("  memory: {idle:.0} MiB before, {:.0} MiB after", site.memory());
+    println!(
+        "  its page after each hundredth: p50 {:.1} ms, the last {last_page:.1} ms",
+        median(&mut pages)
+    );
+    println!(
+        "  memory: {idle:.0} MiB before, {:.0} MiB after",
+        site.memory()
+    );
     let count = number("SWARMDEX_BENCH_DEVPI", 200).max(100);
     let Some((devpi, word)) = clients::devpi(&scratch.join("devpi")) else {
         println!("  devpi-server is not installed");
         return;
     };
-    let (mut theirs, mut pages) = upload(&devpi.host, "/bench/dev/", "/bench/dev/+simple/many/", &word, count);
+    let (mut theirs, mut pages) = upload(
+        &devpi.host,
+        "/bench/dev/",
+        "/bench/dev/+simple/many/",
+        &word,
+        count,
+    );
     let some = (count / 4).max(1);
-    let (first, last) = (median(&mut theirs[..some].to_vec()), median(&mut theirs[count - some..].to_vec()));
-    println!("  devpi-server, {count} of them: the first quarter {first:.1} ms each, the last {last:.1} ms");
-    println!("  its page: p50 {:.1} ms; memory {:.0} MiB", median(&mut pages), devpi.resident_mib());
+    let (first, last) = (
+        median(&mut theirs[..some].to_vec()),
+        median(&mut theirs[count - some..].to_vec()),
+    );
+    println!(
+        "  devpi-server, {count} of them: the first quarter {first:.1} ms each, the last {last:.1} ms"
+    );
+    println!(
+        "  its page: p50 {:.1} ms; memory {:.0} MiB",
+        median(&mut pages),
+        devpi.resident_mib()
+    );
     let (ours, theirs) = (median(&mut ours), median(&mut theirs));
-    println!("  median of all: {ours:.1} ms and {theirs:.1} ms: {:.0} times as fast", theirs / ours);
+    println!(
+        "  median of all: {ours:.1} ms and {theirs:.1} ms: {:.0} times as fast",
+        theirs / ours
+    );
 }
 
 /// One row of pages: who answers, and where.
@@ -155,14 +242,19 @@ struct Row {
     page: Page,
 }
 
-/// Has all of them read by turns; prints p50 and p95, medians of the runs, and how that is beside the floor.
+/// Has all of them read by turns; prints p50 and p95, medians of the runs, and how that is beside
+/// the floor.
 fn compare(what: &str, rows: &[Row]) {
     let mut taken: Vec<[Vec<f64>; 2]> = rows.iter().map(|_| [Vec::new(), Vec::new()]).collect();
     let mut size = Vec::new();
     for row in rows {
         // Warm, all of them.
         let answer = Link::to(&row.page.host).get(&row.page.path, &row.page.fields);
-        assert_eq!(answer.status, row.page.status, "{} {}", row.who, row.page.path);
+        assert_eq!(
+            answer.status, row.page.status,
+            "{} {}",
+            row.who, row.page.path
+        );
         size.push(answer.body.len());
         crowd(&row.page, CROWD, 1);
     }
@@ -175,17 +267,30 @@ fn compare(what: &str, rows: &[Row]) {
         }
     }
     println!("\n{what}: {CROWD} at once, to the last byte");
-    let floor = rows.iter().position(|row| row.who == "nginx").map(|at| median(&mut taken[at][1].clone()));
+    let floor = rows
+        .iter()
+        .position(|row| row.who == "nginx")
+        .map(|at| median(&mut taken[at][1].clone()));
     for (at, row) in rows.iter().enumerate() {
         let [p50, p95] = &mut taken[at];
         let (p50, p95) = (median(p50), median(p95));
-        let beside = floor.map_or_else(String::new, |floor| format!(", {:.2} x the floor", p95 / floor));
-        println!("  {:<11} p50 {p50:7.1} ms, p95 {p95:7.1} ms, {} bytes{beside}", row.who, size[at]);
+        let beside = floor.map_or_else(String::new, |floor| {
+            format!(", {:.2} x the floor", p95 / floor)
+        });
+        println!(
+            "  {:<11} p50 {p50:7.1} ms, p95 {p95:7.1} ms, {} bytes{beside}",
+            row.who, size[at]
+        );
     }
 }
 
 fn page(host: &str, path: &str, fields: &str, status: u16) -> Page {
-    Page { host: host.to_owned(), path: path.to_owned(), fields: fields.to_owned(), status }
+    Page {
+        host: host.to_owned(),
+        path: path.to_owned(),
+        fields: fields.to_owned(),
+        status,
+    }
 }
 
 const SHORT: &str = "Accept: application/vnd.npm.install-v1+json\r\n";
@@ -194,12 +299,22 @@ fn pages(site: &Site, scratch: &Path) {
     let files = scratch.join("imported");
     for at in 0..VERSIONS {
         let version = made::version(at);
-        made::write(&files.join(format!("many-{version}.tgz")), made::tarball("many", &version, &[], 200));
-        made::write(&files.join(format!("many-{version}.crate")), made::crate_file("many", &version));
+        made::write(
+            &files.join(format!("many-{version}.tgz")),
+            made::tarball("many", &version, &[], 200),
+        );
+        made::write(
+            &files.join(format!("many-{version}.crate")),
+            made::crate_file("many", &version),
+        );
     }
     let begun = Instant::now();
     site.does(&["import", "--yes", files.to_str().unwrap()]);
-    println!("\n{} releases were imported in {:.1} s", 2 * VERSIONS, begun.elapsed().as_secs_f64());
+    println!(
+        "\n{} releases were imported in {:.1} s",
+        2 * VERSIONS,
+        begun.elapsed().as_secs_f64()
+    );
 
     let www = scratch.join("nginx/www");
     let get = |path: &str, fields: &str| {
@@ -217,7 +332,8 @@ fn pages(site: &Site, scratch: &Path) {
         made::write(&www.join(at.to_string()), get(path, fields).body);
     }
     let nginx = Rival::start("nginx", &scratch.join("nginx"), &[]);
-    let full: Value = serde_json::from_slice(&get("/npm/many", "Accept: application/json\r\n").body).unwrap();
+    let full: Value =
+        serde_json::from_slice(&get("/npm/many", "Accept: application/json\r\n").body).unwrap();
     let verdaccio = clients::verdaccio(scratch, &[full]);
     for at in 0..VERSIONS {
         let (file, bytes) = made::wheel("many", &made::version(at), 400);
@@ -225,31 +341,59 @@ fn pages(site: &Site, scratch: &Path) {
     }
     let pypiserver = Rival::start("pypiserver", &scratch.join("pypiserver"), &[]);
     for (at, (what, path, fields)) in wanted.iter().enumerate() {
-        let mut rows = vec![Row { who: "swarmdex", page: page(&site.host, path, fields, 200) }];
+        let mut rows = vec![Row {
+            who: "swarmdex",
+            page: page(&site.host, path, fields, 200),
+        }];
         let mut add = |who, host: Option<&str>, path: &str| match host {
-            Some(host) => rows.push(Row { who, page: page(host, path, fields, 200) }),
+            Some(host) => rows.push(Row {
+                who,
+                page: page(host, path, fields, 200),
+            }),
             None => println!("  {who} is not installed"),
         };
-        add("nginx", nginx.as_ref().map(|one| &*one.host), &format!("/{at}"));
+        add(
+            "nginx",
+            nginx.as_ref().map(|one| &*one.host),
+            &format!("/{at}"),
+        );
         match at {
-            0 | 1 => add("verdaccio", verdaccio.as_ref().map(|one| &*one.host), "/many"),
-            3 => add("pypiserver", pypiserver.as_ref().map(|one| &*one.host), "/simple/many/"),
+            0 | 1 => add(
+                "verdaccio",
+                verdaccio.as_ref().map(|one| &*one.host),
+                "/many",
+            ),
+            3 => add(
+                "pypiserver",
+                pypiserver.as_ref().map(|one| &*one.host),
+                "/simple/many/",
+            ),
             _ => {}
         }
         compare(&format!("{what} of {VERSIONS} versions"), &rows);
         let etag = get(path, fields).etag.expect("it has a tag");
         let fields = format!("{fields}If-None-Match: {etag}\r\n");
-        compare(&format!("{what}, unchanged"), &[Row { who: "swarmdex", page: page(&site.host, path, &fields, 304) }]);
+        compare(
+            &format!("{what}, unchanged"),
+            &[Row {
+                who: "swarmdex",
+                page: page(&site.host, path, &fields, 304),
+            }],
+        );
     }
     println!("  memory: {:.0} MiB", site.memory());
 }
 
 fn main() {
-    let wanted: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
+    let wanted: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with('-'))
+        .collect();
     let is_wanted = |row: &str| wanted.is_empty() || wanted.iter().any(|word| word == row);
     print!(
         "{}",
-        rivals::versions().unwrap_or_else(|| "no rival is installed: see benches/rivals/install\n".to_owned())
+        rivals::versions()
+            .unwrap_or_else(|| "no rival is installed: see benches/rivals/install\n".to_owned())
     );
     let scratch = tempfile::tempdir().unwrap();
     let site = Site::start(scratch.path().join("node"));
@@ -262,7 +406,9 @@ fn main() {
             measured += 1;
         }
     };
-    row("uploads", &|| uploads(&site, &scratch.path().join("uploads")));
+    row("uploads", &|| {
+        uploads(&site, &scratch.path().join("uploads"))
+    });
     if is_wanted("pages") && !is_wanted("uploads") {
         // Pages of a project that was not uploaded are none.
         uploads(&site, &scratch.path().join("uploads"));
@@ -270,8 +416,13 @@ fn main() {
     row("pages", &|| pages(&site, &scratch.path().join("pages")));
     row("npm", &|| clients::npm(&site, &scratch.path().join("npm")));
     row("pip", &|| clients::pip(&site, &scratch.path().join("pip")));
-    row("cargo", &|| clients::cargo(&site, &scratch.path().join("cargo")));
-    assert!(measured > 0, "nothing was measured: there are uploads, pages, npm, pip and cargo");
+    row("cargo", &|| {
+        clients::cargo(&site, &scratch.path().join("cargo"))
+    });
+    assert!(
+        measured > 0,
+        "nothing was measured: there are uploads, pages, npm, pip and cargo"
+    );
     println!(
         "\nthe node has {:.0} MiB at the end, {:.0} more than when it had started",
         site.memory(),

@@ -1,6 +1,12 @@
 //! What it costs to know where addresses are: `cargo bench --bench geo`.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 use std::{
     hint::black_box,
@@ -22,15 +28,25 @@ fn main() {
         })
         .collect();
     let best = times.iter().copied().fold(f64::MAX, f64::min);
-    println!("reading the embedded table: {:.1} ms at first, {best:.1} ms at best", times[0]);
+    println!(
+        "reading the embedded table: {:.1} ms at first, {best:.1} ms at best",
+        times[0]
+    );
     let table = Table::embedded().unwrap();
     let mut rng = StdRng::seed_from_u64(7);
-    let v4: Vec<IpAddr> = (0..LOOKUPS).map(|_| Ipv4Addr::from_bits(rng.random()).into()).collect();
+    let v4: Vec<IpAddr> = (0..LOOKUPS)
+        .map(|_| Ipv4Addr::from_bits(rng.random()).into())
+        .collect();
     // In 2000::/4, where nearly all is.
-    let v6 = (0..LOOKUPS).map(|_| Ipv6Addr::from_bits(rng.random::<u128>() >> 4 | 2 << 124).into()).collect();
+    let v6 = (0..LOOKUPS)
+        .map(|_| Ipv6Addr::from_bits(rng.random::<u128>() >> 4 | 2 << 124).into())
+        .collect();
     for (family, addresses) in [("IPv4", v4), ("IPv6", v6)] {
         let begun = Instant::now();
-        let found = addresses.iter().filter(|address| table.find(**address).is_some()).count();
+        let found = addresses
+            .iter()
+            .filter(|address| table.find(**address).is_some())
+            .count();
         let each = begun.elapsed() / LOOKUPS;
         println!(
             "{family}: {} ns a look-up, {:.0} % found",

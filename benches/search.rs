@@ -1,8 +1,15 @@
-//! What searching the catalogue costs beside plain BM25 and a substring scan, in one run: `cargo bench --bench search`.
+//! What searching the catalogue costs beside plain BM25 and a substring scan, in one run: `cargo
+//! bench --bench search`.
 //!
 //! Over 63,666 packages; with `-- large`, over 500,000 too.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice
+)]
 
 mod packages;
 
@@ -46,7 +53,9 @@ const TYPED: [&str; 24] = [
 ];
 
 fn prefixes() -> Vec<String> {
-    let typed = TYPED.iter().flat_map(|text| (1..=text.len()).map(|end| text[..end].to_owned()));
+    let typed = TYPED
+        .iter()
+        .flat_map(|text| (1..=text.len()).map(|end| text[..end].to_owned()));
     let mut all: Vec<String> = typed.collect();
     all.truncate(200);
     all
@@ -93,7 +102,9 @@ async fn fill(dir: &Path, records: Vec<Record>) -> Store {
 fn search(store: &Store, prefixes: &[String]) -> Vec<f64> {
     let one = |text: &String| {
         let begun = Instant::now();
-        store.search(&Query::text(text.clone()), clock::now()).unwrap();
+        store
+            .search(&Query::text(text.clone()), clock::now())
+            .unwrap();
         millis(begun)
     };
     prefixes.iter().map(one).collect()
@@ -106,24 +117,43 @@ fn bm25(path: &Path, prefixes: &[String]) -> Vec<f64> {
         .prepare("SELECT p.name, p.summary FROM words JOIN packages p ON p.id = words.rowid WHERE words MATCH ? ORDER BY rank LIMIT 50")
         .unwrap();
     let one = |text: &String| {
-        let words: Vec<String> = swarmdex::domain::query::words(text).map(|word| format!("\"{word}\"")).collect();
+        let words: Vec<String> = swarmdex::domain::query::words(text)
+            .map(|word| format!("\"{word}\""))
+            .collect();
         let begun = Instant::now();
-        let rows = best.query_map([format!("{} *", words.join(" "))], |row| row.get::<_, String>(0)).unwrap();
+        let rows = best
+            .query_map([format!("{} *", words.join(" "))], |row| {
+                row.get::<_, String>(0)
+            })
+            .unwrap();
         rows.for_each(|name| drop(name.unwrap()));
         millis(begun)
     };
-    prefixes.iter().filter(|text| swarmdex::domain::query::words(text).next().is_some()).map(one).collect()
+    prefixes
+        .iter()
+        .filter(|text| swarmdex::domain::query::words(text).next().is_some())
+        .map(one)
+        .collect()
 }
 
 /// No index: every name and description, in lower case and in memory.
 fn scan(path: &Path, prefixes: &[String]) -> Vec<f64> {
     let db = Connection::open(path).unwrap();
-    let mut all = db.prepare("SELECT name || ' ' || coalesce(title, '') || ' ' || summary FROM packages").unwrap();
-    let texts: Vec<String> =
-        all.query_map([], |row| row.get::<_, String>(0)).unwrap().map(|text| text.unwrap().to_lowercase()).collect();
+    let mut all = db
+        .prepare("SELECT name || ' ' || coalesce(title, '') || ' ' || summary FROM packages")
+        .unwrap();
+    let texts: Vec<String> = all
+        .query_map([], |row| row.get::<_, String>(0))
+        .unwrap()
+        .map(|text| text.unwrap().to_lowercase())
+        .collect();
     let one = |text: &String| {
         let begun = Instant::now();
-        let found: Vec<&String> = texts.iter().filter(|held| held.contains(text.as_str())).take(50).collect();
+        let found: Vec<&String> = texts
+            .iter()
+            .filter(|held| held.contains(text.as_str()))
+            .take(50)
+            .collect();
         std::hint::black_box(found);
         millis(begun)
     };
@@ -134,7 +164,9 @@ fn scan(path: &Path, prefixes: &[String]) -> Vec<f64> {
 fn cold(dir: &Path) {
     let begun = Instant::now();
     let store = Store::open(dir, Metrics::default()).unwrap();
-    let found = store.search(&Query::text("web server"), clock::now()).unwrap();
+    let found = store
+        .search(&Query::text("web server"), clock::now())
+        .unwrap();
     let first = millis(begun);
     assert!(found.total > 0);
     search(&store, &prefixes());
@@ -147,12 +179,19 @@ fn cold(dir: &Path) {
 async fn visible(store: &Store, key: &Keypair) -> Vec<f64> {
     let mut times = Vec::new();
     for n in 0..200 {
-        let draft =
-            toml::from_str(&format!("name = \"quixotic-{n}\"\nversion = \"1.0.0\"\ndescription = \"x\"")).unwrap();
+        let draft = toml::from_str(&format!(
+            "name = \"quixotic-{n}\"\nversion = \"1.0.0\"\ndescription = \"x\""
+        ))
+        .unwrap();
         let batch = signed(key, vec![(draft, String::new())]);
         store.take_heads(batch, clock::now()).await.unwrap();
         let committed = Instant::now();
-        while store.search(&Query::text(format!("quixotic-{n}")), clock::now()).unwrap().hits.is_empty() {}
+        while store
+            .search(&Query::text(format!("quixotic-{n}")), clock::now())
+            .unwrap()
+            .hits
+            .is_empty()
+        {}
         times.push(millis(committed));
     }
     times
@@ -168,26 +207,43 @@ async fn measure(count: usize) {
     search(&store, &prefixes);
     row("search, 200 typed prefixes", &mut search(&store, &prefixes));
     row("  beside: BM25 alone", &mut bm25(&path, &prefixes));
-    row("  beside: substrings in memory", &mut scan(&path, &prefixes));
+    row(
+        "  beside: substrings in memory",
+        &mut scan(&path, &prefixes),
+    );
     let mut facets: Vec<f64> = prefixes
         .iter()
         .map(|text| {
             let begun = Instant::now();
-            store.facets(&Query::text(text.clone()), clock::now()).unwrap();
+            store
+                .facets(&Query::text(text.clone()), clock::now())
+                .unwrap();
             millis(begun)
         })
         .collect();
     row("counting labels, after the hits are shown", &mut facets);
-    row("from the commit until it is found", &mut visible(&store, &key).await);
+    row(
+        "from the commit until it is found",
+        &mut visible(&store, &key).await,
+    );
     drop(store);
     let size = path.metadata().unwrap().len();
     println!("{:.0} MiB on disk", size as f64 / f64::from(1 << 20));
     let exe = std::env::current_exe().unwrap();
-    assert!(Command::new(exe).args(["cold", dir.path().to_str().unwrap()]).status().unwrap().success());
+    assert!(
+        Command::new(exe)
+            .args(["cold", dir.path().to_str().unwrap()])
+            .status()
+            .unwrap()
+            .success()
+    );
 }
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
     if let [what, dir] = words.as_slice()
         && what == "cold"
     {

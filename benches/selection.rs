@@ -1,20 +1,27 @@
-//! What choosing peers by reputation and nearness is worth, beside choosing by lot and by a score that is not smoothed,
-//! in one run: `cargo bench --bench selection`.
+//! What choosing peers by reputation and nearness is worth, beside choosing by lot and by a score
+//! that is not smoothed, in one run: `cargo bench --bench selection`.
 //!
-//! 32 nodes in one process, in the cities of the world and as far apart as these: what travels between them is held back
-//! for as long. All know all. A quarter is bad: three lie, three are slow, two are silent. The honest ones look up the
-//! packages that they have not, and fetch the contents that they have not, both at once and each one after the other.
+//! 32 nodes in one process, in the cities of the world and as far apart as these: what travels
+//! between them is held back for as long. All know all. A quarter is bad: three lie, three are
+//! slow, two are silent. The honest ones look up the packages that they have not, and fetch the
+//! contents that they have not, both at once and each one after the other.
 //!
-//! Each node begins one of both every half second, so that those who choose well are not slowed down by asking more: the
-//! machine is half idle.
+//! Each node begins one of both every half second, so that those who choose well are not slowed
+//! down by asking more: the machine is half idle.
 //!
-//! What is measured is the selection and nothing else: the DHT is off, so that all there is to ask are the connected
-//! peers; and everybody is protected from everybody's ledger, so that nobody is banned, whoever does the choosing. It is
-//! the same nodes, packages, contents and places each time, and each way begins knowing nothing of anybody.
+//! What is measured is the selection and nothing else: the DHT is off, so that all there is to ask
+//! are the connected peers; and everybody is protected from everybody's ledger, so that nobody is
+//! banned, whoever does the choosing. It is the same nodes, packages, contents and places each
+//! time, and each way begins knowing nothing of anybody.
 //!
 //! Words after `--` choose ways: reputation, random, unsmoothed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod packages;
 
@@ -50,17 +57,29 @@ use tokio::sync::mpsc;
 const NODES: usize = 32;
 const SEED: u64 = 7;
 /// A bad node sends so many bytes a second, or begins its answers so much later.
-const SLOW: Conduct = Conduct::Late { rate: 128 << 10, by: Duration::from_secs(1) };
-const BAD: [Conduct; 8] =
-    [Conduct::Lying, SLOW, Conduct::Silent, Conduct::Lying, SLOW, Conduct::Silent, Conduct::Lying, SLOW];
+const SLOW: Conduct = Conduct::Late {
+    rate: 128 << 10,
+    by: Duration::from_secs(1),
+};
+const BAD: [Conduct; 8] = [
+    Conduct::Lying,
+    SLOW,
+    Conduct::Silent,
+    Conduct::Lying,
+    SLOW,
+    Conduct::Silent,
+    Conduct::Lying,
+    SLOW,
+];
 /// Packages there are, of which an honest node lacks one in ten, and a bad one none.
 const PACKAGES: usize = 1_000;
 /// Contents there are, of which each node lacks one in two.
 const CONTENTS: usize = 120;
-/// What is asked of a peer is waited for so long: shorter than a node's own five and ten seconds, which spares those that
-/// choose badly.
+/// What is asked of a peer is waited for so long: shorter than a node's own five and ten seconds,
+/// which spares those that choose badly.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// From the beginning of one look-up of a node, or of one fetch, to the next, unless it takes longer.
+/// From the beginning of one look-up of a node, or of one fetch, to the next, unless it takes
+/// longer.
 const PACE: Duration = Duration::from_millis(500);
 /// Look-ups and fetches of a node after which it should know whom to ask.
 const LEARNING: [usize; 2] = [60, 40];
@@ -102,26 +121,41 @@ struct Figures {
 fn bytes_of(n: usize) -> Vec<u8> {
     let size = [256, 256, 512, 1_024][n % 4] << 10;
     let mut bytes = vec![0; size];
-    blake3::Hasher::new().update(&n.to_be_bytes()).finalize_xof().fill(&mut bytes);
+    blake3::Hasher::new()
+        .update(&n.to_be_bytes())
+        .finalize_xof()
+        .fill(&mut bytes);
     bytes
 }
 
 async fn sent(node: &NodeHandle) -> f64 {
     let text = node.metrics().await.unwrap();
-    let lines = text.lines().filter(|line| line.starts_with("libp2p_bandwidth_bytes_total"));
-    lines.filter(|line| line.contains("Outbound")).map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    let lines = text
+        .lines()
+        .filter(|line| line.starts_with("libp2p_bandwidth_bytes_total"));
+    lines
+        .filter(|line| line.contains("Outbound"))
+        .map(|l| l.rsplit(' ').next().unwrap().parse::<f64>().unwrap())
+        .sum()
 }
 
 /// How often a peer was seen to do something.
 async fn seen(node: &NodeHandle, outcome: Outcome) -> usize {
     let peers = node.peers().await.unwrap();
-    let of = peers.iter().flat_map(|peer| &peer.evidence).filter(|one| one.outcome == outcome);
+    let of = peers
+        .iter()
+        .flat_map(|peer| &peer.evidence)
+        .filter(|one| one.outcome == outcome);
     of.map(|one| one.count as usize).sum()
 }
 
 /// Every fourth node is bad.
 fn conduct(n: usize) -> Conduct {
-    if n % 4 == 3 { BAD[n / 4] } else { Conduct::Honest }
+    if n % 4 == 3 {
+        BAD[n / 4]
+    } else {
+        Conduct::Honest
+    }
 }
 
 impl Lab {
@@ -129,22 +163,34 @@ impl Lab {
         let mut dice = StdRng::seed_from_u64(SEED);
         let cities = city::cities().unwrap();
         let homes: Vec<GeoLocation> = (0..NODES)
-            .map(|n| cities[n % cities.len()].near(dice.random_range(-0.2..0.2), dice.random_range(-0.2..0.2)).unwrap())
+            .map(|n| {
+                cities[n % cities.len()]
+                    .near(dice.random_range(-0.2..0.2), dice.random_range(-0.2..0.2))
+                    .unwrap()
+            })
             .collect();
         let dirs: Vec<_> = (0..NODES).map(|n| dir.join(n.to_string())).collect();
         let mut lacking: Vec<Vec<PackageId>> = Vec::new();
         let mut ids = Vec::new();
         for (n, dir) in dirs.iter().enumerate() {
             std::fs::create_dir_all(dir).unwrap();
-            ids.push(keys::load_or_create(&keys::identity_path(dir)).unwrap().public().to_peer_id());
-            let lacks = |dice: &mut StdRng| conduct(n) == Conduct::Honest && dice.random_ratio(1, 10);
-            let (lacked, held): (Vec<Record>, Vec<Record>) = records.iter().cloned().partition(|_| lacks(&mut dice));
+            ids.push(
+                keys::load_or_create(&keys::identity_path(dir))
+                    .unwrap()
+                    .public()
+                    .to_peer_id(),
+            );
+            let lacks =
+                |dice: &mut StdRng| conduct(n) == Conduct::Honest && dice.random_ratio(1, 10);
+            let (lacked, held): (Vec<Record>, Vec<Record>) =
+                records.iter().cloned().partition(|_| lacks(&mut dice));
             let store = Store::open(dir, Metrics::default()).unwrap();
             store.take_heads(held, clock::now()).await.unwrap();
             let id = |(head, _): &Record| head.package().clone();
             lacking.push(lacked.iter().map(id).collect());
         }
-        let places: Arc<HashMap<PeerId, GeoLocation>> = Arc::new(ids.iter().copied().zip(homes.clone()).collect());
+        let places: Arc<HashMap<PeerId, GeoLocation>> =
+            Arc::new(ids.iter().copied().zip(homes.clone()).collect());
         let mut nodes: Vec<Node> = Vec::new();
         let mut doors = Vec::new();
         for (n, dir) in dirs.into_iter().enumerate() {
@@ -180,17 +226,27 @@ impl Lab {
             order.shuffle(&mut dice);
             let (holders, others) = order.split_at(NODES / 2);
             let put = |at: &usize| {
-                let (contents, bytes) = (nodes[*at].contents(), Box::pin(std::io::Cursor::new(bytes.clone())));
+                let (contents, bytes) = (
+                    nodes[*at].contents(),
+                    Box::pin(std::io::Cursor::new(bytes.clone())),
+                );
                 async move { contents.put(bytes).await }
             };
-            let put: Vec<_> = futures::stream::iter(holders).map(put).buffer_unordered(4).collect().await;
+            let put: Vec<_> = futures::stream::iter(holders)
+                .map(put)
+                .buffer_unordered(4)
+                .collect()
+                .await;
             let content = *put[0].as_ref().unwrap();
             others.iter().for_each(|at| contents[*at].push(content));
         }
         for node in &nodes {
             loop {
                 let measured = |peers: Vec<swarmdex::bus::PeerSnapshot>| {
-                    peers.iter().filter(|peer| peer.connection.is_some() && !peer.rtts_ms.is_empty()).count()
+                    peers
+                        .iter()
+                        .filter(|peer| peer.connection.is_some() && !peer.rtts_ms.is_empty())
+                        .count()
                 };
                 if measured(node.peers().await.unwrap()) == NODES - 1 {
                     break;
@@ -200,12 +256,27 @@ impl Lab {
         }
         // Medians are taken every five seconds.
         tokio::time::sleep(Duration::from_secs(6)).await;
-        let honest = (0..NODES).filter(|n| conduct(*n) == Conduct::Honest).map(|n| {
-            let (packages, contents) = (lacking[n].clone(), contents[n].clone());
-            Honest { node: nodes[n].handle(), packages, contents }
-        });
-        let liars = ids.iter().enumerate().filter(|(n, _)| conduct(*n) == Conduct::Lying).map(|(_, id)| *id).collect();
-        Self { honest: honest.collect(), nodes, liars }
+        let honest = (0..NODES)
+            .filter(|n| conduct(*n) == Conduct::Honest)
+            .map(|n| {
+                let (packages, contents) = (lacking[n].clone(), contents[n].clone());
+                Honest {
+                    node: nodes[n].handle(),
+                    packages,
+                    contents,
+                }
+            });
+        let liars = ids
+            .iter()
+            .enumerate()
+            .filter(|(n, _)| conduct(*n) == Conduct::Lying)
+            .map(|(_, id)| *id)
+            .collect();
+        Self {
+            honest: honest.collect(),
+            nodes,
+            liars,
+        }
     }
 
     async fn run(&self) -> Figures {
@@ -220,7 +291,10 @@ impl Lab {
                 } else {
                     (&one.packages[..packages], &one.contents[..contents])
                 };
-                tokio::join!(self.look_up(&one.node, packages, late), self.fetch(&one.node, contents, late))
+                tokio::join!(
+                    self.look_up(&one.node, packages, late),
+                    self.fetch(&one.node, contents, late)
+                )
             });
             for (lookups, fetches) in futures::future::join_all(runs).await {
                 figures.lookups.extend(lookups);
@@ -228,7 +302,12 @@ impl Lab {
             }
         }
         figures.seconds = began.elapsed().as_secs_f64();
-        let used: u64 = figures.fetches.iter().filter(|one| !one.failed).map(|one| one.size).sum();
+        let used: u64 = figures
+            .fetches
+            .iter()
+            .filter(|one| !one.failed)
+            .map(|one| one.size)
+            .sum();
         figures.wasted = (self.sent().await - before) / used as f64 - 1.0;
         figures
     }
@@ -249,9 +328,16 @@ impl Lab {
             let got = node.registry().get_package(&PackageRef::of(package)).await;
             let ms = begun.elapsed().as_secs_f64() * 1_000.0;
             let now = seen(node, Outcome::AnswerWrong).await;
-            // Three are asked, and up to three more in their place: the share of liars is no more than this. They have all
-            // packages.
-            done.push(Request { ms, failed: got.is_err(), late, asked: 3, lied: now.saturating_sub(wrong), size: 0 });
+            // Three are asked, and up to three more in their place: the share of liars is no more
+            // than this. They have all packages.
+            done.push(Request {
+                ms,
+                failed: got.is_err(),
+                late,
+                asked: 3,
+                lied: now.saturating_sub(wrong),
+                size: 0,
+            });
             wrong = now;
             tokio::time::sleep_until((begun + PACE).into()).await;
         }
@@ -262,8 +348,13 @@ impl Lab {
         let mut done = Vec::new();
         for content in contents {
             let (sender, mut progress) = mpsc::channel(1_024);
-            let wanted =
-                Wanted { content: *content, what: "bench".to_owned(), package: None, beside: None, for_others: false };
+            let wanted = Wanted {
+                content: *content,
+                what: "bench".to_owned(),
+                package: None,
+                beside: None,
+                for_others: false,
+            };
             let begun = Instant::now();
             let got = node.contents().fetch(wanted, Some(sender)).await;
             let ms = begun.elapsed().as_secs_f64() * 1_000.0;
@@ -271,8 +362,18 @@ impl Lab {
             while let Some(transfer) = progress.recv().await {
                 peers = transfer.peers;
             }
-            let lied = peers.iter().filter(|peer| self.liars.contains(&peer.peer) || peer.part == Part::Lied).count();
-            done.push(Request { ms, failed: got.is_err(), late, asked: peers.len(), lied, size: content.size });
+            let lied = peers
+                .iter()
+                .filter(|peer| self.liars.contains(&peer.peer) || peer.part == Part::Lied)
+                .count();
+            done.push(Request {
+                ms,
+                failed: got.is_err(),
+                late,
+                asked: peers.len(),
+                lied,
+                size: content.size,
+            });
             tokio::time::sleep_until((begun + PACE).into()).await;
         }
         done
@@ -291,7 +392,9 @@ fn times<'a>(requests: impl Iterator<Item = &'a Request>) -> (f64, f64) {
 
 /// Share of liars among those that were asked, in per cent.
 fn liars<'a>(requests: impl Iterator<Item = &'a Request>) -> f64 {
-    let (lied, asked) = requests.fold((0, 0), |(lied, asked), one| (lied + one.lied, asked + one.asked));
+    let (lied, asked) = requests.fold((0, 0), |(lied, asked), one| {
+        (lied + one.lied, asked + one.asked)
+    });
     lied as f64 * 100.0 / asked.max(1) as f64
 }
 
@@ -308,9 +411,15 @@ fn tell(name: &str, figures: &Figures) {
         all().filter(|one| one.failed).count()
     );
     for (what, requests) in [("lookup", &figures.lookups), ("fetch", &figures.fetches)] {
-        let ((p50, p95), (after50, after95)) = (times(requests.iter()), times(requests.iter().filter(late)));
-        let asked = requests.iter().map(|one| one.asked).sum::<usize>() as f64 / requests.len() as f64;
-        let asked = if what == "fetch" { format!("{asked:.1}") } else { "3 to 6".to_owned() };
+        let ((p50, p95), (after50, after95)) =
+            (times(requests.iter()), times(requests.iter().filter(late)));
+        let asked =
+            requests.iter().map(|one| one.asked).sum::<usize>() as f64 / requests.len() as f64;
+        let asked = if what == "fetch" {
+            format!("{asked:.1}")
+        } else {
+            "3 to 6".to_owned()
+        };
         println!(
             "  {what:<6} p50 {p50:>5.0} ms, p95 {p95:>5.0}; after 100 requests p50 {after50:>5.0}, p95 {after95:>5.0}; \
              {asked} asked for each, {:.1} % of them liars, then {:.1} %",
@@ -319,10 +428,18 @@ fn tell(name: &str, figures: &Figures) {
         );
     }
     for (what, of) in [("256 KiB", 256 << 10), ("more", 0)] {
-        let (p50, p95) = times(figures.fetches.iter().filter(|one| (one.size == 256 << 10) == (of > 0)));
+        let (p50, p95) = times(
+            figures
+                .fetches
+                .iter()
+                .filter(|one| (one.size == 256 << 10) == (of > 0)),
+        );
         println!("    {what:<7} p50 {p50:>5.0} ms, p95 {p95:>5.0}");
     }
-    println!("  {:.1} % more bytes sent than were of use", figures.wasted * 100.0);
+    println!(
+        "  {:.1} % more bytes sent than were of use",
+        figures.wasted * 100.0
+    );
 }
 
 fn goal(met: bool) -> &'static str {
@@ -331,13 +448,22 @@ fn goal(met: bool) -> &'static str {
 
 #[tokio::main]
 async fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
     rlimit::increase_nofile_limit(8_192).unwrap();
     let records = signed(&Keypair::generate_ed25519(), drafts(PACKAGES));
     let mut results = HashMap::new();
-    let ways =
-        [("reputation", Selection::Reputation), ("random", Selection::Random), ("unsmoothed", Selection::Unsmoothed)];
-    for (name, selection) in ways.into_iter().filter(|(name, _)| words.is_empty() || words.iter().any(|w| w == name)) {
+    let ways = [
+        ("reputation", Selection::Reputation),
+        ("random", Selection::Random),
+        ("unsmoothed", Selection::Unsmoothed),
+    ];
+    for (name, selection) in ways
+        .into_iter()
+        .filter(|(name, _)| words.is_empty() || words.iter().any(|w| w == name))
+    {
         // On the disk that a node would use, and not in memory.
         let dir = tempfile::tempdir_in(std::env::current_dir().unwrap().join("target")).unwrap();
         let lab = Lab::start(dir.path(), selection, &records).await;
@@ -346,17 +472,29 @@ async fn main() {
         tell(name, &figures);
         results.insert(name, figures);
     }
-    let Some(ours) = results.get("reputation") else { return };
+    let Some(ours) = results.get("reputation") else {
+        return;
+    };
     for other in ["random", "unsmoothed"] {
-        let Some(figures) = results.get(other) else { continue };
+        let Some(figures) = results.get(other) else {
+            continue;
+        };
         println!("{other} beside reputation, times as long or as many:");
-        for (what, ours, theirs) in
-            [("lookup", &ours.lookups, &figures.lookups), ("fetch", &ours.fetches, &figures.fetches)]
-        {
+        for (what, ours, theirs) in [
+            ("lookup", &ours.lookups, &figures.lookups),
+            ("fetch", &ours.fetches, &figures.fetches),
+        ] {
             let ((a50, a95), (b50, b95)) = (times(ours.iter()), times(theirs.iter()));
-            let ((c50, c95), (d50, d95)) = (times(ours.iter().filter(late)), times(theirs.iter().filter(late)));
+            let ((c50, c95), (d50, d95)) = (
+                times(ours.iter().filter(late)),
+                times(theirs.iter().filter(late)),
+            );
             let verdict = match other {
-                "random" => format!("; goal 2 at p95 {}, then {}", goal(b95 / a95 >= 2.0), goal(d95 / c95 >= 2.0)),
+                "random" => format!(
+                    "; goal 2 at p95 {}, then {}",
+                    goal(b95 / a95 >= 2.0),
+                    goal(d95 / c95 >= 2.0)
+                ),
                 _ => String::new(),
             };
             println!(
@@ -370,5 +508,8 @@ async fn main() {
         println!("  wasted bytes {:.2}", figures.wasted / ours.wasted);
     }
     let lied = liars(ours.lookups.iter().chain(&ours.fetches).filter(late));
-    println!("liars chosen after 100 requests of each node: {lied:.2} % (goal less than 2: {})", goal(lied < 2.0));
+    println!(
+        "liars chosen after 100 requests of each node: {lied:.2} % (goal less than 2: {})",
+        goal(lied < 2.0)
+    );
 }

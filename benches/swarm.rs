@@ -1,8 +1,14 @@
-//! What a swarm of ours costs over bare libp2p: both in one run, on loopback. `cargo bench --bench swarm`.
+//! What a swarm of ours costs over bare libp2p: both in one run, on loopback. `cargo bench --bench
+//! swarm`.
 //!
 //! `SWARMDEX_BENCH_NODES` sets the number of nodes (32).
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod floor;
 
@@ -22,7 +28,8 @@ use tokio::{sync::mpsc, time::Instant};
 
 /// Messages, packages and gets of each kind.
 const ROUNDS: usize = 30;
-/// Nodes that join after the packages were announced, and compare no catalogue: they hold none of them but the last few.
+/// Nodes that join after the packages were announced, and compare no catalogue: they hold none of
+/// them but the last few.
 const LATE: usize = 8;
 /// Between two nodes' starts.
 const STAGGER: Duration = Duration::from_millis(20);
@@ -40,7 +47,10 @@ struct Figures {
 
 #[track_caller]
 fn percentile(values: &[f64], share: f64) -> f64 {
-    assert!(!values.is_empty(), "nothing was measured, and a figure of nothing is none");
+    assert!(
+        !values.is_empty(),
+        "nothing was measured, and a figure of nothing is none"
+    );
     let mut values = values.to_vec();
     values.sort_unstable_by(f64::total_cmp);
     values[((values.len() as f64 * share) as usize).min(values.len() - 1)]
@@ -52,16 +62,25 @@ fn ms(since: Instant) -> f64 {
 
 fn rss_mib() -> f64 {
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages: f64 = text.split_whitespace().nth(1).and_then(|pages| pages.parse().ok()).expect("the process says so");
+    let pages: f64 = text
+        .split_whitespace()
+        .nth(1)
+        .and_then(|pages| pages.parse().ok())
+        .expect("the process says so");
     pages * 4_096.0 / 1_048_576.0
 }
 
-/// Processor time of this process, in seconds: fields 14 and 15 of `/proc/self/stat`, in hundredths.
+/// Processor time of this process, in seconds: fields 14 and 15 of `/proc/self/stat`, in
+/// hundredths.
 fn cpu_seconds() -> f64 {
     let text = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let after_name = text.rsplit(')').next().unwrap_or_default();
-    let fields: Vec<f64> =
-        after_name.split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    let fields: Vec<f64> = after_name
+        .split_whitespace()
+        .skip(11)
+        .take(2)
+        .filter_map(|field| field.parse().ok())
+        .collect();
     fields.iter().sum::<f64>() / 100.0
 }
 
@@ -99,8 +118,13 @@ async fn floor(nodes: usize) -> Figures {
         let sent = Instant::now();
         swarm[round % nodes].publish(data.clone());
         for _ in 1..nodes {
-            let (_, at) = tokio::time::timeout(Duration::from_secs(10), hears.recv()).await.unwrap().unwrap();
-            figures.gossip_ms.push(at.duration_since(sent).as_secs_f64() * 1_000.0);
+            let (_, at) = tokio::time::timeout(Duration::from_secs(10), hears.recv())
+                .await
+                .unwrap()
+                .unwrap();
+            figures
+                .gossip_ms
+                .push(at.duration_since(sent).as_secs_f64() * 1_000.0);
         }
     }
     let keys: Vec<Vec<u8>> = (0..ROUNDS).map(|_| random_key()).collect();
@@ -151,8 +175,11 @@ async fn connected(node: &Node, least: usize) {
 }
 
 fn draft(name: &str) -> Draft {
-    toml::from_str(&format!("name = \"{name}\"\nversion = \"1.0.0\"\ndescription = \"{}\"", "words ".repeat(100)))
-        .unwrap()
+    toml::from_str(&format!(
+        "name = \"{name}\"\nversion = \"1.0.0\"\ndescription = \"{}\"",
+        "words ".repeat(100)
+    ))
+    .unwrap()
 }
 
 async fn ours(nodes: usize) -> Figures {
@@ -163,7 +190,12 @@ async fn ours(nodes: usize) -> Figures {
     let mut swarm = Vec::new();
     let mut door: Option<String> = None;
     for n in 0..nodes {
-        let (node, address) = start(&root.path().join(format!("{n}")), door.as_deref(), Catalogue::Full).await;
+        let (node, address) = start(
+            &root.path().join(format!("{n}")),
+            door.as_deref(),
+            Catalogue::Full,
+        )
+        .await;
         door.get_or_insert(address);
         swarm.push(node);
         tokio::time::sleep(STAGGER).await;
@@ -179,21 +211,35 @@ async fn ours(nodes: usize) -> Figures {
     // Every node's own reader tells how long each announcement took to be verified there.
     let mut readers: Vec<_> = swarm.iter().map(|node| node.subscribe()).collect();
     for round in 0..ROUNDS {
-        let content =
-            swarm[round % nodes].contents().put(Box::pin(std::io::Cursor::new(vec![round as u8]))).await.unwrap();
+        let content = swarm[round % nodes]
+            .contents()
+            .put(Box::pin(std::io::Cursor::new(vec![round as u8])))
+            .await
+            .unwrap();
         let registry = swarm[round % nodes].registry();
-        let receipt = registry.publish(draft(&format!("package-{round}")), content.into(), None).await.unwrap();
-        figures.stored_ms.push(receipt.steps.stored.as_secs_f64() * 1_000.0);
+        let receipt = registry
+            .publish(draft(&format!("package-{round}")), content.into(), None)
+            .await
+            .unwrap();
+        figures
+            .stored_ms
+            .push(receipt.steps.stored.as_secs_f64() * 1_000.0);
         for (n, reader) in readers.iter_mut().enumerate() {
             let heard = async {
                 loop {
                     let batch = reader.recv().await.unwrap();
-                    if let Some(one) = batch.announcements.iter().find(|one| one.package == receipt.package) {
+                    if let Some(one) = batch
+                        .announcements
+                        .iter()
+                        .find(|one| one.package == receipt.package)
+                    {
                         return one.travelled;
                     }
                 }
             };
-            let travelled = tokio::time::timeout(Duration::from_secs(10), heard).await.expect("heard everywhere");
+            let travelled = tokio::time::timeout(Duration::from_secs(10), heard)
+                .await
+                .expect("heard everywhere");
             if n != round % nodes {
                 figures.gossip_ms.push(travelled.as_secs_f64() * 1_000.0);
             }
@@ -203,15 +249,24 @@ async fn ours(nodes: usize) -> Figures {
     drop(readers);
     let mut late = Vec::new();
     for n in 0..LATE {
-        let (node, _) = start(&root.path().join(format!("late-{n}")), door.as_deref(), Catalogue::Partial).await;
+        let (node, _) = start(
+            &root.path().join(format!("late-{n}")),
+            door.as_deref(),
+            Catalogue::Partial,
+        )
+        .await;
         connected(&node, nodes / 2).await;
         late.push(node);
     }
     for (round, package) in packages.iter().enumerate() {
         let registry = late[round % LATE].registry();
         let asked = Instant::now();
-        let found = registry.get_package(&PackageRef::of(package)).await.unwrap();
-        // Gossip passes the last few announcements on to those who come late; what it brought is not fetched.
+        let found = registry
+            .get_package(&PackageRef::of(package))
+            .await
+            .unwrap();
+        // Gossip passes the last few announcements on to those who come late; what it brought is
+        // not fetched.
         if matches!(found.source, Source::Dht | Source::Peer(_)) {
             figures.present_ms.push(ms(asked));
         }
@@ -250,9 +305,17 @@ fn main() {
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
-    let nodes = std::env::var("SWARMDEX_BENCH_NODES").ok().and_then(|nodes| nodes.parse().ok()).unwrap_or(32);
+    let nodes = std::env::var("SWARMDEX_BENCH_NODES")
+        .ok()
+        .and_then(|nodes| nodes.parse().ok())
+        .unwrap_or(32);
     let _ = rlimit::increase_nofile_limit(20_000);
-    let runtime = || tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let runtime = || {
+        tokio::runtime::Builder::new_multi_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+    };
     let run = runtime();
     let ours = run.block_on(ours(nodes));
     run.shutdown_timeout(Duration::from_secs(2));
@@ -262,23 +325,69 @@ fn main() {
     let sync = fsync();
 
     let row = |what: &str, ours: f64, floor: f64, goal: &str| {
-        println!("{what:<44} {ours:>9.2} {floor:>9.2} {:>7.2}  {goal}", ours / floor);
+        println!(
+            "{what:<44} {ours:>9.2} {floor:>9.2} {:>7.2}  {goal}",
+            ours / floor
+        );
     };
     println!("{nodes} nodes in one process, no added latency");
-    println!("{:<44} {:>9} {:>9} {:>7}  goal", "", "ours", "floor", "ratio");
-    row("joined (each connected to half), ms", ours.joined_ms, floor.joined_ms, "5000");
-    row("gossip to verified, p50, ms", percentile(&ours.gossip_ms, 0.5), percentile(&floor.gossip_ms, 0.5), "");
-    row("gossip to verified, p95, ms", percentile(&ours.gossip_ms, 0.95), percentile(&floor.gossip_ms, 0.95), "25");
-    row("get, present, not held, p50, ms", percentile(&ours.present_ms, 0.5), percentile(&floor.present_ms, 0.5), "");
+    println!(
+        "{:<44} {:>9} {:>9} {:>7}  goal",
+        "", "ours", "floor", "ratio"
+    );
+    row(
+        "joined (each connected to half), ms",
+        ours.joined_ms,
+        floor.joined_ms,
+        "5000",
+    );
+    row(
+        "gossip to verified, p50, ms",
+        percentile(&ours.gossip_ms, 0.5),
+        percentile(&floor.gossip_ms, 0.5),
+        "",
+    );
+    row(
+        "gossip to verified, p95, ms",
+        percentile(&ours.gossip_ms, 0.95),
+        percentile(&floor.gossip_ms, 0.95),
+        "25",
+    );
+    row(
+        "get, present, not held, p50, ms",
+        percentile(&ours.present_ms, 0.5),
+        percentile(&floor.present_ms, 0.5),
+        "",
+    );
     row(
         "get, present, not held, p95, ms",
         percentile(&ours.present_ms, 0.95),
         percentile(&floor.present_ms, 0.95),
         "10",
     );
-    row("get, absent, p50, ms", percentile(&ours.absent_ms, 0.5), percentile(&floor.absent_ms, 0.5), "");
-    row("get, absent, p95, ms", percentile(&ours.absent_ms, 0.95), percentile(&floor.absent_ms, 0.95), "25");
-    row("publish stored, median (floor: one fsync), ms", percentile(&ours.stored_ms, 0.5), percentile(&sync, 0.5), "5");
+    row(
+        "get, absent, p50, ms",
+        percentile(&ours.absent_ms, 0.5),
+        percentile(&floor.absent_ms, 0.5),
+        "",
+    );
+    row(
+        "get, absent, p95, ms",
+        percentile(&ours.absent_ms, 0.95),
+        percentile(&floor.absent_ms, 0.95),
+        "25",
+    );
+    row(
+        "publish stored, median (floor: one fsync), ms",
+        percentile(&ours.stored_ms, 0.5),
+        percentile(&sync, 0.5),
+        "5",
+    );
     row("memory a node, MiB", ours.node_mib, floor.node_mib, "10");
-    row("idle, all nodes, % of a core", ours.idle_percent, floor.idle_percent, "5");
+    row(
+        "idle, all nodes, % of a core",
+        ours.idle_percent,
+        floor.idle_percent,
+        "5",
+    );
 }

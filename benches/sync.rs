@@ -1,9 +1,16 @@
-//! What it takes a newcomer to have the whole catalogue, and equals to find that they are, in one run:
+//! What it takes a newcomer to have the whole catalogue, and equals to find that they are, in one
+//! run:
 //! `cargo bench --bench sync`.
 //!
-//! Each side is a process of its own. Beside it: the same records verified and stored by one thread, without a network.
+//! Each side is a process of its own. Beside it: the same records verified and stored by one
+//! thread, without a network.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod packages;
 
@@ -33,7 +40,10 @@ const EQUAL: usize = 20;
 
 #[track_caller]
 fn median(mut values: Vec<f64>) -> f64 {
-    assert!(!values.is_empty(), "nothing was measured, and a figure of nothing is none");
+    assert!(
+        !values.is_empty(),
+        "nothing was measured, and a figure of nothing is none"
+    );
     values.sort_unstable_by(f64::total_cmp);
     values[values.len() / 2]
 }
@@ -70,7 +80,9 @@ impl Peer {
             .spawn()
             .unwrap();
         let mut address = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut address).unwrap();
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut address)
+            .unwrap();
         Self(child, address.trim().to_owned())
     }
 }
@@ -85,13 +97,19 @@ impl Drop for Peer {
 async fn serve(dir: &Path) {
     let (_node, address) = start(dir, None).await;
     println!("{address}");
-    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new())).await.unwrap().unwrap();
+    tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()))
+        .await
+        .unwrap()
+        .unwrap();
 }
 
 async fn fill(dir: &Path, records: Vec<Record>) {
     let store = Store::open(dir, Metrics::default()).unwrap();
     for batch in records.chunks(BATCH) {
-        store.take_heads(batch.to_vec(), clock::now()).await.unwrap();
+        store
+            .take_heads(batch.to_vec(), clock::now())
+            .await
+            .unwrap();
     }
 }
 
@@ -104,13 +122,21 @@ async fn alone(records: &[Record]) -> (f64, f64) {
         .iter()
         .map(|(head, manifest)| {
             let head = Authorised::<Head>::verify(head.envelope()).unwrap();
-            (head, manifest.as_ref().map(|manifest| Authorised::<Manifest>::verify(manifest.envelope()).unwrap()))
+            (
+                head,
+                manifest
+                    .as_ref()
+                    .map(|manifest| Authorised::<Manifest>::verify(manifest.envelope()).unwrap()),
+            )
         })
         .collect();
     let verifying = begun.elapsed().as_secs_f64();
     let begun = Instant::now();
     for batch in verified.chunks(BATCH) {
-        store.take_heads(batch.to_vec(), clock::now()).await.unwrap();
+        store
+            .take_heads(batch.to_vec(), clock::now())
+            .await
+            .unwrap();
     }
     (verifying, begun.elapsed().as_secs_f64())
 }
@@ -120,7 +146,9 @@ async fn measure() {
     let records = signed(&key, drafts(PACKAGES));
     let bytes: usize = records
         .iter()
-        .map(|(head, manifest)| head.envelope().len() + manifest.as_ref().map_or(0, |one| one.envelope().len()))
+        .map(|(head, manifest)| {
+            head.envelope().len() + manifest.as_ref().map_or(0, |one| one.envelope().len())
+        })
         .sum();
     let (verifying, storing) = alone(&records).await;
     let (full, fresh) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -131,16 +159,25 @@ async fn measure() {
     let (node, _) = start(fresh.path(), Some(&peer.1)).await;
     while node.status().await.unwrap().packages < PACKAGES as u64 {
         tokio::time::sleep(Duration::from_millis(10)).await;
-        assert!(begun.elapsed() < Duration::from_secs(300), "{}", node.status().await.unwrap().packages);
+        assert!(
+            begun.elapsed() < Duration::from_secs(300),
+            "{}",
+            node.status().await.unwrap().packages
+        );
     }
     let took = begun.elapsed().as_secs_f64();
     println!(
         "a newcomer has {PACKAGES} packages, verified and searchable, {took:.1} s after its start ({:.0} a second)",
         PACKAGES as f64 / took
     );
-    println!("  beside: verifying alone {verifying:.1} s and storing alone {storing:.1} s, in one thread each");
+    println!(
+        "  beside: verifying alone {verifying:.1} s and storing alone {storing:.1} s, in one thread each"
+    );
     let metrics = node.metrics().await.unwrap();
-    let moved = metrics.lines().find(|line| line.starts_with("swarmdex_sync_bytes_total")).unwrap();
+    let moved = metrics
+        .lines()
+        .find(|line| line.starts_with("swarmdex_sync_bytes_total"))
+        .unwrap();
     let moved: f64 = moved.rsplit(' ').next().unwrap().parse().unwrap();
     println!(
         "  {:.1} MiB moved for {:.1} MiB of records",
@@ -153,17 +190,25 @@ async fn measure() {
     while times.len() < EQUAL {
         tokio::time::sleep(Duration::from_millis(600)).await;
         let begun = Instant::now();
-        let Ok(report) = node.sync_with(peer_id).await else { continue };
+        let Ok(report) = node.sync_with(peer_id).await else {
+            continue;
+        };
         assert_eq!((report.differed, report.they_lack), (0, 0));
         times.push(begun.elapsed().as_secs_f64() * 1_000.0);
         most = most.max(report.bytes);
     }
-    println!("equals find that they are in {:.1} ms and {most} bytes (median of {EQUAL}, most bytes)", median(times));
+    println!(
+        "equals find that they are in {:.1} ms and {most} bytes (median of {EQUAL}, most bytes)",
+        median(times)
+    );
     node.shutdown().await.unwrap();
 }
 
 fn main() {
-    let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with("--")).collect();
+    let words: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|word| !word.starts_with("--"))
+        .collect();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match words.as_slice() {
         [what, dir] if what == "serve" => runtime.block_on(serve(Path::new(dir))),

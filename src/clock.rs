@@ -13,7 +13,9 @@ use crate::domain::time::Timestamp;
 static AHEAD_MS: AtomicI64 = AtomicI64::new(0);
 
 pub fn now() -> Timestamp {
-    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since_epoch = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
     let now = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
     Timestamp(now.saturating_add_signed(AHEAD_MS.load(Ordering::Relaxed)))
 }
@@ -21,13 +23,15 @@ pub fn now() -> Timestamp {
 /// Longest time that anybody waits for anything, whatever number a client gives.
 const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3_600);
 
-/// The instant so long after `now`: a year at most, because a client may give any number, and adding it must not end a task.
+/// The instant so long after `now`: a year at most, because a client may give any number, and
+/// adding it must not end a task.
 pub fn deadline(now: Instant, after: Duration) -> Instant {
     // A year fits wherever there are instants; where it does not, there is no time left.
     now.checked_add(after.min(LONGEST_WAIT)).unwrap_or(now)
 }
 
-/// Sets the clock of this process, as somebody may set the machine's at any moment: for tests of what a node makes of it.
+/// Sets the clock of this process, as somebody may set the machine's at any moment: for tests of
+/// what a node makes of it.
 #[doc(hidden)]
 pub fn set_ahead(millis: i64) {
     AHEAD_MS.store(millis, Ordering::Relaxed);
@@ -44,7 +48,9 @@ pub fn time_of_day(at: Timestamp, zone: TimeZone) -> String {
 pub fn stamp(at: Timestamp) -> String {
     let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
     let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%dT%H:%M:%S%.3f%:z").to_string()
+    at.to_zoned(TimeZone::system())
+        .strftime("%Y-%m-%dT%H:%M:%S%.3f%:z")
+        .to_string()
 }
 
 /// Date and time in UTC with six digits of a second (RFC 3339), as programs read it.
@@ -58,7 +64,9 @@ pub fn universal(at: Timestamp) -> String {
 pub fn day(at: Timestamp) -> String {
     let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
     let at = jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX);
-    at.to_zoned(TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string()
+    at.to_zoned(TimeZone::system())
+        .strftime("%Y-%m-%d %H:%M:%S")
+        .to_string()
 }
 
 /// Hours, minutes and seconds on this machine's clock.

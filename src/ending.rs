@@ -6,7 +6,8 @@ use tracing::{Instrument, Span, field::display};
 
 use crate::RegistryError;
 
-/// Sees to it that a span ends with its `outcome` and how long it took (`ms`). Both must be fields of the span.
+/// Sees to it that a span ends with its `outcome` and how long it took (`ms`). Both must be fields
+/// of the span.
 ///
 /// The outcome is `dropped` unless [`ended`](Self::ended) or [`failed`](Self::failed) says another.
 pub struct Ending {
@@ -17,7 +18,11 @@ pub struct Ending {
 
 impl Ending {
     pub fn of(span: Span) -> Self {
-        Self { span, began: Instant::now(), outcome: "dropped" }
+        Self {
+            span,
+            began: Instant::now(),
+            outcome: "dropped",
+        }
     }
 
     pub fn span(&self) -> &Span {
@@ -48,6 +53,9 @@ impl Ending {
 impl Drop for Ending {
     fn drop(&mut self) {
         self.span.record("outcome", self.outcome);
-        self.span.record("ms", u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX));
+        self.span.record(
+            "ms",
+            u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX),
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The one error of the library. Every message says what happened, to what, and what to do about it.
+//! The one error of the library. Every message says what happened, to what, and what to do about
+//! it.
 
 mod toml_file;
 mod trouble;
@@ -29,7 +30,10 @@ pub enum RegistryError {
     Name(#[from] NameError),
 
     #[error("the draft of {package} cannot be signed: {}; correct it and publish again", list(.errors))]
-    Draft { package: WrittenName, errors: Vec<FieldError> },
+    Draft {
+        package: WrittenName,
+        errors: Vec<FieldError>,
+    },
 
     #[error(
         "{package} was not found: {asked} peers were asked; check the spelling, or `search` for a part of the name"
@@ -43,12 +47,20 @@ pub enum RegistryError {
 
     /// `instead` is what there is of it, as far as it helps.
     #[error("{package} has no release that matches {requirement}; {}`versions {package}` lists what there is", has(.instead))]
-    NoMatch { package: String, requirement: RequirementText, instead: Vec<VersionText> },
+    NoMatch {
+        package: String,
+        requirement: RequirementText,
+        instead: Vec<VersionText>,
+    },
 
     #[error("{package} {version} is not a release; `versions {package}` lists what there is")]
-    NoVersion { package: String, version: VersionText },
+    NoVersion {
+        package: String,
+        version: VersionText,
+    },
 
-    /// No set of releases satisfies what was asked for, or none was found within bounds: the whole explanation.
+    /// No set of releases satisfies what was asked for, or none was found within bounds: the whole
+    /// explanation.
     #[error("{explanation}")]
     Unresolvable { explanation: String },
 
@@ -57,7 +69,10 @@ pub enum RegistryError {
 
     /// What went wrong with something that was not asked for itself.
     #[error("{by} needs what could not be had: {error}")]
-    Needed { by: String, error: Box<RegistryError> },
+    Needed {
+        by: String,
+        error: Box<RegistryError>,
+    },
 
     #[error("no peer is known whose id begins or ends with \"{0}\"; `peers` lists them")]
     NoPeer(String),
@@ -70,39 +85,64 @@ pub enum RegistryError {
          `trust ID --as {handle}`",
         several(.claimants)
     )]
-    AmbiguousHandle { handle: Handle, claimants: Vec<Claimant> },
+    AmbiguousHandle {
+        handle: Handle,
+        claimants: Vec<Claimant>,
+    },
 
     #[error("{name} is several packages: {}; write the one you mean", list(.packages))]
-    AmbiguousName { name: WrittenName, packages: Vec<PackageId> },
+    AmbiguousName {
+        name: WrittenName,
+        packages: Vec<PackageId>,
+    },
 
     #[error(
         "\"{handle}\" is pinned to no key here; the only one known to claim it is {publisher} (fingerprint {}): pin it with \
          `trust {handle}`, or write {publisher}/name",
         .publisher.fingerprint()
     )]
-    UnpinnedHandle { handle: Handle, publisher: PublisherId },
+    UnpinnedHandle {
+        handle: Handle,
+        publisher: PublisherId,
+    },
 
     #[error(
         "your key calls itself {} already, and others take {MAX_HANDLES} handles of one key at most, so {handle} would be one \
          too many; publish under one of these",
         list(.handles)
     )]
-    TooManyHandles { handle: Handle, handles: Vec<Handle> },
+    TooManyHandles {
+        handle: Handle,
+        handles: Vec<Handle>,
+    },
 
     #[error(
         "the oldest releases of {package} could not be had, so that nobody here knows whether there has been a {given}; publish a \
          version above {latest}, or try again when more peers are connected"
     )]
-    HistoryUnknown { package: PackageName, given: VersionText, latest: VersionText },
+    HistoryUnknown {
+        package: PackageName,
+        given: VersionText,
+        latest: VersionText,
+    },
 
-    #[error("{package} {version} has been published already and a release never changes; choose another version")]
-    VersionTaken { package: PackageName, version: VersionText },
+    #[error(
+        "{package} {version} has been published already and a release never changes; choose another version"
+    )]
+    VersionTaken {
+        package: PackageName,
+        version: VersionText,
+    },
 
     #[error(
         "the file {file} of {package} {version} already exists, and a release never changes; choose another version, or another \
          name for the file"
     )]
-    FileTaken { package: PackageName, version: VersionText, file: String },
+    FileTaken {
+        package: PackageName,
+        version: VersionText,
+        file: String,
+    },
 
     #[error("no conflict {0} is known here; `conflicts` lists those that are")]
     NoConflict(String),
@@ -113,13 +153,20 @@ pub enum RegistryError {
     )]
     OneSided { what: String },
 
-    #[error("{package} is not yours: it is published by {publisher}, and only that key can change it")]
-    NotYours { package: String, publisher: PublisherId },
+    #[error(
+        "{package} is not yours: it is published by {publisher}, and only that key can change it"
+    )]
+    NotYours {
+        package: String,
+        publisher: PublisherId,
+    },
 
     #[error("the record of {what} was refused: {refusal}")]
     Refused { what: String, refusal: Refusal },
 
-    #[error("{what} did not answer within {millis} ms; raise --timeout, or check `status` for peers")]
+    #[error(
+        "{what} did not answer within {millis} ms; raise --timeout, or check `status` for peers"
+    )]
     Timeout { what: String, millis: u128 },
 
     #[error(
@@ -135,7 +182,11 @@ pub enum RegistryError {
 
     /// What a node answered over its control socket: its own sentence.
     #[error("{message}")]
-    Remote { code: String, usage: bool, message: String },
+    Remote {
+        code: String,
+        usage: bool,
+        message: String,
+    },
 
     #[error("{what} changes something, and --readonly was given; leave that out to do it")]
     ReadOnly { what: &'static str },
@@ -164,13 +215,21 @@ pub enum RegistryError {
     NoSocket { data_dir: PathBuf, pid: Option<u32> },
 
     #[error("{} cannot be {doing}: {source}; {}", .path.display(), advice(.source))]
-    File { path: PathBuf, doing: &'static str, source: std::io::Error },
+    File {
+        path: PathBuf,
+        doing: &'static str,
+        source: std::io::Error,
+    },
 
     #[error("the key file {} is damaged: {why}; restore it from a backup, or move it away to start with a new key", .path.display())]
     Key { path: PathBuf, why: String },
 
     #[error("{}", lost_key(*.role, .path, .id))]
-    LostKey { role: Role, path: PathBuf, id: String },
+    LostKey {
+        role: Role,
+        path: PathBuf,
+        id: String,
+    },
 
     #[error("the backup {} is damaged: {why}; nothing was restored, take another backup", .path.display())]
     Backup { path: PathBuf, why: String },
@@ -182,14 +241,22 @@ pub enum RegistryError {
     Interrupted,
 
     #[error("the database {} was written by a newer Swarmdex (schema {found}, this one knows {known}); use that version", .path.display())]
-    NewerSchema { path: PathBuf, found: i64, known: i64 },
+    NewerSchema {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
 
     #[error(
         "the database {} is of an earlier Swarmdex (schema {found}, this one reads {known}), whose records no longer verify; \
          use another data directory, and take your key over with `swarmdex key import {}`",
         .path.display(), .path.with_file_name("publisher.key").display()
     )]
-    OlderSchema { path: PathBuf, found: i64, known: i64 },
+    OlderSchema {
+        path: PathBuf,
+        found: i64,
+        known: i64,
+    },
 
     #[error(
         "nobody could confirm that what is known of {package} is its current state ({told}); try again with more peers, or without --fresh"
@@ -210,7 +277,9 @@ pub enum RegistryError {
     )]
     Listen { address: String, why: String },
 
-    #[error("\"{given}\" is not a peer's address: {why}; write it like /ip4/192.0.2.7/tcp/4807/p2p/12D3KooW…")]
+    #[error(
+        "\"{given}\" is not a peer's address: {why}; write it like /ip4/192.0.2.7/tcp/4807/p2p/12D3KooW…"
+    )]
     Address { given: String, why: String },
 
     #[error("the bytes of {0} are not on this node; `get` fetches them")]
@@ -219,10 +288,14 @@ pub enum RegistryError {
     #[error("the stored bytes of {0} were damaged, and are dropped; `get` fetches them again")]
     ContentDamaged(ContentRoot),
 
-    #[error("the bytes of {0} are not on this node, so that nobody could fetch them; put them there first")]
+    #[error(
+        "the bytes of {0} are not on this node, so that nobody could fetch them; put them there first"
+    )]
     NotPut(ContentRoot),
 
-    #[error("{size} bytes are more than {most}, which is the most that is taken; raise max_content_mb")]
+    #[error(
+        "{size} bytes are more than {most}, which is the most that is taken; raise max_content_mb"
+    )]
     TooLarge { size: u64, most: u64 },
 
     #[error(
@@ -232,7 +305,12 @@ pub enum RegistryError {
     StoreFull { needed: u64, kept: u64, quota: u64 },
 
     #[error("{what} could not be fetched: {why}{}", kept(*.done, *.size))]
-    Fetch { what: String, why: String, done: u64, size: u64 },
+    Fetch {
+        what: String,
+        why: String,
+        done: u64,
+        size: u64,
+    },
 
     #[error("fetching {what} was cancelled, and what came of it thrown away")]
     Cancelled { what: String },
@@ -252,7 +330,8 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Whether what was asked for makes no sense as it was written, rather than having failed: exit code 2.
+    /// Whether what was asked for makes no sense as it was written, rather than having failed: exit
+    /// code 2.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Name(_)
@@ -360,20 +439,40 @@ impl RegistryError {
     /// Whether what was looked for is not there, as far as it could be found out.
     pub(crate) fn is_missing(&self) -> bool {
         // By the code, which an error from the other side of the control socket has as well.
-        matches!(self.code(), "no_content" | "no_conflict" | "not_found" | "no_match" | "no_version" | "unknown_handle")
+        matches!(
+            self.code(),
+            "no_content"
+                | "no_conflict"
+                | "not_found"
+                | "no_match"
+                | "no_version"
+                | "unknown_handle"
+        )
     }
 
-    /// Says who needs that with which this went wrong: a person never asked for it. `None` is that they did.
+    /// Says who needs that with which this went wrong: a person never asked for it. `None` is that
+    /// they did.
     pub(crate) fn needed_by(self, by: Option<String>) -> Self {
         match (self, by) {
-            (ended @ (Self::Closed | Self::Interrupted | Self::Needed { .. }), _) | (ended, None) => ended,
-            (error, Some(by)) => Self::Needed { by, error: Box::new(error) },
+            (ended @ (Self::Closed | Self::Interrupted | Self::Needed { .. }), _)
+            | (ended, None) => ended,
+            (error, Some(by)) => Self::Needed {
+                by,
+                error: Box::new(error),
+            },
         }
     }
 
-    pub(crate) fn file(path: impl Into<PathBuf>, doing: &'static str) -> impl FnOnce(std::io::Error) -> Self {
+    pub(crate) fn file(
+        path: impl Into<PathBuf>,
+        doing: &'static str,
+    ) -> impl FnOnce(std::io::Error) -> Self {
         let path = path.into();
-        move |source| Self::File { path, doing, source }
+        move |source| Self::File {
+            path,
+            doing,
+            source,
+        }
     }
 }
 
@@ -384,8 +483,12 @@ fn advice(error: &std::io::Error) -> &'static str {
         Kind::NotFound => "check the path: it, or a directory above it, is not there",
         Kind::PermissionDenied => "check that it, and its directory, are yours",
         Kind::AlreadyExists => "choose another name, or move what is there away",
-        Kind::StorageFull | Kind::QuotaExceeded => "its disk is full: free some space and try again",
-        Kind::ReadOnlyFilesystem => "its disk is mounted read-only: choose another place, or mount it for writing",
+        Kind::StorageFull | Kind::QuotaExceeded => {
+            "its disk is full: free some space and try again"
+        }
+        Kind::ReadOnlyFilesystem => {
+            "its disk is mounted read-only: choose another place, or mount it for writing"
+        }
         _ => "check that it exists, is yours and is not full",
     }
 }
@@ -417,7 +520,10 @@ fn kept(done: u64, size: u64) -> String {
 }
 
 fn list<T: ToString>(all: &[T]) -> String {
-    all.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    all.iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// What there is instead, as the middle of a sentence.
@@ -433,7 +539,11 @@ fn several(claimants: &[Claimant]) -> String {
     /// Claimants that are named.
     const NAMED: usize = 5;
     let one = |Claimant { publisher, since }: &Claimant| {
-        format!("{publisher} (fingerprint {}, first seen {})", publisher.fingerprint(), clock::day(*since))
+        format!(
+            "{publisher} (fingerprint {}, first seen {})",
+            publisher.fingerprint(),
+            clock::day(*since)
+        )
     };
     let named: Vec<String> = claimants.iter().take(NAMED).map(one).collect();
     match claimants.len().saturating_sub(NAMED) {

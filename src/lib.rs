@@ -1,13 +1,16 @@
 //! Swarmdex: a package registry with no server, and a terminal explorer that shows it live.
 //!
-//! Publishers sign releases; nodes find each other, gossip announcements, keep a catalogue each, and answer each
-//! other's questions. From the outside in:
+//! Publishers sign releases; nodes find each other, gossip announcements, keep a catalogue each,
+//! and answer each other's questions. From the outside in:
 //!
-//! - [`cli`] is the command line, [`ui`] the explorer, [`demo`] a private swarm of real nodes in one process;
+//! - [`cli`] is the command line, [`ui`] the explorer, [`demo`] a private swarm of real nodes in
+//!   one process;
 //! - [`node`] puts one whole node together, [`config`] and [`telemetry`] are its settings and logs;
 //! - [`gateway`] is where package managers use a node, as the registries that they know;
-//! - [`registry`] is what a node is for: the [`Registry`](registry::Registry) trait and its peer-to-peer implementation;
-//! - [`resolve`] decides which releases a package needs, all together, and keeps them in a lock file;
+//! - [`registry`] is what a node is for: the [`Registry`](registry::Registry) trait and its
+//!   peer-to-peer implementation;
+//! - [`resolve`] decides which releases a package needs, all together, and keeps them in a lock
+//!   file;
 //! - [`net`] owns the swarm and is the only part that networks, [`store`] owns the disk;
 //! - [`archive`] packs directories, and unpacks what strangers packed;
 //! - [`domain`] holds the rules, pure: records, selection, trust, reputation, geography;
@@ -17,7 +20,13 @@
 
 #![cfg_attr(
     test,
-    allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
+    allow(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
 )]
 pub mod archive;
 pub mod bus;

@@ -36,7 +36,9 @@ use crate::{
     metrics::{Figures, Metrics},
     net::{self, Net, NetOptions},
     process,
-    registry::{Catalogue, Contents, Names, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport},
+    registry::{
+        Catalogue, Contents, Names, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport,
+    },
     store::{
         Room, Store,
         backup::{self, Ask, Backup},
@@ -48,21 +50,25 @@ use crate::{
 /// [`NodeOptions::dial_back_every`] where there is nothing to be said for another.
 pub const DIAL_BACK_EVERY: Duration = Duration::from_secs(15);
 
-/// [`NodeOptions::content_idle`] likewise: a mobile link wakes up within this, and a person waits no longer gladly.
+/// [`NodeOptions::content_idle`] likewise: a mobile link wakes up within this, and a person waits
+/// no longer gladly.
 pub const CONTENT_IDLE: Duration = Duration::from_secs(10);
 /// [`NodeOptions::content_quota`] of a node without settings.
 pub const CONTENT_QUOTA: u64 = 10 << 30;
 
-/// [`NodeOptions::ban_time`] likewise: long enough that trying again does not pay, and short enough for who was wronged.
+/// [`NodeOptions::ban_time`] likewise: long enough that trying again does not pay, and short enough
+/// for who was wronged.
 pub const BAN_TIME: Duration = Duration::from_secs(1_800);
-/// [`NodeOptions::ping_every`] likewise: a connection is found dead when nothing has come for four times as long.
+/// [`NodeOptions::ping_every`] likewise: a connection is found dead when nothing has come for four
+/// times as long.
 pub const PING_EVERY: Duration = Duration::from_secs(5);
 
 /// [`NodeOptions::catalogue_bytes`] likewise: the records of some 400,000 packages.
 pub const CATALOGUE_BYTES: u64 = 1 << 30;
 /// [`NodeOptions::catalogue_max`] likewise: about 1.5 GiB of disk.
 pub const CATALOGUE_MAX: u64 = 500_000;
-/// [`NodeOptions::sync_every`] likewise: comparing equal catalogues costs a KiB, and gossip brings what is new at once.
+/// [`NodeOptions::sync_every`] likewise: comparing equal catalogues costs a KiB, and gossip brings
+/// what is new at once.
 pub const SYNC_EVERY: Duration = Duration::from_secs(300);
 
 /// [`NodeOptions::copies`] likewise: one of them may leave, and a third node has the bytes.
@@ -77,7 +83,8 @@ pub const COPY_LOST_AFTER: Duration = Duration::from_secs(86_400);
 pub struct NodeOptions {
     pub data_dir: PathBuf,
     pub network: NetworkName,
-    /// Where to listen. Empty: all interfaces on the default port, or on any free one when that is taken.
+    /// Where to listen. Empty: all interfaces on the default port, or on any free one when that is
+    /// taken.
     pub listen: Vec<Multiaddr>,
     /// Peers to join through, each with `/p2p/`.
     pub bootstrap: Vec<Multiaddr>,
@@ -91,7 +98,8 @@ pub struct NodeOptions {
     pub judge_places: bool,
     pub mdns: bool,
     pub dht: DhtMode,
-    /// With [`DhtMode::Auto`], peers are asked to dial back this often until it is clear what comes of it.
+    /// With [`DhtMode::Auto`], peers are asked to dial back this often until it is clear what comes
+    /// of it.
     pub dial_back_every: Duration,
     /// Deadline of each query to the network.
     pub query_timeout: Duration,
@@ -100,9 +108,11 @@ pub struct NodeOptions {
     pub selection: Selection,
     /// Length of a peer's first ban; each one after it is twice as long.
     pub ban_time: Duration,
-    /// Pings go this often, and a connection on which nothing comes for four times as long, or 20 s, is ended.
+    /// Pings go this often, and a connection on which nothing comes for four times as long, or 20
+    /// s, is ended.
     pub ping_every: Duration,
-    /// Most bytes of content in all, beyond which what was used longest ago goes, unless it is own or pinned.
+    /// Most bytes of content in all, beyond which what was used longest ago goes, unless it is own
+    /// or pinned.
     pub content_quota: u64,
     /// Most bytes of one content.
     pub max_content: u64,
@@ -110,7 +120,8 @@ pub struct NodeOptions {
     pub provide: bool,
     /// Longest time in which a peer that content is asked of sends nothing.
     pub content_idle: Duration,
-    /// How much of the network's catalogue is kept, and how many bytes of records and how many packages at most.
+    /// How much of the network's catalogue is kept, and how many bytes of records and how many
+    /// packages at most.
     pub catalogue: Catalogue,
     pub catalogue_bytes: u64,
     pub catalogue_max: u64,
@@ -122,13 +133,16 @@ pub struct NodeOptions {
     pub keep_for_others: u64,
     /// A copy on a node that is gone for so long is lost, and made anew.
     pub copy_lost_after: Duration,
-    /// The node is there for longer than one thing that a person asks for: only then others may have something kept here.
+    /// The node is there for longer than one thing that a person asks for: only then others may
+    /// have something kept here.
     pub stays: bool,
     /// What the settings say whose packages bare names are.
     pub names: Vec<NameRule>,
-    /// How content is served and questions are answered; anything but honest is for demos and tests.
+    /// How content is served and questions are answered; anything but honest is for demos and
+    /// tests.
     pub conduct: Conduct,
-    /// How long what peers send is held back, so that nodes on one machine are as far apart as cities; likewise.
+    /// How long what peers send is held back, so that nodes on one machine are as far apart as
+    /// cities; likewise.
     pub delays: Option<Delays>,
     /// Connections are trimmed down to `low_water` once there are more than `high_water`.
     pub low_water: usize,
@@ -216,16 +230,26 @@ impl Node {
     /// Starts a node; returns once it listens.
     ///
     /// # Errors
-    /// [`DataDirInUse`](crate::RegistryError::DataDirInUse) while another node has the data directory,
-    /// [`Listen`](crate::RegistryError::Listen) when an address that was asked for cannot be had,
-    /// [`Usage`](crate::RegistryError::Usage) when the database of places cannot be used.
+    /// [`DataDirInUse`](crate::RegistryError::DataDirInUse) while another node has the data
+    /// directory, [`Listen`](crate::RegistryError::Listen) when an address that was asked for
+    /// cannot be had, [`Usage`](crate::RegistryError::Usage) when the database of places cannot be
+    /// used.
     pub async fn start(options: NodeOptions) -> Result<Self> {
         let metrics = Metrics::default();
         let store = Store::open(&options.data_dir, metrics.clone())?;
-        store.set_room(Room { bytes: options.catalogue_bytes, packages: options.catalogue_max });
+        store.set_room(Room {
+            bytes: options.catalogue_bytes,
+            packages: options.catalogue_max,
+        });
         let known = store.known_key(Role::Identity)?;
-        let key = keys::load_or_first(Role::Identity, &keys::identity_path(&options.data_dir), known)?;
-        store.remember_key(Role::Identity, &key.public().to_peer_id().to_string()).await?;
+        let key = keys::load_or_first(
+            Role::Identity,
+            &keys::identity_path(&options.data_dir),
+            known,
+        )?;
+        store
+            .remember_key(Role::Identity, &key.public().to_peer_id().to_string())
+            .await?;
         let (bus, tally) = (Bus::default(), Tally::default());
         let prover = Prover::new(key.clone());
         let net_options = NetOptions {
@@ -256,8 +280,15 @@ impl Node {
         let contents = ContentStore::open(&options.data_dir, store.clone(), options.content_quota)?;
         let board = Board::new(bus.clone());
         let parts = (store.clone(), contents.clone());
-        let (net, inbound, lacking) =
-            net::start(net_options, parts, board.clone(), bus.clone(), tally.clone(), metrics.clone()).await?;
+        let (net, inbound, lacking) = net::start(
+            net_options,
+            parts,
+            board.clone(),
+            bus.clone(),
+            tally.clone(),
+            metrics.clone(),
+        )
+        .await?;
         let data_dir = options.data_dir.as_path().into();
         let registry_options = RegistryOptions {
             data_dir: options.data_dir,
@@ -296,8 +327,22 @@ impl Node {
             tokio::spawn(registry.clone().run_conflicts(stop.clone())),
         ];
         let requests = Requests::new(bus.clone(), metrics.clone());
-        let handle = NodeHandle { net, registry, bus, requests, prover, tally, metrics, store, data_dir };
-        Ok(Self { handle, stop, tasks })
+        let handle = NodeHandle {
+            net,
+            registry,
+            bus,
+            requests,
+            prover,
+            tally,
+            metrics,
+            store,
+            data_dir,
+        };
+        Ok(Self {
+            handle,
+            stop,
+            tasks,
+        })
     }
 
     pub fn handle(&self) -> NodeHandle {
@@ -310,8 +355,13 @@ impl Node {
     }
 
     async fn end_within(self, most: Duration) -> Result<()> {
-        let Self { handle, stop, tasks } = self;
-        // Also where the goodbye takes longer than there is time: tasks that are not told go on, and hold the data directory.
+        let Self {
+            handle,
+            stop,
+            tasks,
+        } = self;
+        // Also where the goodbye takes longer than there is time: tasks that are not told go on,
+        // and hold the data directory.
         let _told = stop.clone().drop_guard();
         let ended = async {
             let told = handle.net.shutdown().await;
@@ -330,9 +380,14 @@ impl Node {
 
 /// Opens the person's own database, if there is one: some have a hundred megabytes.
 async fn atlas(database: Option<PathBuf>) -> Result<Atlas> {
-    let Some(path) = database else { return Ok(Atlas::default()) };
+    let Some(path) = database else {
+        return Ok(Atlas::default());
+    };
     let opened = tokio::task::spawn_blocking(move || Database::open(&path)).await;
-    let opened = opened.map_err(|error| RegistryError::Internal { what: "reading places", why: error.to_string() })?;
+    let opened = opened.map_err(|error| RegistryError::Internal {
+        what: "reading places",
+        why: error.to_string(),
+    })?;
     Ok(Atlas::new(Some(opened?)))
 }
 
@@ -373,7 +428,11 @@ impl NodeHandle {
 
     /// Shows a sentence to whoever watches.
     pub fn tell(&self, text: &str) {
-        let notice = Notice { at: clock::now(), level: Level::Info, text: text.to_owned() };
+        let notice = Notice {
+            at: clock::now(),
+            level: Level::Info,
+            text: text.to_owned(),
+        };
         self.bus.emit(Event::Notice(notice));
     }
 
@@ -396,8 +455,13 @@ impl NodeHandle {
         let sample = self.net.health().await?;
         // The samples look at the disk every now and then only: whoever asks may be about to write.
         let path = self.store.path().to_owned();
-        let disk = tokio::task::spawn_blocking(move || process::disk(&path)).await.unwrap_or_default();
-        Ok(Sample { disk: disk.or(sample.disk), ..sample })
+        let disk = tokio::task::spawn_blocking(move || process::disk(&path))
+            .await
+            .unwrap_or_default();
+        Ok(Sample {
+            disk: disk.or(sample.disk),
+            ..sample
+        })
     }
 
     /// Every lookup in the DHT that runs, and the last that ended, the newest first.
@@ -411,7 +475,12 @@ impl NodeHandle {
     }
 
     /// Looks something up in the DHT, and tells what came of it hop by hop.
-    pub async fn look(&self, sought: Sought, what: Option<String>, timeout: Duration) -> Result<Looked> {
+    pub async fn look(
+        &self,
+        sought: Sought,
+        what: Option<String>,
+        timeout: Duration,
+    ) -> Result<Looked> {
         self.net.look(sought, what, timeout).await
     }
 
@@ -438,7 +507,10 @@ impl NodeHandle {
     /// Who has a content, as far as the DHT says.
     pub async fn providers(&self, root: &ContentRoot) -> Result<Vec<PeerId>> {
         let (key, timeout) = (DhtKey::of_content(root), self.net.query_timeout());
-        let mut found = self.net.find_providers(key, format!("content {root}"), timeout).await?;
+        let mut found = self
+            .net
+            .find_providers(key, format!("content {root}"), timeout)
+            .await?;
         let mut providers = Vec::new();
         while let Some(peer) = found.recv().await {
             providers.push(peer);
@@ -454,10 +526,16 @@ impl NodeHandle {
     pub async fn backup(&self, ask: Ask) -> Result<Backup> {
         let data_dir = self.data_dir.clone();
         let made = tokio::task::spawn_blocking(move || backup::make(&data_dir, &ask)).await;
-        made.unwrap_or_else(|error| Err(RegistryError::Internal { what: "a backup", why: error.to_string() }))
+        made.unwrap_or_else(|error| {
+            Err(RegistryError::Internal {
+                what: "a backup",
+                why: error.to_string(),
+            })
+        })
     }
 
-    /// Records in the lock file that this node stays, and where its control socket is; or that it is about to end.
+    /// Records in the lock file that this node stays, and where its control socket is; or that it
+    /// is about to end.
     pub fn stays(&self, stays: bool, socket: Option<&Path>) {
         self.store.stays(stays, socket);
     }
@@ -477,8 +555,13 @@ impl NodeHandle {
             overloaded: counters.overloaded,
             events_dropped: self.bus.dropped(),
         };
-        let told = self.metrics.text(figures, self.net.families().iter().map(AsRef::as_ref));
-        told.map_err(|error| RegistryError::Internal { what: "writing the metrics", why: error.to_string() })
+        let told = self
+            .metrics
+            .text(figures, self.net.families().iter().map(AsRef::as_ref));
+        told.map_err(|error| RegistryError::Internal {
+            what: "writing the metrics",
+            why: error.to_string(),
+        })
     }
 
     /// Waits until a peer of this network is connected; false when there is none after `most`.
@@ -486,7 +569,8 @@ impl NodeHandle {
         self.net.wait_joined(most).await
     }
 
-    /// Waits until no own release is being given to other nodes any more; false when one is after `most`.
+    /// Waits until no own release is being given to other nodes any more; false when one is after
+    /// `most`.
     pub async fn wait_copied(&self, most: Duration) -> bool {
         self.registry.wait_copied(most).await
     }
@@ -506,7 +590,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let network = "test".parse().unwrap();
         let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
-        let options = NodeOptions { listen, mdns: false, ..NodeOptions::of(dir.path().to_owned(), network) };
+        let options = NodeOptions {
+            listen,
+            mdns: false,
+            ..NodeOptions::of(dir.path().to_owned(), network)
+        };
         let node = Node::start(options).await.unwrap();
         let stop = node.stop.clone();
         node.end_within(Duration::ZERO).await.unwrap();

@@ -1,5 +1,5 @@
-//! From what a person has (a directory, a file, a crate) to what a node can publish: a draft, and the bytes of a release
-//! on the node.
+//! From what a person has (a directory, a file, a crate) to what a node can publish: a draft, and
+//! the bytes of a release on the node.
 
 use std::{
     fs::File,
@@ -59,17 +59,19 @@ pub struct Planned {
     plan: Plan,
 }
 
-/// Looks through a directory that is described by its `swarmdex.toml`; `most` bytes may be in it, and what is in `own`
-/// stays out of it. Blocks.
+/// Looks through a directory that is described by its `swarmdex.toml`; `most` bytes may be in it,
+/// and what is in `own` stays out of it. Blocks.
 ///
 /// # Errors
-/// Sentences that name the file, the line or the path that stands in the way. Keys that must not be published are none yet.
+/// Sentences that name the file, the line or the path that stands in the way. Keys that must not be
+/// published are none yet.
 pub fn plan(dir: &Path, most: u64, own: &[PathBuf]) -> Result<Planned> {
     let Project { draft, pack } = project::read(dir).map_err(wrong)?;
     planned(dir, draft, pack, most, own)
 }
 
-/// Looks through a directory that is described by `draft`; of its `swarmdex.toml`, if it has one, only `exclude`,
+/// Looks through a directory that is described by `draft`; of its `swarmdex.toml`, if it has one,
+/// only `exclude`,
 /// `include` and `readme` count. Blocks.
 ///
 /// # Errors
@@ -85,16 +87,37 @@ fn wrong(error: ProjectError) -> RegistryError {
     }
 }
 
-fn planned(dir: &Path, draft: Draft, options: PackOptions, most: u64, own: &[PathBuf]) -> Result<Planned> {
+fn planned(
+    dir: &Path,
+    draft: Draft,
+    options: PackOptions,
+    most: u64,
+    own: &[PathBuf],
+) -> Result<Planned> {
     check(&draft)?;
-    let PackOptions { exclude, include, readme } = options;
-    let rules = Rules { exclude, include, own: own.to_vec() };
-    let limits = Limits { bytes: most, ..Limits::default() };
+    let PackOptions {
+        exclude,
+        include,
+        readme,
+    } = options;
+    let rules = Rules {
+        exclude,
+        include,
+        own: own.to_vec(),
+    };
+    let limits = Limits {
+        bytes: most,
+        ..Limits::default()
+    };
     let mut plan = pack::plan(dir, &rules, limits).map_err(usage)?;
     if let Some(readme) = &readme {
         check_readme(dir, readme, &rules, &mut plan)?;
     }
-    Ok(Planned { draft, readme: readme.map(|readme| readme.text), plan })
+    Ok(Planned {
+        draft,
+        readme: readme.map(|readme| readme.text),
+        plan,
+    })
 }
 
 fn usage(error: impl ToString) -> RegistryError {
@@ -104,18 +127,26 @@ fn usage(error: impl ToString) -> RegistryError {
 /// A readme travels beside the archive, whether or not it is in it.
 fn check_readme(dir: &Path, readme: &Readme, rules: &Rules, plan: &mut Plan) -> Result<()> {
     let path = printable(&readme.path);
-    if plan.listing().entries.iter().any(|entry| entry.path == readme.path) {
+    if plan
+        .listing()
+        .entries
+        .iter()
+        .any(|entry| entry.path == readme.path)
+    {
         return Ok(());
     }
     if pack::is_own(&rules.own, &dir.join(&readme.path)) {
-        let why =
-            format!("the readme {path} is your node's own; name another with readme, or none with readme = false");
+        let why = format!(
+            "the readme {path} is your node's own; name another with readme, or none with readme = false"
+        );
         return Err(RegistryError::Usage(why));
     }
     let key = pack::find_key(readme.text.as_bytes(), readme.text.len() as u64).map_err(usage)?;
     match key.filter(|key| *key == Key::Own || !pack::is_named(&rules.include, &readme.path)) {
         Some(key) => plan.refuse(Refused { path, key }),
-        None => plan.warn(format!("{path} stays out of the archive, and is published beside it as its readme")),
+        None => plan.warn(format!(
+            "{path} stays out of the archive, and is published beside it as its readme"
+        )),
     }
     Ok(())
 }
@@ -134,20 +165,31 @@ impl Planned {
     /// # Errors
     /// When a file has a key in it, has changed, or cannot be read any more.
     pub fn pack(self, told: impl FnMut(Packing)) -> Result<Prepared> {
-        let Self { draft, readme, plan } = self;
-        let failed = |error| RegistryError::file(std::env::temp_dir(), "used for the archive")(error);
+        let Self {
+            draft,
+            readme,
+            plan,
+        } = self;
+        let failed =
+            |error| RegistryError::file(std::env::temp_dir(), "used for the archive")(error);
         let mut bytes = tempfile::tempfile().map_err(failed)?;
-        let packed = plan.write(io::BufWriter::new(&mut bytes), told).map_err(usage)?;
+        let packed = plan
+            .write(io::BufWriter::new(&mut bytes), told)
+            .map_err(usage)?;
         bytes.rewind().map_err(failed)?;
         let file = format!("{}.tar.zst", file_of(&draft.name, &draft.version));
         let (size, packed, listing) = (packed.written, Some(packed), plan.listing().clone());
         let readme = readme.map(String::into_bytes);
-        Ok(Prepared { packed, readme, ..Prepared::of(draft, file, size, listing, bytes) })
+        Ok(Prepared {
+            packed,
+            readme,
+            ..Prepared::of(draft, file, size, listing, bytes)
+        })
     }
 }
 
-/// Takes any file as it is. One that is an archive is looked through for keys: with one of ours it is refused, and others
-/// are warned of, because whoever names a file means it.
+/// Takes any file as it is. One that is an archive is looked through for keys: with one of ours it
+/// is refused, and others are warned of, because whoever names a file means it.
 ///
 /// # Errors
 /// When it cannot be read, is no file, is in a directory of `own`, or is or holds a key of ours.
@@ -156,11 +198,17 @@ pub fn file(path: &Path, draft: Draft, own: &[PathBuf]) -> Result<Prepared> {
     // Looked at before it is opened: a pipe would be waited for.
     let about = std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
     if !about.is_file() {
-        let why = format!("{} is neither a file nor a directory; publish one of these", path.display());
+        let why = format!(
+            "{} is neither a file nor a directory; publish one of these",
+            path.display()
+        );
         return Err(RegistryError::Usage(why));
     }
     if pack::is_own(own, path) {
-        let why = format!("{} is in the directory of your node, where its keys and data are", path.display());
+        let why = format!(
+            "{} is in the directory of your node, where its keys and data are",
+            path.display()
+        );
         return Err(RegistryError::Usage(why + "; publish something else"));
     }
     let name = path.file_name().and_then(|name| name.to_str());
@@ -177,10 +225,14 @@ pub fn file(path: &Path, draft: Draft, own: &[PathBuf]) -> Result<Prepared> {
         return Err(usage(own));
     }
     let warned = |Refused { path, key }| match key {
-        Key::Header { label } => format!("{path} has a private key in it ({label}), which cannot be taken back"),
+        Key::Header { label } => {
+            format!("{path} has a private key in it ({label}), which cannot be taken back")
+        }
         Key::Own => path,
     };
-    listing.warnings.extend(keys.into_iter().take(MOST_WARNINGS).map(warned));
+    listing
+        .warnings
+        .extend(keys.into_iter().take(MOST_WARNINGS).map(warned));
     Ok(Prepared::of(draft, file, size, listing, bytes))
 }
 
@@ -195,7 +247,12 @@ fn keys_in_file(path: &Path, file: &mut File, size: u64) -> io::Result<Vec<Refus
         return Ok(vec![Refused { path: shown, key }]);
     }
     let inside = inspect::keys(file)?.into_iter();
-    Ok(inside.map(|Refused { path, key }| Refused { path: format!("{shown}, {path}"), key }).collect())
+    Ok(inside
+        .map(|Refused { path, key }| Refused {
+            path: format!("{shown}, {path}"),
+            key,
+        })
+        .collect())
 }
 
 /// Takes the release of one archive. Blocks.
@@ -203,20 +260,45 @@ fn keys_in_file(path: &Path, file: &mut File, size: u64) -> io::Result<Vec<Refus
 /// # Errors
 /// When its file cannot be opened, or there is none.
 pub fn release(release: Release) -> Result<Prepared> {
-    let Release { draft, files, readme, native, .. } = release;
+    let Release {
+        draft,
+        files,
+        readme,
+        native,
+        ..
+    } = release;
     let Some(file) = files.into_iter().next() else {
-        return Err(RegistryError::Usage(format!("{} {} has no file; name one", draft.name, draft.version)));
+        return Err(RegistryError::Usage(format!(
+            "{} {} has no file; name one",
+            draft.name, draft.version
+        )));
     };
-    let FoundFile { path, name, content, native: file_native, published_at } = file;
+    let FoundFile {
+        path,
+        name,
+        content,
+        native: file_native,
+        published_at,
+    } = file;
     let listing = Listing::of_file(&printable(&path.to_string_lossy()), content.size);
     let bytes = File::open(&path).map_err(RegistryError::file(&path, "read"))?;
     let prepared = Prepared::of(draft, name, content.size, listing, bytes);
-    Ok(Prepared { readme, native, file_native, published_at, must_be: Some(content), ..prepared })
+    Ok(Prepared {
+        readme,
+        native,
+        file_native,
+        published_at,
+        must_be: Some(content),
+        ..prepared
+    })
 }
 
 /// Whether the draft can be signed, as far as that can be said without its bytes.
 fn check(draft: &Draft) -> Result<()> {
-    let wrong = |errors| RegistryError::Draft { package: draft.name.clone(), errors };
+    let wrong = |errors| RegistryError::Draft {
+        package: draft.name.clone(),
+        errors,
+    };
     draft.check(crate::clock::now()).map_err(wrong)
 }
 
@@ -254,7 +336,10 @@ impl Prepared {
             told(hasher.count());
         }
         self.bytes.rewind()?;
-        let content = Content { root: hasher.finalize().into(), size: hasher.count() };
+        let content = Content {
+            root: hasher.finalize().into(),
+            size: hasher.count(),
+        };
         self.must_be = Some(content);
         Ok(content)
     }
@@ -264,7 +349,8 @@ impl Prepared {
         self.must_be = Some(content);
     }
 
-    /// Puts the bytes on a node; `told` hears how many have been read. The draft is published with what this returns.
+    /// Puts the bytes on a node; `told` hears how many have been read. The draft is published with
+    /// what this returns.
     ///
     /// # Errors
     /// When the node cannot take them, or the file has changed since it was looked at.
@@ -274,22 +360,42 @@ impl Prepared {
         told: impl FnMut(usize) + Send + 'static,
     ) -> Result<(Draft, Artifacts)> {
         let mut told = told;
-        let reader = InspectReader::new(tokio::fs::File::from_std(self.bytes), move |bytes| told(bytes.len()));
+        let reader = InspectReader::new(tokio::fs::File::from_std(self.bytes), move |bytes| {
+            told(bytes.len())
+        });
         let content = contents.put(Box::pin(reader)).await?;
         if content.size != self.size || self.must_be.is_some_and(|must| must != content) {
-            let why = format!("{} changed while it was read; publish it when it is whole", self.file);
+            let why = format!(
+                "{} changed while it was read; publish it when it is whole",
+                self.file
+            );
             return Err(RegistryError::Usage(why));
         }
         let text = async |text: Option<Vec<u8>>| match text {
-            Some(text) if !text.is_empty() && text.len() as u64 <= limit::BESIDE => {
-                contents.put(Box::pin(io::Cursor::new(text))).await.map(Some)
-            }
+            Some(text) if !text.is_empty() && text.len() as u64 <= limit::BESIDE => contents
+                .put(Box::pin(io::Cursor::new(text)))
+                .await
+                .map(Some),
             _ => Ok(None),
         };
         // At once, so that they share a commit.
-        let (readme, native, of_file) = tokio::try_join!(text(self.readme), text(self.native), text(self.file_native))?;
-        let file = PutFile { native: of_file, ..PutFile::from(content).named(self.file) };
-        let files = vec![PutFile { published_at: self.published_at, ..file }];
-        Ok((self.draft, Artifacts { files, readme, native }))
+        let (readme, native, of_file) =
+            tokio::try_join!(text(self.readme), text(self.native), text(self.file_native))?;
+        let file = PutFile {
+            native: of_file,
+            ..PutFile::from(content).named(self.file)
+        };
+        let files = vec![PutFile {
+            published_at: self.published_at,
+            ..file
+        }];
+        Ok((
+            self.draft,
+            Artifacts {
+                files,
+                readme,
+                native,
+            },
+        ))
     }
 }

@@ -2,8 +2,8 @@
 
 use std::{fs, path::Path};
 
-/// Bytes in memory: the second field of `/proc/self/statm` counts pages (proc_pid_statm(5)), which have 4 KiB on the
-/// machines we know.
+/// Bytes in memory: the second field of `/proc/self/statm` counts pages (proc_pid_statm(5)), which
+/// have 4 KiB on the machines we know.
 pub fn memory() -> Option<u64> {
     let text = fs::read_to_string("/proc/self/statm").ok()?;
     let pages: u64 = text.split(' ').nth(1)?.parse().ok()?;
@@ -20,33 +20,54 @@ pub fn descriptors() -> Option<(u64, u64)> {
 /// Bytes that are free for us on the disk that has `path`, and how many there are.
 pub fn disk(path: &Path) -> Option<(u64, u64)> {
     let stat = rustix::fs::statvfs(path).ok()?;
-    Some((stat.f_bavail.checked_mul(stat.f_frsize)?, stat.f_blocks.checked_mul(stat.f_frsize)?))
+    Some((
+        stat.f_bavail.checked_mul(stat.f_frsize)?,
+        stat.f_blocks.checked_mul(stat.f_frsize)?,
+    ))
 }
 
-/// The moment at which a process started, as a text that no other process of this number has: the boot of the machine
-/// (`/proc/sys/kernel/random/boot_id`) and the clock ticks since (field 22 of `/proc/PID/stat`, proc_pid_stat(5)).
+/// The moment at which a process started, as a text that no other process of this number has: the
+/// boot of the machine (`/proc/sys/kernel/random/boot_id`) and the clock ticks since (field 22 of
+/// `/proc/PID/stat`, proc_pid_stat(5)).
 pub fn started(pid: u32) -> Option<String> {
     let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The second field is a name in parentheses and may have any character; the third comes after the last of them.
+    // The second field is a name in parentheses and may have any character; the third comes after
+    // the last of them.
     let (_, fields) = stat.rsplit_once(')')?;
-    Some(format!("{}/{}", boot.trim(), fields.split_whitespace().nth(19)?))
+    Some(format!(
+        "{}/{}",
+        boot.trim(),
+        fields.split_whitespace().nth(19)?
+    ))
 }
 
-/// Tells a process to end, if it is the one that started then, runs as the same user, and has this file open. The handle
-/// that is taken first means one process, whoever gets its number afterwards.
+/// Tells a process to end, if it is the one that started then, runs as the same user, and has this
+/// file open. The handle that is taken first means one process, whoever gets its number afterwards.
 #[cfg(target_os = "linux")]
 pub fn terminate(pid: u32, started_at: &str, file: &Path) -> bool {
     use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
     use std::os::unix::fs::MetadataExt;
-    let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else { return false };
-    let Ok(process) = pidfd_open(number, PidfdFlags::empty()) else { return false };
-    let owner = |pid: &str| fs::metadata(format!("/proc/{pid}")).map(|about| about.uid()).ok();
+    let Some(number) = i32::try_from(pid).ok().and_then(Pid::from_raw) else {
+        return false;
+    };
+    let Ok(process) = pidfd_open(number, PidfdFlags::empty()) else {
+        return false;
+    };
+    let owner = |pid: &str| {
+        fs::metadata(format!("/proc/{pid}"))
+            .map(|about| about.uid())
+            .ok()
+    };
     let ours = owner("self").is_some() && owner("self") == owner(&pid.to_string());
-    let Ok(wanted) = fs::metadata(file).map(|about| (about.dev(), about.ino())) else { return false };
+    let Ok(wanted) = fs::metadata(file).map(|about| (about.dev(), about.ino())) else {
+        return false;
+    };
     let has_it = || {
         let open = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
-        let same = |entry: fs::DirEntry| fs::metadata(entry.path()).is_ok_and(|it| (it.dev(), it.ino()) == wanted);
+        let same = |entry: fs::DirEntry| {
+            fs::metadata(entry.path()).is_ok_and(|it| (it.dev(), it.ino()) == wanted)
+        };
         Some(open.flatten().any(same))
     };
     ours && started(pid).as_deref() == Some(started_at)

@@ -1,7 +1,12 @@
-//! Somebody sets the clock back by an hour, and forward again, while nodes run. In a process of its own: the clock is
-//! everybody's.
+//! Somebody sets the clock back by an hour, and forward again, while nodes run. In a process of its
+//! own: the clock is everybody's.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod lab;
 
@@ -15,19 +20,61 @@ async fn nodes_go_on_when_the_clock_is_set() {
     let a = Lab::start(TCP, &[]).await;
     let b = Lab::start(TCP, &[a.address().await]).await;
     let mut heard = b.node.subscribe();
-    for (ahead, version) in [(0, "1.0.0"), (-HOUR_MS, "1.1.0"), (0, "1.2.0"), (HOUR_MS, "1.3.0"), (-HOUR_MS, "1.4.0")] {
+    for (ahead, version) in [
+        (0, "1.0.0"),
+        (-HOUR_MS, "1.1.0"),
+        (0, "1.2.0"),
+        (HOUR_MS, "1.3.0"),
+        (-HOUR_MS, "1.4.0"),
+    ] {
         clock::set_ahead(ahead);
-        let receipt =
-            a.node.registry().publish(draft("web", version), put(a.node.contents(), b"1").await, None).await.unwrap();
-        wait_for(&mut heard, version, |batch| batch.announcements.iter().any(|one| one.version.to_string() == version))
-            .await;
+        let receipt = a
+            .node
+            .registry()
+            .publish(
+                draft("web", version),
+                put(a.node.contents(), b"1").await,
+                None,
+            )
+            .await
+            .unwrap();
+        wait_for(&mut heard, version, |batch| {
+            batch
+                .announcements
+                .iter()
+                .any(|one| one.version.to_string() == version)
+        })
+        .await;
         assert!(a.node.wait_published(PATIENCE).await);
-        let package = b.node.registry().get_package(&reference(&receipt.package)).await.unwrap();
-        assert_eq!(package.latest.unwrap().version.to_string(), version, "{ahead} ms ahead");
-        assert_eq!(b.node.registry().search(&Query::text("web")).await.unwrap().hits.len(), 1);
+        let package = b
+            .node
+            .registry()
+            .get_package(&reference(&receipt.package))
+            .await
+            .unwrap();
+        assert_eq!(
+            package.latest.unwrap().version.to_string(),
+            version,
+            "{ahead} ms ahead"
+        );
+        assert_eq!(
+            b.node
+                .registry()
+                .search(&Query::text("web"))
+                .await
+                .unwrap()
+                .hits
+                .len(),
+            1
+        );
         for node in [&a.node, &b.node] {
             let peers = node.peers().await.unwrap();
-            assert!(peers.iter().all(|peer| (0.0..=1.0).contains(&peer.score.total)), "{peers:?}");
+            assert!(
+                peers
+                    .iter()
+                    .all(|peer| (0.0..=1.0).contains(&peer.score.total)),
+                "{peers:?}"
+            );
             assert_eq!(node.status().await.unwrap().connected, 1);
         }
     }
@@ -35,7 +82,16 @@ async fn nodes_go_on_when_the_clock_is_set() {
     let (a, b) = (a.stop().await, b.stop().await);
     let a = Lab::start_in(a, TCP, &[]).await;
     let b = Lab::start_in(b, TCP, &[a.address().await]).await;
-    assert_eq!(b.node.registry().search(&Query::text("web")).await.unwrap().hits.len(), 1);
+    assert_eq!(
+        b.node
+            .registry()
+            .search(&Query::text("web"))
+            .await
+            .unwrap()
+            .hits
+            .len(),
+        1
+    );
     a.stop().await;
     b.stop().await;
 }

@@ -1,6 +1,12 @@
-//! Bytes between real nodes on loopback: from one, from several, from liars and from the slow; stopped and gone on with.
+//! Bytes between real nodes on loopback: from one, from several, from liars and from the slow;
+//! stopped and gone on with.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod lab;
 
@@ -26,15 +32,28 @@ use tokio::sync::mpsc;
 /// Bytes that are alike only by chance.
 fn bytes(size: usize, seed: u8) -> Vec<u8> {
     let mut out = vec![0; size];
-    blake3::Hasher::new().update(&[seed]).finalize_xof().fill(&mut out);
+    blake3::Hasher::new()
+        .update(&[seed])
+        .finalize_xof()
+        .fill(&mut out);
     out
 }
 
 fn wanted(content: Content) -> Wanted {
-    Wanted { content, what: "a test".to_owned(), package: None, beside: None, for_others: false }
+    Wanted {
+        content,
+        what: "a test".to_owned(),
+        package: None,
+        beside: None,
+        for_others: false,
+    }
 }
 
-async fn start(conduct: Conduct, bootstrap: &[String], change: impl FnOnce(&mut NodeOptions)) -> Lab {
+async fn start(
+    conduct: Conduct,
+    bootstrap: &[String],
+    change: impl FnOnce(&mut NodeOptions),
+) -> Lab {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path(), TCP, bootstrap);
     options.conduct = conduct;
@@ -49,11 +68,15 @@ async fn start(conduct: Conduct, bootstrap: &[String], change: impl FnOnce(&mut 
 
 async fn fetch(lab: &Lab, content: Content) -> Result<Fetched, RegistryError> {
     let fetching = async { lab.node.contents().fetch(wanted(content), None).await };
-    tokio::time::timeout(PATIENCE, fetching).await.expect("a fetch that does not end")
+    tokio::time::timeout(PATIENCE, fetching)
+        .await
+        .expect("a fetch that does not end")
 }
 
 async fn whole(lab: &Lab, content: Content) -> Vec<u8> {
-    read_whole(&*lab.node.contents(), content.root, u64::MAX).await.unwrap()
+    read_whole(&*lab.node.contents(), content.root, u64::MAX)
+        .await
+        .unwrap()
 }
 
 /// Waits until a transfer of the node is as wanted.
@@ -67,7 +90,9 @@ async fn until(lab: &Lab, what: &str, is_it: impl Fn(&Transfer) -> bool) -> Tran
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("waited in vain for {what}"))
+    tokio::time::timeout(PATIENCE, looking)
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
 fn is_fetch(transfer: &Transfer) -> bool {
@@ -76,13 +101,18 @@ fn is_fetch(transfer: &Transfer) -> bool {
 
 fn given(fetched: &Fetched, peer: PeerId) -> u64 {
     let shares = &fetched.origin.as_ref().unwrap().shares;
-    shares.iter().find(|share| share.peer == peer).map_or(0, |share| share.bytes)
+    shares
+        .iter()
+        .find(|share| share.peer == peer)
+        .map_or(0, |share| share.bytes)
 }
 
 async fn arrives(listen: &str) {
     let a = Lab::start(listen, &[]).await;
     let b = Lab::start(listen, &[a.address().await]).await;
-    let sizes = [0, 1, 16_383, 16_384, 16_385, 65_535, 65_536, 1_048_577, 5_000_000];
+    let sizes = [
+        0, 1, 16_383, 16_384, 16_385, 65_535, 65_536, 1_048_577, 5_000_000,
+    ];
     for (seed, size) in (0..).zip(sizes) {
         let sent = bytes(size, seed);
         let content = put(a.node.contents(), &sent).await.files[0].content;
@@ -95,9 +125,18 @@ async fn arrives(listen: &str) {
     a.stop().await;
     // It is b's now.
     let c = Lab::start(listen, &[b.address().await]).await;
-    let content = Content { root: ContentRoot::of(&bytes(5_000_000, 8)), size: 5_000_000 };
-    assert_eq!(given(&fetch(&c, content).await.unwrap(), b.node.peer_id()), 5_000_000);
-    let served = until(&b, "what b served", |one| !is_fetch(one) && one.id.root() == content.root).await;
+    let content = Content {
+        root: ContentRoot::of(&bytes(5_000_000, 8)),
+        size: 5_000_000,
+    };
+    assert_eq!(
+        given(&fetch(&c, content).await.unwrap(), b.node.peer_id()),
+        5_000_000
+    );
+    let served = until(&b, "what b served", |one| {
+        !is_fetch(one) && one.id.root() == content.root
+    })
+    .await;
     assert_eq!(served.peers[0].peer, c.node.peer_id());
     b.stop().await;
     c.stop().await;
@@ -118,16 +157,28 @@ async fn a_release_is_published_with_its_bytes_or_not_at_all() {
     let a = Lab::start(TCP, &[]).await;
     let b = Lab::start(TCP, &[a.address().await]).await;
     let registry = a.node.registry();
-    let nowhere = Content { root: ContentRoot::of(b"nowhere"), size: 7 };
-    let refused = registry.publish(draft("web", "1.0.0"), nowhere.into(), None).await.unwrap_err();
+    let nowhere = Content {
+        root: ContentRoot::of(b"nowhere"),
+        size: 7,
+    };
+    let refused = registry
+        .publish(draft("web", "1.0.0"), nowhere.into(), None)
+        .await
+        .unwrap_err();
     assert!(matches!(refused, RegistryError::NotPut(_)), "{refused}");
     let sent = bytes(300_000, 1);
     let mut artifacts = put(a.node.contents(), &sent).await;
     artifacts.readme = Some(put(a.node.contents(), b"# Web").await.files[0].content);
     artifacts.files[0].name = Some("web-1.0.0.tar.zst".to_owned());
-    let receipt = registry.publish(draft("web", "1.0.0"), artifacts, None).await.unwrap();
+    let receipt = registry
+        .publish(draft("web", "1.0.0"), artifacts, None)
+        .await
+        .unwrap();
     let found = b.node.registry();
-    let release = found.get_package_version(&reference(&receipt.package), &"*".parse().unwrap()).await.unwrap();
+    let release = found
+        .get_package_version(&reference(&receipt.package), &"*".parse().unwrap())
+        .await
+        .unwrap();
     assert_eq!(release.manifest.files[0].name, "web-1.0.0.tar.zst");
     let contents = b.node.contents();
     contents.fetch(Wanted::of(&release), None).await.unwrap();
@@ -156,7 +207,12 @@ async fn several_give_each_what_it_can_and_a_provider_is_found_through_the_dht()
     for _ in 0..2 {
         let other = start(Conduct::Paced(16 * MIB), &join, |_| {}).await;
         let same = put(other.node.contents(), &sent).await;
-        other.node.registry().publish(draft("same", "1.0.0"), same, None).await.unwrap();
+        other
+            .node
+            .registry()
+            .publish(draft("same", "1.0.0"), same, None)
+            .await
+            .unwrap();
         others.push(other);
     }
     let b = start(Conduct::Honest, &join, |_| {}).await;
@@ -165,7 +221,9 @@ async fn several_give_each_what_it_can_and_a_provider_is_found_through_the_dht()
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, looking).await.expect("the DHT knows who has it");
+    tokio::time::timeout(PATIENCE, looking)
+        .await
+        .expect("the DHT knows who has it");
     let fetched = fetch(&b, content).await.unwrap();
     assert_eq!(whole(&b, content).await, sent);
     let shares = fetched.origin.unwrap().shares;
@@ -185,21 +243,43 @@ async fn a_liar_is_caught_at_once_and_an_honest_one_gives_the_rest() {
     let b = start(Conduct::Honest, &join, |_| {}).await;
     let error = fetch(&b, content).await.unwrap_err();
     let text = error.to_string();
-    assert!(matches!(error, RegistryError::Fetch { .. }) && text.contains("does not verify"), "{text}");
+    assert!(
+        matches!(error, RegistryError::Fetch { .. }) && text.contains("does not verify"),
+        "{text}"
+    );
     let failed = until(&b, "the failed fetch", is_fetch).await;
     let one = &failed.peers[0];
     assert_eq!((one.part, one.refused), (Part::Lied, 1));
-    assert!(one.bytes <= 1 << 20, "what came before the lie verifies, and no second answer was waited for: {one:?}");
+    assert!(
+        one.bytes <= 1 << 20,
+        "what came before the lie verifies, and no second answer was waited for: {one:?}"
+    );
     // With somebody honest it goes on, with what did verify.
     let honest = start(Conduct::Honest, &join, |_| {}).await;
     put(honest.node.contents(), &sent).await;
-    assert!(honest.node.dial(b.address().await.parse().unwrap(), false, PATIENCE).await.is_ok());
+    assert!(
+        honest
+            .node
+            .dial(b.address().await.parse().unwrap(), false, PATIENCE)
+            .await
+            .is_ok()
+    );
     let fetched = fetch(&b, content).await.unwrap();
     assert_eq!(whole(&b, content).await, sent);
     assert!(given(&fetched, honest.node.peer_id()) > 4 << 20);
     let peers = b.node.peers().await.unwrap();
-    let known = peers.iter().find(|peer| peer.id == liar.node.peer_id()).unwrap();
-    assert!(known.evidence.iter().any(|one| one.outcome.label().contains("does not verify")), "{:?}", known.evidence);
+    let known = peers
+        .iter()
+        .find(|peer| peer.id == liar.node.peer_id())
+        .unwrap();
+    assert!(
+        known
+            .evidence
+            .iter()
+            .any(|one| one.outcome.label().contains("does not verify")),
+        "{:?}",
+        known.evidence
+    );
     for lab in [liar, b, honest] {
         lab.stop().await;
     }
@@ -213,11 +293,20 @@ async fn a_peer_that_falls_silent_is_dropped_and_another_goes_on() {
     let join = [silent.address().await];
     let honest = start(Conduct::Honest, &join, |_| {}).await;
     put(honest.node.contents(), &sent).await;
-    let b = start(Conduct::Honest, &[join[0].clone(), honest.address().await], |_| {}).await;
+    let b = start(
+        Conduct::Honest,
+        &[join[0].clone(), honest.address().await],
+        |_| {},
+    )
+    .await;
     let began = Instant::now();
     fetch(&b, content).await.unwrap();
     assert_eq!(whole(&b, content).await, sent);
-    assert!(began.elapsed() < Duration::from_secs(15), "{:?}", began.elapsed());
+    assert!(
+        began.elapsed() < Duration::from_secs(15),
+        "{:?}",
+        began.elapsed()
+    );
     for lab in [silent, honest, b] {
         lab.stop().await;
     }
@@ -235,17 +324,30 @@ async fn without_a_provider_it_says_so_and_goes_on_later() {
         let contents = contents.clone();
         async move { contents.fetch(wanted(content), Some(progress)).await }
     });
-    until(&b, "a part of it", |one| is_fetch(one) && one.done > 1 << 20).await;
+    until(&b, "a part of it", |one| {
+        is_fetch(one) && one.done > 1 << 20
+    })
+    .await;
     let dir = a.stop().await;
-    let error = tokio::time::timeout(PATIENCE, fetching).await.unwrap().unwrap().unwrap_err();
-    let RegistryError::Fetch { done, size, .. } = &error else { panic!("{error}") };
+    let error = tokio::time::timeout(PATIENCE, fetching)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap_err();
+    let RegistryError::Fetch { done, size, .. } = &error else {
+        panic!("{error}")
+    };
     assert!(*done > 1 << 20 && done < size, "{error}");
     let a = Lab::start_in(dir, TCP, &[b.address().await]).await;
     let fetched = fetch(&b, content).await.unwrap();
     let origin = fetched.origin.unwrap();
     assert!(origin.resumed >= *done, "{origin:?}");
     let again: u64 = origin.shares.iter().map(|share| share.bytes).sum();
-    assert_eq!(again + origin.resumed, content.size, "nothing that verified was asked for again");
+    assert_eq!(
+        again + origin.resumed,
+        content.size,
+        "nothing that verified was asked for again"
+    );
     assert_eq!(whole(&b, content).await, sent);
     a.stop().await;
     b.stop().await;
@@ -258,28 +360,52 @@ async fn a_fetch_is_paused_gone_on_with_after_a_restart_and_cancelled() {
     let content = put(a.node.contents(), &sent).await.files[0].content;
     let id = TransferId::Fetch { root: content.root };
     let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
-    b.node.contents().start_fetch(wanted(content)).await.unwrap();
+    b.node
+        .contents()
+        .start_fetch(wanted(content))
+        .await
+        .unwrap();
     until(&b, "a part of it", |one| is_fetch(one) && one.done > 0).await;
     assert!(b.node.contents().direct(id, Order::Pause).await.unwrap());
     until(&b, "the pause", |one| one.state == TransferState::Paused).await;
-    assert!(!b.node.contents().direct(id, Order::Pause).await.unwrap(), "it is paused already");
+    assert!(
+        !b.node.contents().direct(id, Order::Pause).await.unwrap(),
+        "it is paused already"
+    );
     let dir = b.stop().await;
 
     // A node that starts again shows it, and does not go on by itself.
     let b = Lab::start_in(dir, TCP, &[a.address().await]).await;
-    until(&b, "what was paused", |one| one.id == id && one.state == TransferState::Paused).await;
+    until(&b, "what was paused", |one| {
+        one.id == id && one.state == TransferState::Paused
+    })
+    .await;
     assert!(b.node.contents().direct(id, Order::Resume).await.unwrap());
-    let running = until(&b, "that it goes on", |one| one.id == id && one.state == TransferState::Running).await;
+    let running = until(&b, "that it goes on", |one| {
+        one.id == id && one.state == TransferState::Running
+    })
+    .await;
     assert!(running.resumed > 0);
     let dir = b.stop().await;
 
     // One that was running when its node ended goes on by itself.
     let b = Lab::start_in(dir, TCP, &[a.address().await]).await;
-    until(&b, "that it goes on by itself", |one| one.id == id && one.state == TransferState::Running).await;
+    until(&b, "that it goes on by itself", |one| {
+        one.id == id && one.state == TransferState::Running
+    })
+    .await;
     assert!(b.node.contents().direct(id, Order::Cancel).await.unwrap());
-    until(&b, "the end", |one| one.id == id && one.state == TransferState::Cancelled).await;
-    assert!(!b.node.contents().direct(id, Order::Resume).await.unwrap(), "it is forgotten");
-    let left = std::fs::read_dir(b.dir.path().join("content/partial")).unwrap().count();
+    until(&b, "the end", |one| {
+        one.id == id && one.state == TransferState::Cancelled
+    })
+    .await;
+    assert!(
+        !b.node.contents().direct(id, Order::Resume).await.unwrap(),
+        "it is forgotten"
+    );
+    let left = std::fs::read_dir(b.dir.path().join("content/partial"))
+        .unwrap()
+        .count();
     assert_eq!(left, 0);
     a.stop().await;
     b.stop().await;
@@ -298,7 +424,10 @@ async fn who_waits_for_a_fetch_is_told_that_the_node_ends_and_its_directory_is_f
     });
     until(&b, "a part of it", |one| is_fetch(one) && one.done > 0).await;
     let dir = b.stop().await;
-    let (ended, begun) = tokio::time::timeout(PATIENCE, fetching).await.expect("it waits for ever").unwrap();
+    let (ended, begun) = tokio::time::timeout(PATIENCE, fetching)
+        .await
+        .expect("it waits for ever")
+        .unwrap();
     assert!(matches!(ended, Err(RegistryError::Closed)), "{ended:?}");
     assert!(begun.is_err(), "{begun:?}");
     Lab::start_in(dir, TCP, &[]).await.stop().await;
@@ -326,11 +455,27 @@ async fn what_is_incomplete_is_served_too() {
     let a = start(Conduct::Paced(4 << 20), &[], |_| {}).await;
     let content = put(a.node.contents(), &sent).await.files[0].content;
     let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
-    b.node.contents().start_fetch(wanted(content)).await.unwrap();
-    until(&b, "a part of it", |one| is_fetch(one) && one.done > 2 << 20).await;
-    let c = start(Conduct::Honest, &[a.address().await, b.address().await], |_| {}).await;
+    b.node
+        .contents()
+        .start_fetch(wanted(content))
+        .await
+        .unwrap();
+    until(&b, "a part of it", |one| {
+        is_fetch(one) && one.done > 2 << 20
+    })
+    .await;
+    let c = start(
+        Conduct::Honest,
+        &[a.address().await, b.address().await],
+        |_| {},
+    )
+    .await;
     let fetched = fetch(&c, content).await.unwrap();
-    assert!(given(&fetched, b.node.peer_id()) > 0, "{:?}", fetched.origin);
+    assert!(
+        given(&fetched, b.node.peer_id()) > 0,
+        "{:?}",
+        fetched.origin
+    );
     assert_eq!(whole(&c, content).await, sent);
     for lab in [a, b, c] {
         lab.stop().await;
@@ -343,15 +488,33 @@ async fn two_who_have_a_part_do_not_wait_for_one_another() {
     let a = start(Conduct::Paced(1 << 20), &[], |_| {}).await;
     let content = put(a.node.contents(), &sent).await.files[0].content;
     let b = start(Conduct::Honest, &[a.address().await], |_| {}).await;
-    let c = start(Conduct::Honest, &[a.address().await, b.address().await], |_| {}).await;
+    let c = start(
+        Conduct::Honest,
+        &[a.address().await, b.address().await],
+        |_| {},
+    )
+    .await;
     for lab in [&b, &c] {
-        lab.node.contents().start_fetch(wanted(content)).await.unwrap();
-        until(lab, "a part of it", |one| is_fetch(one) && one.done > 1 << 20).await;
+        lab.node
+            .contents()
+            .start_fetch(wanted(content))
+            .await
+            .unwrap();
+        until(lab, "a part of it", |one| {
+            is_fetch(one) && one.done > 1 << 20
+        })
+        .await;
     }
     a.stop().await;
     for lab in [&b, &c] {
-        let failed = until(lab, "an end", |one| matches!(one.state, TransferState::Failed(_))).await;
-        assert!(failed.done > 1 << 20 && failed.done < content.size, "{failed:?}");
+        let failed = until(lab, "an end", |one| {
+            matches!(one.state, TransferState::Failed(_))
+        })
+        .await;
+        assert!(
+            failed.done > 1 << 20 && failed.done < content.size,
+            "{failed:?}"
+        );
     }
     b.stop().await;
     c.stop().await;
@@ -361,13 +524,20 @@ async fn two_who_have_a_part_do_not_wait_for_one_another() {
 async fn who_does_not_provide_serves_only_what_is_its_own() {
     let a = Lab::start(TCP, &[]).await;
     let content = put(a.node.contents(), &bytes(100_000, 9)).await.files[0].content;
-    let b = start(Conduct::Honest, &[a.address().await], |options| options.provide = false).await;
+    let b = start(Conduct::Honest, &[a.address().await], |options| {
+        options.provide = false
+    })
+    .await;
     fetch(&b, content).await.unwrap();
     a.stop().await;
     let c = start(Conduct::Honest, &[b.address().await], |_| {}).await;
     assert!(fetch(&c, content).await.is_err());
     let own = put(b.node.contents(), &bytes(100_000, 10)).await;
-    b.node.registry().publish(draft("own", "1.0.0"), own.clone(), None).await.unwrap();
+    b.node
+        .registry()
+        .publish(draft("own", "1.0.0"), own.clone(), None)
+        .await
+        .unwrap();
     fetch(&c, own.files[0].content).await.unwrap();
     b.stop().await;
     c.stop().await;
@@ -379,12 +549,41 @@ async fn a_manifest_with_the_wrong_size_is_nobody_elses_fault() {
     let b = Lab::start(TCP, &[a.address().await]).await;
     for size in [100, 400_000, 3_000_000] {
         let content = put(a.node.contents(), &bytes(size, 11)).await.files[0].content;
-        let error = fetch(&b, Content { size: content.size + 20_000, ..content }).await.unwrap_err().to_string();
-        assert!(error.contains("its manifest says") && error.contains(&size.to_string()), "{error}");
+        let error = fetch(
+            &b,
+            Content {
+                size: content.size + 20_000,
+                ..content
+            },
+        )
+        .await
+        .unwrap_err()
+        .to_string();
+        assert!(
+            error.contains("its manifest says") && error.contains(&size.to_string()),
+            "{error}"
+        );
     }
     let peers = b.node.peers().await.unwrap();
-    assert!(peers[0].evidence.iter().all(|one| !one.outcome.label().contains("verify")), "{:?}", peers[0].evidence);
-    let most = b.node.contents().fetch(wanted(Content { size: u64::MAX, root: ContentRoot::of(b"x") }), None).await;
+    assert!(
+        peers[0]
+            .evidence
+            .iter()
+            .all(|one| !one.outcome.label().contains("verify")),
+        "{:?}",
+        peers[0].evidence
+    );
+    let most = b
+        .node
+        .contents()
+        .fetch(
+            wanted(Content {
+                size: u64::MAX,
+                root: ContentRoot::of(b"x"),
+            }),
+            None,
+        )
+        .await;
     assert!(matches!(most, Err(RegistryError::TooLarge { .. })));
     a.stop().await;
     b.stop().await;
@@ -404,8 +603,14 @@ async fn damage_on_the_disk_is_never_served_and_mended_from_others() {
     std::fs::write(&path, file).unwrap();
     assert!(!a.node.contents().check(content.root).await.unwrap());
     // Fetched again, and only what was damaged.
-    let done = until(&a, "the mending", |one| is_fetch(one) && one.state == TransferState::Done).await;
-    assert_eq!(done.peers.iter().map(|one| one.bytes).sum::<u64>(), 16 * 1_024);
+    let done = until(&a, "the mending", |one| {
+        is_fetch(one) && one.state == TransferState::Done
+    })
+    .await;
+    assert_eq!(
+        done.peers.iter().map(|one| one.bytes).sum::<u64>(),
+        16 * 1_024
+    );
     assert_eq!(whole(&a, content).await, sent);
     a.stop().await;
     b.stop().await;
@@ -416,7 +621,11 @@ async fn what_is_pinned_stays_so_through_damage() {
     let sent = bytes(1 << 20, 17);
     let a = Lab::start(TCP, &[]).await;
     let content = put(a.node.contents(), &sent).await.files[0].content;
-    a.node.contents().keep(content.root, String::new(), true).await.unwrap();
+    a.node
+        .contents()
+        .keep(content.root, String::new(), true)
+        .await
+        .unwrap();
     let name = blake3::Hash::from(content.root.0).to_hex();
     std::fs::remove_file(a.dir.path().join(format!("content/{name}.data"))).unwrap();
     assert!(!a.node.contents().check(content.root).await.unwrap());
@@ -432,9 +641,15 @@ async fn what_is_pinned_stays_so_through_damage() {
     let lost = noted.await.expect("what was lost is known");
     assert!(lost.content == content && lost.pinned, "{lost:?}");
     let b = Lab::start(TCP, &[]).await;
-    assert_eq!(put(b.node.contents(), &sent).await.files[0].content, content);
+    assert_eq!(
+        put(b.node.contents(), &sent).await.files[0].content,
+        content
+    );
     let a = Lab::start_in(a.stop().await, TCP, &[b.address().await]).await;
-    assert_eq!(given(&fetch(&a, content).await.unwrap(), b.node.peer_id()), content.size);
+    assert_eq!(
+        given(&fetch(&a, content).await.unwrap(), b.node.peer_id()),
+        content.size
+    );
     let held = a.node.contents().held(content.root).await.unwrap();
     assert!(held.is_some_and(|one| one.pinned));
     assert!(a.node.contents().lost().await.unwrap().is_empty());

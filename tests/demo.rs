@@ -1,6 +1,11 @@
 //! The headless demo: real nodes that publish, find and get.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::time::Duration;
 
@@ -29,8 +34,14 @@ async fn eight_nodes_publish_find_and_get(latency: Latency) {
     // Eighty would be, on a machine that has nothing else to do.
     assert!(report.announced >= 10, "{report:?}");
     assert!(report.delivered.unwrap() > 0.99, "{report:?}");
-    assert!(report.searches.len() >= 10 && report.searches.iter().all(|search| search.hits > 0), "{report:?}");
-    assert!(report.gets.len() >= 10 && report.gets.iter().all(|get| get.found), "{report:?}");
+    assert!(
+        report.searches.len() >= 10 && report.searches.iter().all(|search| search.hits > 0),
+        "{report:?}"
+    );
+    assert!(
+        report.gets.len() >= 10 && report.gets.iter().all(|get| get.found),
+        "{report:?}"
+    );
     assert!(report.errors.is_empty() && report.drops == 0, "{report:?}");
     assert_eq!(report.latency, latency);
     assert_eq!(report.one_way_ms.is_some(), latency == Latency::Distance);

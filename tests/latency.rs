@@ -1,6 +1,11 @@
 //! Nodes that are far apart although they share a machine.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod lab;
 
@@ -38,7 +43,12 @@ async fn round_trip(lab: &Lab, peer: PeerId) -> Duration {
     let mut heard = lab.node.subscribe();
     let mut found = None;
     wait_for(&mut heard, "a round trip", |batch| {
-        found = batch.peers.iter().find(|seen| seen.id == peer).and_then(|seen| seen.rtts_ms.last()).copied();
+        found = batch
+            .peers
+            .iter()
+            .find(|seen| seen.id == peer)
+            .and_then(|seen| seen.rtts_ms.last())
+            .copied();
         found.is_some()
     })
     .await;
@@ -48,13 +58,19 @@ async fn round_trip(lab: &Lab, peer: PeerId) -> Duration {
 async fn everything_takes_its_time(listen: &str) {
     let a = start(listen, &[], |_| {}).await;
     let door = [a.address().await];
-    let b = start(listen, &door, |options| options.catalogue = Catalogue::Partial).await;
+    let b = start(listen, &door, |options| {
+        options.catalogue = Catalogue::Partial
+    })
+    .await;
     assert!(round_trip(&b, a.node.peer_id()).await >= 2 * ONE_WAY);
     assert!(round_trip(&a, b.node.peer_id()).await >= 2 * ONE_WAY);
 
     // Bytes: more than the windows of the streams below hold.
     let mut sent = vec![0; 6 << 20];
-    blake3::Hasher::new().update(b"far").finalize_xof().fill(&mut sent);
+    blake3::Hasher::new()
+        .update(b"far")
+        .finalize_xof()
+        .fill(&mut sent);
     let artifacts = put(a.node.contents(), &sent).await;
     let wanted = Wanted {
         content: artifacts.files[0].content,
@@ -65,25 +81,58 @@ async fn everything_takes_its_time(listen: &str) {
     };
     let began = Instant::now();
     let contents = b.node.contents();
-    let fetched = tokio::time::timeout(PATIENCE, contents.fetch(wanted, None)).await.unwrap().unwrap();
+    let fetched = tokio::time::timeout(PATIENCE, contents.fetch(wanted, None))
+        .await
+        .unwrap()
+        .unwrap();
     assert!(!fetched.was_held && began.elapsed() >= 2 * ONE_WAY);
-    assert_eq!(read_whole(&*contents, artifacts.files[0].content.root, u64::MAX).await.unwrap(), sent);
-    assert!(b.node.metrics().await.unwrap().contains("libp2p_bandwidth_bytes_total"), "bytes are counted");
+    assert_eq!(
+        read_whole(&*contents, artifacts.files[0].content.root, u64::MAX)
+            .await
+            .unwrap(),
+        sent
+    );
+    assert!(
+        b.node
+            .metrics()
+            .await
+            .unwrap()
+            .contains("libp2p_bandwidth_bytes_total"),
+        "bytes are counted"
+    );
 
     // Gossip, and what a newcomer finds by asking.
     let mut heard = b.node.subscribe();
-    let receipt = a.node.registry().publish(draft("far", "1.0.0"), artifacts, None).await.unwrap();
+    let receipt = a
+        .node
+        .registry()
+        .publish(draft("far", "1.0.0"), artifacts, None)
+        .await
+        .unwrap();
     let mut travelled = None;
     wait_for(&mut heard, "the announcement", |batch| {
-        travelled = batch.announcements.iter().find(|one| one.package == receipt.package).map(|one| one.travelled);
+        travelled = batch
+            .announcements
+            .iter()
+            .find(|one| one.package == receipt.package)
+            .map(|one| one.travelled);
         travelled.is_some()
     })
     .await;
     assert!(travelled.unwrap() >= ONE_WAY, "{travelled:?}");
     assert!(a.node.wait_published(PATIENCE).await);
-    let c = start(listen, &door, |options| options.catalogue = Catalogue::Partial).await;
+    let c = start(listen, &door, |options| {
+        options.catalogue = Catalogue::Partial
+    })
+    .await;
     let began = Instant::now();
-    assert!(c.node.registry().exists(&reference(&receipt.package)).await.unwrap());
+    assert!(
+        c.node
+            .registry()
+            .exists(&reference(&receipt.package))
+            .await
+            .unwrap()
+    );
     assert!(began.elapsed() >= 2 * ONE_WAY);
 
     // One that leaves is missed.
@@ -91,7 +140,10 @@ async fn everything_takes_its_time(listen: &str) {
     let gone = b.node.peer_id();
     b.stop().await;
     wait_for(&mut heard, "who left", |batch| {
-        batch.peers.iter().any(|peer| peer.id == gone && peer.connection.is_none())
+        batch
+            .peers
+            .iter()
+            .any(|peer| peer.id == gone && peer.connection.is_none())
     })
     .await;
     c.stop().await;
@@ -111,9 +163,16 @@ async fn over_quic() {
 #[tokio::test(flavor = "multi_thread")]
 async fn by_distance_only_those_whose_place_is_known_are_far() {
     let dirs: Vec<_> = (0..3).map(|_| tempfile::tempdir().unwrap()).collect();
-    let id =
-        |dir: &tempfile::TempDir| keys::load_or_create(&keys::identity_path(dir.path())).unwrap().public().to_peer_id();
-    let homes: [GeoLocation; 2] = ["52.5,13.4,Berlin".parse().unwrap(), "-33.9,151.2,Sydney".parse().unwrap()];
+    let id = |dir: &tempfile::TempDir| {
+        keys::load_or_create(&keys::identity_path(dir.path()))
+            .unwrap()
+            .public()
+            .to_peer_id()
+    };
+    let homes: [GeoLocation; 2] = [
+        "52.5,13.4,Berlin".parse().unwrap(),
+        "-33.9,151.2,Sydney".parse().unwrap(),
+    ];
     let places: HashMap<PeerId, GeoLocation> = dirs.iter().map(id).zip(homes.clone()).collect();
     let places = Arc::new(places);
     let mut labs: Vec<Lab> = Vec::new();
@@ -124,7 +183,10 @@ async fn by_distance_only_those_whose_place_is_known_are_far() {
         };
         let mut options = options(dir.path(), TCP, &door);
         options.delays = home.map(|home| Delays::by_distance(home.clone(), places.clone(), 1));
-        labs.push(Lab { node: Node::start(options).await.unwrap(), dir });
+        labs.push(Lab {
+            node: Node::start(options).await.unwrap(),
+            dir,
+        });
     }
     let [berlin, sydney, nowhere] = labs.try_into().ok().unwrap();
     let least = homes[0].one_way(&homes[1]).mul_f64(2.0 * 0.9);

@@ -1,6 +1,11 @@
 //! What people type, and the package they mean: over three thousand real packages.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::path::Path;
 
@@ -107,21 +112,40 @@ async fn the_package_that_is_meant_is_among_the_first() {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Metrics::default()).unwrap();
     let (owner, manifests) = previews();
-    assert!((2_900..=3_100).contains(&manifests.len()), "{}", manifests.len());
+    assert!(
+        (2_900..=3_100).contains(&manifests.len()),
+        "{}",
+        manifests.len()
+    );
     for batch in manifests.chunks(1_000) {
-        store.take_previews(owner, batch.to_vec(), NOW).await.unwrap();
+        store
+            .take_previews(owner, batch.to_vec(), NOW)
+            .await
+            .unwrap();
     }
     store.recount().await.unwrap();
     let mut missed = Vec::new();
     for (text, meant) in QUERIES {
         let found = store.search(&Query::text(text), NOW).unwrap();
-        let names: Vec<&str> = found.hits.iter().map(|hit| hit.package.name.bare()).collect();
+        let names: Vec<&str> = found
+            .hits
+            .iter()
+            .map(|hit| hit.package.name.bare())
+            .collect();
         if !names.iter().take(TOP).any(|name| *name == meant) {
             let at = names.iter().position(|name| *name == meant);
-            missed.push(format!("{text:?} means {meant} (at {at:?}), found {:?}", &names[..names.len().min(TOP)]));
+            missed.push(format!(
+                "{text:?} means {meant} (at {at:?}), found {:?}",
+                &names[..names.len().min(TOP)]
+            ));
         }
     }
     let held = QUERIES.len() - missed.len();
     println!("{held} of {}:\n{}", QUERIES.len(), missed.join("\n"));
-    assert!(held >= LEAST, "{held} of {} hold:\n{}", QUERIES.len(), missed.join("\n"));
+    assert!(
+        held >= LEAST,
+        "{held} of {} hold:\n{}",
+        QUERIES.len(),
+        missed.join("\n")
+    );
 }

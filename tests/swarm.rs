@@ -1,6 +1,11 @@
 //! Nodes together: joining, announcing, searching, getting, restarting.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod lab;
 
@@ -37,23 +42,44 @@ async fn three_nodes_share_a_package(listen: &str) {
     let b = Lab::start(listen, &door).await;
     let c = Lab::start(listen, &door).await;
     let mut heard = c.node.subscribe();
-    let receipt =
-        b.node.registry().publish(draft("web", "1.0.0"), put(b.node.contents(), b"bytes").await, None).await.unwrap();
+    let receipt = b
+        .node
+        .registry()
+        .publish(
+            draft("web", "1.0.0"),
+            put(b.node.contents(), b"bytes").await,
+            None,
+        )
+        .await
+        .unwrap();
     assert!(receipt.steps.announced > 0, "{receipt:?}");
     wait_for(&mut heard, "the announcement", |batch| {
-        batch.announcements.iter().any(|announced| announced.package == receipt.package && announced.via.is_some())
+        batch
+            .announcements
+            .iter()
+            .any(|announced| announced.package == receipt.package && announced.via.is_some())
     })
     .await;
     assert!(b.node.wait_published(PATIENCE).await);
 
     let registry = c.node.registry();
-    let package = registry.get_package(&reference(&receipt.package)).await.unwrap();
-    assert_eq!(package.latest.unwrap().content().root, content(b"bytes").files[0].content.root);
+    let package = registry
+        .get_package(&reference(&receipt.package))
+        .await
+        .unwrap();
+    assert_eq!(
+        package.latest.unwrap().content().root,
+        content(b"bytes").files[0].content.root
+    );
     let hits = registry.search(&Query::text("web")).await.unwrap().hits;
     assert_eq!(hits.len(), 1);
 
-    let absent: PackageRef = format!("{}/nothing", receipt.package.owner).parse().unwrap();
-    assert!(matches!(registry.get_package(&absent).await, Err(RegistryError::NotFound { asked, .. }) if asked > 0));
+    let absent: PackageRef = format!("{}/nothing", receipt.package.owner)
+        .parse()
+        .unwrap();
+    assert!(
+        matches!(registry.get_package(&absent).await, Err(RegistryError::NotFound { asked, .. }) if asked > 0)
+    );
     assert!(!registry.exists(&absent).await.unwrap());
     drop(registry);
     for lab in [a, b, c] {
@@ -79,7 +105,11 @@ async fn what_a_publisher_left_behind_is_found_by_one_who_never_met_it() {
     let receipt = publisher
         .node
         .registry()
-        .publish(draft("parser", "2.1.0"), put(publisher.node.contents(), b"p").await, None)
+        .publish(
+            draft("parser", "2.1.0"),
+            put(publisher.node.contents(), b"p").await,
+            None,
+        )
         .await
         .unwrap();
     assert!(publisher.node.wait_published(PATIENCE).await, "{receipt:?}");
@@ -87,11 +117,23 @@ async fn what_a_publisher_left_behind_is_found_by_one_who_never_met_it() {
 
     let newcomer = Lab::partial(TCP, &door).await;
     let registry = newcomer.node.registry();
-    let package = registry.get_package(&reference(&receipt.package)).await.unwrap();
-    assert!(matches!(package.source, Source::Dht | Source::Peer(_)), "{:?}", package.source);
+    let package = registry
+        .get_package(&reference(&receipt.package))
+        .await
+        .unwrap();
+    assert!(
+        matches!(package.source, Source::Dht | Source::Peer(_)),
+        "{:?}",
+        package.source
+    );
 
     let searcher = Lab::partial(TCP, &door).await;
-    let results = searcher.node.registry().search(&Query::text("parser")).await.unwrap();
+    let results = searcher
+        .node
+        .registry()
+        .search(&Query::text("parser"))
+        .await
+        .unwrap();
     assert_eq!(results.hits.len(), 1, "{results:?}");
     assert!(matches!(results.hits[0].source, Source::Peer(_)));
     assert!(results.coverage.answered > 0);
@@ -110,21 +152,43 @@ async fn published_alone_and_delivered_when_somebody_appears() {
     let receipt = lonely
         .node
         .registry()
-        .publish(draft("solo", "1.0.0"), put(lonely.node.contents(), b"s").await, None)
+        .publish(
+            draft("solo", "1.0.0"),
+            put(lonely.node.contents(), b"s").await,
+            None,
+        )
         .await
         .unwrap();
     assert!(receipt.pending && receipt.new_key.is_some(), "{receipt:?}");
     let other = Lab::start(TCP, &[lonely.address().await]).await;
-    assert!(lonely.node.wait_published(PATIENCE).await, "delivered once there is a peer");
-    assert!(other.node.registry().exists(&reference(&receipt.package)).await.unwrap());
+    assert!(
+        lonely.node.wait_published(PATIENCE).await,
+        "delivered once there is a peer"
+    );
+    assert!(
+        other
+            .node
+            .registry()
+            .exists(&reference(&receipt.package))
+            .await
+            .unwrap()
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn parallel_gets_each_resolve_once() {
     let a = Lab::start(TCP, &[]).await;
     let b = Lab::start(TCP, &[a.address().await]).await;
-    let receipt =
-        a.node.registry().publish(draft("busy", "1.0.0"), put(a.node.contents(), b"b").await, None).await.unwrap();
+    let receipt = a
+        .node
+        .registry()
+        .publish(
+            draft("busy", "1.0.0"),
+            put(a.node.contents(), b"b").await,
+            None,
+        )
+        .await
+        .unwrap();
     assert!(a.node.wait_published(PATIENCE).await);
     let registry = b.node.registry();
     let present = reference(&receipt.package);
@@ -134,12 +198,16 @@ async fn parallel_gets_each_resolve_once() {
             if n % 2 == 0 {
                 registry.get_package(&present).await.map(|_| true)
             } else {
-                let absent: PackageRef = format!("{}/absent-{n}", receipt.package.owner).parse().unwrap();
+                let absent: PackageRef = format!("{}/absent-{n}", receipt.package.owner)
+                    .parse()
+                    .unwrap();
                 registry.exists(&absent).await
             }
         })
     });
-    let answers = tokio::time::timeout(PATIENCE, join_all(gets)).await.expect("every get ends");
+    let answers = tokio::time::timeout(PATIENCE, join_all(gets))
+        .await
+        .expect("every get ends");
     for (n, answer) in answers.into_iter().enumerate() {
         assert_eq!(answer.unwrap().unwrap(), n % 2 == 0);
     }
@@ -156,9 +224,25 @@ async fn two_nodes_of_one_publisher_fork_and_converge() {
     // Apart, each signs its own first head.
     let a = Lab::start_in(first, TCP, &[]).await;
     let b = Lab::start_in(second, TCP, &[]).await;
-    a.node.registry().publish(draft("split", "1.0.0"), put(a.node.contents(), b"a").await, None).await.unwrap();
-    let receipt =
-        b.node.registry().publish(draft("split", "1.1.0"), put(b.node.contents(), b"b").await, None).await.unwrap();
+    a.node
+        .registry()
+        .publish(
+            draft("split", "1.0.0"),
+            put(a.node.contents(), b"a").await,
+            None,
+        )
+        .await
+        .unwrap();
+    let receipt = b
+        .node
+        .registry()
+        .publish(
+            draft("split", "1.1.0"),
+            put(b.node.contents(), b"b").await,
+            None,
+        )
+        .await
+        .unwrap();
     let second = b.stop().await;
     let b = Lab::start_in(second, TCP, &[a.address().await]).await;
 
@@ -175,7 +259,9 @@ async fn two_nodes_of_one_publisher_fork_and_converge() {
                 batches.recv().await.unwrap();
             }
         };
-        let package = tokio::time::timeout(PATIENCE, converged).await.expect("the fork is joined");
+        let package = tokio::time::timeout(PATIENCE, converged)
+            .await
+            .expect("the fork is joined");
         assert!(package.conflicts.is_empty());
     }
 }
@@ -186,10 +272,27 @@ async fn a_restart_keeps_keys_catalogue_and_marks() {
     let b = Lab::start(TCP, &[a.address().await]).await;
     let mut heard = b.node.subscribe();
     let registry = a.node.registry();
-    registry.publish(draft("kept", "1.0.0"), put(a.node.contents(), b"1").await, None).await.unwrap();
-    let receipt = registry.publish(draft("kept", "1.1.0"), put(a.node.contents(), b"2").await, None).await.unwrap();
+    registry
+        .publish(
+            draft("kept", "1.0.0"),
+            put(a.node.contents(), b"1").await,
+            None,
+        )
+        .await
+        .unwrap();
+    let receipt = registry
+        .publish(
+            draft("kept", "1.1.0"),
+            put(a.node.contents(), b"2").await,
+            None,
+        )
+        .await
+        .unwrap();
     drop(registry);
-    wait_for(&mut heard, "the second release", |batch| batch.announcements.iter().any(|one| one.seq == 2)).await;
+    wait_for(&mut heard, "the second release", |batch| {
+        batch.announcements.iter().any(|one| one.seq == 2)
+    })
+    .await;
     let peer_id = b.node.peer_id();
     a.stop().await;
     let dir = b.stop().await;
@@ -199,9 +302,23 @@ async fn a_restart_keeps_keys_catalogue_and_marks() {
     let status = b.node.status().await.unwrap();
     assert_eq!(status.packages, 1);
     assert!(status.known_peers >= 1, "the other is remembered");
-    let package = b.node.registry().get_package(&reference(&receipt.package)).await.unwrap();
+    let package = b
+        .node
+        .registry()
+        .get_package(&reference(&receipt.package))
+        .await
+        .unwrap();
     assert_eq!((package.seq, package.releases.len()), (2, 2));
-    assert_eq!(b.node.registry().search(&Query::text("kept")).await.unwrap().hits.len(), 1);
+    assert_eq!(
+        b.node
+            .registry()
+            .search(&Query::text("kept"))
+            .await
+            .unwrap()
+            .hits
+            .len(),
+        1
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -209,24 +326,59 @@ async fn yanks_travel_and_versions_are_never_reused() {
     let a = Lab::start(TCP, &[]).await;
     let b = Lab::start(TCP, &[a.address().await]).await;
     let registry = a.node.registry();
-    let receipt = registry.publish(draft("tool", "1.0.0"), put(a.node.contents(), b"1").await, None).await.unwrap();
-    registry.publish(draft("tool", "1.1.0"), put(a.node.contents(), b"2").await, None).await.unwrap();
-    let again = registry.publish(draft("tool", "1.1.0"), put(a.node.contents(), b"3").await, None).await;
+    let receipt = registry
+        .publish(
+            draft("tool", "1.0.0"),
+            put(a.node.contents(), b"1").await,
+            None,
+        )
+        .await
+        .unwrap();
+    registry
+        .publish(
+            draft("tool", "1.1.0"),
+            put(a.node.contents(), b"2").await,
+            None,
+        )
+        .await
+        .unwrap();
+    let again = registry
+        .publish(
+            draft("tool", "1.1.0"),
+            put(a.node.contents(), b"3").await,
+            None,
+        )
+        .await;
     assert!(matches!(again, Err(RegistryError::FileTaken { .. })));
 
     let mut heard = b.node.subscribe();
     let package = reference(&receipt.package);
-    let yank = registry.yank(&package, &"1.1.0".parse().unwrap()).await.unwrap();
+    let yank = registry
+        .yank(&package, &"1.1.0".parse().unwrap())
+        .await
+        .unwrap();
     assert_eq!(yank.seq, 3);
-    wait_for(&mut heard, "the yank", |batch| batch.announcements.iter().any(|one| one.yanked)).await;
+    wait_for(&mut heard, "the yank", |batch| {
+        batch.announcements.iter().any(|one| one.yanked)
+    })
+    .await;
     let other = b.node.registry();
-    let latest = other.get_package_version(&package, &"*".parse().unwrap()).await.unwrap();
+    let latest = other
+        .get_package_version(&package, &"*".parse().unwrap())
+        .await
+        .unwrap();
     assert_eq!(latest.manifest.version.to_string(), "1.0.0");
-    let exact = other.get_package_version(&package, &"=1.1.0".parse().unwrap()).await.unwrap();
+    let exact = other
+        .get_package_version(&package, &"=1.1.0".parse().unwrap())
+        .await
+        .unwrap();
     assert!(exact.state.yanked);
     let theirs = other.yank(&package, &"1.0.0".parse().unwrap()).await;
     assert!(matches!(theirs, Err(RegistryError::NotYours { .. })));
-    registry.unyank(&package, &"1.1.0".parse().unwrap()).await.unwrap();
+    registry
+        .unyank(&package, &"1.1.0".parse().unwrap())
+        .await
+        .unwrap();
     assert!(a.node.wait_published(PATIENCE).await);
 }
 
@@ -234,21 +386,60 @@ async fn yanks_travel_and_versions_are_never_reused() {
 async fn a_fix_of_an_older_line_is_published_and_the_latest_stays_the_highest() {
     let a = Lab::start(TCP, &[]).await;
     let registry = a.node.registry();
-    registry.publish(draft("tool", "1.9.0"), put(a.node.contents(), b"1").await, None).await.unwrap();
-    registry.publish(draft("tool", "2.0.0"), put(a.node.contents(), b"2").await, None).await.unwrap();
+    registry
+        .publish(
+            draft("tool", "1.9.0"),
+            put(a.node.contents(), b"1").await,
+            None,
+        )
+        .await
+        .unwrap();
+    registry
+        .publish(
+            draft("tool", "2.0.0"),
+            put(a.node.contents(), b"2").await,
+            None,
+        )
+        .await
+        .unwrap();
     // It has heard of neither, and compares no catalogue.
     let b = Lab::partial(TCP, &[a.address().await]).await;
     let mut heard = b.node.subscribe();
-    let receipt = registry.publish(draft("tool", "1.9.1"), put(a.node.contents(), b"3").await, None).await.unwrap();
-    let again = registry.publish(draft("tool", "1.9.0"), put(a.node.contents(), b"4").await, None).await;
+    let receipt = registry
+        .publish(
+            draft("tool", "1.9.1"),
+            put(a.node.contents(), b"3").await,
+            None,
+        )
+        .await
+        .unwrap();
+    let again = registry
+        .publish(
+            draft("tool", "1.9.0"),
+            put(a.node.contents(), b"4").await,
+            None,
+        )
+        .await;
     assert!(matches!(again, Err(RegistryError::FileTaken { .. })));
     wait_for(&mut heard, "the fix", |batch| {
-        batch.announcements.iter().any(|one| one.version.to_string() == "1.9.1" && one.via.is_some())
+        batch
+            .announcements
+            .iter()
+            .any(|one| one.version.to_string() == "1.9.1" && one.via.is_some())
     })
     .await;
     // What is announced is the fix; what the package is listed by is asked for.
     let shown = async || {
-        let hits = b.node.registry().search(&Query { local: true, ..Query::text("tool") }).await.unwrap().hits;
+        let hits = b
+            .node
+            .registry()
+            .search(&Query {
+                local: true,
+                ..Query::text("tool")
+            })
+            .await
+            .unwrap()
+            .hits;
         hits.first().map(|hit| hit.version.to_string())
     };
     let listed = tokio::time::timeout(PATIENCE, async {
@@ -256,12 +447,20 @@ async fn a_fix_of_an_older_line_is_published_and_the_latest_stays_the_highest() 
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });
-    listed.await.expect("the package is listed by its latest release");
+    listed
+        .await
+        .expect("the package is listed by its latest release");
     for lab in [&a, &b] {
         let registry = lab.node.registry();
-        let package = registry.get_package(&reference(&receipt.package)).await.unwrap();
+        let package = registry
+            .get_package(&reference(&receipt.package))
+            .await
+            .unwrap();
         assert_eq!(package.latest.unwrap().version.to_string(), "2.0.0");
-        let older = registry.get_package_version(&reference(&receipt.package), &"^1".parse().unwrap()).await.unwrap();
+        let older = registry
+            .get_package_version(&reference(&receipt.package), &"^1".parse().unwrap())
+            .await
+            .unwrap();
         assert_eq!(older.manifest.version.to_string(), "1.9.1");
     }
     let own = registry.own().await.unwrap().packages.remove(0);
@@ -270,7 +469,8 @@ async fn a_fix_of_an_older_line_is_published_and_the_latest_stays_the_highest() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn places_are_told_by_those_who_opted_in_and_by_nobody_else() {
-    let [paris, berlin] = ["48.857,2.352,Paris", "52.52,13.405,Berlin"].map(|place| place.parse().unwrap());
+    let [paris, berlin] =
+        ["48.857,2.352,Paris", "52.52,13.405,Berlin"].map(|place| place.parse().unwrap());
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut options = lab::options(dirs[0].path(), TCP, &[]);
     options.location = Some(paris);
@@ -285,9 +485,16 @@ async fn places_are_told_by_those_who_opted_in_and_by_nobody_else() {
     wait_for(&mut batches, "both peers", |batch| {
         for peer in &batch.peers {
             near |= peer.id == b.peer_id()
-                && peer.location.as_ref().is_some_and(|place| place.to_string() == "Berlin")
-                && peer.distance_km.is_some_and(|km| (850.0..900.0).contains(&km));
-            silent |= peer.id == quiet.node.peer_id() && peer.packages.is_some() && peer.location.is_none();
+                && peer
+                    .location
+                    .as_ref()
+                    .is_some_and(|place| place.to_string() == "Berlin")
+                && peer
+                    .distance_km
+                    .is_some_and(|km| (850.0..900.0).contains(&km));
+            silent |= peer.id == quiet.node.peer_id()
+                && peer.packages.is_some()
+                && peer.location.is_none();
         }
         near && silent
     })
@@ -298,7 +505,11 @@ async fn places_are_told_by_those_who_opted_in_and_by_nobody_else() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_does_not_tell_any_more_where_it_is_is_nowhere_at_once() {
-    let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let dirs = [
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+        tempfile::tempdir().unwrap(),
+    ];
     let mut options = lab::options(dirs[0].path(), TCP, &[]);
     options.location = Some("48.857,2.352,Paris".parse().unwrap());
     let a = Node::start(options).await.unwrap();
@@ -313,7 +524,12 @@ async fn who_does_not_tell_any_more_where_it_is_is_nowhere_at_once() {
     let b = start(Some("52.52,13.405,Berlin")).await;
     let (id, mut latest) = (b.peer_id(), None);
     let mut peer = |batch: &swarmdex::bus::Batch| {
-        latest = batch.peers.iter().rfind(|peer| peer.id == id).cloned().or(latest.take());
+        latest = batch
+            .peers
+            .iter()
+            .rfind(|peer| peer.id == id)
+            .cloned()
+            .or(latest.take());
         latest.clone()
     };
     wait_for(&mut batches, "the place, and that it cannot be", |batch| {
@@ -321,7 +537,9 @@ async fn who_does_not_tell_any_more_where_it_is_is_nowhere_at_once() {
         peer.is_some_and(|peer| {
             let from = peer.provenance();
             // Both are on this machine, and a round trip tells.
-            from.source == PlaceSource::Declared && from.is_implausible() && peer.score.proximity == 0.0
+            from.source == PlaceSource::Declared
+                && from.is_implausible()
+                && peer.score.proximity == 0.0
         })
     })
     .await;
@@ -330,7 +548,9 @@ async fn who_does_not_tell_any_more_where_it_is_is_nowhere_at_once() {
     wait_for(&mut batches, "the withdrawal", |batch| {
         let peer = peer(batch);
         peer.is_some_and(|peer| {
-            peer.connection.is_some() && peer.location.is_none() && peer.provenance().source == PlaceSource::Local
+            peer.connection.is_some()
+                && peer.location.is_none()
+                && peer.provenance().source == PlaceSource::Local
         })
     })
     .await;
@@ -345,15 +565,26 @@ async fn a_node_needs_the_database_that_it_is_given() {
     let database = dir.path().join("home.mmdb");
     std::fs::write(
         &database,
-        lab::mmdb::database(1_792_000_000, &[("192.0.2.0/24", lab::mmdb::flat("JP", "Osaka", 34.7, 135.5))]),
+        lab::mmdb::database(
+            1_792_000_000,
+            &[("192.0.2.0/24", lab::mmdb::flat("JP", "Osaka", 34.7, 135.5))],
+        ),
     )
     .unwrap();
     let mut options = lab::options(&dir.path().join("a"), TCP, &[]);
     options.geoip_db = Some(database.clone());
-    Node::start(options.clone()).await.unwrap().shutdown().await.unwrap();
+    Node::start(options.clone())
+        .await
+        .unwrap()
+        .shutdown()
+        .await
+        .unwrap();
     std::fs::write(&database, "no more").unwrap();
     let error = Node::start(options).await.err().unwrap();
-    assert!(error.is_usage() && error.to_string().contains("home.mmdb"), "{error}");
+    assert!(
+        error.is_usage() && error.to_string().contains("home.mmdb"),
+        "{error}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -361,13 +592,22 @@ async fn shutting_down_tells_the_peers_and_takes_no_time() {
     let a = Lab::start(TCP, &[]).await;
     let b = Lab::start(TCP, &[a.address().await]).await;
     let mut batches = a.node.subscribe();
-    wait_for(&mut batches, "the connection", |batch| batch.node.as_ref().is_some_and(|node| node.connected == 1)).await;
-    tokio::time::timeout(Duration::from_secs(2), b.node.shutdown()).await.expect("within two seconds").unwrap();
-    wait_for(&mut batches, "the goodbye", |batch| batch.node.as_ref().is_some_and(|node| node.connected == 0)).await;
+    wait_for(&mut batches, "the connection", |batch| {
+        batch.node.as_ref().is_some_and(|node| node.connected == 1)
+    })
+    .await;
+    tokio::time::timeout(Duration::from_secs(2), b.node.shutdown())
+        .await
+        .expect("within two seconds")
+        .unwrap();
+    wait_for(&mut batches, "the goodbye", |batch| {
+        batch.node.as_ref().is_some_and(|node| node.connected == 0)
+    })
+    .await;
 }
 
-/// A node whose address others cannot dial (it listens where they do not see it come from) stops serving the DHT; its
-/// neighbours, whom it and each other can reach, go on.
+/// A node whose address others cannot dial (it listens where they do not see it come from) stops
+/// serving the DHT; its neighbours, whom it and each other can reach, go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_cannot_be_dialled_back_stops_serving() {
     let auto = |dir: &Path, listen: &str, bootstrap: &[String]| NodeOptions {
@@ -383,9 +623,14 @@ async fn who_cannot_be_dialled_back_stops_serving() {
         servers.push(server);
     }
     // It dials over TCP, from 127.0.0.1, and nobody listens there on its UDP port.
-    let hidden = Node::start(auto(dirs[0].path(), "/ip4/127.0.0.2/udp/0/quic-v1", &door)).await.unwrap();
+    let hidden = Node::start(auto(dirs[0].path(), "/ip4/127.0.0.2/udp/0/quic-v1", &door))
+        .await
+        .unwrap();
     let mut seen = hidden.subscribe();
-    wait_for(&mut seen, "the switch", |batch| batch.node.as_ref().is_some_and(|node| !node.dht_server)).await;
+    wait_for(&mut seen, "the switch", |batch| {
+        batch.node.as_ref().is_some_and(|node| !node.dht_server)
+    })
+    .await;
     for server in servers {
         assert!(server.status().await.unwrap().dht_server);
         server.shutdown().await.unwrap();
@@ -399,10 +644,21 @@ async fn health_is_judged_from_what_was_measured() {
     let b = Lab::start(TCP, &[a.address().await]).await;
     let mut seen = b.node.subscribe();
     let registry = b.node.registry();
-    let absent: PackageRef =
-        format!("{}/nothing", PublisherId::of(&Keypair::generate_ed25519().public())).parse().unwrap();
+    let absent: PackageRef = format!(
+        "{}/nothing",
+        PublisherId::of(&Keypair::generate_ed25519().public())
+    )
+    .parse()
+    .unwrap();
     assert!(registry.get_package(&absent).await.is_err());
-    registry.publish(draft("web", "1.0.0"), put(b.node.contents(), b"bytes").await, None).await.unwrap();
+    registry
+        .publish(
+            draft("web", "1.0.0"),
+            put(b.node.contents(), b"bytes").await,
+            None,
+        )
+        .await
+        .unwrap();
     wait_for(&mut seen, "a sample of all of it", |batch| {
         batch.health.as_ref().is_some_and(|sample| {
             let verdict = verdict(sample);
@@ -425,7 +681,10 @@ async fn health_is_judged_from_what_was_measured() {
     let mut seen = a.node.subscribe();
     wait_for(&mut seen, "being alone", |batch| {
         batch.health.as_ref().is_some_and(|sample| {
-            let verdict = verdict(&Sample { running_for: Duration::from_secs(60), ..sample.clone() });
+            let verdict = verdict(&Sample {
+                running_for: Duration::from_secs(60),
+                ..sample.clone()
+            });
             verdict.state == State::Degraded && verdict.remedy.contains("--bootstrap")
         })
     })
@@ -438,29 +697,73 @@ async fn a_publisher_sees_its_packages_and_how_far_each_got() {
     let a = Lab::start(TCP, &[]).await;
     let registry = a.node.registry();
     let nothing = registry.own().await.unwrap();
-    assert!(nothing.publisher.is_none() && nothing.packages.is_empty(), "{nothing:?}");
-    assert!(nothing.key.ends_with("publisher.key") && !nothing.key.exists(), "{nothing:?}");
-    registry.publish(draft("web", "1.0.0"), put(a.node.contents(), b"1").await, None).await.unwrap();
+    assert!(
+        nothing.publisher.is_none() && nothing.packages.is_empty(),
+        "{nothing:?}"
+    );
+    assert!(
+        nothing.key.ends_with("publisher.key") && !nothing.key.exists(),
+        "{nothing:?}"
+    );
+    registry
+        .publish(
+            draft("web", "1.0.0"),
+            put(a.node.contents(), b"1").await,
+            None,
+        )
+        .await
+        .unwrap();
     let own = registry.own().await.unwrap();
     assert!(own.publisher.is_some() && own.key.exists(), "{own:?}");
     let mine = own.packages;
-    assert!(mine[0].pending && mine[0].replicas == Some(0), "nobody there: {mine:?}");
+    assert!(
+        mine[0].pending && mine[0].replicas == Some(0),
+        "nobody there: {mine:?}"
+    );
 
     let b = Lab::start(TCP, &[a.address().await]).await;
     assert!(a.node.wait_published(PATIENCE).await);
-    let receipt = registry.publish(draft("web", "1.1.0"), put(a.node.contents(), b"2").await, None).await.unwrap();
+    let receipt = registry
+        .publish(
+            draft("web", "1.1.0"),
+            put(a.node.contents(), b"2").await,
+            None,
+        )
+        .await
+        .unwrap();
     assert!(a.node.wait_published(PATIENCE).await);
-    registry.yank(&reference(&receipt.package), &receipt.version).await.unwrap();
+    registry
+        .yank(&reference(&receipt.package), &receipt.version)
+        .await
+        .unwrap();
     assert!(a.node.wait_published(PATIENCE).await);
     let mine = registry.own().await.unwrap().packages;
     let latest = mine[0].latest.as_ref().unwrap();
-    assert_eq!((mine.len(), mine[0].releases, mine[0].pending), (1, 2, false));
-    assert_eq!((latest.version.to_string().as_str(), latest.is_yanked()), ("1.1.0", true));
-    assert!(mine[0].replicas > Some(0) && mine[0].announced > Some(0), "{mine:?}");
+    assert_eq!(
+        (mine.len(), mine[0].releases, mine[0].pending),
+        (1, 2, false)
+    );
+    assert_eq!(
+        (latest.version.to_string().as_str(), latest.is_yanked()),
+        ("1.1.0", true)
+    );
+    assert!(
+        mine[0].replicas > Some(0) && mine[0].announced > Some(0),
+        "{mine:?}"
+    );
     assert!(mine[0].manifest.is_some());
 
-    let claims = b.node.registry().claims(&"team".parse().unwrap(), true).await.unwrap();
-    assert_eq!((claims.claimants, claims.answered), (vec![], 1), "the publisher calls itself nothing");
+    let claims = b
+        .node
+        .registry()
+        .claims(&"team".parse().unwrap(), true)
+        .await
+        .unwrap();
+    assert_eq!(
+        (claims.claimants, claims.answered),
+        (vec![], 1),
+        "the publisher calls itself nothing"
+    );
     drop(registry);
     a.stop().await;
     b.stop().await;

@@ -1,6 +1,11 @@
 //! Peers that compare catalogues as no honest node does, on either side of it.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod lab;
 
@@ -34,8 +39,12 @@ async fn server(answering: Answering) -> BarePeer {
             let answering = answering.clone();
             tokio::spawn(async move {
                 let mut number = 0;
-                while let Ok(Some((question, _))) = wire::read::<Question>(&mut stream, PATIENCE).await {
-                    let Some(answer) = answering(number, question) else { return };
+                while let Ok(Some((question, _))) =
+                    wire::read::<Question>(&mut stream, PATIENCE).await
+                {
+                    let Some(answer) = answering(number, question) else {
+                        return;
+                    };
                     number += 1;
                     if wire::write(&mut stream, &answer, PATIENCE).await.is_err() {
                         return;
@@ -49,9 +58,18 @@ async fn server(answering: Answering) -> BarePeer {
 
 async fn refused(lab: &Lab, reason: &str) -> f64 {
     let text = lab.node.metrics().await.unwrap();
-    let of =
-        |line: &&str| line.starts_with("swarmdex_refusals_total") && line.contains(&format!("reason=\"{reason}\""));
-    text.lines().find(of).unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    let of = |line: &&str| {
+        line.starts_with("swarmdex_refusals_total")
+            && line.contains(&format!("reason=\"{reason}\""))
+    };
+    text.lines()
+        .find(of)
+        .unwrap()
+        .rsplit(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
 }
 
 /// The comparison's version, and then ranges: each with its bound, what it is, and what follows.
@@ -81,22 +99,36 @@ const LIST: u8 = 2;
 
 fn noise(seed: usize, length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
-    blake3::Hasher::new().update(&seed.to_be_bytes()).finalize_xof().fill(&mut bytes);
+    blake3::Hasher::new()
+        .update(&seed.to_be_bytes())
+        .finalize_xof()
+        .fill(&mut bytes);
     bytes
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_comparison_that_leads_nowhere_is_cut_off_and_counted() {
-    let endless: Answering = Arc::new(|number, _| Some(message(&[(END, FINGERPRINT, noise(number, 16))])));
+    let endless: Answering =
+        Arc::new(|number, _| Some(message(&[(END, FINGERPRINT, noise(number, 16))])));
     // A thousand new hashes with each message, and more to come.
     let billions: Answering = Arc::new(|number, _| {
         let mut list = vec![0x87, 0x68];
         list.extend(noise(number, 1_000 * 32));
-        Some(message(&[(10, LIST, list), (END, FINGERPRINT, noise(number, 16))]))
+        Some(message(&[
+            (10, LIST, list),
+            (END, FINGERPRINT, noise(number, 16)),
+        ]))
     });
-    let claimed: Answering = Arc::new(|_, _| Some(message(&[(END, LIST, vec![0x84, 0x80, 0x80, 0x80, 0])])));
-    let nonsense: Answering = Arc::new(|number, _| Some(Answer::Compare(ByteBuf::from(noise(number, 60_000)))));
-    let other: Answering = Arc::new(|_, _| Some(Answer::Records { items: vec![], more: false }));
+    let claimed: Answering =
+        Arc::new(|_, _| Some(message(&[(END, LIST, vec![0x84, 0x80, 0x80, 0x80, 0])])));
+    let nonsense: Answering =
+        Arc::new(|number, _| Some(Answer::Compare(ByteBuf::from(noise(number, 60_000)))));
+    let other: Answering = Arc::new(|_, _| {
+        Some(Answer::Records {
+            items: vec![],
+            more: false,
+        })
+    });
     for (what, answering) in [
         ("what has no end", endless),
         ("more than there can be", billions),
@@ -107,7 +139,9 @@ async fn a_comparison_that_leads_nowhere_is_cut_off_and_counted() {
         let peer = server(answering).await;
         let lab = victim(&peer).await;
         let compared = tokio::time::timeout(PATIENCE, lab.node.sync_with(peer.id)).await;
-        let error = compared.unwrap_or_else(|_| panic!("{what}: no end")).unwrap_err();
+        let error = compared
+            .unwrap_or_else(|_| panic!("{what}: no end"))
+            .unwrap_err();
         assert_eq!(refused(&lab, "endless").await, 1.0, "{what}: {error}");
         assert_eq!(lab.node.status().await.unwrap().packages, 0, "{what}");
         lab.stop().await;
@@ -121,7 +155,13 @@ async fn records_are_taken_only_if_they_hold_and_were_asked_for() {
         let manifest = manifest(&key, name, "1.0.0", b"x");
         let head = head(&key, 1, &[&manifest], swarmdex::clock::now(), DAY);
         let bytes = |envelope: &bytes::Bytes| ByteBuf::from(envelope.to_vec());
-        (head.hash(), Item { head: bytes(head.envelope()), manifest: Some(bytes(manifest.envelope())) })
+        (
+            head.hash(),
+            Item {
+                head: bytes(head.envelope()),
+                manifest: Some(bytes(manifest.envelope())),
+            },
+        )
     };
     let (hash, good) = item("good");
     let (_, unasked) = item("unasked");
@@ -133,7 +173,11 @@ async fn records_are_taken_only_if_they_hold_and_were_asked_for() {
     for (what, sent, reason) in [
         ("forged", vec![forged], Some("bad-signature")),
         ("not asked for", vec![unasked], Some("irrelevant")),
-        ("with the manifest of another", vec![strange], Some("mismatch")),
+        (
+            "with the manifest of another",
+            vec![strange],
+            Some("mismatch"),
+        ),
         ("good", vec![good], None),
     ] {
         let answering: Answering = Arc::new(move |_, question| match question {
@@ -142,7 +186,10 @@ async fn records_are_taken_only_if_they_hold_and_were_asked_for() {
                 list.extend(hash.0);
                 Some(message(&[(END, LIST, list)]))
             }
-            Question::Want(_) => Some(Answer::Records { items: sent.clone(), more: false }),
+            Question::Want(_) => Some(Answer::Records {
+                items: sent.clone(),
+                more: false,
+            }),
             Question::Lacking => None,
         });
         let peer = server(answering).await;
@@ -161,10 +208,14 @@ async fn records_are_taken_only_if_they_hold_and_were_asked_for() {
 
 async fn open(peer: &BarePeer, node: PeerId) -> Stream {
     let mut streams = peer.streams.clone();
-    streams.open_stream(node, BarePeer::sync_protocol()).await.unwrap()
+    streams
+        .open_stream(node, BarePeer::sync_protocol())
+        .await
+        .unwrap()
 }
 
-/// Asks again and again until the node has time for it: it takes one comparison of a peer at a time, and not often.
+/// Asks again and again until the node has time for it: it takes one comparison of a peer at a
+/// time, and not often.
 async fn ask(peer: &BarePeer, node: PeerId, question: &Question) -> Option<Answer> {
     loop {
         let mut stream = open(peer, node).await;
@@ -184,11 +235,26 @@ async fn whatever_is_asked_honest_ones_are_answered() {
     let node = lab.node.peer_id();
 
     let absent = ask(&peer, node, &Question::Want(vec![Hash([7; 32])])).await;
-    assert_eq!(absent, Some(Answer::Records { items: vec![], more: false }));
+    assert_eq!(
+        absent,
+        Some(Answer::Records {
+            items: vec![],
+            more: false
+        })
+    );
     for (what, question) in [
-        ("nonsense", Question::Compare(ByteBuf::from(vec![0x61, 0, 0, 9, 9, 9]))),
-        ("too long", Question::Compare(ByteBuf::from(vec![0x61; 100_000]))),
-        ("too much", Question::Want((0..=MAX_WANTED).map(|n| Hash([n as u8; 32])).collect())),
+        (
+            "nonsense",
+            Question::Compare(ByteBuf::from(vec![0x61, 0, 0, 9, 9, 9])),
+        ),
+        (
+            "too long",
+            Question::Compare(ByteBuf::from(vec![0x61; 100_000])),
+        ),
+        (
+            "too much",
+            Question::Want((0..=MAX_WANTED).map(|n| Hash([n as u8; 32])).collect()),
+        ),
     ] {
         let counted = refused(&lab, "endless").await;
         assert_eq!(ask(&peer, node, &question).await, None, "{what}");
@@ -199,11 +265,21 @@ async fn whatever_is_asked_honest_ones_are_answered() {
     let _ = long.write_all(&[0xff; 64]).await;
     let _ = long.flush().await;
     let mut end = Vec::new();
-    let closed = tokio::time::timeout(PATIENCE, long.read_to_end(&mut end)).await.expect("the stream is closed");
-    assert!(closed.is_err() || end.is_empty() || end.len() < 16, "{end:?}");
+    let closed = tokio::time::timeout(PATIENCE, long.read_to_end(&mut end))
+        .await
+        .expect("the stream is closed");
+    assert!(
+        closed.is_err() || end.is_empty() || end.len() < 16,
+        "{end:?}"
+    );
     let mut first = open(&peer, node).await;
-    while wire::write(&mut first, &Question::Want(vec![]), PATIENCE).await.is_err()
-        || !matches!(wire::read(&mut first, PATIENCE).await, Ok(Some((Answer::Records { .. }, _))))
+    while wire::write(&mut first, &Question::Want(vec![]), PATIENCE)
+        .await
+        .is_err()
+        || !matches!(
+            wire::read(&mut first, PATIENCE).await,
+            Ok(Some((Answer::Records { .. }, _)))
+        )
     {
         tokio::time::sleep(Duration::from_millis(100)).await;
         first = open(&peer, node).await;

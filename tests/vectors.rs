@@ -1,8 +1,15 @@
-//! Records as bytes, for whoever writes another implementation: `tests/vectors/records.json`, described by `docs/protocols/records.md`.
+//! Records as bytes, for whoever writes another implementation: `tests/vectors/records.json`,
+//! described by `docs/protocols/records.md`.
 //!
-//! `UPDATE_VECTORS=1 cargo test --test vectors` writes the file anew; signatures of ed25519 are the same each time.
+//! `UPDATE_VECTORS=1 cargo test --test vectors` writes the file anew; signatures of ed25519 are the
+//! same each time.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
@@ -49,23 +56,43 @@ fn owner(n: u8) -> PublisherId {
 }
 
 fn content(bytes: &[u8]) -> Content {
-    Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 }
+    Content {
+        root: ContentRoot::of(bytes),
+        size: bytes.len() as u64,
+    }
 }
 
 fn manifest(toml: &str, files: Vec<File>) -> Manifest {
     let draft: Draft = toml::from_str(toml).unwrap();
-    draft.into_manifest(owner(1), Artifacts { files, readme: None, native: None }, NOW).unwrap()
+    draft
+        .into_manifest(
+            owner(1),
+            Artifacts {
+                files,
+                readme: None,
+                native: None,
+            },
+            NOW,
+        )
+        .unwrap()
 }
 
 fn least() -> Manifest {
-    manifest("name = \"web\"\nversion = \"1.0.0\"", vec![File::of(&Ecosystem::Generic, "web-1.0.0.tar.zst", b"bytes")])
+    manifest(
+        "name = \"web\"\nversion = \"1.0.0\"",
+        vec![File::of(&Ecosystem::Generic, "web-1.0.0.tar.zst", b"bytes")],
+    )
 }
 
 fn wheel() -> Manifest {
     let wheel = File {
         native: Some(content(b"Metadata-Version: 2.1")),
         published_at: Some(Timestamp(1_700_000_000_000)),
-        ..File::of(&Ecosystem::Pypi, "Wheel_Box-1.0-py3-none-any.whl", b"a wheel")
+        ..File::of(
+            &Ecosystem::Pypi,
+            "Wheel_Box-1.0-py3-none-any.whl",
+            b"a wheel",
+        )
     };
     let toml = r#"
         ecosystem = "pypi"
@@ -81,9 +108,18 @@ fn wheel() -> Manifest {
         homepage = "https://example.org"
         dependencies = [{ name = "six", requirement = ">=1.10", marker = "python_version < '3.9'", extras = ["fast"] }]
     "#;
-    let mut manifest = manifest(toml, vec![File::of(&Ecosystem::Pypi, "wheel_box-1.0.tar.gz", b"an sdist"), wheel]);
+    let mut manifest = manifest(
+        toml,
+        vec![
+            File::of(&Ecosystem::Pypi, "wheel_box-1.0.tar.gz", b"an sdist"),
+            wheel,
+        ],
+    );
     manifest.readme = Some(content(b"# Box"));
-    manifest.ext = Ext(BTreeMap::from([("x-later".to_owned(), b"kept".to_vec().into())]));
+    manifest.ext = Ext(BTreeMap::from([(
+        "x-later".to_owned(),
+        b"kept".to_vec().into(),
+    )]));
     manifest
 }
 
@@ -93,7 +129,14 @@ fn npm() -> Manifest {
          dependencies = [{{ package = \"{}/npm:left\", requirement = \"^1.2.0 || 2.x\", optional = true }}]",
         owner(2)
     );
-    manifest(&toml, vec![File::of(&Ecosystem::Npm, "name-2.0.0-rc.1.tgz", b"a tarball")])
+    manifest(
+        &toml,
+        vec![File::of(
+            &Ecosystem::Npm,
+            "name-2.0.0-rc.1.tgz",
+            b"a tarball",
+        )],
+    )
 }
 
 fn entry(version: &str, manifest: &[u8]) -> ReleaseEntry {
@@ -101,7 +144,11 @@ fn entry(version: &str, manifest: &[u8]) -> ReleaseEntry {
 }
 
 fn first_head() -> Head {
-    let state = HeadState::first(Ecosystem::Cargo, "serde_json".parse().unwrap(), vec![entry("1.0.0", b"one")]);
+    let state = HeadState::first(
+        Ecosystem::Cargo,
+        "serde_json".parse().unwrap(),
+        vec![entry("1.0.0", b"one")],
+    );
     state.sign(&key(1), NOW, LIFE).unwrap().0.into_value()
 }
 
@@ -119,17 +166,36 @@ fn page() -> Page {
 
 fn later_head() -> Head {
     let page = Authorised::sign(&key(1), page()).unwrap();
-    let added = ReleaseEntry { older: true, deprecated: Some("use crate-box".to_owned()), ..entry("1.0.0", b"added") };
-    let files = vec![YankedFile { name: "box-1.1.0.tar.gz".to_owned(), why: "wrong license".to_owned() }];
-    let said = ReleaseEntry { manifests: vec![], older: true, yanked_files: files, ..entry("1.1.0", b"") };
-    let yanked = ReleaseEntry { yanked: Some("it leaks".to_owned()), ..entry("1.2.0", b"three") };
+    let added = ReleaseEntry {
+        older: true,
+        deprecated: Some("use crate-box".to_owned()),
+        ..entry("1.0.0", b"added")
+    };
+    let files = vec![YankedFile {
+        name: "box-1.1.0.tar.gz".to_owned(),
+        why: "wrong license".to_owned(),
+    }];
+    let said = ReleaseEntry {
+        manifests: vec![],
+        older: true,
+        yanked_files: files,
+        ..entry("1.1.0", b"")
+    };
+    let yanked = ReleaseEntry {
+        yanked: Some("it leaks".to_owned()),
+        ..entry("1.2.0", b"three")
+    };
     let state = HeadState {
         handle: Some("alice".parse().unwrap()),
         seq: 7,
         prev: vec![Hash::of(b"one tip"), Hash::of(b"another")],
         older: Some(page.hash()),
         tags: BTreeMap::from([("stable".to_owned(), "1.1.0".parse().unwrap())]),
-        ..HeadState::first(Ecosystem::Pypi, "Box".parse().unwrap(), vec![added, said, yanked, entry("2.0rc1", b"four")])
+        ..HeadState::first(
+            Ecosystem::Pypi,
+            "Box".parse().unwrap(),
+            vec![added, said, yanked, entry("2.0rc1", b"four")],
+        )
     };
     state.sign(&key(1), NOW, LIFE).unwrap().0.into_value()
 }
@@ -156,8 +222,13 @@ fn forged(
     refused: Refusal,
 ) -> Vector {
     let payload = cbor4ii::serde::to_vec(Vec::new(), payload).unwrap();
-    let envelope =
-        SignedEnvelope::new(&key(signer), domain.to_owned(), payload_type.as_bytes().to_vec(), payload).unwrap();
+    let envelope = SignedEnvelope::new(
+        &key(signer),
+        domain.to_owned(),
+        payload_type.as_bytes().to_vec(),
+        payload,
+    )
+    .unwrap();
     Vector {
         about: about.to_owned(),
         kind: kind.to_owned(),
@@ -181,22 +252,61 @@ fn vectors() -> Vec<Vector> {
         let mut bytes = HEXLOWER.decode(vector.envelope.as_bytes()).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
         vector.envelope = HEXLOWER.encode(&bytes);
-        Vector { hash: None, value: None, refused: Some(Refusal::BadSignature), ..vector }
+        Vector {
+            hash: None,
+            value: None,
+            refused: Some(Refusal::BadSignature),
+            ..vector
+        }
     };
-    let twice = Manifest { files: [least().files, least().files].concat(), ..least() };
-    let none = Manifest { files: vec![], ..least() };
-    let rootless = Head { seq: 2, ..first_head() };
-    let two_manifests = ReleaseEntry { manifests: vec![Hash::of(b"a"), Hash::of(b"b")], ..entry("1.0.0", b"a") };
-    let grown = Head { releases: vec![two_manifests], ..first_head() };
+    let twice = Manifest {
+        files: [least().files, least().files].concat(),
+        ..least()
+    };
+    let none = Manifest {
+        files: vec![],
+        ..least()
+    };
+    let rootless = Head {
+        seq: 2,
+        ..first_head()
+    };
+    let two_manifests = ReleaseEntry {
+        manifests: vec![Hash::of(b"a"), Hash::of(b"b")],
+        ..entry("1.0.0", b"a")
+    };
+    let grown = Head {
+        releases: vec![two_manifests],
+        ..first_head()
+    };
     vec![
         taken("the least that a manifest has", "manifest", least()),
-        taken("a manifest with two files, a marker, and a field of later versions", "manifest", wheel()),
-        taken("a scoped name, three digests, and a dependency by key", "manifest", npm()),
+        taken(
+            "a manifest with two files, a marker, and a field of later versions",
+            "manifest",
+            wheel(),
+        ),
+        taken(
+            "a scoped name, three digests, and a dependency by key",
+            "manifest",
+            npm(),
+        ),
         taken("a package's first state", "head", first_head()),
-        taken("a state that joins a fork, adds to and says of versions in a page, and has a tag", "head", later_head()),
+        taken(
+            "a state that joins a fork, adds to and says of versions in a page, and has a tag",
+            "head",
+            later_head(),
+        ),
         taken("a page of older entries", "page", page()),
         changed,
-        forged("signed by another key than the owner's", "manifest", 2, MANIFEST, &least(), Refusal::Unauthorised),
+        forged(
+            "signed by another key than the owner's",
+            "manifest",
+            2,
+            MANIFEST,
+            &least(),
+            Refusal::Unauthorised,
+        ),
         forged(
             "of a later format",
             "manifest",
@@ -205,8 +315,22 @@ fn vectors() -> Vec<Vector> {
             &least(),
             Refusal::UnknownFormat,
         ),
-        forged("of another kind", "manifest", 1, ("swarmdex-page", "/swarmdex/page/3"), &page(), Refusal::Malformed),
-        forged("one file twice", "manifest", 1, MANIFEST, &twice, Refusal::BadField),
+        forged(
+            "of another kind",
+            "manifest",
+            1,
+            ("swarmdex-page", "/swarmdex/page/3"),
+            &page(),
+            Refusal::Malformed,
+        ),
+        forged(
+            "one file twice",
+            "manifest",
+            1,
+            MANIFEST,
+            &twice,
+            Refusal::BadField,
+        ),
         forged("no file", "manifest", 1, MANIFEST, &none, Refusal::BadField),
         forged(
             "a second state that follows nothing",
@@ -229,7 +353,10 @@ fn vectors() -> Vec<Vector> {
             "page",
             1,
             ("swarmdex-page", "/swarmdex/page/3"),
-            &More { page: page(), more: 1 },
+            &More {
+                page: page(),
+                more: 1,
+            },
             Refusal::Malformed,
         ),
     ]

@@ -1,4 +1,5 @@
-//! Installs by the real clients, each with a home and a cache that are new, from the gateway and from its rivals by turns.
+//! Installs by the real clients, each with a home and a cache that are new, from the gateway and
+//! from its rivals by turns.
 
 #![allow(
     clippy::unwrap_used,
@@ -39,14 +40,19 @@ fn client(program: &Path) -> Command {
     let mut client = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let lower = name.to_string_lossy().to_lowercase();
-        if ["npm_", "pip_", "cargo", "rustup_toolchain"].iter().any(|start| lower.starts_with(start))
+        if ["npm_", "pip_", "cargo", "rustup_toolchain"]
+            .iter()
+            .any(|start| lower.starts_with(start))
             || lower.contains("_proxy")
         {
             client.env_remove(name);
         }
     }
     // Nothing of a bench goes anywhere else.
-    client.env("https_proxy", "http://127.0.0.1:1").env("no_proxy", "127.0.0.1").stdin(Stdio::null());
+    client
+        .env("https_proxy", "http://127.0.0.1:1")
+        .env("no_proxy", "127.0.0.1")
+        .stdin(Stdio::null());
     client
 }
 
@@ -55,7 +61,9 @@ fn took(mut client: Command) -> f64 {
     let begun = Instant::now();
     let ran = client.output().unwrap();
     let seconds = begun.elapsed().as_secs_f64();
-    let said = [ran.stdout, ran.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
+    let said = [ran.stdout, ran.stderr]
+        .map(|text| String::from_utf8_lossy(&text).into_owned())
+        .concat();
     assert!(ran.status.success(), "{client:?}: {said}");
     seconds
 }
@@ -85,20 +93,33 @@ fn fresh(dir: &Path) {
 /// Verdaccio with these packages in its storage.
 pub fn verdaccio(scratch: &Path, documents: &[Value]) -> Option<Rival> {
     let dir = scratch.join("verdaccio");
-    let names: Vec<&str> = documents.iter().map(|one| one["name"].as_str().unwrap()).collect();
+    let names: Vec<&str> = documents
+        .iter()
+        .map(|one| one["name"].as_str().unwrap())
+        .collect();
     let list = json!({ "list": names, "secret": "0123456789abcdef0123456789abcdef" });
     made::write(&dir.join("storage/.verdaccio-db.json"), list.to_string());
     for (document, name) in documents.iter().zip(&names) {
         let mut document = document.clone();
-        for (key, value) in [("_uplinks", json!({})), ("_distfiles", json!({})), ("_rev", json!("1-0"))] {
+        for (key, value) in [
+            ("_uplinks", json!({})),
+            ("_distfiles", json!({})),
+            ("_rev", json!("1-0")),
+        ] {
             document[key] = value;
         }
         let mut attachments = serde_json::Map::new();
         for (version, one) in document["versions"].as_object().unwrap() {
-            attachments.insert(format!("{name}-{version}.tgz"), json!({ "shasum": one["dist"]["shasum"] }));
+            attachments.insert(
+                format!("{name}-{version}.tgz"),
+                json!({ "shasum": one["dist"]["shasum"] }),
+            );
         }
         document["_attachments"] = attachments.into();
-        made::write(&dir.join("storage").join(name).join("package.json"), document.to_string());
+        made::write(
+            &dir.join("storage").join(name).join("package.json"),
+            document.to_string(),
+        );
     }
     Rival::start("verdaccio", &dir, &[])
 }
@@ -106,19 +127,26 @@ pub fn verdaccio(scratch: &Path, documents: &[Value]) -> Option<Rival> {
 /// Publishes 200 packages that need one another, and installs them.
 pub fn npm(site: &Site, scratch: &Path) {
     let found = Command::new("npm").arg("--version").output();
-    let Ok(version) = found.map(|found| String::from_utf8_lossy(&found.stdout).trim().to_owned()) else {
+    let Ok(version) = found.map(|found| String::from_utf8_lossy(&found.stdout).trim().to_owned())
+    else {
         panic!("there is no npm; install it, or name other rows");
     };
     let (files, www) = (scratch.join("imported"), scratch.join("nginx/www"));
     let name = |at: usize| format!("module-{at:03}");
     for at in 0..MODULES {
-        let needs: Vec<String> =
-            [2 * at + 1, 2 * at + 2, at + 7].into_iter().filter(|at| *at < MODULES).map(name).collect();
+        let needs: Vec<String> = [2 * at + 1, 2 * at + 2, at + 7]
+            .into_iter()
+            .filter(|at| *at < MODULES)
+            .map(name)
+            .collect();
         let bytes = made::tarball(&name(at), "1.0.0", &needs, MODULE);
         let file = format!("{}-1.0.0.tgz", name(at));
         made::write(&files.join(&file), &bytes);
         made::write(&www.join("tarballs").join(&file), &bytes);
-        made::write(&scratch.join("verdaccio/storage").join(name(at)).join(&file), &bytes);
+        made::write(
+            &scratch.join("verdaccio/storage").join(name(at)).join(&file),
+            &bytes,
+        );
     }
     site.does(&["import", "--yes", files.to_str().unwrap()]);
     let document = |at: usize, fields: &str| {
@@ -126,7 +154,9 @@ pub fn npm(site: &Site, scratch: &Path) {
         assert_eq!(answer.status, 200, "{}", name(at));
         serde_json::from_slice::<Value>(&answer.body).unwrap()
     };
-    let full: Vec<Value> = (0..MODULES).map(|at| document(at, "Accept: application/json\r\n")).collect();
+    let full: Vec<Value> = (0..MODULES)
+        .map(|at| document(at, "Accept: application/json\r\n"))
+        .collect();
     let mut who = vec![("swarmdex", format!("{}/npm/", site.url()))];
     let nginx = Rival::start("nginx", &scratch.join("nginx"), &[]);
     if let Some(nginx) = &nginx {
@@ -139,27 +169,53 @@ pub fn npm(site: &Site, scratch: &Path) {
         who.push(("nginx", format!("http://{}/", nginx.host)));
     }
     let verdaccio = verdaccio(scratch, &full);
-    who.extend(verdaccio.as_ref().map(|one| ("verdaccio", format!("http://{}/", one.host))));
+    who.extend(
+        verdaccio
+            .as_ref()
+            .map(|one| ("verdaccio", format!("http://{}/", one.host))),
+    );
 
     let project = scratch.join("project");
-    let needs: serde_json::Map<String, Value> = (0..MODULES).map(|at| (name(at), json!("^1.0.0"))).collect();
-    let package = json!({ "name": "project", "version": "1.0.0", "private": true, "dependencies": needs });
+    let needs: serde_json::Map<String, Value> =
+        (0..MODULES).map(|at| (name(at), json!("^1.0.0"))).collect();
+    let package =
+        json!({ "name": "project", "version": "1.0.0", "private": true, "dependencies": needs });
     made::write(&project.join("package.json"), package.to_string());
     let npm = |words: &[&str], registry: &str| {
         let mut npm = client(Path::new("npm"));
-        npm.args(words).args(["--no-audit", "--no-fund", "--loglevel=error", "--registry", registry]);
-        npm.current_dir(&project).env("HOME", scratch.join("home")).arg("--cache").arg(scratch.join("cache"));
+        npm.args(words).args([
+            "--no-audit",
+            "--no-fund",
+            "--loglevel=error",
+            "--registry",
+            registry,
+        ]);
+        npm.current_dir(&project)
+            .env("HOME", scratch.join("home"))
+            .arg("--cache")
+            .arg(scratch.join("cache"));
         took(npm)
     };
-    npm(&["install", "--package-lock-only", "--omit-lockfile-registry-resolved"], &who[0].1);
-    by_turns(&format!("npm {version} ci, {MODULES} packages"), &who, |registry| {
-        fresh(&scratch.join("cache"));
-        fresh(&project.join("node_modules"));
-        let seconds = npm(&["ci", "--ignore-scripts"], registry);
-        let there = fs::read_dir(project.join("node_modules")).unwrap().count();
-        assert!(there >= MODULES, "{there} packages came");
-        seconds
-    });
+    npm(
+        &[
+            "install",
+            "--package-lock-only",
+            "--omit-lockfile-registry-resolved",
+        ],
+        &who[0].1,
+    );
+    by_turns(
+        &format!("npm {version} ci, {MODULES} packages"),
+        &who,
+        |registry| {
+            fresh(&scratch.join("cache"));
+            fresh(&project.join("node_modules"));
+            let seconds = npm(&["ci", "--ignore-scripts"], registry);
+            let there = fs::read_dir(project.join("node_modules")).unwrap().count();
+            assert!(there >= MODULES, "{there} packages came");
+            seconds
+        },
+    );
 }
 
 /// A devpi with an index, and the field of the word that lets one upload there.
@@ -168,94 +224,180 @@ pub fn devpi(dir: &Path) -> Option<(Rival, String)> {
     let mut link = Link::to(&devpi.host);
     let json = "Content-Type: application/json\r\nAccept: application/json\r\n";
     let mut asks = |method: &str, path: &str, fields: &str, body: Value| {
-        let answer = link.ask(method, path, &format!("{json}{fields}"), body.to_string().as_bytes());
+        let answer = link.ask(
+            method,
+            path,
+            &format!("{json}{fields}"),
+            body.to_string().as_bytes(),
+        );
         let said = String::from_utf8_lossy(&answer.body).into_owned();
         assert!(answer.status < 300, "{path}: {} {said}", answer.status);
         serde_json::from_str::<Value>(&said).unwrap()
     };
     asks("PUT", "/bench", "", json!({ "password": "bench-word" }));
-    let login = asks("POST", "/+login", "", json!({ "user": "bench", "password": "bench-word" }));
+    let login = asks(
+        "POST",
+        "/+login",
+        "",
+        json!({ "user": "bench", "password": "bench-word" }),
+    );
     let word = login["result"]["password"].as_str().unwrap();
-    let word = format!("X-Devpi-Auth: {}\r\n", BASE64.encode(format!("bench:{word}").as_bytes()));
+    let word = format!(
+        "X-Devpi-Auth: {}\r\n",
+        BASE64.encode(format!("bench:{word}").as_bytes())
+    );
     asks("PUT", "/bench/dev", &word, json!({ "bases": [] }));
     Some((devpi, word))
 }
 
 /// Uploads a wheel by the form that twine sends.
-pub fn upload(link: &mut Link, path: &str, said: &str, (name, version): (&str, &str), size: usize) -> f64 {
+pub fn upload(
+    link: &mut Link,
+    path: &str,
+    said: &str,
+    (name, version): (&str, &str),
+    size: usize,
+) -> f64 {
     let (file, bytes) = made::wheel(name, version, size);
     let (kind, body) = made::form(name, version, &file, &bytes);
     let begun = Instant::now();
-    let answer = link.ask("POST", path, &format!("Content-Type: {kind}\r\n{said}"), &body);
+    let answer = link.ask(
+        "POST",
+        path,
+        &format!("Content-Type: {kind}\r\n{said}"),
+        &body,
+    );
     let millis = begun.elapsed().as_secs_f64() * 1_000.0;
-    assert!(answer.status == 200, "{} {}", answer.status, String::from_utf8_lossy(&answer.body));
+    assert!(
+        answer.status == 200,
+        "{} {}",
+        answer.status,
+        String::from_utf8_lossy(&answer.body)
+    );
     millis
 }
 
 /// Uploads 60 wheels, and has pip download them.
 pub fn pip(site: &Site, scratch: &Path) {
-    let pip = folder().map(|folder| folder.join("py/bin/pip")).filter(|pip| pip.is_file());
+    let pip = folder()
+        .map(|folder| folder.join("py/bin/pip"))
+        .filter(|pip| pip.is_file());
     let pip = pip.unwrap_or_else(|| PathBuf::from("pip"));
-    let version =
-        Command::new(&pip).arg("--version").output().expect("there is no pip; install it, or name other rows");
-    let version = String::from_utf8_lossy(&version.stdout).split(' ').nth(1).unwrap_or("?").to_owned();
+    let version = Command::new(&pip)
+        .arg("--version")
+        .output()
+        .expect("there is no pip; install it, or name other rows");
+    let version = String::from_utf8_lossy(&version.stdout)
+        .split(' ')
+        .nth(1)
+        .unwrap_or("?")
+        .to_owned();
     let name = |at: usize| format!("wheel{at:02}");
     let devpi = devpi(&scratch.join("devpi"));
     let nginx = Rival::start("nginx", &scratch.join("nginx"), &[]);
     let www = scratch.join("nginx/www");
     let mut ours = Link::to(&site.host);
     for at in 0..WHEELS {
-        upload(&mut ours, "/pypi/legacy/", &site.said(), (&name(at), "1.0"), WHEEL);
+        upload(
+            &mut ours,
+            "/pypi/legacy/",
+            &site.said(),
+            (&name(at), "1.0"),
+            WHEEL,
+        );
         if let Some((devpi, word)) = &devpi {
-            upload(&mut Link::to(&devpi.host), "/bench/dev/", word, (&name(at), "1.0"), WHEEL);
+            upload(
+                &mut Link::to(&devpi.host),
+                "/bench/dev/",
+                word,
+                (&name(at), "1.0"),
+                WHEEL,
+            );
         }
         let (file, bytes) = made::wheel(&name(at), "1.0", WHEEL);
-        let link = format!("<a href=\"/files/{file}#sha256={}\">{file}</a>", made::sha256(&bytes));
+        let link = format!(
+            "<a href=\"/files/{file}#sha256={}\">{file}</a>",
+            made::sha256(&bytes)
+        );
         made::write(&www.join("simple").join(name(at)).join("index.html"), link);
         made::write(&www.join("files").join(&file), bytes);
     }
-    let wanted: String = (0..WHEELS).map(|at| format!("{}==1.0\n", name(at))).collect();
+    let wanted: String = (0..WHEELS)
+        .map(|at| format!("{}==1.0\n", name(at)))
+        .collect();
     made::write(&scratch.join("wanted.txt"), wanted);
     let mut who = vec![("swarmdex", format!("{}/pypi/simple/", site.url()))];
-    who.extend(nginx.as_ref().map(|one| ("nginx", format!("http://{}/simple/", one.host))));
-    who.extend(devpi.as_ref().map(|(one, _)| ("devpi", format!("http://{}/bench/dev/+simple/", one.host))));
-    by_turns(&format!("pip {version} download, {WHEELS} wheels"), &who, |index| {
-        let to = scratch.join("downloaded");
-        fresh(&to);
-        let mut pip = client(&pip);
-        pip.args([
-            "download",
-            "--no-cache-dir",
-            "--disable-pip-version-check",
-            "--no-deps",
-            "--quiet",
-            "--index-url",
-            index,
-        ]);
-        pip.arg("--dest")
-            .arg(&to)
-            .arg("--requirement")
-            .arg(scratch.join("wanted.txt"))
-            .env("HOME", scratch.join("home"));
-        let seconds = took(pip);
-        assert_eq!(fs::read_dir(&to).unwrap().count(), WHEELS);
-        seconds
-    });
+    who.extend(
+        nginx
+            .as_ref()
+            .map(|one| ("nginx", format!("http://{}/simple/", one.host))),
+    );
+    who.extend(
+        devpi
+            .as_ref()
+            .map(|(one, _)| ("devpi", format!("http://{}/bench/dev/+simple/", one.host))),
+    );
+    by_turns(
+        &format!("pip {version} download, {WHEELS} wheels"),
+        &who,
+        |index| {
+            let to = scratch.join("downloaded");
+            fresh(&to);
+            let mut pip = client(&pip);
+            pip.args([
+                "download",
+                "--no-cache-dir",
+                "--disable-pip-version-check",
+                "--no-deps",
+                "--quiet",
+                "--index-url",
+                index,
+            ]);
+            pip.arg("--dest")
+                .arg(&to)
+                .arg("--requirement")
+                .arg(scratch.join("wanted.txt"))
+                .env("HOME", scratch.join("home"));
+            let seconds = took(pip);
+            assert_eq!(fs::read_dir(&to).unwrap().count(), WHEELS);
+            seconds
+        },
+    );
 }
 
-/// The crates that this project needs, of those that are in the cargo home: names, versions and files.
+/// The crates that this project needs, of those that are in the cargo home: names, versions and
+/// files.
 fn real_crates() -> Vec<(String, String, PathBuf)> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo"))).expect("a cargo home");
-    let caches: Vec<PathBuf> =
-        fs::read_dir(home.join("registry/cache")).into_iter().flatten().flatten().map(|dir| dir.path()).collect();
-    let lock = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
+    let home = home
+        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
+        .expect("a cargo home");
+    let caches: Vec<PathBuf> = fs::read_dir(home.join("registry/cache"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|dir| dir.path())
+        .collect();
+    let lock =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
     let lock: toml::Table = toml::from_str(&lock).unwrap();
-    let wanted = lock["package"].as_array().unwrap().iter().filter(|one| one.get("source").is_some());
+    let wanted = lock["package"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one.get("source").is_some());
     let found = wanted.map(|one| {
-        let (name, version) = (one["name"].as_str().unwrap(), one["version"].as_str().unwrap());
-        let file = caches.iter().map(|dir| dir.join(format!("{name}-{version}.crate"))).find(|file| file.is_file());
-        let file = file.unwrap_or_else(|| panic!("{name} {version} is not in the cargo home; run cargo fetch first"));
+        let (name, version) = (
+            one["name"].as_str().unwrap(),
+            one["version"].as_str().unwrap(),
+        );
+        let file = caches
+            .iter()
+            .map(|dir| dir.join(format!("{name}-{version}.crate")))
+            .find(|file| file.is_file());
+        let file = file.unwrap_or_else(|| {
+            panic!("{name} {version} is not in the cargo home; run cargo fetch first")
+        });
         (name.to_owned(), version.to_owned(), file)
     });
     found.collect()
@@ -271,23 +413,31 @@ fn index_path(name: &str) -> String {
     }
 }
 
-/// Publishes all crates that this project needs, and has cargo fetch them in the place of its default registry.
+/// Publishes all crates that this project needs, and has cargo fetch them in the place of its
+/// default registry.
 pub fn cargo(site: &Site, scratch: &Path) {
     let crates = real_crates();
-    let files: Vec<&str> = crates.iter().map(|(.., file)| file.to_str().unwrap()).collect();
+    let files: Vec<&str> = crates
+        .iter()
+        .map(|(.., file)| file.to_str().unwrap())
+        .collect();
     site.does(&[&["import", "--yes"], &files[..]].concat());
     let nginx = Rival::start("nginx", &scratch.join("nginx"), &[]);
     let mut who = vec![("swarmdex", format!("sparse+{}/cargo-mirror/", site.url()))];
     if let Some(nginx) = &nginx {
         let www = scratch.join("nginx/www");
-        let config = json!({ "dl": format!("http://{}/crates/{{crate}}-{{version}}.crate", nginx.host) });
+        let config =
+            json!({ "dl": format!("http://{}/crates/{{crate}}-{{version}}.crate", nginx.host) });
         made::write(&www.join("config.json"), config.to_string());
         for (name, version, file) in &crates {
             let path = index_path(name);
             let answer = Link::to(&site.host).get(&format!("/cargo-mirror/{path}"), "");
             assert_eq!(answer.status, 200, "{name}");
             made::write(&www.join(path), answer.body);
-            made::write(&www.join("crates").join(format!("{name}-{version}.crate")), fs::read(file).unwrap());
+            made::write(
+                &www.join("crates").join(format!("{name}-{version}.crate")),
+                fs::read(file).unwrap(),
+            );
         }
         who.push(("nginx", format!("sparse+http://{}/", nginx.host)));
     }
@@ -299,23 +449,32 @@ pub fn cargo(site: &Site, scratch: &Path) {
     for dir in ["src", "benches"] {
         copy_sources(&here.join(dir), &project.join(dir));
     }
-    by_turns(&format!("cargo fetch, {} real crates", crates.len()), &who, |registry| {
-        let home = scratch.join("cargo-home");
-        fresh(&home);
-        let config = format!(
-            "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"{registry}\"\n[net]\nretry = 0\n"
-        );
-        fs::write(home.join("config.toml"), config).unwrap();
-        let mut cargo = client(Path::new(env!("CARGO")));
-        cargo.args(["fetch", "--locked", "--quiet"]).current_dir(&project).env("CARGO_HOME", &home);
-        took(cargo)
-    });
+    by_turns(
+        &format!("cargo fetch, {} real crates", crates.len()),
+        &who,
+        |registry| {
+            let home = scratch.join("cargo-home");
+            fresh(&home);
+            let config = format!(
+                "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"{registry}\"\n[net]\nretry = 0\n"
+            );
+            fs::write(home.join("config.toml"), config).unwrap();
+            let mut cargo = client(Path::new(env!("CARGO")));
+            cargo
+                .args(["fetch", "--locked", "--quiet"])
+                .current_dir(&project)
+                .env("CARGO_HOME", &home);
+            took(cargo)
+        },
+    );
 }
 
 /// Empty files in the place of a project's sources: cargo wants them to be there.
 fn copy_sources(from: &Path, to: &Path) {
-    for entry in
-        fs::read_dir(from).unwrap().flatten().filter(|entry| entry.path().extension().is_some_and(|it| it == "rs"))
+    for entry in fs::read_dir(from)
+        .unwrap()
+        .flatten()
+        .filter(|entry| entry.path().extension().is_some_and(|it| it == "rs"))
     {
         made::write(&to.join(entry.file_name()), "");
     }

@@ -1,6 +1,11 @@
 //! The floor: libp2p's own protocols with nothing of ours on top.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::{collections::HashMap, time::Duration};
 
@@ -41,31 +46,46 @@ pub struct Floor {
 
 impl Floor {
     /// Starts a node; what it hears goes to `heard`, with the moment it did.
-    pub async fn start(door: Option<Multiaddr>, heard: mpsc::UnboundedSender<(Vec<u8>, Instant)>) -> Self {
+    pub async fn start(
+        door: Option<Multiaddr>,
+        heard: mpsc::UnboundedSender<(Vec<u8>, Instant)>,
+    ) -> Self {
         let key = Keypair::generate_ed25519();
         let id = key.public().to_peer_id();
         let topic = gossipsub::IdentTopic::new("floor");
-        let config =
-            gossipsub::ConfigBuilder::default().heartbeat_initial_delay(Duration::from_millis(200)).build().unwrap();
+        let config = gossipsub::ConfigBuilder::default()
+            .heartbeat_initial_delay(Duration::from_millis(200))
+            .build()
+            .unwrap();
         let mut gossip =
-            gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(key.clone()), config).unwrap();
+            gossipsub::Behaviour::new(gossipsub::MessageAuthenticity::Signed(key.clone()), config)
+                .unwrap();
         gossip.subscribe(&topic).unwrap();
         let mut kad = kad::Behaviour::new(id, MemoryStore::new(id));
         kad.set_mode(Some(kad::Mode::Server));
         let behaviour = Bare {
             kad,
             gossip,
-            identify: identify::Behaviour::new(identify::Config::new("/floor/1".to_owned(), key.public())),
+            identify: identify::Behaviour::new(identify::Config::new(
+                "/floor/1".to_owned(),
+                key.public(),
+            )),
             ping: ping::Behaviour::new(ping::Config::new().with_interval(Duration::from_secs(15))),
         };
         let mut swarm = SwarmBuilder::with_existing_identity(key)
             .with_tokio()
-            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+            .with_tcp(
+                tcp::Config::default(),
+                noise::Config::new,
+                yamux::Config::default,
+            )
             .unwrap()
             .with_behaviour(|_| behaviour)
             .unwrap()
             .build();
-        swarm.listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap()).unwrap();
+        swarm
+            .listen_on("/ip4/127.0.0.1/tcp/0".parse().unwrap())
+            .unwrap();
         let address = loop {
             if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
                 break address.with_p2p(id).unwrap();

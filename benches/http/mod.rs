@@ -1,6 +1,12 @@
 //! A client of HTTP/1.1 that costs little: what is measured is whoever answers.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -29,7 +35,11 @@ impl Link {
     pub fn to(host: &str) -> Self {
         let stream = TcpStream::connect(host).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self { host: host.to_owned(), stream: BufReader::with_capacity(256 << 10, stream), over: false }
+        Self {
+            host: host.to_owned(),
+            stream: BufReader::with_capacity(256 << 10, stream),
+            over: false,
+        }
     }
 
     pub fn get(&mut self, path: &str, fields: &str) -> Answer {
@@ -40,9 +50,16 @@ impl Link {
         if self.over {
             *self = Self::to(&self.host);
         }
-        let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
-        let mut request =
-            format!("{method} {path} HTTP/1.1\r\nHost: {}\r\n{length}{fields}\r\n", self.host).into_bytes();
+        let length = if body.is_empty() {
+            String::new()
+        } else {
+            format!("Content-Length: {}\r\n", body.len())
+        };
+        let mut request = format!(
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\n{length}{fields}\r\n",
+            self.host
+        )
+        .into_bytes();
         request.extend_from_slice(body);
         self.stream.get_mut().write_all(&request).unwrap();
         self.answer()
@@ -56,11 +73,17 @@ impl Link {
 
     fn answer(&mut self) -> Answer {
         let first = self.line();
-        let status: u16 = first.split(' ').nth(1).and_then(|word| word.parse().ok()).expect("an answer");
+        let status: u16 = first
+            .split(' ')
+            .nth(1)
+            .and_then(|word| word.parse().ok())
+            .expect("an answer");
         let (mut length, mut chunked, mut etag) = (None, false, None);
         loop {
             let line = self.line();
-            let Some((name, value)) = line.split_once(':') else { break };
+            let Some((name, value)) = line.split_once(':') else {
+                break;
+            };
             match name.to_ascii_lowercase().as_str() {
                 "content-length" => length = value.trim().parse::<usize>().ok(),
                 "transfer-encoding" => chunked = value.contains("chunked"),
@@ -72,7 +95,9 @@ impl Link {
         let mut body = Vec::new();
         if chunked {
             loop {
-                let size = usize::from_str_radix(self.line().split(';').next().unwrap_or_default(), 16).unwrap();
+                let size =
+                    usize::from_str_radix(self.line().split(';').next().unwrap_or_default(), 16)
+                        .unwrap();
                 self.take(size, &mut body);
                 self.line();
                 if size == 0 {
@@ -90,7 +115,11 @@ impl Link {
 
     fn take(&mut self, size: usize, body: &mut Vec<u8>) {
         let before = body.len();
-        self.stream.by_ref().take(size as u64).read_to_end(body).unwrap();
+        self.stream
+            .by_ref()
+            .take(size as u64)
+            .read_to_end(body)
+            .unwrap();
         assert_eq!(body.len() - before, size, "the answer broke off");
     }
 }
@@ -104,7 +133,8 @@ pub struct Page {
     pub status: u16,
 }
 
-/// Has so many clients at once ask so many times each; milliseconds to the last byte of each answer.
+/// Has so many clients at once ask so many times each; milliseconds to the last byte of each
+/// answer.
 pub fn crowd(page: &Page, clients: usize, times: usize) -> Vec<f64> {
     let begin = Arc::new(Barrier::new(clients));
     let client = |_| {
@@ -122,5 +152,8 @@ pub fn crowd(page: &Page, clients: usize, times: usize) -> Vec<f64> {
         })
     };
     let clients: Vec<_> = (0..clients).map(client).collect();
-    clients.into_iter().flat_map(|client| client.join().unwrap()).collect()
+    clients
+        .into_iter()
+        .flat_map(|client| client.join().unwrap())
+        .collect()
 }

@@ -1,6 +1,12 @@
 //! Packages that are made for a bench, the same ones each time.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::{fs, io::Write, path::Path};
 
@@ -11,7 +17,10 @@ use sha2::{Digest, Sha256};
 /// Bytes that do not pack, drawn from a name.
 pub fn noise(name: &str, size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
-    blake3::Hasher::new_derive_key("swarmdex bench").update(name.as_bytes()).finalize_xof().fill(&mut bytes);
+    blake3::Hasher::new_derive_key("swarmdex bench")
+        .update(name.as_bytes())
+        .finalize_xof()
+        .fill(&mut bytes);
     bytes
 }
 
@@ -26,7 +35,9 @@ fn tar_gz(files: &[(String, Vec<u8>)]) -> Vec<u8> {
         header.set_size(bytes.len() as u64);
         header.set_mode(0o644);
         header.set_mtime(1_700_000_000);
-        archive.append_data(&mut header, path, bytes.as_slice()).unwrap();
+        archive
+            .append_data(&mut header, path, bytes.as_slice())
+            .unwrap();
     }
     archive.into_inner().unwrap().finish().unwrap()
 }
@@ -34,9 +45,17 @@ fn tar_gz(files: &[(String, Vec<u8>)]) -> Vec<u8> {
 /// The `package.json` of a package, about as long as those of real packages.
 pub fn package_json(name: &str, version: &str, needs: &[String]) -> Value {
     let drawn = noise(&format!("{name} {version}"), 16);
-    let other = |kind: &str, at: usize| (format!("{kind}-{at}"), json!(format!("^{}.{}.0", drawn[at], drawn[at + 8])));
+    let other = |kind: &str, at: usize| {
+        (
+            format!("{kind}-{at}"),
+            json!(format!("^{}.{}.0", drawn[at], drawn[at + 8])),
+        )
+    };
     let dev: serde_json::Map<String, Value> = (0..8).map(|at| other("dev", at)).collect();
-    let needs: serde_json::Map<String, Value> = needs.iter().map(|name| (name.clone(), json!("^1.0.0"))).collect();
+    let needs: serde_json::Map<String, Value> = needs
+        .iter()
+        .map(|name| (name.clone(), json!("^1.0.0")))
+        .collect();
     json!({
         "name": name, "version": version, "description": "A package that was made for a bench", "license": "MIT",
         "main": "index.js", "author": { "name": "A Person", "email": "person@example.org" },
@@ -50,7 +69,10 @@ pub fn package_json(name: &str, version: &str, needs: &[String]) -> Value {
 pub fn tarball(name: &str, version: &str, needs: &[String], size: usize) -> Vec<u8> {
     let package = package_json(name, version, needs).to_string().into_bytes();
     let code = noise(&format!("{name}-{version}"), size);
-    tar_gz(&[("package/package.json".to_owned(), package), ("package/index.js".to_owned(), code)])
+    tar_gz(&[
+        ("package/package.json".to_owned(), package),
+        ("package/index.js".to_owned(), code),
+    ])
 }
 
 /// A crate.
@@ -75,8 +97,14 @@ pub fn wheel(name: &str, version: &str, size: usize) -> (String, Vec<u8>) {
     );
     let tag = "Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
     let files = [
-        (format!("{name}/__init__.py"), format!("VERSION = '{version}'\n").into_bytes()),
-        (format!("{name}/data.bin"), noise(&format!("{name}-{version}"), size)),
+        (
+            format!("{name}/__init__.py"),
+            format!("VERSION = '{version}'\n").into_bytes(),
+        ),
+        (
+            format!("{name}/data.bin"),
+            noise(&format!("{name}-{version}"), size),
+        ),
         (format!("{info}/METADATA"), metadata.into_bytes()),
         (format!("{info}/WHEEL"), tag.as_bytes().to_vec()),
         (format!("{info}/RECORD"), Vec::new()),
@@ -125,7 +153,10 @@ fn crc(bytes: &[u8]) -> u32 {
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The body and its type by which twine sends a wheel.
@@ -144,7 +175,11 @@ pub fn form(name: &str, version: &str, file: &str, bytes: &[u8]) -> (String, Vec
         ("sha256_digest", &digest),
     ];
     for (key, value) in fields {
-        write!(body, "--{boundary}\r\nContent-Disposition: form-data; name=\"{key}\"\r\n\r\n{value}\r\n").unwrap();
+        write!(
+            body,
+            "--{boundary}\r\nContent-Disposition: form-data; name=\"{key}\"\r\n\r\n{value}\r\n"
+        )
+        .unwrap();
     }
     write!(
         body,

@@ -1,6 +1,13 @@
-//! Real packages: those of the Debian indexes that `apt-get update` has left on this machine, or the tests' fixture.
+//! Real packages: those of the Debian indexes that `apt-get update` has left on this machine, or
+//! the tests' fixture.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 use std::{
     collections::HashSet,
@@ -22,8 +29,14 @@ use swarmdex::{
 pub type Record = (Authorised<Head>, Option<Authorised<Manifest>>);
 
 fn indexes() -> Vec<PathBuf> {
-    let lists = std::fs::read_dir("/var/lib/apt/lists").into_iter().flatten().flatten().map(|entry| entry.path());
-    let mut found: Vec<_> = lists.filter(|path| path.to_string_lossy().contains("_Packages")).collect();
+    let lists = std::fs::read_dir("/var/lib/apt/lists")
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path());
+    let mut found: Vec<_> = lists
+        .filter(|path| path.to_string_lossy().contains("_Packages"))
+        .collect();
     // The largest first: what is in two of them counts once.
     found.sort_by_key(|path| std::cmp::Reverse(path.metadata().map_or(0, |about| about.len())));
     if found.is_empty() {
@@ -40,7 +53,13 @@ pub fn drafts(most: usize) -> Vec<(Draft, String)> {
         for stanza in debian::open(&path).unwrap().flatten().flatten() {
             if drafts.len() < most && seen.insert(stanza.draft.name.clone()) {
                 let handle = Some("debian".parse().unwrap());
-                drafts.push((Draft { handle, ..stanza.draft }, stanza.text));
+                drafts.push((
+                    Draft {
+                        handle,
+                        ..stanza.draft
+                    },
+                    stanza.text,
+                ));
             }
         }
     }
@@ -51,7 +70,9 @@ pub fn drafts(most: usize) -> Vec<(Draft, String)> {
         for at in 0..real.min(most - drafts.len()) {
             let (mut draft, text) = drafts[at].clone();
             let name = format!("{}-{again}", draft.name);
-            let Ok(name) = name.parse::<WrittenName>() else { continue };
+            let Ok(name) = name.parse::<WrittenName>() else {
+                continue;
+            };
             draft.name = name;
             drafts.push((draft, text));
         }
@@ -67,12 +88,22 @@ pub fn signed(key: &Keypair, drafts: Vec<(Draft, String)>) -> Vec<Record> {
         let signed_at = Timestamp(now.0 - at as u64);
         let (name, handle) = (draft.name.clone(), draft.handle.clone());
         let content = File::of(&draft.ecosystem, name.as_str(), text.as_bytes());
-        let manifest =
-            Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), content, signed_at).unwrap())
-                .unwrap();
+        let manifest = Authorised::sign(
+            key,
+            draft
+                .into_manifest(PublisherId::of(&key.public()), content, signed_at)
+                .unwrap(),
+        )
+        .unwrap();
         let entry = ReleaseEntry::new(manifest.version.clone(), manifest.hash());
-        let state = HeadState { handle, ..HeadState::first(manifest.ecosystem.clone(), name, vec![entry]) };
-        (state.sign(key, signed_at, DEFAULT_LIFE).unwrap().0, Some(manifest))
+        let state = HeadState {
+            handle,
+            ..HeadState::first(manifest.ecosystem.clone(), name, vec![entry])
+        };
+        (
+            state.sign(key, signed_at, DEFAULT_LIFE).unwrap().0,
+            Some(manifest),
+        )
     };
     drafts.into_iter().enumerate().map(one).collect()
 }
@@ -83,7 +114,10 @@ pub fn publisher(key: &Keypair) -> PublisherId {
 
 #[track_caller]
 pub fn percentile(values: &mut [f64], share: f64) -> f64 {
-    assert!(!values.is_empty(), "nothing was measured, and a figure of nothing is none");
+    assert!(
+        !values.is_empty(),
+        "nothing was measured, and a figure of nothing is none"
+    );
     values.sort_unstable_by(f64::total_cmp);
     values[((values.len() - 1) as f64 * share).round() as usize]
 }
@@ -91,7 +125,10 @@ pub fn percentile(values: &mut [f64], share: f64) -> f64 {
 /// Memory that a process has now, in MiB: proc_pid_status(5).
 pub fn resident_mib(process: &str) -> f64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
-    let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap_or_default();
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS"))
+        .unwrap_or_default();
     line.split_whitespace()
         .nth(1)
         .and_then(|kib| kib.parse::<f64>().ok())

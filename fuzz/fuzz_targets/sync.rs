@@ -8,7 +8,10 @@ use swarmdex::net::sync::wire::{Answer, Question, read};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     const MOST: Duration = Duration::from_secs(60);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let mut stream = Cursor::new(bytes);
         while let Ok(Some(_)) = read::<Question>(&mut stream, MOST).await {}

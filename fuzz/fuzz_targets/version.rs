@@ -4,7 +4,10 @@
 use swarmdex::ecosystem::Ecosystem;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let Some((first, second)) = std::str::from_utf8(bytes).ok().and_then(|text| text.split_once('\n')) else {
+    let Some((first, second)) = std::str::from_utf8(bytes)
+        .ok()
+        .and_then(|text| text.split_once('\n'))
+    else {
         return;
     };
     for ecosystem in Ecosystem::KNOWN {

@@ -1,5 +1,5 @@
-//! Reading a `.crate` archive, which may have been made by anybody: nothing is unpacked to disk, two files of it are
-//! read, and every length is bounded.
+//! Reading a `.crate` archive, which may have been made by anybody: nothing is unpacked to disk,
+//! two files of it are read, and every length is bounded.
 
 use std::{
     fs::File,
@@ -32,8 +32,8 @@ mod manifest;
 const MAX_ARCHIVE: u64 = 512 << 20;
 /// Bytes read at once.
 const PIECE: usize = 256 << 10;
-/// Bytes unpacked in search of manifest and readme. Cargo writes them among the first files, well within the first
-/// megabyte.
+/// Bytes unpacked in search of manifest and readme. Cargo writes them among the first files, well
+/// within the first megabyte.
 const MAX_UNPACKED: u64 = 16 << 20;
 /// Files passed over in search of them.
 const MAX_FILES: usize = 4_096;
@@ -50,29 +50,38 @@ pub struct CrateFile {
     pub content: Content,
     /// Other crates that it needs and its draft does not say, each with why.
     pub left_out: Vec<String>,
-    /// The readme its `Cargo.toml` names, else README.md; none when it has none of at most [`limit::BESIDE`] bytes of UTF-8.
+    /// The readme its `Cargo.toml` names, else README.md; none when it has none of at most
+    /// [`limit::BESIDE`] bytes of UTF-8.
     pub readme: Option<String>,
-    /// When its `Cargo.toml` was written as the archive has it, in seconds since 1970: for most crates 2006, which cargo writes.
+    /// When its `Cargo.toml` was written as the archive has it, in seconds since 1970: for most
+    /// crates 2006, which cargo writes.
     pub written_at: Option<u64>,
-    /// The line that a cargo registry's index has for it, without a line feed, at most [`limit::BESIDE`] bytes: where the file is in
-    /// a cargo home, what the registry that it came from says, and as `upstream` which that is.
+    /// The line that a cargo registry's index has for it, without a line feed, at most
+    /// [`limit::BESIDE`] bytes: where the file is in a cargo home, what the registry that it came
+    /// from says, and as `upstream` which that is.
     pub index: String,
 }
 
-/// The crate in the archive at `path`. Reads the file once, and its beginning twice more, and keeps little of it in memory.
+/// The crate in the archive at `path`. Reads the file once, and its beginning twice more, and keeps
+/// little of it in memory.
 ///
 /// # Errors
 /// Why it cannot be published.
 pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
-    let stem = path.file_stem().and_then(|stem| stem.to_str()).filter(|stem| stem.contains('-'));
-    let stem = stem.ok_or_else(|| Unusable::BadFileName(Refused("is not like name-version.crate".to_owned())))?;
+    let stem = path
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .filter(|stem| stem.contains('-'));
+    let stem = stem.ok_or_else(|| {
+        Unusable::BadFileName(Refused("is not like name-version.crate".to_owned()))
+    })?;
     let mut archive = open(path)?;
     if archive.metadata()?.len() > MAX_ARCHIVE {
         return Err(Unusable::TooLarge);
     }
     let (content, digest) = digests((&mut archive).take(MAX_ARCHIVE))?;
-    let (text, written_at) =
-        find(&mut archive, &format!("{stem}/Cargo.toml"), MAX_MANIFEST)?.ok_or(Unusable::Missing(MANIFEST))?;
+    let (text, written_at) = find(&mut archive, &format!("{stem}/Cargo.toml"), MAX_MANIFEST)?
+        .ok_or(Unusable::Missing(MANIFEST))?;
     let text = String::from_utf8(text).map_err(|_| Unusable::bad(MANIFEST, "it is not UTF-8"))?;
     let bad = |why| Unusable::bad(MANIFEST, why);
     let manifest: Table = toml::from_str(&text).map_err(|error| bad(printable(error.message())))?;
@@ -89,7 +98,14 @@ pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
         Some(name) => readme(&mut archive, &format!("{stem}/{name}"))?,
         None => None,
     };
-    Ok(CrateFile { draft, content, left_out, readme, written_at, index })
+    Ok(CrateFile {
+        draft,
+        content,
+        left_out,
+        readme,
+        written_at,
+        index,
+    })
 }
 
 /// Reads an archive from where it is to its end, and returns what it is.
@@ -99,7 +115,10 @@ fn digests(mut archive: impl Read) -> io::Result<(Content, Sha256Digest)> {
         let read = archive.read(&mut buffer)?;
         let piece = buffer.get(..read).unwrap_or_default();
         if piece.is_empty() {
-            let content = Content { root: root.finalize().into(), size: root.count() };
+            let content = Content {
+                root: root.finalize().into(),
+                size: root.count(),
+            };
             return Ok((content, Digest(sha256.finalize().into())));
         }
         root.update(piece);
@@ -109,7 +128,10 @@ fn digests(mut archive: impl Read) -> io::Result<(Content, Sha256Digest)> {
 
 /// The path of the readme, below the directory of the crate.
 fn readme_of(manifest: &Table) -> Option<&str> {
-    let name = match manifest.get("package").and_then(|package| package.get("readme")) {
+    let name = match manifest
+        .get("package")
+        .and_then(|package| package.get("readme"))
+    {
         Some(Value::String(name)) => name.strip_prefix("./").unwrap_or(name),
         Some(Value::Boolean(false)) => return None,
         _ => "README.md",

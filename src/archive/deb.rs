@@ -1,8 +1,9 @@
-//! Reading a `.deb`, which may have been made by anybody (deb(5)): an `ar` archive of a version, a tar archive with what dpkg is told,
-//! and one with the files. Nothing is unpacked to disk, two files of it are kept, and every length is bounded.
+//! Reading a `.deb`, which may have been made by anybody (deb(5)): an `ar` archive of a version, a
+//! tar archive with what dpkg is told, and one with the files. Nothing is unpacked to disk, two
+//! files of it are kept, and every length is bounded.
 //!
-//! The files are looked through for a readme, as far as [`MAX_DATA`] goes: of a large package there is none then. dpkg-deb sorts
-//! by path, and programs and libraries come before `usr/share/doc`.
+//! The files are looked through for a readme, as far as [`MAX_DATA`] goes: of a large package there
+//! is none then. dpkg-deb sorts by path, and programs and libraries come before `usr/share/doc`.
 
 use std::{
     io::{self, BufReader, Read, Seek, SeekFrom},
@@ -38,7 +39,8 @@ pub struct Deb {
     pub name: String,
     pub version: String,
     pub architecture: String,
-    /// The first line of the description, and the lines behind it as they are, with the space before each.
+    /// The first line of the description, and the lines behind it as they are, with the space
+    /// before each.
     pub summary: Option<String>,
     pub details: Option<String>,
     pub maintainer: Option<String>,
@@ -52,14 +54,15 @@ pub struct Deb {
     pub control: String,
     /// Unpacked if it was packed with gzip, and named without `.gz` then.
     pub readme: Option<Readme>,
-    /// When the archive says that it was made, in seconds since 1970: for most packages the time of the latest change in the
-    /// changelog. No earlier than 1993; it may lie ahead.
+    /// When the archive says that it was made, in seconds since 1970: for most packages the time of
+    /// the latest change in the changelog. No earlier than 1993; it may lie ahead.
     pub published_at: Option<u64>,
     /// Of the archive, in bytes.
     pub size: u64,
 }
 
-/// The package in the archive at `path`. Takes up to 128 MiB of memory and a little, as much as xz and zstd may want.
+/// The package in the archive at `path`. Takes up to 128 MiB of memory and a little, as much as xz
+/// and zstd may want.
 ///
 /// # Errors
 /// Why it is none.
@@ -75,15 +78,21 @@ pub fn of(mut archive: impl Read + Seek) -> Result<Deb, Unusable> {
     let size = archive.seek(SeekFrom::End(0))?;
     archive.rewind()?;
     let mut members = Ar::open(&mut archive, size)?;
-    let version = members.next()?.filter(|member| member.name == "debian-binary").ok_or(NOT_DEB)?;
+    let version = members
+        .next()?
+        .filter(|member| member.name == "debian-binary")
+        .ok_or(NOT_DEB)?;
     let made = version.time;
     format_of(&text(members.content(&version), 64)?)?;
 
     let member = significant(&mut members)?.ok_or(NOT_DEB)?;
     let control = control(&member, members.content(&member))?;
-    let paragraph = control::Paragraph::parse(&control).map_err(|why| Unusable::bad(CONTROL, why))?;
+    let paragraph =
+        control::Paragraph::parse(&control).map_err(|why| Unusable::bad(CONTROL, why))?;
 
-    let member = significant(&mut members)?.filter(|member| member.name.starts_with("data.tar")).ok_or(NOT_DEB)?;
+    let member = significant(&mut members)?
+        .filter(|member| member.name.starts_with("data.tar"))
+        .ok_or(NOT_DEB)?;
     let name = paragraph.name.clone();
     let readme = readme(&member, members.content(&member), &name);
     Ok(Deb {
@@ -106,8 +115,9 @@ pub fn of(mut archive: impl Read + Seek) -> Result<Deb, Unusable> {
 }
 
 /// Says of a file that is none what every package is.
-const NOT_DEB: Unusable =
-    Unusable::Other("an ar archive with debian-binary, control.tar and data.tar, in this order, as a .deb is");
+const NOT_DEB: Unusable = Unusable::Other(
+    "an ar archive with debian-binary, control.tar and data.tar, in this order, as a .deb is",
+);
 
 /// The next member that counts: dpkg passes over those with an underscore before them.
 fn significant(members: &mut Ar<impl Read + Seek>) -> Result<Option<Member>, Unusable> {
@@ -127,7 +137,10 @@ fn format_of(text: &str) -> Result<(), Unusable> {
     if known {
         Ok(())
     } else {
-        Err(Unusable::OtherFormat(format!("format is version {} of .deb, where 2.0 is known here", printable(line))))
+        Err(Unusable::OtherFormat(format!(
+            "format is version {} of .deb, where 2.0 is known here",
+            printable(line)
+        )))
     }
 }
 
@@ -137,8 +150,13 @@ fn text(content: impl Read, most: u64) -> Result<String, Unusable> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Unpacks a member by what its name ends with; returns `None` for an ending that is not known here.
-fn unpacked<'a>(name: &str, base: &str, packed: impl Read + 'a) -> io::Result<Option<Box<dyn Read + 'a>>> {
+/// Unpacks a member by what its name ends with; returns `None` for an ending that is not known
+/// here.
+fn unpacked<'a>(
+    name: &str,
+    base: &str,
+    packed: impl Read + 'a,
+) -> io::Result<Option<Box<dyn Read + 'a>>> {
     Ok(Some(match name.strip_prefix(base) {
         Some("") => Box::new(packed),
         Some(".gz") => Box::new(MultiGzDecoder::new(packed)),
@@ -155,22 +173,32 @@ fn control(member: &Member, content: impl Read) -> Result<String, Unusable> {
     }
     let Some(unpacked) = unpacked(&member.name, "control.tar", content)? else {
         let name = printable(&member.name);
-        return Err(Unusable::OtherFormat(format!("{name} is packed with something other than gzip, xz and zstd")));
+        return Err(Unusable::OtherFormat(format!(
+            "{name} is packed with something other than gzip, xz and zstd"
+        )));
     };
     let mut unpacked = unpacked.take(most_unpacked(member.size, MAX_CONTROL) + 1);
     let mut found = None;
-    let searched = files(&mut unpacked, |FileEntry { path, size, content, .. }| {
-        if !matches!(path, b"control" | b"./control") {
-            return Ok(());
-        }
-        let bytes = whole(content, size, MAX_PARAGRAPH)?.ok_or(Unusable::TooLarge)?;
-        match found.replace(bytes) {
-            Some(known) if Some(&known) != found.as_ref() => {
-                Err(Unusable::Ambiguous("it has two control files that say different things".to_owned()))
+    let searched = files(
+        &mut unpacked,
+        |FileEntry {
+             path,
+             size,
+             content,
+             ..
+         }| {
+            if !matches!(path, b"control" | b"./control") {
+                return Ok(());
             }
-            _ => Ok(()),
-        }
-    });
+            let bytes = whole(content, size, MAX_PARAGRAPH)?.ok_or(Unusable::TooLarge)?;
+            match found.replace(bytes) {
+                Some(known) if Some(&known) != found.as_ref() => Err(Unusable::Ambiguous(
+                    "it has two control files that say different things".to_owned(),
+                )),
+                _ => Ok(()),
+            }
+        },
+    );
     let searched = searched.and_then(|()| Ok(drain(&mut unpacked)?));
     // Errors come of the end that is missing because we stopped there.
     if unpacked.limit() == 0 {
@@ -182,32 +210,57 @@ fn control(member: &Member, content: impl Read) -> Result<String, Unusable> {
     Ok(format!("{}\n", text.trim_end_matches(['\r', '\n'])))
 }
 
-/// The readme that is among the first files. What is wrong with the others is not asked: nothing of them is used.
+/// The readme that is among the first files. What is wrong with the others is not asked: nothing of
+/// them is used.
 fn readme(member: &Member, content: impl Read, package: &str) -> Option<Readme> {
-    let mut unpacked = unpacked(&member.name, "data.tar", content).ok()??.take(most_unpacked(member.size, MAX_DATA));
+    let mut unpacked = unpacked(&member.name, "data.tar", content)
+        .ok()??
+        .take(most_unpacked(member.size, MAX_DATA));
     // dpkg has every name in lower case.
     let directory = format!("usr/share/doc/{}/", package.to_ascii_lowercase());
     let mut best: Option<Readme> = None;
-    let _ = files(&mut unpacked, |FileEntry { path, size, content, .. }| {
-        let path = std::str::from_utf8(path).unwrap_or_default();
-        let Some(name) = path.strip_prefix("./").unwrap_or(path).strip_prefix(&directory) else { return Ok(()) };
-        let plain = name.strip_suffix(".gz");
-        if !Readme::is_better(plain.unwrap_or(name), best.as_ref()) {
-            return Ok(());
-        }
-        let bytes = match plain {
-            Some(_) => {
-                let mut bytes = Vec::new();
-                let unpacked = MultiGzDecoder::new(content).take(Readme::MOST + 1).read_to_end(&mut bytes);
-                unpacked.ok().map(|_| bytes).filter(|bytes| bytes.len() as u64 <= Readme::MOST)
+    let _ = files(
+        &mut unpacked,
+        |FileEntry {
+             path,
+             size,
+             content,
+             ..
+         }| {
+            let path = std::str::from_utf8(path).unwrap_or_default();
+            let Some(name) = path
+                .strip_prefix("./")
+                .unwrap_or(path)
+                .strip_prefix(&directory)
+            else {
+                return Ok(());
+            };
+            let plain = name.strip_suffix(".gz");
+            if !Readme::is_better(plain.unwrap_or(name), best.as_ref()) {
+                return Ok(());
             }
-            None => whole(content, size, Readme::MOST)?,
-        };
-        if let Some(bytes) = bytes {
-            best = Some(Readme { name: plain.unwrap_or(name).to_owned(), bytes });
-        }
-        Ok(())
-    });
+            let bytes = match plain {
+                Some(_) => {
+                    let mut bytes = Vec::new();
+                    let unpacked = MultiGzDecoder::new(content)
+                        .take(Readme::MOST + 1)
+                        .read_to_end(&mut bytes);
+                    unpacked
+                        .ok()
+                        .map(|_| bytes)
+                        .filter(|bytes| bytes.len() as u64 <= Readme::MOST)
+                }
+                None => whole(content, size, Readme::MOST)?,
+            };
+            if let Some(bytes) = bytes {
+                best = Some(Readme {
+                    name: plain.unwrap_or(name).to_owned(),
+                    bytes,
+                });
+            }
+            Ok(())
+        },
+    );
     best
 }
 

@@ -1,8 +1,9 @@
-//! Reading the `Packages` index of a Debian archive, which may have been made by anybody: one stanza after the other, of
-//! which no more than one is in memory, and every length is bounded.
+//! Reading the `Packages` index of a Debian archive, which may have been made by anybody: one
+//! stanza after the other, of which no more than one is in memory, and every length is bounded.
 //!
-//! The format is deb822 (Debian Policy 5.1): fields, one or more lines each, and an empty line after each package. What
-//! is wrong with one stanza is told, and the next one is read; where the file itself is damaged, the reading ends.
+//! The format is deb822 (Debian Policy 5.1): fields, one or more lines each, and an empty line
+//! after each package. What is wrong with one stanza is told, and the next one is read; where the
+//! file itself is damaged, the reading ends.
 
 use std::{
     fs::{self, File},
@@ -35,7 +36,11 @@ struct Limits {
 }
 
 /// Some 60 times what Debian's main has.
-const LIMITS: Limits = Limits { bytes: 4 << 30, stanza: 1 << 20, stanzas: 10_000_000 };
+const LIMITS: Limits = Limits {
+    bytes: 4 << 30,
+    stanza: 1 << 20,
+    stanzas: 10_000_000,
+};
 
 /// Why an index cannot be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +52,11 @@ pub enum Unreadable {
     #[error("{} is not a Packages index, nor one that is packed with gzip, xz or lz4; name one of these", .0.display())]
     NotIndex(PathBuf),
     #[error("{} is cut off or damaged after {} lines ({}); fetch it again", .path.display(), .lines, printable(&.source.to_string()))]
-    Damaged { path: PathBuf, lines: u64, source: io::Error },
+    Damaged {
+        path: PathBuf,
+        lines: u64,
+        source: io::Error,
+    },
     #[error("{} unpacks to more than {bytes} bytes, which no index does; check where it comes from", .path.display())]
     TooLarge { path: PathBuf, bytes: u64 },
     #[error("{} has more than {stanzas} packages, which no index has; check where it comes from", .path.display())]
@@ -72,7 +81,8 @@ pub struct Progress {
     pub size: u64,
 }
 
-/// An index that is being read. Ends at the first error of the file; what is bad about one stanza is no such error.
+/// An index that is being read. Ends at the first error of the file; what is bad about one stanza
+/// is no such error.
 pub struct Index {
     path: PathBuf,
     file: Arc<File>,
@@ -89,8 +99,8 @@ pub struct Index {
     over: bool,
 }
 
-/// Opens the index at `path`: plain, or packed with gzip, xz or lz4, whatever its name says. Takes up to 128 MiB of
-/// memory and a little, as much as an xz file may want for its dictionary.
+/// Opens the index at `path`: plain, or packed with gzip, xz or lz4, whatever its name says. Takes
+/// up to 128 MiB of memory and a little, as much as an xz file may want for its dictionary.
 ///
 /// # Errors
 /// When it is no file, cannot be read or is no index. An empty file is an index without packages.
@@ -99,7 +109,10 @@ pub fn open(path: &Path) -> Result<Index, Unreadable> {
 }
 
 fn open_within(path: &Path, limits: Limits) -> Result<Index, Unreadable> {
-    let unread = |source| Unreadable::File { path: path.to_owned(), source };
+    let unread = |source| Unreadable::File {
+        path: path.to_owned(),
+        source,
+    };
     let about = fs::metadata(path).map_err(unread)?;
     // A pipe would be waited for.
     if !about.is_file() {
@@ -122,21 +135,32 @@ fn open_within(path: &Path, limits: Limits) -> Result<Index, Unreadable> {
     };
     index.advance()?;
     index.pass_blank_lines()?;
-    if index.piece.is_empty() || begins_field(&index.piece) { Ok(index) } else { Err(Unreadable::NotIndex(index.path)) }
+    if index.piece.is_empty() || begins_field(&index.piece) {
+        Ok(index)
+    } else {
+        Err(Unreadable::NotIndex(index.path))
+    }
 }
 
 /// Whether a line begins with the name of a field. What is no index, an image or a page, does not.
 fn begins_field(line: &[u8]) -> bool {
-    let end = line.iter().position(|byte| *byte == b':').unwrap_or_default();
+    let end = line
+        .iter()
+        .position(|byte| *byte == b':')
+        .unwrap_or_default();
     let mut name = line.iter().take(end);
     end > 0 && name.all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-')
 }
 
 impl Index {
-    /// How far the reading is. A little ahead of the last stanza, because files are read in larger pieces.
+    /// How far the reading is. A little ahead of the last stanza, because files are read in larger
+    /// pieces.
     pub fn progress(&self) -> Progress {
         // The decoder has the same file, and so moves this position.
-        Progress { read: (&*self.file).stream_position().unwrap_or_default(), size: self.size }
+        Progress {
+            read: (&*self.file).stream_position().unwrap_or_default(),
+            size: self.size,
+        }
     }
 
     /// Goes on to the next line, or to the next part of a long one.
@@ -144,12 +168,20 @@ impl Index {
         self.begins = self.piece.is_empty() || self.piece.ends_with(b"\n");
         self.lines += u64::from(self.piece.ends_with(b"\n"));
         self.piece.clear();
-        match (&mut self.text).take(PIECE).read_until(b'\n', &mut self.piece) {
-            Ok(0) if self.text.get_ref().limit() == 0 => {
-                Err(Unreadable::TooLarge { path: self.path.clone(), bytes: self.limits.bytes })
-            }
+        match (&mut self.text)
+            .take(PIECE)
+            .read_until(b'\n', &mut self.piece)
+        {
+            Ok(0) if self.text.get_ref().limit() == 0 => Err(Unreadable::TooLarge {
+                path: self.path.clone(),
+                bytes: self.limits.bytes,
+            }),
             Ok(_) => Ok(()),
-            Err(source) => Err(Unreadable::Damaged { path: self.path.clone(), lines: self.lines, source }),
+            Err(source) => Err(Unreadable::Damaged {
+                path: self.path.clone(),
+                lines: self.lines,
+                source,
+            }),
         }
     }
 
@@ -164,7 +196,8 @@ impl Index {
         Ok(())
     }
 
-    /// The next stanza, read up to the blank line after it and no further, so that damage behind it does not take it along.
+    /// The next stanza, read up to the blank line after it and no further, so that damage behind it
+    /// does not take it along.
     fn stanza(&mut self) -> Result<Option<Result<Stanza, Bad>>, Unreadable> {
         self.pass_blank_lines()?;
         if self.piece.is_empty() {
@@ -172,7 +205,10 @@ impl Index {
         }
         self.stanzas += 1;
         if self.stanzas > self.limits.stanzas {
-            return Err(Unreadable::TooMany { path: self.path.clone(), stanzas: self.limits.stanzas });
+            return Err(Unreadable::TooMany {
+                path: self.path.clone(),
+                stanzas: self.limits.stanzas,
+            });
         }
         let line = self.lines + 1;
         let mut text = Vec::new();
@@ -184,15 +220,25 @@ impl Index {
             }
             self.advance()?;
         }
-        let read = if fits { Stanza::of(&text) } else { Err(Unusable::TooLong) };
-        Ok(Some(read.map_err(|why| Bad { name: name_in(&text), line, why })))
+        let read = if fits {
+            Stanza::of(&text)
+        } else {
+            Err(Unusable::TooLong)
+        };
+        Ok(Some(read.map_err(|why| Bad {
+            name: name_in(&text),
+            line,
+            why,
+        })))
     }
 }
 
 /// What a stanza calls itself, to be shown: it may be any bytes.
 fn name_in(text: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(text);
-    let name = text.lines().find_map(|line| line.strip_prefix("Package:"))?;
+    let name = text
+        .lines()
+        .find_map(|line| line.strip_prefix("Package:"))?;
     Some(fit(&printable(name), 80)).filter(|name| !name.is_empty())
 }
 

@@ -1,14 +1,15 @@
 //! Unpacking an archive that may have been made by anybody, against whoever reads it.
 //!
-//! Everything is unpacked into a directory of its own beside the place that was asked for, and renamed when it is whole.
-//! Links are made last, so that nothing can be written through one; each name of a path is looked at before it is
-//! entered all the same. Hard links are only made as copies, of what the same archive has unpacked before: to a file outside
-//! they are a way in. What is unpacked, and copied, is counted as it comes, because headers say what they like.
+//! Everything is unpacked into a directory of its own beside the place that was asked for, and
+//! renamed when it is whole. Links are made last, so that nothing can be written through one; each
+//! name of a path is looked at before it is entered all the same. Hard links are only made as
+//! copies, of what the same archive has unpacked before: to a file outside they are a way in. What
+//! is unpacked, and copied, is counted as it comes, because headers say what they like.
 //!
 //! Of several entries of one path the last counts, as for tar: `tar -r` adds what has changed.
 //!
-//! Of modes it keeps what the owner and others may read and execute, and what the owner may write, under the umask of
-//! whoever unpacks; of directories nothing. Owners and times are not kept.
+//! Of modes it keeps what the owner and others may read and execute, and what the owner may write,
+//! under the umask of whoever unpacks; of directories nothing. Owners and times are not kept.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -37,14 +38,20 @@ pub struct ExtractLimits {
     pub bytes: u64,
     /// Entries, and directories that are only named on the way to them.
     pub entries: u64,
-    /// Bytes that come out for each that goes in. Judged only after the first 16 MiB: a few kilobytes of zeros harm nobody.
+    /// Bytes that come out for each that goes in. Judged only after the first 16 MiB: a few
+    /// kilobytes of zeros harm nobody.
     pub ratio: u64,
 }
 
 impl Default for ExtractLimits {
-    /// 2 GiB, 200,000 entries, and 200 to 1: sources are packed at 3 to 10, logs and tables at up to 100.
+    /// 2 GiB, 200,000 entries, and 200 to 1: sources are packed at 3 to 10, logs and tables at up
+    /// to 100.
     fn default() -> Self {
-        Self { bytes: 2 << 30, entries: 200_000, ratio: 200 }
+        Self {
+            bytes: 2 << 30,
+            entries: 200_000,
+            ratio: 200,
+        }
     }
 }
 
@@ -71,22 +78,26 @@ pub enum Unsafe {
     Special,
     #[error("lies below something that is no directory")]
     Through,
-    #[error("is there as a directory and as something else, or has a name that this disk takes for another's")]
+    #[error(
+        "is there as a directory and as something else, or has a name that this disk takes for another's"
+    )]
     Conflict,
     #[error("has a header that programs read in different ways")]
     Ambiguous,
 }
 
 /// Says what to do where an archive may be as it is meant to be.
-const AS_IT_IS: &str =
-    "if it is meant to be so, `get` without --extract fetches it as it is, for tar to list and to unpack";
+const AS_IT_IS: &str = "if it is meant to be so, `get` without --extract fetches it as it is, for tar to list and to unpack";
 
-/// Why nothing was unpacked. Nothing is left of it then, neither in the place that was asked for nor beside it.
+/// Why nothing was unpacked. Nothing is left of it then, neither in the place that was asked for
+/// nor beside it.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
     #[error("nothing can be unpacked to {}: {why}; name a directory that does not exist yet, or an empty one", .into.display())]
     Place { into: PathBuf, why: &'static str },
-    #[error("the archive was not unpacked: \"{path}\" in it {why}, which is not done here; {AS_IT_IS}")]
+    #[error(
+        "the archive was not unpacked: \"{path}\" in it {why}, which is not done here; {AS_IT_IS}"
+    )]
     Refused { path: String, why: Unsafe },
     #[error("the archive was not unpacked: it has more than {limit} bytes in it; {AS_IT_IS}")]
     TooLarge { limit: u64 },
@@ -99,55 +110,89 @@ pub enum ExtractError {
     #[error("the archive was not unpacked: it is cut off or damaged ({}); fetch it again", printable(&.0.to_string()))]
     Damaged(io::Error),
     #[error("{} cannot be {doing}: {source}; check that the disk is not full, and that the directory is yours", .path.display())]
-    File { path: PathBuf, doing: &'static str, source: io::Error },
+    File {
+        path: PathBuf,
+        doing: &'static str,
+        source: io::Error,
+    },
 }
 
 impl ExtractError {
     fn refused(path: &[u8], why: Unsafe) -> Self {
-        Self::Refused { path: fit(&printable(&String::from_utf8_lossy(path)), 80), why }
+        Self::Refused {
+            path: fit(&printable(&String::from_utf8_lossy(path)), 80),
+            why,
+        }
     }
 
     fn file(path: &Path, doing: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::File { path, doing, source }
+        move |source| Self::File {
+            path,
+            doing,
+            source,
+        }
     }
 }
 
-/// Unpacks an archive of the given kind as the directory `into`, which must not exist, or be empty, while the one it is in
-/// exists. Takes up to 128 MiB of memory, the widest window that zstd takes.
+/// Unpacks an archive of the given kind as the directory `into`, which must not exist, or be empty,
+/// while the one it is in exists. Takes up to 128 MiB of memory, the widest window that zstd takes.
 ///
 /// # Errors
-/// When the place is taken, the archive is damaged, goes over a limit or has anything in it that is not safe, or the disk
-/// fails.
-pub fn extract(reader: impl Read, kind: Kind, into: &Path, limits: ExtractLimits) -> Result<Extracted, ExtractError> {
+/// When the place is taken, the archive is damaged, goes over a limit or has anything in it that is
+/// not safe, or the disk fails.
+pub fn extract(
+    reader: impl Read,
+    kind: Kind,
+    into: &Path,
+    limits: ExtractLimits,
+) -> Result<Extracted, ExtractError> {
     let (parent, into) = &vacant(into)?;
     let beside = tempfile::Builder::new()
         .prefix(".swarmdex-unpacking-")
         .tempdir_in(parent)
         .map_err(ExtractError::file(parent, "written to"))?;
-    // One level deeper: the directory made for us is ours alone, and the tree shall have the modes it is owed.
+    // One level deeper: the directory made for us is ours alone, and the tree shall have the modes
+    // it is owed.
     let mut tree = Tree::new(beside.path().join("tree"), limits.entries)?;
 
     let meter = Meter::new(limits.bytes, limits.ratio);
     let packed = meter.packed(reader);
     let unpacked: Box<dyn Read + '_> = match kind {
-        Kind::Zstd => Box::new(zstd::stream::read::Decoder::new(packed).map_err(ExtractError::Damaged)?),
+        Kind::Zstd => {
+            Box::new(zstd::stream::read::Decoder::new(packed).map_err(ExtractError::Damaged)?)
+        }
         Kind::Gzip => Box::new(flate2::read::MultiGzDecoder::new(packed)),
         Kind::Tar => Box::new(packed),
     };
     let unpacked = tree.unpack(meter.unpacked(unpacked), &meter);
     match meter.over() {
-        Some(Over::Bytes) => return Err(ExtractError::TooLarge { limit: limits.bytes }),
-        Some(Over::Ratio) => return Err(ExtractError::Bomb { limit: limits.ratio }),
+        Some(Over::Bytes) => {
+            return Err(ExtractError::TooLarge {
+                limit: limits.bytes,
+            });
+        }
+        Some(Over::Ratio) => {
+            return Err(ExtractError::Bomb {
+                limit: limits.ratio,
+            });
+        }
         None => unpacked?,
     }
     let extracted = tree.finish()?;
 
     fs::rename(beside.path().join("tree"), into).map_err(|source| match source.kind() {
-        ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory => taken(into),
-        _ => ExtractError::File { path: into.to_owned(), doing: "made", source },
+        ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty | ErrorKind::NotADirectory => {
+            taken(into)
+        }
+        _ => ExtractError::File {
+            path: into.to_owned(),
+            doing: "made",
+            source,
+        },
     })?;
-    // What is unpacked is on the disk; only its name might go with the power, where a directory cannot be synced.
+    // What is unpacked is on the disk; only its name might go with the power, where a directory
+    // cannot be synced.
     let _ = File::open(parent).and_then(|parent| parent.sync_all());
     Ok(extracted)
 }
@@ -155,9 +200,15 @@ pub fn extract(reader: impl Read, kind: Kind, into: &Path, limits: ExtractLimits
 /// The directory that `into` is in, and the place in it, if it can become the tree by a rename.
 fn vacant(into: &Path) -> Result<(PathBuf, PathBuf), ExtractError> {
     let Some(name) = into.file_name() else {
-        return Err(ExtractError::Place { into: into.to_owned(), why: "it has no name of its own" });
+        return Err(ExtractError::Place {
+            into: into.to_owned(),
+            why: "it has no name of its own",
+        });
     };
-    let parent = into.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let parent = into
+        .parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
     // Without a slash at its end, which would lead through a link.
     let place = parent.join(name);
     match fs::symlink_metadata(&place) {
@@ -175,7 +226,10 @@ fn vacant(into: &Path) -> Result<(PathBuf, PathBuf), ExtractError> {
 }
 
 fn taken(into: &Path) -> ExtractError {
-    ExtractError::Place { into: into.to_owned(), why: "something is there already" }
+    ExtractError::Place {
+        into: into.to_owned(),
+        why: "something is there already",
+    }
 }
 
 /// The tree as far as it has been unpacked.
@@ -215,16 +269,25 @@ impl Tree {
         while let Some(entry) = entries.next(|| count(&mut self.counted, self.limit))? {
             self.add(entry, meter, &mut buffer)?;
         }
-        // Without a block of zeros where the next header would be, a tar archive that was cut off between two entries
-        // looks whole.
+        // Without a block of zeros where the next header would be, a tar archive that was cut off
+        // between two entries looks whole.
         if meter.bytes_unpacked() == entries.end() {
             return Err(entries::damaged("its end is missing"));
         }
         entries::check_end(archive.into_inner(), &mut buffer)
     }
 
-    fn add<R: Read>(&mut self, entry: Entry<'_, R>, meter: &Meter, buffer: &mut [u8]) -> Result<(), ExtractError> {
-        let Entry { path: written, what, .. } = entry;
+    fn add<R: Read>(
+        &mut self,
+        entry: Entry<'_, R>,
+        meter: &Meter,
+        buffer: &mut [u8],
+    ) -> Result<(), ExtractError> {
+        let Entry {
+            path: written,
+            what,
+            ..
+        } = entry;
         // `tar -c .` puts the directory itself in, and a dot and a slash before everything.
         let mut bytes = written.strip_prefix(b"./").unwrap_or(&written);
         if matches!(what, What::Directory) {
@@ -247,13 +310,18 @@ impl Tree {
                 Ok(())
             }
             What::Link(target) => {
-                let target = path::check_link(path, &target).map_err(|why| refused(Unsafe::Link(why)))?;
+                let target =
+                    path::check_link(path, &target).map_err(|why| refused(Unsafe::Link(why)))?;
                 let place = self.place(path)?;
                 self.clear(path, &place)?;
                 self.links.insert(path.to_owned(), target.to_owned());
                 Ok(())
             }
-            What::File { mode, size, content } => {
+            What::File {
+                mode,
+                size,
+                content,
+            } => {
                 let (mut file, place) = self.create(path, mode)?;
                 copy(content, &mut file, &place, size, buffer)?;
                 self.keep(path, place, size);
@@ -264,13 +332,17 @@ impl Tree {
                 let target = path::check(target).map_err(|_| refused(Unsafe::HardLink))?;
                 if let Some(of_link) = self.links.get(target).cloned() {
                     // What it points to is seen from another directory now.
-                    path::check_link(path, of_link.as_bytes()).map_err(|why| refused(Unsafe::Link(why)))?;
+                    path::check_link(path, of_link.as_bytes())
+                        .map_err(|why| refused(Unsafe::Link(why)))?;
                     let place = self.place(path)?;
                     self.clear(path, &place)?;
                     self.links.insert(path.to_owned(), of_link);
                     return Ok(());
                 }
-                let size = *self.files.get(target).ok_or_else(|| refused(Unsafe::HardLink))?;
+                let size = *self
+                    .files
+                    .get(target)
+                    .ok_or_else(|| refused(Unsafe::HardLink))?;
                 // `tar -c a a` has the second one as a link to itself.
                 if target == path {
                     return Ok(());
@@ -284,7 +356,8 @@ impl Tree {
                 }
                 let mut original = File::open(&from).map_err(reading())?;
                 let (mut file, place) = self.create(path, metadata.permissions().mode())?;
-                io::copy(&mut original, &mut file).map_err(ExtractError::file(&place, "written"))?;
+                io::copy(&mut original, &mut file)
+                    .map_err(ExtractError::file(&place, "written"))?;
                 self.keep(path, place, size);
                 Ok(())
             }
@@ -297,8 +370,13 @@ impl Tree {
         let place = self.place(path)?;
         self.clear(path, &place)?;
         let mut options = OpenOptions::new();
-        options.write(true).create_new(true).mode(mode & 0o755 | 0o600);
-        let file = options.open(&place).map_err(|error| taken_by_another(path, &place, error))?;
+        options
+            .write(true)
+            .create_new(true)
+            .mode(mode & 0o755 | 0o600);
+        let file = options
+            .open(&place)
+            .map_err(|error| taken_by_another(path, &place, error))?;
         Ok((file, place))
     }
 
@@ -309,8 +387,8 @@ impl Tree {
         self.extracted.bytes += size;
     }
 
-    /// Takes away what the archive had at `path` before, because its last entry counts. A directory that has something in it
-    /// stays.
+    /// Takes away what the archive had at `path` before, because its last entry counts. A directory
+    /// that has something in it stays.
     fn clear(&mut self, path: &str, place: &Path) -> Result<(), ExtractError> {
         self.links.remove(path);
         if let Some(size) = self.files.remove(path) {
@@ -320,7 +398,9 @@ impl Tree {
             self.extracted.bytes -= size;
         } else if self.made.contains(place) {
             fs::remove_dir(place).map_err(|error| match error.kind() {
-                ErrorKind::DirectoryNotEmpty => ExtractError::refused(path.as_bytes(), Unsafe::Conflict),
+                ErrorKind::DirectoryNotEmpty => {
+                    ExtractError::refused(path.as_bytes(), Unsafe::Conflict)
+                }
                 _ => ExtractError::file(place, "replaced")(error),
             })?;
             self.made.remove(place);
@@ -351,16 +431,25 @@ impl Tree {
     }
 
     fn make(&mut self, dir: PathBuf) -> Result<(), ExtractError> {
-        DirBuilder::new().mode(0o755).create(&dir).map_err(|error| match error.kind() {
-            ErrorKind::AlreadyExists => ExtractError::refused(self.within(&dir).as_bytes(), Unsafe::Conflict),
-            _ => ExtractError::file(&dir, "made")(error),
-        })?;
+        DirBuilder::new()
+            .mode(0o755)
+            .create(&dir)
+            .map_err(|error| match error.kind() {
+                ErrorKind::AlreadyExists => {
+                    ExtractError::refused(self.within(&dir).as_bytes(), Unsafe::Conflict)
+                }
+                _ => ExtractError::file(&dir, "made")(error),
+            })?;
         self.made.insert(dir);
         Ok(())
     }
 
     fn within(&self, place: &Path) -> String {
-        place.strip_prefix(&self.root).unwrap_or(place).to_string_lossy().into_owned()
+        place
+            .strip_prefix(&self.root)
+            .unwrap_or(place)
+            .to_string_lossy()
+            .into_owned()
     }
 
     /// Makes the links, and has everything on the disk.
@@ -371,7 +460,9 @@ impl Tree {
         }
         // All at once at the end: by then the system has written most of it by itself.
         for place in &self.made {
-            File::open(place).and_then(|file| file.sync_all()).map_err(ExtractError::file(place, "written"))?;
+            File::open(place)
+                .and_then(|file| file.sync_all())
+                .map_err(ExtractError::file(place, "written"))?;
         }
         Ok(self.extracted)
     }
@@ -386,7 +477,11 @@ fn taken_by_another(path: &str, place: &Path, error: io::Error) -> ExtractError 
 
 fn count(counted: &mut u64, limit: u64) -> Result<(), ExtractError> {
     *counted += 1;
-    if *counted > limit { Err(ExtractError::TooMany { limit }) } else { Ok(()) }
+    if *counted > limit {
+        Err(ExtractError::TooMany { limit })
+    } else {
+        Ok(())
+    }
 }
 
 fn copy(
@@ -406,9 +501,14 @@ fn copy(
             break;
         }
         left = left.saturating_sub(read as u64);
-        file.write_all(buffer.get(..read).unwrap_or_default()).map_err(ExtractError::file(place, "written"))?;
+        file.write_all(buffer.get(..read).unwrap_or_default())
+            .map_err(ExtractError::file(place, "written"))?;
     }
-    if left > 0 { Err(ExtractError::Damaged(ErrorKind::UnexpectedEof.into())) } else { Ok(()) }
+    if left > 0 {
+        Err(ExtractError::Damaged(ErrorKind::UnexpectedEof.into()))
+    } else {
+        Ok(())
+    }
 }
 
 #[cfg(test)]

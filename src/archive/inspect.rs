@@ -11,15 +11,16 @@ use super::{
 };
 use crate::domain::text::printable;
 
-/// Bytes unpacked in search of keys: as many as are unpacked when an archive is fetched, twice over.
+/// Bytes unpacked in search of keys: as many as are unpacked when an archive is fetched, twice
+/// over.
 const MAX_UNPACKED: u64 = 4 << 30;
 /// Entries that are looked at.
 const MAX_ENTRIES: usize = 200_000;
 /// Findings that are remembered: they are read by a person.
 const MAX_FOUND: usize = 100;
 
-/// The files in an archive that hold keys; none for what is no archive, or cannot be read as one to its end. The file is
-/// read from its start.
+/// The files in an archive that hold keys; none for what is no archive, or cannot be read as one to
+/// its end. The file is read from its start.
 ///
 /// # Errors
 /// When the file itself cannot be read.
@@ -27,7 +28,8 @@ pub fn keys(file: &mut (impl Read + Seek)) -> io::Result<Vec<Refused>> {
     Ok(look(file)?.0)
 }
 
-/// The files in an archive that hold keys, or have names that are private by convention, as a publisher is told.
+/// The files in an archive that hold keys, or have names that are private by convention, as a
+/// publisher is told.
 ///
 /// # Errors
 /// As [`keys`].
@@ -41,10 +43,13 @@ pub fn doubtful(file: &mut (impl Read + Seek)) -> io::Result<Vec<String>> {
 }
 
 fn look(file: &mut (impl Read + Seek)) -> io::Result<(Vec<Refused>, Vec<String>)> {
-    let Some(kind) = Kind::of(file)? else { return Ok((Vec::new(), Vec::new())) };
+    let Some(kind) = Kind::of(file)? else {
+        return Ok((Vec::new(), Vec::new()));
+    };
     file.seek(SeekFrom::Start(0))?;
     let mut found = (Vec::new(), Vec::new());
-    // An archive that is damaged further on, or ends too early, is the problem of whoever unpacks it.
+    // An archive that is damaged further on, or ends too early, is the problem of whoever unpacks
+    // it.
     let _ = match kind {
         Kind::Tar => entries(file, &mut found),
         Kind::Gzip => entries(GzDecoder::new(file), &mut found),
@@ -95,23 +100,49 @@ mod tests {
 
     #[test]
     fn keys_are_found_in_every_kind_of_archive_and_in_what_is_left_of_one() {
-        let own = libp2p::identity::Keypair::generate_ed25519().to_protobuf_encoding().unwrap();
+        let own = libp2p::identity::Keypair::generate_ed25519()
+            .to_protobuf_encoding()
+            .unwrap();
         let pem = b"-----BEGIN PRIVATE KEY-----\nnot really\n";
-        let tar =
-            tar(&[("a/readme", b"words"), ("a/deep/er", &own), ("a/.env", b"A=1"), ("a/tls", pem), ("z", &[0; 9_000])]);
+        let tar = tar(&[
+            ("a/readme", b"words"),
+            ("a/deep/er", &own),
+            ("a/.env", b"A=1"),
+            ("a/tls", pem),
+            ("z", &[0; 9_000]),
+        ]);
         let gzip = {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             encoder.write_all(&tar).unwrap();
             encoder.finish().unwrap()
         };
         let cut = tar[..tar.len() - 9_000].to_vec();
-        for archive in [tar.clone(), gzip, zstd::encode_all(tar.as_slice(), 1).unwrap(), cut] {
+        for archive in [
+            tar.clone(),
+            gzip,
+            zstd::encode_all(tar.as_slice(), 1).unwrap(),
+            cut,
+        ] {
             let mut file = Cursor::new(archive);
             let keys = keys(&mut file).unwrap();
-            assert_eq!(keys[0], Refused { path: "a/deep/er".to_owned(), key: Key::Own });
+            assert_eq!(
+                keys[0],
+                Refused {
+                    path: "a/deep/er".to_owned(),
+                    key: Key::Own
+                }
+            );
             assert_eq!((keys.len(), keys[1].path.as_str()), (2, "a/tls"));
-            assert_eq!(doubtful(&mut file).unwrap(), ["a/.env", "a/deep/er", "a/tls"]);
+            assert_eq!(
+                doubtful(&mut file).unwrap(),
+                ["a/.env", "a/deep/er", "a/tls"]
+            );
         }
-        assert!(keys(&mut Cursor::new(b"no archive".to_vec())).unwrap().is_empty());
+        assert!(
+            keys(&mut Cursor::new(b"no archive".to_vec()))
+                .unwrap()
+                .is_empty()
+        );
     }
 }

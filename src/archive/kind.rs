@@ -1,4 +1,5 @@
-//! What a file is packed with, by its first bytes: a name says nothing about content that came from somebody else.
+//! What a file is packed with, by its first bytes: a name says nothing about content that came from
+//! somebody else.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -16,7 +17,8 @@ impl Kind {
 
     /// `None` when these are not the first bytes of an archive that can be unpacked.
     pub fn sniff(first: &[u8]) -> Option<Self> {
-        // RFC 8878 section 3.1.1, RFC 1952 section 2.3.1 (deflate is the only method there is), POSIX pax "ustar".
+        // RFC 8878 section 3.1.1, RFC 1952 section 2.3.1 (deflate is the only method there is),
+        // POSIX pax "ustar".
         if first.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
             Some(Self::Zstd)
         } else if first.starts_with(&[0x1f, 0x8b, 0x08]) {
@@ -33,7 +35,9 @@ impl Kind {
     pub fn of(file: &mut (impl Read + Seek)) -> io::Result<Option<Self>> {
         file.seek(SeekFrom::Start(0))?;
         let mut first = Vec::with_capacity(Self::SNIFFED);
-        file.by_ref().take(Self::SNIFFED as u64).read_to_end(&mut first)?;
+        file.by_ref()
+            .take(Self::SNIFFED as u64)
+            .read_to_end(&mut first)?;
         file.seek(SeekFrom::Start(0))?;
         Ok(Self::sniff(&first))
     }
@@ -51,7 +55,8 @@ mod tests {
         header.set_path("a").unwrap();
         header.set_cksum();
         let gzip = {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
             io::Write::write_all(&mut encoder, b"x").unwrap();
             encoder.finish().unwrap()
         };

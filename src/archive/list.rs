@@ -18,7 +18,8 @@ pub enum Unlisted {
     TooMany(PathBuf),
 }
 
-/// The files in `dir` and the directories below it whose names are `wanted`, by file name; links to directories are not followed.
+/// The files in `dir` and the directories below it whose names are `wanted`, by file name; links to
+/// directories are not followed.
 ///
 /// # Errors
 /// When a directory cannot be read, or there is too much in it.
@@ -27,7 +28,10 @@ pub fn list(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, U
     let mut seen = 0;
     let mut left = vec![(dir.to_owned(), 0)];
     while let Some((below, depth)) = left.pop() {
-        let unreadable = |source| Unlisted::Unreadable { dir: below.clone(), source };
+        let unreadable = |source| Unlisted::Unreadable {
+            dir: below.clone(),
+            source,
+        };
         for file in std::fs::read_dir(&below).map_err(unreadable)? {
             let file = file.map_err(unreadable)?;
             seen += 1;
@@ -39,7 +43,10 @@ pub fn list(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, U
                 if depth < MAX_DEPTH {
                     left.push((path, depth + 1));
                 }
-            } else if path.file_name().is_some_and(|name| wanted(&name.to_string_lossy())) {
+            } else if path
+                .file_name()
+                .is_some_and(|name| wanted(&name.to_string_lossy()))
+            {
                 found.push(path);
             }
         }
@@ -60,15 +67,34 @@ mod tests {
         let deep = dir.path().join(["d"; 20].join("/"));
         fs::create_dir_all(&deep).unwrap();
         fs::create_dir_all(dir.path().join("z/dir.crate")).unwrap();
-        for name in ["c-1.crate", "z/a-1.crate", "d/d/b-1.crate", "z/a-1.crate.part", "z/dir.crate/e-1.crate"] {
+        for name in [
+            "c-1.crate",
+            "z/a-1.crate",
+            "d/d/b-1.crate",
+            "z/a-1.crate.part",
+            "z/dir.crate/e-1.crate",
+        ] {
             fs::write(dir.path().join(name), "").unwrap();
         }
         fs::write(deep.join("too-deep-1.crate"), "").unwrap();
         std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
         let found = list(dir.path(), |name| name.ends_with(".crate")).unwrap();
-        let names: Vec<_> = found.iter().map(|path| path.strip_prefix(dir.path()).unwrap().to_str().unwrap()).collect();
-        assert_eq!(names, ["z/a-1.crate", "d/d/b-1.crate", "c-1.crate", "z/dir.crate/e-1.crate"]);
-        let absent = list(&dir.path().join("absent"), |_| true).unwrap_err().to_string();
+        let names: Vec<_> = found
+            .iter()
+            .map(|path| path.strip_prefix(dir.path()).unwrap().to_str().unwrap())
+            .collect();
+        assert_eq!(
+            names,
+            [
+                "z/a-1.crate",
+                "d/d/b-1.crate",
+                "c-1.crate",
+                "z/dir.crate/e-1.crate"
+            ]
+        );
+        let absent = list(&dir.path().join("absent"), |_| true)
+            .unwrap_err()
+            .to_string();
         assert!(absent.contains("absent cannot be listed"), "{absent}");
     }
 }

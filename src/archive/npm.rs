@@ -1,9 +1,10 @@
-//! Reading an npm tarball, which may have been made by anybody: nothing is unpacked to disk, two files of it are kept, and every
-//! length is bounded.
+//! Reading an npm tarball, which may have been made by anybody: nothing is unpacked to disk, two
+//! files of it are kept, and every length is bounded.
 //!
-//! npm takes the first directory of every path away, whatever it is called, so the package is what lies in any of them:
-//! `package/package.json` as npm packs it, `node/package.json` as others do. Of two that have different bytes nobody can say
-//! which one a program takes, so an archive that has two is none.
+//! npm takes the first directory of every path away, whatever it is called, so the package is what
+//! lies in any of them:
+//! `package/package.json` as npm packs it, `node/package.json` as others do. Of two that have
+//! different bytes nobody can say which one a program takes, so an archive that has two is none.
 
 use std::{
     io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom},
@@ -21,8 +22,8 @@ mod manifest;
 
 pub use manifest::{Dependency, DependencyKind, Person, packument};
 
-/// Largest archive read, in bytes: as much as a gateway takes unless it is told otherwise. Those with programs for one system in them
-/// take 50 MiB.
+/// Largest archive read, in bytes: as much as a gateway takes unless it is told otherwise. Those
+/// with programs for one system in them take 50 MiB.
 const MAX_ARCHIVE: u64 = 512 << 20;
 /// Bytes unpacked: all of it is looked through, because `package.json` may stand anywhere.
 const MAX_UNPACKED: u64 = 2 << 30;
@@ -30,8 +31,9 @@ const MAX_UNPACKED: u64 = 2 << 30;
 const MANIFEST: &str = "package.json";
 /// Largest `package.json`, in bytes: old ones have the readme in them.
 const MAX_MANIFEST: u64 = 1 << 20;
-/// When there was no npm yet, in seconds since 1970: the beginning of 2010. npm, pnpm and yarn write times before that into what they
-/// pack, the same ones for every package: 1985-10-26 and 1984-06-22.
+/// When there was no npm yet, in seconds since 1970: the beginning of 2010. npm, pnpm and yarn
+/// write times before that into what they pack, the same ones for every package: 1985-10-26 and
+/// 1984-06-22.
 const BEFORE_NPM: u64 = 1_262_304_000;
 
 /// A package as its tarball has it. Texts are as somebody wrote them: neither cut nor cleaned.
@@ -42,7 +44,8 @@ pub struct Tarball {
     /// As npm lists it: without a v before it, and without build metadata.
     pub version: String,
     pub description: Option<String>,
-    /// An SPDX expression, if the author wrote one. Of several in a list, the old form, any may be chosen.
+    /// An SPDX expression, if the author wrote one. Of several in a list, the old form, any may be
+    /// chosen.
     pub license: Option<String>,
     pub author: Option<Person>,
     pub maintainers: Vec<Person>,
@@ -52,12 +55,14 @@ pub struct Tarball {
     pub repository: Option<String>,
     pub keywords: Vec<String>,
     pub dependencies: Vec<Dependency>,
-    /// The message of a package that is deprecated in its own `package.json`; npm's registry has these elsewhere.
+    /// The message of a package that is deprecated in its own `package.json`; npm's registry has
+    /// these elsewhere.
     pub deprecated: Option<String>,
     pub readme: Option<Readme>,
     /// The bytes of `package.json`, at most 1 MiB.
     pub package_json: Vec<u8>,
-    /// The newest time of a file, in seconds since 1970, if the archive has real ones. No earlier than 2010; it may lie ahead.
+    /// The newest time of a file, in seconds since 1970, if the archive has real ones. No earlier
+    /// than 2010; it may lie ahead.
     pub published_at: Option<u64>,
     /// Of the archive, in bytes.
     pub size: u64,
@@ -94,9 +99,14 @@ fn within(mut archive: impl BufRead + Seek) -> Result<Tarball, Unusable> {
     if unpacked.limit() == 0 {
         return Err(Unusable::TooLarge);
     }
-    let Found { manifest, readme, newest } = found?;
+    let Found {
+        manifest,
+        readme,
+        newest,
+    } = found?;
     let (_, package_json) = manifest.ok_or(Unusable::Missing(MANIFEST))?;
-    let manifest = manifest::Manifest::parse(&package_json).map_err(|why| Unusable::bad(MANIFEST, why))?;
+    let manifest =
+        manifest::Manifest::parse(&package_json).map_err(|why| Unusable::bad(MANIFEST, why))?;
     Ok(Tarball {
         name: manifest.name,
         version: manifest.version,
@@ -138,8 +148,8 @@ fn digests(archive: &mut impl BufRead) -> Result<(u64, [u8; 20], [u8; 64]), Unus
     }
 }
 
-/// Unpacks the members of a gzip file. Anything else that follows them is passed over, as by zlib, and so by npm: some
-/// old tarballs are filled up with zeros.
+/// Unpacks the members of a gzip file. Anything else that follows them is passed over, as by zlib,
+/// and so by npm: some old tarballs are filled up with zeros.
 struct Gunzip<R>(Option<GzDecoder<R>>);
 
 impl<R: BufRead + Seek> Read for Gunzip<R> {
@@ -149,10 +159,14 @@ impl<R: BufRead + Seek> Read for Gunzip<R> {
             if read > 0 || buffer.is_empty() {
                 return Ok(read);
             }
-            let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else { break };
+            let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else {
+                break;
+            };
             // Of a file, as little as one byte may be there without reading on.
             let mut begin = Vec::new();
-            rest.by_ref().take(MEMBER.len() as u64).read_to_end(&mut begin)?;
+            rest.by_ref()
+                .take(MEMBER.len() as u64)
+                .read_to_end(&mut begin)?;
             if begin == MEMBER {
                 rest.seek(SeekFrom::Current(-(MEMBER.len() as i64)))?;
                 self.0 = Some(GzDecoder::new(rest));
@@ -187,8 +201,19 @@ impl Found {
     }
 
     /// Keeps the file if it is one of those that are wanted.
-    fn file(&mut self, FileEntry { path, size, content, .. }: FileEntry<'_>) -> Result<(), Unusable> {
-        let Some((directory, name)) = std::str::from_utf8(path).ok().and_then(|path| path.split_once('/')) else {
+    fn file(
+        &mut self,
+        FileEntry {
+            path,
+            size,
+            content,
+            ..
+        }: FileEntry<'_>,
+    ) -> Result<(), Unusable> {
+        let Some((directory, name)) = std::str::from_utf8(path)
+            .ok()
+            .and_then(|path| path.split_once('/'))
+        else {
             return Ok(());
         };
         if name == MANIFEST {
@@ -209,7 +234,10 @@ impl Found {
         if Readme::is_better(name, self.readme.as_ref())
             && let Some(bytes) = whole(content, size, Readme::MOST)?
         {
-            self.readme = Some(Readme { name: name.to_owned(), bytes });
+            self.readme = Some(Readme {
+                name: name.to_owned(),
+                bytes,
+            });
         }
         Ok(())
     }

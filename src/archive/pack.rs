@@ -1,10 +1,11 @@
-//! One archive of a directory, the same bytes wherever it is packed: what was published can be packed again by anybody
-//! and compared by its hash.
+//! One archive of a directory, the same bytes wherever it is packed: what was published can be
+//! packed again by anybody and compared by its hash.
 //!
-//! Nothing of the machine gets in: not the order in which a file system lists, nor owners, times, umask or the git
-//! settings of whoever packs. Entries are sorted by the bytes of their paths; headers are GNU's, which need no records
-//! of varying form for long names; zstd works on one thread at one level, with a checksum and without the size. What a
-//! newer zstd library writes may differ all the same, and a test notices when it does.
+//! Nothing of the machine gets in: not the order in which a file system lists, nor owners, times,
+//! umask or the git settings of whoever packs. Entries are sorted by the bytes of their paths;
+//! headers are GNU's, which need no records of varying form for long names; zstd works on one
+//! thread at one level, with a checksum and without the size. What a newer zstd library writes may
+//! differ all the same, and a test notices when it does.
 
 use std::{
     fs::{File, Metadata},
@@ -41,9 +42,13 @@ pub struct Limits {
 }
 
 impl Default for Limits {
-    /// 1 GiB in 100,000 entries: more than sources of anything have, and half of what is unpacked by default.
+    /// 1 GiB in 100,000 entries: more than sources of anything have, and half of what is unpacked
+    /// by default.
     fn default() -> Self {
-        Self { bytes: 1 << 30, entries: 100_000 }
+        Self {
+            bytes: 1 << 30,
+            entries: 100_000,
+        }
     }
 }
 
@@ -81,15 +86,23 @@ pub enum PackError {
     Own(PathBuf),
     #[error("{}", refusals(.0))]
     Keys(Vec<Refused>),
-    #[error("the pattern \"{pattern}\" in {list} means nothing: {why}; write it like a line of a .gitignore")]
-    Pattern { pattern: String, list: &'static str, why: String },
+    #[error(
+        "the pattern \"{pattern}\" in {list} means nothing: {why}; write it like a line of a .gitignore"
+    )]
+    Pattern {
+        pattern: String,
+        list: &'static str,
+        why: String,
+    },
     #[error("nothing was packed, because an ignore file cannot be understood: {}; correct it", printable(&.0.to_string()))]
     Ignore(ignore::Error),
     #[error("{path} cannot be packed: its path {why}; rename it, or leave it out with exclude")]
     Path { path: String, why: BadPath },
     #[error("{path} cannot be packed: it is a link {why}; change it, or leave it out with exclude")]
     Link { path: String, why: BadLink },
-    #[error("{path} cannot be packed: it is {what}, which has no content to publish; leave it out with exclude")]
+    #[error(
+        "{path} cannot be packed: it is {what}, which has no content to publish; leave it out with exclude"
+    )]
     Special { path: String, what: &'static str },
     #[error("{path} changed while it was packed; pack again when nothing writes to it")]
     Changed { path: String },
@@ -101,7 +114,9 @@ pub enum PackError {
         "{path} is more than may be packed: {limit} bytes at most, all files together; leave some out with exclude"
     )]
     TooLarge { path: String, limit: u64 },
-    #[error("{path} cannot be read: {source}; check that it is there and yours, or leave it out with exclude")]
+    #[error(
+        "{path} cannot be read: {source}; check that it is there and yours, or leave it out with exclude"
+    )]
     Read { path: String, source: io::Error },
     #[error("the archive cannot be written: {0}; check the free space of the disk")]
     Write(io::Error),
@@ -121,13 +136,14 @@ pub fn pack(
     plan(dir, rules, limits)?.write(out, told)
 }
 
-/// Finds what an archive of `dir` will hold, and reads it through for keys. Left out are `.git`, the node's own directories,
-/// names that are private by convention, what a `.gitignore` in the tree says, whether or not it is a checkout, and what
+/// Finds what an archive of `dir` will hold, and reads it through for keys. Left out are `.git`,
+/// the node's own directories, names that are private by convention, what a `.gitignore` in the
+/// tree says, whether or not it is a checkout, and what
 /// `exclude` says. Other hidden files and empty directories are in it.
 ///
 /// # Errors
-/// Anything that cannot be packed as it is, by its path; a limit. Files with keys in them are no error before
-/// [`Plan::write`] or [`Plan::check`], so that the rest can be shown.
+/// Anything that cannot be packed as it is, by its path; a limit. Files with keys in them are no
+/// error before [`Plan::write`] or [`Plan::check`], so that the rest can be shown.
 pub fn plan(dir: &Path, rules: &Rules, limits: Limits) -> Result<Plan, PackError> {
     let found = walk::walk(dir, rules, limits)?;
     let mut refused = Vec::new();
@@ -142,7 +158,10 @@ pub fn plan(dir: &Path, rules: &Rules, limits: Limits) -> Result<Plan, PackError
             }
         }
     }
-    Ok(Plan { listing: Listing::of(&found, &refused), items: found.items })
+    Ok(Plan {
+        listing: Listing::of(&found, &refused),
+        items: found.items,
+    })
 }
 
 /// An archive that was looked at and is still to be written.
@@ -171,7 +190,11 @@ impl Plan {
     /// # Errors
     /// [`PackError::Keys`] with the paths.
     pub fn check(&self) -> Result<(), PackError> {
-        if self.listing.refused.is_empty() { Ok(()) } else { Err(PackError::Keys(self.listing.refused.clone())) }
+        if self.listing.refused.is_empty() {
+            Ok(())
+        } else {
+            Err(PackError::Keys(self.listing.refused.clone()))
+        }
     }
 
     /// Writes the archive to `out`.
@@ -217,10 +240,14 @@ impl Seen {
     }
 }
 
-/// The key that a file holds. Its bytes are those that are packed later, or packing says that it has changed.
+/// The key that a file holds. Its bytes are those that are packed later, or packing says that it
+/// has changed.
 fn key_in(item: &Item, seen: Seen) -> Result<Option<Key>, PackError> {
     let path = || printable(&item.path);
-    let unread = |source| PackError::Read { path: path(), source };
+    let unread = |source| PackError::Read {
+        path: path(),
+        source,
+    };
     let file = File::open(&item.place).map_err(unread)?;
     let is_same = |file: &File| file.metadata().map(|about| Seen::of(&about) == seen);
     if !is_same(&file).map_err(unread)? {
@@ -242,7 +269,9 @@ pub fn find_key(mut file: impl Read, size: u64) -> io::Result<Option<Key>> {
     const CHUNK: usize = 256 << 10;
     let mut bytes = Vec::new();
     if size <= MAX_KEY_FILE {
-        file.by_ref().take(MAX_KEY_FILE + 1).read_to_end(&mut bytes)?;
+        file.by_ref()
+            .take(MAX_KEY_FILE + 1)
+            .read_to_end(&mut bytes)?;
         if KeyFile::recognise(&bytes).is_some() {
             return Ok(Some(Key::Own));
         }
@@ -262,7 +291,11 @@ pub fn find_key(mut file: impl Read, size: u64) -> io::Result<Option<Key>> {
 }
 
 fn refusals(refused: &[Refused]) -> String {
-    let named: Vec<_> = refused.iter().take(MOST_NAMED).map(ToString::to_string).collect();
+    let named: Vec<_> = refused
+        .iter()
+        .take(MOST_NAMED)
+        .map(ToString::to_string)
+        .collect();
     let more = match refused.len().saturating_sub(MOST_NAMED) {
         0 => String::new(),
         more => format!("; {more} more files have keys in them too"),

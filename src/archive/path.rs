@@ -1,12 +1,15 @@
-//! What a path in an archive may be. Packing and unpacking keep the same rules, so that one takes what the other made.
+//! What a path in an archive may be. Packing and unpacking keep the same rules, so that one takes
+//! what the other made.
 //!
-//! A link's target may climb first and go down then, never climb again: seen from the directory the link is in, which is
-//! a real one, the climbing ends inside the tree, and what is below the tree leads through directories and links that keep
-//! the same rule. A target like `a/../..` would climb from wherever `a` leads to.
+//! A link's target may climb first and go down then, never climb again: seen from the directory the
+//! link is in, which is a real one, the climbing ends inside the tree, and what is below the tree
+//! leads through directories and links that keep the same rule. A target like `a/../..` would climb
+//! from wherever `a` leads to.
 
 use crate::domain::text::is_unsafe_char;
 
-/// Longest path, in bytes: well below what systems take, so that there is room for where it is unpacked.
+/// Longest path, in bytes: well below what systems take, so that there is room for where it is
+/// unpacked.
 pub const MAX_PATH: usize = 1_024;
 /// Longest name of one file, in bytes: what file systems take.
 pub const MAX_NAME: usize = 255;
@@ -33,7 +36,9 @@ pub enum BadPath {
 /// Why a symbolic link is none that an archive may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLink {
-    #[error("that is not UTF-8, empty, longer than {MAX_PATH} bytes, or has a backslash or a control character")]
+    #[error(
+        "that is not UTF-8, empty, longer than {MAX_PATH} bytes, or has a backslash or a control character"
+    )]
     NotText,
     #[error("that is absolute")]
     Absolute,
@@ -75,7 +80,9 @@ pub fn check_link<'a>(path: &str, target: &'a [u8]) -> Result<&'a str, BadLink> 
     if target.is_empty() || target.len() > MAX_PATH || target.chars().any(is_unsafe) {
         return Err(BadLink::NotText);
     }
-    if target.starts_with('/') || matches!(target.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic()) {
+    if target.starts_with('/')
+        || matches!(target.as_bytes(), [letter, b':', ..] if letter.is_ascii_alphabetic())
+    {
         return Err(BadLink::Absolute);
     }
     let mut above = path.split('/').count() - 1;
@@ -101,9 +108,17 @@ mod tests {
 
     #[test]
     fn paths_stay_where_they_are() {
-        for good in
-            ["a", "a/b", "...", "a..b/..c", "Über mich.md", "می\u{200c}خواهم", ".hidden", "aa:b", &"x".repeat(255)]
-        {
+        for good in [
+            "a",
+            "a/b",
+            "...",
+            "a..b/..c",
+            "Über mich.md",
+            "می\u{200c}خواهم",
+            ".hidden",
+            "aa:b",
+            &"x".repeat(255),
+        ] {
             assert_eq!(check(good.as_bytes()), Ok(good));
         }
         let long = ["x"; 600].join("/");
@@ -133,8 +148,14 @@ mod tests {
 
     #[test]
     fn links_stay_in_the_tree() {
-        for (path, target) in [("a", "b"), ("a/b", ".."), ("a/b/c", "../../d/e/"), ("a", "."), ("a", "./b"), ("a", "a")]
-        {
+        for (path, target) in [
+            ("a", "b"),
+            ("a/b", ".."),
+            ("a/b/c", "../../d/e/"),
+            ("a", "."),
+            ("a", "./b"),
+            ("a", "a"),
+        ] {
             assert_eq!(check_link(path, target.as_bytes()), Ok(target), "{path}");
         }
         for (path, target, why) in [
@@ -149,7 +170,11 @@ mod tests {
             ("a", "", BadLink::NotText),
             ("a", "b\0c", BadLink::NotText),
         ] {
-            assert_eq!(check_link(path, target.as_bytes()), Err(why), "{path} {target}");
+            assert_eq!(
+                check_link(path, target.as_bytes()),
+                Err(why),
+                "{path} {target}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! The `swarmdex.toml` of a directory: what a release says of itself, kept beside the files it is made of.
+//! The `swarmdex.toml` of a directory: what a release says of itself, kept beside the files it is
+//! made of.
 
 use std::{
     fmt,
@@ -88,10 +89,20 @@ pub enum ProjectError {
     NotText(PathBuf),
     /// `text` is what was read, so that the line can be shown.
     #[error("{}, line {}: {}; correct it and try again", .path.display(), line(.text, .error.span()), printable(&in_toml(.error.message())))]
-    Toml { path: PathBuf, text: String, error: Box<toml::de::Error> },
+    Toml {
+        path: PathBuf,
+        text: String,
+        error: Box<toml::de::Error>,
+    },
     #[error("{}, line {line}: there is no key \"{key}\"; there are {}", .path.display(), KEYS.join(", "))]
-    Key { path: PathBuf, line: usize, key: String },
-    #[error("the readme {readme} cannot be published: {why}; name another with readme, or none with readme = false")]
+    Key {
+        path: PathBuf,
+        line: usize,
+        key: String,
+    },
+    #[error(
+        "the readme {readme} cannot be published: {why}; name another with readme, or none with readme = false"
+    )]
     Readme { readme: String, why: String },
 }
 
@@ -110,21 +121,34 @@ pub fn read(dir: &Path) -> Result<Project, ProjectError> {
         Err(Unread::TooLarge) => return Err(ProjectError::TooLarge(path)),
         Err(Unread::NotText) => return Err(ProjectError::NotText(path)),
     };
-    let Parsed { draft, exclude, include, readme } = parse(&path, &text)?;
-    Ok(Project { draft, pack: PackOptions { exclude, include, readme: readme.read(dir)? } })
+    let Parsed {
+        draft,
+        exclude,
+        include,
+        readme,
+    } = parse(&path, &text)?;
+    Ok(Project {
+        draft,
+        pack: PackOptions {
+            exclude,
+            include,
+            readme: readme.read(dir)?,
+        },
+    })
 }
 
-/// The options of packing a directory that is described elsewhere: its file's `exclude` and `include`, if it has one, and
-/// its readme.
+/// The options of packing a directory that is described elsewhere: its file's `exclude` and
+/// `include`, if it has one, and its readme.
 ///
 /// # Errors
 /// As [`read`], but for a file that is not there.
 pub fn packing(dir: &Path) -> Result<PackOptions, ProjectError> {
     match read(dir) {
         Ok(project) => Ok(project.pack),
-        Err(ProjectError::Missing(_)) => {
-            Ok(PackOptions { readme: Wanted::Default.read(dir)?, ..PackOptions::default() })
-        }
+        Err(ProjectError::Missing(_)) => Ok(PackOptions {
+            readme: Wanted::Default.read(dir)?,
+            ..PackOptions::default()
+        }),
         Err(error) => Err(error),
     }
 }
@@ -148,13 +172,26 @@ enum Wanted {
 fn parse(path: &Path, text: &str) -> Result<Parsed, ProjectError> {
     let broken = |mut error: toml::de::Error| {
         error.set_input(Some(text));
-        ProjectError::Toml { path: path.to_owned(), text: text.to_owned(), error: Box::new(error) }
+        ProjectError::Toml {
+            path: path.to_owned(),
+            text: text.to_owned(),
+            error: Box::new(error),
+        }
     };
-    // With spans, which a toml::Table has lost; serde cannot flatten a draft and refuse unknown keys at once.
+    // With spans, which a toml::Table has lost; serde cannot flatten a draft and refuse unknown
+    // keys at once.
     let mut table = DeTable::parse(text).map_err(broken)?;
-    if let Some(key) = table.get_ref().keys().find(|key| !KEYS.contains(&key.get_ref().as_ref())) {
+    if let Some(key) = table
+        .get_ref()
+        .keys()
+        .find(|key| !KEYS.contains(&key.get_ref().as_ref()))
+    {
         let line = line(text, Some(key.span()));
-        return Err(ProjectError::Key { path: path.to_owned(), line, key: printable(key.get_ref()) });
+        return Err(ProjectError::Key {
+            path: path.to_owned(),
+            line,
+            key: printable(key.get_ref()),
+        });
     }
     let mut list = |key: &str| match table.get_mut().remove(key) {
         Some(value) => Vec::<String>::deserialize(ValueDeserializer::from(value)).map_err(broken),
@@ -164,16 +201,24 @@ fn parse(path: &Path, text: &str) -> Result<Parsed, ProjectError> {
     let readme = match table.get_mut().remove("readme") {
         None => Wanted::Default,
         Some(value) if matches!(value.get_ref(), DeValue::Boolean(false)) => Wanted::No,
-        Some(value) => Wanted::At(String::deserialize(ValueDeserializer::from(value)).map_err(broken)?),
+        Some(value) => {
+            Wanted::At(String::deserialize(ValueDeserializer::from(value)).map_err(broken)?)
+        }
     };
     let draft = draft_of(table).map_err(broken)?;
-    Ok(Parsed { draft, exclude, include, readme })
+    Ok(Parsed {
+        draft,
+        exclude,
+        include,
+        readme,
+    })
 }
 
 /// Reads a draft that stands alone. An error has its place in `text`.
 ///
 /// # Errors
-/// When it is no TOML, has keys that a draft has not, or a version or requirement that its ecosystem has not.
+/// When it is no TOML, has keys that a draft has not, or a version or requirement that its
+/// ecosystem has not.
 pub fn read_draft(text: &str) -> Result<Draft, toml::de::Error> {
     let placed = |mut error: toml::de::Error| {
         error.set_input(Some(text));
@@ -195,13 +240,27 @@ fn means_something(table: &DeTable<'_>, ecosystem: &Ecosystem) -> Result<(), tom
     if let Some(version) = table.get("version") {
         Means(read_version).deserialize(ValueDeserializer::from(version.clone()))?;
     }
-    let Some(DeValue::Array(dependencies)) = table.get("dependencies").map(|value| value.get_ref()) else {
+    let Some(DeValue::Array(dependencies)) = table.get("dependencies").map(|value| value.get_ref())
+    else {
         return Ok(());
     };
-    for dependency in dependencies.iter().filter_map(|dependency| dependency.get_ref().as_table()) {
-        let package = dependency.get("package").and_then(|package| package.get_ref().as_str());
-        let package = package.and_then(|package| package.parse::<PackageRef>().ok()?.name.within(ecosystem).ok());
-        // A bare name is one of the draft's ecosystem; what is no package is refused with the draft's other fields.
+    for dependency in dependencies
+        .iter()
+        .filter_map(|dependency| dependency.get_ref().as_table())
+    {
+        let package = dependency
+            .get("package")
+            .and_then(|package| package.get_ref().as_str());
+        let package = package.and_then(|package| {
+            package
+                .parse::<PackageRef>()
+                .ok()?
+                .name
+                .within(ecosystem)
+                .ok()
+        });
+        // A bare name is one of the draft's ecosystem; what is no package is refused with the
+        // draft's other fields.
         let of = match &package {
             Some(package) => Some(package.ecosystem()),
             None => dependency.contains_key("name").then_some(ecosystem),
@@ -242,13 +301,21 @@ impl Wanted {
         let name = match self {
             Self::No => return Ok(None),
             Self::At(name) => name,
-            Self::Default => match READMES.iter().find(|name| dir.join(name).symlink_metadata().is_ok()) {
+            Self::Default => match READMES
+                .iter()
+                .find(|name| dir.join(name).symlink_metadata().is_ok())
+            {
                 Some(name) => (*name).to_owned(),
                 None => return Ok(None),
             },
         };
-        let refused = |why: &str| ProjectError::Readme { readme: printable(&name), why: why.to_owned() };
-        let inside = Path::new(&name).components().all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
+        let refused = |why: &str| ProjectError::Readme {
+            readme: printable(&name),
+            why: why.to_owned(),
+        };
+        let inside = Path::new(&name)
+            .components()
+            .all(|part| matches!(part, Component::Normal(_) | Component::CurDir));
         if !inside || name.is_empty() {
             return Err(refused("it is not a path inside the directory"));
         }
@@ -256,15 +323,23 @@ impl Wanted {
         let (root, place) = (fs::canonicalize(dir), fs::canonicalize(dir.join(&name)));
         let (root, place) = (root.map_err(unread)?, place.map_err(unread)?);
         if !place.starts_with(&root) {
-            return Err(refused("it is a link to something outside of the directory"));
+            return Err(refused(
+                "it is a link to something outside of the directory",
+            ));
         }
         if !place.is_file() {
             return Err(refused("it is not a file"));
         }
         match read_text(&place, limit::BESIDE) {
-            Ok(text) => Ok(Some(Readme { path: name.strip_prefix("./").unwrap_or(&name).to_owned(), text })),
+            Ok(text) => Ok(Some(Readme {
+                path: name.strip_prefix("./").unwrap_or(&name).to_owned(),
+                text,
+            })),
             Err(Unread::File(error)) => Err(unread(error)),
-            Err(Unread::TooLarge) => Err(refused(&format!("it has more than {} bytes", limit::BESIDE))),
+            Err(Unread::TooLarge) => Err(refused(&format!(
+                "it has more than {} bytes",
+                limit::BESIDE
+            ))),
             Err(Unread::NotText) => Err(refused("it is not UTF-8")),
         }
     }
@@ -279,7 +354,9 @@ enum Unread {
 fn read_text(path: &Path, most: u64) -> Result<String, Unread> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(Unread::File)?;
-    file.take(most + 1).read_to_end(&mut bytes).map_err(Unread::File)?;
+    file.take(most + 1)
+        .read_to_end(&mut bytes)
+        .map_err(Unread::File)?;
     if bytes.len() as u64 > most {
         return Err(Unread::TooLarge);
     }
@@ -288,7 +365,10 @@ fn read_text(path: &Path, most: u64) -> Result<String, Unread> {
 
 /// The line, counted from 1, where a span begins.
 fn line(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
-    let before = text.as_bytes().get(..span.map_or(0, |span| span.start)).unwrap_or(text.as_bytes());
+    let before = text
+        .as_bytes()
+        .get(..span.map_or(0, |span| span.start))
+        .unwrap_or(text.as_bytes());
     before.iter().filter(|byte| **byte == b'\n').count() + 1
 }
 

@@ -1,8 +1,9 @@
-//! Reading a wheel or a source distribution of PyPI, which may have been made by anybody: nothing is unpacked to disk, one file of it
-//! is read, its metadata, and every length is bounded.
+//! Reading a wheel or a source distribution of PyPI, which may have been made by anybody: nothing
+//! is unpacked to disk, one file of it is read, its metadata, and every length is bounded.
 //!
-//! An archive that two programs would read in two ways is refused: pip goes by a zip archive's directory, others by the
-//! headers before each file, and of two metadata files one takes the first and another the last.
+//! An archive that two programs would read in two ways is refused: pip goes by a zip archive's
+//! directory, others by the headers before each file, and of two metadata files one takes the first
+//! and another the last.
 
 use std::path::Path;
 
@@ -29,8 +30,8 @@ pub const MAX_METADATA: u64 = 1 << 20;
 pub struct Distribution {
     pub file: FileName,
     pub metadata: CoreMetadata,
-    /// `METADATA` of a wheel, `PKG-INFO` of a source distribution, byte for byte: the former is what an index serves beside the wheel
-    /// (PEP 658).
+    /// `METADATA` of a wheel, `PKG-INFO` of a source distribution, byte for byte: the former is
+    /// what an index serves beside the wheel (PEP 658).
     pub metadata_file: Vec<u8>,
     /// Of a source distribution, the README at its top; its metadata mostly has the same text.
     pub readme: Option<Readme>,
@@ -46,28 +47,44 @@ pub fn read(path: &Path, now: Timestamp) -> Result<Distribution, Unusable> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let file = FileName::parse(&name).map_err(Unusable::BadFileName)?;
     let archive = read::open(path)?;
-    let (Member { path, bytes, written_at }, readme) = match &file {
+    let (
+        Member {
+            path,
+            bytes,
+            written_at,
+        },
+        readme,
+    ) = match &file {
         FileName::Wheel(_) => container::of_zip(archive, is_wheel_metadata, "METADATA")?,
         FileName::Source(source) => match source.packing {
             Packing::Zip => container::of_zip(archive, is_source_metadata, "PKG-INFO")?,
             Packing::TarGz => container::of_tar(archive, is_source_metadata, "PKG-INFO")?,
         },
     };
-    let metadata = CoreMetadata::parse(&bytes).map_err(|why| Unusable::bad("metadata", format!("it {why}")))?;
+    let metadata = CoreMetadata::parse(&bytes)
+        .map_err(|why| Unusable::bad("metadata", format!("it {why}")))?;
     check_release(&file, &metadata.name, &metadata.version)?;
     if let FileName::Wheel(_) = &file {
         check_directory(&file, &path)?;
     }
     let published_at = written_at.filter(|at| is_sane(*at, now));
-    Ok(Distribution { file, metadata, metadata_file: bytes, readme, published_at })
+    Ok(Distribution {
+        file,
+        metadata,
+        metadata_file: bytes,
+        readme,
+        published_at,
+    })
 }
 
 /// `NAME-VERSION.dist-info/METADATA`, at the top.
 fn is_wheel_metadata(path: &[u8]) -> bool {
-    below_top(path, b"METADATA").is_some_and(|top| top.to_ascii_lowercase().ends_with(b".dist-info"))
+    below_top(path, b"METADATA")
+        .is_some_and(|top| top.to_ascii_lowercase().ends_with(b".dist-info"))
 }
 
-/// `PKG-INFO` in a directory at the top, whatever that is called: old ones are not always called like their file.
+/// `PKG-INFO` in a directory at the top, whatever that is called: old ones are not always called
+/// like their file.
 fn is_source_metadata(path: &[u8]) -> bool {
     below_top(path, b"PKG-INFO").is_some_and(|top| !matches!(top, b"" | b"." | b".."))
 }
@@ -75,31 +92,46 @@ fn is_source_metadata(path: &[u8]) -> bool {
 /// The directory at the top that has a file with this name in it.
 fn below_top<'a>(path: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let path = path.strip_prefix(b"./").unwrap_or(path);
-    path.strip_suffix(name)?.strip_suffix(b"/").filter(|top| !top.contains(&b'/'))
+    path.strip_suffix(name)?
+        .strip_suffix(b"/")
+        .filter(|top| !top.contains(&b'/'))
 }
 
 /// A file whose name says one release must not be another one inside.
 fn check_release(file: &FileName, name: &str, version: &str) -> Result<(), Unusable> {
     let normal = |name: &str| Ecosystem::Pypi.normalise(name);
-    let inside = normal(name).map_err(|why| Unusable::bad("metadata", format!("it has a name that {why}")))?;
+    let inside = normal(name)
+        .map_err(|why| Unusable::bad("metadata", format!("it has a name that {why}")))?;
     let parsed = Ecosystem::Pypi.version(version);
-    let parsed = parsed.map_err(|why| Unusable::bad("metadata", format!("it has a version that {why}")))?;
+    let parsed =
+        parsed.map_err(|why| Unusable::bad("metadata", format!("it has a version that {why}")))?;
     if normal(file.name()).ok().as_ref() == Some(&inside) && *file.version() == parsed {
         return Ok(());
     }
-    Err(Unusable::OtherRelease { name: inside, version: printable(version) })
+    Err(Unusable::OtherRelease {
+        name: inside,
+        version: printable(version),
+    })
 }
 
 /// The directory of a wheel's metadata is called after the release, too; installers go by that.
 fn check_directory(file: &FileName, path: &[u8]) -> Result<(), Unusable> {
-    let other = || Unusable::Ambiguous("the directory of its metadata is called after another release".to_owned());
-    let top = std::str::from_utf8(path).ok().and_then(|path| path.split_once(".dist-info/")).ok_or_else(other)?.0;
+    let other = || {
+        Unusable::Ambiguous(
+            "the directory of its metadata is called after another release".to_owned(),
+        )
+    };
+    let top = std::str::from_utf8(path)
+        .ok()
+        .and_then(|path| path.split_once(".dist-info/"))
+        .ok_or_else(other)?
+        .0;
     let (name, version) = top.rsplit_once('-').ok_or_else(other)?;
     check_release(file, name, version).map_err(|_| other())
 }
 
-/// After PyPI was there, and not before now. Midnight to the second is what build tools write that write no time: hatchling
-/// 2020-02-02, poetry 2016-01-01.
+/// After PyPI was there, and not before now. Midnight to the second is what build tools write that
+/// write no time: hatchling 2020-02-02, poetry 2016-01-01.
 fn is_sane(at: Timestamp, now: Timestamp) -> bool {
     /// 2003-01-01.
     const FIRST: Timestamp = Timestamp(1_041_379_200_000);

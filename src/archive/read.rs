@@ -1,4 +1,5 @@
-//! How the archives of every ecosystem are read: nothing is unpacked to disk, few files are kept, and every length is bounded.
+//! How the archives of every ecosystem are read: nothing is unpacked to disk, few files are kept,
+//! and every length is bounded.
 
 use std::{
     fs::File,
@@ -53,7 +54,9 @@ pub enum Unusable {
     Ambiguous(String),
     #[error("its {what} is not valid: {why}")]
     Bad { what: &'static str, why: String },
-    #[error("it is named like one release, and is {name} {version} inside; name it after what it is")]
+    #[error(
+        "it is named like one release, and is {name} {version} inside; name it after what it is"
+    )]
     OtherRelease { name: String, version: String },
     #[error("another archive has the same name and version")]
     Duplicate,
@@ -65,7 +68,10 @@ impl Unusable {
     }
 
     pub(super) fn bad(what: &'static str, why: impl ToString) -> Self {
-        Self::Bad { what, why: why.to_string() }
+        Self::Bad {
+            what,
+            why: why.to_string(),
+        }
     }
 }
 
@@ -81,16 +87,24 @@ impl From<ExtractError> for Unusable {
 
 /// Opens a file; a pipe would be waited for.
 pub(super) fn open(path: &Path) -> Result<File, Unusable> {
-    if std::fs::metadata(path)?.is_file() { Ok(File::open(path)?) } else { Err(Unusable::NotFile) }
+    if std::fs::metadata(path)?.is_file() {
+        Ok(File::open(path)?)
+    } else {
+        Err(Unusable::NotFile)
+    }
 }
 
-/// Bytes that may come out of so many packed ones: 200 for each, not judged below 16 MiB, and never more than `bound`.
+/// Bytes that may come out of so many packed ones: 200 for each, not judged below 16 MiB, and never
+/// more than `bound`.
 pub(super) fn most_unpacked(packed: u64, bound: u64) -> u64 {
     packed.saturating_mul(MAX_RATIO).clamp(UNJUDGED, bound)
 }
 
 pub(super) fn xz<R: Read>(packed: R) -> io::Result<XzDecoder<R>> {
-    Ok(XzDecoder::new_stream(packed, Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?))
+    Ok(XzDecoder::new_stream(
+        packed,
+        Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED)?,
+    ))
 }
 
 /// A file in a tar archive.
@@ -104,7 +118,8 @@ pub(super) struct FileEntry<'a> {
     pub content: &'a mut dyn Read,
 }
 
-/// Calls `keep` with each file of a tar archive, up to the archive's end. What is behind that is not read.
+/// Calls `keep` with each file of a tar archive, up to the archive's end. What is behind that is
+/// not read.
 pub(super) fn files(
     unpacked: &mut impl Read,
     mut keep: impl FnMut(FileEntry<'_>) -> Result<(), Unusable>,
@@ -114,11 +129,28 @@ pub(super) fn files(
     let mut counted = 0;
     let mut count = || {
         counted += 1;
-        if counted > MAX_ENTRIES { Err(ExtractError::TooMany { limit: MAX_ENTRIES }) } else { Ok(()) }
+        if counted > MAX_ENTRIES {
+            Err(ExtractError::TooMany { limit: MAX_ENTRIES })
+        } else {
+            Ok(())
+        }
     };
-    while let Some(Entry { path, changed, what }) = entries.next(&mut count)? {
-        if let What::File { size, mut content, .. } = what {
-            keep(FileEntry { path: &path, size, changed, content: &mut content })?;
+    while let Some(Entry {
+        path,
+        changed,
+        what,
+    }) = entries.next(&mut count)?
+    {
+        if let What::File {
+            size, mut content, ..
+        } = what
+        {
+            keep(FileEntry {
+                path: &path,
+                size,
+                changed,
+                content: &mut content,
+            })?;
         }
     }
     Ok(())
@@ -136,11 +168,22 @@ pub(super) fn whole(content: impl Read, size: u64, most: u64) -> io::Result<Opti
     }
     let mut bytes = Vec::new();
     content.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 == size { Ok(Some(bytes)) } else { Err(io::ErrorKind::UnexpectedEof.into()) }
+    if bytes.len() as u64 == size {
+        Ok(Some(bytes))
+    } else {
+        Err(io::ErrorKind::UnexpectedEof.into())
+    }
 }
 
 /// Names of readmes in lower case, the one that a person should see first.
-const READMES: [&str; 6] = ["readme.md", "readme.markdown", "readme.mkd", "readme", "readme.txt", "readme.rst"];
+const READMES: [&str; 6] = [
+    "readme.md",
+    "readme.markdown",
+    "readme.mkd",
+    "readme",
+    "readme.txt",
+    "readme.rst",
+];
 
 /// A readme of at most [`limit::BESIDE`] bytes, as it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -156,11 +199,14 @@ impl Readme {
 
     /// Returns true where a file of this name is a readme, and a better one than `known`.
     pub(super) fn is_better(name: &str, known: Option<&Self>) -> bool {
-        rank(name).is_some_and(|new| known.is_none_or(|known| rank(&known.name).is_none_or(|old| new < old)))
+        rank(name).is_some_and(|new| {
+            known.is_none_or(|known| rank(&known.name).is_none_or(|old| new < old))
+        })
     }
 }
 
-/// The lowest number wins, and `None` is no readme. `README.zh-CN.md` comes late, and last what Debian has to say about a package.
+/// The lowest number wins, and `None` is no readme. `README.zh-CN.md` comes late, and last what
+/// Debian has to say about a package.
 fn rank(name: &str) -> Option<usize> {
     let name = name.to_ascii_lowercase();
     match READMES.iter().position(|known| *known == name) {
@@ -170,9 +216,13 @@ fn rank(name: &str) -> Option<usize> {
     }
 }
 
-/// A time in seconds since 1970 as somebody's claim; none that is from before `first`, when there was nothing to pack, or ahead of `now`.
+/// A time in seconds since 1970 as somebody's claim; none that is from before `first`, when there
+/// was nothing to pack, or ahead of `now`.
 pub(super) fn claimed(seconds: Option<u64>, first: u64, now: Timestamp) -> Option<Timestamp> {
-    let at = seconds.filter(|at| *at >= first)?.checked_mul(1_000).map(Timestamp)?;
+    let at = seconds
+        .filter(|at| *at >= first)?
+        .checked_mul(1_000)
+        .map(Timestamp)?;
     (at <= now).then_some(at)
 }
 
@@ -183,13 +233,24 @@ mod tests {
     #[test]
     fn the_readme_that_a_person_should_see_wins() {
         let best = |names: &[&str]| {
-            names.iter().fold(None, |known: Option<Readme>, name| match Readme::is_better(name, known.as_ref()) {
-                true => Some(Readme { name: (*name).to_owned(), bytes: Vec::new() }),
-                false => known,
-            })
+            names
+                .iter()
+                .fold(None, |known: Option<Readme>, name| match Readme::is_better(
+                    name,
+                    known.as_ref(),
+                ) {
+                    true => Some(Readme {
+                        name: (*name).to_owned(),
+                        bytes: Vec::new(),
+                    }),
+                    false => known,
+                })
         };
         for (names, wanted) in [
-            (&["README.zh-CN.md", "Readme.txt", "README.Debian"][..], Some("Readme.txt")),
+            (
+                &["README.zh-CN.md", "Readme.txt", "README.Debian"][..],
+                Some("Readme.txt"),
+            ),
             (&["README.Debian", "readme.zh.md"], Some("readme.zh.md")),
             (&["README.rst", "README.md", "README"], Some("README.md")),
             (&["readme.d/x", "READ", "NEWS"], None),
@@ -208,7 +269,11 @@ mod tests {
             (Some(u64::MAX), None),
             (None, None),
         ] {
-            assert_eq!(claimed(seconds, 1_000, now), wanted.map(Timestamp), "{seconds:?}");
+            assert_eq!(
+                claimed(seconds, 1_000, now),
+                wanted.map(Timestamp),
+                "{seconds:?}"
+            );
         }
     }
 }

@@ -1,7 +1,8 @@
 //! One type for what the archives of every ecosystem say: a release, with the files that it has.
 //!
-//! [`read`] goes by a file's name and makes a release of one file; [`grouped`] joins those of one version: the wheels and the source
-//! distribution of a Python package, a Debian package for several architectures.
+//! [`read`] goes by a file's name and makes a release of one file; [`grouped`] joins those of one
+//! version: the wheels and the source distribution of a Python package, a Debian package for
+//! several architectures.
 
 use std::{
     collections::BTreeMap,
@@ -34,12 +35,14 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
     pub draft: Draft,
-    /// What it needs and its draft does not say, because there is no room or no way to, each with why.
+    /// What it needs and its draft does not say, because there is no room or no way to, each with
+    /// why.
     pub left_out: Vec<String>,
     /// One or more, each with a name of its own, by name.
     pub files: Vec<FoundFile>,
     pub readme: Option<Vec<u8>>,
-    /// The ecosystem's own data of the release: of cargo the line of an index, of npm what a registry says of a version.
+    /// The ecosystem's own data of the release: of cargo the line of an index, of npm what a
+    /// registry says of a version.
     pub native: Option<Vec<u8>>,
 }
 
@@ -50,7 +53,8 @@ pub struct FoundFile {
     /// The name that it is published with.
     pub name: String,
     pub content: Content,
-    /// The ecosystem's own data of this file: `METADATA` of a wheel, `PKG-INFO` of a source distribution, the control paragraph of a
+    /// The ecosystem's own data of this file: `METADATA` of a wheel, `PKG-INFO` of a source
+    /// distribution, the control paragraph of a
     /// `.deb`.
     pub native: Option<Vec<u8>>,
     /// When the archive says that it was made; no later than it was read.
@@ -66,8 +70,8 @@ pub struct Refused {
     pub why: Unusable,
 }
 
-/// When there were no crates yet, in seconds since 1970: November 2014. Cargo writes 2006-07-24 into everything that it packs, and did
-/// write real times once.
+/// When there were no crates yet, in seconds since 1970: November 2014. Cargo writes 2006-07-24
+/// into everything that it packs, and did write real times once.
 const BEFORE_CRATES: u64 = 1_414_800_000;
 
 /// The ecosystem that archives with this name are of; none where nothing here reads them.
@@ -80,7 +84,10 @@ pub fn ecosystem_of(name: &str) -> Option<Ecosystem> {
         (".tar.gz", Ecosystem::Pypi),
         (".zip", Ecosystem::Pypi),
     ];
-    endings.into_iter().find(|(ending, _)| name.ends_with(ending)).map(|(_, ecosystem)| ecosystem)
+    endings
+        .into_iter()
+        .find(|(ending, _)| name.ends_with(ending))
+        .map(|(_, ecosystem)| ecosystem)
 }
 
 /// The release in the archive at `path`, with this one file. Blocks.
@@ -94,9 +101,9 @@ pub fn read(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
         Some(Ecosystem::Debian) => of_deb(path, now),
         Some(Ecosystem::Npm) => of_npm(path, now),
         Some(Ecosystem::Pypi) => of_pypi(path, now),
-        _ => {
-            Err(Unusable::Other("named like an archive that is known here: .crate, .whl, .tar.gz, .zip, .tgz or .deb"))
-        }
+        _ => Err(Unusable::Other(
+            "named like an archive that is known here: .crate, .whl, .tar.gz, .zip, .tgz or .deb",
+        )),
     }
 }
 
@@ -104,9 +111,16 @@ pub fn read(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
 fn crate_called_so(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     let found = crates::read(path)?;
     let Draft { name, version, .. } = &found.draft;
-    let said = path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let said = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .to_lowercase();
     if said != format!("{name}-{version}").to_lowercase() {
-        return Err(Unusable::OtherRelease { name: name.to_string(), version: version.to_string() });
+        return Err(Unusable::OtherRelease {
+            name: name.to_string(),
+            version: version.to_string(),
+        });
     }
     of_crate(found, path, now)
 }
@@ -119,7 +133,10 @@ pub fn of_crate(found: CrateFile, path: &Path, now: Timestamp) -> Result<Release
     let Draft { name, version, .. } = &found.draft;
     let name = format!("{name}-{version}.crate");
     let published_at = archives::claimed(found.written_at, BEFORE_CRATES, now);
-    let file = FoundFile { content: found.content, ..FoundFile::at(path, Some(name), None, published_at)? };
+    let file = FoundFile {
+        content: found.content,
+        ..FoundFile::at(path, Some(name), None, published_at)?
+    };
     Ok(Release {
         draft: found.draft,
         left_out: found.left_out,
@@ -144,24 +161,49 @@ fn of_npm(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
         repository: found.repository.as_deref(),
         homepage: found.homepage.as_deref(),
     });
-    let draft = draft.and_then(checked).map_err(|why| Unusable::bad("package.json", why))?;
+    let draft = draft
+        .and_then(checked)
+        .map_err(|why| Unusable::bad("package.json", why))?;
     let (draft, left_out) = taken(draft, found.dependencies.iter().filter_map(npm_need));
     // Seconds since 1970; from before npm they were taken away.
     let published_at = archives::claimed(found.published_at, 0, now);
     let native = npm::packument(&found);
     let files = vec![FoundFile::at(path, None, None, published_at)?];
     let readme = found.readme.map(|readme| readme.bytes);
-    Ok(Release { draft, left_out, files, readme, native: Some(native) })
+    Ok(Release {
+        draft,
+        left_out,
+        files,
+        readme,
+        native: Some(native),
+    })
 }
 
 fn of_pypi(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
-    let pypi::Distribution { metadata, metadata_file, published_at, readme, .. } = pypi::read(path, now)?;
-    let topics = metadata.classifiers.iter().filter_map(|text| text.strip_prefix("Topic :: "));
+    let pypi::Distribution {
+        metadata,
+        metadata_file,
+        published_at,
+        readme,
+        ..
+    } = pypi::read(path, now)?;
+    let topics = metadata
+        .classifiers
+        .iter()
+        .filter_map(|text| text.strip_prefix("Topic :: "));
     let topics = topics.filter_map(|topic| topic.rsplit(" :: ").next().map(str::to_owned));
-    let approved = metadata.classifiers.iter().filter_map(|text| text.strip_prefix("License :: "));
-    let approved = approved.filter_map(|text| text.rsplit(" :: ").next()).next();
+    let approved = metadata
+        .classifiers
+        .iter()
+        .filter_map(|text| text.strip_prefix("License :: "));
+    let approved = approved
+        .filter_map(|text| text.rsplit(" :: ").next())
+        .next();
     // The field of old often has the whole text of a license.
-    let short = metadata.license.as_deref().filter(|text| !text.contains('\n') && text.len() <= 80);
+    let short = metadata
+        .license
+        .as_deref()
+        .filter(|text| !text.contains('\n') && text.len() <= 80);
     let draft = draft(Facts {
         ecosystem: Ecosystem::Pypi,
         name: &metadata.name,
@@ -169,22 +211,47 @@ fn of_pypi(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
         description: metadata.summary.as_deref().unwrap_or_default(),
         categories: topics.collect(),
         tags: metadata.keywords.clone(),
-        license: metadata.license_expression.as_deref().or(short).or(approved),
+        license: metadata
+            .license_expression
+            .as_deref()
+            .or(short)
+            .or(approved),
         authors: metadata.authors.clone(),
         repository: metadata.repository.as_deref(),
         homepage: metadata.homepage.as_deref(),
     });
-    let draft = draft.and_then(checked).map_err(|why| Unusable::bad("metadata", why))?;
+    let draft = draft
+        .and_then(checked)
+        .map_err(|why| Unusable::bad("metadata", why))?;
     let (draft, left_out) = taken(draft, metadata.requires_dist.iter().map(pypi_need));
-    let readme = metadata.description.map(|text| text.bytes).or(readme.map(|readme| readme.bytes));
-    let files = vec![FoundFile::at(path, None, Some(metadata_file), published_at)?];
-    Ok(Release { draft, left_out, files, readme, native: None })
+    let readme = metadata
+        .description
+        .map(|text| text.bytes)
+        .or(readme.map(|readme| readme.bytes));
+    let files = vec![FoundFile::at(
+        path,
+        None,
+        Some(metadata_file),
+        published_at,
+    )?];
+    Ok(Release {
+        draft,
+        left_out,
+        files,
+        readme,
+        native: None,
+    })
 }
 
 /// The draft with what it needs; and what cannot be said of that.
-fn taken(draft: Draft, needs: impl Iterator<Item = Result<Dependency, String>>) -> (Draft, Vec<String>) {
+fn taken(
+    draft: Draft,
+    needs: impl Iterator<Item = Result<Dependency, String>>,
+) -> (Draft, Vec<String>) {
     let mut unsaid = Vec::new();
-    let needs = needs.filter_map(|need| need.map_err(|why| unsaid.push(why)).ok()).collect();
+    let needs = needs
+        .filter_map(|need| need.map_err(|why| unsaid.push(why)).ok())
+        .collect();
     let (draft, mut left_out) = with_dependencies(draft, needs);
     left_out.extend(unsaid);
     (draft, left_out)
@@ -202,28 +269,45 @@ fn npm_need(need: &npm::Dependency) -> Option<Result<Dependency, String>> {
     let alias = need.requirement.strip_prefix("npm:").map(|other| {
         let at = other.rfind('@').filter(|at| *at > 0);
         at.and_then(|at| other.split_at_checked(at))
-            .map_or((other, ""), |(name, range)| (name, range.trim_start_matches('@')))
+            .map_or((other, ""), |(name, range)| {
+                (name, range.trim_start_matches('@'))
+            })
     });
     let (name, range) = alias.unwrap_or((&need.name, &need.requirement));
     let range = if range.is_empty() { "*" } else { range };
     let shown = || fit(&printable(&need.name), 80);
     if Ecosystem::Npm.requirement(range).is_err() {
-        return Some(Err(format!("{}: {} is no range of versions", shown(), fit(&printable(range), 80))));
+        return Some(Err(format!(
+            "{}: {} is no range of versions",
+            shown(),
+            fit(&printable(range), 80)
+        )));
     }
-    let bare = name.parse().and_then(|name| Ok(Dependency::bare(name, range.parse()?)));
+    let bare = name
+        .parse()
+        .and_then(|name| Ok(Dependency::bare(name, range.parse()?)));
     let bare = bare.map_err(|error: NameError| format!("{}: {error}", shown()));
-    Some(bare.map(|bare| Dependency { kind, optional: need.optional, ..bare }))
+    Some(bare.map(|bare| Dependency {
+        kind,
+        optional: need.optional,
+        ..bare
+    }))
 }
 
 fn pypi_need(need: &pypi::RequiresDist) -> Result<Dependency, String> {
     let shown = || fit(&printable(&need.text), 80);
-    let Some(parsed) = &need.dependency else { return Err(format!("{}: it is no dependency of PEP 508", shown())) };
+    let Some(parsed) = &need.dependency else {
+        return Err(format!("{}: it is no dependency of PEP 508", shown()));
+    };
     let requirement = match &parsed.wanted {
         Wanted::Versions(versions) if versions.is_empty() => "*",
         Wanted::Versions(versions) => versions,
         Wanted::Url(_) => return Err(format!("{}: it is a file at an address", shown())),
     };
-    let bare = parsed.name.parse().and_then(|name| Ok(Dependency::bare(name, requirement.parse()?)));
+    let bare = parsed
+        .name
+        .parse()
+        .and_then(|name| Ok(Dependency::bare(name, requirement.parse()?)));
     let bare = bare.map_err(|error: NameError| format!("{}: {error}", shown()))?;
     let marker = parsed.marker.as_ref();
     Ok(Dependency {
@@ -236,11 +320,26 @@ fn pypi_need(need: &pypi::RequiresDist) -> Result<Dependency, String> {
 
 fn of_deb(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     let found = deb::read(path)?;
-    let stanza = Stanza::of(found.control.as_bytes()).map_err(|why| Unusable::bad("control file", why))?;
+    let stanza =
+        Stanza::of(found.control.as_bytes()).map_err(|why| Unusable::bad("control file", why))?;
     let published_at = archives::claimed(found.published_at, 0, now);
-    let readme = found.readme.map(|readme| readme.bytes).or_else(|| stanza.details.map(String::into_bytes));
-    let files = vec![FoundFile::at(path, None, Some(found.control.into_bytes()), published_at)?];
-    Ok(Release { draft: stanza.draft, left_out: stanza.left_out, files, readme, native: None })
+    let readme = found
+        .readme
+        .map(|readme| readme.bytes)
+        .or_else(|| stanza.details.map(String::into_bytes));
+    let files = vec![FoundFile::at(
+        path,
+        None,
+        Some(found.control.into_bytes()),
+        published_at,
+    )?];
+    Ok(Release {
+        draft: stanza.draft,
+        left_out: stanza.left_out,
+        files,
+        readme,
+        native: None,
+    })
 }
 
 impl FoundFile {
@@ -251,12 +350,22 @@ impl FoundFile {
         native: Option<Vec<u8>>,
         published_at: Option<Timestamp>,
     ) -> Result<Self, Unusable> {
-        let name = name.unwrap_or_else(|| printable(&path.file_name().unwrap_or_default().to_string_lossy()));
+        let name = name
+            .unwrap_or_else(|| printable(&path.file_name().unwrap_or_default().to_string_lossy()));
         check_file(&name).map_err(|why| Unusable::OtherFormat(format!("name {why}")))?;
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(archives::open(path)?)?;
-        let content = Content { root: ContentRoot::from(hasher.finalize()), size: hasher.count() };
-        Ok(Self { path: path.to_owned(), name, content, native, published_at })
+        let content = Content {
+            root: ContentRoot::from(hasher.finalize()),
+            size: hasher.count(),
+        };
+        Ok(Self {
+            path: path.to_owned(),
+            name,
+            content,
+            native,
+            published_at,
+        })
     }
 }
 
@@ -266,16 +375,22 @@ pub fn key(draft: &Draft) -> (Option<PackageName>, String) {
 }
 
 impl Release {
-    /// Its draft and readme are better than those of others of the same version: those of a wheel are what its author's tools made of
-    /// the source distribution, in which some of it may be missing.
+    /// Its draft and readme are better than those of others of the same version: those of a wheel
+    /// are what its author's tools made of the source distribution, in which some of it may be
+    /// missing.
     fn rank(&self) -> (bool, &str) {
-        let name = self.files.first().map(|file| file.name.as_str()).unwrap_or_default();
+        let name = self
+            .files
+            .first()
+            .map(|file| file.name.as_str())
+            .unwrap_or_default();
         (!name.ends_with(".whl"), name)
     }
 }
 
-/// Joins the releases of one version of one package into one, whatever their order. Of two files that cannot both be in it (two of the
-/// same name, and any two where a release has one file for good), the one with the first path stays.
+/// Joins the releases of one version of one package into one, whatever their order. Of two files
+/// that cannot both be in it (two of the same name, and any two where a release has one file for
+/// good), the one with the first path stays.
 pub fn grouped(mut found: Vec<Release>) -> (Vec<Release>, Vec<Refused>) {
     let first_path = |release: &Release| release.files.first().map(|file| file.path.clone());
     found.sort_by_cached_key(first_path);
@@ -283,11 +398,20 @@ pub fn grouped(mut found: Vec<Release>) -> (Vec<Release>, Vec<Refused>) {
     let mut refused = Vec::new();
     for release in found {
         let group = groups.entry(key(&release.draft)).or_default();
-        let has = |name: &str| group.iter().flat_map(|other| &other.files).any(|file| file.name == name);
+        let has = |name: &str| {
+            group
+                .iter()
+                .flat_map(|other| &other.files)
+                .any(|file| file.name == name)
+        };
         let is_full = !group.is_empty() && !release.draft.ecosystem.grows();
         if is_full || release.files.iter().any(|file| has(&file.name)) {
             let Release { draft, files, .. } = release;
-            let refuse = |file: FoundFile| Refused { path: file.path, draft: draft.clone(), why: Unusable::Duplicate };
+            let refuse = |file: FoundFile| Refused {
+                path: file.path,
+                draft: draft.clone(),
+                why: Unusable::Duplicate,
+            };
             refused.extend(files.into_iter().map(refuse));
         } else {
             group.push(release);

@@ -27,16 +27,29 @@ pub(crate) struct Facts<'a> {
 }
 
 pub(crate) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
-    let authors = facts.authors.iter().filter_map(|author| without_address(author)).collect();
+    let authors = facts
+        .authors
+        .iter()
+        .filter_map(|author| without_address(author))
+        .collect();
     Ok(Draft {
         handle: None,
-        name: facts.name.parse().map_err(|error: NameError| error.to_string())?,
-        version: facts.version.parse().map_err(|error: NameError| error.to_string())?,
+        name: facts
+            .name
+            .parse()
+            .map_err(|error: NameError| error.to_string())?,
+        version: facts
+            .version
+            .parse()
+            .map_err(|error: NameError| error.to_string())?,
         title: None,
         description: clean(facts.description, limit::DESCRIPTION),
         categories: labels(facts.categories, limit::CATEGORIES, limit::LABEL),
         tags: labels(facts.tags, limit::TAGS, limit::LABEL),
-        license: facts.license.map(|license| clean(license, limit::LICENSE)).filter(|license| !license.is_empty()),
+        license: facts
+            .license
+            .map(|license| clean(license, limit::LICENSE))
+            .filter(|license| !license.is_empty()),
         authors: labels(authors, limit::AUTHORS, limit::AUTHOR),
         repository: facts.repository.and_then(link),
         homepage: facts.homepage.and_then(link),
@@ -53,16 +66,32 @@ pub(crate) fn checked(draft: Draft) -> Result<Draft, String> {
     }
 }
 
-/// The draft with as many of the dependencies as a manifest has room for, those first without which a release is of no use; and the
-/// others, as a person is told of them.
+/// The draft with as many of the dependencies as a manifest has room for, those first without which
+/// a release is of no use; and the others, as a person is told of them.
 pub(crate) fn with_dependencies(draft: Draft, needs: Vec<Dependency>) -> (Draft, Vec<String>) {
-    let beside = Some(Content { root: ContentRoot::of(b""), size: limit::BESIDE });
+    let beside = Some(Content {
+        root: ContentRoot::of(b""),
+        size: limit::BESIDE,
+    });
     let empty = File::of(&draft.ecosystem, "x".repeat(limit::FILE), b"");
     let published_at = Some(Timestamp(MAX_NUMBER));
-    let file = File { size: MAX_NUMBER, native: beside, published_at, ..empty };
-    let artifacts = Artifacts { files: vec![file], readme: beside, native: beside };
-    let base = draft.clone().into_manifest(PublisherId::nobody(), artifacts, Timestamp(MAX_NUMBER));
-    let mut room = base.map_or(0, |base| MAX_MANIFEST.saturating_sub(KEPT_FREE + signed_len(&base)));
+    let file = File {
+        size: MAX_NUMBER,
+        native: beside,
+        published_at,
+        ..empty
+    };
+    let artifacts = Artifacts {
+        files: vec![file],
+        readme: beside,
+        native: beside,
+    };
+    let base = draft
+        .clone()
+        .into_manifest(PublisherId::nobody(), artifacts, Timestamp(MAX_NUMBER));
+    let mut room = base.map_or(0, |base| {
+        MAX_MANIFEST.saturating_sub(KEPT_FREE + signed_len(&base))
+    });
     let (mut kept, mut left_out): (Vec<Dependency>, Vec<String>) = (Vec::new(), Vec::new());
     let mut needs = needs;
     needs.sort_by_key(|need| need.optional || need.kind != Kind::Runtime);
@@ -70,8 +99,13 @@ pub(crate) fn with_dependencies(draft: Draft, needs: Vec<Dependency>) -> (Draft,
         let why = match need.problem(&draft.ecosystem) {
             Some(problem) => Some(problem),
             None if kept.contains(&need) => continue,
-            None if kept.len() == limit::DEPENDENCIES => Some("there is no room for more in a manifest".to_owned()),
-            None => match encode(&need).ok().and_then(|bytes| room.checked_sub(bytes.len())) {
+            None if kept.len() == limit::DEPENDENCIES => {
+                Some("there is no room for more in a manifest".to_owned())
+            }
+            None => match encode(&need)
+                .ok()
+                .and_then(|bytes| room.checked_sub(bytes.len()))
+            {
                 Some(left) => {
                     room = left;
                     None
@@ -84,7 +118,13 @@ pub(crate) fn with_dependencies(draft: Draft, needs: Vec<Dependency>) -> (Draft,
             None => kept.push(need),
         }
     }
-    (Draft { dependencies: kept, ..draft }, left_out)
+    (
+        Draft {
+            dependencies: kept,
+            ..draft
+        },
+        left_out,
+    )
 }
 
 /// One line of at most `most` bytes without anything that moves a cursor.
@@ -97,7 +137,10 @@ pub(crate) fn shorten(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most.saturating_sub('…'.len_utf8())));
         // A joiner is nothing without what it joins.
-        text.truncate(text.trim_end_matches(|c: char| c.is_whitespace() || is_joiner(c)).len());
+        text.truncate(
+            text.trim_end_matches(|c: char| c.is_whitespace() || is_joiner(c))
+                .len(),
+        );
         text.push('…');
     }
     text
@@ -125,5 +168,6 @@ pub(crate) fn without_address(author: &str) -> Option<String> {
 pub(crate) fn link(text: &str) -> Option<String> {
     let link = text.trim();
     let is_link = link.starts_with("https://") || link.starts_with("http://");
-    (is_link && link.len() <= limit::LINK && printable(link) == link && !link.contains(' ')).then(|| link.to_owned())
+    (is_link && link.len() <= limit::LINK && printable(link) == link && !link.contains(' '))
+        .then(|| link.to_owned())
 }

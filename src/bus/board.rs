@@ -1,4 +1,5 @@
-//! The transfers of this node, as they stand: for who asks, and told on the bus a few times a second each.
+//! The transfers of this node, as they stand: for who asks, and told on the bus a few times a
+//! second each.
 
 use std::{
     collections::HashMap,
@@ -36,7 +37,10 @@ pub struct Board {
 
 impl Board {
     pub fn new(bus: Bus) -> Self {
-        Self { entries: Arc::default(), bus }
+        Self {
+            entries: Arc::default(),
+            bus,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<TransferId, Entry>> {
@@ -45,7 +49,11 @@ impl Board {
 
     /// Every transfer that runs or was lately, the newest first.
     pub fn list(&self) -> Vec<Transfer> {
-        let mut all: Vec<Transfer> = self.lock().values().map(|entry| entry.transfer.clone()).collect();
+        let mut all: Vec<Transfer> = self
+            .lock()
+            .values()
+            .map(|entry| entry.transfer.clone())
+            .collect();
         all.sort_by_key(|transfer| (std::cmp::Reverse(transfer.started_at), transfer.id));
         all
     }
@@ -58,8 +66,9 @@ impl Board {
             make_room(&mut entries);
         }
         let known = entries.get(&transfer.id);
-        let due =
-            known.is_none_or(|known| known.transfer.state != transfer.state || now.duration_since(known.told) >= TELL);
+        let due = known.is_none_or(|known| {
+            known.transfer.state != transfer.state || now.duration_since(known.told) >= TELL
+        });
         let (told, told_done) = match known {
             Some(known) if !due => (known.told, known.told_done),
             _ => (now, transfer.done),
@@ -67,7 +76,15 @@ impl Board {
         if due {
             self.bus.emit(Event::Transfer(Box::new(transfer.clone())));
         }
-        entries.insert(transfer.id, Entry { transfer, told, told_done, changed: now });
+        entries.insert(
+            transfer.id,
+            Entry {
+                transfer,
+                told,
+                told_done,
+                changed: now,
+            },
+        );
     }
 
     /// Notes what a peer was sent; `what` is asked once, for what a content is called.
@@ -79,10 +96,15 @@ impl Board {
         now: Timestamp,
         change: impl FnOnce(&mut TransferPeer),
     ) {
-        let TransferId::Serve { peer, .. } = id else { return };
+        let TransferId::Serve { peer, .. } = id else {
+            return;
+        };
         let mut entries = self.lock();
         let at = Instant::now();
-        if !entries.get(&id).is_some_and(|entry| entry.transfer.state.is_open()) {
+        if !entries
+            .get(&id)
+            .is_some_and(|entry| entry.transfer.state.is_open())
+        {
             make_room(&mut entries);
             let transfer = Transfer {
                 id,
@@ -100,9 +122,19 @@ impl Board {
             };
             // Long ago, so that the first change is told.
             let told = at.checked_sub(TELL).unwrap_or(at);
-            entries.insert(id, Entry { transfer, told, told_done: 0, changed: at });
+            entries.insert(
+                id,
+                Entry {
+                    transfer,
+                    told,
+                    told_done: 0,
+                    changed: at,
+                },
+            );
         }
-        let Some(entry) = entries.get_mut(&id) else { return };
+        let Some(entry) = entries.get_mut(&id) else {
+            return;
+        };
         entry.changed = at;
         let transfer = &mut entry.transfer;
         if let Some(served) = transfer.peers.first_mut() {
@@ -111,7 +143,10 @@ impl Board {
         }
         let since = at.duration_since(entry.told);
         if since >= TELL {
-            transfer.rate = rate(transfer.done - entry.told_done, u64::try_from(since.as_millis()).unwrap_or(u64::MAX));
+            transfer.rate = rate(
+                transfer.done - entry.told_done,
+                u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            );
             (entry.told, entry.told_done) = (at, transfer.done);
             self.bus.emit(Event::Transfer(Box::new(transfer.clone())));
         }
@@ -126,7 +161,10 @@ impl Board {
                 transfer.state = TransferState::Done;
                 transfer.ended_at = Some(now);
                 transfer.rate = 0.0;
-                transfer.peers.iter_mut().for_each(|peer| peer.part = Part::Idle);
+                transfer
+                    .peers
+                    .iter_mut()
+                    .for_each(|peer| peer.part = Part::Idle);
                 self.bus.emit(Event::Transfer(Box::new(transfer.clone())));
             }
         }
@@ -135,7 +173,8 @@ impl Board {
     /// Tells everything again: a reader is new.
     pub fn tell_again(&self) {
         for entry in self.lock().values() {
-            self.bus.emit(Event::Transfer(Box::new(entry.transfer.clone())));
+            self.bus
+                .emit(Event::Transfer(Box::new(entry.transfer.clone())));
         }
     }
 }
@@ -144,8 +183,13 @@ fn make_room(entries: &mut HashMap<TransferId, Entry>) {
     if entries.len() < MOST {
         return;
     }
-    let ended = entries.values().filter(|entry| !entry.transfer.state.is_open());
-    if let Some(oldest) = ended.min_by_key(|entry| entry.changed).map(|entry| entry.transfer.id) {
+    let ended = entries
+        .values()
+        .filter(|entry| !entry.transfer.state.is_open());
+    if let Some(oldest) = ended
+        .min_by_key(|entry| entry.changed)
+        .map(|entry| entry.transfer.id)
+    {
         entries.remove(&oldest);
     }
 }
@@ -162,16 +206,29 @@ mod tests {
         let bus = Bus::default();
         let board = Board::new(bus.clone());
         let mut reader = bus.subscribe();
-        let id = TransferId::Serve { root: ContentRoot::of(b"x"), peer: PeerId::random() };
+        let id = TransferId::Serve {
+            root: ContentRoot::of(b"x"),
+            peer: PeerId::random(),
+        };
         for _ in 0..1_000 {
-            board.served(id, || "web".to_owned(), 10_000, Timestamp(1), |peer| peer.bytes += 10);
+            board.served(
+                id,
+                || "web".to_owned(),
+                10_000,
+                Timestamp(1),
+                |peer| peer.bytes += 10,
+            );
         }
         assert_eq!(board.list()[0].done, 10_000);
         let batch = reader.recv().await.unwrap();
         assert!(batch.events < 100, "{}", batch.events);
         let board_entries = board.entries.clone();
         let long_ago = Instant::now().checked_sub(OVER).unwrap();
-        board_entries.lock().unwrap().values_mut().for_each(|entry| entry.changed = long_ago);
+        board_entries
+            .lock()
+            .unwrap()
+            .values_mut()
+            .for_each(|entry| entry.changed = long_ago);
         board.settle(Timestamp(2));
         board.settle(Timestamp(3));
         assert_eq!(board.list()[0].ended_at, Some(Timestamp(2)));
@@ -181,7 +238,9 @@ mod tests {
     fn there_are_so_many_and_no_more() {
         let board = Board::new(Bus::default());
         for n in 0..2 * MOST {
-            let id = TransferId::Fetch { root: ContentRoot::of(&n.to_be_bytes()) };
+            let id = TransferId::Fetch {
+                root: ContentRoot::of(&n.to_be_bytes()),
+            };
             board.put(Transfer {
                 id,
                 what: String::new(),

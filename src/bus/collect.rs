@@ -73,7 +73,9 @@ impl Collector {
                     self.dropped += 1;
                 }
             }
-            Event::Announced(announced) => self.dropped += push(&mut self.announcements, *announced),
+            Event::Announced(announced) => {
+                self.dropped += push(&mut self.announcements, *announced)
+            }
             Event::Notice(notice) => self.dropped += push(&mut self.notices, notice),
             Event::Counters(counters) => self.counters = Some(counters),
             Event::Health(sample) => self.health = Some(*sample),
@@ -147,7 +149,8 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Merges `event` into every reader's picture. Never waits for a reader; the lock is held for the merge only.
+    /// Merges `event` into every reader's picture. Never waits for a reader; the lock is held for
+    /// the merge only.
     pub fn emit(&self, event: Event) {
         let readers = lock(&self.readers);
         if let Some((last, others)) = readers.split_last() {
@@ -170,9 +173,13 @@ impl Bus {
         !lock(&self.readers).is_empty()
     }
 
-    /// A new reader. It is removed when the receiver is dropped. Must be called within a tokio runtime.
+    /// A new reader. It is removed when the receiver is dropped. Must be called within a tokio
+    /// runtime.
     pub fn subscribe(&self) -> mpsc::Receiver<Batch> {
-        let reader = Arc::new(Reader { collector: Mutex::default(), changed: Notify::new() });
+        let reader = Arc::new(Reader {
+            collector: Mutex::default(),
+            changed: Notify::new(),
+        });
         lock(&self.readers).push(reader.clone());
         let (sender, receiver) = mpsc::channel(CHANNEL);
         let readers = self.readers.clone();
@@ -197,8 +204,9 @@ impl Reader {
     }
 }
 
-/// Sends batches until the receiver is gone. `try_reserve` first: a batch is taken out of the picture only when there
-/// is room for it, so a slow reader loses nothing but what its rings cannot hold.
+/// Sends batches until the receiver is gone. `try_reserve` first: a batch is taken out of the
+/// picture only when there is room for it, so a slow reader loses nothing but what its rings cannot
+/// hold.
 async fn flush(reader: &Reader, sender: &mpsc::Sender<Batch>) {
     loop {
         tokio::select! {
@@ -230,7 +238,11 @@ mod tests {
     use crate::{bus::Level, domain::time::Timestamp};
 
     fn notice(n: u64) -> Event {
-        Event::Notice(Notice { at: Timestamp(n), level: Level::Info, text: n.to_string() })
+        Event::Notice(Notice {
+            at: Timestamp(n),
+            level: Level::Info,
+            text: n.to_string(),
+        })
     }
 
     #[tokio::test(start_paused = true)]
@@ -244,7 +256,11 @@ mod tests {
         assert_eq!(batch.notices.len(), RING);
         assert_eq!(batch.dropped, 100_000 - RING as u64);
         assert_eq!(bus.dropped(), batch.dropped);
-        assert_eq!(batch.notices.last().unwrap().at, Timestamp(99_999), "the newest are kept");
+        assert_eq!(
+            batch.notices.last().unwrap().at,
+            Timestamp(99_999),
+            "the newest are kept"
+        );
         assert_eq!(batch.events, 100_000);
     }
 
@@ -260,7 +276,11 @@ mod tests {
         while let Ok(Some(batch)) = tokio::time::timeout(FLUSH_INTERVAL * 4, reader.recv()).await {
             seen.extend(batch.notices.iter().map(|notice| notice.at.0));
         }
-        assert_eq!(seen, (0..50).collect::<Vec<_>>(), "merged, none lost, none twice");
+        assert_eq!(
+            seen,
+            (0..50).collect::<Vec<_>>(),
+            "merged, none lost, none twice"
+        );
     }
 
     #[tokio::test(start_paused = true)]

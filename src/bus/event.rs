@@ -38,8 +38,8 @@ pub struct Connection {
     pub since: Timestamp,
 }
 
-/// Bytes that went between a peer and this node since that started, by what they were: what was in the messages, without
-/// the protocols around it.
+/// Bytes that went between a peer and this node since that started, by what they were: what was in
+/// the messages, without the protocols around it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
     /// Announcements that it passed on.
@@ -68,11 +68,13 @@ pub struct PeerSnapshot {
     /// The numbers behind the score.
     #[serde(default)]
     pub basis: Basis,
-    /// Where it is: declared by the peer and still valid, else by its address, whose country it may be only.
+    /// Where it is: declared by the peer and still valid, else by its address, whose country it may
+    /// be only.
     pub location: Option<GeoLocation>,
     /// From our declared location to the peer's.
     pub distance_km: Option<f64>,
-    /// Who says where it is, and what speaks for it. `None` of nodes that tell declared places only.
+    /// Who says where it is, and what speaks for it. `None` of nodes that tell declared places
+    /// only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
     /// Packages in its catalogue, by its own word.
@@ -108,7 +110,10 @@ impl PeerSnapshot {
             Some(_) => Source::Declared,
             None => Source::Unknown,
         };
-        self.provenance.clone().unwrap_or(Provenance { source: told, ..Provenance::default() })
+        self.provenance.clone().unwrap_or(Provenance {
+            source: told,
+            ..Provenance::default()
+        })
     }
 }
 
@@ -131,7 +136,8 @@ pub struct NodeSnapshot {
     /// It looks for others on the local network by itself.
     pub mdns: bool,
     pub mesh: usize,
-    /// Our clock minus the median of the peers' clocks, in milliseconds; `None` with fewer than two to compare with.
+    /// Our clock minus the median of the peers' clocks, in milliseconds; `None` with fewer than two
+    /// to compare with.
     pub clock_offset_ms: Option<i64>,
     /// Where it says that it is.
     #[serde(default)]
@@ -215,7 +221,8 @@ pub struct Batch {
     /// Requests of package managers that changed: the latest value of each, by their numbers.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<ClientRequest>,
-    /// Announcements, notices and conflicts this reader lost since it subscribed, because it was slower than they came.
+    /// Announcements, notices and conflicts this reader lost since it subscribed, because it was
+    /// slower than they came.
     pub dropped: u64,
     /// Events merged into this batch.
     pub events: u64,
@@ -240,8 +247,15 @@ mod tests {
     fn batches_survive_json() {
         let batch = Batch {
             gone: vec![PeerId::random()],
-            notices: vec![Notice { at: Timestamp(1), level: Level::Warning, text: "a".to_owned() }],
-            counters: Some(Counters { refused: [(Refusal::BadSignature, 2)].into(), ..Counters::default() }),
+            notices: vec![Notice {
+                at: Timestamp(1),
+                level: Level::Warning,
+                text: "a".to_owned(),
+            }],
+            counters: Some(Counters {
+                refused: [(Refusal::BadSignature, 2)].into(),
+                ..Counters::default()
+            }),
             dropped: 3,
             events: 4,
             ..Batch::default()

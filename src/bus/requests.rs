@@ -1,4 +1,5 @@
-//! Requests of package managers, as they stand: told on the bus, kept for readers that come later, and counted.
+//! Requests of package managers, as they stand: told on the bus, kept for readers that come later,
+//! and counted.
 
 use std::{
     collections::VecDeque,
@@ -31,19 +32,26 @@ pub struct Requests {
 
 impl Requests {
     pub fn new(bus: Bus, metrics: Metrics) -> Self {
-        Self { kept: Arc::default(), bus, metrics }
+        Self {
+            kept: Arc::default(),
+            bus,
+            metrics,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Kept> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a request whose answer begins; returns it with its number and the run that it belongs to.
+    /// Takes a request whose answer begins; returns it with its number and the run that it belongs
+    /// to.
     pub fn begin(&self, mut request: ClientRequest) -> ClientRequest {
         let mut kept = self.lock();
         kept.last += 1;
         request.id = kept.last;
-        request.run = kept.runs.of(request.id, &request.client, &request.from, request.at);
+        request.run = kept
+            .runs
+            .of(request.id, &request.client, &request.from, request.at);
         if kept.requests.len() >= MOST {
             kept.requests.pop_front();
         }
@@ -60,7 +68,10 @@ impl Requests {
         let mut kept = self.lock();
         // Numbers have no gaps, so that the place follows from the first.
         let first = kept.requests.front().map_or(request.id, |first| first.id);
-        let at = request.id.checked_sub(first).and_then(|at| usize::try_from(at).ok());
+        let at = request
+            .id
+            .checked_sub(first)
+            .and_then(|at| usize::try_from(at).ok());
         if let Some(place) = at.and_then(|at| kept.requests.get_mut(at)) {
             *place = request.clone();
         }

@@ -41,7 +41,12 @@ impl Tally {
 
     /// How long the announcements that came since `from` took to arrive.
     pub fn travelled_since(&self, from: Timestamp) -> Vec<Duration> {
-        self.lock().travelled.iter().filter(|(at, _)| *at >= from).map(|(_, travelled)| *travelled).collect()
+        self.lock()
+            .travelled
+            .iter()
+            .filter(|(at, _)| *at >= from)
+            .map(|(_, travelled)| *travelled)
+            .collect()
     }
 
     pub fn refused(&self, refusal: Refusal) {

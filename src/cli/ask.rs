@@ -14,14 +14,17 @@ pub(super) fn is_terminal() -> bool {
 
 /// Asks until the answer is yes or no; Ctrl-C and the end of what is typed are no.
 pub(super) async fn yes(question: &str) -> Result<bool> {
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| internal("watching signals", error))?;
+    let mut interrupt =
+        signal(SignalKind::interrupt()).map_err(|error| internal("watching signals", error))?;
     let question = printable(question);
     loop {
         // Nobody who closed stderr is a person at a terminal.
         let _ = write!(io::stderr(), "{question} (y/n) ").and_then(|()| io::stderr().flush());
         let line = tokio::task::spawn_blocking(|| {
             let mut line = String::new();
-            io::stdin().read_line(&mut line).map(|read| (read > 0).then_some(line))
+            io::stdin()
+                .read_line(&mut line)
+                .map(|read| (read > 0).then_some(line))
         });
         let answer = tokio::select! {
             line = line => line.ok().and_then(|read| read.ok().flatten()),

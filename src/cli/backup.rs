@@ -75,7 +75,11 @@ pub(super) struct Restore {
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let settings = global.settings()?;
     let dir = std::path::absolute(&args.dir).map_err(RegistryError::file(&args.dir, "made"))?;
-    let ask = Ask { dir, keys: !args.no_keys, contents: args.contents.into() };
+    let ask = Ask {
+        dir,
+        keys: !args.no_keys,
+        contents: args.contents.into(),
+    };
     let mut stop = Stop::watch()?;
     let spinner = print::spinner("backing up");
     let made = tokio::select! {
@@ -100,14 +104,22 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     }
     let gone = lost_keys(&backup, &ask);
     for (whose, id) in &gone {
-        print::note(format!("error: {whose} key, of {id}, is not in its place, and so not in the backup"));
+        print::note(format!(
+            "error: {whose} key, of {id}, is not in its place, and so not in the backup"
+        ));
     }
     if args.no_keys {
-        print::note("there are no keys in it; `swarmdex key export` makes a copy of the publisher's");
+        print::note(
+            "there are no keys in it; `swarmdex key export` makes a copy of the publisher's",
+        );
     } else {
         print::note("there are keys in it: whoever can read it can publish in your name");
     }
-    Ok(if backup.missing.is_empty() && gone.is_empty() { DONE } else { FAILED })
+    Ok(if backup.missing.is_empty() && gone.is_empty() {
+        DONE
+    } else {
+        FAILED
+    })
 }
 
 /// Keys that were there once and should have gone in.
@@ -116,8 +128,11 @@ fn lost_keys(backup: &Backup, ask: &Ask) -> Vec<(&'static str, String)> {
         ("the node's own", Role::Identity, backup.node.clone()),
         ("the publisher's", Role::Publisher, backup.publisher.clone()),
     ];
-    let gone = keys.into_iter().filter(|(_, role, _)| ask.keys && !backup.has_key(*role));
-    gone.filter_map(|(whose, _, id)| Some((whose, id?))).collect()
+    let gone = keys
+        .into_iter()
+        .filter(|(_, role, _)| ask.keys && !backup.has_key(*role));
+    gone.filter_map(|(whose, _, id)| Some((whose, id?)))
+        .collect()
 }
 
 /// On the node that runs, or else on the data directory, once nobody else is at work on it.
@@ -138,7 +153,9 @@ async fn make(global: &Global, settings: &Settings, ask: &Ask) -> Result<Backup>
     }
 }
 
-async fn blocking<T: Send + 'static>(job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    job: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let done = tokio::task::spawn_blocking(job).await;
     done.unwrap_or_else(|error| Err(print::internal("copying a data directory", error)))
 }
@@ -152,18 +169,32 @@ pub(super) async fn restore(global: &Global, args: Restore) -> Result<u8> {
         return Err(RegistryError::ReadOnly { what: "restoring" });
     }
     let data_dir = global.settings()?.paths.data;
-    let how = Restoring { replace: args.replace, new_identity: args.new_identity };
+    let how = Restoring {
+        replace: args.replace,
+        new_identity: args.new_identity,
+    };
     let spinner = print::spinner("restoring");
     // Ctrl-C ends the program, as a power cut does: what is there then is as it was, or whole.
     let restored = blocking(move || store::backup::restore(&data_dir, &args.dir, &how)).await;
     spinner.finish_and_clear();
-    let Restored { backup, data_dir, before } = restored?;
+    let Restored {
+        backup,
+        data_dir,
+        before,
+    } = restored?;
     if let Some(before) = &before {
-        print::note(format!("what was there before is in {}; remove it once you do not need it", before.display()));
+        print::note(format!(
+            "what was there before is in {}; remove it once you do not need it",
+            before.display()
+        ));
     }
     tell_of_keys(&backup, args.new_identity);
     if args.json {
-        print::json(&Restored { backup, data_dir, before })?;
+        print::json(&Restored {
+            backup,
+            data_dir,
+            before,
+        })?;
     } else {
         print::fields(&described(&backup, data_dir.display().to_string()))?;
     }
@@ -172,9 +203,14 @@ pub(super) async fn restore(global: &Global, args: Restore) -> Result<u8> {
 
 /// Says who the node is now, and what is still to be done about it.
 fn tell_of_keys(backup: &Backup, new_identity: bool) {
-    let node = backup.node.clone().unwrap_or_else(|| "one that never ran".to_owned());
+    let node = backup
+        .node
+        .clone()
+        .unwrap_or_else(|| "one that never ran".to_owned());
     match (backup.has_key(Role::Identity), new_identity) {
-        (_, true) => print::note("this is another node than the one that was backed up; it gets a key when it starts"),
+        (_, true) => print::note(
+            "this is another node than the one that was backed up; it gets a key when it starts",
+        ),
         (true, false) => print::note(format!(
             "this is the node {node} now: never run it where it still runs elsewhere, or restore with --new-identity there"
         )),
@@ -183,24 +219,58 @@ fn tell_of_keys(backup: &Backup, new_identity: bool) {
              --identity`"
         )),
     }
-    if let Some(publisher) = backup.publisher.as_ref().filter(|_| !backup.has_key(Role::Publisher)) {
-        print::note(format!("the key of {publisher} is not in it: `swarmdex key import` brings it back"));
+    if let Some(publisher) = backup
+        .publisher
+        .as_ref()
+        .filter(|_| !backup.has_key(Role::Publisher))
+    {
+        print::note(format!(
+            "the key of {publisher} is not in it: `swarmdex key import` brings it back"
+        ));
     }
 }
 
 fn described(backup: &Backup, path: String) -> Vec<(&'static str, String)> {
-    let keys = [(Role::Identity, "the node's"), (Role::Publisher, "the publisher's")];
-    let keys: Vec<&str> = keys.into_iter().filter(|(role, _)| backup.has_key(*role)).map(|(_, whose)| whose).collect();
-    let files = backup.files.iter().filter(|file| file.path.extension().is_some_and(|end| end == "data")).count();
-    let which = Which::value_variants().iter().find(|which| Choice::from(**which) == backup.contents);
-    let which = which.and_then(|which| which.to_possible_value()).map(|value| value.get_name().to_owned());
+    let keys = [
+        (Role::Identity, "the node's"),
+        (Role::Publisher, "the publisher's"),
+    ];
+    let keys: Vec<&str> = keys
+        .into_iter()
+        .filter(|(role, _)| backup.has_key(*role))
+        .map(|(_, whose)| whose)
+        .collect();
+    let files = backup
+        .files
+        .iter()
+        .filter(|file| file.path.extension().is_some_and(|end| end == "data"))
+        .count();
+    let which = Which::value_variants()
+        .iter()
+        .find(|which| Choice::from(**which) == backup.contents);
+    let which = which
+        .and_then(|which| which.to_possible_value())
+        .map(|value| value.get_name().to_owned());
     vec![
         ("path", path),
         ("made", clock::day(backup.made_at)),
         ("node", backup.node.clone().unwrap_or_default()),
         ("publisher", backup.publisher.clone().unwrap_or_default()),
-        ("keys", if keys.is_empty() { "none".to_owned() } else { keys.join(" and ") }),
-        ("contents", format!("{}: {files} files, and what is small in the database", which.unwrap_or_default())),
+        (
+            "keys",
+            if keys.is_empty() {
+                "none".to_owned()
+            } else {
+                keys.join(" and ")
+            },
+        ),
+        (
+            "contents",
+            format!(
+                "{}: {files} files, and what is small in the database",
+                which.unwrap_or_default()
+            ),
+        ),
         ("size", HumanBytes(backup.bytes()).to_string()),
     ]
 }

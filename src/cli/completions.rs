@@ -29,7 +29,8 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, mut program: Command) -> Result<u8> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut program, super::NAME, &mut script);
-    let script = String::from_utf8(script).map_err(|error| internal("writing the completions", error))?;
+    let script =
+        String::from_utf8(script).map_err(|error| internal("writing the completions", error))?;
     print::lines(&script)?;
     Ok(DONE)
 }

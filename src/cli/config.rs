@@ -48,9 +48,10 @@ enum What {
     },
     /// Open the settings file in an editor; what cannot be used does not replace it
     ///
-    /// The editor is $VISUAL, else $EDITOR, with its arguments if it has any ("code --wait"). It gets a copy; when it
-    /// ends, the copy is validated and takes the file's place, or is kept beside it with every error said. A file that
-    /// does not exist begins as a list of every key with its default, all of it commented out.
+    /// The editor is $VISUAL, else $EDITOR, with its arguments if it has any ("code --wait"). It
+    /// gets a copy; when it ends, the copy is validated and takes the file's place, or is kept
+    /// beside it with every error said. A file that does not exist begins as a list of every key
+    /// with its default, all of it commented out.
     Edit,
 }
 
@@ -98,15 +99,24 @@ fn validate(global: &Global, asked: Option<&Path>, json: bool) -> Result<u8> {
             }
         }
     };
-    let refused = |settings: &Settings| [settings_problems(settings), start::problems(settings)].concat();
+    let refused =
+        |settings: &Settings| [settings_problems(settings), start::problems(settings)].concat();
     let mut wrong = problems(&path, text.as_deref().unwrap_or_default(), refused)?;
     if asked.is_none() && wrong.is_empty() {
         wrong = beside(global);
     }
     if json {
-        let complaint = |problem: &Problem| Complaint { line: problem.line, error: problem.error.to_string() };
+        let complaint = |problem: &Problem| Complaint {
+            line: problem.line,
+            error: problem.error.to_string(),
+        };
         let errors = wrong.iter().map(complaint).collect();
-        print::json(&Verdict { file: path, exists: text.is_some(), valid: wrong.is_empty(), errors })?;
+        print::json(&Verdict {
+            file: path,
+            exists: text.is_some(),
+            valid: wrong.is_empty(),
+            errors,
+        })?;
     } else if !wrong.is_empty() {
         say(&wrong);
     } else if text.is_none() {
@@ -120,18 +130,28 @@ fn validate(global: &Global, asked: Option<&Path>, json: bool) -> Result<u8> {
     Ok(if wrong.is_empty() { DONE } else { USAGE })
 }
 
-/// Finds what is wrong with the rest of the settings in force: the environment, flags, and the directories that nobody chose.
+/// Finds what is wrong with the rest of the settings in force: the environment, flags, and the
+/// directories that nobody chose.
 fn beside(global: &Global) -> Vec<Problem> {
     let refused = match global.settings() {
-        Ok(settings) => start::problems(&settings).into_iter().map(RegistryError::Usage).collect(),
+        Ok(settings) => start::problems(&settings)
+            .into_iter()
+            .map(RegistryError::Usage)
+            .collect(),
         Err(error) => vec![error],
     };
-    refused.into_iter().map(|error| Problem { line: 0, error }).collect()
+    refused
+        .into_iter()
+        .map(|error| Problem { line: 0, error })
+        .collect()
 }
 
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|error| {
-        RegistryError::Usage(format!("{} cannot be read: {error}; check the name of the file", path.display()))
+        RegistryError::Usage(format!(
+            "{} cannot be read: {error}; check the name of the file",
+            path.display()
+        ))
     })
 }
 

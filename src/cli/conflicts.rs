@@ -1,4 +1,5 @@
-//! `conflicts` and `conflict`: what does not go together, and evidence of it that others verify by themselves.
+//! `conflicts` and `conflict`: what does not go together, and evidence of it that others verify by
+//! themselves.
 
 use std::{fs::File, io::Read, path::PathBuf};
 
@@ -110,22 +111,23 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             })
             .await
         }
-        What::Export { id, output } => {
-            session::with(global, async |node, _| {
-                let case = find(node, &id).await?;
-                let text = node.registry().conflict_evidence(case.id).await?.to_text();
-                match &output {
-                    None => print::lines(&text)?,
-                    Some(path) => {
-                        disk::replace(path, text.as_bytes()).map_err(RegistryError::file(path, "written"))?;
-                        let path = path.display();
-                        print::note(format!("the evidence is in {path}; `conflict verify {path}` says what it proves"));
-                    }
+        What::Export { id, output } => session::with(global, async |node, _| {
+            let case = find(node, &id).await?;
+            let text = node.registry().conflict_evidence(case.id).await?.to_text();
+            match &output {
+                None => print::lines(&text)?,
+                Some(path) => {
+                    disk::replace(path, text.as_bytes())
+                        .map_err(RegistryError::file(path, "written"))?;
+                    let path = path.display();
+                    print::note(format!(
+                        "the evidence is in {path}; `conflict verify {path}` says what it proves"
+                    ));
                 }
-                Ok(DONE)
-            })
-            .await
-        }
+            }
+            Ok(DONE)
+        })
+        .await,
         What::Verify { file, json } => verify(&file, json),
     }
 }
@@ -135,20 +137,30 @@ async fn find(node: &dyn Control, id: &str) -> Result<Case> {
     let wrong = |why: String| Err(RegistryError::Usage(why));
     let id = id.to_lowercase();
     if id.len() < LEAST || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return wrong(format!("the id of a conflict is hexadecimal, {LEAST} digits at least; `conflicts` lists them"));
+        return wrong(format!(
+            "the id of a conflict is hexadecimal, {LEAST} digits at least; `conflicts` lists them"
+        ));
     }
     let cases = node.registry().conflicts().await?.cases;
-    let mut meant = cases.into_iter().filter(|case| case.id.to_string().starts_with(&id));
+    let mut meant = cases
+        .into_iter()
+        .filter(|case| case.id.to_string().starts_with(&id));
     match (meant.next(), meant.count()) {
         (None, _) => Err(RegistryError::NoConflict(id)),
         (Some(case), 0) => Ok(case),
-        (Some(_), more) => wrong(format!("{} conflicts have an id that begins so; write more of it", more + 1)),
+        (Some(_), more) => wrong(format!(
+            "{} conflicts have an id that begins so; write more of it",
+            more + 1
+        )),
     }
 }
 
 fn show(case: &Case) -> Result<()> {
     let evidence = if case.is_provable() {
-        format!("both sides are held as they were signed; `conflict export {}` writes them", case.id.short())
+        format!(
+            "both sides are held as they were signed; `conflict export {}` writes them",
+            case.id.short()
+        )
     } else {
         "one-sided: what was signed first is not held any more, so that nothing can be proven to others".to_owned()
     };
@@ -157,7 +169,11 @@ fn show(case: &Case) -> Result<()> {
         Some(_) => names.get(number).copied().unwrap_or_default().to_owned(),
         None => format!("key {}", number + 1),
     };
-    let sides = case.sides.iter().enumerate().map(|(number, side)| (label(number), told(side)));
+    let sides = case
+        .sides
+        .iter()
+        .enumerate()
+        .map(|(number, side)| (label(number), told(side)));
     let mut fields = vec![
         ("id".to_owned(), case.id.to_string()),
         ("kind".to_owned(), case.kind.label().to_owned()),
@@ -166,7 +182,10 @@ fn show(case: &Case) -> Result<()> {
     ];
     fields.extend(sides);
     if case.more > 0 {
-        fields.push(("more".to_owned(), format!("{} further keys claim it", case.more)));
+        fields.push((
+            "more".to_owned(),
+            format!("{} further keys claim it", case.more),
+        ));
     }
     fields.extend([
         ("in force".to_owned(), case.why_in_force()),
@@ -174,18 +193,32 @@ fn show(case: &Case) -> Result<()> {
         ("to do".to_owned(), case.remedy().to_owned()),
         ("evidence".to_owned(), evidence),
     ]);
-    let fields: Vec<(&str, String)> = fields.iter().map(|(name, text)| (name.as_str(), text.clone())).collect();
+    let fields: Vec<(&str, String)> = fields
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.clone()))
+        .collect();
     print::fields(&fields)
 }
 
 fn told(side: &Side) -> String {
-    let key = format!("key {} ({}), {}", side.publisher, side.publisher.fingerprint(), side.trust.label());
-    let seq = side.seq.map_or(String::new(), |seq| format!(", in state {seq}"));
-    let at = side.signed_at.map_or(String::new(), |at| format!(", signed at {}", clock::stamp(at)));
+    let key = format!(
+        "key {} ({}), {}",
+        side.publisher,
+        side.publisher.fingerprint(),
+        side.trust.label()
+    );
+    let seq = side
+        .seq
+        .map_or(String::new(), |seq| format!(", in state {seq}"));
+    let at = side.signed_at.map_or(String::new(), |at| {
+        format!(", signed at {}", clock::stamp(at))
+    });
     let held = if side.held { "" } else { ", not held" };
     match &side.package {
         Some(package) => {
-            let since = side.since.map_or(String::new(), |since| format!(", first seen {}", clock::stamp(since)));
+            let since = side.since.map_or(String::new(), |since| {
+                format!(", first seen {}", clock::stamp(since))
+            });
             format!("{key}{since}, for {package}{seq}{at}")
         }
         None => format!("{}{seq}{at}{held}; {key}", side.hash),
@@ -201,7 +234,8 @@ fn verify(path: &PathBuf, json: bool) -> Result<u8> {
         Fails(String),
     }
     let bytes = read(path).map_err(RegistryError::file(path, "read"))?;
-    let verdict: Result<Proof, Flaw> = Evidence::read(&bytes).and_then(|evidence| evidence.verify());
+    let verdict: Result<Proof, Flaw> =
+        Evidence::read(&bytes).and_then(|evidence| evidence.verify());
     if json {
         print::json(&match &verdict {
             Ok(proof) => Verdict::Holds(proof),

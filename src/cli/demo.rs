@@ -25,10 +25,12 @@ pub(super) struct Args {
     /// Keys, cities, order and schedule are functions of it; a random one when it is left out
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Where packages come from: cache (the local cargo cache), embedded, or a directory of .crate files
+    /// Where packages come from: cache (the local cargo cache), embedded, or a directory of .crate
+    /// files
     #[arg(long, default_value = "cache", value_name = "SOURCE")]
     catalogue: Source,
-    /// Directory whose Cargo.lock has the crates that are published first; by default the current one
+    /// Directory whose Cargo.lock has the crates that are published first; by default the current
+    /// one
     #[arg(long, value_name = "DIR")]
     project: Option<PathBuf>,
     /// Packages a minute, over the whole swarm
@@ -38,7 +40,12 @@ pub(super) struct Args {
     #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
     churn: f64,
     /// What links take: distance (between the nodes' cities, at the pace of light in fibre) or none
-    #[arg(long, default_value = "distance", value_name = "HOW", hide_possible_values = true)]
+    #[arg(
+        long,
+        default_value = "distance",
+        value_name = "HOW",
+        hide_possible_values = true
+    )]
     latency: Latency,
     /// Run without a terminal, and report
     #[arg(long)]
@@ -76,24 +83,37 @@ fn length(text: &str) -> Result<Duration, String> {
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let settings = global.settings()?;
     if args.plain && args.headless {
-        return Err(RegistryError::Usage("a demo is either --plain or --headless; leave one of them out".to_owned()));
+        return Err(RegistryError::Usage(
+            "a demo is either --plain or --headless; leave one of them out".to_owned(),
+        ));
     }
     if !args.headless && !args.plain {
         ui::check_terminal()?;
         explorer::check(global, &settings)?;
     }
     for flag in global.of_a_node() {
-        print::note(format!("{flag} changes nothing here: the demo's swarm is private"));
+        print::note(format!(
+            "{flag} changes nothing here: the demo's swarm is private"
+        ));
     }
-    let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let seed = args
+        .seed
+        .unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let data_dir = global.given_data_dir();
-    let screen = if args.headless { Screen::Free } else { Screen::Taken };
+    let screen = if args.headless {
+        Screen::Free
+    } else {
+        Screen::Taken
+    };
     let logs = logs(&settings, data_dir.is_some(), screen);
     let options = DemoOptions {
         peers: args.peers,
         seed,
         catalogue: args.catalogue.clone(),
-        project: args.project.clone().or_else(|| std::env::current_dir().ok()),
+        project: args
+            .project
+            .clone()
+            .or_else(|| std::env::current_dir().ok()),
         rate: args.rate,
         churn: args.churn,
         latency: args.latency.into(),
@@ -119,7 +139,11 @@ impl Served {
         let node = demo.you()?;
         let (you, serving) = session::serve(node, logs, None).await?;
         let gateway = session::open_gateway(&you, node, gateway::Options::on_any_port()).await;
-        Ok(Self { you, serving, gateway })
+        Ok(Self {
+            you,
+            serving,
+            gateway,
+        })
     }
 
     /// Lines that say how others use it.
@@ -148,11 +172,14 @@ impl Served {
 
 /// How others look at it too.
 fn attach(serving: &Serving) -> String {
-    format!("another explorer on the same node: swarmdex --attach {}", serving.socket().display())
+    format!(
+        "another explorer on the same node: swarmdex --attach {}",
+        serving.socket().display()
+    )
 }
 
-/// Logs beside the data that was asked for, else apart from those of the person's own node. A home that cannot be
-/// written to does not keep anybody from seeing a demo.
+/// Logs beside the data that was asked for, else apart from those of the person's own node. A home
+/// that cannot be written to does not keep anybody from seeing a demo.
 fn logs(settings: &Settings, with_data: bool, screen: Screen) -> Option<Logs> {
     let mut settings = settings.clone();
     if !with_data {
@@ -160,16 +187,23 @@ fn logs(settings: &Settings, with_data: bool, screen: Screen) -> Option<Logs> {
     }
     let temporary = || {
         let mut settings = settings.clone();
-        settings.paths.state = std::env::temp_dir().join(format!("swarmdex-demo-{}", std::process::id()));
+        settings.paths.state =
+            std::env::temp_dir().join(format!("swarmdex-demo-{}", std::process::id()));
         telemetry::start(&settings.log_options(), screen)
     };
     let logs = telemetry::start(&settings.log_options(), screen).or_else(|_| temporary());
-    logs.inspect_err(|error| print::note(format!("the demo runs without a log: {error}"))).ok()
+    logs.inspect_err(|error| print::note(format!("the demo runs without a log: {error}")))
+        .ok()
 }
 
 async fn headless(options: DemoOptions, logs: Option<&Logs>, args: &Args) -> Result<u8> {
     let mut stop = Stop::watch()?;
-    print::note(format!("seed {}: {} peers for {} s", options.seed, options.peers, args.length.as_secs_f64()));
+    print::note(format!(
+        "seed {}: {} peers for {} s",
+        options.seed,
+        options.peers,
+        args.length.as_secs_f64()
+    ));
     let demo = Demo::start(options).await?;
     let served = Served::start(&demo, logs).await?;
     for note in demo.notes().iter().cloned().chain(served.notes()) {
@@ -197,7 +231,10 @@ async fn headless(options: DemoOptions, logs: Option<&Logs>, args: &Args) -> Res
 
 async fn plainly(options: DemoOptions, logs: Option<&Logs>) -> Result<u8> {
     let mut stop = Stop::watch()?;
-    let what = format!("demo of {} peers on a private swarm, seed {}", options.peers, options.seed);
+    let what = format!(
+        "demo of {} peers on a private swarm, seed {}",
+        options.peers, options.seed
+    );
     let demo = Demo::start(options).await?;
     let served = Served::start(&demo, logs).await?;
     let notes = demo.notes().iter().cloned().chain(served.notes());
@@ -211,20 +248,36 @@ async fn plainly(options: DemoOptions, logs: Option<&Logs>) -> Result<u8> {
 
 fn show(report: &Report) -> Result<()> {
     let spread = |spread: Option<(f64, f64)>| {
-        spread.map_or("not measured".to_owned(), |(p50, p95)| format!("{p50:.1} ms, p95 {p95:.1} ms"))
+        spread.map_or("not measured".to_owned(), |(p50, p95)| {
+            format!("{p50:.1} ms, p95 {p95:.1} ms")
+        })
     };
-    let hits = report.searches.iter().filter(|search| search.hits > 0).count();
+    let hits = report
+        .searches
+        .iter()
+        .filter(|search| search.hits > 0)
+        .count();
     let found = report.gets.iter().filter(|get| get.found).count();
-    let joined = report.joined_ms.map_or(String::new(), |ms| format!(" after {ms:.0} ms"));
+    let joined = report
+        .joined_ms
+        .map_or(String::new(), |ms| format!(" after {ms:.0} ms"));
     let latency = match report.one_way_ms {
-        Some(Percentiles { p50, p95 }) => format!("links delayed by distance, one way {p50:.1} ms, p95 {p95:.1} ms"),
+        Some(Percentiles { p50, p95 }) => {
+            format!("links delayed by distance, one way {p50:.1} ms, p95 {p95:.1} ms")
+        }
         None => "links not delayed".to_owned(),
     };
-    let delivered = report.delivered.map_or("not measured".to_owned(), |share| format!("{:.1} %", share * 100.0));
+    let delivered = report.delivered.map_or("not measured".to_owned(), |share| {
+        format!("{:.1} %", share * 100.0)
+    });
     let delays = spread(report.delivery_ms.map(|ms| (ms.p50, ms.p95)));
-    let searches = spread(percentiles(report.searches.iter().map(|search| search.ms).collect()));
+    let searches = spread(percentiles(
+        report.searches.iter().map(|search| search.ms).collect(),
+    ));
     let gets = spread(percentiles(report.gets.iter().map(|get| get.ms).collect()));
-    let rate = report.bytes_per_s.map_or(String::new(), |rate| format!(" at {}/s", HumanBytes(rate as u64)));
+    let rate = report.bytes_per_s.map_or(String::new(), |rate| {
+        format!(" at {}/s", HumanBytes(rate as u64))
+    });
     let fetches = format!(
         "{}, {}{rate}; {} bad ranges refused, {} bad bytes delivered",
         report.fetches,
@@ -233,17 +286,47 @@ fn show(report: &Report) -> Result<()> {
         report.bad_bytes_delivered
     );
     print::fields(&[
-        ("peers", format!("{} of {} connected{joined}", report.connected, report.peers)),
+        (
+            "peers",
+            format!("{} of {} connected{joined}", report.connected, report.peers),
+        ),
         ("latency", latency),
-        ("announced", format!("{}, delivered {delivered}, in {delays}", report.announced)),
-        ("stored", format!("in {}", spread(report.stored_ms.map(|ms| (ms.p50, ms.p95))))),
-        ("searches", format!("{hits} of {} found something, in {searches}", report.searches.len())),
-        ("gets", format!("{found} of {} found, in {gets}", report.gets.len())),
+        (
+            "announced",
+            format!("{}, delivered {delivered}, in {delays}", report.announced),
+        ),
+        (
+            "stored",
+            format!("in {}", spread(report.stored_ms.map(|ms| (ms.p50, ms.p95)))),
+        ),
+        (
+            "searches",
+            format!(
+                "{hits} of {} found something, in {searches}",
+                report.searches.len()
+            ),
+        ),
+        (
+            "gets",
+            format!("{found} of {} found, in {gets}", report.gets.len()),
+        ),
         ("fetches", fetches),
         ("packages", report.packages.to_string()),
         ("dropped", format!("{} events", report.drops)),
-        ("memory", report.rss_bytes.map_or("not known".to_owned(), |bytes| format!("{} MiB", bytes / 1_048_576))),
-        ("errors", if report.errors.is_empty() { "none".to_owned() } else { report.errors.join("; ") }),
+        (
+            "memory",
+            report.rss_bytes.map_or("not known".to_owned(), |bytes| {
+                format!("{} MiB", bytes / 1_048_576)
+            }),
+        ),
+        (
+            "errors",
+            if report.errors.is_empty() {
+                "none".to_owned()
+            } else {
+                report.errors.join("; ")
+            },
+        ),
     ])
 }
 
@@ -251,8 +334,12 @@ async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<Logs>
     let mut shown = explorer::ui_options(format!("swarmdex demo, seed {}", options.seed), settings);
     shown.demo = true;
     shown.kept.settings = None;
-    // What is kept of the demo is not the person's own, unless both live in a directory made for it.
-    let own_dir = options.data_dir.as_ref().map_or_else(|| settings.paths.state.join("demo"), |dir| dir.join("state"));
+    // What is kept of the demo is not the person's own, unless both live in a directory made for
+    // it.
+    let own_dir = options.data_dir.as_ref().map_or_else(
+        || settings.paths.state.join("demo"),
+        |dir| dir.join("state"),
+    );
     shown.kept.draft = own_dir.join("draft.json");
     shown.kept.searches = own_dir.join("searches.json");
     let starting = async move {

@@ -71,7 +71,9 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         }
         None => None,
     };
-    let end = args.length.map(|length| Instant::from_std(clock::deadline(std::time::Instant::now(), length)));
+    let end = args
+        .length
+        .map(|length| Instant::from_std(clock::deadline(std::time::Instant::now(), length)));
     let over = async {
         match end {
             Some(end) => tokio::time::sleep_until(end).await,
@@ -101,7 +103,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         }
     }
     if let Some(path) = &args.record {
-        print::note(format!("{events} events are in {}; `swarmdex replay` shows them", path.display()));
+        print::note(format!(
+            "{events} events are in {}; `swarmdex replay` shows them",
+            path.display()
+        ));
     }
     Ok(DONE)
 }
@@ -114,11 +119,15 @@ fn show(batch: &Batch, kinds: &[Kind], lost: &mut u64) -> Result<()> {
         if !wanted(kind) {
             return Ok(());
         }
-        let name = kind.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        let name = kind
+            .to_possible_value()
+            .map(|value| value.get_name().to_owned())
+            .unwrap_or_default();
         print::json(&serde_json::json!({ "at": at, "kind": name, name: value }))
     };
-    let json =
-        |value: serde_json::Result<serde_json::Value>| value.map_err(|error| print::internal("writing JSON", error));
+    let json = |value: serde_json::Result<serde_json::Value>| {
+        value.map_err(|error| print::internal("writing JSON", error))
+    };
     if let Some(node) = &batch.node {
         line(Kind::Node, json(serde_json::to_value(node))?)?;
     }

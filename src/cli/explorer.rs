@@ -22,15 +22,25 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
     ui::check_terminal()?;
     check(global, &settings)?;
     if let Some(remote) = session::find(global, &settings).await? {
-        let title = if global.readonly { "swarmdex, attached, read only" } else { "swarmdex, attached" };
+        let title = if global.readonly {
+            "swarmdex, attached, read only"
+        } else {
+            "swarmdex, attached"
+        };
         let mut shown = ui_options(title.to_owned(), &settings);
         // A node that does not answer now is told of by the explorer.
-        shown.places.of_the_node.extend(remote.status().await.ok().map(|status| status.data_dir));
+        shown
+            .places
+            .of_the_node
+            .extend(remote.status().await.ok().map(|status| status.data_dir));
         let attached: Arc<dyn Control> = Arc::new(remote);
         return ui::run(async { Ok(attached) }, shown).await.map(|()| DONE);
     }
     let logs = telemetry::start(&settings.log_options(), Screen::Taken)?;
-    let shown = Options { ends_node: true, ..ui_options("swarmdex".to_owned(), &settings) };
+    let shown = Options {
+        ends_node: true,
+        ..ui_options("swarmdex".to_owned(), &settings)
+    };
     let starting = async move {
         let hosted = Hosted::start(&settings, &logs).await?;
         let control: Arc<dyn Control> = hosted.local.clone();
@@ -44,22 +54,30 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
     shown.and(ended).map(|()| DONE)
 }
 
-/// What is wrong with the settings of the explorer is said on the shell's own screen, with the line of the file.
+/// What is wrong with the settings of the explorer is said on the shell's own screen, with the line
+/// of the file.
 pub(super) fn check(global: &Global, settings: &Settings) -> Result<()> {
     let wrong = ui::settings_problems(settings);
     if wrong.is_empty() {
         return Ok(());
     }
     let file = global.settings_file()?;
-    let in_file = problems(&file.path, file.text.as_deref().unwrap_or_default(), ui::settings_problems)?;
-    let in_file: Vec<String> = in_file.iter().map(|problem| problem.error.to_string()).collect();
+    let in_file = problems(
+        &file.path,
+        file.text.as_deref().unwrap_or_default(),
+        ui::settings_problems,
+    )?;
+    let in_file: Vec<String> = in_file
+        .iter()
+        .map(|problem| problem.error.to_string())
+        .collect();
     // What the file does not say, a flag or a variable does.
     let sentences = if in_file.is_empty() { wrong } else { in_file };
     Err(RegistryError::Usage(sentences.join("\nerror: ")))
 }
 
-/// Opens the explorer at once, on what `starting` brings up behind it. Returns that, to be taken down in order once
-/// the terminal is back, and how the explorer ended.
+/// Opens the explorer at once, on what `starting` brings up behind it. Returns that, to be taken
+/// down in order once the terminal is back, and how the explorer ended.
 pub(super) async fn open<T: Send + 'static>(
     options: Options,
     starting: impl Future<Output = Result<(T, Arc<dyn Control>)>> + Send + 'static,
@@ -103,10 +121,13 @@ pub(super) fn ui_options(title: String, settings: &Settings) -> Options {
     }
 }
 
-/// No colour with `NO_COLOR` set to anything (<https://no-color.org>), or on a terminal that can show none; 24 bits
-/// where the terminal says that it has them (<https://github.com/termstandard/colors>).
+/// No colour with `NO_COLOR` set to anything (<https://no-color.org>), or on a terminal that can
+/// show none; 24 bits where the terminal says that it has them
+/// (<https://github.com/termstandard/colors>).
 fn depth() -> Depth {
-    let says = |name: &str, what: &[&str]| std::env::var(name).is_ok_and(|value| what.contains(&value.as_str()));
+    let says = |name: &str, what: &[&str]| {
+        std::env::var(name).is_ok_and(|value| what.contains(&value.as_str()))
+    };
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     match () {
         () if refused || says("TERM", &["dumb"]) => Depth::None,

@@ -42,10 +42,12 @@ const AT_ONCE: usize = 4;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// handle/name or publisher-id/name, and @requirement: @1.2 is the newest 1.x from 1.2 on, @1.2.3 is that one
+    /// handle/name or publisher-id/name, and @requirement: @1.2 is the newest 1.x from 1.2 on,
+    /// @1.2.3 is that one
     #[arg(required_unless_present = "locked", conflicts_with = "locked")]
     package: Option<Wanted>,
-    /// File to write, or directory to write into; by default the current directory, under the name the publisher gave
+    /// File to write, or directory to write into; by default the current directory, under the name
+    /// the publisher gave
     #[arg(long, short, value_name = "PATH")]
     output: Option<PathBuf>,
     /// Of a release with several files, only this one; may be given again for more
@@ -57,7 +59,8 @@ pub(super) struct Args {
     /// Fetch what it needs too, each package into a directory of its own, and write a lock file
     #[arg(long)]
     with_deps: bool,
-    /// The Python that what is needed is for, such as 3.11: without it, what depends on that is taken
+    /// The Python that what is needed is for, such as 3.11: without it, what depends on that is
+    /// taken
     #[arg(long, value_name = "VERSION", requires = "with_deps")]
     python: Option<String>,
     /// Fetch exactly what a lock file says
@@ -66,14 +69,15 @@ pub(super) struct Args {
     /// The lock file; by default swarmdex.lock in the output directory
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
-    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's current state
+    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's
+    /// current state
     #[arg(long)]
     fresh: bool,
     /// Write over a file that is there
     #[arg(long)]
     force: bool,
-    /// Pin a handle that is new here to the one key that claims it, as at a terminal; without it a script gets the release
-    /// by that key, and a warning
+    /// Pin a handle that is new here to the one key that claims it, as at a terminal; without it a
+    /// script gets the release by that key, and a warning
     #[arg(long)]
     trust_new: bool,
     /// Print progress and result as JSON, one object a line
@@ -136,7 +140,11 @@ async fn one(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()
     spinner.finish_and_clear();
     let (named, release) = found?;
     check_fresh(args.fresh, &release.package, &release.freshness)?;
-    let trust = if named.settle(&*registry, args.trust_new).await? { Trust::Pinned } else { release.trust };
+    let trust = if named.settle(&*registry, args.trust_new).await? {
+        Trust::Pinned
+    } else {
+        release.trust
+    };
     let release = Release { trust, ..release };
     names::warn_of_look_alike(&*registry, &release).await?;
     warn(&release);
@@ -145,7 +153,11 @@ async fn one(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()
     let dir = || PathBuf::from(file_of(&manifest.name, &manifest.version));
     let path = match (&args.output, files.as_slice()) {
         (_, [_, _, ..]) if args.extract => {
-            let why = format!("{} has {} files; choose the one to unpack with --file", what(&release), files.len());
+            let why = format!(
+                "{} has {} files; choose the one to unpack with --file",
+                what(&release),
+                files.len()
+            );
             return Err(RegistryError::Usage(why));
         }
         (Some(path), _) if args.extract || files.len() > 1 => path.clone(),
@@ -153,10 +165,18 @@ async fn one(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()
         (output, [file]) => place(output.as_deref(), &file.file.name),
         (_, _) => dir(),
     };
-    let progress = Progress::new(&what(&release), files.iter().map(|one| one.file.size).sum(), args.json);
+    let progress = Progress::new(
+        &what(&release),
+        files.iter().map(|one| one.file.size).sum(),
+        args.json,
+    );
     let several = files.len() > 1;
     let target = |file: &ReleaseFile| Target {
-        path: if several { path.join(&file.file.name) } else { path.clone() },
+        path: if several {
+            path.join(&file.file.name)
+        } else {
+            path.clone()
+        },
         extract: args.extract,
         force: args.force,
         below: several,
@@ -191,14 +211,34 @@ fn warn(release: &Release) {
 /// The files that are asked for: all that are not yanked, where none is named.
 fn choose<'a>(release: &'a Release, names: &[String]) -> Result<Vec<&'a ReleaseFile>> {
     if names.is_empty() {
-        let live: Vec<_> = release.files.iter().filter(|one| release.state.yanked || one.yanked.is_none()).collect();
-        return if live.is_empty() { Ok(release.files.iter().collect()) } else { Ok(live) };
+        let live: Vec<_> = release
+            .files
+            .iter()
+            .filter(|one| release.state.yanked || one.yanked.is_none())
+            .collect();
+        return if live.is_empty() {
+            Ok(release.files.iter().collect())
+        } else {
+            Ok(live)
+        };
     }
     let find = |name: &String| {
-        release.files.iter().find(|one| one.file.name == *name).ok_or_else(|| {
-            let there = release.files.iter().map(|one| printable(&one.file.name)).collect::<Vec<_>>().join(", ");
-            RegistryError::Usage(format!("{} has no file {name}; it has {there}", what(release)))
-        })
+        release
+            .files
+            .iter()
+            .find(|one| one.file.name == *name)
+            .ok_or_else(|| {
+                let there = release
+                    .files
+                    .iter()
+                    .map(|one| printable(&one.file.name))
+                    .collect::<Vec<_>>()
+                    .join(", ");
+                RegistryError::Usage(format!(
+                    "{} has no file {name}; it has {there}",
+                    what(release)
+                ))
+            })
     };
     names.iter().map(find).collect()
 }
@@ -213,8 +253,12 @@ fn place(output: Option<&Path>, file: &str) -> PathBuf {
 }
 
 async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()> {
-    let wrong =
-        |why| RegistryError::Usage(format!("--python {}: it {why}", args.python.as_deref().unwrap_or_default()));
+    let wrong = |why| {
+        RegistryError::Usage(format!(
+            "--python {}: it {why}",
+            args.python.as_deref().unwrap_or_default()
+        ))
+    };
     let machine = match &args.python {
         Some(version) => Machine::here().with_python(version).map_err(wrong)?,
         None => Machine::here(),
@@ -223,15 +267,27 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     let spinner = print::spinner("asking peers what it needs");
     let told = spinner.clone();
     let wanted = vec![(
-        PackageRef { requirement: None, ..package.clone() },
-        package.requirement.clone().unwrap_or(RequirementText::any()),
+        PackageRef {
+            requirement: None,
+            ..package.clone()
+        },
+        package
+            .requirement
+            .clone()
+            .unwrap_or(RequirementText::any()),
     )];
     let resolved = async {
         // Resolved by key; the lock keeps what was typed beside it.
         let named = names::typed(&*registry, package).await?;
-        let by_key = wanted
-            .iter()
-            .map(|(_, requirement)| (PackageRef { requirement: None, ..named.package.clone() }, requirement.clone()));
+        let by_key = wanted.iter().map(|(_, requirement)| {
+            (
+                PackageRef {
+                    requirement: None,
+                    ..named.package.clone()
+                },
+                requirement.clone(),
+            )
+        });
         let told = move |step: Resolving| told.set_message(step.to_string());
         let resolution = resolve_on(registry.clone(), by_key.collect(), machine, told).await?;
         Ok::<_, RegistryError>((named, resolution))
@@ -245,7 +301,9 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     tell_left_out(&resolution, args.json)?;
     for one in resolution.releases {
         let reference = PackageRef::of(&one.package);
-        let release = registry.get_package_version(&reference, &exactly(&one.package, &one.version)).await;
+        let release = registry
+            .get_package_version(&reference, &exactly(&one.package, &one.version))
+            .await;
         let release = release.map_err(|error| error.needed_by(lock.who_needs(&one.package)))?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         names::warn_of_look_alike(&*registry, &release).await?;
@@ -260,13 +318,22 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     all(node, releases, &lock, args).await?;
     if let Some(before) = before {
         let (out, extract, now) = (out(args), args.extract, lock.clone());
-        let pruned = tokio::task::spawn_blocking(move || prune::prune(&out, &before, &now, extract)).await;
-        for (place, is_gone) in pruned.map_err(|error| print::internal("removing what is not needed", error))?? {
+        let pruned =
+            tokio::task::spawn_blocking(move || prune::prune(&out, &before, &now, extract)).await;
+        for (place, is_gone) in
+            pruned.map_err(|error| print::internal("removing what is not needed", error))??
+        {
             match (is_gone, args.json) {
                 (true, true) => print::json(&Line::Removed(&place))?,
-                (true, false) => print::note(format!("removed {}, which nothing needs any more", place.display())),
+                (true, false) => print::note(format!(
+                    "removed {}, which nothing needs any more",
+                    place.display()
+                )),
                 (false, _) => {
-                    print::note(format!("nothing needs {} any more; it was changed, and stays", place.display()));
+                    print::note(format!(
+                        "nothing needs {} any more; it was changed, and stays",
+                        place.display()
+                    ));
                 }
             }
         }
@@ -274,20 +341,32 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     if args.json {
         print::json(&Line::Lock(&path))
     } else {
-        print::note(format!("{} says what these are; `get --locked` fetches the same again", path.display()));
+        print::note(format!(
+            "{} says what these are; `get --locked` fetches the same again",
+            path.display()
+        ));
         Ok(())
     }
 }
 
-/// Says what of the things that releases need is not fetched, and why: the first few, or as JSON all.
+/// Says what of the things that releases need is not fetched, and why: the first few, or as JSON
+/// all.
 fn tell_left_out(resolution: &Resolution, json: bool) -> Result<()> {
     /// Those that are named.
     const NAMED: usize = 10;
-    let all = resolution.releases.iter().flat_map(|one| one.left_out.iter().map(move |left| (one, left)));
+    let all = resolution
+        .releases
+        .iter()
+        .flat_map(|one| one.left_out.iter().map(move |left| (one, left)));
     if json {
         for (one, LeftOut { dependency, why }) in all {
             let package = one.package.to_string();
-            print::json(&Line::LeftOut(NotFollowed { package, version: &one.version, dependency, why }))?;
+            print::json(&Line::LeftOut(NotFollowed {
+                package,
+                version: &one.version,
+                dependency,
+                why,
+            }))?;
         }
         return Ok(());
     }
@@ -310,10 +389,15 @@ fn out(args: &Args) -> PathBuf {
     args.output.clone().unwrap_or_else(|| PathBuf::from("."))
 }
 
-/// Where a release is put below the directory of its owner: `web-1.0.0`, `cargo/serde-1.0.0`, `npm/@scope%2Fname-1.0.0`. Whatever names
-/// and versions are, that is below it, and of no two packages it is the same.
+/// Where a release is put below the directory of its owner: `web-1.0.0`, `cargo/serde-1.0.0`,
+/// `npm/@scope%2Fname-1.0.0`. Whatever names and versions are, that is below it, and of no two
+/// packages it is the same.
 fn place_of(package: &PackageId, version: &VersionText) -> PathBuf {
-    let release = format!("{}-{}", as_file(package.name.bare()), as_file(version.as_str()));
+    let release = format!(
+        "{}-{}",
+        as_file(package.name.bare()),
+        as_file(version.as_str())
+    );
     match package.name.ecosystem() {
         Ecosystem::Generic => release.into(),
         ecosystem => Path::new(ecosystem.as_str()).join(release),
@@ -335,11 +419,18 @@ async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
     let registry = node.registry();
     let mut releases = Vec::new();
     for one in lock.dependencies_first() {
-        let release = registry.get_package_version(&PackageRef::of(&one.id), &exactly(&one.id, &one.version)).await;
+        let release = registry
+            .get_package_version(&PackageRef::of(&one.id), &exactly(&one.id, &one.version))
+            .await;
         let release = release.map_err(|error| error.needed_by(lock.who_needs(&one.id)))?;
         check_fresh(args.fresh, &release.package, &release.freshness)?;
-        lock.check(&one.id, &release.manifest_hash, &release.manifest, &release.files)
-            .map_err(|error| error.at(&path))?;
+        lock.check(
+            &one.id,
+            &release.manifest_hash,
+            &release.manifest,
+            &release.files,
+        )
+        .map_err(|error| error.at(&path))?;
         releases.push(release);
     }
     make_output(args)?;
@@ -348,7 +439,9 @@ async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
 
 /// Makes the directory for several releases, and none above it.
 fn make_output(args: &Args) -> Result<()> {
-    let Some(dir) = args.output.as_ref().filter(|dir| !dir.is_dir()) else { return Ok(()) };
+    let Some(dir) = args.output.as_ref().filter(|dir| !dir.is_dir()) else {
+        return Ok(());
+    };
     std::fs::create_dir(dir).map_err(RegistryError::file(dir, "created"))
 }
 
@@ -358,7 +451,10 @@ async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Arg
     let wanted: Vec<(&Release, &ReleaseFile)> = releases
         .iter()
         .flat_map(|release| release.files.iter().map(move |file| (release, file)))
-        .filter(|(release, file)| lock.get(&release.package).is_some_and(|locked| locked.has(&file.file)))
+        .filter(|(release, file)| {
+            lock.get(&release.package)
+                .is_some_and(|locked| locked.has(&file.file))
+        })
         .collect();
     releases.iter().for_each(warn);
     let bytes = wanted.iter().map(|(_, file)| file.file.size).sum();
@@ -371,11 +467,22 @@ async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Arg
             Some(handle) => format!("{handle}-{key}"),
             None => key,
         };
-        let dir = out.join(owner).join(place_of(&release.package, &release.manifest.version));
+        let dir = out
+            .join(owner)
+            .join(place_of(&release.package, &release.manifest.version));
         // What several files would be unpacked to, they would share.
         let extract = args.extract && release.files.len() == 1;
-        let path = if extract { dir } else { dir.join(&file.file.name) };
-        Target { path, extract, force: args.force, below: true }
+        let path = if extract {
+            dir
+        } else {
+            dir.join(&file.file.name)
+        };
+        Target {
+            path,
+            extract,
+            force: args.force,
+            below: true,
+        }
     };
     let progress = &progress;
     let fetch = async |(release, file): &(&Release, &ReleaseFile)| {
@@ -384,7 +491,11 @@ async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Arg
         let fetched = fetched.map_err(|error| error.needed_by(lock.who_needs(&release.package)))?;
         Ok::<_, RegistryError>((target.path, fetched))
     };
-    let got: Result<Vec<_>> = stream::iter(&wanted).map(fetch).buffered(AT_ONCE).try_collect().await;
+    let got: Result<Vec<_>> = stream::iter(&wanted)
+        .map(fetch)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await;
     progress.end();
     for ((release, _), (path, fetched)) in wanted.iter().zip(got?) {
         tell(release, &path, &fetched, args.json)?;
@@ -417,7 +528,9 @@ fn tell(release: &Release, path: &Path, fetched: &Fetched, json: bool) -> Result
 
 /// Where the bytes came from, in words.
 fn provenance(fetched: &Fetched) -> String {
-    let Some(origin) = &fetched.origin else { return "this node: it was put here".to_owned() };
+    let Some(origin) = &fetched.origin else {
+        return "this node: it was put here".to_owned();
+    };
     let bytes = |bytes: u64| HumanBytes(bytes).to_string();
     let mut parts: Vec<String> = origin
         .shares
@@ -428,12 +541,20 @@ fn provenance(fetched: &Fetched) -> String {
     if origin.resumed > 0 {
         parts.push(format!("an earlier attempt {}", bytes(origin.resumed)));
     }
-    let liars = origin.shares.iter().filter(|share| share.refused > 0).count();
+    let liars = origin
+        .shares
+        .iter()
+        .filter(|share| share.refused > 0)
+        .count();
     if liars > 0 {
         parts.push(format!("refused what {liars} gave"));
     }
     let parts = parts.join(", ");
-    if fetched.was_held { format!("this node, which had it of {parts}") } else { parts }
+    if fetched.was_held {
+        format!("this node, which had it of {parts}")
+    } else {
+        parts
+    }
 }
 
 #[cfg(test)]
@@ -448,7 +569,11 @@ mod tests {
 
     fn place(ecosystem: &str, name: &str, version: &str) -> Option<PathBuf> {
         let owner = PublisherId::of(&Keypair::ed25519_from_bytes([1; 32]).unwrap().public());
-        let name = PackageName::of(&ecosystem.parse().unwrap(), &name.parse::<WrittenName>().ok()?).ok()?;
+        let name = PackageName::of(
+            &ecosystem.parse().unwrap(),
+            &name.parse::<WrittenName>().ok()?,
+        )
+        .ok()?;
         Some(place_of(&PackageId { owner, name }, &version.parse().ok()?))
     }
 
@@ -461,7 +586,10 @@ mod tests {
             ("debian", "g++", "4:12.2.0-3", "debian/g++-4%3A12.2.0-3"),
             ("conda", "../../x", "/etc", "conda/..%2F..%2Fx-%2Fetc"),
         ] {
-            assert_eq!(place(ecosystem, name, version).unwrap(), Path::new(expected));
+            assert_eq!(
+                place(ecosystem, name, version).unwrap(),
+                Path::new(expected)
+            );
         }
     }
 

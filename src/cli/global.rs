@@ -34,7 +34,8 @@ pub(super) struct Global {
     /// Where this node is: latitude,longitude[,place]. Told to the other peers
     #[arg(long, global = true, value_name = "PLACE", allow_hyphen_values = true)]
     location: Option<String>,
-    /// Database in MaxMind's format (.mmdb), in which places of peers are looked up by their address
+    /// Database in MaxMind's format (.mmdb), in which places of peers are looked up by their
+    /// address
     #[arg(long, global = true, value_name = "FILE")]
     geoip_db: Option<PathBuf>,
     /// Do not look for peers on the local network
@@ -65,7 +66,13 @@ pub(super) struct Global {
     #[arg(long, global = true, value_name = "SOCKET", help_heading = "Node")]
     attach: Option<Target>,
     /// File with the word that lets one in over http: the node's control.token
-    #[arg(long, global = true, value_name = "FILE", requires = "attach", help_heading = "Node")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        requires = "attach",
+        help_heading = "Node"
+    )]
     token_file: Option<PathBuf>,
     /// Only look: what would change the node, or publish, is refused
     #[arg(long, global = true, help_heading = "Node")]
@@ -82,7 +89,12 @@ impl Global {
             ("listen", list(&self.listen)),
             ("bootstrap", list(&self.bootstrap)),
             ("location", self.location.clone()),
-            ("geoip_db", self.geoip_db.as_ref().map(|path| path.to_string_lossy().into_owned())),
+            (
+                "geoip_db",
+                self.geoip_db
+                    .as_ref()
+                    .map(|path| path.to_string_lossy().into_owned()),
+            ),
             ("mdns", self.no_mdns.then(|| "false".to_owned())),
             ("query_timeout", self.timeout.clone()),
             ("handle", self.handle.clone()),
@@ -92,15 +104,32 @@ impl Global {
             ("ascii", self.ascii.then(|| "true".to_owned())),
             ("mouse", self.no_mouse.then(|| "false".to_owned())),
         ];
-        let flags = flags.into_iter().filter_map(|(key, value)| Some((key, value?))).collect();
+        let flags = flags
+            .into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect();
         let environment = std::env::vars_os().collect();
-        Settings::load(self.paths()?, Layers { config: self.config.clone(), environment, flags })
+        Settings::load(
+            self.paths()?,
+            Layers {
+                config: self.config.clone(),
+                environment,
+                flags,
+            },
+        )
     }
 
     /// The settings file, whether or not it can be used.
     pub fn settings_file(&self) -> Result<SettingsFile> {
         let environment = std::env::vars_os().collect();
-        Settings::file(&self.paths()?, Layers { config: self.config.clone(), environment, flags: Vec::new() })
+        Settings::file(
+            &self.paths()?,
+            Layers {
+                config: self.config.clone(),
+                environment,
+                flags: Vec::new(),
+            },
+        )
     }
 
     /// The flags again, for a process that is started with them.
@@ -117,16 +146,28 @@ impl Global {
             ("--dht", text(&self.dht)),
             ("--log-format", text(&self.log_format)),
         ];
-        let one = one.into_iter().filter_map(|(flag, value)| Some((flag, value?)));
-        let many = |flag, values: &[String]| values.iter().map(|value| (flag, value.into())).collect::<Vec<_>>();
-        let pairs = one.chain(many("--listen", &self.listen)).chain(many("--bootstrap", &self.bootstrap));
+        let one = one
+            .into_iter()
+            .filter_map(|(flag, value)| Some((flag, value?)));
+        let many = |flag, values: &[String]| {
+            values
+                .iter()
+                .map(|value| (flag, value.into()))
+                .collect::<Vec<_>>()
+        };
+        let pairs = one
+            .chain(many("--listen", &self.listen))
+            .chain(many("--bootstrap", &self.bootstrap));
         // A value may begin with a hyphen, as a latitude in the south does.
         let joined = |(flag, value): (&str, OsString)| {
             let mut word = OsString::from(format!("{flag}="));
             word.push(value);
             word
         };
-        pairs.map(joined).chain(self.no_mdns.then(|| "--no-mdns".into())).collect()
+        pairs
+            .map(joined)
+            .chain(self.no_mdns.then(|| "--no-mdns".into()))
+            .collect()
     }
 
     /// Returns whether this very call says how long to wait.
@@ -136,7 +177,9 @@ impl Global {
 
     /// The node that is named.
     pub fn attach(&self) -> Result<Option<Target>> {
-        let Some(mut target) = self.attach.clone() else { return Ok(None) };
+        let Some(mut target) = self.attach.clone() else {
+            return Ok(None);
+        };
         if let Target::Tcp { token, address } = &mut target {
             let file = self.token_file.as_ref().ok_or_else(|| {
                 RegistryError::Usage(format!(
@@ -150,7 +193,8 @@ impl Global {
         Ok(Some(target))
     }
 
-    /// Flags given that say how a node is started, and mean nothing to one that runs, or to a swarm that is private.
+    /// Flags given that say how a node is started, and mean nothing to one that runs, or to a swarm
+    /// that is private.
     pub fn of_a_node(&self) -> Vec<&'static str> {
         let given = [
             ("--network", self.network.is_some()),
@@ -161,7 +205,10 @@ impl Global {
             ("--handle", self.handle.is_some()),
             ("--dht", self.dht.is_some()),
         ];
-        given.into_iter().filter_map(|(flag, given)| given.then_some(flag)).collect()
+        given
+            .into_iter()
+            .filter_map(|(flag, given)| given.then_some(flag))
+            .collect()
     }
 
     /// The data directory of this very call; one in the settings belongs to the person's own node.
@@ -174,7 +221,12 @@ impl Global {
         match (Paths::discover(), &self.config, &self.data_dir) {
             (Err(_), Some(config), Some(data)) => {
                 let here = PathBuf::new();
-                let paths = Paths { config: config.clone(), data: here.clone(), state: here.clone(), runtime: here };
+                let paths = Paths {
+                    config: config.clone(),
+                    data: here.clone(),
+                    state: here.clone(),
+                    runtime: here,
+                };
                 Ok(paths.within(Path::new(data)))
             }
             (paths, ..) => paths,

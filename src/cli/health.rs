@@ -27,7 +27,11 @@ struct Report<'a> {
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::running(global, async |node, _| {
         let mut sample = node.health().await?;
-        let Status { node: snapshot, gateway, .. } = node.status().await?;
+        let Status {
+            node: snapshot,
+            gateway,
+            ..
+        } = node.status().await?;
         // The address means another machine there.
         if let Some(url) = gateway.filter(|_| node.is_here())
             && let Err(why) = gateway::check(&url, &snapshot.peer_id).await
@@ -37,7 +41,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         let verdict = verdict(&sample);
         let state = verdict.state;
         if args.json {
-            print::json(&Report { verdict, measures: &sample })?;
+            print::json(&Report {
+                verdict,
+                measures: &sample,
+            })?;
         } else {
             show(&verdict, &sample)?;
         }
@@ -53,7 +60,15 @@ pub(super) fn show(verdict: &Verdict, sample: &Sample) -> Result<()> {
     }
     let row = |row: &Row| {
         let state = row.state.map_or("", State::label).to_owned();
-        vec![row.measure.name().to_owned(), row.shown.clone(), row.threshold.clone(), state]
+        vec![
+            row.measure.name().to_owned(),
+            row.shown.clone(),
+            row.threshold.clone(),
+            state,
+        ]
     };
-    print::table(&["MEASURE", "VALUE", "GOOD IS", "STATE"], rows(sample).iter().map(row).collect())
+    print::table(
+        &["MEASURE", "VALUE", "GOOD IS", "STATE"],
+        rows(sample).iter().map(row).collect(),
+    )
 }

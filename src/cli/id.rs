@@ -10,8 +10,9 @@ use crate::{
     ecosystem::Ecosystem,
 };
 
-/// `owner/name[@requirement]`. All of a version means that one and no other, so that the id on a receipt gets the
-/// release it was given for; a part of a version means what it means in a list of dependencies.
+/// `owner/name[@requirement]`. All of a version means that one and no other, so that the id on a
+/// receipt gets the release it was given for; a part of a version means what it means in a list of
+/// dependencies.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted(pub PackageRef);
 
@@ -20,7 +21,9 @@ impl FromStr for Wanted {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         // First, because a requirement takes no build but behind =.
-        if let Some((package, version)) = text.rsplit_once('@').filter(|(package, _)| !package.ends_with(['/', ':']))
+        if let Some((package, version)) = text
+            .rsplit_once('@')
+            .filter(|(package, _)| !package.ends_with(['/', ':']))
             && let Ok(version) = version.parse::<VersionText>()
         {
             let package: PackageRef = package.parse()?;
@@ -30,7 +33,10 @@ impl FromStr for Wanted {
             };
             if version.read(ecosystem).is_ok() {
                 let requirement = Some(RequirementText::exactly(ecosystem, &version));
-                return Ok(Self(PackageRef { requirement, ..package }));
+                return Ok(Self(PackageRef {
+                    requirement,
+                    ..package
+                }));
             }
         }
         text.parse().map(Self)
@@ -52,7 +58,9 @@ impl FromStr for OneRelease {
             .rsplit_once('@')
             .filter(|(package, _)| !package.ends_with(['/', ':']))
             .ok_or("it names no version; write owner/name@1.2.3")?;
-        let package: PackageRef = package.parse().map_err(|error: NameError| error.to_string())?;
+        let package: PackageRef = package
+            .parse()
+            .map_err(|error: NameError| error.to_string())?;
         let said = |error: NameError| format!("{error}; write all of it, such as 1.2.3");
         let version: VersionText = version.parse().map_err(said)?;
         // Of a name alone, the node knows the ecosystem.
@@ -74,18 +82,35 @@ mod tests {
     fn a_whole_version_is_wanted_exactly_and_a_part_of_one_is_a_requirement() {
         let requirement = |text: &str| {
             let wanted = text.parse::<Wanted>().unwrap().0;
-            wanted.requirement.map(|requirement| requirement.to_string())
+            wanted
+                .requirement
+                .map(|requirement| requirement.to_string())
         };
         assert_eq!(requirement("alice/web"), None);
         assert_eq!(requirement("alice/web@1.2").as_deref(), Some("1.2"));
         assert_eq!(requirement("alice/web@1.2.3").as_deref(), Some("=1.2.3"));
-        assert_eq!(requirement("alice/web@2.0.0-rc.1").as_deref(), Some("=2.0.0-rc.1"));
-        assert_eq!(requirement("alice/web@1.2.3+b2").as_deref(), Some("=1.2.3+b2"));
-        assert_eq!(requirement("alice/web@=1.2.3+b2").as_deref(), Some("=1.2.3+b2"));
+        assert_eq!(
+            requirement("alice/web@2.0.0-rc.1").as_deref(),
+            Some("=2.0.0-rc.1")
+        );
+        assert_eq!(
+            requirement("alice/web@1.2.3+b2").as_deref(),
+            Some("=1.2.3+b2")
+        );
+        assert_eq!(
+            requirement("alice/web@=1.2.3+b2").as_deref(),
+            Some("=1.2.3+b2")
+        );
         assert!("alice/generic:web@^1.2.3+b2".parse::<Wanted>().is_err());
         assert!("alice/web@not".parse::<Wanted>().is_err() && "web".parse::<Wanted>().is_err());
-        assert_eq!(requirement("alice/cargo:web@1.2.3").as_deref(), Some("===1.2.3"));
-        assert_eq!(requirement("alice/npm:@scope/web@1.2.3").as_deref(), Some("===1.2.3"));
+        assert_eq!(
+            requirement("alice/cargo:web@1.2.3").as_deref(),
+            Some("===1.2.3")
+        );
+        assert_eq!(
+            requirement("alice/npm:@scope/web@1.2.3").as_deref(),
+            Some("===1.2.3")
+        );
         assert_eq!(requirement("alice/npm:@scope/web"), None);
     }
 
@@ -93,7 +118,10 @@ mod tests {
     fn one_release_is_named_by_all_of_its_version() {
         let release: OneRelease = "alice/web@1.2.3+build.7".parse().unwrap();
         assert_eq!(
-            (release.package.to_string().as_str(), release.version.to_string().as_str()),
+            (
+                release.package.to_string().as_str(),
+                release.version.to_string().as_str()
+            ),
             ("alice/web", "1.2.3+build.7")
         );
         for bad in [

@@ -33,8 +33,8 @@ mod debian;
 pub(super) struct Args {
     #[command(subcommand)]
     of: Option<Of>,
-    /// .crate files, wheels and source distributions of PyPI, npm tarballs, .deb files and `Packages` indexes, and directories
-    /// that are searched for them
+    /// .crate files, wheels and source distributions of PyPI, npm tarballs, .deb files and
+    /// `Packages` indexes, and directories that are searched for them
     #[arg(required = true)]
     paths: Vec<PathBuf>,
     /// Answer yes to what is asked at a terminal
@@ -91,7 +91,12 @@ struct Lacks<'a> {
 fn lacks(left_out: &[String]) -> String {
     /// Those that are named.
     const NAMED: usize = 5;
-    let named = left_out.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join("; ");
+    let named = left_out
+        .iter()
+        .take(NAMED)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join("; ");
     let more = match left_out.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!("; and {more} more"),
@@ -108,8 +113,19 @@ struct Was<'a> {
 }
 
 impl<'a> From<&'a Draft> for Was<'a> {
-    fn from(Draft { ecosystem, name, version, .. }: &'a Draft) -> Self {
-        Self { ecosystem: ecosystem.as_str(), name: name.as_str(), version: version.as_str() }
+    fn from(
+        Draft {
+            ecosystem,
+            name,
+            version,
+            ..
+        }: &'a Draft,
+    ) -> Self {
+        Self {
+            ecosystem: ecosystem.as_str(),
+            name: name.as_str(),
+            version: version.as_str(),
+        }
     }
 }
 
@@ -131,8 +147,17 @@ impl Teller {
     fn tell(&mut self, file: &Path, draft: Option<&Draft>, became: &Became) -> Result<()> {
         let was = draft.map(Was::from);
         let shown = file.display();
-        let said = was.map(|Was { ecosystem, name, version }| format!("{ecosystem} {name} {version}"));
-        let called = said.as_ref().map(|said| format!(" ({said})")).unwrap_or_default();
+        let said = was.map(
+            |Was {
+                 ecosystem,
+                 name,
+                 version,
+             }| format!("{ecosystem} {name} {version}"),
+        );
+        let called = said
+            .as_ref()
+            .map(|said| format!(" ({said})"))
+            .unwrap_or_default();
         let said = said.unwrap_or_default();
         let line = match became {
             Became::Published { id } => {
@@ -145,7 +170,8 @@ impl Teller {
             }
             Became::Refused { why } => {
                 self.summary.refused += 1;
-                self.bar.suspend(|| print::note(format!("{shown}{called} was not imported: {why}")));
+                self.bar
+                    .suspend(|| print::note(format!("{shown}{called} was not imported: {why}")));
                 String::new()
             }
         };
@@ -162,7 +188,11 @@ impl Teller {
             return Ok(());
         }
         self.bar.suspend(|| match self.json {
-            true => print::json(&Lacks { file, was: draft.into(), left_out }),
+            true => print::json(&Lacks {
+                file,
+                was: draft.into(),
+                left_out,
+            }),
             false => {
                 print::note(format!("warning: {}: {}", file.display(), lacks(left_out)));
                 Ok(())
@@ -171,7 +201,13 @@ impl Teller {
     }
 
     fn refuse(&mut self, file: &Path, draft: Option<&Draft>, why: &Unusable) -> Result<()> {
-        self.tell(file, draft, &Became::Refused { why: why.to_string() })
+        self.tell(
+            file,
+            draft,
+            &Became::Refused {
+                why: why.to_string(),
+            },
+        )
     }
 }
 
@@ -179,46 +215,94 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     if let Some(Of::Debian(args)) = args.of {
         return debian::run(global, args).await;
     }
-    let (indexes, archives): (Vec<_>, Vec<_>) = files(&args.paths)?.into_iter().partition(|path| is_index(path));
+    let (indexes, archives): (Vec<_>, Vec<_>) = files(&args.paths)?
+        .into_iter()
+        .partition(|path| is_index(path));
     let indexes = debian::open(&indexes)?;
     session::with(global, async |node, settings| {
-        let Some((owner, handle)) = owner(node, settings, args.yes).await? else { return Ok(FAILED) };
-        let mut teller = Teller { bar: bar(archives.len() as u64), json: args.json, summary: Summary::default() };
+        let Some((owner, handle)) = owner(node, settings, args.yes).await? else {
+            return Ok(FAILED);
+        };
+        let mut teller = Teller {
+            bar: bar(archives.len() as u64),
+            json: args.json,
+            summary: Summary::default(),
+        };
         let releases = releases(&archives, &mut teller).await?;
-        let found = releases.iter().map(|release| release::key(&release.draft)).collect();
+        let found = releases
+            .iter()
+            .map(|release| release::key(&release.draft))
+            .collect();
         for release in releases {
             let paths: Vec<PathBuf> = release.files.iter().map(|file| file.path.clone()).collect();
-            teller.bar.set_message(format!("{} {}", release.draft.name, release.draft.version));
-            import(node, release.draft, &paths, (&owner, handle.as_ref()), &mut teller).await?;
+            teller
+                .bar
+                .set_message(format!("{} {}", release.draft.name, release.draft.version));
+            import(
+                node,
+                release.draft,
+                &paths,
+                (&owner, handle.as_ref()),
+                &mut teller,
+            )
+            .await?;
             teller.bar.inc(paths.len() as u64);
         }
         teller.bar.finish_and_clear();
-        let Summary { mut published, mut known, mut refused } = teller.summary;
+        let Summary {
+            mut published,
+            mut known,
+            mut refused,
+        } = teller.summary;
         if !indexes.is_empty() {
             let described = debian::describe(node, handle, args.json, indexes, found).await?;
             (published, known) = (published + described.imported, known + described.known);
             refused += described.refused + described.unread;
         }
         if args.json {
-            print::json(&Summary { published, known, refused })?;
+            print::json(&Summary {
+                published,
+                known,
+                refused,
+            })?;
         } else {
-            print::lines(&format!("{published} published, {known} there already, {refused} not imported"))?;
+            print::lines(&format!(
+                "{published} published, {known} there already, {refused} not imported"
+            ))?;
         }
         Ok(if refused == 0 { DONE } else { FAILED })
     })
     .await
 }
 
-/// The releases that archives are of, those of one package by version, so that who is told of each is told of the latest last. Without
-/// readmes and the ecosystems' own data: of many archives that is much.
+/// The releases that archives are of, those of one package by version, so that who is told of each
+/// is told of the latest last. Without readmes and the ecosystems' own data: of many archives that
+/// is much.
 async fn releases(archives: &[PathBuf], teller: &mut Teller) -> Result<Vec<Release>> {
     let mut found = Vec::new();
     for path in archives {
-        teller.bar.set_message(path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        teller.bar.set_message(
+            path.file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned(),
+        );
         match read(path.clone()).await? {
             Ok(release) => {
-                let files = release.files.into_iter().map(|file| FoundFile { native: None, ..file }).collect();
-                found.push(Release { files, readme: None, native: None, ..release });
+                let files = release
+                    .files
+                    .into_iter()
+                    .map(|file| FoundFile {
+                        native: None,
+                        ..file
+                    })
+                    .collect();
+                found.push(Release {
+                    files,
+                    readme: None,
+                    native: None,
+                    ..release
+                });
             }
             Err(why) => {
                 teller.refuse(path, None, &why)?;
@@ -231,8 +315,12 @@ async fn releases(archives: &[PathBuf], teller: &mut Teller) -> Result<Vec<Relea
         teller.refuse(&path, Some(&draft), &why)?;
         teller.bar.inc(1);
     }
-    releases
-        .sort_by_cached_key(|Release { draft, .. }| (draft.package().ok(), draft.version.read(&draft.ecosystem).ok()));
+    releases.sort_by_cached_key(|Release { draft, .. }| {
+        (
+            draft.package().ok(),
+            draft.version.read(&draft.ecosystem).ok(),
+        )
+    });
     Ok(releases)
 }
 
@@ -241,20 +329,28 @@ async fn read(path: PathBuf) -> Result<std::result::Result<Release, Unusable>> {
     read.map_err(|error| print::internal("reading an archive", error))
 }
 
-/// A warning of files that should perhaps not have been in an archive. It is taken as it is: its digest is fixed.
+/// A warning of files that should perhaps not have been in an archive. It is taken as it is: its
+/// digest is fixed.
 async fn doubtful(path: PathBuf) -> Option<String> {
     /// Files that are named; more are counted.
     const NAMED: usize = 3;
     let look = move || inspect::doubtful(&mut std::fs::File::open(path)?);
     // One that cannot be read any more was read a moment ago.
     let paths = tokio::task::spawn_blocking(look).await.ok()?.ok()?;
-    let named = paths.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let named = paths
+        .iter()
+        .take(NAMED)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     let more = match paths.len().saturating_sub(NAMED) {
         0 if paths.is_empty() => return None,
         0 => String::new(),
         more => format!(" and {more} more"),
     };
-    Some(format!("what is called or looks like a private key is in it, and is published with it: {named}{more}"))
+    Some(format!(
+        "what is called or looks like a private key is in it, and is published with it: {named}{more}"
+    ))
 }
 
 /// The archives and indexes that are named, and those in directories.
@@ -262,8 +358,10 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
         if path.is_dir() {
-            let wanted = |name: &str| release::ecosystem_of(name).is_some() || is_index(Path::new(name));
-            let found = list::list(path, wanted).map_err(|error| RegistryError::Usage(error.to_string()))?;
+            let wanted =
+                |name: &str| release::ecosystem_of(name).is_some() || is_index(Path::new(name));
+            let found = list::list(path, wanted)
+                .map_err(|error| RegistryError::Usage(error.to_string()))?;
             if found.is_empty() {
                 let why = format!(
                     "there are no .crate, .whl, .tar.gz, .zip, .tgz or .deb files and no Packages index in {}; name another directory, or files",
@@ -285,17 +383,30 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
 /// Called like an index of a Debian archive, or like what apt keeps of one.
 fn is_index(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let plain = [".gz", ".xz", ".lz4"].iter().find_map(|packed| name.strip_suffix(packed)).unwrap_or(&name);
+    let plain = [".gz", ".xz", ".lz4"]
+        .iter()
+        .find_map(|packed| name.strip_suffix(packed))
+        .unwrap_or(&name);
     plain == "Packages" || plain.ends_with("_Packages")
 }
 
-/// Returns the key that all packages of an import, and so their dependencies, belong to, and its handle. Makes the key where
-/// there is none; `None` means that a person would rather not publish under the handle.
-async fn owner(node: &dyn Control, settings: &Settings, yes: bool) -> Result<Option<(String, Option<Handle>)>> {
+/// Returns the key that all packages of an import, and so their dependencies, belong to, and its
+/// handle. Makes the key where there is none; `None` means that a person would rather not publish
+/// under the handle.
+async fn owner(
+    node: &dyn Control,
+    settings: &Settings,
+    yes: bool,
+) -> Result<Option<(String, Option<Handle>)>> {
     let registry = node.registry();
     let handle = match settings.handle.clone() {
         Some(handle) => Some(handle),
-        None => node.status().await?.node.handle.and_then(|handle| handle.parse().ok()),
+        None => node
+            .status()
+            .await?
+            .node
+            .handle
+            .and_then(|handle| handle.parse().ok()),
     };
     if let Some(handle) = &handle
         && !names::may_publish_under(&*registry, handle, yes).await?
@@ -326,7 +437,11 @@ async fn import(
     }
     let (releases, _) = release::grouped(found);
     for release in releases {
-        let path = release.files.first().map(|file| file.path.clone()).unwrap_or_default();
+        let path = release
+            .files
+            .first()
+            .map(|file| file.path.clone())
+            .unwrap_or_default();
         let (draft, left_out) = (release.draft.clone(), release.left_out.clone());
         publish_release(node, release, whose, teller).await?;
         teller.lacks(&path, &draft, &left_out)?;
@@ -340,7 +455,8 @@ struct Put {
     file: PutFile,
 }
 
-/// Publishes the files of a release, in as many manifests as they take, and tells what becomes of each.
+/// Publishes the files of a release, in as many manifests as they take, and tells what becomes of
+/// each.
 async fn publish_release(
     node: &dyn Control,
     release: Release,
@@ -349,23 +465,47 @@ async fn publish_release(
 ) -> Result<()> {
     let contents = node.contents();
     let text = async |text: Option<Vec<u8>>| match text {
-        Some(text) if !text.is_empty() && text.len() as u64 <= limit::BESIDE => {
-            contents.put(Box::pin(std::io::Cursor::new(text))).await.map(Some)
-        }
+        Some(text) if !text.is_empty() && text.len() as u64 <= limit::BESIDE => contents
+            .put(Box::pin(std::io::Cursor::new(text)))
+            .await
+            .map(Some),
         _ => Ok(None),
     };
-    let Release { draft, files, readme, native, .. } = release;
-    let draft = Draft { handle: draft.handle.or_else(|| whose.1.cloned()), ..draft };
+    let Release {
+        draft,
+        files,
+        readme,
+        native,
+        ..
+    } = release;
+    let draft = Draft {
+        handle: draft.handle.or_else(|| whose.1.cloned()),
+        ..draft
+    };
     let beside = (text(readme).await?, text(native).await?);
     let mut put = Vec::new();
-    for FoundFile { path, name, content, native, published_at } in files {
-        let opened = tokio::fs::File::open(&path).await.map_err(RegistryError::file(&path, "read"))?;
+    for FoundFile {
+        path,
+        name,
+        content,
+        native,
+        published_at,
+    } in files
+    {
+        let opened = tokio::fs::File::open(&path)
+            .await
+            .map_err(RegistryError::file(&path, "read"))?;
         if contents.put(Box::pin(opened)).await? != content {
             let why = "it changed while it was read; import it when it is whole".to_owned();
             teller.tell(&path, Some(&draft), &Became::Refused { why })?;
             continue;
         }
-        let file = PutFile { content, name: Some(name), native: text(native).await?, published_at };
+        let file = PutFile {
+            content,
+            name: Some(name),
+            native: text(native).await?,
+            published_at,
+        };
         put.push(Put { path, file });
     }
     for batch in batches(&draft, beside, put) {
@@ -376,15 +516,28 @@ async fn publish_release(
 
 type Beside = (Option<Content>, Option<Content>);
 
-/// As few manifests' worth of files as can be: each has [`limit::FILES`] at most, and fits into its envelope.
+/// As few manifests' worth of files as can be: each has [`limit::FILES`] at most, and fits into its
+/// envelope.
 fn batches(draft: &Draft, (readme, native): Beside, files: Vec<Put>) -> Vec<Vec<Put>> {
     let fits = |batch: &[Put]| {
         let digests = Digester::of(&draft.ecosystem).finish();
-        let files = batch.iter().map(|put| put.file.clone().with(digests, String::new)).collect();
-        let artifacts = Artifacts { files, readme, native };
-        let manifest = draft.clone().into_manifest(PublisherId::nobody(), artifacts, Timestamp(MAX_NUMBER));
+        let files = batch
+            .iter()
+            .map(|put| put.file.clone().with(digests, String::new))
+            .collect();
+        let artifacts = Artifacts {
+            files,
+            readme,
+            native,
+        };
+        let manifest =
+            draft
+                .clone()
+                .into_manifest(PublisherId::nobody(), artifacts, Timestamp(MAX_NUMBER));
         // What cannot be signed at all is said by whoever publishes it.
-        manifest.map_or(batch.len() <= limit::FILES, |manifest| signed_len(&manifest) <= MAX_MANIFEST)
+        manifest.map_or(batch.len() <= limit::FILES, |manifest| {
+            signed_len(&manifest) <= MAX_MANIFEST
+        })
     };
     let mut batches: Vec<Vec<Put>> = Vec::new();
     for put in files {
@@ -412,30 +565,57 @@ async fn publish_batch(
     // Once as it is, and once without those that are there.
     for _ in 0..2 {
         let files = batch.iter().map(|put| put.file.clone()).collect();
-        match node.registry().publish(draft.clone(), Artifacts { files, readme, native }, None).await {
+        match node
+            .registry()
+            .publish(
+                draft.clone(),
+                Artifacts {
+                    files,
+                    readme,
+                    native,
+                },
+                None,
+            )
+            .await
+        {
             Ok(receipt) => {
                 for Put { path, .. } in batch {
                     if let Some(doubtful) = doubtful(path.clone()).await {
-                        teller.bar.suspend(|| print::note(format!("warning: {}: {doubtful}", path.display())));
+                        teller.bar.suspend(|| {
+                            print::note(format!("warning: {}: {doubtful}", path.display()))
+                        });
                     }
-                    teller.tell(&path, Some(draft), &Became::Published { id: receipt.id.clone() })?;
+                    teller.tell(
+                        &path,
+                        Some(draft),
+                        &Became::Published {
+                            id: receipt.id.clone(),
+                        },
+                    )?;
                 }
                 return Ok(());
             }
             Err(error) if matches!(error.code(), "version_taken" | "file_taken") => {
                 let exactly = RequirementText::exactly(&draft.ecosystem, &draft.version);
                 let package = format!("{owner}/{}", draft.package()?).parse()?;
-                let there = node.registry().get_package_version(&package, &exactly).await?;
+                let there = node
+                    .registry()
+                    .get_package_version(&package, &exactly)
+                    .await?;
                 let mut rest = Vec::new();
                 for put in batch {
                     let named = |one: &&ReleaseFile| Some(&one.file.name) == put.file.name.as_ref();
                     let became = match there.files.iter().find(named) {
-                        Some(one) if one.file.root == put.file.content.root => Became::Known { why: error.to_string() },
+                        Some(one) if one.file.root == put.file.content.root => Became::Known {
+                            why: error.to_string(),
+                        },
                         None if draft.ecosystem.grows() => {
                             rest.push(put);
                             continue;
                         }
-                        _ => Became::Refused { why: format!("{error}; what is published has other bytes") },
+                        _ => Became::Refused {
+                            why: format!("{error}; what is published has other bytes"),
+                        },
                     };
                     teller.tell(&put.path, Some(draft), &became)?;
                 }
@@ -463,13 +643,23 @@ async fn publish_batch(
                 return Err(error);
             }
             Err(error) => {
-                let became = Became::Refused { why: error.to_string() };
-                return batch.iter().try_for_each(|put| teller.tell(&put.path, Some(draft), &became));
+                let became = Became::Refused {
+                    why: error.to_string(),
+                };
+                return batch
+                    .iter()
+                    .try_for_each(|put| teller.tell(&put.path, Some(draft), &became));
             }
         }
     }
     let why = "it was published by somebody else meanwhile; import it again".to_owned();
-    batch.iter().try_for_each(|put| teller.tell(&put.path, Some(draft), &Became::Refused { why: why.clone() }))
+    batch.iter().try_for_each(|put| {
+        teller.tell(
+            &put.path,
+            Some(draft),
+            &Became::Refused { why: why.clone() },
+        )
+    })
 }
 
 fn bar(files: u64) -> ProgressBar {
@@ -488,8 +678,8 @@ mod tests {
     use crate::domain::hash::ContentRoot;
 
     proptest! {
-        /// However many files there are and whatever they are called, each is in one manifest, in order, and every manifest can be
-        /// signed.
+        /// However many files there are and whatever they are called, each is in one manifest, in
+        /// order, and every manifest can be signed.
         #[test]
         fn files_go_into_manifests_that_can_be_signed(lengths in prop::collection::vec(1usize..150, 1..90), described in 0usize..1_000) {
             let toml = format!("name = \"box\"\nversion = \"1.0\"\necosystem = \"pypi\"\ndescription = \"{}\"", "d".repeat(described));

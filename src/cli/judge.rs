@@ -19,7 +19,8 @@ pub(super) enum Action {
     Ban(Ban),
     /// Take a ban back, and the points that led to it
     Unban(One),
-    /// Keep a peer whatever it does: it is not banned, and its connection is not given up for others
+    /// Keep a peer whatever it does: it is not banned, and its connection is not given up for
+    /// others
     Protect(One),
     /// Treat a peer like any other again
     Unprotect(One),
@@ -51,7 +52,12 @@ struct Done {
 
 pub(super) async fn run(global: &Global, action: Action) -> Result<u8> {
     let (one, ruling) = match action {
-        Action::Ban(Ban { one, time }) => (one, Ruling::Ban { seconds: time.map(|time| time.as_secs().max(1)) }),
+        Action::Ban(Ban { one, time }) => (
+            one,
+            Ruling::Ban {
+                seconds: time.map(|time| time.as_secs().max(1)),
+            },
+        ),
         Action::Unban(one) => (one, Ruling::Unban),
         Action::Protect(one) => (one, Ruling::Protect),
         Action::Unprotect(one) => (one, Ruling::Unprotect),
@@ -86,8 +92,12 @@ async fn named(node: &dyn Control, text: &str) -> Result<PeerId> {
 
 fn said(peer: PeerId, ruling: Ruling) -> String {
     match ruling {
-        Ruling::Ban { seconds: None } => format!("{peer} is banned until `swarmdex peers unban` takes it back"),
-        Ruling::Ban { seconds: Some(seconds) } => {
+        Ruling::Ban { seconds: None } => {
+            format!("{peer} is banned until `swarmdex peers unban` takes it back")
+        }
+        Ruling::Ban {
+            seconds: Some(seconds),
+        } => {
             format!("{peer} is banned for {}", Ago(Duration::from_secs(seconds)))
         }
         Ruling::Unban => format!("{peer} is not banned any more"),

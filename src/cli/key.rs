@@ -43,7 +43,8 @@ enum What {
     Export {
         /// A file that does not exist yet
         file: PathBuf,
-        /// File with the passphrase in its first line; without it SWARMDEX_PASSPHRASE, or you are asked
+        /// File with the passphrase in its first line; without it SWARMDEX_PASSPHRASE, or you are
+        /// asked
         #[arg(long, value_name = "FILE", conflicts_with = "plain")]
         passphrase_file: Option<PathBuf>,
         /// Without a passphrase: whoever has the file has the key
@@ -57,17 +58,19 @@ enum What {
     Import {
         /// What `key export` wrote, sealed or plain
         file: PathBuf,
-        /// File with the passphrase in its first line; without it SWARMDEX_PASSPHRASE, or you are asked
+        /// File with the passphrase in its first line; without it SWARMDEX_PASSPHRASE, or you are
+        /// asked
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
         /// Print whose key it is as one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Make a new key where there is none, or none any more; a node that runs has to be stopped first
+    /// Make a new key where there is none, or none any more; a node that runs has to be stopped
+    /// first
     ///
-    /// The first publish makes a key by itself. Where there was one and its file is gone, that is refused until you say so
-    /// with this: the new key can never change what the old one published.
+    /// The first publish makes a key by itself. Where there was one and its file is gone, that is
+    /// refused until you say so with this: the new key can never change what the old one published.
     New {
         /// The node's own key instead: another node from now on, which others know nothing of
         #[arg(long)]
@@ -94,12 +97,21 @@ struct Shown {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     if global.attach()?.is_some() {
-        let why = "a key does not leave its machine over a socket; run this there, without --attach";
+        let why =
+            "a key does not leave its machine over a socket; run this there, without --attach";
         return Err(RegistryError::Usage(why.to_owned()));
     }
     let data_dir = global.settings()?.paths.data;
     if let What::New { identity, json } = args.what {
-        return make(&data_dir, if identity { Role::Identity } else { Role::Publisher }, json);
+        return make(
+            &data_dir,
+            if identity {
+                Role::Identity
+            } else {
+                Role::Publisher
+            },
+            json,
+        );
     }
     let path = keys::publisher_path(&data_dir);
     let key = keys::load(&path)?;
@@ -109,18 +121,32 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             if json {
                 print::json(&Shown { publisher, path })?;
             } else if let Some(publisher) = publisher {
-                print::fields(&[("publisher", publisher.to_string()), ("key", path.display().to_string())])?;
+                print::fields(&[
+                    ("publisher", publisher.to_string()),
+                    ("key", path.display().to_string()),
+                ])?;
             } else {
                 print::note(missing(&data_dir, &path)?);
             }
             Ok(if publisher.is_some() { DONE } else { FAILED })
         }
-        What::Export { file, passphrase_file, plain, json } => {
-            let Some(key) = key else { return Err(RegistryError::Usage(missing(&data_dir, &path)?)) };
+        What::Export {
+            file,
+            passphrase_file,
+            plain,
+            json,
+        } => {
+            let Some(key) = key else {
+                return Err(RegistryError::Usage(missing(&data_dir, &path)?));
+            };
             export(&key, &file, passphrase_file, plain).await?;
             told(json, publisher, file)
         }
-        What::Import { file, passphrase_file, json } => {
+        What::Import {
+            file,
+            passphrase_file,
+            json,
+        } => {
             let key = read(&file, passphrase_file).await?;
             let publisher = import(&data_dir, &path, publisher, &key)?;
             told(json, Some(publisher), path)
@@ -134,7 +160,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 fn missing(data_dir: &Path, path: &Path) -> Result<String> {
     Ok(match store::known_key(data_dir, Role::Publisher)? {
         Some(id) => keys::lost(Role::Publisher, path, id).to_string(),
-        None => format!("there is no key in {} yet; the first publish makes one", path.display()),
+        None => format!(
+            "there is no key in {} yet; the first publish makes one",
+            path.display()
+        ),
     })
 }
 
@@ -158,8 +187,15 @@ fn make(data_dir: &Path, role: Role, json: bool) -> Result<u8> {
         Role::Identity => key.public().to_peer_id().to_string(),
         Role::Publisher => PublisherId::of(&key.public()).to_string(),
     };
-    let whose = if role == Role::Identity { "this is the node" } else { "you are" };
-    print::note(format!("{whose} {id} here from now on, by the key in {}", path.display()));
+    let whose = if role == Role::Identity {
+        "this is the node"
+    } else {
+        "you are"
+    };
+    print::note(format!(
+        "{whose} {id} here from now on, by the key in {}",
+        path.display()
+    ));
     if json {
         print::json(&Made { id, path, before })?;
     }
@@ -167,37 +203,67 @@ fn make(data_dir: &Path, role: Role, json: bool) -> Result<u8> {
 }
 
 fn told(json: bool, publisher: Option<PublisherId>, path: PathBuf) -> Result<u8> {
-    if json { print::json(&Shown { publisher, path }).map(|()| DONE) } else { Ok(DONE) }
+    if json {
+        print::json(&Shown { publisher, path }).map(|()| DONE)
+    } else {
+        Ok(DONE)
+    }
 }
 
-async fn export(key: &Keypair, file: &Path, passphrase_file: Option<PathBuf>, plain: bool) -> Result<()> {
-    // Said before somebody thinks of a passphrase; the file is still made as one that must not be there.
+async fn export(
+    key: &Keypair,
+    file: &Path,
+    passphrase_file: Option<PathBuf>,
+    plain: bool,
+) -> Result<()> {
+    // Said before somebody thinks of a passphrase; the file is still made as one that must not be
+    // there.
     if fs::symlink_metadata(file).is_ok() {
-        return Err(RegistryError::file(file, "created")(std::io::ErrorKind::AlreadyExists.into()));
+        return Err(RegistryError::file(file, "created")(
+            std::io::ErrorKind::AlreadyExists.into(),
+        ));
     }
     let (bytes, whose) = if plain {
-        (keys::encoded(key)?, "whoever has that file can publish in your name")
+        (
+            keys::encoded(key)?,
+            "whoever has that file can publish in your name",
+        )
     } else {
         let Passphrase(passphrase) = passphrase::get(passphrase_file, Use::Seal).await?;
         let key = key.clone();
-        let sealing = tokio::task::spawn_blocking(move || seal::seal(&key, &passphrase, seal::WORK));
-        let sealed = sealing.await.map_err(|error| print::internal("sealing a key", error))??;
-        (sealed.into_bytes(), "it opens with your passphrase only, so keep both, and not in one place")
+        let sealing =
+            tokio::task::spawn_blocking(move || seal::seal(&key, &passphrase, seal::WORK));
+        let sealed = sealing
+            .await
+            .map_err(|error| print::internal("sealing a key", error))??;
+        (
+            sealed.into_bytes(),
+            "it opens with your passphrase only, so keep both, and not in one place",
+        )
     };
     write_new(file, &bytes)?;
     print::note(format!("your key is in {} too; {whose}", file.display()));
     Ok(())
 }
 
-/// Makes a file that only its owner can read, whole or not at all: half a key looks like a backup, and is none.
+/// Makes a file that only its owner can read, whole or not at all: half a key looks like a backup,
+/// and is none.
 fn write_new(file: &Path, bytes: &[u8]) -> Result<()> {
     disk::make(file, bytes, 0o600).map_err(RegistryError::file(file, "written"))
 }
 
 /// The key in a file of either form.
 async fn read(file: &Path, passphrase_file: Option<PathBuf>) -> Result<Keypair> {
-    let missing = || RegistryError::Usage(format!("there is no file {}; name what `key export` wrote", file.display()));
-    let wrong = |why: String| RegistryError::Key { path: file.to_owned(), why };
+    let missing = || {
+        RegistryError::Usage(format!(
+            "there is no file {}; name what `key export` wrote",
+            file.display()
+        ))
+    };
+    let wrong = |why: String| RegistryError::Key {
+        path: file.to_owned(),
+        why,
+    };
     let bytes = keys::read(file)?.ok_or_else(missing)?;
     let armored = match KeyFile::recognise(&bytes) {
         Some(KeyFile::Plain(key)) => return Ok(*key),
@@ -206,11 +272,21 @@ async fn read(file: &Path, passphrase_file: Option<PathBuf>) -> Result<Keypair> 
     };
     let Passphrase(passphrase) = passphrase::get(passphrase_file, Use::Open).await?;
     let opening = tokio::task::spawn_blocking(move || seal::open(&armored, &passphrase));
-    let opened = opening.await.map_err(|error| print::internal("opening a key", error))?;
-    opened.map_err(|why| RegistryError::Sealed { path: file.to_owned(), why: why.to_string() })
+    let opened = opening
+        .await
+        .map_err(|error| print::internal("opening a key", error))?;
+    opened.map_err(|why| RegistryError::Sealed {
+        path: file.to_owned(),
+        why: why.to_string(),
+    })
 }
 
-fn import(data_dir: &Path, path: &Path, there: Option<PublisherId>, key: &Keypair) -> Result<PublisherId> {
+fn import(
+    data_dir: &Path,
+    path: &Path,
+    there: Option<PublisherId>,
+    key: &Keypair,
+) -> Result<PublisherId> {
     let publisher = PublisherId::of(&key.public());
     match there {
         Some(there) if there == publisher => {

@@ -28,7 +28,10 @@ struct Outcome {
 pub(super) async fn bootstrap(global: &Global, args: Bootstrap) -> Result<u8> {
     session::with(global, async |node, settings| {
         let most = settings.query_timeout;
-        let dials = args.addresses.iter().map(async |address| (address, node.dial(address, true, most).await));
+        let dials = args
+            .addresses
+            .iter()
+            .map(async |address| (address, node.dial(address, true, most).await));
         let dialled = join_all(dials).await;
         let outcomes: Vec<Outcome> = (dialled.iter())
             .map(|(address, result)| Outcome {
@@ -43,12 +46,17 @@ pub(super) async fn bootstrap(global: &Global, args: Bootstrap) -> Result<u8> {
             for one in &outcomes {
                 match (&one.peer, &one.error) {
                     (Some(peer), _) => print::lines(&format!("joined through {peer}"))?,
-                    (None, error) => print::note(format!("error: {}", error.as_deref().unwrap_or_default())),
+                    (None, error) => {
+                        print::note(format!("error: {}", error.as_deref().unwrap_or_default()))
+                    }
                 }
             }
         }
         // A mistake in an address is one, whatever the others are.
-        match dialled.into_iter().find_map(|(_, result)| result.err().filter(RegistryError::is_usage)) {
+        match dialled
+            .into_iter()
+            .find_map(|(_, result)| result.err().filter(RegistryError::is_usage))
+        {
             Some(_) => Ok(super::USAGE),
             None if outcomes.iter().any(|one| one.peer.is_some()) => Ok(DONE),
             None => Ok(FAILED),
@@ -73,7 +81,9 @@ struct Peer {
 
 pub(super) async fn connect(global: &Global, args: Connect) -> Result<u8> {
     session::running(global, async |node, settings| {
-        let peer = node.dial(&args.address, false, settings.query_timeout).await?;
+        let peer = node
+            .dial(&args.address, false, settings.query_timeout)
+            .await?;
         if args.json {
             print::json(&Peer { peer })?;
         } else {
@@ -103,7 +113,9 @@ pub(super) async fn disconnect(global: &Global, args: Disconnect) -> Result<u8> 
         if args.json {
             print::json(&Peer { peer })?;
         } else {
-            print::lines(&format!("disconnected from {peer}; either side may connect again"))?;
+            print::lines(&format!(
+                "disconnected from {peer}; either side may connect again"
+            ))?;
         }
         Ok(DONE)
     })

@@ -16,7 +16,8 @@ pub(super) struct Args {
     /// Go on with what comes, until Ctrl-C
     #[arg(long, short)]
     follow: bool,
-    /// Change what the node writes down from now on: a level, or directives such as info,libp2p_kad=debug
+    /// Change what the node writes down from now on: a level, or directives such as
+    /// info,libp2p_kad=debug
     #[arg(long, value_name = "LEVEL", conflicts_with = "follow")]
     filter: Option<String>,
     /// Print each entry as one JSON object a line
@@ -28,7 +29,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::running(global, async |node, _| {
         if let Some(filter) = &args.filter {
             node.set_log_filter(filter).await?;
-            print::note(format!("the node writes down {} from now on", node.log_filter().await?));
+            print::note(format!(
+                "the node writes down {} from now on",
+                node.log_filter().await?
+            ));
             return Ok(DONE);
         }
         let mut next = 0;
@@ -36,10 +40,18 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             let logged = node.logs(next).await?;
             next = logged.next;
             if logged.lost > 0 {
-                let file = logged.file.map_or(String::new(), |file| format!("; {} has them", file.display()));
-                print::note(format!("{} earlier entries are not kept in memory{file}", logged.lost));
+                let file = logged.file.map_or(String::new(), |file| {
+                    format!("; {} has them", file.display())
+                });
+                print::note(format!(
+                    "{} earlier entries are not kept in memory{file}",
+                    logged.lost
+                ));
             }
-            logged.entries.iter().try_for_each(|entry| show(entry, args.json))?;
+            logged
+                .entries
+                .iter()
+                .try_for_each(|entry| show(entry, args.json))?;
             if !args.follow {
                 return Ok(DONE);
             }
@@ -54,5 +66,10 @@ fn show(entry: &LogEntry, json: bool) -> Result<()> {
         return print::json(entry);
     }
     let time = clock::stamp(entry.at);
-    print::lines(&format!("{time} {:>5} {}: {}", entry.level.to_uppercase(), entry.target, entry.message))
+    print::lines(&format!(
+        "{time} {:>5} {}: {}",
+        entry.level.to_uppercase(),
+        entry.target,
+        entry.message
+    ))
 }

@@ -16,11 +16,13 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A package (handle/name or publisher-id/name) for its head; a content's root for who has it; a peer's id for the
-    /// peers closest to it; or a key of 64 hexadecimal digits, as the explorer shows them
+    /// A package (handle/name or publisher-id/name) for its head; a content's root for who has it;
+    /// a peer's id for the peers closest to it; or a key of 64 hexadecimal digits, as the explorer
+    /// shows them
     #[arg(value_name = "KEY")]
     key: String,
-    /// Of a key in hexadecimal digits, look for who provides what is behind it, and not for a record
+    /// Of a key in hexadecimal digits, look for who provides what is behind it, and not for a
+    /// record
     #[arg(long)]
     providers: bool,
     /// Print who was asked, how far from the key each is, what each answered and how long that took
@@ -32,26 +34,48 @@ pub(super) struct Args {
 }
 
 /// What is looked for, and what it is called; asks the network where a handle has to be resolved.
-async fn sought(node: &dyn Control, key: &str, providers: bool) -> Result<(Sought, Option<String>)> {
+async fn sought(
+    node: &dyn Control,
+    key: &str,
+    providers: bool,
+) -> Result<(Sought, Option<String>)> {
     if let Ok(hash) = key.parse::<Hash>() {
-        return Ok((if providers { Sought::Providers(hash) } else { Sought::Record(hash) }, None));
+        return Ok((
+            if providers {
+                Sought::Providers(hash)
+            } else {
+                Sought::Record(hash)
+            },
+            None,
+        ));
     }
     if providers {
-        let why = format!("--providers goes with a key of 64 hexadecimal digits, and {key} is none; leave it out");
+        let why = format!(
+            "--providers goes with a key of 64 hexadecimal digits, and {key} is none; leave it out"
+        );
         return Err(RegistryError::Usage(why));
     }
     if let Ok(root) = key.parse::<ContentRoot>() {
         let key = DhtKey::of_content(&root);
-        return Ok((Sought::Providers(Hash(key.0)), Some(format!("content {root}"))));
+        return Ok((
+            Sought::Providers(Hash(key.0)),
+            Some(format!("content {root}")),
+        ));
     }
     if key.contains('/') {
         let package: PackageRef = key.parse()?;
         let id = match (&package.owner, &package.name) {
-            (Owner::Publisher(owner), Asked::Exactly(name)) => PackageId { owner: *owner, name: name.clone() },
+            (Owner::Publisher(owner), Asked::Exactly(name)) => PackageId {
+                owner: *owner,
+                name: name.clone(),
+            },
             _ => node.registry().get_package(&package).await?.id,
         };
         let key = DhtKey::of_head(&id);
-        return Ok((Sought::Record(Hash(key.0)), Some(format!("head of {package}"))));
+        return Ok((
+            Sought::Record(Hash(key.0)),
+            Some(format!("head of {package}")),
+        ));
     }
     match key.parse::<PeerId>() {
         Ok(peer) => Ok((Sought::Closest(peer), None)),
@@ -82,9 +106,16 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 
 /// What was found, one a line.
 fn found(looked: &Looked) -> Result<()> {
-    let whose = |peer: &Option<PeerId>| peer.map_or_else(|| "this node".to_owned(), |peer| peer.to_string());
-    let copies =
-        looked.copies.iter().map(|copy| vec![whose(&copy.peer), format!("{} B", copy.bytes), copy.says.clone()]);
+    let whose = |peer: &Option<PeerId>| {
+        peer.map_or_else(|| "this node".to_owned(), |peer| peer.to_string())
+    };
+    let copies = looked.copies.iter().map(|copy| {
+        vec![
+            whose(&copy.peer),
+            format!("{} B", copy.bytes),
+            copy.says.clone(),
+        ]
+    });
     let copies: Vec<Vec<String>> = copies.collect();
     if !copies.is_empty() {
         return print::table(&["PEER", "SIZE", "RECORD"], copies);
@@ -92,7 +123,14 @@ fn found(looked: &Looked) -> Result<()> {
     if looked.peers.is_empty() {
         return Ok(());
     }
-    print::table(&["PEER"], looked.peers.iter().map(|peer| vec![peer.to_string()]).collect())
+    print::table(
+        &["PEER"],
+        looked
+            .peers
+            .iter()
+            .map(|peer| vec![peer.to_string()])
+            .collect(),
+    )
 }
 
 /// Who was asked, in order of time.
@@ -111,11 +149,18 @@ fn hops(trace: &Trace) -> Result<()> {
     if trace.hops.is_empty() {
         return Ok(());
     }
-    print::table(&["AT", "PEER", "BITS", "ASKED", "TOOK", "ANSWER"], trace.hops.iter().map(row).collect())
+    print::table(
+        &["AT", "PEER", "BITS", "ASKED", "TOOK", "ANSWER"],
+        trace.hops.iter().map(row).collect(),
+    )
 }
 
 fn summary(trace: &Trace) -> String {
-    let own = if trace.own { "; this node has a copy itself" } else { "" };
+    let own = if trace.own {
+        "; this node has a copy itself"
+    } else {
+        ""
+    };
     format!(
         "{} {}: {} after {}: {}; {} of {} requests answered{own}",
         trace.kind.label(),

@@ -1,5 +1,5 @@
-//! `man`: the manual page. One page for the whole program, because a person who looks for a verb's flags has the
-//! program's name, and one file is easy to put where `man` finds it.
+//! `man`: the manual page. One page for the whole program, because a person who looks for a verb's
+//! flags has the program's name, and one file is easy to put where `man` finds it.
 
 use std::io::{self, Write};
 
@@ -32,7 +32,8 @@ pub(super) fn run(program: Command) -> Result<u8> {
 
 fn write(page: &mut Vec<u8>, mut program: Command) -> io::Result<()> {
     program.build();
-    let whole = Man::new(program.clone()).source(format!("{} {}", super::NAME, env!("CARGO_PKG_VERSION")));
+    let whole =
+        Man::new(program.clone()).source(format!("{} {}", super::NAME, env!("CARGO_PKG_VERSION")));
     whole.render_title(page)?;
     whole.render_name_section(page)?;
     whole.render_synopsis_section(page)?;
@@ -48,7 +49,11 @@ fn write(page: &mut Vec<u8>, mut program: Command) -> io::Result<()> {
 /// One verb, and those under it. Flags that every verb takes are told once, for the whole program.
 fn write_verb(page: &mut Vec<u8>, verb: &Command) -> io::Result<()> {
     let name = verb.get_bin_name().unwrap_or(verb.get_name());
-    writeln!(page, ".SS \"{}\"", escaped(name.strip_prefix(super::NAME).unwrap_or(name).trim_start()))?;
+    writeln!(
+        page,
+        ".SS \"{}\"",
+        escaped(name.strip_prefix(super::NAME).unwrap_or(name).trim_start())
+    )?;
     let own = verb.clone().mut_args(|flag| {
         let everywhere = flag.is_global_set() || flag.get_id() == "help";
         flag.hide(everywhere)
@@ -71,14 +76,22 @@ fn write_verb(page: &mut Vec<u8>, verb: &Command) -> io::Result<()> {
         }
         writeln!(page, ".fi")?;
     }
-    verb.get_subcommands().try_for_each(|inner| write_verb(page, inner))
+    verb.get_subcommands()
+        .try_for_each(|inner| write_verb(page, inner))
 }
 
 /// A section without its first heading, of which a verb has its own.
 fn without_heading(section: &[u8]) -> &[u8] {
-    let heading = section.split_inclusive(|byte| *byte == b'\n').position(|line| line.starts_with(b".SH"));
-    let skipped =
-        heading.map_or(0, |last| section.split_inclusive(|byte| *byte == b'\n').take(last + 1).map(<[u8]>::len).sum());
+    let heading = section
+        .split_inclusive(|byte| *byte == b'\n')
+        .position(|line| line.starts_with(b".SH"));
+    let skipped = heading.map_or(0, |last| {
+        section
+            .split_inclusive(|byte| *byte == b'\n')
+            .take(last + 1)
+            .map(<[u8]>::len)
+            .sum()
+    });
     section.get(skipped..).unwrap_or_default()
 }
 
@@ -89,24 +102,47 @@ fn write_rest(page: &mut Vec<u8>) -> io::Result<()> {
                  file and their variables:";
     writeln!(page, "{}", escaped(intro))?;
     for key in &KEYS {
-        let default = if key.default.is_empty() { String::new() } else { format!(" [default: {}]", key.default) };
-        writeln!(page, ".TP\n\\fB{}\\fR, \\fB{}\\fR{}", escaped(key.name), key.variable(), escaped(&default))?;
+        let default = if key.default.is_empty() {
+            String::new()
+        } else {
+            format!(" [default: {}]", key.default)
+        };
+        writeln!(
+            page,
+            ".TP\n\\fB{}\\fR, \\fB{}\\fR{}",
+            escaped(key.name),
+            key.variable(),
+            escaped(&default)
+        )?;
         writeln!(page, "{}.", escaped(key.meaning))?;
     }
-    writeln!(page, ".TP\n\\fBNO_COLOR\\fR\nThe explorer draws without colour when this is set and not empty.")?;
-    let session = "Where the control socket of a node is, in a directory of its own, if it is set and yours.";
+    writeln!(
+        page,
+        ".TP\n\\fBNO_COLOR\\fR\nThe explorer draws without colour when this is set and not empty."
+    )?;
+    let session =
+        "Where the control socket of a node is, in a directory of its own, if it is set and yours.";
     writeln!(page, ".TP\n\\fBXDG_RUNTIME_DIR\\fR\n{}", escaped(session))?;
     let editor = "The editor that `config edit` opens, with its arguments if it has any; the first one set wins.";
-    writeln!(page, ".TP\n\\fBVISUAL\\fR, \\fBEDITOR\\fR\n{}", escaped(editor))?;
+    writeln!(
+        page,
+        ".TP\n\\fBVISUAL\\fR, \\fBEDITOR\\fR\n{}",
+        escaped(editor)
+    )?;
     writeln!(page, ".SH \"EXIT STATUS\"")?;
     for (code, meaning) in super::EXIT_CODES {
         writeln!(page, ".TP\n\\fB{code}\\fR\n{meaning}")?;
     }
     writeln!(page, ".SH \"SEE ALSO\"")?;
-    writeln!(page, "{}", escaped("`swarmdex VERB --help` says the same of one verb."))
+    writeln!(
+        page,
+        "{}",
+        escaped("`swarmdex VERB --help` says the same of one verb.")
+    )
 }
 
-/// Text that means nothing to roff: no escape, no request at the start of a line, no hyphen instead of a minus.
+/// Text that means nothing to roff: no escape, no request at the start of a line, no hyphen instead
+/// of a minus.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('-', "\\-");
     let request = text.starts_with('.') || text.starts_with('\'');

@@ -69,7 +69,10 @@ const EXIT_CODES: [(u8, &str); 6] = [
     (USAGE, "What was asked makes no sense as it was written."),
     (NO_NODE, "No node runs, or none that can be spoken to."),
     (UNHEALTHY, "The node runs, and is not well."),
-    (INTERRUPTED, "Ctrl-C or SIGTERM ended it; what was acknowledged is kept."),
+    (
+        INTERRUPTED,
+        "Ctrl-C or SIGTERM ended it; what was acknowledged is kept.",
+    ),
 ];
 
 /// A package registry with no server, and a terminal explorer that shows it live.
@@ -135,8 +138,8 @@ enum Verb {
     /// Show everything about one peer
     #[command(alias = "peer-info")]
     Peer(peers::One),
-    /// Look something up in the DHT: a package's head, who has a content, or the peers closest to one; exit code 1 when
-    /// nothing was found
+    /// Look something up in the DHT: a package's head, who has a content, or the peers closest to
+    /// one; exit code 1 when nothing was found
     Lookup(lookup::Args),
     /// Join the network through these addresses
     Bootstrap(links::Bootstrap),
@@ -152,13 +155,15 @@ enum Verb {
     Setup(setup::Args),
     /// Say whose packages bare names are, for package managers
     Names(policy::Args),
-    /// Say whose package a bare name is on this node, and why: cargo:serde; exit code 1 when it is nobody's
+    /// Say whose package a bare name is on this node, and why: cargo:serde; exit code 1 when it is
+    /// nobody's
     Why(policy::Why),
     /// Stop serving a name to package managers, or one version of it: cargo:serde@1.0.0
     Block(policy::BlockArgs),
     /// Take a block back
     Unblock(policy::UnblockArgs),
-    /// List what does not go together: handles that several keys claim, versions that were changed, states of one number
+    /// List what does not go together: handles that several keys claim, versions that were changed,
+    /// states of one number
     Conflicts(conflicts::List),
     /// Show one of them, export its evidence, or verify what somebody else exported
     Conflict(conflicts::Args),
@@ -194,10 +199,15 @@ pub fn main() -> ExitCode {
             return ExitCode::from(if error.use_stderr() { USAGE } else { DONE });
         }
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
         Ok(runtime) => runtime,
         Err(error) => {
-            print::note(format!("error: the runtime cannot start: {error}; check the limit on threads (ulimit -u)"));
+            print::note(format!(
+                "error: the runtime cannot start: {error}; check the limit on threads (ulimit -u)"
+            ));
             return ExitCode::from(FAILED);
         }
     };
@@ -219,7 +229,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn run(line: Line) -> Result<u8> {
-    let Line { global, plain, verb } = line;
+    let Line {
+        global,
+        plain,
+        verb,
+    } = line;
     // The explorer cannot be drawn there, and its sentences can be written.
     let explorer = match &verb {
         None => true,
@@ -228,7 +242,9 @@ async fn run(line: Line) -> Result<u8> {
     };
     let dumb = explorer && !plain && ui::is_dumb() && std::io::stdout().is_terminal();
     if dumb {
-        print::note("this terminal cannot move its cursor (TERM=dumb), so here is the explorer in sentences (--plain)");
+        print::note(
+            "this terminal cannot move its cursor (TERM=dumb), so here is the explorer in sentences (--plain)",
+        );
     }
     match verb {
         Some(Verb::Demo(mut args)) => {
@@ -301,8 +317,11 @@ mod tests {
     #[test]
     fn every_flag_of_the_settings_table_is_there() {
         let line = Line::command();
-        let flags: Vec<String> =
-            line.get_arguments().filter_map(|flag| flag.get_long()).map(|flag| format!("--{flag}")).collect();
+        let flags: Vec<String> = line
+            .get_arguments()
+            .filter_map(|flag| flag.get_long())
+            .map(|flag| format!("--{flag}"))
+            .collect();
         for flag in KEYS.iter().filter_map(|key| key.flag) {
             assert!(flags.iter().any(|known| known == flag), "{flag}");
         }
@@ -311,7 +330,10 @@ mod tests {
     #[test]
     fn settings_are_flags_before_and_after_the_verb() {
         let parse = |words: &[&str]| Line::try_parse_from([&["swarmdex"], words].concat()).unwrap();
-        for words in [["--network", "lab", "status"], ["status", "--network", "lab"]] {
+        for words in [
+            ["--network", "lab", "status"],
+            ["status", "--network", "lab"],
+        ] {
             let line = parse(&words);
             assert_eq!(line.global.settings().unwrap().network.as_str(), "lab");
         }

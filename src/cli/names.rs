@@ -1,4 +1,5 @@
-//! Names that a person typed: what handles mean here, whether they mean it from now on, and what may be taken for what.
+//! Names that a person typed: what handles mean here, whether they mean it from now on, and what
+//! may be taken for what.
 
 use std::collections::BTreeMap;
 
@@ -17,25 +18,36 @@ use crate::{
 /// A package that a person named, by key.
 pub(super) struct Named {
     pub package: PackageRef,
-    /// The handle that it was named by, where that is not bound to a key here, and what is known of it.
+    /// The handle that it was named by, where that is not bound to a key here, and what is known of
+    /// it.
     unbound: Option<(PublisherId, Claims)>,
 }
 
-/// Finds out what a reference that a person typed means. Nothing is pinned by that: see [`Named::settle`].
+/// Finds out what a reference that a person typed means. Nothing is pinned by that: see
+/// [`Named::settle`].
 ///
 /// # Errors
 /// A handle that several keys claim, or nobody known.
 pub(super) async fn typed(registry: &dyn Registry, package: &PackageRef) -> Result<Named> {
     let Owner::Handle(handle) = &package.owner else {
-        return Ok(Named { package: package.clone(), unbound: None });
+        return Ok(Named {
+            package: package.clone(),
+            unbound: None,
+        });
     };
     let mut claims = registry.claims(handle, false).await?;
     if claims.bound.is_none() {
         claims = registry.claims(handle, true).await?;
     }
     let publisher = one_key(&claims)?;
-    let package = PackageRef { owner: Owner::Publisher(publisher), ..package.clone() };
-    Ok(Named { package, unbound: claims.bound.is_none().then_some((publisher, claims)) })
+    let package = PackageRef {
+        owner: Owner::Publisher(publisher),
+        ..package.clone()
+    };
+    Ok(Named {
+        package,
+        unbound: claims.bound.is_none().then_some((publisher, claims)),
+    })
 }
 
 /// The key that a handle means, bound or not.
@@ -49,14 +61,20 @@ fn one_key(claims: &Claims) -> Result<PublisherId> {
 }
 
 fn key(publisher: &PublisherId) -> String {
-    format!("the key {publisher} (fingerprint {})", publisher.fingerprint())
+    format!(
+        "the key {publisher} (fingerprint {})",
+        publisher.fingerprint()
+    )
 }
 
 impl Named {
-    /// Pins the handle to the one key that claims it, if a person typed it at a terminal or `trust_new` was given, and
-    /// enough peers have answered. Says what became of it, and returns whether it is pinned now.
+    /// Pins the handle to the one key that claims it, if a person typed it at a terminal or
+    /// `trust_new` was given, and enough peers have answered. Says what became of it, and returns
+    /// whether it is pinned now.
     pub async fn settle(&self, registry: &dyn Registry, trust_new: bool) -> Result<bool> {
-        let Some((publisher, claims)) = &self.unbound else { return Ok(false) };
+        let Some((publisher, claims)) = &self.unbound else {
+            return Ok(false);
+        };
         let (handle, key) = (&claims.handle, key(publisher));
         if !trust_new && !ask::is_terminal() {
             print::note(format!(
@@ -69,24 +87,36 @@ impl Named {
     }
 }
 
-/// Pins a handle if enough peers have answered, and says so, or why not. Returns whether it is pinned.
-pub(super) async fn pin(registry: &dyn Registry, publisher: PublisherId, claims: &Claims) -> Result<bool> {
+/// Pins a handle if enough peers have answered, and says so, or why not. Returns whether it is
+/// pinned.
+pub(super) async fn pin(
+    registry: &dyn Registry,
+    publisher: PublisherId,
+    claims: &Claims,
+) -> Result<bool> {
     let (handle, key) = (&claims.handle, key(&publisher));
     match claims.is_sure() {
         Ok(()) => {
             registry.pin(handle, publisher).await?;
-            print::note(format!("{handle} is pinned: from now on it means {key} on this node"));
+            print::note(format!(
+                "{handle} is pinned: from now on it means {key} on this node"
+            ));
             Ok(true)
         }
         Err(unsure) => {
-            print::note(format!("warning: {handle} is not pinned, because {unsure}; meant was {key}"));
+            print::note(format!(
+                "warning: {handle} is not pinned, because {unsure}; meant was {key}"
+            ));
             Ok(false)
         }
     }
 }
 
 /// Asks peers what a handle means; for `trust`.
-pub(super) async fn ask_whose(registry: &dyn Registry, handle: &Handle) -> Result<(PublisherId, Claims)> {
+pub(super) async fn ask_whose(
+    registry: &dyn Registry,
+    handle: &Handle,
+) -> Result<(PublisherId, Claims)> {
     let claims = registry.claims(handle, true).await?;
     Ok((one_key(&claims)?, claims))
 }
@@ -98,7 +128,10 @@ pub(super) async fn warn_of_look_alike(registry: &dyn Registry, release: &Releas
     }
     let (name, publisher) = (&release.package.name, release.package.owner);
     if let Some(other) = registry.look_alike(name, Some(publisher)).await? {
-        print::note(format!("warning: {} looks like {other}; make sure which one you mean", release.title()));
+        print::note(format!(
+            "warning: {} looks like {other}; make sure which one you mean",
+            release.title()
+        ));
     }
     Ok(())
 }
@@ -114,8 +147,9 @@ pub(super) enum Agreement {
     Foreseen,
 }
 
-/// Names the dependencies of a draft by key, where this needs a person's word: handles that are not bound here, nor were
-/// called so in the package's last release, are agreed to at a terminal or by `trust_new`.
+/// Names the dependencies of a draft by key, where this needs a person's word: handles that are not
+/// bound here, nor were called so in the package's last release, are agreed to at a terminal or by
+/// `trust_new`.
 ///
 /// # Errors
 /// A handle that nobody agreed to, that several keys claim, or nobody known.
@@ -126,7 +160,11 @@ pub(super) async fn agree_on_dependencies(
     agreement: Agreement,
 ) -> Result<Draft> {
     let (mut agreed, name) = (BTreeMap::<Handle, PublisherId>::new(), draft.package()?);
-    for handle in draft.dependencies.iter().filter_map(|dependency| dependency.named_by()) {
+    for handle in draft
+        .dependencies
+        .iter()
+        .filter_map(|dependency| dependency.named_by())
+    {
         if Some(&handle) == called || agreed.contains_key(&handle) {
             continue;
         }
@@ -141,14 +179,22 @@ pub(super) async fn agree_on_dependencies(
     }
     // The rest is the node's to name.
     let by_key = draft.dependencies.into_iter().map(|dependency| {
-        let whose = dependency.named_by().and_then(|handle| agreed.get(&handle)).copied();
+        let whose = dependency
+            .named_by()
+            .and_then(|handle| agreed.get(&handle))
+            .copied();
         match whose {
-            Some(publisher) => dependency.by_key(&draft.ecosystem, |_| Ok::<_, RegistryError>(publisher)),
+            Some(publisher) => {
+                dependency.by_key(&draft.ecosystem, |_| Ok::<_, RegistryError>(publisher))
+            }
             None => Ok(dependency),
         }
     });
     let dependencies = by_key.collect::<Result<_>>()?;
-    Ok(Draft { dependencies, ..draft })
+    Ok(Draft {
+        dependencies,
+        ..draft
+    })
 }
 
 /// Returns whether the last release of an own package calls a key so.
@@ -158,20 +204,37 @@ async fn called_before(
     name: &PackageName,
     handle: &Handle,
 ) -> Result<bool> {
-    let Some(publisher) = own else { return Ok(false) };
-    let package = PackageRef::of(&PackageId { owner: publisher, name: name.clone() });
+    let Some(publisher) = own else {
+        return Ok(false);
+    };
+    let package = PackageRef::of(&PackageId {
+        owner: publisher,
+        name: name.clone(),
+    });
     match registry.get_package(&package).await {
-        Ok(last) => Ok(last.latest.is_some_and(|last| labelled(&last.dependencies, handle).is_some())),
+        Ok(last) => Ok(last
+            .latest
+            .is_some_and(|last| labelled(&last.dependencies, handle).is_some())),
         Err(error) if error.code() == "not_found" => Ok(false),
         Err(error) => Err(error),
     }
 }
 
-async fn agree(handle: &Handle, publisher: PublisherId, claims: &Claims, agreement: Agreement) -> Result<()> {
+async fn agree(
+    handle: &Handle,
+    publisher: PublisherId,
+    claims: &Claims,
+    agreement: Agreement,
+) -> Result<()> {
     let key = key(&publisher);
-    let unsure = claims.is_sure().err().map_or(String::new(), |unsure| format!(", and {unsure}"));
+    let unsure = claims
+        .is_sure()
+        .err()
+        .map_or(String::new(), |unsure| format!(", and {unsure}"));
     if agreement == Agreement::Given {
-        print::note(format!("warning: packages of {handle} are needed by {key}, which no pin vouches for{unsure}"));
+        print::note(format!(
+            "warning: packages of {handle} are needed by {key}, which no pin vouches for{unsure}"
+        ));
         return Ok(());
     }
     let question = format!(
@@ -185,12 +248,20 @@ async fn agree(handle: &Handle, publisher: PublisherId, claims: &Claims, agreeme
     if agreement == Agreement::Asked && ask::is_terminal() && ask::yes(&question).await? {
         return Ok(());
     }
-    Err(RegistryError::UnpinnedHandle { handle: handle.clone(), publisher })
+    Err(RegistryError::UnpinnedHandle {
+        handle: handle.clone(),
+        publisher,
+    })
 }
 
-/// Says who else claims the handle that is published under. A first publish under it is asked about at a terminal, unless
+/// Says who else claims the handle that is published under. A first publish under it is asked about
+/// at a terminal, unless
 /// `yes` answers; whoever published under it before is not stopped. Returns whether to go on.
-pub(super) async fn may_publish_under(registry: &dyn Registry, handle: &Handle, yes: bool) -> Result<bool> {
+pub(super) async fn may_publish_under(
+    registry: &dyn Registry,
+    handle: &Handle,
+    yes: bool,
+) -> Result<bool> {
     /// Others that are named.
     const NAMED: usize = 3;
     let claims = registry.claims(handle, true).await?;
@@ -200,15 +271,25 @@ pub(super) async fn may_publish_under(registry: &dyn Registry, handle: &Handle, 
     }
     for Claimant { publisher, since } in others.iter().take(NAMED) {
         let since = crate::clock::day(*since);
-        print::note(format!("warning: {} calls itself {handle} too, first seen {since}", key(publisher)));
+        print::note(format!(
+            "warning: {} calls itself {handle} too, first seen {since}",
+            key(publisher)
+        ));
     }
     if others.len() > NAMED {
-        print::note(format!("warning: and {} more keys do", others.len() - NAMED));
+        print::note(format!(
+            "warning: and {} more keys do",
+            others.len() - NAMED
+        ));
     }
     if claims.published || yes || !ask::is_terminal() {
         return Ok(true);
     }
-    if ask::yes(&format!("People will have to name your key to get what you publish. Publish as {handle}?")).await? {
+    if ask::yes(&format!(
+        "People will have to name your key to get what you publish. Publish as {handle}?"
+    ))
+    .await?
+    {
         return Ok(true);
     }
     print::note("nothing was published; choose another handle with --handle");

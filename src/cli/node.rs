@@ -79,7 +79,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         Some(What::Start(one)) => start(global, one).await,
         Some(What::Stop(one)) => stop(global, one).await,
         Some(What::Status(args)) => {
-            session::running(global, async |node, _| status::show_of(node, args).await.map(|()| DONE)).await
+            session::running(global, async |node, _| {
+                status::show_of(node, args).await.map(|()| DONE)
+            })
+            .await
         }
     }
 }
@@ -87,7 +90,8 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 /// The node itself, until it is told to stop.
 async fn stay(global: &Global, args: &Args) -> Result<u8> {
     if args.detached {
-        let failed = |error: rustix::io::Errno| print::internal("leaving the terminal's session", error);
+        let failed =
+            |error: rustix::io::Errno| print::internal("leaving the terminal's session", error);
         rustix::process::setsid().map_err(failed)?;
     }
     let settings = global.settings()?;
@@ -115,16 +119,27 @@ async fn tell(node: &dyn Control, args: &Args, format: LogFormat) -> Result<()> 
     let Status { node, socket, .. } = node.status().await?;
     let (peer_id, network, addresses) = (node.peer_id, node.network, node.addresses);
     if args.json {
-        print::json(&Listening { peer_id, network, addresses, socket })?;
+        print::json(&Listening {
+            peer_id,
+            network,
+            addresses,
+            socket,
+        })?;
     } else if !args.detached {
-        print::lines(&format!("{peer_id} listens in network {network} on\n  {}", addresses.join("\n  ")))?;
-        note(format, "others join with --bootstrap and one of these addresses; Ctrl-C ends the node");
+        print::lines(&format!(
+            "{peer_id} listens in network {network} on\n  {}",
+            addresses.join("\n  ")
+        ))?;
+        note(
+            format,
+            "others join with --bootstrap and one of these addresses; Ctrl-C ends the node",
+        );
     }
     std::future::pending().await
 }
 
-/// Starts a process of its own, and waits until it answers. One that does not, or that nobody can reach, has ended when this
-/// returns.
+/// Starts a process of its own, and waits until it answers. One that does not, or that nobody can
+/// reach, has ended when this returns.
 pub(super) async fn start(global: &Global, One { json }: One) -> Result<u8> {
     let settings = global.settings()?;
     let data_dir = &settings.paths.data;
@@ -139,11 +154,18 @@ pub(super) async fn start(global: &Global, One { json }: One) -> Result<u8> {
         Ok(Ok(Some(status))) => return told(&status, json),
         Ok(Ok(None)) => "ended at once".to_owned(),
         Ok(Err(error)) => format!("was ended, because it cannot be used: {error}"),
-        Err(_) => format!("was ended, because it did not answer within {} s", START_TIME.as_secs()),
+        Err(_) => format!(
+            "was ended, because it did not answer within {} s",
+            START_TIME.as_secs()
+        ),
     };
     end(&mut child).await?;
     let text = fs::read_to_string(&said).unwrap_or_default();
-    let why = if text.trim().is_empty() { "it said nothing" } else { text.trim() };
+    let why = if text.trim().is_empty() {
+        "it said nothing"
+    } else {
+        text.trim()
+    };
     print::note(format!("error: the node {how}: {why}"));
     Ok(FAILED)
 }
@@ -172,7 +194,10 @@ fn watching(error: std::io::Error) -> RegistryError {
 async fn end(child: &mut Child) -> Result<()> {
     let deadline = Instant::now() + STOP_TIME;
     // Not reaped before this returns, so that the number is its own.
-    if let Some(pid) = i32::try_from(child.id()).ok().and_then(rustix::process::Pid::from_raw) {
+    if let Some(pid) = i32::try_from(child.id())
+        .ok()
+        .and_then(rustix::process::Pid::from_raw)
+    {
         // One that has ended needs no signal.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
@@ -190,15 +215,20 @@ fn spawn(global: &Global, settings: &Settings, said: &Path) -> Result<Child> {
     let state = &settings.paths.state;
     // One directory may hold everything, and is private from the start then.
     if state.starts_with(&settings.paths.data) {
-        disk::private_dir(&settings.paths.data).map_err(RegistryError::file(&settings.paths.data, "created"))?;
+        disk::private_dir(&settings.paths.data)
+            .map_err(RegistryError::file(&settings.paths.data, "created"))?;
     }
     disk::private_dir(state).map_err(RegistryError::file(state, "created"))?;
     let stderr = File::create(said).map_err(RegistryError::file(said, "written"))?;
-    let program = std::env::current_exe().map_err(|error| print::internal("finding this program", error))?;
+    let program =
+        std::env::current_exe().map_err(|error| print::internal("finding this program", error))?;
     let mut node = Command::new(program);
     node.args(global.words()).args(["node", "--detached"]);
-    node.stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
-    node.spawn().map_err(|error| print::internal("starting the node", error))
+    node.stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr);
+    node.spawn()
+        .map_err(|error| print::internal("starting the node", error))
 }
 
 fn told(status: &Status, json: bool) -> Result<u8> {
@@ -206,7 +236,10 @@ fn told(status: &Status, json: bool) -> Result<u8> {
         print::json(status)?;
     } else {
         let (node, pid) = (&status.node, status.pid);
-        print::lines(&format!("{} runs in network {}, process {pid}", node.peer_id, node.network))?;
+        print::lines(&format!(
+            "{} runs in network {}, process {pid}",
+            node.peer_id, node.network
+        ))?;
         print::note("`swarmdex` opens the explorer on it, `swarmdex node stop` ends it");
     }
     Ok(DONE)
@@ -218,12 +251,15 @@ struct Ended {
     data_dir: PathBuf,
 }
 
-/// Asks the node over its socket to end. One on this machine that does not answer is told by a signal.
+/// Asks the node over its socket to end. One on this machine that does not answer is told by a
+/// signal.
 async fn stop(global: &Global, One { json }: One) -> Result<u8> {
     let settings = global.settings()?;
     let mut stop = Stop::watch()?;
     let asking = async {
-        let node = session::find(global, &settings).await?.ok_or_else(|| session::nobody(&settings))?;
+        let node = session::find(global, &settings)
+            .await?
+            .ok_or_else(|| session::nobody(&settings))?;
         let status = node.status().await?;
         node.shut_down().await?;
         Ok((node, status))
@@ -240,7 +276,13 @@ async fn stop(global: &Global, One { json }: One) -> Result<u8> {
         Ok((node, status)) => {
             // A node elsewhere has its data directory elsewhere too.
             let here = status.data_dir == *data_dir;
-            let there = async || if here { store::is_in_use(data_dir) } else { node.status().await.is_ok() };
+            let there = async || {
+                if here {
+                    store::is_in_use(data_dir)
+                } else {
+                    node.status().await.is_ok()
+                }
+            };
             if !ends(there).await {
                 return Ok(goes_on(status.pid));
             }
@@ -252,19 +294,25 @@ async fn stop(global: &Global, One { json }: One) -> Result<u8> {
         Err(error) => {
             let named = global.attach()?.is_some() || global.readonly || error.is_usage();
             let holder = store::holder(data_dir).filter(|holder| holder.stays && !named);
-            let Some((holder, pid)) = holder.and_then(|holder| Some((holder.clone(), holder.pid?))) else {
+            let Some((holder, pid)) = holder.and_then(|holder| Some((holder.clone(), holder.pid?)))
+            else {
                 return Err(error);
             };
             if !holder.terminate(data_dir) {
                 return Err(error);
             }
-            print::note(format!("the node does not answer on its socket, so process {pid} is told to end by a signal"));
+            print::note(format!(
+                "the node does not answer on its socket, so process {pid} is told to end by a signal"
+            ));
             if !ends(async || store::is_in_use(data_dir)).await {
                 return Ok(goes_on(pid));
             }
             print::note("the node has ended");
             if json {
-                print::json(&Ended { pid, data_dir: data_dir.clone() })?
+                print::json(&Ended {
+                    pid,
+                    data_dir: data_dir.clone(),
+                })?
             }
         }
     }
@@ -284,7 +332,9 @@ async fn ends(there: impl AsyncFn() -> bool) -> bool {
 }
 
 fn goes_on(pid: u32) -> u8 {
-    print::note(format!("error: the node, process {pid}, has been told to end and has not yet"));
+    print::note(format!(
+        "error: the node, process {pid}, has been told to end and has not yet"
+    ));
     FAILED
 }
 

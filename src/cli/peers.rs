@@ -34,7 +34,8 @@ pub(super) struct Args {
     /// Only those that are banned
     #[arg(long, conflicts_with = "connected")]
     banned: bool,
-    /// What comes first: the highest score or count, the shortest time or way, or the first in the alphabet
+    /// What comes first: the highest score or count, the shortest time or way, or the first in the
+    /// alphabet
     #[arg(long, value_enum, default_value_t = Sort::Score, value_name = "COLUMN")]
     sort: Sort,
     /// How they are printed
@@ -107,25 +108,46 @@ impl Row {
         Self {
             peer: peer.id,
             handle: peer.owner.as_ref().map(|owner| owner.handle.to_string()),
-            fingerprint: peer.owner.as_ref().map(|owner| owner.publisher.fingerprint()),
+            fingerprint: peer
+                .owner
+                .as_ref()
+                .map(|owner| owner.publisher.fingerprint()),
             state,
             score: (peer.score.total * 1_000.0).round() / 1_000.0,
-            fault_points: peer.sheet.as_ref().map_or(0.0, |sheet| sheet.points(now).round()),
-            ban_s_left: ban.and_then(|ban| ban.until).map(|until| until.since(now).as_secs()),
+            fault_points: peer
+                .sheet
+                .as_ref()
+                .map_or(0.0, |sheet| sheet.points(now).round()),
+            ban_s_left: ban
+                .and_then(|ban| ban.until)
+                .map(|until| until.since(now).as_secs()),
             protected: peer.sheet.as_ref().is_some_and(|sheet| sheet.protected),
-            rtt_ms: peer.rtts_ms.last().filter(|_| connected).map(|ms| (f64::from(*ms) * 10.0).round() / 10.0),
+            rtt_ms: peer
+                .rtts_ms
+                .last()
+                .filter(|_| connected)
+                .map(|ms| (f64::from(*ms) * 10.0).round() / 10.0),
             place: peer.location.as_ref().map(ToString::to_string),
             place_from: from.brief(),
             marked: match &peer.location {
-                Some(place) if from.is_implausible() => format!("{} (implausible)", from.mark(place)),
+                Some(place) if from.is_implausible() => {
+                    format!("{} (implausible)", from.mark(place))
+                }
                 Some(place) => from.mark(place),
                 None => String::new(),
             },
             distance_km: peer.distance_km.map(f64::round),
             packages: peer.packages,
-            seen_s_ago: if connected { 0 } else { now.since(peer.last_seen).as_secs() },
+            seen_s_ago: if connected {
+                0
+            } else {
+                now.since(peer.last_seen).as_secs()
+            },
             agent: peer.agent.map(|agent| printable(&agent)),
-            address: peer.connection.map(|connection| connection.address).or(peer.addresses.into_iter().next()),
+            address: peer
+                .connection
+                .map(|connection| connection.address)
+                .or(peer.addresses.into_iter().next()),
         }
     }
 
@@ -142,7 +164,9 @@ impl Row {
             Sort::Seen => self.seen_s_ago.cmp(&other.seen_s_ago),
             Sort::Distance => least(self.distance_km, other.distance_km),
             Sort::Packages => least(count(self.packages), count(other.packages)),
-            Sort::Handle => (self.handle.is_none(), &self.handle).cmp(&(other.handle.is_none(), &other.handle)),
+            Sort::Handle => {
+                (self.handle.is_none(), &self.handle).cmp(&(other.handle.is_none(), &other.handle))
+            }
             Sort::Peer => self.peer.cmp(&other.peer),
         }
     }
@@ -157,7 +181,8 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         let peers = node.peers().await?.into_iter();
         let mut rows: Vec<Row> = peers.map(|peer| Row::of(peer, now)).collect();
         rows.retain(|row| {
-            row.score >= args.min_reputation && (!args.connected || !matches!(row.state, "known" | "banned"))
+            row.score >= args.min_reputation
+                && (!args.connected || !matches!(row.state, "known" | "banned"))
         });
         rows.retain(|row| !args.banned || row.state == "banned");
         rows.sort_by(|a, b| a.compare(b, args.sort).then(a.peer.cmp(&b.peer)));
@@ -171,14 +196,17 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 fn show(rows: &[Row], format: Format) -> Result<()> {
     match format {
         Format::Json => print::json(&rows),
-        Format::Yaml => {
-            print::lines(&serde_saphyr::to_string(&rows).map_err(|error| print::internal("writing YAML", error))?)
-        }
+        Format::Yaml => print::lines(
+            &serde_saphyr::to_string(&rows)
+                .map_err(|error| print::internal("writing YAML", error))?,
+        ),
         Format::Csv => {
             let mut writer = csv::Writer::from_writer(Vec::new());
             let written = rows.iter().try_for_each(|row| writer.serialize(row));
             written.map_err(|error| print::internal("writing CSV", error))?;
-            let bytes = writer.into_inner().map_err(|error| print::internal("writing CSV", error))?;
+            let bytes = writer
+                .into_inner()
+                .map_err(|error| print::internal("writing CSV", error))?;
             print::lines(&String::from_utf8_lossy(&bytes))
         }
         Format::Table if rows.is_empty() => {
@@ -191,7 +219,10 @@ fn show(rows: &[Row], format: Format) -> Result<()> {
                 vec![
                     short_id(&row.peer),
                     or_none(
-                        row.handle.as_ref().zip(row.fingerprint.as_ref()).map(|(who, key)| format!("{who} ({key})")),
+                        row.handle
+                            .as_ref()
+                            .zip(row.fingerprint.as_ref())
+                            .map(|(who, key)| format!("{who} ({key})")),
                     ),
                     row.state.to_owned(),
                     format!("{:.2}", row.score),
@@ -202,7 +233,10 @@ fn show(rows: &[Row], format: Format) -> Result<()> {
                     or_none(row.address.clone()),
                 ]
             };
-            let head = ["PEER", "HANDLE", "STATE", "SCORE", "RTT", "PLACE", "DISTANCE", "PACKAGES", "ADDRESS"];
+            let head = [
+                "PEER", "HANDLE", "STATE", "SCORE", "RTT", "PLACE", "DISTANCE", "PACKAGES",
+                "ADDRESS",
+            ];
             print::table(&head, rows.iter().map(row).collect())
         }
     }
@@ -282,7 +316,10 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
     let count = peer.rtts_ms.len();
     let average = match count {
         0 => "not measured".to_owned(),
-        count => format!("{:.1} ms over {count}", f64::from(peer.rtts_ms.iter().sum::<f32>()) / count as f64),
+        count => format!(
+            "{:.1} ms over {count}",
+            f64::from(peer.rtts_ms.iter().sum::<f32>()) / count as f64
+        ),
     };
     let from = peer.provenance();
     let about = if from.approximate { "about " } else { "" };
@@ -294,28 +331,61 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
     let score = peer.score;
     let mut fields = vec![
         ("peer", peer.id.to_string()),
-        ("handle", peer.owner.as_ref().map_or("none".to_owned(), ToString::to_string)),
-        ("agent", peer.agent.clone().unwrap_or_else(|| "not told".to_owned())),
+        (
+            "handle",
+            peer.owner
+                .as_ref()
+                .map_or("none".to_owned(), ToString::to_string),
+        ),
+        (
+            "agent",
+            peer.agent.clone().unwrap_or_else(|| "not told".to_owned()),
+        ),
         ("connection", connection),
-        ("gossip mesh", if peer.in_mesh { "yes" } else { "no" }.to_owned()),
+        (
+            "gossip mesh",
+            if peer.in_mesh { "yes" } else { "no" }.to_owned(),
+        ),
         ("success", success),
         ("round trip", average),
         ("location", place),
-        ("packages", peer.packages.map_or("not told".to_owned(), |count| format!("{count}, by its own word"))),
+        (
+            "packages",
+            peer.packages.map_or("not told".to_owned(), |count| {
+                format!("{count}, by its own word")
+            }),
+        ),
         ("known", format!("since {}", ago(peer.first_seen))),
         ("score", format!("{:.3}", score.total)),
     ];
-    fields.extend(score.parts().map(|(name, value)| (name, format!("{value:.3}: {}", peer.basis.told(name)))));
+    fields.extend(
+        score
+            .parts()
+            .map(|(name, value)| (name, format!("{value:.3}: {}", peer.basis.told(name)))),
+    );
     if let Some(sheet) = &peer.sheet {
         fields.push(("faults", sheet.told(now)));
         if full {
-            fields
-                .extend(sheet.log.iter().rev().map(|one| ("fault", format!("{}: {}", ago(one.at), one.fault.hint()))));
+            fields.extend(
+                sheet
+                    .log
+                    .iter()
+                    .rev()
+                    .map(|one| ("fault", format!("{}: {}", ago(one.at), one.fault.hint()))),
+            );
         }
     }
     if full {
-        fields.extend(peer.addresses.iter().map(|address| ("address", address.clone())));
-        fields.extend(peer.protocols.iter().map(|protocol| ("protocol", protocol.clone())));
+        fields.extend(
+            peer.addresses
+                .iter()
+                .map(|address| ("address", address.clone())),
+        );
+        fields.extend(
+            peer.protocols
+                .iter()
+                .map(|protocol| ("protocol", protocol.clone())),
+        );
         let history = peer.evidence.iter().rev();
         fields.extend(history.map(|one| ("history", format!("{}: {}", ago(one.at), one.told()))));
     }

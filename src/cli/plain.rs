@@ -50,12 +50,25 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
 /// What the node complained of while it started, and nobody could listen to it yet.
 fn warnings(logs: &Logs) -> Vec<String> {
     let (entries, ..) = logs.recent().since(0);
-    let ours = entries.into_iter().filter(|entry| entry.target.starts_with("swarmdex") && entry.level <= Level::WARN);
-    ours.map(|entry| format!("{}: {}", if entry.level == Level::ERROR { "error" } else { "warning" }, entry.message))
-        .collect()
+    let ours = entries
+        .into_iter()
+        .filter(|entry| entry.target.starts_with("swarmdex") && entry.level <= Level::WARN);
+    ours.map(|entry| {
+        format!(
+            "{}: {}",
+            if entry.level == Level::ERROR {
+                "error"
+            } else {
+                "warning"
+            },
+            entry.message
+        )
+    })
+    .collect()
 }
 
-/// Tells what happens on the node, after these sentences, until it is told to stop or nobody reads any more.
+/// Tells what happens on the node, after these sentences, until it is told to stop or nobody reads
+/// any more.
 pub(super) async fn tell(node: &dyn Control, first: &[String], stop: &mut Stop) -> Result<()> {
     let mut events = node.subscribe();
     let mut teller = Teller::new(clock::now());
@@ -63,8 +76,8 @@ pub(super) async fn tell(node: &dyn Control, first: &[String], stop: &mut Stop) 
     let (out, mut ended) = stdout();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Nothing new is taken while a reader has not taken what was told before: the bus merges it meanwhile, within its
-    // bounds, and counts what it had to drop.
+    // Nothing new is taken while a reader has not taken what was told before: the bus merges it
+    // meanwhile, within its bounds, and counts what it had to drop.
     loop {
         tokio::select! {
             biased;
@@ -91,8 +104,9 @@ pub(super) async fn tell(node: &dyn Control, first: &[String], stop: &mut Stop) 
     last_words.await.unwrap_or(Ok(()))
 }
 
-/// Writes lines to stdout on a thread of its own, because a pipe that nobody reads blocks whoever writes to it. The
-/// second part tells of the end: that of the lines, or of the reader, which is no error.
+/// Writes lines to stdout on a thread of its own, because a pipe that nobody reads blocks whoever
+/// writes to it. The second part tells of the end: that of the lines, or of the reader, which is no
+/// error.
 fn stdout() -> (mpsc::Sender<Vec<String>>, oneshot::Receiver<Result<()>>) {
     let (out, mut lines) = mpsc::channel::<Vec<String>>(1);
     let (end, ended) = oneshot::channel();
@@ -100,7 +114,9 @@ fn stdout() -> (mpsc::Sender<Vec<String>>, oneshot::Receiver<Result<()>>) {
         let mut write = || -> io::Result<()> {
             while let Some(lines) = lines.blocking_recv() {
                 let mut stdout = io::stdout().lock();
-                lines.iter().try_for_each(|line| writeln!(stdout, "{line}"))?;
+                lines
+                    .iter()
+                    .try_for_each(|line| writeln!(stdout, "{line}"))?;
                 stdout.flush()?;
             }
             Ok(())

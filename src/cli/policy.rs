@@ -24,7 +24,8 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// List the rules, the keys that are trusted for names, what is blocked, and from whom names were served
+    /// List the rules, the keys that are trusted for names, what is blocked, and from whom names
+    /// were served
     List(Json),
     /// Have a name be this key's, or all names of a pattern: cargo:serde, npm:@bar/*
     Set(Set),
@@ -103,9 +104,18 @@ impl FromStr for Blocked {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         // A scope begins with the sign that stands before a version.
-        match text.rsplit_once('@').filter(|(name, _)| !name.is_empty() && !name.ends_with(':')) {
-            Some((name, version)) => Ok(Self { name: name.parse()?, version: Some(version.parse()?) }),
-            None => Ok(Self { name: text.parse()?, version: None }),
+        match text
+            .rsplit_once('@')
+            .filter(|(name, _)| !name.is_empty() && !name.ends_with(':'))
+        {
+            Some((name, version)) => Ok(Self {
+                name: name.parse()?,
+                version: Some(version.parse()?),
+            }),
+            None => Ok(Self {
+                name: text.parse()?,
+                version: None,
+            }),
         }
     }
 }
@@ -141,26 +151,53 @@ async fn list(global: &Global, json: bool) -> Result<u8> {
             print::json(&table)?;
             return Ok(DONE);
         }
-        let NameTable { rules, trusted, blocks, served } = table;
+        let NameTable {
+            rules,
+            trusted,
+            blocks,
+            served,
+        } = table;
         let rules = rules.into_iter().map(|rule| {
             let written = match rule.written {
                 Written::Settings => "settings",
                 Written::Command => "names set",
             };
-            vec![rule.pattern.to_string(), written.to_owned(), rule.owner.to_string()]
+            vec![
+                rule.pattern.to_string(),
+                written.to_owned(),
+                rule.owner.to_string(),
+            ]
         });
-        let trusted =
-            trusted.into_iter().map(|key| vec![key.names.to_string(), "trusted".to_owned(), key.publisher.to_string()]);
+        let trusted = trusted.into_iter().map(|key| {
+            vec![
+                key.names.to_string(),
+                "trusted".to_owned(),
+                key.publisher.to_string(),
+            ]
+        });
         let blocks = blocks.into_iter().map(|block| {
-            let version = block.version.map_or(String::new(), |version| format!("@{version}"));
+            let version = block
+                .version
+                .map_or(String::new(), |version| format!("@{version}"));
             let file = block.file.map_or(String::new(), |file| format!(" {file}"));
-            vec![format!("{}{version}{file}", block.name), "blocked".to_owned(), block.why]
+            vec![
+                format!("{}{version}{file}", block.name),
+                "blocked".to_owned(),
+                block.why,
+            ]
         });
-        let served =
-            served.into_iter().map(|one| vec![one.name.to_string(), "served".to_owned(), one.owner.to_string()]);
+        let served = served.into_iter().map(|one| {
+            vec![
+                one.name.to_string(),
+                "served".to_owned(),
+                one.owner.to_string(),
+            ]
+        });
         let rows: Vec<_> = rules.chain(trusted).chain(blocks).chain(served).collect();
         if rows.is_empty() {
-            print::note("nothing was said of names, so that package managers get your own packages alone");
+            print::note(
+                "nothing was said of names, so that package managers get your own packages alone",
+            );
             return Ok(DONE);
         }
         print::table(&["NAME", "BY", "OWNER"], rows)?;
@@ -227,18 +264,35 @@ pub(super) async fn why(global: &Global, Why { name, json }: Why) -> Result<u8> 
         let decided = node.names().why(&name).await?;
         let owner = decided.owner();
         let newest = match owner {
-            Some(owner) => newest(node, &PackageId { owner, name: name.clone() }).await?,
+            Some(owner) => {
+                newest(
+                    node,
+                    &PackageId {
+                        owner,
+                        name: name.clone(),
+                    },
+                )
+                .await?
+            }
             None => None,
         };
         let reason = decided.reason();
         if json {
-            print::json(&Told { decided: &decided, owner, reason, newest })?;
+            print::json(&Told {
+                decided: &decided,
+                owner,
+                reason,
+                newest,
+            })?;
             return Ok(if owner.is_some() { DONE } else { FAILED });
         }
         let Some(owner) = owner else {
             return Err(RegistryError::NameRefused(reason));
         };
-        let others = decided.passed_over.iter().map(|key| format!("{key} ({})", key.fingerprint()));
+        let others = decided
+            .passed_over
+            .iter()
+            .map(|key| format!("{key} ({})", key.fingerprint()));
         let mut fields = vec![
             ("name", name.to_string()),
             ("owner", format!("{owner} ({})", owner.fingerprint())),
@@ -246,7 +300,13 @@ pub(super) async fn why(global: &Global, Why { name, json }: Why) -> Result<u8> 
             ("not from", others.collect::<Vec<_>>().join(", ")),
         ];
         match newest {
-            Some(Newest { version, file, size, held, holders }) => {
+            Some(Newest {
+                version,
+                file,
+                size,
+                held,
+                holders,
+            }) => {
                 fields.push(("signer", owner.to_string()));
                 fields.push(("newest", version.to_string()));
                 fields.push(("file", format!("{file}, {size} bytes")));
@@ -268,28 +328,66 @@ async fn newest(node: &dyn Control, id: &PackageId) -> Result<Option<Newest>> {
         Err(error) if error.is_missing() => return Ok(None),
         Err(error) => return Err(error),
     };
-    let Some(release) = package.latest_release() else { return Ok(None) };
+    let Some(release) = package.latest_release() else {
+        return Ok(None);
+    };
     let content = release.manifest.content();
     let held = node.contents().held(content.root).await?.is_some();
-    let holders = node.contents().holders(content.root).await?.len().saturating_sub(usize::from(held));
-    let file = release.manifest.first().map_or(String::new(), |file| file.name.clone());
-    Ok(Some(Newest { version: release.manifest.version, file, size: content.size, held, holders }))
+    let holders = node
+        .contents()
+        .holders(content.root)
+        .await?
+        .len()
+        .saturating_sub(usize::from(held));
+    let file = release
+        .manifest
+        .first()
+        .map_or(String::new(), |file| file.name.clone());
+    Ok(Some(Newest {
+        version: release.manifest.version,
+        file,
+        size: content.size,
+        held,
+        holders,
+    }))
 }
 
 fn called(Blocked { name, version }: &Blocked) -> String {
-    version.as_ref().map_or(name.to_string(), |version| format!("{name}@{version}"))
+    version
+        .as_ref()
+        .map_or(name.to_string(), |version| format!("{name}@{version}"))
 }
 
-pub(super) async fn block(global: &Global, BlockArgs { name: blocked, why, json }: BlockArgs) -> Result<u8> {
+pub(super) async fn block(
+    global: &Global,
+    BlockArgs {
+        name: blocked,
+        why,
+        json,
+    }: BlockArgs,
+) -> Result<u8> {
     session::with(global, async |node, _| {
         let name = called(&blocked);
-        node.names().block(blocked.name, blocked.version, None, why).await?;
-        told(&name, true, json, format!("{name} is not served any more; `unblock {name}` takes that back"))
+        node.names()
+            .block(blocked.name, blocked.version, None, why)
+            .await?;
+        told(
+            &name,
+            true,
+            json,
+            format!("{name} is not served any more; `unblock {name}` takes that back"),
+        )
     })
     .await
 }
 
-pub(super) async fn unblock(global: &Global, UnblockArgs { name: blocked, json }: UnblockArgs) -> Result<u8> {
+pub(super) async fn unblock(
+    global: &Global,
+    UnblockArgs {
+        name: blocked,
+        json,
+    }: UnblockArgs,
+) -> Result<u8> {
     session::with(global, async |node, _| {
         let name = called(&blocked);
         let done = node.names().unblock(blocked.name, blocked.version).await?;
@@ -311,11 +409,22 @@ pub(super) async fn list_trusted(global: &Global, json: bool) -> Result<u8> {
             return Ok(DONE);
         }
         if trusted.is_empty() {
-            print::note("no key is trusted for names, so that package managers get your own packages alone");
+            print::note(
+                "no key is trusted for names, so that package managers get your own packages alone",
+            );
             return Ok(DONE);
         }
-        let row = |key: TrustedKey| vec![key.publisher.to_string(), key.publisher.fingerprint(), key.names.to_string()];
-        print::table(&["PUBLISHER", "FINGERPRINT", "NAMES"], trusted.into_iter().map(row).collect())?;
+        let row = |key: TrustedKey| {
+            vec![
+                key.publisher.to_string(),
+                key.publisher.fingerprint(),
+                key.names.to_string(),
+            ]
+        };
+        print::table(
+            &["PUBLISHER", "FINGERPRINT", "NAMES"],
+            trusted.into_iter().map(row).collect(),
+        )?;
         Ok(DONE)
     })
     .await

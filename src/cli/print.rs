@@ -21,15 +21,17 @@ const GAP: usize = 2;
 /// No column is made narrower than this.
 const LEAST: usize = 8;
 
-/// Says one line on stderr. Who closed stderr does not want to hear it, so `eprintln!`, which panics then, is no way
-/// to say it.
+/// Says one line on stderr. Who closed stderr does not want to hear it, so `eprintln!`, which
+/// panics then, is no way to say it.
 pub(super) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
 }
 
 /// As [`note`], for a row whose columns are aligned by spaces.
 pub(super) fn note_row(row: &str) {
-    let row: String = safe_or_not(row).map(|(c, is_unsafe)| if is_unsafe { ' ' } else { c }).collect();
+    let row: String = safe_or_not(row)
+        .map(|(c, is_unsafe)| if is_unsafe { ' ' } else { c })
+        .collect();
     let _ = writeln!(io::stderr(), "{row}");
 }
 
@@ -58,7 +60,8 @@ pub(super) fn bar(length: u64) -> ProgressBar {
 
 /// A bar on stderr for work on so many bytes, where stderr is a terminal; nothing in a pipe.
 pub(super) fn progress(what: &str, bytes: u64) -> ProgressBar {
-    let style = ProgressStyle::with_template("{msg} {bytes} of {total_bytes} ({bytes_per_sec}) {wide_bar}");
+    let style =
+        ProgressStyle::with_template("{msg} {bytes} of {total_bytes} ({bytes_per_sec}) {wide_bar}");
     let bar = bar(bytes).with_message(printable(what));
     match style {
         Ok(style) => bar.with_style(style),
@@ -80,30 +83,56 @@ pub(super) fn spinner(what: &str) -> ProgressBar {
 
 /// What should never fail did.
 pub(super) fn internal(what: &'static str, why: impl Display) -> RegistryError {
-    RegistryError::Internal { what, why: why.to_string() }
+    RegistryError::Internal {
+        what,
+        why: why.to_string(),
+    }
 }
 
 /// Writes names and values, one a line; those without a value are left out.
 pub(super) fn fields(fields: &[(&str, String)]) -> Result<()> {
-    let width = fields.iter().map(|(name, _)| name.width()).max().unwrap_or(0);
-    let fields = fields.iter().map(|(name, value)| (name, printable(value))).filter(|(_, value)| !value.is_empty());
-    let text: Vec<String> = fields.map(|(name, value)| format!("{name:<width$}  {value}")).collect();
+    let width = fields
+        .iter()
+        .map(|(name, _)| name.width())
+        .max()
+        .unwrap_or(0);
+    let fields = fields
+        .iter()
+        .map(|(name, value)| (name, printable(value)))
+        .filter(|(_, value)| !value.is_empty());
+    let text: Vec<String> = fields
+        .map(|(name, value)| format!("{name:<width$}  {value}"))
+        .collect();
     lines(&text.join("\n"))
 }
 
 /// Writes aligned columns; on a terminal, cells are cut so that a row takes one line.
 pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
-    let columns = io::stdout().is_terminal().then(terminal_size::terminal_size).flatten();
-    lines(&aligned(head, rows, columns.map_or(usize::MAX, |(width, _)| usize::from(width.0))))
+    let columns = io::stdout()
+        .is_terminal()
+        .then(terminal_size::terminal_size)
+        .flatten();
+    lines(&aligned(
+        head,
+        rows,
+        columns.map_or(usize::MAX, |(width, _)| usize::from(width.0)),
+    ))
 }
 
 fn aligned(head: &[&str], rows: Vec<Vec<String>>, most: usize) -> String {
     let head = head.iter().map(|name| (*name).to_owned()).collect();
-    let rows: Vec<Vec<String>> =
-        std::iter::once(head).chain(rows).map(|row| row.iter().map(|cell| printable(cell)).collect()).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head)
+        .chain(rows)
+        .map(|row| row.iter().map(|cell| printable(cell)).collect())
+        .collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
-    let widest =
-        |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max().unwrap_or(0);
+    let widest = |column: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.width())
+            .max()
+            .unwrap_or(0)
+    };
     let mut widths: Vec<usize> = (0..columns).map(widest).collect();
     narrow(&mut widths, most);
     let line = |row: &Vec<String>| {
@@ -135,16 +164,26 @@ mod tests {
 
     #[test]
     fn columns_are_aligned_and_cut_where_there_is_no_room() {
-        let rows =
-            || vec![vec!["a".to_owned(), "x".repeat(40)], vec!["long-enough".to_owned(), "y\u{1b}[2J".to_owned()]];
+        let rows = || {
+            vec![
+                vec!["a".to_owned(), "x".repeat(40)],
+                vec!["long-enough".to_owned(), "y\u{1b}[2J".to_owned()],
+            ]
+        };
         let wide = aligned(&["NAME", "WHAT"], rows(), usize::MAX);
         let lines: Vec<_> = wide.lines().collect();
         assert_eq!(lines[0], "NAME         WHAT");
         assert_eq!(lines[1], format!("a            {}", "x".repeat(40)));
-        assert_eq!(lines[2], "long-enough  y [2J", "an escape sequence has lost its teeth");
+        assert_eq!(
+            lines[2], "long-enough  y [2J",
+            "an escape sequence has lost its teeth"
+        );
         let narrow = aligned(&["NAME", "WHAT"], rows(), 30);
         assert!(narrow.lines().all(|line| line.width() <= 30), "{narrow}");
-        assert!(narrow.contains("long-enough") && narrow.contains("xxx…"), "{narrow}");
+        assert!(
+            narrow.contains("long-enough") && narrow.contains("xxx…"),
+            "{narrow}"
+        );
     }
 
     #[test]

@@ -40,16 +40,21 @@ pub(super) struct Args {
     /// What a file is: name, version, description and more, as TOML
     #[arg(long, value_name = "TOML")]
     manifest: Option<PathBuf>,
-    /// Return only once so many peers have its records and its bytes, as replicas=2; exit code 1 when they have not after a minute. Of the bytes no more copies are made than the setting `copies` says
+    /// Return only once so many peers have its records and its bytes, as replicas=2; exit code 1
+    /// when they have not after a minute. Of the bytes no more copies are made than the setting
+    /// `copies` says
     #[arg(long, value_name = "replicas=N", value_parser = replicas)]
     wait: Option<usize>,
-    /// Publish nothing: list what would go in and what stays out and why, with sizes, and say whether publish would succeed
+    /// Publish nothing: list what would go in and what stays out and why, with sizes, and say
+    /// whether publish would succeed
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
-    /// Answer yes to what is asked on a terminal: before the first publish of a package, or under a handle that others claim
+    /// Answer yes to what is asked on a terminal: before the first publish of a package, or under a
+    /// handle that others claim
     #[arg(long)]
     yes: bool,
-    /// Take a handle among the dependencies that is new here for the one key that claims it, without asking
+    /// Take a handle among the dependencies that is new here for the one key that claims it,
+    /// without asking
     #[arg(long)]
     trust_new: bool,
     /// Print the receipt as one JSON object; with --dry-run, the lists
@@ -63,8 +68,12 @@ const REPLICAS_TIME: Duration = Duration::from_secs(60);
 const COPYING_TIME: Duration = Duration::from_secs(600);
 
 fn replicas(text: &str) -> Result<usize, &'static str> {
-    let count = text.strip_prefix("replicas=").and_then(|count| count.parse().ok());
-    count.filter(|count| (1..=20).contains(count)).ok_or("write replicas= and a number from 1 to 20, as in replicas=2")
+    let count = text
+        .strip_prefix("replicas=")
+        .and_then(|count| count.parse().ok());
+    count
+        .filter(|count| (1..=20).contains(count))
+        .ok_or("write replicas= and a number from 1 to 20, as in replicas=2")
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
@@ -77,7 +86,15 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         own.push(node.status().await?.data_dir);
     }
     let most = settings.max_content;
-    let Args { path, manifest, json, wait, dry_run, yes, trust_new } = args;
+    let Args {
+        path,
+        manifest,
+        json,
+        wait,
+        dry_run,
+        yes,
+        trust_new,
+    } = args;
     let looked = blocking(move || look(&path, manifest.as_deref(), most, &own)).await?;
     if dry_run {
         return check::dry_run(global, looked, json, trust_new).await;
@@ -94,11 +111,15 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         }
         let mut prepared = prepared;
         prepared.draft = with_handle(prepared.draft, settings);
-        let Some(draft) = settle_names(node, prepared.draft.clone(), yes, trust_new).await? else { return Ok(FAILED) };
+        let Some(draft) = settle_names(node, prepared.draft.clone(), yes, trust_new).await? else {
+            return Ok(FAILED);
+        };
         prepared.draft = draft;
         let progress = print::progress(&format!("hashing {}", prepared.file), prepared.size);
         let bar = progress.clone();
-        let put = prepared.put(&*node.contents(), move |bytes| bar.inc(bytes as u64)).await;
+        let put = prepared
+            .put(&*node.contents(), move |bytes| bar.inc(bytes as u64))
+            .await;
         progress.finish_and_clear();
         let (draft, artifacts) = put?;
         let receipt = publish(node, draft, artifacts).await?;
@@ -116,27 +137,40 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 
 /// A handle that was given counts, also when the node that runs was started without one.
 fn with_handle(draft: Draft, settings: &Settings) -> Draft {
-    Draft { handle: draft.handle.or_else(|| settings.handle.clone()), ..draft }
+    Draft {
+        handle: draft.handle.or_else(|| settings.handle.clone()),
+        ..draft
+    }
 }
 
 /// Shows what goes in, and asks whether that is what the person means.
 async fn is_agreed(prepared: &Prepared) -> Result<bool> {
     let Draft { name, version, .. } = &prepared.draft;
-    print::note(format!("{name} has not been published before. This goes in:"));
+    print::note(format!(
+        "{name} has not been published before. This goes in:"
+    ));
     for line in listing::folded(&prepared.listing) {
         print::note_row(&line);
     }
-    ask::yes(&format!("Publish {name} {version}? It can be yanked, and never be taken back.")).await
+    ask::yes(&format!(
+        "Publish {name} {version}? It can be yanked, and never be taken back."
+    ))
+    .await
 }
 
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|error| print::internal("reading what is to be published", error))?
 }
 
 /// The directory or file to be published, looked through.
 enum Looked {
-    Directory { path: PathBuf, planned: Box<Planned> },
+    Directory {
+        path: PathBuf,
+        planned: Box<Planned>,
+    },
     File(Box<Prepared>),
 }
 
@@ -167,8 +201,15 @@ impl Looked {
             bar.set_position(at.bytes_done);
         });
         bar.finish_and_clear();
-        if let Ok(Prepared { packed: Some(packed), .. }) = &prepared {
-            print::note(format!("packed: {} files, {} bytes into {}", packed.files, packed.bytes, packed.written));
+        if let Ok(Prepared {
+            packed: Some(packed),
+            ..
+        }) = &prepared
+        {
+            print::note(format!(
+                "packed: {} files, {} bytes into {}",
+                packed.files, packed.bytes, packed.written
+            ));
         }
         prepared
     }
@@ -182,15 +223,27 @@ pub(super) fn new_key(path: &Path) -> String {
     )
 }
 
-/// Says and asks what there is to be said of names before anything is signed; `None` means that a person would rather not
-/// publish.
-async fn settle_names(node: &dyn Control, draft: Draft, yes: bool, trust_new: bool) -> Result<Option<Draft>> {
+/// Says and asks what there is to be said of names before anything is signed; `None` means that a
+/// person would rather not publish.
+async fn settle_names(
+    node: &dyn Control,
+    draft: Draft,
+    yes: bool,
+    trust_new: bool,
+) -> Result<Option<Draft>> {
     let registry = node.registry();
     let handle = handle_of(node, &draft).await?;
-    let agreement = if trust_new { Agreement::Given } else { Agreement::Asked };
+    let agreement = if trust_new {
+        Agreement::Given
+    } else {
+        Agreement::Asked
+    };
     let draft = names::agree_on_dependencies(&*registry, draft, handle.as_ref(), agreement).await?;
     if let Some(other) = registry.look_alike(&draft.package()?, None).await? {
-        print::note(format!("warning: {} looks like {other}; people may take one for the other", draft.name));
+        print::note(format!(
+            "warning: {} looks like {other}; people may take one for the other",
+            draft.name
+        ));
     }
     match &handle {
         Some(handle) if !names::may_publish_under(&*registry, handle, yes).await? => Ok(None),
@@ -202,7 +255,12 @@ async fn settle_names(node: &dyn Control, draft: Draft, yes: bool, trust_new: bo
 async fn handle_of(node: &dyn Control, draft: &Draft) -> Result<Option<Handle>> {
     match draft.handle.clone() {
         Some(handle) => Ok(Some(handle)),
-        None => Ok(node.status().await?.node.handle.and_then(|handle| handle.parse().ok())),
+        None => Ok(node
+            .status()
+            .await?
+            .node
+            .handle
+            .and_then(|handle| handle.parse().ok())),
     }
 }
 
@@ -216,15 +274,24 @@ fn look(path: &Path, manifest: Option<&Path>, most: u64, own: &[PathBuf]) -> Res
             );
             Err(RegistryError::Usage(why))
         }
-        Some(manifest) => Ok(Looked::File(Box::new(prepare::file(path, read_draft(manifest)?, own)?))),
+        Some(manifest) => Ok(Looked::File(Box::new(prepare::file(
+            path,
+            read_draft(manifest)?,
+            own,
+        )?))),
         None if path.is_dir() => {
             let planned = Box::new(prepare::plan(path, most, own)?);
-            Ok(Looked::Directory { path: path.to_owned(), planned })
+            Ok(Looked::Directory {
+                path: path.to_owned(),
+                planned,
+            })
         }
         None => {
             std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
             let path = path.display();
-            let why = format!("{path} is a file; say what it is with --manifest TOML, or `import` it if it is a crate");
+            let why = format!(
+                "{path} is a file; say what it is with --manifest TOML, or `import` it if it is a crate"
+            );
             Err(RegistryError::Usage(why))
         }
     }
@@ -234,9 +301,16 @@ async fn wait_for_replicas(node: &dyn Control, receipt: &Receipt, wanted: usize)
     let spinner = print::spinner(&format!("waiting for {wanted} replicas"));
     let found = replicated(&*node.registry(), receipt, wanted, REPLICAS_TIME).await;
     spinner.finish_and_clear();
-    let Replicas { records, copies, enough } = found?;
+    let Replicas {
+        records,
+        copies,
+        enough,
+    } = found?;
     if enough {
-        print::note(format!("{records} peers have its records, and its bytes are {}", on_other_nodes(copies)));
+        print::note(format!(
+            "{records} peers have its records, and its bytes are {}",
+            on_other_nodes(copies)
+        ));
         return Ok(DONE);
     }
     let time = REPLICAS_TIME.as_secs();
@@ -248,7 +322,11 @@ async fn wait_for_replicas(node: &dyn Control, receipt: &Receipt, wanted: usize)
     Ok(FAILED)
 }
 
-pub(super) async fn publish(node: &dyn Control, draft: Draft, artifacts: Artifacts) -> Result<Receipt> {
+pub(super) async fn publish(
+    node: &dyn Control,
+    draft: Draft,
+    artifacts: Artifacts,
+) -> Result<Receipt> {
     let registry = node.registry();
     let (progress, mut steps) = mpsc::channel(16);
     let mut publishing = pin!(registry.publish(draft, artifacts, Some(progress)));
@@ -266,7 +344,12 @@ pub(super) async fn publish(node: &dyn Control, draft: Draft, artifacts: Artifac
 }
 
 /// Prints the receipt, and then gives the network `patience` to take what it has not taken yet.
-pub(super) async fn conclude(node: &dyn Control, receipt: &Receipt, json: bool, patience: Duration) -> Result<()> {
+pub(super) async fn conclude(
+    node: &dyn Control,
+    receipt: &Receipt,
+    json: bool,
+    patience: Duration,
+) -> Result<()> {
     if json {
         print::json(receipt)?;
     } else {
@@ -277,7 +360,9 @@ pub(super) async fn conclude(node: &dyn Control, receipt: &Receipt, json: bool, 
         if status.node.connected > 0 && node.wait(Wait::Published, patience).await? {
             print::note("the network has taken all of it");
         } else if status.pid != std::process::id() {
-            print::note("the network has not taken all of it yet; the node goes on trying until it has");
+            print::note(
+                "the network has not taken all of it yet; the node goes on trying until it has",
+            );
         } else {
             print::note(
                 "the network has not taken all of it; `swarmdex node` on this data directory goes on trying until it has",
@@ -287,9 +372,14 @@ pub(super) async fn conclude(node: &dyn Control, receipt: &Receipt, json: bool, 
     conclude_copies(node, receipt).await
 }
 
-/// Says where the bytes are. A node that ends with this verb gives them away first, as long as somebody takes them.
+/// Says where the bytes are. A node that ends with this verb gives them away first, as long as
+/// somebody takes them.
 async fn conclude_copies(node: &dyn Control, receipt: &Receipt) -> Result<()> {
-    let Steps { copies, copies_wanted: wanted, .. } = receipt.steps;
+    let Steps {
+        copies,
+        copies_wanted: wanted,
+        ..
+    } = receipt.steps;
     if copies >= wanted {
         return Ok(());
     }
@@ -301,12 +391,17 @@ async fn conclude_copies(node: &dyn Control, receipt: &Receipt) -> Result<()> {
         return Ok(());
     }
     if status.node.connected > 0 {
-        let spinner = print::spinner(&format!("giving its bytes to {wanted} other nodes; Ctrl-C keeps them here"));
+        let spinner = print::spinner(&format!(
+            "giving its bytes to {wanted} other nodes; Ctrl-C keeps them here"
+        ));
         node.wait(Wait::Copied, COPYING_TIME).await?;
         spinner.finish_and_clear();
     }
     let own = node.registry().own().await?.packages;
-    let copies = own.iter().find(|own| own.id == receipt.package).map_or(copies, |own| own.copies);
+    let copies = own
+        .iter()
+        .find(|own| own.id == receipt.package)
+        .map_or(copies, |own| own.copies);
     print::note(match copies {
         0 => {
             "its bytes are on this machine alone: others can fetch them while a node runs here (`swarmdex node start`)"
@@ -320,10 +415,20 @@ async fn conclude_copies(node: &dyn Control, receipt: &Receipt) -> Result<()> {
 fn show(receipt: &Receipt) -> Result<()> {
     print::fields(&[
         ("id", receipt.id.clone()),
-        ("handle", receipt.handle.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (
+            "handle",
+            receipt
+                .handle
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        ),
         ("state", receipt.seq.to_string()),
         ("manifest", receipt.manifest.to_string()),
-        ("content", format!("{} ({} bytes)", receipt.content, receipt.size)),
+        (
+            "content",
+            format!("{} ({} bytes)", receipt.content, receipt.size),
+        ),
         ("replicas", receipt.steps.replicas.to_string()),
         ("copies", receipt.steps.copied()),
         ("announced", announced(receipt)),
@@ -331,7 +436,9 @@ fn show(receipt: &Receipt) -> Result<()> {
 }
 
 fn read_draft(path: &Path) -> Result<Draft> {
-    let size = std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?.len();
+    let size = std::fs::metadata(path)
+        .map_err(RegistryError::file(path, "read"))?
+        .len();
     if size > MAX_DRAFT {
         let path = path.display();
         let why = format!(

@@ -14,10 +14,14 @@ pub(super) fn check_fresh(fresh: bool, package: &dyn Display, freshness: &Freshn
     if !fresh || freshness.is_fresh(now) {
         return Ok(());
     }
-    Err(RegistryError::NotFresh { package: package.to_string(), told: freshness.told(now).to_string() })
+    Err(RegistryError::NotFresh {
+        package: package.to_string(),
+        told: freshness.told(now).to_string(),
+    })
 }
 
-/// The release that is meant; without a requirement the newest that is not yanked, releases proper before others.
+/// The release that is meant; without a requirement the newest that is not yanked, releases proper
+/// before others.
 pub(super) async fn find(registry: &dyn Registry, package: &PackageRef) -> Result<Release> {
     let requirement = match &package.requirement {
         Some(requirement) => requirement.clone(),
@@ -25,7 +29,9 @@ pub(super) async fn find(registry: &dyn Registry, package: &PackageRef) -> Resul
             let found = registry.get_package(package).await?;
             let ecosystem = found.id.name.ecosystem();
             release::resolve(ecosystem, &found.releases, None)
-                .map_or(RequirementText::any(), |latest| RequirementText::exactly(ecosystem, &latest.version))
+                .map_or(RequirementText::any(), |latest| {
+                    RequirementText::exactly(ecosystem, &latest.version)
+                })
         }
     };
     registry.get_package_version(package, &requirement).await

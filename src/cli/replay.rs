@@ -19,7 +19,10 @@ pub(super) struct Args {
 }
 
 fn speed(text: &str) -> Result<f64, &'static str> {
-    text.parse().ok().filter(|speed| (0.01..=1_000.0).contains(speed)).ok_or("write a number from 0.01 to 1000")
+    text.parse()
+        .ok()
+        .filter(|speed| (0.01..=1_000.0).contains(speed))
+        .ok_or("write a number from 0.01 to 1000")
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
@@ -30,7 +33,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let mut shown = explorer::ui_options("recording".to_owned(), &settings);
     // Nothing of a recording is the person's own.
     shown.kept.settings = None;
-    let own = |what: &str| std::env::temp_dir().join(format!("swarmdex-replay-{what}-{}.json", std::process::id()));
+    let own = |what: &str| {
+        std::env::temp_dir().join(format!(
+            "swarmdex-replay-{what}-{}.json",
+            std::process::id()
+        ))
+    };
     (shown.kept.draft, shown.kept.searches) = (own("draft"), own("searches"));
     ui::run(async { Ok(replay) }, shown).await.map(|()| DONE)
 }

@@ -13,7 +13,8 @@ use crate::{
     registry::{Coverage, Facets, Hit, LookAlike, SearchResults, claimed},
 };
 
-/// Share of what there is from which on an answer counts as complete: catalogues change while they are compared.
+/// Share of what there is from which on an answer counts as complete: catalogues change while they
+/// are compared.
 const WHOLE: f64 = 0.995;
 
 #[derive(Debug, clap::Args)]
@@ -122,22 +123,44 @@ impl<'a> Line<'a> {
 }
 
 pub(super) fn score(text: &str) -> Result<f64, &'static str> {
-    text.parse().ok().filter(|score| (0.0..=1.0).contains(score)).ok_or("write a number from 0 to 1")
+    text.parse()
+        .ok()
+        .filter(|score| (0.0..=1.0).contains(score))
+        .ok_or("write a number from 0 to 1")
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let json = args.json;
     let query = query(args)?;
-    let said = |mistake: Mistake| format!("{}: {}", query.text.get(mistake.at).unwrap_or_default(), mistake.why);
+    let said = |mistake: Mistake| {
+        format!(
+            "{}: {}",
+            query.text.get(mistake.at).unwrap_or_default(),
+            mistake.why
+        )
+    };
     let terms = query.terms();
     if terms.asks_nothing() {
         let said: Vec<String> = terms.mistakes.into_iter().map(said).collect();
-        return Err(RegistryError::Usage(format!("nothing is searched for: {}", said.join("; "))));
+        return Err(RegistryError::Usage(format!(
+            "nothing is searched for: {}",
+            said.join("; ")
+        )));
     }
-    terms.mistakes.into_iter().for_each(|mistake| print::note(format!("{}; the rest is searched for", said(mistake))));
+    terms
+        .mistakes
+        .into_iter()
+        .for_each(|mistake| print::note(format!("{}; the rest is searched for", said(mistake))));
     session::with(global, async |node, settings| {
-        let spinner = print::spinner(if query.local { "searching" } else { "asking peers" });
-        let query = Query { timeout: Some(settings.query_timeout), ..query };
+        let spinner = print::spinner(if query.local {
+            "searching"
+        } else {
+            "asking peers"
+        });
+        let query = Query {
+            timeout: Some(settings.query_timeout),
+            ..query
+        };
         let results = node.registry().search(&query).await;
         spinner.finish_and_clear();
         let results = results?;
@@ -154,13 +177,21 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         } else {
             show(&query, &results)?;
         }
-        Ok(if results.hits.is_empty() { FAILED } else { DONE })
+        Ok(if results.hits.is_empty() {
+            FAILED
+        } else {
+            DONE
+        })
     })
     .await
 }
 
 fn is_complete(query: &Query, results: &SearchResults) -> bool {
-    let Coverage { asked, answered, share } = results.coverage;
+    let Coverage {
+        asked,
+        answered,
+        share,
+    } = results.coverage;
     !query.local && asked > 0 && answered == asked && share.is_none_or(|share| share >= WHOLE)
 }
 
@@ -169,18 +200,38 @@ fn query(args: Args) -> Result<Query> {
     let text = args.words.join(" ");
     if text.len() > MAX_TEXT {
         let length = text.len();
-        let why = format!("the search has {length} bytes of text and peers take {MAX_TEXT}; use fewer words");
+        let why = format!(
+            "the search has {length} bytes of text and peers take {MAX_TEXT}; use fewer words"
+        );
         return Err(RegistryError::Usage(why));
     }
     for (flag, labels) in [("--category", &args.category), ("--tag", &args.tag)] {
         if labels.len() > MAX_LABELS || labels.iter().any(|label| label.len() > MAX_TEXT) {
-            let why =
-                format!("peers take {MAX_LABELS} times {flag} of {MAX_TEXT} bytes each; use fewer or shorter ones");
+            let why = format!(
+                "peers take {MAX_LABELS} times {flag} of {MAX_TEXT} bytes each; use fewer or shorter ones"
+            );
             return Err(RegistryError::Usage(why));
         }
     }
-    let Args { category, tag, limit, offset, min_reputation, local, .. } = args;
-    Ok(Query { text, categories: category, tags: tag, limit, offset, min_reputation, local, timeout: None })
+    let Args {
+        category,
+        tag,
+        limit,
+        offset,
+        min_reputation,
+        local,
+        ..
+    } = args;
+    Ok(Query {
+        text,
+        categories: category,
+        tags: tag,
+        limit,
+        offset,
+        min_reputation,
+        local,
+        timeout: None,
+    })
 }
 
 fn show(query: &Query, results: &SearchResults) -> Result<()> {
@@ -189,7 +240,9 @@ fn show(query: &Query, results: &SearchResults) -> Result<()> {
         let mark = match hit {
             Hit { preview: true, .. } => "preview",
             Hit { yanked: true, .. } => "yanked",
-            Hit { deprecated: true, .. } => "deprecated",
+            Hit {
+                deprecated: true, ..
+            } => "deprecated",
             hit => hit.trust.label(),
         };
         vec![
@@ -203,15 +256,31 @@ fn show(query: &Query, results: &SearchResults) -> Result<()> {
         ]
     };
     if let Some(instead) = &results.instead {
-        print::note(format!("next to nothing has these words; shown is what has {instead}"));
+        print::note(format!(
+            "next to nothing has these words; shown is what has {instead}"
+        ));
     }
     if results.hits.is_empty() && results.total > 0 {
-        print::note(format!("there are {}, fewer than were passed over; lower --offset", results.total));
+        print::note(format!(
+            "there are {}, fewer than were passed over; lower --offset",
+            results.total
+        ));
     } else if results.hits.is_empty() {
         print::note("nothing was found; try fewer or shorter words");
     } else {
         let rows = results.hits.iter().map(row).collect();
-        print::table(&["PACKAGE", "VERSION", "KEY", "FROM", "TRUST", "SIGNED", "WHAT IT IS"], rows)?;
+        print::table(
+            &[
+                "PACKAGE",
+                "VERSION",
+                "KEY",
+                "FROM",
+                "TRUST",
+                "SIGNED",
+                "WHAT IT IS",
+            ],
+            rows,
+        )?;
     }
     for hit in &results.hits {
         if let Some(other) = &hit.looks_like {
@@ -219,15 +288,24 @@ fn show(query: &Query, results: &SearchResults) -> Result<()> {
         }
     }
     let shown = (query.offset + results.hits.len()) as u64;
-    let more =
-        if results.total > shown || results.truncated { "; there is more, raise --limit or --offset" } else { "" };
-    let Coverage { asked, answered, share } = results.coverage;
+    let more = if results.total > shown || results.truncated {
+        "; there is more, raise --limit or --offset"
+    } else {
+        ""
+    };
+    let Coverage {
+        asked,
+        answered,
+        share,
+    } = results.coverage;
     let peers = match asked {
         _ if query.local => ", nobody was asked".to_owned(),
         0 => ", there was no peer to ask".to_owned(),
         _ => format!(", {answered} of {asked} peers answered"),
     };
-    let share = share.map(|share| format!(", about {:.0} % of what there is", share * 100.0)).unwrap_or_default();
+    let share = share
+        .map(|share| format!(", about {:.0} % of what there is", share * 100.0))
+        .unwrap_or_default();
     print::note(format!(
         "{} of {} shown, in {} ms{peers}{share}{more}",
         results.hits.len(),

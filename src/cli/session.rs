@@ -1,4 +1,5 @@
-//! The node that a verb asks: the one that runs on the data directory, one that was named, or one of its own.
+//! The node that a verb asks: the one that runs on the data directory, one that was named, or one
+//! of its own.
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -19,34 +20,48 @@ use crate::{
 
 /// Longest wait for a peer whose address is known: a few round trips and a redial.
 const JOIN_WAIT: Duration = Duration::from_secs(3);
-/// Longest wait for a peer that multicast may find: they answer within a fraction of it, if there are any.
+/// Longest wait for a peer that multicast may find: they answer within a fraction of it, if there
+/// are any.
 const MULTICAST_WAIT: Duration = Duration::from_secs(1);
-/// Longest wait for other verbs that have nodes of their own on the data directory, unless `--timeout` says another one: a
-/// dozen of them, one after the other.
+/// Longest wait for other verbs that have nodes of their own on the data directory, unless
+/// `--timeout` says another one: a dozen of them, one after the other.
 const TURN_WAIT: Duration = Duration::from_secs(60);
 /// Between two looks whether it is done.
 pub(super) const TURN_LOOK: Duration = Duration::from_millis(100);
 /// Longest wait for the socket of a node that stays: it makes a lost one anew every second.
 const SOCKET_WAIT: Duration = Duration::from_secs(3);
 
-/// The node that was named by `--attach`, or that runs on the data directory; `None` when none does.
+/// The node that was named by `--attach`, or that runs on the data directory; `None` when none
+/// does.
 pub(super) async fn find(global: &Global, settings: &Settings) -> Result<Option<Remote>> {
     if let Some(target) = global.attach()? {
         return Remote::connect(target, global.readonly).await.map(Some);
     }
     let Some(remote) = reach(&settings.paths.data, global.readonly).await? else {
-        return if global.readonly { Err(nobody(settings)) } else { Ok(None) };
+        return if global.readonly {
+            Err(nobody(settings))
+        } else {
+            Ok(None)
+        };
     };
-    for flag in global.of_a_node().into_iter().filter(|flag| *flag != "--handle") {
-        note(format!("{flag} changes nothing here: the node that runs on this data directory is used as it is"));
+    for flag in global
+        .of_a_node()
+        .into_iter()
+        .filter(|flag| *flag != "--handle")
+    {
+        note(format!(
+            "{flag} changes nothing here: the node that runs on this data directory is used as it is"
+        ));
     }
     Ok(Some(remote))
 }
 
-/// Connects to the node that stays on a data directory, once it has a socket; `None` where none stays.
+/// Connects to the node that stays on a data directory, once it has a socket; `None` where none
+/// stays.
 ///
 /// # Errors
-/// [`RegistryError::NoSocket`] when one does and no socket of it comes; as [`Remote::on`] otherwise.
+/// [`RegistryError::NoSocket`] when one does and no socket of it comes; as [`Remote::on`]
+/// otherwise.
 pub(super) async fn reach(data_dir: &Path, readonly: bool) -> Result<Option<Remote>> {
     let deadline = Instant::now() + SOCKET_WAIT;
     loop {
@@ -54,8 +69,13 @@ pub(super) async fn reach(data_dir: &Path, readonly: bool) -> Result<Option<Remo
             return Ok(Some(remote));
         }
         match store::holder(data_dir) {
-            Some(Holder { stays: true, pid, .. }) if Instant::now() >= deadline => {
-                return Err(RegistryError::NoSocket { data_dir: data_dir.to_owned(), pid });
+            Some(Holder {
+                stays: true, pid, ..
+            }) if Instant::now() >= deadline => {
+                return Err(RegistryError::NoSocket {
+                    data_dir: data_dir.to_owned(),
+                    pid,
+                });
             }
             Some(Holder { stays: true, .. }) => tokio::time::sleep(TURN_LOOK).await,
             _ => return Ok(None),
@@ -63,7 +83,8 @@ pub(super) async fn reach(data_dir: &Path, readonly: bool) -> Result<Option<Remo
     }
 }
 
-/// The error where no node can be spoken to: none runs, or what has the data directory is none that stays.
+/// The error where no node can be spoken to: none runs, or what has the data directory is none that
+/// stays.
 pub(super) fn nobody(settings: &Settings) -> RegistryError {
     let data_dir = settings.paths.data.clone();
     match store::holder(&data_dir) {
@@ -72,9 +93,12 @@ pub(super) fn nobody(settings: &Settings) -> RegistryError {
     }
 }
 
-/// Runs `job` on the node that runs, or on one of its own that has joined the network as far as it could and is shut down
-/// in order whatever comes.
-pub(super) async fn with(global: &Global, job: impl AsyncFnOnce(&dyn Control, &Settings) -> Result<u8>) -> Result<u8> {
+/// Runs `job` on the node that runs, or on one of its own that has joined the network as far as it
+/// could and is shut down in order whatever comes.
+pub(super) async fn with(
+    global: &Global,
+    job: impl AsyncFnOnce(&dyn Control, &Settings) -> Result<u8>,
+) -> Result<u8> {
     let settings = global.settings()?;
     let mut stop = Stop::watch()?;
     let looking = async {
@@ -110,10 +134,15 @@ struct OwnNode {
 }
 
 /// Runs `job` on the node that runs; without one there is nothing to be done.
-pub(super) async fn running(global: &Global, job: impl AsyncFnOnce(&Remote, &Settings) -> Result<u8>) -> Result<u8> {
+pub(super) async fn running(
+    global: &Global,
+    job: impl AsyncFnOnce(&Remote, &Settings) -> Result<u8>,
+) -> Result<u8> {
     let settings = global.settings()?;
     let mut stop = Stop::watch()?;
-    let remote = find(global, &settings).await?.ok_or_else(|| nobody(&settings))?;
+    let remote = find(global, &settings)
+        .await?
+        .ok_or_else(|| nobody(&settings))?;
     tokio::select! {
         result = job(&remote, &settings) => result,
         () = stop.told() => interrupted(),
@@ -121,17 +150,24 @@ pub(super) async fn running(global: &Global, job: impl AsyncFnOnce(&Remote, &Set
 }
 
 fn interrupted() -> Result<u8> {
-    note("interrupted; what was acknowledged is kept, and a node that stays goes on with what it was told");
+    note(
+        "interrupted; what was acknowledged is kept, and a node that stays goes on with what it was told",
+    );
     Ok(INTERRUPTED)
 }
 
 /// When this call gives up waiting for others that are at work on the data directory.
 pub(super) fn turn_deadline(global: &Global, settings: &Settings) -> Instant {
-    let most = if global.has_timeout() { settings.query_timeout } else { TURN_WAIT };
+    let most = if global.has_timeout() {
+        settings.query_timeout
+    } else {
+        TURN_WAIT
+    };
     Instant::from_std(clock::deadline(std::time::Instant::now(), most))
 }
 
-/// Starts a node of our own once nobody has the data directory; a node that stays is found meanwhile.
+/// Starts a node of our own once nobody has the data directory; a node that stays is found
+/// meanwhile.
 async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
     let data_dir = &settings.paths.data;
     let deadline = turn_deadline(global, settings);
@@ -147,22 +183,34 @@ async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
                     started
                 }
             };
-            let mut options = NodeOptions { stays: false, ..settings.node_options() };
+            let mut options = NodeOptions {
+                stays: false,
+                ..settings.node_options()
+            };
             let is_set = !options.listen.is_empty();
             if !is_set {
                 options.listen = any_ports();
             }
             let node = match Node::start(options.clone()).await {
-                // What the settings say is for nodes that stay. Where the network is not what they expect, a verb goes on without.
+                // What the settings say is for nodes that stay. Where the network is not what they
+                // expect, a verb goes on without.
                 Err(RegistryError::Listen { address, why }) if is_set && !was_named => {
-                    note(format!("{address} cannot be listened on ({why}); this goes on without it"));
+                    note(format!(
+                        "{address} cannot be listened on ({why}); this goes on without it"
+                    ));
                     options.listen = any_ports();
                     Node::start(options.clone()).await
                 }
                 started => started,
             };
             match node {
-                Ok(node) => return Ok(Found::Own(Box::new(OwnNode { node, logs: started, options }))),
+                Ok(node) => {
+                    return Ok(Found::Own(Box::new(OwnNode {
+                        node,
+                        logs: started,
+                        options,
+                    })));
+                }
                 // Others wait for their turn too, and one of them was faster.
                 Err(RegistryError::DataDirInUse { .. }) => logs = Some(started),
                 Err(error) => return Err(error),
@@ -187,7 +235,11 @@ async fn on_own(
     mut stop: Stop,
     job: impl AsyncFnOnce(&dyn Control, &Settings) -> Result<u8>,
 ) -> Result<u8> {
-    let OwnNode { node, logs, options } = own;
+    let OwnNode {
+        node,
+        logs,
+        options,
+    } = own;
     let local = Local::new(node.handle(), Some(logs.recent()));
     let work = async {
         join(&local, &options).await?;
@@ -216,15 +268,20 @@ async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
     if node.status().await?.node.addresses.is_empty() {
         note("no network interface is up, so this is what is known here");
     } else if most.is_zero() {
-        note("no peer is known, so this is what is known here; name one with --bootstrap, or leave out --no-mdns");
-    } else if !node.wait(Wait::Joined, most.min(options.query_timeout)).await? {
+        note(
+            "no peer is known, so this is what is known here; name one with --bootstrap, or leave out --no-mdns",
+        );
+    } else if !node
+        .wait(Wait::Joined, most.min(options.query_timeout))
+        .await?
+    {
         note("no peer was reached, so this is what is known here; check --network and --bootstrap");
     }
     Ok(())
 }
 
-/// Lets other programs attach to a node for as long as what is returned lasts. Without a socket a node is still a node;
-/// an address that was asked for and cannot be had is an error.
+/// Lets other programs attach to a node for as long as what is returned lasts. Without a socket a
+/// node is still a node; an address that was asked for and cannot be had is an error.
 pub(super) async fn serve(
     node: &Node,
     logs: Option<&Logs>,
@@ -243,16 +300,30 @@ pub(super) async fn serve(
     }
 }
 
-/// Opens the gateway for package managers, if there is to be one. A node without it is a node all the same: Health says why.
-pub(super) async fn open_gateway(local: &Arc<Local>, node: &Node, options: gateway::Options) -> Option<Gateway> {
+/// Opens the gateway for package managers, if there is to be one. A node without it is a node all
+/// the same: Health says why.
+pub(super) async fn open_gateway(
+    local: &Arc<Local>,
+    node: &Node,
+    options: gateway::Options,
+) -> Option<Gateway> {
     let address = options.address.to_string();
-    match Gateway::open(local.clone(), (node.requests(), node.prover()), node.data_dir(), options).await {
+    match Gateway::open(
+        local.clone(),
+        (node.requests(), node.prover()),
+        node.data_dir(),
+        options,
+    )
+    .await
+    {
         Ok(gateway) => {
             local.has_gateway(Some(health::Gateway::Open(gateway.url())));
             Some(gateway)
         }
         Err(why) => {
-            let text = format!("package managers cannot use this node: its gateway cannot listen on {address}: {why}");
+            let text = format!(
+                "package managers cannot use this node: its gateway cannot listen on {address}: {why}"
+            );
             tracing::error!("{text}");
             node.tell(&text);
             local.has_gateway(Some(health::Gateway::Failed { address, why }));
@@ -278,7 +349,12 @@ impl Hosted {
                     Some(options) => open_gateway(&local, &node, options).await,
                     None => None,
                 };
-                Ok(Self { node, serving, gateway, local })
+                Ok(Self {
+                    node,
+                    serving,
+                    gateway,
+                    local,
+                })
             }
             Err(error) => {
                 node.shutdown().await?;

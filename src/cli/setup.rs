@@ -33,7 +33,8 @@ const PRIVATE: u32 = 0o600;
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
-    /// Run every package manager that is installed here against the gateway, and say which of them reach it
+    /// Run every package manager that is installed here against the gateway, and say which of them
+    /// reach it
     #[arg(long)]
     check: bool,
     #[command(subcommand)]
@@ -54,9 +55,11 @@ enum Client {
     Yarn(javascript::Args),
     /// Print what goes into .npmrc for bun, token included, or write it there
     Bun(javascript::Args),
-    /// Print how pip, and tools that upload as twine does, use it, token included, or write it where they look
+    /// Print how pip, and tools that upload as twine does, use it, token included, or write it
+    /// where they look
     ///
-    /// The token goes into .pypirc in your home; with --mirror the index goes into pip.conf of the active environment.
+    /// The token goes into .pypirc in your home; with --mirror the index goes into pip.conf of the
+    /// active environment.
     Pip(Flags),
     /// Print what goes into uv's settings, token included, or write it there
     ///
@@ -78,7 +81,8 @@ struct Access {
 /// The flags that are the same for every client.
 #[derive(Clone, Copy, Debug, clap::Args)]
 struct Flags {
-    /// Write it: the registry into this project's configuration, the token into the one in your home
+    /// Write it: the registry into this project's configuration, the token into the one in your
+    /// home
     #[arg(long)]
     write: bool,
     /// Write the registry into the configuration in your home, for every project
@@ -94,13 +98,18 @@ struct Flags {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let Some(client) = args.client else {
-        return session::running(global, async |node, settings| check::run(node, &access(node, settings).await?).await)
-            .await;
+        return session::running(global, async |node, settings| {
+            check::run(node, &access(node, settings).await?).await
+        })
+        .await;
     };
     match client {
         Client::Cargo(Flags { undo: true, .. }) => undo(),
         Client::Cargo(flags) => {
-            session::running(global, async |node, settings| set_up(&access(node, settings).await?, flags)).await
+            session::running(global, async |node, settings| {
+                set_up(&access(node, settings).await?, flags)
+            })
+            .await
         }
         Client::Npm(args) => javascript::run(global, javascript::Client::Npm, args).await,
         Client::Pnpm(args) => javascript::run(global, javascript::Client::Pnpm, args).await,
@@ -114,29 +123,49 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 }
 
 async fn python(global: &Global, tool: Tool, flags: Flags) -> Result<u8> {
-    session::running(global, async |node, settings| python::set_up(tool, flags, &access(node, settings).await?)).await
+    session::running(global, async |node, settings| {
+        python::set_up(tool, flags, &access(node, settings).await?)
+    })
+    .await
 }
 
 async fn access(node: &Remote, settings: &Settings) -> Result<Access> {
-    let Status { gateway, data_dir, .. } = node.status().await?;
+    let Status {
+        gateway, data_dir, ..
+    } = node.status().await?;
     let Some(url) = gateway else {
         let text = "the node that runs has no gateway; set gateway = \"127.0.0.1:4810\" in its settings and restart it";
         return Err(RegistryError::Usage(text.to_owned()));
     };
     let path = token_path(&data_dir);
     let token = fs::read_to_string(&path).map_err(RegistryError::file(&path, "read"))?;
-    let closed = settings.gateway_address().is_some_and(|address| !address.ip().is_loopback());
-    Ok(Access { url, token: token.trim().to_owned(), closed })
+    let closed = settings
+        .gateway_address()
+        .is_some_and(|address| !address.ip().is_loopback());
+    Ok(Access {
+        url,
+        token: token.trim().to_owned(),
+        closed,
+    })
 }
 
 fn set_up(access: &Access, flags: Flags) -> Result<u8> {
     let Access { url, token, closed } = access.clone();
-    let wanted = Wanted { url, token, mirror: flags.mirror, closed };
+    let wanted = Wanted {
+        url,
+        token,
+        mirror: flags.mirror,
+        closed,
+    };
     if !flags.write {
         print::lines(wanted.text().trim_end())?;
         return Ok(DONE);
     }
-    let config = if flags.global { cargo_home()?.join("config.toml") } else { PathBuf::from(".cargo/config.toml") };
+    let config = if flags.global {
+        cargo_home()?.join("config.toml")
+    } else {
+        PathBuf::from(".cargo/config.toml")
+    };
     let credentials = cargo_home()?.join("credentials.toml");
     change(&config, |text| cargo::add(text, &wanted))?;
     change(&credentials, |text| cargo::add_token(text, &wanted))?;
@@ -157,10 +186,17 @@ fn set_up(access: &Access, flags: Flags) -> Result<u8> {
 fn undo() -> Result<u8> {
     let home = cargo_home()?;
     let mut changed = false;
-    for path in [PathBuf::from(".cargo/config.toml"), home.join("config.toml"), home.join("credentials.toml")] {
+    for path in [
+        PathBuf::from(".cargo/config.toml"),
+        home.join("config.toml"),
+        home.join("credentials.toml"),
+    ] {
         if change(&path, cargo::remove)? {
             changed = true;
-            print::note(format!("{} has nothing of Swarmdex's any more", path.display()));
+            print::note(format!(
+                "{} has nothing of Swarmdex's any more",
+                path.display()
+            ));
         }
     }
     if !changed {
@@ -175,18 +211,23 @@ fn cargo_home() -> Result<PathBuf> {
     }
     etcetera::home_dir()
         .map(|home| home.join(".cargo"))
-        .map_err(|error| RegistryError::Usage(format!("no home directory was found ({error}); set CARGO_HOME")))
+        .map_err(|error| {
+            RegistryError::Usage(format!(
+                "no home directory was found ({error}); set CARGO_HOME"
+            ))
+        })
 }
 
-/// Changes a client's file; true when it is another one now. An empty one that was not there is not made.
+/// Changes a client's file; true when it is another one now. An empty one that was not there is not
+/// made.
 fn change(path: &Path, edit: impl FnOnce(&str) -> Result<String, String>) -> Result<bool> {
     let before = match fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(RegistryError::file(path, "read")(error)),
     };
-    let after =
-        edit(&before).map_err(|why| RegistryError::Usage(format!("{} stays as it is: {why}", path.display())))?;
+    let after = edit(&before)
+        .map_err(|why| RegistryError::Usage(format!("{} stays as it is: {why}", path.display())))?;
     if after == before {
         return Ok(false);
     }

@@ -22,9 +22,11 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// handle/name or publisher-id/name, and @requirement: @1.2 is the newest 1.x from 1.2 on, @1.2.3 is that one
+    /// handle/name or publisher-id/name, and @requirement: @1.2 is the newest 1.x from 1.2 on,
+    /// @1.2.3 is that one
     package: Wanted,
-    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's current state
+    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's
+    /// current state
     #[arg(long)]
     fresh: bool,
     /// Print the release as one JSON object
@@ -55,15 +57,27 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         check_fresh(args.fresh, &release.package, &release.freshness)?;
         let looks_like = match release.trust.is_bound() {
             true => None,
-            false => registry.look_alike(&release.package.name, Some(release.package.owner)).await?,
+            false => {
+                registry
+                    .look_alike(&release.package.name, Some(release.package.owner))
+                    .await?
+            }
         };
         let spinner = print::spinner("asking who has its bytes");
-        let copies = node.contents().holders(release.manifest.content().root).await;
+        let copies = node
+            .contents()
+            .holders(release.manifest.content().root)
+            .await;
         spinner.finish_and_clear();
         let copies = copies?;
         if args.json {
             let fingerprint = release.package.owner.fingerprint();
-            print::json(&Shown { release: &release, fingerprint, looks_like, copies })?;
+            print::json(&Shown {
+                release: &release,
+                fingerprint,
+                looks_like,
+                copies,
+            })?;
         } else {
             let here = node.status().await?.node.peer_id;
             show(&release, looks_like.as_ref(), &on(&copies, &here))?;
@@ -79,37 +93,68 @@ fn on(copies: &[PeerId], here: &PeerId) -> String {
     const NAMED: usize = 4;
     let others: Vec<&PeerId> = copies.iter().filter(|peer| *peer != here).collect();
     let named = others.iter().take(NAMED).map(|peer| short_id(peer));
-    let mut places: Vec<String> =
-        (others.len() < copies.len()).then(|| "this node".to_owned()).into_iter().chain(named).collect();
+    let mut places: Vec<String> = (others.len() < copies.len())
+        .then(|| "this node".to_owned())
+        .into_iter()
+        .chain(named)
+        .collect();
     if others.len() > NAMED {
         places.push(format!("{} more", others.len() - NAMED));
     }
-    if places.is_empty() { "no node that is known here".to_owned() } else { places.join(", ") }
+    if places.is_empty() {
+        "no node that is known here".to_owned()
+    } else {
+        places.join(", ")
+    }
 }
 
 fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Result<()> {
     let manifest = &release.manifest;
     let needs: Vec<_> = manifest.dependencies.iter().map(Dependency::told).collect();
     let one = |file: &ReleaseFile| {
-        let File { name, size, sha256, published_at, .. } = &file.file;
+        let File {
+            name,
+            size,
+            sha256,
+            published_at,
+            ..
+        } = &file.file;
         let yanked = match file.yanked.as_deref() {
             Some("") => ", yanked".to_owned(),
             Some(why) => format!(", yanked: {why}"),
             None => String::new(),
         };
-        let made = published_at.map_or(String::new(), |at| format!(", said to be published {}", clock::day(at)));
-        format!("{name} ({size} bytes, signed {}{made}{yanked}, SHA-256 {sha256})", clock::day(file.signed_at))
+        let made = published_at.map_or(String::new(), |at| {
+            format!(", said to be published {}", clock::day(at))
+        });
+        format!(
+            "{name} ({size} bytes, signed {}{made}{yanked}, SHA-256 {sha256})",
+            clock::day(file.signed_at)
+        )
     };
     let mut files: Vec<String> = release.files.iter().map(one).collect();
     if release.missing > 0 {
-        files.push(format!("and those of {} manifests that could not be had", release.missing));
+        files.push(format!(
+            "and those of {} manifests that could not be had",
+            release.missing
+        ));
     }
     let mut fields = vec![
         ("id", format!("{}@{}", release.package, manifest.version)),
-        ("handle", release.handle.as_ref().map(ToString::to_string).unwrap_or_default()),
+        (
+            "handle",
+            release
+                .handle
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        ),
         ("fingerprint", release.package.owner.fingerprint()),
         ("trust", release.trust.label().to_owned()),
-        ("looks like", looks_like.map(ToString::to_string).unwrap_or_default()),
+        (
+            "looks like",
+            looks_like.map(ToString::to_string).unwrap_or_default(),
+        ),
         ("tagged", release.tags.join(", ")),
         ("warning", release.state.warnings().join("; ")),
         ("title", manifest.title.clone().unwrap_or_default()),
@@ -118,13 +163,29 @@ fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Resu
         ("categories", manifest.categories.join(", ")),
         ("tags", manifest.tags.join(", ")),
         ("authors", manifest.authors.join(", ")),
-        ("repository", manifest.repository.clone().unwrap_or_default()),
+        (
+            "repository",
+            manifest.repository.clone().unwrap_or_default(),
+        ),
         ("homepage", manifest.homepage.clone().unwrap_or_default()),
         ("dependencies", needs.join(", ")),
-        ("ecosystem", if manifest.ecosystem.is_generic() { "" } else { manifest.ecosystem.as_str() }.to_owned()),
+        (
+            "ecosystem",
+            if manifest.ecosystem.is_generic() {
+                ""
+            } else {
+                manifest.ecosystem.as_str()
+            }
+            .to_owned(),
+        ),
     ];
     let label = if files.len() == 1 { "file" } else { "files" };
-    fields.extend(files.into_iter().enumerate().map(|(n, file)| (if n == 0 { label } else { "" }, file)));
+    fields.extend(
+        files
+            .into_iter()
+            .enumerate()
+            .map(|(n, file)| (if n == 0 { label } else { "" }, file)),
+    );
     fields.extend([
         ("content", manifest.content().root.to_string()),
         ("bytes on", copies.to_owned()),

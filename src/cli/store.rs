@@ -40,11 +40,16 @@ pub(super) struct Verify {
 }
 
 fn what(held: &Held) -> String {
-    held.what.clone().unwrap_or_else(|| "not published, or left by a publish".to_owned())
+    held.what
+        .clone()
+        .unwrap_or_else(|| "not published, or left by a publish".to_owned())
 }
 
 fn missing(lost: &Lost) -> String {
-    let what = lost.what.clone().unwrap_or_else(|| lost.content.root.to_string());
+    let what = lost
+        .what
+        .clone()
+        .unwrap_or_else(|| lost.content.root.to_string());
     let whose = if lost.own { ", which is your own," } else { "" };
     format!(
         "{what}{whose} is not whole here: it was damaged, or left out of a backup; it is looked for at other peers, or publish \
@@ -77,7 +82,10 @@ pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
             ]
         };
         if !held.is_empty() {
-            print::table(&["WHAT", "SIZE", "KEPT", "USED", "CONTENT"], held.iter().map(row).collect())?;
+            print::table(
+                &["WHAT", "SIZE", "KEPT", "USED", "CONTENT"],
+                held.iter().map(row).collect(),
+            )?;
         }
         for lost in contents.lost().await? {
             print::note(missing(&lost));
@@ -127,7 +135,10 @@ pub(super) async fn keep(global: &Global, args: One, pinned: bool) -> Result<u8>
             (false, true, _) => "is your own, and stays in any case".to_owned(),
             (false, false, []) => "goes when room is needed".to_owned(),
             (false, false, others) => {
-                format!("is not pinned any more; its bytes stay, because they are pinned for {} too", others.join(", "))
+                format!(
+                    "is not pinned any more; its bytes stay, because they are pinned for {} too",
+                    others.join(", ")
+                )
             }
         };
         print::note(format!("{} {} {how}", manifest.name, manifest.version));
@@ -142,7 +153,11 @@ pub(super) async fn gc(global: &Global, args: Gc) -> Result<u8> {
         if args.json {
             print::json(&freed)?;
         } else {
-            print::lines(&format!("{} contents removed, {} freed", freed.contents, HumanBytes(freed.bytes)))?;
+            print::lines(&format!(
+                "{} contents removed, {} freed",
+                freed.contents,
+                HumanBytes(freed.bytes)
+            ))?;
         }
         Ok(DONE)
     })
@@ -157,10 +172,18 @@ pub(super) async fn verify(global: &Global, args: Verify) -> Result<u8> {
         // What was found before and is not here again is no better for having been found.
         let before = contents.lost().await?;
         let mut damaged: Vec<_> = before.iter().map(|lost| lost.content.root).collect();
-        before.iter().for_each(|lost| bar.suspend(|| print::note(missing(lost))));
+        before
+            .iter()
+            .for_each(|lost| bar.suspend(|| print::note(missing(lost))));
         for one in &held {
             if !contents.check(one.content.root).await? {
-                bar.suspend(|| print::note(format!("damaged, and dropped: {} ({})", what(one), one.content.root)));
+                bar.suspend(|| {
+                    print::note(format!(
+                        "damaged, and dropped: {} ({})",
+                        what(one),
+                        one.content.root
+                    ))
+                });
                 damaged.push(one.content.root);
             }
             bar.inc(one.content.size);
@@ -170,7 +193,10 @@ pub(super) async fn verify(global: &Global, args: Verify) -> Result<u8> {
         if args.json {
             print::json(&serde_json::json!({ "verified": sound, "damaged": damaged }))?;
         } else {
-            print::lines(&format!("{sound} contents verify, {} are damaged", damaged.len()))?;
+            print::lines(&format!(
+                "{sound} contents verify, {} are damaged",
+                damaged.len()
+            ))?;
         }
         if !damaged.is_empty() {
             print::note("what was damaged is fetched again from peers that have it");

@@ -26,7 +26,12 @@ pub(super) struct Args {
 }
 
 /// Tells the one fetch that is meant.
-async fn direct(node: &dyn Contents, transfers: &[Transfer], what: &str, order: Order) -> Result<()> {
+async fn direct(
+    node: &dyn Contents,
+    transfers: &[Transfer],
+    what: &str,
+    order: Order,
+) -> Result<()> {
     let is_it = |one: &&Transfer| {
         let fetch = matches!(one.id, TransferId::Fetch { .. }) && one.state != TransferState::Done;
         fetch && (one.what.starts_with(what) || one.id.root().to_string() == what)
@@ -34,7 +39,9 @@ async fn direct(node: &dyn Contents, transfers: &[Transfer], what: &str, order: 
     let meant: Vec<&Transfer> = transfers.iter().filter(is_it).collect();
     let refuse = |why: String| Err(RegistryError::Usage(why));
     match meant.as_slice() {
-        [] => refuse(format!("no fetch that has not ended is called {what}; `transfers` lists them")),
+        [] => refuse(format!(
+            "no fetch that has not ended is called {what}; `transfers` lists them"
+        )),
         [one] if node.direct(one.id, order).await? => {
             let done = match order {
                 Order::Pause => "paused",
@@ -44,16 +51,30 @@ async fn direct(node: &dyn Contents, transfers: &[Transfer], what: &str, order: 
             print::note(format!("{done}: {}", one.what));
             Ok(())
         }
-        [one] => refuse(format!("{} is {} already, or cannot be told that now", one.what, one.state.label())),
-        many => refuse(format!("{} fetches are called so; write more of the name, or the content", many.len())),
+        [one] => refuse(format!(
+            "{} is {} already, or cannot be told that now",
+            one.what,
+            one.state.label()
+        )),
+        many => refuse(format!(
+            "{} fetches are called so; write more of the name, or the content",
+            many.len()
+        )),
     }
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::running(global, async |node, _| {
         let transfers = Contents::transfers(node).await?;
-        let orders = [(&args.pause, Order::Pause), (&args.resume, Order::Resume), (&args.cancel, Order::Cancel)];
-        if let Some((what, order)) = orders.into_iter().find_map(|(what, order)| Some((what.as_ref()?, order))) {
+        let orders = [
+            (&args.pause, Order::Pause),
+            (&args.resume, Order::Resume),
+            (&args.cancel, Order::Cancel),
+        ];
+        if let Some((what, order)) = orders
+            .into_iter()
+            .find_map(|(what, order)| Some((what.as_ref()?, order)))
+        {
             direct(node, &transfers, what, order).await?;
             return Ok(DONE);
         }
@@ -62,7 +83,11 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             return Ok(DONE);
         }
         let row = |one: &Transfer| {
-            let way = if matches!(one.id, TransferId::Fetch { .. }) { "fetch" } else { "serve" };
+            let way = if matches!(one.id, TransferId::Fetch { .. }) {
+                "fetch"
+            } else {
+                "serve"
+            };
             let state = match &one.state {
                 TransferState::Failed(why) => format!("failed: {why}"),
                 state => state.label().to_owned(),

@@ -16,7 +16,8 @@ pub(super) struct Trust {
     /// The publisher's id; or a handle, which is pinned to the one key that claims it
     #[arg(value_name = "PUBLISHER", required_unless_present = "list")]
     whom: Option<Whom>,
-    /// What the publisher calls itself: it means this key on this node from now on, whatever it meant before
+    /// What the publisher calls itself: it means this key on this node from now on, whatever it
+    /// meant before
     #[arg(long = "as", value_name = "HANDLE")]
     called: Option<Handle>,
     /// Trust the key for these names alone, such as 'npm:@bar/*'; may be repeated
@@ -66,16 +67,25 @@ struct Done<'a> {
 }
 
 pub(super) async fn trust(global: &Global, args: Trust) -> Result<u8> {
-    let Trust { whom, called, names, list: _, json } = args;
-    let Some(Whom(whom)) = whom else { return policy::list_trusted(global, json).await };
+    let Trust {
+        whom,
+        called,
+        names,
+        list: _,
+        json,
+    } = args;
+    let Some(Whom(whom)) = whom else {
+        return policy::list_trusted(global, json).await;
+    };
     match whom {
         Owner::Publisher(publisher) => trust_key(global, publisher, called, names, json).await,
         Owner::Handle(_) if !names.is_empty() => Err(RegistryError::Usage(
-            "--for goes with a publisher's id, because a handle is anybody's; name the id".to_owned(),
+            "--for goes with a publisher's id, because a handle is anybody's; name the id"
+                .to_owned(),
         )),
-        Owner::Handle(_) if called.is_some() => {
-            Err(RegistryError::Usage("--as goes with a publisher's id; leave it out, or name the id".to_owned()))
-        }
+        Owner::Handle(_) if called.is_some() => Err(RegistryError::Usage(
+            "--as goes with a publisher's id; leave it out, or name the id".to_owned(),
+        )),
         Owner::Handle(handle) => trust_handle(global, &handle, json).await,
     }
 }
@@ -87,10 +97,17 @@ async fn trust_handle(global: &Global, handle: &Handle, json: bool) -> Result<u8
         let (publisher, claims) = names::ask_whose(&*registry, handle).await?;
         let pinned = claims.bound.is_some() || names::pin(&*registry, publisher, &claims).await?;
         if json {
-            print::json(&Done { publisher, trusted: pinned, handle: Some(handle), names: &[] })?;
+            print::json(&Done {
+                publisher,
+                trusted: pinned,
+                handle: Some(handle),
+                names: &[],
+            })?;
         } else if pinned {
             let fingerprint = publisher.fingerprint();
-            print::lines(&format!("{handle} means {publisher} (fingerprint {fingerprint}) on this node"))?;
+            print::lines(&format!(
+                "{handle} means {publisher} (fingerprint {fingerprint}) on this node"
+            ))?;
         }
         Ok(if pinned { DONE } else { FAILED })
     })
@@ -104,20 +121,41 @@ async fn trust_key(
     names: Vec<NamePattern>,
     json: bool,
 ) -> Result<u8> {
-    let names = if names.is_empty() { vec![NamePattern::all()] } else { names };
+    let names = if names.is_empty() {
+        vec![NamePattern::all()]
+    } else {
+        names
+    };
     session::with(global, async |node, _| {
         node.registry().trust(publisher, handle.as_ref()).await?;
-        node.names().trust_for_names(publisher, names.clone()).await?;
+        node.names()
+            .trust_for_names(publisher, names.clone())
+            .await?;
         if json {
-            print::json(&Done { publisher, trusted: true, handle: handle.as_ref(), names: &names })?;
+            print::json(&Done {
+                publisher,
+                trusted: true,
+                handle: handle.as_ref(),
+                names: &names,
+            })?;
         } else {
             let fingerprint = publisher.fingerprint();
-            let named = handle
-                .as_ref()
-                .map_or(String::new(), |handle| format!("; {handle} means this key (fingerprint {fingerprint}) here"));
-            let names = names.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            let names = if names == "*" { "all its names".to_owned() } else { names };
-            print::lines(&format!("{publisher} is trusted, and package managers get {names} of it{named}"))?;
+            let named = handle.as_ref().map_or(String::new(), |handle| {
+                format!("; {handle} means this key (fingerprint {fingerprint}) here")
+            });
+            let names = names
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ");
+            let names = if names == "*" {
+                "all its names".to_owned()
+            } else {
+                names
+            };
+            print::lines(&format!(
+                "{publisher} is trusted, and package managers get {names} of it{named}"
+            ))?;
         }
         Ok(DONE)
     })
@@ -129,7 +167,12 @@ pub(super) async fn distrust(global: &Global, args: Distrust) -> Result<u8> {
     session::with(global, async |node, _| {
         node.registry().distrust(publisher).await?;
         if json {
-            print::json(&Done { publisher, trusted: false, handle: None, names: &[] })?;
+            print::json(&Done {
+                publisher,
+                trusted: false,
+                handle: None,
+                names: &[],
+            })?;
         } else {
             print::lines(&format!(
                 "{publisher} is distrusted: its packages are not shown here; `trust` takes it back"

@@ -13,7 +13,8 @@ use crate::{
 pub(super) struct Args {
     /// handle/name or publisher-id/name, and @requirement to list only what matches
     package: Wanted,
-    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's current state
+    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's
+    /// current state
     #[arg(long)]
     fresh: bool,
     /// Print the list as one JSON array
@@ -21,7 +22,8 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// A release for scripts: the record's own field names are one letter long, to fit into a DHT value.
+/// A release for scripts: the record's own field names are one letter long, to fit into a DHT
+/// value.
 #[derive(Serialize)]
 struct Listed {
     version: VersionText,
@@ -43,11 +45,18 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             print::note(format!("{}, {}", found.title(), found.trust.label()));
         }
         let (freshness, ecosystem) = (found.freshness, found.id.name.ecosystem());
-        let wanted = package.requirement.as_ref().map(|wanted| wanted.read(ecosystem)).transpose()?;
-        let others = wanted.as_ref().map(|wanted| release::instead(ecosystem, &found.releases, wanted));
+        let wanted = package
+            .requirement
+            .as_ref()
+            .map(|wanted| wanted.read(ecosystem))
+            .transpose()?;
+        let others = wanted
+            .as_ref()
+            .map(|wanted| release::instead(ecosystem, &found.releases, wanted));
         let others = others.unwrap_or_default();
         let mut releases = release::read(ecosystem, &found.releases);
-        releases.retain(|(version, _)| wanted.as_ref().is_none_or(|wanted| wanted.matches(version)));
+        releases
+            .retain(|(version, _)| wanted.as_ref().is_none_or(|wanted| wanted.matches(version)));
         releases.sort_by(|(a, _), (b, _)| b.cmp(a));
         let listed: Vec<Listed> = releases
             .into_iter()
@@ -62,8 +71,14 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         if listed.is_empty()
             && let Some(requirement) = &package.requirement
         {
-            let instead = others.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            print::note(format!("no release matches {requirement}; there is {instead}"));
+            let instead = others
+                .iter()
+                .map(ToString::to_string)
+                .collect::<Vec<_>>()
+                .join(", ");
+            print::note(format!(
+                "no release matches {requirement}; there is {instead}"
+            ));
         }
         show(&listed, args.json)?;
         if !args.json && !listed.is_empty() {
@@ -84,7 +99,10 @@ fn show(listed: &[Listed], json: bool) -> Result<()> {
     let row = |entry: &Listed| {
         let state = match &entry.state {
             ReleaseState { yanked: true, .. } => "yanked",
-            ReleaseState { deprecated: Some(_), .. } => "deprecated",
+            ReleaseState {
+                deprecated: Some(_),
+                ..
+            } => "deprecated",
             _ => "live",
         };
         let manifest = match entry.manifests.as_slice() {
@@ -92,7 +110,15 @@ fn show(listed: &[Listed], json: bool) -> Result<()> {
             [only] => only.to_string(),
             [first, more @ ..] => format!("{first} and {} more", more.len()),
         };
-        vec![entry.version.to_string(), state.to_owned(), entry.tags.join(", "), manifest]
+        vec![
+            entry.version.to_string(),
+            state.to_owned(),
+            entry.tags.join(", "),
+            manifest,
+        ]
     };
-    print::table(&["VERSION", "STATE", "TAGS", "MANIFEST"], listed.iter().map(row).collect())
+    print::table(
+        &["VERSION", "STATE", "TAGS", "MANIFEST"],
+        listed.iter().map(row).collect(),
+    )
 }

@@ -7,7 +7,8 @@ use crate::{Result, domain::name::PackageRef, registry::Change};
 pub(super) struct Yank {
     /// handle/name@version or publisher-id/name@version
     release: OneRelease,
-    /// Say why, in up to 500 characters: whoever looks at the release, or gets it by its exact version, is told
+    /// Say why, in up to 500 characters: whoever looks at the release, or gets it by its exact
+    /// version, is told
     #[arg(long, value_name = "REASON", default_value = "")]
     why: String,
     /// Yank this file of the release only
@@ -61,27 +62,73 @@ pub(super) struct Tag {
 
 pub(super) async fn yank(global: &Global, args: Yank) -> Result<u8> {
     let OneRelease { package, version } = args.release;
-    say(global, &package, Change::Yank { version, file: args.file, why: args.why }, args.json).await
+    say(
+        global,
+        &package,
+        Change::Yank {
+            version,
+            file: args.file,
+            why: args.why,
+        },
+        args.json,
+    )
+    .await
 }
 
 pub(super) async fn unyank(global: &Global, args: Unyank) -> Result<u8> {
     let OneRelease { package, version } = args.release;
-    say(global, &package, Change::Unyank { version, file: args.file }, args.json).await
+    say(
+        global,
+        &package,
+        Change::Unyank {
+            version,
+            file: args.file,
+        },
+        args.json,
+    )
+    .await
 }
 
 pub(super) async fn deprecate(global: &Global, args: Deprecate) -> Result<u8> {
     let OneRelease { package, version } = args.release;
-    say(global, &package, Change::Deprecate { version, message: args.message }, args.json).await
+    say(
+        global,
+        &package,
+        Change::Deprecate {
+            version,
+            message: args.message,
+        },
+        args.json,
+    )
+    .await
 }
 
 pub(super) async fn tag(global: &Global, args: Tag) -> Result<u8> {
     if args.remove {
         let package: PackageRef = args.release.parse()?;
-        return say(global, &package, Change::Tag { tag: args.tag, version: None }, args.json).await;
+        return say(
+            global,
+            &package,
+            Change::Tag {
+                tag: args.tag,
+                version: None,
+            },
+            args.json,
+        )
+        .await;
     }
     let release: std::result::Result<OneRelease, String> = args.release.parse();
     let OneRelease { package, version } = release.map_err(crate::RegistryError::Usage)?;
-    say(global, &package, Change::Tag { tag: args.tag, version: Some(version) }, args.json).await
+    say(
+        global,
+        &package,
+        Change::Tag {
+            tag: args.tag,
+            version: Some(version),
+        },
+        args.json,
+    )
+    .await
 }
 
 async fn say(global: &Global, package: &PackageRef, change: Change, json: bool) -> Result<u8> {

@@ -15,7 +15,8 @@ use crate::{
 pub struct Problem {
     /// Counted from 1.
     pub line: usize,
-    /// One sentence that names the file and the line, what is written there, and what to write instead.
+    /// One sentence that names the file and the line, what is written there, and what to write
+    /// instead.
     pub error: RegistryError,
 }
 
@@ -27,21 +28,37 @@ pub(super) struct Entry {
     pub value: toml::Value,
 }
 
-/// Everything that is wrong with `text`, which is or will be the settings file `path`; nothing when it can be used.
+/// Everything that is wrong with `text`, which is or will be the settings file `path`; nothing when
+/// it can be used.
 ///
-/// `more` says what is wrong with what only the explorer understands: theme, keys and columns; each sentence names the
-/// entry.
-pub fn problems(path: &Path, text: &str, more: impl Fn(&Settings) -> Vec<String>) -> Result<Vec<Problem>> {
+/// `more` says what is wrong with what only the explorer understands: theme, keys and columns; each
+/// sentence names the entry.
+pub fn problems(
+    path: &Path,
+    text: &str,
+    more: impl Fn(&Settings) -> Vec<String>,
+) -> Result<Vec<Problem>> {
     let nowhere = PathBuf::new();
-    let paths = Paths { config: path.to_owned(), data: nowhere.clone(), state: nowhere.clone(), runtime: nowhere };
+    let paths = Paths {
+        config: path.to_owned(),
+        data: nowhere.clone(),
+        state: nowhere.clone(),
+        runtime: nowhere,
+    };
     let mut settings = Settings::defaults(paths)?;
     let (entries, broken) = entries(path, text);
     let mut problems = settings.take_entries(path, &entries, broken);
-    let read = |key: &str| settings.origins.contains_key(key) || entries.iter().all(|entry| entry.name != key);
+    let read = |key: &str| {
+        settings.origins.contains_key(key) || entries.iter().all(|entry| entry.name != key)
+    };
     for (pair, error) in settings.conflicts() {
-        // A value that could not be read has been complained about, and its default conflicts with nothing.
+        // A value that could not be read has been complained about, and its default conflicts with
+        // nothing.
         if pair.iter().all(|key| read(key)) {
-            let lines = entries.iter().filter(|entry| pair.contains(&entry.name.as_str())).map(|entry| entry.line);
+            let lines = entries
+                .iter()
+                .filter(|entry| pair.contains(&entry.name.as_str()))
+                .map(|entry| entry.line);
             let line = lines.max().unwrap_or(1);
             let error = RegistryError::Usage(format!("{}, line {line}: {error}", path.display()));
             problems.push(Problem { line, error });
@@ -49,8 +66,9 @@ pub fn problems(path: &Path, text: &str, more: impl Fn(&Settings) -> Vec<String>
     }
     for why in more(&settings) {
         // The last of the entries that it names is the one that broke it.
-        let names =
-            |entry: &&Entry| why.starts_with(&entry.name) || why.contains(&entry.name) && entry.name.contains('.');
+        let names = |entry: &&Entry| {
+            why.starts_with(&entry.name) || why.contains(&entry.name) && entry.name.contains('.')
+        };
         let named = entries.iter().rev().find(names);
         let line = named.map_or(1, |entry| entry.line);
         let error = RegistryError::Usage(format!("{}, line {line}: {why}", path.display()));
@@ -63,7 +81,12 @@ pub fn problems(path: &Path, text: &str, more: impl Fn(&Settings) -> Vec<String>
 /// The entries of a TOML text as far as it can be read, and where it cannot.
 pub(super) fn entries(path: &Path, text: &str) -> (Vec<Entry>, Vec<Problem>) {
     let (table, errors) = DeTable::parse_recoverable(text);
-    let mut reading = Reading { path, text, entries: Vec::new(), problems: Vec::new() };
+    let mut reading = Reading {
+        path,
+        text,
+        entries: Vec::new(),
+        problems: Vec::new(),
+    };
     for error in &errors {
         let at = error.span().map_or(0, |span| span.start);
         reading.wrong(at, error);
@@ -92,7 +115,11 @@ impl Reading<'_> {
                     let inside = format!("{name}.");
                     if inner.is_empty() && !KEYS.iter().any(|key| key.name.starts_with(&inside)) {
                         let line = line_of(self.text, key.span().start);
-                        self.entries.push(Entry { name, line, value: toml::Value::Table(toml::Table::new()) });
+                        self.entries.push(Entry {
+                            name,
+                            line,
+                            value: toml::Value::Table(toml::Table::new()),
+                        });
                     }
                     self.table(&inside, inner);
                 }
@@ -106,7 +133,12 @@ impl Reading<'_> {
         if self.problems.iter().any(|problem| problem.line == line) {
             return;
         }
-        match self.text.get(value.span()).unwrap_or_default().parse::<toml::Value>() {
+        match self
+            .text
+            .get(value.span())
+            .unwrap_or_default()
+            .parse::<toml::Value>()
+        {
             Ok(value) => self.entries.push(Entry { name, line, value }),
             Err(error) => self.wrong(at, &error),
         }
@@ -116,7 +148,10 @@ impl Reading<'_> {
     fn wrong(&mut self, at: usize, error: &toml::de::Error) {
         let line = line_of(self.text, at);
         if self.problems.iter().all(|problem| problem.line != line) {
-            self.problems.push(Problem { line, error: broken(self.path, self.text, line, error) });
+            self.problems.push(Problem {
+                line,
+                error: broken(self.path, self.text, line, error),
+            });
         }
     }
 }

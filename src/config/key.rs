@@ -34,7 +34,11 @@ pub struct Key {
 impl Key {
     /// The environment variable that sets it.
     pub fn variable(&self) -> String {
-        format!("{}{}", super::PREFIX, self.name.replace('.', "_").to_uppercase())
+        format!(
+            "{}{}",
+            super::PREFIX,
+            self.name.replace('.', "_").to_uppercase()
+        )
     }
 }
 
@@ -62,7 +66,8 @@ pub static KEYS: [Key; 46] = [
         default: "",
         meaning: "Keys and database. Setting it also moves logs and sockets there, so that a second node on one machine is wholly apart. By default the platform's data directory",
         flag: Some("--data-dir"),
-        // The path itself is taken in `Settings::set`, where the file it may be relative to is known.
+        // The path itself is taken in `Settings::set`, where the file it may be relative to is
+        // known.
         set: |_, given| given.text().map(drop),
         show: |settings| Some(quoted(&settings.paths.data.to_string_lossy())),
     },
@@ -108,7 +113,12 @@ pub static KEYS: [Key; 46] = [
             settings.handle = Some(given.text()?.parse::<Handle>().map_err(remedy)?);
             Ok(())
         },
-        show: |settings| settings.handle.as_ref().map(|handle| quoted(handle.as_str())),
+        show: |settings| {
+            settings
+                .handle
+                .as_ref()
+                .map(|handle| quoted(handle.as_str()))
+        },
     },
     Key {
         name: "location",
@@ -121,7 +131,10 @@ pub static KEYS: [Key; 46] = [
         },
         show: |settings| {
             settings.location.as_ref().map(|at| {
-                let place = at.place.as_ref().map_or(String::new(), |place| format!(",{place}"));
+                let place = at
+                    .place
+                    .as_ref()
+                    .map_or(String::new(), |place| format!(",{place}"));
                 quoted(&format!("{:.1},{:.1}{place}", at.latitude, at.longitude))
             })
         },
@@ -131,9 +144,15 @@ pub static KEYS: [Key; 46] = [
         default: "",
         meaning: "A database in MaxMind's format (.mmdb), in which the places of peers that declare none are looked up by their address, before the embedded table of countries. It is read into memory",
         flag: Some("--geoip-db"),
-        // The path itself is taken in `Settings::set`, where the file it may be relative to is known.
+        // The path itself is taken in `Settings::set`, where the file it may be relative to is
+        // known.
         set: |_, given| given.text().map(drop),
-        show: |settings| settings.geoip_db.as_ref().map(|path| quoted(&path.to_string_lossy())),
+        show: |settings| {
+            settings
+                .geoip_db
+                .as_ref()
+                .map(|path| quoted(&path.to_string_lossy()))
+        },
     },
     Key {
         name: "mdns",
@@ -348,11 +367,31 @@ pub static KEYS: [Key; 46] = [
         1.0,
         "Weight of verified answers in a peer's score. Half of it, because nothing else can be checked"
     ),
-    weight!(response, "0.25", 1.0, "Weight of its answers' time and its throughput against the others'"),
-    weight!(availability, "0.15", 1.0, "Weight of the time it was there and of what it served"),
+    weight!(
+        response,
+        "0.25",
+        1.0,
+        "Weight of its answers' time and its throughput against the others'"
+    ),
+    weight!(
+        availability,
+        "0.15",
+        1.0,
+        "Weight of the time it was there and of what it served"
+    ),
     weight!(recency, "0.1", 1.0, "Weight of having been seen lately"),
-    weight!(proximity, "0.1", 1.0, "Most that being near adds; a bonus, because a far peer is no worse a peer"),
-    weight!(near_km, "0.0", 20_000.0, "Distance in km up to which the bonus is whole"),
+    weight!(
+        proximity,
+        "0.1",
+        1.0,
+        "Most that being near adds; a bonus, because a far peer is no worse a peer"
+    ),
+    weight!(
+        near_km,
+        "0.0",
+        20_000.0,
+        "Distance in km up to which the bonus is whole"
+    ),
     weight!(
         far_km,
         "100.0",
@@ -416,15 +455,18 @@ pub static KEYS: [Key; 46] = [
         set: |settings, given| {
             settings.gateway = Some(match given.text()? {
                 "off" => At::Off,
-                text => At::Address(
-                    text.parse()
-                        .map_err(|_| Wrong::from("write an address and a port, such as 127.0.0.1:4810, or off"))?,
-                ),
+                text => At::Address(text.parse().map_err(|_| {
+                    Wrong::from("write an address and a port, such as 127.0.0.1:4810, or off")
+                })?),
             });
             Ok(())
         },
         show: |settings| {
-            Some(quoted(&settings.gateway_address().map_or("off".to_owned(), |address| address.to_string())))
+            Some(quoted(
+                &settings
+                    .gateway_address()
+                    .map_or("off".to_owned(), |address| address.to_string()),
+            ))
         },
     },
     Key {
@@ -495,7 +537,10 @@ pub static KEYS: [Key; 46] = [
             let text = given.text()?.trim_end_matches('/');
             let why = "write http:// or https:// and a host, such as https://packages.example.org";
             let url = url::Url::parse(text).map_err(|_| Wrong::from(why))?;
-            if !matches!(url.scheme(), "http" | "https") || url.query().is_some() || url.fragment().is_some() {
+            if !matches!(url.scheme(), "http" | "https")
+                || url.query().is_some()
+                || url.fragment().is_some()
+            {
                 return Err(why.into());
             }
             settings.gateway_url = Some(text.to_owned());
@@ -562,7 +607,9 @@ pub static KEYS: [Key; 46] = [
 
 /// A number of MiB as bytes; a million of them are a TiB.
 fn mebibytes(given: Given<'_>) -> Result<u64, Wrong> {
-    given.count(1_048_576 * 64).map(|count| (count as u64) << 20)
+    given
+        .count(1_048_576 * 64)
+        .map(|count| (count as u64) << 20)
 }
 
 fn remedy(error: crate::domain::name::NameError) -> Wrong {
@@ -577,9 +624,20 @@ pub(super) fn find(name: &str) -> Option<&'static Key> {
 pub fn keys_markdown() -> String {
     let mut out = "| Key | Default | Flag | Meaning |\n|---|---|---|---|\n".to_owned();
     for key in &KEYS {
-        let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
+        let code = |text: &str| {
+            if text.is_empty() {
+                String::new()
+            } else {
+                format!("`{text}`")
+            }
+        };
         let flag = code(key.flag.unwrap_or_default());
-        out.push_str(&format!("| `{}` | {} | {flag} | {} |\n", key.name, code(key.default), key.meaning));
+        out.push_str(&format!(
+            "| `{}` | {} | {flag} | {} |\n",
+            key.name,
+            code(key.default),
+            key.meaning
+        ));
     }
     out
 }

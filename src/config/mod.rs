@@ -1,7 +1,8 @@
-//! Settings: defaults, then the file, then the environment, then flags; each layer overrides the one before.
+//! Settings: defaults, then the file, then the environment, then flags; each layer overrides the
+//! one before.
 //!
-//! A key that nobody knows is an error and not a shrug: a typing mistake that is silently ignored looks exactly like
-//! a setting that does not work.
+//! A key that nobody knows is an error and not a shrug: a typing mistake that is silently ignored
+//! looks exactly like a setting that does not work.
 
 mod columns;
 mod file;
@@ -44,8 +45,8 @@ use crate::{
     },
     gateway, geoip,
     node::{
-        BAN_TIME, CATALOGUE_BYTES, CATALOGUE_MAX, CONTENT_QUOTA, COPIES, COPY_LOST_AFTER, DhtMode, KEEP_FOR_OTHERS,
-        NodeOptions, SYNC_EVERY,
+        BAN_TIME, CATALOGUE_BYTES, CATALOGUE_MAX, CONTENT_QUOTA, COPIES, COPY_LOST_AFTER, DhtMode,
+        KEEP_FOR_OTHERS, NodeOptions, SYNC_EVERY,
     },
     registry::Catalogue,
     telemetry::{LogFormat, LogOptions},
@@ -59,7 +60,8 @@ pub const PREFIX: &str = "SWARMDEX_";
 const NAMES: &str = "names.";
 /// The variable that names the settings file.
 const CONFIG_VARIABLE: &str = "SWARMDEX_CONFIG";
-/// The variable that has the passphrase of a key that is exported or imported. Neither is a setting.
+/// The variable that has the passphrase of a key that is exported or imported. Neither is a
+/// setting.
 pub const PASSPHRASE_VARIABLE: &str = "SWARMDEX_PASSPHRASE";
 
 /// Which layer a value came from.
@@ -227,26 +229,47 @@ impl Settings {
         })
     }
 
-    /// Reads every layer. The error is one sentence that names the file, variable or flag, what it says, and what to
-    /// write instead.
+    /// Reads every layer. The error is one sentence that names the file, variable or flag, what it
+    /// says, and what to write instead.
     pub fn load(paths: Paths, layers: Layers) -> Result<Self> {
         let environment = our_variables(layers.environment)?;
         let (config, must_exist) = located(&paths, layers.config, &environment);
-        let mut settings = Self::defaults(Paths { config: config.clone(), ..paths })?;
+        let mut settings = Self::defaults(Paths {
+            config: config.clone(),
+            ..paths
+        })?;
         settings.read_file(&config, must_exist)?;
         for (variable, text) in &environment {
             if variable == CONFIG_VARIABLE || variable == PASSPHRASE_VARIABLE {
                 continue;
             }
-            let key = KEYS.iter().find(|key| key.variable() == *variable).ok_or_else(|| {
-                let known: Vec<_> = KEYS.iter().map(Key::variable).collect();
-                unknown("environment variable", variable, "", known.iter().map(String::as_str))
-            })?;
-            settings.set(key, Given::Text(text), Origin::Environment(variable.clone()), None)?;
+            let key = KEYS
+                .iter()
+                .find(|key| key.variable() == *variable)
+                .ok_or_else(|| {
+                    let known: Vec<_> = KEYS.iter().map(Key::variable).collect();
+                    unknown(
+                        "environment variable",
+                        variable,
+                        "",
+                        known.iter().map(String::as_str),
+                    )
+                })?;
+            settings.set(
+                key,
+                Given::Text(text),
+                Origin::Environment(variable.clone()),
+                None,
+            )?;
         }
         for (name, text) in &layers.flags {
             let Some(key) = key::find(name) else { continue };
-            settings.set(key, Given::Text(text), Origin::Flag(key.flag.unwrap_or(key.name)), None)?;
+            settings.set(
+                key,
+                Given::Text(text),
+                Origin::Flag(key.flag.unwrap_or(key.name)),
+                None,
+            )?;
         }
         match settings.conflicts().into_iter().next() {
             Some((_, error)) => Err(error),
@@ -254,7 +277,8 @@ impl Settings {
         }
     }
 
-    /// Where the settings file is, or would be; whether it is one that can be used makes no difference.
+    /// Where the settings file is, or would be; whether it is one that can be used makes no
+    /// difference.
     pub fn file(paths: &Paths, layers: Layers) -> Result<SettingsFile> {
         let environment = our_variables(layers.environment)?;
         let (path, named) = located(paths, layers.config, &environment);
@@ -263,26 +287,52 @@ impl Settings {
     }
 
     fn read_file(&mut self, path: &Path, must_exist: bool) -> Result<()> {
-        let Some(text) = read(path, must_exist)? else { return Ok(()) };
+        let Some(text) = read(path, must_exist)? else {
+            return Ok(());
+        };
         let (entries, broken) = file::entries(path, &text);
-        match self.take_entries(path, &entries, broken).into_iter().min_by_key(|problem| problem.line) {
+        match self
+            .take_entries(path, &entries, broken)
+            .into_iter()
+            .min_by_key(|problem| problem.line)
+        {
             Some(first) => Err(first.error),
             None => Ok(()),
         }
     }
 
-    /// Takes what can be taken; returns what is wrong with the rest, after what was `broken` already.
-    fn take_entries(&mut self, path: &Path, entries: &[Entry], mut broken: Vec<Problem>) -> Vec<Problem> {
+    /// Takes what can be taken; returns what is wrong with the rest, after what was `broken`
+    /// already.
+    fn take_entries(
+        &mut self,
+        path: &Path,
+        entries: &[Entry],
+        mut broken: Vec<Problem>,
+    ) -> Vec<Problem> {
         for Entry { name, line, value } in entries {
             let taken = match key::find(name) {
                 None if self.take_list(name, value) => Ok(()),
                 None if name.starts_with(NAMES) => self.take_name(name, value).map_err(|wrong| {
-                    complain(Given::Toml(value), &format!("{name} in {}, line {line}", path.display()), wrong)
+                    complain(
+                        Given::Toml(value),
+                        &format!("{name} in {}, line {line}", path.display()),
+                        wrong,
+                    )
                 }),
-                Some(key) => self.set(key, Given::Toml(value), Origin::File(path.to_owned()), Some(*line)),
+                Some(key) => self.set(
+                    key,
+                    Given::Toml(value),
+                    Origin::File(path.to_owned()),
+                    Some(*line),
+                ),
                 None => {
                     let place = format!(" in {}, line {line}", path.display());
-                    Err(unknown("key", name, &place, KEYS.iter().map(|key| key.name)))
+                    Err(unknown(
+                        "key",
+                        name,
+                        &place,
+                        KEYS.iter().map(|key| key.name),
+                    ))
                 }
             };
             broken.extend(taken.err().map(|error| Problem { line: *line, error }));
@@ -290,34 +340,55 @@ impl Settings {
         broken
     }
 
-    /// The tables `keys` and `columns` have a list of words for each of their entries, which only the explorer
-    /// understands.
+    /// The tables `keys` and `columns` have a list of words for each of their entries, which only
+    /// the explorer understands.
     fn take_list(&mut self, name: &str, value: &toml::Value) -> bool {
         let (lists, entry) = match name.split_once('.') {
             Some(("keys", entry)) => (&mut self.keys, entry),
             Some(("columns", entry)) => (&mut self.columns, entry),
             _ => return false,
         };
-        let words = value.as_array().map(|words| words.iter().map(|word| word.as_str().map(str::to_owned)));
-        let Some(words) = words.and_then(|words| words.collect::<Option<Vec<String>>>()) else { return false };
+        let words = value
+            .as_array()
+            .map(|words| words.iter().map(|word| word.as_str().map(str::to_owned)));
+        let Some(words) = words.and_then(|words| words.collect::<Option<Vec<String>>>()) else {
+            return false;
+        };
         lists.insert(entry.to_owned(), words);
         true
     }
 
     /// An entry of the table `names`: whose packages the names of a pattern are.
     fn take_name(&mut self, name: &str, value: &toml::Value) -> Result<(), Wrong> {
-        let pattern = name.strip_prefix(NAMES).unwrap_or(name).parse().map_err(|error: NameError| error.to_string())?;
+        let pattern = name
+            .strip_prefix(NAMES)
+            .unwrap_or(name)
+            .parse()
+            .map_err(|error: NameError| error.to_string())?;
         let owner = value.as_str().and_then(|text| text.parse().ok());
-        let owner = owner.ok_or("write the id of a publisher in quotes, which looks like 12D3KooW…")?;
+        let owner =
+            owner.ok_or("write the id of a publisher in quotes, which looks like 12D3KooW…")?;
         self.names.retain(|rule| rule.pattern != pattern);
-        self.names.push(NameRule { pattern, owner, written: Written::Settings });
+        self.names.push(NameRule {
+            pattern,
+            owner,
+            written: Written::Settings,
+        });
         Ok(())
     }
 
     /// `line` is where a file says it.
-    fn set(&mut self, key: &'static Key, given: Given<'_>, origin: Origin, line: Option<usize>) -> Result<()> {
+    fn set(
+        &mut self,
+        key: &'static Key,
+        given: Given<'_>,
+        origin: Origin,
+        line: Option<usize>,
+    ) -> Result<()> {
         let place = match (&origin, line) {
-            (Origin::File(path), Some(line)) => format!("{} in {}, line {line}", key.name, path.display()),
+            (Origin::File(path), Some(line)) => {
+                format!("{} in {}, line {line}", key.name, path.display())
+            }
             (other, _) => other.to_string(),
         };
         (key.set)(self, given).map_err(|wrong| complain(given, &place, wrong))?;
@@ -333,7 +404,11 @@ impl Settings {
         if key.name == "data_dir" {
             let text = given.text().unwrap_or_default();
             if text.is_empty() {
-                return Err(complain(given, &place, "write the path of a directory".into()));
+                return Err(complain(
+                    given,
+                    &place,
+                    "write the path of a directory".into(),
+                ));
             }
             let dir = match &origin {
                 Origin::File(file) => paths::written_in(file, text),
@@ -352,8 +427,9 @@ impl Settings {
             let [a, b] = keys;
             let [from_a, from_b] = keys.map(|key| format!("{key} from {}", self.origin(key)));
             let [given_a, given_b] = values;
-            let text =
-                format!("{a} is {given_a} and {b} {given_b} ({from_a}, {from_b}); {remedy} must be the smaller one");
+            let text = format!(
+                "{a} is {given_a} and {b} {given_b} ({from_a}, {from_b}); {remedy} must be the smaller one"
+            );
             conflicts.push((keys, RegistryError::Usage(text)));
         };
         if self.low_water >= self.high_water {
@@ -361,10 +437,15 @@ impl Settings {
             less(["low_water", "high_water"], values, "low_water");
         }
         if self.weights.near_km > self.weights.far_km {
-            let values = [self.weights.near_km.to_string(), self.weights.far_km.to_string()];
+            let values = [
+                self.weights.near_km.to_string(),
+                self.weights.far_km.to_string(),
+            ];
             less(["reputation.near_km", "reputation.far_km"], values, "near");
         }
-        if let Some(address) = self.gateway_address().filter(|address| !address.ip().is_loopback())
+        if let Some(address) = self
+            .gateway_address()
+            .filter(|address| !address.ip().is_loopback())
             && self.gateway_token.is_none()
         {
             let text = format!(
@@ -377,8 +458,8 @@ impl Settings {
         conflicts
     }
 
-    /// Where the gateway is to listen, if it is: lock files name its port, so that only the node on the data directory that a
-    /// person has without saying where takes the usual one by itself.
+    /// Where the gateway is to listen, if it is: lock files name its port, so that only the node on
+    /// the data directory that a person has without saying where takes the usual one by itself.
     pub fn gateway_address(&self) -> Option<SocketAddr> {
         match self.gateway {
             Some(At::Address(address)) => Some(address),
@@ -406,7 +487,9 @@ impl Settings {
 
     /// The data directory, if a person chose it.
     pub fn chosen_data_dir(&self) -> Option<PathBuf> {
-        self.origins.contains_key("data_dir").then(|| self.paths.data.clone())
+        self.origins
+            .contains_key("data_dir")
+            .then(|| self.paths.data.clone())
     }
 
     pub fn log_options(&self) -> LogOptions {
@@ -452,8 +535,15 @@ impl Settings {
 }
 
 /// Which settings file is meant, and whether somebody named it, so that it must exist.
-fn located(paths: &Paths, asked: Option<PathBuf>, environment: &[(String, String)]) -> (PathBuf, bool) {
-    let named = environment.iter().find(|(name, _)| name == CONFIG_VARIABLE).map(|(_, path)| path.into());
+fn located(
+    paths: &Paths,
+    asked: Option<PathBuf>,
+    environment: &[(String, String)],
+) -> (PathBuf, bool) {
+    let named = environment
+        .iter()
+        .find(|(name, _)| name == CONFIG_VARIABLE)
+        .map(|(_, path)| path.into());
     match asked.or(named) {
         Some(path) => (path, true),
         None => (paths.config.clone(), false),
@@ -475,9 +565,13 @@ fn read(path: &Path, must_exist: bool) -> Result<Option<String>> {
 fn our_variables(environment: Vec<(OsString, OsString)>) -> Result<Vec<(String, String)>> {
     let mut ours = Vec::new();
     for (name, value) in environment {
-        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else { continue };
+        let Some(name) = name.to_str().filter(|name| name.starts_with(PREFIX)) else {
+            continue;
+        };
         let value = value.into_string().map_err(|value| {
-            RegistryError::Usage(format!("{name} says {value:?}, which is not UTF-8; write plain text"))
+            RegistryError::Usage(format!(
+                "{name} says {value:?}, which is not UTF-8; write plain text"
+            ))
         })?;
         ours.push((name.to_owned(), value));
     }
@@ -486,7 +580,12 @@ fn our_variables(environment: Vec<(OsString, OsString)>) -> Result<Vec<(String, 
     Ok(ours)
 }
 
-fn unknown<'a>(what: &str, given: &str, place: &str, known: impl Iterator<Item = &'a str>) -> RegistryError {
+fn unknown<'a>(
+    what: &str,
+    given: &str,
+    place: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> RegistryError {
     let nearest = known
         .map(|name| (strsim::normalized_damerau_levenshtein(given, name), name))
         .max_by(|a, b| a.0.total_cmp(&b.0))
@@ -499,13 +598,19 @@ fn unknown<'a>(what: &str, given: &str, place: &str, known: impl Iterator<Item =
 
 fn complain(given: Given<'_>, place: &str, wrong: Wrong) -> RegistryError {
     match wrong {
-        Wrong::Address { given, why } => RegistryError::Address { given, why: format!("{why} (from {place})") },
+        Wrong::Address { given, why } => RegistryError::Address {
+            given,
+            why: format!("{why} (from {place})"),
+        },
         Wrong::Value(remedy) => {
             let value = match given {
                 Given::Text(text) => value::quoted(text),
                 Given::Toml(value) => value.to_string(),
             };
-            RegistryError::Usage(format!("{place} says {}: {remedy}", fit(&printable(&value), 80)))
+            RegistryError::Usage(format!(
+                "{place} says {}: {remedy}",
+                fit(&printable(&value), 80)
+            ))
         }
     }
 }

@@ -31,7 +31,11 @@ impl Settings {
         });
         let file = self.paths.config.display().to_string();
         let tables = [
-            ("keys", &self.keys, "Keys of the explorer that are not those it comes with"),
+            (
+                "keys",
+                &self.keys,
+                "Keys of the explorer that are not those it comes with",
+            ),
             (
                 "columns",
                 &self.columns,
@@ -56,7 +60,8 @@ impl Settings {
         keys.chain(lists).chain(names).collect()
     }
 
-    /// The settings as a file that would give them again, each line ending with the layer it came from; with
+    /// The settings as a file that would give them again, each line ending with the layer it came
+    /// from; with
     /// `explain`, each key's meaning above it.
     pub fn to_toml(&self, explain: bool) -> String {
         let mut out = String::new();
@@ -80,7 +85,8 @@ impl Settings {
 /// Columns of the template's comments.
 const COLUMNS: usize = 100;
 
-/// A settings file that changes nothing: every key commented out with its default, and what it is for above it.
+/// A settings file that changes nothing: every key commented out with its default, and what it is
+/// for above it.
 pub fn template() -> String {
     let mut out = "# Settings of Swarmdex. What is commented out is the default; take the # away to set it.\n\
                    # The environment and flags override what is here; `swarmdex config show` says what is in force.\n"
@@ -97,7 +103,11 @@ pub fn template() -> String {
             line.push(' ');
             line.push_str(word);
         }
-        let value = if key.default.is_empty() { "\"\"" } else { key.default };
+        let value = if key.default.is_empty() {
+            "\"\""
+        } else {
+            key.default
+        };
         out.push_str(&format!("{line}\n#{} = {value}\n", key.name));
     }
     out.push_str(

@@ -13,16 +13,33 @@ fn paths() -> Paths {
     }
 }
 
-fn load(file: Option<&str>, environment: &[(&str, &str)], flags: &[(&'static str, &str)]) -> Result<Settings> {
+fn load(
+    file: Option<&str>,
+    environment: &[(&str, &str)],
+    flags: &[(&'static str, &str)],
+) -> Result<Settings> {
     let dir = tempfile::tempdir().unwrap();
     let config = file.map(|text| {
         let path = dir.path().join("config.toml");
         std::fs::write(&path, text).unwrap();
         path
     });
-    let environment = environment.iter().map(|(a, b)| (OsString::from(a), OsString::from(b))).collect();
-    let flags = flags.iter().map(|(key, text)| (*key, (*text).to_owned())).collect();
-    Settings::load(paths(), Layers { config, environment, flags })
+    let environment = environment
+        .iter()
+        .map(|(a, b)| (OsString::from(a), OsString::from(b)))
+        .collect();
+    let flags = flags
+        .iter()
+        .map(|(key, text)| (*key, (*text).to_owned()))
+        .collect();
+    Settings::load(
+        paths(),
+        Layers {
+            config,
+            environment,
+            flags,
+        },
+    )
 }
 
 fn complaint(result: Result<Settings>) -> String {
@@ -45,7 +62,10 @@ fn the_table_tells_the_defaults_as_they_are() {
     }
     assert_eq!(settings.weights, Weights::default());
     let options = settings.node_options();
-    assert_eq!((options.low_water, options.high_water, options.mdns), (48, 64, true));
+    assert_eq!(
+        (options.low_water, options.high_water, options.mdns),
+        (48, 64, true)
+    );
 }
 
 #[test]
@@ -63,7 +83,13 @@ fn what_is_shown_can_be_read_back() {
     )
     .unwrap();
     let again = load(Some(&settings.to_toml(true)), &[], &[]).unwrap();
-    let values = |settings: &Settings| settings.shown().into_iter().map(|shown| shown.value).collect::<Vec<_>>();
+    let values = |settings: &Settings| {
+        settings
+            .shown()
+            .into_iter()
+            .map(|shown| shown.value)
+            .collect::<Vec<_>>()
+    };
     assert_eq!(values(&again), values(&settings));
     assert_eq!(again.query_timeout, Duration::from_secs(90));
 }
@@ -73,16 +99,26 @@ fn each_layer_overrides_the_one_before_and_is_named() {
     let file = "network = \"file\"\nlow_water = 10\nmdns = false\n[reputation]\nsuccess = 0.4\nrecency = 0";
     let settings = load(
         Some(file),
-        &[("SWARMDEX_NETWORK", "env"), ("SWARMDEX_LOW_WATER", "11"), ("PATH", "/bin")],
+        &[
+            ("SWARMDEX_NETWORK", "env"),
+            ("SWARMDEX_LOW_WATER", "11"),
+            ("PATH", "/bin"),
+        ],
         &[("network", "flag")],
     )
     .unwrap();
     assert_eq!(settings.network.as_str(), "flag");
     assert_eq!(settings.low_water, 11);
     assert!(!settings.mdns);
-    assert_eq!((settings.weights.success, settings.weights.recency), (0.4, 0.0));
+    assert_eq!(
+        (settings.weights.success, settings.weights.recency),
+        (0.4, 0.0)
+    );
     assert_eq!(settings.origin("network"), Origin::Flag("--network"));
-    assert_eq!(settings.origin("low_water"), Origin::Environment("SWARMDEX_LOW_WATER".into()));
+    assert_eq!(
+        settings.origin("low_water"),
+        Origin::Environment("SWARMDEX_LOW_WATER".into())
+    );
     assert!(matches!(settings.origin("mdns"), Origin::File(_)));
     assert_eq!(settings.origin("high_water"), Origin::Default);
 }
@@ -90,39 +126,94 @@ fn each_layer_overrides_the_one_before_and_is_named() {
 #[test]
 fn an_unknown_key_names_the_nearest() {
     let file = complaint(load(Some("netwrok = \"x\""), &[], &[]));
-    assert!(file.contains("\"netwrok\"") && file.contains("nearest is \"network\"") && file.contains("config.toml"));
+    assert!(
+        file.contains("\"netwrok\"")
+            && file.contains("nearest is \"network\"")
+            && file.contains("config.toml")
+    );
     let nested = complaint(load(Some("[reputation]\nsucces = 1"), &[], &[]));
-    assert!(nested.contains("nearest is \"reputation.success\""), "{nested}");
+    assert!(
+        nested.contains("nearest is \"reputation.success\""),
+        "{nested}"
+    );
     assert!(complaint(load(Some("[reputatoin]"), &[], &[])).contains("\"reputatoin\""));
     let variable = complaint(load(None, &[("SWARMDEX_BOOTSTRAPS", "x")], &[]));
-    assert!(variable.contains("nearest is \"SWARMDEX_BOOTSTRAP\""), "{variable}");
+    assert!(
+        variable.contains("nearest is \"SWARMDEX_BOOTSTRAP\""),
+        "{variable}"
+    );
 }
 
 #[test]
 fn a_malformed_value_names_place_value_and_remedy() {
     for (file, parts) in [
-        ("query_timeout = \"5x\"", ["query_timeout in", "\"5x\"", "such as 500ms"]),
-        ("query_timeout = 5", ["query_timeout in", "says 5", "\"5s\""]),
-        ("query_timeout = \"9h\"", ["query_timeout in", "\"9h\"", "1h"]),
+        (
+            "query_timeout = \"5x\"",
+            ["query_timeout in", "\"5x\"", "such as 500ms"],
+        ),
+        (
+            "query_timeout = 5",
+            ["query_timeout in", "says 5", "\"5s\""],
+        ),
+        (
+            "query_timeout = \"9h\"",
+            ["query_timeout in", "\"9h\"", "1h"],
+        ),
         ("low_water = 0", ["low_water in", "says 0", "from 1"]),
-        ("mdns = \"maybe\"", ["mdns in", "\"maybe\"", "true or false"]),
-        ("dht = \"both\"", ["dht in", "\"both\"", "auto, server or client"]),
-        ("network = \"My Net\"", ["network in", "\"My Net\"", "lower-case"]),
-        ("location = \"here\"", ["location in", "\"here\"", "52.5,13.4,Berlin"]),
-        ("log_level = \"loud\"", ["log_level in", "\"loud\"", "debug"]),
-        ("log_format = \"xml\"", ["log_format in", "\"xml\"", "text or json"]),
-        ("listen = [\"localhost:80\"]", ["listen in", "localhost:80", "/ip4/0.0.0.0/tcp/4807"]),
-        ("network =", ["config.toml, line 1", "(network =)", "correct it"]),
-        ("mdns = true\nmdns = true", ["config.toml, line 2", "duplicate", "correct it"]),
-        ("low_water = 70", ["low_water is 70", "high_water 64", "smaller"]),
+        (
+            "mdns = \"maybe\"",
+            ["mdns in", "\"maybe\"", "true or false"],
+        ),
+        (
+            "dht = \"both\"",
+            ["dht in", "\"both\"", "auto, server or client"],
+        ),
+        (
+            "network = \"My Net\"",
+            ["network in", "\"My Net\"", "lower-case"],
+        ),
+        (
+            "location = \"here\"",
+            ["location in", "\"here\"", "52.5,13.4,Berlin"],
+        ),
+        (
+            "log_level = \"loud\"",
+            ["log_level in", "\"loud\"", "debug"],
+        ),
+        (
+            "log_format = \"xml\"",
+            ["log_format in", "\"xml\"", "text or json"],
+        ),
+        (
+            "listen = [\"localhost:80\"]",
+            ["listen in", "localhost:80", "/ip4/0.0.0.0/tcp/4807"],
+        ),
+        (
+            "network =",
+            ["config.toml, line 1", "(network =)", "correct it"],
+        ),
+        (
+            "mdns = true\nmdns = true",
+            ["config.toml, line 2", "duplicate", "correct it"],
+        ),
+        (
+            "low_water = 70",
+            ["low_water is 70", "high_water 64", "smaller"],
+        ),
     ] {
         let text = complaint(load(Some(file), &[], &[]));
-        assert!(parts.iter().all(|part| text.contains(part)), "{file}: {text}");
+        assert!(
+            parts.iter().all(|part| text.contains(part)),
+            "{file}: {text}"
+        );
     }
     let flag = complaint(load(None, &[], &[("query_timeout", "soon")]));
     assert!(flag.starts_with("--timeout says \"soon\""), "{flag}");
     let variable = complaint(load(None, &[("SWARMDEX_MDNS", "2")], &[]));
-    assert!(variable.starts_with("SWARMDEX_MDNS says \"2\""), "{variable}");
+    assert!(
+        variable.starts_with("SWARMDEX_MDNS says \"2\""),
+        "{variable}"
+    );
 }
 
 #[test]
@@ -136,7 +227,10 @@ fn a_bootstrap_address_needs_the_peers_id() {
 
 #[test]
 fn a_file_that_was_asked_for_must_exist() {
-    let layers = Layers { config: Some("/nowhere/at-all.toml".into()), ..Layers::default() };
+    let layers = Layers {
+        config: Some("/nowhere/at-all.toml".into()),
+        ..Layers::default()
+    };
     assert!(complaint(Settings::load(paths(), layers)).contains("/nowhere/at-all.toml"));
     assert!(load(None, &[("SWARMDEX_CONFIG", "/nowhere/x.toml")], &[]).is_err());
     assert!(load(None, &[], &[]).is_ok(), "the default file need not");
@@ -150,13 +244,27 @@ fn a_database_of_places_must_be_one() {
     let config = dir.path().join("config.toml");
     let from = |text: &str| {
         std::fs::write(&config, text).unwrap();
-        Settings::load(paths(), Layers { config: Some(config.clone()), ..Layers::default() })
+        Settings::load(
+            paths(),
+            Layers {
+                config: Some(config.clone()),
+                ..Layers::default()
+            },
+        )
     };
     // Where the settings file is, so is what it names.
     let settings = from("geoip_db = \"home.mmdb\"").unwrap();
-    assert_eq!(settings.node_options().geoip_db.as_deref(), Some(database.as_path()));
+    assert_eq!(
+        settings.node_options().geoip_db.as_deref(),
+        Some(database.as_path())
+    );
     let missing = complaint(from("mdns = true\ngeoip_db = \"away.mmdb\""));
-    let parts = ["geoip_db in ", "config.toml, line 2", "\"away.mmdb\"", "write the path of an .mmdb file"];
+    let parts = [
+        "geoip_db in ",
+        "config.toml, line 2",
+        "\"away.mmdb\"",
+        "write the path of an .mmdb file",
+    ];
     assert!(parts.iter().all(|part| missing.contains(part)), "{missing}");
     let none = complaint(from("geoip_db = \"config.toml\""));
     assert!(none.contains("no database in MaxMind's format"), "{none}");
@@ -164,13 +272,19 @@ fn a_database_of_places_must_be_one() {
     let wrong = problems(&config, text, nothing_more).unwrap();
     assert_eq!((wrong.len(), wrong[0].line), (1, 2));
     let flag = complaint(load(None, &[], &[("geoip_db", "/nowhere/at-all.mmdb")]));
-    assert!(flag.starts_with("--geoip-db says \"/nowhere/at-all.mmdb\""), "{flag}");
+    assert!(
+        flag.starts_with("--geoip-db says \"/nowhere/at-all.mmdb\""),
+        "{flag}"
+    );
 }
 
 #[test]
 fn a_chosen_data_directory_holds_everything() {
     let settings = load(None, &[], &[("data_dir", "/srv/a")]).unwrap();
-    assert_eq!(settings.chosen_data_dir().as_deref(), Some(Path::new("/srv/a")));
+    assert_eq!(
+        settings.chosen_data_dir().as_deref(),
+        Some(Path::new("/srv/a"))
+    );
     assert!(settings.paths.logs().starts_with("/srv/a"));
     assert_eq!(load(None, &[], &[]).unwrap().chosen_data_dir(), None);
     let file = load(Some("data_dir = \"here\""), &[], &[]).unwrap();
@@ -180,17 +294,28 @@ fn a_chosen_data_directory_holds_everything() {
 #[test]
 fn the_documented_table_has_every_key() {
     let table = keys_markdown();
-    assert!(KEYS.iter().all(|key| table.contains(&format!("| `{}` |", key.name))));
+    assert!(
+        KEYS.iter()
+            .all(|key| table.contains(&format!("| `{}` |", key.name)))
+    );
     assert_eq!(table.lines().count(), KEYS.len() + 2);
 }
 
 #[test]
 fn the_template_changes_nothing_and_can_be_uncommented() {
     let template = template();
-    assert!(template.lines().all(|line| line.is_empty() || line.starts_with('#')), "{template}");
+    assert!(
+        template
+            .lines()
+            .all(|line| line.is_empty() || line.starts_with('#')),
+        "{template}"
+    );
     assert!(template.lines().all(|line| line.len() <= 120), "{template}");
     for key in &KEYS {
-        let line = template.lines().find(|line| line.starts_with(&format!("#{} = ", key.name))).unwrap();
+        let line = template
+            .lines()
+            .find(|line| line.starts_with(&format!("#{} = ", key.name)))
+            .unwrap();
         // Those without a default say what to write.
         let result = load(Some(&line[1..]), &[], &[]);
         assert_eq!(result.is_ok(), !key.default.is_empty(), "{line}");
@@ -215,15 +340,32 @@ fn every_problem_of_a_file_is_told_with_its_line() {
         "near must be the smaller",
     ]) {
         let said = problem.error.to_string();
-        assert!(problem.error.is_usage() && said.contains(part) && said.contains("/etc/own.toml"), "{said}");
+        assert!(
+            problem.error.is_usage() && said.contains(part) && said.contains("/etc/own.toml"),
+            "{said}"
+        );
     }
-    assert!(problems(Path::new("/etc/own.toml"), &template(), nothing_more).unwrap().is_empty());
-    let unread = problems(Path::new("a.toml"), "low_water = 70\nhigh_water = \"many\"", nothing_more).unwrap();
-    assert_eq!(unread.len(), 1, "a default conflicts with nothing when its key was meant to be set: {unread:?}");
+    assert!(
+        problems(Path::new("/etc/own.toml"), &template(), nothing_more)
+            .unwrap()
+            .is_empty()
+    );
+    let unread = problems(
+        Path::new("a.toml"),
+        "low_water = 70\nhigh_water = \"many\"",
+        nothing_more,
+    )
+    .unwrap();
+    assert_eq!(
+        unread.len(),
+        1,
+        "a default conflicts with nothing when its key was meant to be set: {unread:?}"
+    );
 }
 
 proptest! {
-    /// A file has problems if, and only if, it cannot be loaded; and the first is what loading says.
+    /// A file has problems if, and only if, it cannot be loaded; and the first is what loading
+    /// says.
     #[test]
     fn problems_are_why_a_file_is_refused(text in "((low_water|mdns|x|handle|listen) ?= ?(1|true|\\[\\]|\"a\")?\n|\\[(reputation|x)\\]\n){0,5}") {
         let dir = tempfile::tempdir().unwrap();
@@ -273,8 +415,21 @@ fn the_explorer_s_tables_are_read_and_its_complaints_get_their_line() {
     let text = "network = \"lab\"\n[keys]\nquit = [\"Q\"]\n[columns]\npeers = [\"-peer\"]\n";
     let path = Path::new("a.toml");
     assert!(problems(path, text, nothing_more).unwrap().is_empty());
-    let wrong = problems(path, text, |settings| vec![format!("keys.quit: {:?}", settings.keys["quit"])]).unwrap();
+    let wrong = problems(path, text, |settings| {
+        vec![format!("keys.quit: {:?}", settings.keys["quit"])]
+    })
+    .unwrap();
     assert_eq!((wrong.len(), wrong[0].line), (1, 3));
-    assert!(wrong[0].error.to_string().contains("a.toml, line 3: keys.quit: [\"Q\"]"));
-    assert!(!problems(path, "[keys]\nquit = \"Q\"", nothing_more).unwrap().is_empty(), "a list is wanted");
+    assert!(
+        wrong[0]
+            .error
+            .to_string()
+            .contains("a.toml, line 3: keys.quit: [\"Q\"]")
+    );
+    assert!(
+        !problems(path, "[keys]\nquit = \"Q\"", nothing_more)
+            .unwrap()
+            .is_empty(),
+        "a list is wanted"
+    );
 }

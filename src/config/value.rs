@@ -88,27 +88,47 @@ impl<'a> Given<'a> {
     }
 
     pub fn timeout(self) -> Result<Duration, Wrong> {
-        let text = self.text().map_err(|_| "write it in quotes with its unit, such as \"5s\"")?;
+        let text = self
+            .text()
+            .map_err(|_| "write it in quotes with its unit, such as \"5s\"")?;
         let timeout = parse_duration(text)?;
-        if TIMEOUTS.contains(&timeout) { Ok(timeout) } else { Err("choose between 10ms and 1h".into()) }
+        if TIMEOUTS.contains(&timeout) {
+            Ok(timeout)
+        } else {
+            Err("choose between 10ms and 1h".into())
+        }
     }
 
     /// An age of days rather than seconds.
     pub fn age(self) -> Result<Duration, Wrong> {
-        let text = self.text().map_err(|_| "write it in quotes with its unit, such as \"24h\"")?;
+        let text = self
+            .text()
+            .map_err(|_| "write it in quotes with its unit, such as \"24h\"")?;
         let age = parse_duration(text)?;
-        if AGES.contains(&age) { Ok(age) } else { Err("choose between 1m and 720h".into()) }
+        if AGES.contains(&age) {
+            Ok(age)
+        } else {
+            Err("choose between 1m and 720h".into())
+        }
     }
 
     /// A list: an array in the file, separated by commas or space elsewhere.
     fn list(self) -> Result<Vec<&'a str>, Wrong> {
-        let split = |text: &'a str| text.split([',', ' ', '\n', '\t']).filter(|part| !part.is_empty()).collect();
+        let split = |text: &'a str| {
+            text.split([',', ' ', '\n', '\t'])
+                .filter(|part| !part.is_empty())
+                .collect()
+        };
         match self {
             Self::Text(text) => Ok(split(text)),
             Self::Toml(toml::Value::String(text)) => Ok(split(text)),
             Self::Toml(toml::Value::Array(values)) => values
                 .iter()
-                .map(|value| value.as_str().ok_or_else(|| "write a list of texts in quotes".into()))
+                .map(|value| {
+                    value
+                        .as_str()
+                        .ok_or_else(|| "write a list of texts in quotes".into())
+                })
                 .collect(),
             Self::Toml(_) => Err("write a list of texts in quotes".into()),
         }
@@ -116,8 +136,16 @@ impl<'a> Given<'a> {
 
     pub fn listen(self) -> Result<Vec<Multiaddr>, Wrong> {
         let parse = |text: &str| match text.parse::<Multiaddr>() {
-            Ok(address) if !matches!(address.iter().next(), Some(Protocol::Ip4(_) | Protocol::Ip6(_))) => {
-                Err(unusable(text, "it does not begin with an IP address of this machine"))
+            Ok(address)
+                if !matches!(
+                    address.iter().next(),
+                    Some(Protocol::Ip4(_) | Protocol::Ip6(_))
+                ) =>
+            {
+                Err(unusable(
+                    text,
+                    "it does not begin with an IP address of this machine",
+                ))
             }
             Ok(address) if is_transport(&address) => Ok(address),
             Ok(_) => Err(unusable(text, "only tcp and quic-v1 can be listened on")),
@@ -128,11 +156,18 @@ impl<'a> Given<'a> {
 
     pub fn peers(self) -> Result<Vec<Multiaddr>, Wrong> {
         let parse = |text: &str| {
-            let wrong = |why: String| Wrong::Address { given: fit(&printable(text), 100), why };
-            let address: Multiaddr = text.parse::<Multiaddr>().map_err(|error| wrong(error.to_string()))?;
+            let wrong = |why: String| Wrong::Address {
+                given: fit(&printable(text), 100),
+                why,
+            };
+            let address: Multiaddr = text
+                .parse::<Multiaddr>()
+                .map_err(|error| wrong(error.to_string()))?;
             match address.iter().last() {
                 Some(Protocol::P2p(_)) => Ok(address),
-                _ => Err(wrong("it does not end with /p2p/ and the peer's id".to_owned())),
+                _ => Err(wrong(
+                    "it does not end with /p2p/ and the peer's id".to_owned(),
+                )),
             }
         };
         self.list()?.into_iter().map(parse).collect()
@@ -148,7 +183,10 @@ fn unusable(text: &str, why: &str) -> Wrong {
 
 /// Whether the address ends in a transport that a node listens with.
 fn is_transport(address: &Multiaddr) -> bool {
-    matches!(address.iter().last(), Some(Protocol::Tcp(_) | Protocol::QuicV1))
+    matches!(
+        address.iter().last(),
+        Some(Protocol::Tcp(_) | Protocol::QuicV1)
+    )
 }
 
 /// Reads `500ms`, `5s`, `1.5s`, `2m`, `1h`.
@@ -156,7 +194,10 @@ pub fn parse_duration(text: &str) -> Result<Duration, String> {
     let wrong = || "write a number with ms, s, m or h, such as 500ms, 5s or 2m".to_owned();
     let text = text.trim();
     let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.');
-    let number: f64 = text.strip_suffix(unit).and_then(|number| number.parse().ok()).ok_or_else(wrong)?;
+    let number: f64 = text
+        .strip_suffix(unit)
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(wrong)?;
     let seconds = match unit.trim() {
         "ms" => number / 1_000.0,
         "s" => number,
@@ -206,25 +247,56 @@ mod tests {
 
     #[test]
     fn durations_are_written_as_people_write_them() {
-        for (text, millis) in
-            [("500ms", 500), ("5s", 5_000), ("1.5s", 1_500), ("2m", 120_000), ("1h", 3_600_000), ("3 s", 3_000)]
-        {
-            assert_eq!(parse_duration(text), Ok(Duration::from_millis(millis)), "{text}");
+        for (text, millis) in [
+            ("500ms", 500),
+            ("5s", 5_000),
+            ("1.5s", 1_500),
+            ("2m", 120_000),
+            ("1h", 3_600_000),
+            ("3 s", 3_000),
+        ] {
+            assert_eq!(
+                parse_duration(text),
+                Ok(Duration::from_millis(millis)),
+                "{text}"
+            );
         }
-        for bad in ["", "5", "s", "-5s", "5x", "1.2.3s", "99999999999999999999999h", "∞s"] {
+        for bad in [
+            "",
+            "5",
+            "s",
+            "-5s",
+            "5x",
+            "1.2.3s",
+            "99999999999999999999999h",
+            "∞s",
+        ] {
             assert!(parse_duration(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn addresses_are_checked_for_their_purpose() {
-        let peer = "/ip4/192.0.2.7/tcp/4807/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
-        assert_eq!(Given::Text(&format!("{peer},{peer}")).peers().unwrap().len(), 2);
+        let peer =
+            "/ip4/192.0.2.7/tcp/4807/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN";
+        assert_eq!(
+            Given::Text(&format!("{peer},{peer}"))
+                .peers()
+                .unwrap()
+                .len(),
+            2
+        );
         let error = Given::Text("/ip4/192.0.2.7/tcp/4807").peers().unwrap_err();
         assert!(matches!(error, Wrong::Address { .. }), "{error:?}");
         assert!(Given::Text("192.0.2.7:4807").listen().is_err());
         assert!(Given::Text(peer).listen().is_err());
-        assert_eq!(Given::Text("/ip4/0.0.0.0/tcp/0 /ip6/::/udp/0/quic-v1").listen().unwrap().len(), 2);
+        assert_eq!(
+            Given::Text("/ip4/0.0.0.0/tcp/0 /ip6/::/udp/0/quic-v1")
+                .listen()
+                .unwrap()
+                .len(),
+            2
+        );
     }
 
     proptest! {

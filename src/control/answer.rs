@@ -32,11 +32,17 @@ pub(super) struct Shared {
 
 impl Shared {
     pub fn of(node: Arc<dyn Control>) -> Self {
-        Self { node, streams: Arc::new(Semaphore::new(MAX_STREAMS)) }
+        Self {
+            node,
+            streams: Arc::new(Semaphore::new(MAX_STREAMS)),
+        }
     }
 
     pub fn stream(&self) -> Result<OwnedSemaphorePermit> {
-        let busy = |_| RegistryError::Busy { what: "the control socket", limit: MAX_STREAMS };
+        let busy = |_| RegistryError::Busy {
+            what: "the control socket",
+            limit: MAX_STREAMS,
+        };
         self.streams.clone().try_acquire_owned().map_err(busy)
     }
 
@@ -63,23 +69,39 @@ pub(super) fn answer<T: Serialize>(result: Result<T>) -> Response {
 }
 
 pub(super) fn refuse(error: &RegistryError) -> Response {
-    (wire::status_of(error), Json(Failure { error: error.into() })).into_response()
+    (
+        wire::status_of(error),
+        Json(Failure {
+            error: error.into(),
+        }),
+    )
+        .into_response()
 }
 
 pub(super) type Given<T> = Result<Json<T>, JsonRejection>;
 
 /// Runs `job` with what was given, if that can be read.
-pub(super) async fn with<T, R: Serialize>(given: Given<T>, job: impl AsyncFnOnce(T) -> Result<R>) -> Response {
+pub(super) async fn with<T, R: Serialize>(
+    given: Given<T>,
+    job: impl AsyncFnOnce(T) -> Result<R>,
+) -> Response {
     match read(given) {
         Ok(value) => answer(job(value).await),
         Err(response) => response,
     }
 }
 
-#[expect(clippy::result_large_err, reason = "an answer is what it is, and refusals are rare")]
+#[expect(
+    clippy::result_large_err,
+    reason = "an answer is what it is, and refusals are rare"
+)]
 pub(super) fn read<T>(given: Given<T>) -> Result<T, Response> {
     given.map(|Json(value)| value).map_err(|rejection| {
-        let fault = Fault { code: "request".to_owned(), usage: true, message: rejection.body_text() };
+        let fault = Fault {
+            code: "request".to_owned(),
+            usage: true,
+            message: rejection.body_text(),
+        };
         (rejection.status(), Json(Failure { error: fault })).into_response()
     })
 }
@@ -97,5 +119,9 @@ pub(super) fn json_lines<T: Serialize + Send + 'static>(
         });
         Some((line, (values, permit)))
     });
-    ([(header::CONTENT_TYPE, "application/x-ndjson")], Body::from_stream(lines)).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/x-ndjson")],
+        Body::from_stream(lines),
+    )
+        .into_response()
 }

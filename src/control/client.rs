@@ -48,8 +48,8 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Change, Contents, Imported, Importing, LookAlike, Names, Namesake, Own, Package,
-        PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
+        Artifacts, Bundle, Change, Contents, Imported, Importing, LookAlike, Names, Namesake, Own,
+        Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
     },
     store::{
         self,
@@ -90,9 +90,14 @@ impl FromStr for Target {
     fn from_str(text: &str) -> Result<Self, String> {
         if let Some(address) = text.strip_prefix("http://") {
             let address = address.trim_end_matches('/');
-            let port = address.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+            let port = address
+                .rsplit_once(':')
+                .and_then(|(_, port)| port.parse::<u16>().ok());
             return match port {
-                Some(_) => Ok(Self::Tcp { address: address.to_owned(), token: String::new() }),
+                Some(_) => Ok(Self::Tcp {
+                    address: address.to_owned(),
+                    token: String::new(),
+                }),
                 None => Err("write http://HOST:PORT".to_owned()),
             };
         }
@@ -130,29 +135,43 @@ impl Remote {
     /// Connects to a node, and sees that it speaks our version.
     ///
     /// # Errors
-    /// [`RegistryError::Control`] when nobody answers there, or a node that speaks another version does.
+    /// [`RegistryError::Control`] when nobody answers there, or a node that speaks another version
+    /// does.
     pub async fn connect(target: Target, readonly: bool) -> Result<Self> {
-        let remote = Self { target: Arc::new(target), link: Arc::default(), readonly, data_dir: None };
+        let remote = Self {
+            target: Arc::new(target),
+            link: Arc::default(),
+            readonly,
+            data_dir: None,
+        };
         remote.status().await?;
         Ok(remote)
     }
 
-    /// Returns whether the node is on this machine, rather than perhaps behind a port of another one.
+    /// Returns whether the node is on this machine, rather than perhaps behind a port of another
+    /// one.
     pub fn is_here(&self) -> bool {
         matches!(*self.target, Target::Unix(_))
     }
 
-    /// Connects to the node that runs on a data directory, at the socket that its lock file names or, else, at one of the
-    /// usual places; `None` when nobody answers at any.
+    /// Connects to the node that runs on a data directory, at the socket that its lock file names
+    /// or, else, at one of the usual places; `None` when nobody answers at any.
     ///
     /// # Errors
     /// As for [`connect`](Remote::connect), when there is one.
     pub async fn on(data_dir: &Path, readonly: bool) -> Result<Option<Self>> {
         let named = store::holder(data_dir).and_then(|holder| holder.socket);
-        let usual = socket::candidates(data_dir).into_iter().filter(|path| named.as_ref() != Some(path));
+        let usual = socket::candidates(data_dir)
+            .into_iter()
+            .filter(|path| named.as_ref() != Some(path));
         for path in named.iter().cloned().chain(usual) {
             let (target, link) = (Arc::new(Target::Unix(path.clone())), Arc::default());
-            let remote = Self { target, link, readonly, data_dir: Some(data_dir.into()) };
+            let remote = Self {
+                target,
+                link,
+                readonly,
+                data_dir: Some(data_dir.into()),
+            };
             // A socket that a node left when it was killed refuses connections.
             if UnixStream::connect(&path).await.is_ok() {
                 remote.status().await?;
@@ -168,12 +187,19 @@ impl Remote {
     }
 
     pub(super) fn failed(&self, why: impl Into<String>) -> RegistryError {
-        RegistryError::Control { socket: self.target.to_string(), why: why.into() }
+        RegistryError::Control {
+            socket: self.target.to_string(),
+            why: why.into(),
+        }
     }
 
     /// What a person who may only look is told.
     pub(super) fn may(&self, what: &'static str) -> Result<()> {
-        if self.readonly { Err(RegistryError::ReadOnly { what }) } else { Ok(()) }
+        if self.readonly {
+            Err(RegistryError::ReadOnly { what })
+        } else {
+            Ok(())
+        }
     }
 
     async fn open(&self) -> Result<Box<dyn Io>, String> {
@@ -185,17 +211,31 @@ impl Remote {
                 },
                 io => io.map(|io| Box::new(io) as _),
             },
-            Target::Tcp { address, .. } => TcpStream::connect(address).await.map(|io| Box::new(io) as _),
+            Target::Tcp { address, .. } => TcpStream::connect(address)
+                .await
+                .map(|io| Box::new(io) as _),
         };
         io.map_err(|error| format!("cannot be reached: {error}; check that it runs"))
     }
 
     /// Sends a request and returns the head of the answer, if that is no error.
-    pub(super) async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>> {
-        self.send_body(method, path, Some(ANSWER_TIME), Full::new(Bytes::from(body))).await
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Result<Response<Incoming>> {
+        self.send_body(
+            method,
+            path,
+            Some(ANSWER_TIME),
+            Full::new(Bytes::from(body)),
+        )
+        .await
     }
 
-    /// As [`send`](Self::send) with a body of any length; without a limit on the time, the node has one.
+    /// As [`send`](Self::send) with a body of any length; without a limit on the time, the node has
+    /// one.
     pub(super) async fn send_body<B>(
         &self,
         method: Method,
@@ -209,26 +249,38 @@ impl Remote {
     {
         let io = match timeout(CONNECT_TIME, self.open()).await {
             Ok(io) => io.map_err(|why| self.failed(why))?,
-            Err(_) => return Err(self.failed("does not answer; check that it runs and is not stopped")),
+            Err(_) => {
+                return Err(self.failed("does not answer; check that it runs and is not stopped"));
+            }
         };
-        let broken = |error: hyper::Error| self.failed(format!("broke off: {error}; check that it still runs"));
-        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io)).await.map_err(broken)?;
+        let broken = |error: hyper::Error| {
+            self.failed(format!("broke off: {error}; check that it still runs"))
+        };
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(io))
+            .await
+            .map_err(broken)?;
         tokio::spawn(connection);
-        let mut request = Request::builder().method(method).uri(path).header(header::HOST, "swarmdex");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, "swarmdex");
         if let Target::Tcp { token, .. } = &*self.target {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
         if !body.is_end_stream() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        let request = request.body(body).map_err(|error| self.failed(error.to_string()))?;
+        let request = request
+            .body(body)
+            .map_err(|error| self.failed(error.to_string()))?;
         let answering = sender.send_request(request);
         let answered = match most {
             Some(most) => timeout(most, answering).await,
             None => Ok(answering.await),
         };
-        let response =
-            answered.map_err(|_| self.failed("does not answer; check that it is not stopped"))?.map_err(broken)?;
+        let response = answered
+            .map_err(|_| self.failed("does not answer; check that it is not stopped"))?
+            .map_err(broken)?;
         self.check_version(&response)?;
         if response.status().is_success() {
             return Ok(response);
@@ -237,12 +289,17 @@ impl Remote {
         let body = self.read(response).await?;
         match serde_json::from_slice::<Failure>(&body) {
             Ok(failure) => Err(failure.error.into()),
-            Err(_) => Err(self.failed(format!("answered {status}, and not in words that are known here"))),
+            Err(_) => Err(self.failed(format!(
+                "answered {status}, and not in words that are known here"
+            ))),
         }
     }
 
     fn check_version(&self, response: &Response<Incoming>) -> Result<()> {
-        let said = response.headers().get(VERSION_HEADER).and_then(|value| value.to_str().ok());
+        let said = response
+            .headers()
+            .get(VERSION_HEADER)
+            .and_then(|value| value.to_str().ok());
         match said.and_then(|said| said.parse::<u32>().ok()) {
             Some(PROTOCOL) => Ok(()),
             // Refused before anybody said which version.
@@ -255,26 +312,43 @@ impl Remote {
     }
 
     async fn read(&self, response: Response<Incoming>) -> Result<Bytes> {
-        let body = timeout(ANSWER_TIME, Limited::new(response.into_body(), MAX_ANSWER).collect()).await;
+        let body = timeout(
+            ANSWER_TIME,
+            Limited::new(response.into_body(), MAX_ANSWER).collect(),
+        )
+        .await;
         let body = body.map_err(|_| self.failed("stopped in the middle of an answer"))?;
-        Ok(body.map_err(|error| self.failed(format!("broke off: {error}")))?.to_bytes())
+        Ok(body
+            .map_err(|error| self.failed(format!("broke off: {error}")))?
+            .to_bytes())
     }
 
-    pub(super) async fn take<T: DeserializeOwned>(&self, response: Response<Incoming>) -> Result<T> {
+    pub(super) async fn take<T: DeserializeOwned>(
+        &self,
+        response: Response<Incoming>,
+    ) -> Result<T> {
         let body = self.read(response).await?;
-        serde_json::from_slice(&body).map_err(|error| self.failed(format!("answered what is not known here: {error}")))
+        serde_json::from_slice(&body)
+            .map_err(|error| self.failed(format!("answered what is not known here: {error}")))
     }
 
     pub(super) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T> {
-        self.take(self.send(Method::GET, path, Vec::new()).await?).await
+        self.take(self.send(Method::GET, path, Vec::new()).await?)
+            .await
     }
 
     pub(super) fn encode(&self, value: &impl Serialize) -> Result<Vec<u8>> {
-        serde_json::to_vec(value)
-            .map_err(|error| RegistryError::Internal { what: "writing a request", why: error.to_string() })
+        serde_json::to_vec(value).map_err(|error| RegistryError::Internal {
+            what: "writing a request",
+            why: error.to_string(),
+        })
     }
 
-    pub(super) async fn post<T: DeserializeOwned>(&self, path: &str, value: &impl Serialize) -> Result<T> {
+    pub(super) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        value: &impl Serialize,
+    ) -> Result<T> {
         let body = self.encode(value)?;
         self.take(self.send(Method::POST, path, body).await?).await
     }
@@ -290,7 +364,11 @@ impl Remote {
     }
 
     /// Reads the stream of events until it breaks; says why it did.
-    async fn read_events(&self, batches: &mpsc::Sender<Batch>, known: &mut HashSet<PeerId>) -> String {
+    async fn read_events(
+        &self,
+        batches: &mpsc::Sender<Batch>,
+        known: &mut HashSet<PeerId>,
+    ) -> String {
         let response = match self.send(Method::GET, "/v1/events", Vec::new()).await {
             Ok(response) => response,
             Err(error) => return error.to_string(),
@@ -303,7 +381,11 @@ impl Remote {
                     let there: HashSet<PeerId> = peers.iter().map(|peer| peer.id).collect();
                     let gone: Vec<PeerId> = known.difference(&there).copied().collect();
                     known.retain(|peer| there.contains(peer));
-                    let batch = Batch { events: gone.len() as u64, gone, ..Batch::default() };
+                    let batch = Batch {
+                        events: gone.len() as u64,
+                        gone,
+                        ..Batch::default()
+                    };
                     if !batch.is_empty() && batches.send(batch).await.is_err() {
                         return String::new();
                     }
@@ -311,7 +393,8 @@ impl Remote {
                 Err(error) => return error.to_string(),
             }
         }
-        self.link.send_if_modified(|link| std::mem::take(link) != Link::Here);
+        self.link
+            .send_if_modified(|link| std::mem::take(link) != Link::Here);
         loop {
             let line = match timeout(SILENCE, lines.next()).await {
                 Ok(Ok(Some(line))) => line,
@@ -319,7 +402,9 @@ impl Remote {
                 Ok(Err(why)) => return format!("the connection {why}"),
                 Err(_) => return "the node does not answer".to_owned(),
             };
-            let Some(data) = line.strip_prefix(b"data:") else { continue };
+            let Some(data) = line.strip_prefix(b"data:") else {
+                continue;
+            };
             let batch: Batch = match serde_json::from_slice(data) {
                 Ok(batch) => batch,
                 Err(error) => return format!("it sent what is not known here: {error}"),
@@ -392,26 +477,46 @@ impl Control for Remote {
 
     async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<Looked> {
         let timeout_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-        self.post("/v1/lookup", &wire::Look { sought, what, timeout_ms }).await
+        self.post(
+            "/v1/lookup",
+            &wire::Look {
+                sought,
+                what,
+                timeout_ms,
+            },
+        )
+        .await
     }
 
     async fn dial(&self, address: &Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
         let timeout_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-        let dial = wire::Dial { address: address.to_string(), keep, timeout_ms };
-        self.change("connecting", "/v1/dial", &dial).await.map(|wire::OfPeer { peer }| peer)
+        let dial = wire::Dial {
+            address: address.to_string(),
+            keep,
+            timeout_ms,
+        };
+        self.change("connecting", "/v1/dial", &dial)
+            .await
+            .map(|wire::OfPeer { peer }| peer)
     }
 
     async fn disconnect(&self, peer: PeerId) -> Result<bool> {
-        self.change("disconnecting", "/v1/disconnect", &wire::OfPeer { peer }).await.map(|Done { done }| done)
+        self.change("disconnecting", "/v1/disconnect", &wire::OfPeer { peer })
+            .await
+            .map(|Done { done }| done)
     }
 
     async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool> {
-        self.change("judging a peer", "/v1/judge", &wire::Judge { peer, ruling }).await.map(|Done { done }| done)
+        self.change("judging a peer", "/v1/judge", &wire::Judge { peer, ruling })
+            .await
+            .map(|Done { done }| done)
     }
 
     async fn wait(&self, what: Wait, most: Duration) -> Result<bool> {
         let timeout_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
-        self.post("/v1/wait", &wire::Waiting { what, timeout_ms }).await.map(|Done { done }| done)
+        self.post("/v1/wait", &wire::Waiting { what, timeout_ms })
+            .await
+            .map(|Done { done }| done)
     }
 
     async fn logs(&self, since: u64) -> Result<Logged> {
@@ -419,24 +524,34 @@ impl Control for Remote {
     }
 
     async fn log_filter(&self) -> Result<String> {
-        self.get("/v1/log-filter").await.map(|wire::Filter { filter }| filter)
+        self.get("/v1/log-filter")
+            .await
+            .map(|wire::Filter { filter }| filter)
     }
 
     async fn set_log_filter(&self, filter: &str) -> Result<()> {
         self.may("changing the log's filter")?;
-        let body = self.encode(&wire::Filter { filter: filter.to_owned() })?;
+        let body = self.encode(&wire::Filter {
+            filter: filter.to_owned(),
+        })?;
         let response = self.send(Method::PUT, "/v1/log-filter", body).await?;
         self.take::<wire::Filter>(response).await.map(drop)
     }
 
     async fn metrics(&self) -> Result<String> {
-        let body = self.read(self.send(Method::GET, "/metrics", Vec::new()).await?).await?;
+        let body = self
+            .read(self.send(Method::GET, "/metrics", Vec::new()).await?)
+            .await?;
         Ok(String::from_utf8_lossy(&body).into_owned())
     }
 
     async fn backup(&self, ask: Ask) -> Result<Backup> {
         let body = Full::new(Bytes::from(self.encode(&ask)?));
-        self.take(self.send_body(Method::POST, "/v1/backup", None, body).await?).await
+        self.take(
+            self.send_body(Method::POST, "/v1/backup", None, body)
+                .await?,
+        )
+        .await
     }
 
     async fn shut_down(&self) -> Result<()> {
@@ -459,7 +574,8 @@ impl Registry for Remote {
                 let response = remote.send(Method::POST, "/v1/search/stream", body).await?;
                 let mut lines = Lines::new(response.into_body());
                 while let Some(line) = lines.next().await.map_err(|why| remote.failed(why))? {
-                    let update = serde_json::from_slice(&line).map_err(|error| remote.failed(error.to_string()))?;
+                    let update = serde_json::from_slice(&line)
+                        .map_err(|error| remote.failed(error.to_string()))?;
                     if updates.send(update).await.is_err() {
                         break;
                     }
@@ -475,16 +591,31 @@ impl Registry for Remote {
     }
 
     async fn get_package(&self, package: &PackageRef) -> Result<Package> {
-        self.post("/v1/package", &wire::OfPackage { package: package.to_string() }).await
+        self.post(
+            "/v1/package",
+            &wire::OfPackage {
+                package: package.to_string(),
+            },
+        )
+        .await
     }
 
-    async fn get_package_version(&self, package: &PackageRef, requirement: &RequirementText) -> Result<Release> {
-        let asked = wire::OfRelease { package: package.to_string(), requirement: requirement.clone() };
+    async fn get_package_version(
+        &self,
+        package: &PackageRef,
+        requirement: &RequirementText,
+    ) -> Result<Release> {
+        let asked = wire::OfRelease {
+            package: package.to_string(),
+            requirement: requirement.clone(),
+        };
         self.post("/v1/release", &asked).await
     }
 
     async fn list_versions(&self, package: &PackageRef) -> Result<Vec<ReleaseEntry>> {
-        self.get_package(package).await.map(|package| package.releases.into())
+        self.get_package(package)
+            .await
+            .map(|package| package.releases.into())
     }
 
     async fn publish(
@@ -515,16 +646,22 @@ impl Registry for Remote {
     }
 
     async fn import(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>> {
-        self.change("importing", "/v1/import", &wire::Import { batch, how }).await
+        self.change("importing", "/v1/import", &wire::Import { batch, how })
+            .await
     }
 
     async fn forget_previews(&self) -> Result<u64> {
-        self.change("forgetting previews", "/v1/previews/forget", &()).await
+        self.change("forgetting previews", "/v1/previews/forget", &())
+            .await
     }
 
     async fn change(&self, package: &PackageRef, change: Change) -> Result<Receipt> {
-        let asked = wire::ChangeOf { package: package.to_string(), change };
-        self.change("changing what is said of a release", "/v1/change", &asked).await
+        let asked = wire::ChangeOf {
+            package: package.to_string(),
+            change,
+        };
+        self.change("changing what is said of a release", "/v1/change", &asked)
+            .await
     }
 
     async fn own(&self) -> Result<Own> {
@@ -532,19 +669,45 @@ impl Registry for Remote {
     }
 
     async fn publisher(&self) -> Result<Publisher> {
-        self.change("making a publisher's key", "/v1/publisher", &()).await
+        self.change("making a publisher's key", "/v1/publisher", &())
+            .await
     }
 
     async fn claims(&self, handle: &Handle, ask: bool) -> Result<Claims> {
-        self.post("/v1/claims", &wire::OfHandle { handle: handle.clone(), ask }).await
+        self.post(
+            "/v1/claims",
+            &wire::OfHandle {
+                handle: handle.clone(),
+                ask,
+            },
+        )
+        .await
     }
 
-    async fn look_alike(&self, name: &PackageName, publisher: Option<PublisherId>) -> Result<Option<LookAlike>> {
-        self.post("/v1/look-alike", &wire::Called { name: name.clone(), publisher }).await
+    async fn look_alike(
+        &self,
+        name: &PackageName,
+        publisher: Option<PublisherId>,
+    ) -> Result<Option<LookAlike>> {
+        self.post(
+            "/v1/look-alike",
+            &wire::Called {
+                name: name.clone(),
+                publisher,
+            },
+        )
+        .await
     }
 
     async fn namesakes(&self, name: &PackageName, beside: PublisherId) -> Result<Vec<Namesake>> {
-        self.post("/v1/namesakes", &wire::Named { name: name.clone(), beside }).await
+        self.post(
+            "/v1/namesakes",
+            &wire::Named {
+                name: name.clone(),
+                beside,
+            },
+        )
+        .await
     }
 
     async fn conflicts(&self) -> Result<Conflicts> {
@@ -552,7 +715,8 @@ impl Registry for Remote {
     }
 
     async fn conflict_evidence(&self, id: ConflictId) -> Result<Evidence> {
-        self.post("/v1/conflicts/evidence", &wire::OfConflict { id }).await
+        self.post("/v1/conflicts/evidence", &wire::OfConflict { id })
+            .await
     }
 
     async fn exists(&self, package: &PackageRef) -> Result<bool> {
@@ -564,26 +728,45 @@ impl Registry for Remote {
     }
 
     async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest> {
-        let asked = wire::OfVersion { package: package.to_string(), version: version.clone() };
+        let asked = wire::OfVersion {
+            package: package.to_string(),
+            version: version.clone(),
+        };
         self.post("/v1/manifest", &asked).await
     }
 
     async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest> {
-        self.post("/v1/manifest/by-hash", &wire::OfManifest { package: package.clone(), hash: *hash }).await
+        self.post(
+            "/v1/manifest/by-hash",
+            &wire::OfManifest {
+                package: package.clone(),
+                hash: *hash,
+            },
+        )
+        .await
     }
 
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
-        let asked = wire::OfPublisher { publisher, handle: Some(handle.clone()) };
+        let asked = wire::OfPublisher {
+            publisher,
+            handle: Some(handle.clone()),
+        };
         self.change("pinning a handle", "/v1/pin", &asked).await
     }
 
     async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
-        let asked = wire::OfPublisher { publisher, handle: handle.cloned() };
+        let asked = wire::OfPublisher {
+            publisher,
+            handle: handle.cloned(),
+        };
         self.change("trusting", "/v1/trust", &asked).await
     }
 
     async fn distrust(&self, publisher: PublisherId) -> Result<()> {
-        let asked = wire::OfPublisher { publisher, handle: None };
+        let asked = wire::OfPublisher {
+            publisher,
+            handle: None,
+        };
         self.change("distrusting", "/v1/distrust", &asked).await
     }
 }
@@ -597,7 +780,10 @@ mod tests {
         let unix = |path: &str| Ok(Target::Unix(path.into()));
         assert_eq!("/run/a.sock".parse(), unix("/run/a.sock"));
         assert_eq!("unix:a.sock".parse(), unix("a.sock"));
-        let tcp = Target::Tcp { address: "127.0.0.1:4000".to_owned(), token: String::new() };
+        let tcp = Target::Tcp {
+            address: "127.0.0.1:4000".to_owned(),
+            token: String::new(),
+        };
         assert_eq!("http://127.0.0.1:4000/".parse(), Ok(tcp));
         for bad in ["", "unix:", "http://localhost"] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");

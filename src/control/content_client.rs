@@ -44,8 +44,12 @@ impl Remote {
                 let piece = match timeout(SILENCE, body.frame()).await {
                     Ok(None) => return,
                     Ok(Some(Ok(frame))) => Ok(frame.into_data().unwrap_or_default()),
-                    Ok(Some(Err(error))) => Err(remote.failed(format!("broke off in the middle of content: {error}"))),
-                    Err(_) => Err(remote.failed("fell silent in the middle of content; check that it is not stopped")),
+                    Ok(Some(Err(error))) => {
+                        Err(remote.failed(format!("broke off in the middle of content: {error}")))
+                    }
+                    Err(_) => Err(remote.failed(
+                        "fell silent in the middle of content; check that it is not stopped",
+                    )),
                 };
                 let failed = piece.is_err();
                 if pieces.send(piece).await.is_err() || failed {
@@ -62,14 +66,24 @@ impl Contents for Remote {
     async fn put(&self, bytes: Incoming) -> Result<Content> {
         self.may("publishing")?;
         let frames = ReaderStream::with_capacity(bytes, PIECE).map(|piece| piece.map(Frame::data));
-        let response = self.send_body(Method::PUT, "/v1/content", None, StreamBody::new(frames)).await?;
+        let response = self
+            .send_body(Method::PUT, "/v1/content", None, StreamBody::new(frames))
+            .await?;
         self.take(response).await
     }
 
-    async fn fetch(&self, wanted: Wanted, progress: Option<mpsc::Sender<Transfer>>) -> Result<Fetched> {
+    async fn fetch(
+        &self,
+        wanted: Wanted,
+        progress: Option<mpsc::Sender<Transfer>>,
+    ) -> Result<Fetched> {
         self.may("fetching")?;
         let body = self.encode(&wanted)?;
-        let mut lines = Lines::new(self.send(Method::POST, "/v1/fetch", body).await?.into_body());
+        let mut lines = Lines::new(
+            self.send(Method::POST, "/v1/fetch", body)
+                .await?
+                .into_body(),
+        );
         while let Some(line) = lines.next().await.map_err(|why| self.failed(why))? {
             match serde_json::from_slice(&line).map_err(|error| self.failed(error.to_string()))? {
                 Fetching::Progress(transfer) => {
@@ -82,7 +96,9 @@ impl Contents for Remote {
                 Fetching::Error(fault) => return Err(fault.into()),
             }
         }
-        Err(self.failed("ended in the middle of a fetch; what came is kept: start it again, and it goes on"))
+        Err(self.failed(
+            "ended in the middle of a fetch; what came is kept: start it again, and it goes on",
+        ))
     }
 
     async fn start_fetch(&self, wanted: Wanted) -> Result<()> {
@@ -90,7 +106,9 @@ impl Contents for Remote {
     }
 
     async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
-        let response = self.send(Method::GET, &format!("/v1/content/{root}"), Vec::new()).await?;
+        let response = self
+            .send(Method::GET, &format!("/v1/content/{root}"), Vec::new())
+            .await?;
         Ok(self.pieces(response.into_body()))
     }
 
@@ -102,7 +120,8 @@ impl Contents for Remote {
     }
 
     async fn held(&self, root: ContentRoot) -> Result<Option<Held>> {
-        self.post("/v1/contents/held", &wire::OfContent { root }).await
+        self.post("/v1/contents/held", &wire::OfContent { root })
+            .await
     }
 
     async fn list(&self) -> Result<Vec<Held>> {
@@ -118,24 +137,40 @@ impl Contents for Remote {
     }
 
     async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool> {
-        let asked = wire::Keep { root, release, pinned };
-        self.change("keeping content", "/v1/contents/keep", &asked).await.map(|Done { done }| done)
+        let asked = wire::Keep {
+            root,
+            release,
+            pinned,
+        };
+        self.change("keeping content", "/v1/contents/keep", &asked)
+            .await
+            .map(|Done { done }| done)
     }
 
     async fn clean_up(&self, all: bool) -> Result<Freed> {
-        self.change("cleaning up", "/v1/contents/clean-up", &wire::CleanUp { all }).await
+        self.change(
+            "cleaning up",
+            "/v1/contents/clean-up",
+            &wire::CleanUp { all },
+        )
+        .await
     }
 
     async fn check(&self, root: ContentRoot) -> Result<bool> {
-        self.post("/v1/contents/check", &wire::OfContent { root }).await.map(|Done { done }| done)
+        self.post("/v1/contents/check", &wire::OfContent { root })
+            .await
+            .map(|Done { done }| done)
     }
 
     async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>> {
-        self.post("/v1/contents/holders", &wire::OfContent { root }).await
+        self.post("/v1/contents/holders", &wire::OfContent { root })
+            .await
     }
 
     async fn offer_again(&self) -> Result<()> {
-        self.change("offering content", "/v1/contents/offer", &()).await.map(|Done { .. }| ())
+        self.change("offering content", "/v1/contents/offer", &())
+            .await
+            .map(|Done { .. }| ())
     }
 
     async fn transfers(&self) -> Result<Vec<Transfer>> {
@@ -144,6 +179,8 @@ impl Contents for Remote {
 
     async fn direct(&self, id: TransferId, order: Order) -> Result<bool> {
         let asked = wire::Direct { id, order };
-        self.change("changing a transfer", "/v1/transfers/direct", &asked).await.map(|Done { done }| done)
+        self.change("changing a transfer", "/v1/transfers/direct", &asked)
+            .await
+            .map(|Done { done }| done)
     }
 }

@@ -1,4 +1,5 @@
-//! Content over the control socket, the node's side: bytes in and out as they are, everything else as JSON.
+//! Content over the control socket, the node's side: bytes in and out as they are, everything else
+//! as JSON.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -30,9 +31,18 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/content", put(put_content))
         .route("/content/stream", post(stream_content))
         .route("/content/{root}", get(get_content))
-        .route("/contents", get(async |State(it): Node| answer(it.contents().list().await)))
-        .route("/contents/lost", get(async |State(it): Node| answer(it.contents().lost().await)))
-        .route("/contents/usage", get(async |State(it): Node| answer(it.contents().usage().await)))
+        .route(
+            "/contents",
+            get(async |State(it): Node| answer(it.contents().list().await)),
+        )
+        .route(
+            "/contents/lost",
+            get(async |State(it): Node| answer(it.contents().lost().await)),
+        )
+        .route(
+            "/contents/usage",
+            get(async |State(it): Node| answer(it.contents().usage().await)),
+        )
         .route("/contents/held", post(held))
         .route("/contents/keep", post(keep))
         .route("/contents/clean-up", post(clean_up))
@@ -40,11 +50,21 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/contents/holders", post(holders))
         .route(
             "/contents/offer",
-            post(async |State(it): Node| answer(it.contents().offer_again().await.map(|()| Done { done: true }))),
+            post(async |State(it): Node| {
+                answer(
+                    it.contents()
+                        .offer_again()
+                        .await
+                        .map(|()| Done { done: true }),
+                )
+            }),
         )
         .route("/fetch", post(fetch))
         .route("/fetch/start", post(start_fetch))
-        .route("/transfers", get(async |State(it): Node| answer(it.contents().transfers().await)))
+        .route(
+            "/transfers",
+            get(async |State(it): Node| answer(it.contents().transfers().await)),
+        )
         .route("/transfers/direct", post(direct))
 }
 
@@ -67,18 +87,28 @@ fn coming(body: Body) -> impl tokio::io::AsyncRead + Send {
 
 async fn put_content(State(it): Node, request: Request) -> Response {
     match it.stream() {
-        Ok(_permit) => answer(it.contents().put(Box::pin(coming(request.into_body()))).await),
+        Ok(_permit) => answer(
+            it.contents()
+                .put(Box::pin(coming(request.into_body())))
+                .await,
+        ),
         Err(error) => refuse(&error),
     }
 }
 
 async fn get_content(State(it): Node, Path(root): Path<String>) -> Response {
     let bytes = async {
-        let root: ContentRoot =
-            root.parse().map_err(|why| RegistryError::Usage(format!("{root} is no root: {why}")))?;
+        let root: ContentRoot = root
+            .parse()
+            .map_err(|why| RegistryError::Usage(format!("{root} is no root: {why}")))?;
         let permit = it.stream()?;
         let contents = it.contents();
-        let size = contents.held(root).await?.ok_or(RegistryError::NoContent(root))?.content.size;
+        let size = contents
+            .held(root)
+            .await?
+            .ok_or(RegistryError::NoContent(root))?
+            .content
+            .size;
         Ok::<_, RegistryError>((contents.read(root).await?, size, permit))
     };
     let (pieces, size, permit) = match bytes.await {
@@ -105,13 +135,20 @@ fn pieces_of(
     permit: tokio::sync::OwnedSemaphorePermit,
     size: Option<u64>,
 ) -> Response {
-    // A piece that cannot be read breaks the connection off: its client sees that it did not get all of it.
-    let pieces =
-        stream::unfold((pieces, permit), async |(mut pieces, permit)| Some((pieces.recv().await?, (pieces, permit))));
+    // A piece that cannot be read breaks the connection off: its client sees that it did not get
+    // all of it.
+    let pieces = stream::unfold((pieces, permit), async |(mut pieces, permit)| {
+        Some((pieces.recv().await?, (pieces, permit)))
+    });
     let mut response = Body::from_stream(pieces).into_response();
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    response.headers_mut().insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("application/octet-stream"),
+    );
     if let Some(size) = size {
-        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+        response
+            .headers_mut()
+            .insert(header::CONTENT_LENGTH, HeaderValue::from(size));
     }
     response
 }
@@ -122,7 +159,10 @@ async fn held(State(it): Node, given: Given<wire::OfContent>) -> Response {
 
 async fn keep(State(it): Node, given: Given<wire::Keep>) -> Response {
     with(given, async |asked| {
-        it.contents().keep(asked.root, asked.release, asked.pinned).await.map(|done| Done { done })
+        it.contents()
+            .keep(asked.root, asked.release, asked.pinned)
+            .await
+            .map(|done| Done { done })
     })
     .await
 }
@@ -132,7 +172,13 @@ async fn clean_up(State(it): Node, given: Given<wire::CleanUp>) -> Response {
 }
 
 async fn check(State(it): Node, given: Given<wire::OfContent>) -> Response {
-    with(given, async |asked| it.contents().check(asked.root).await.map(|done| Done { done })).await
+    with(given, async |asked| {
+        it.contents()
+            .check(asked.root)
+            .await
+            .map(|done| Done { done })
+    })
+    .await
 }
 
 async fn holders(State(it): Node, given: Given<wire::OfContent>) -> Response {
@@ -140,11 +186,20 @@ async fn holders(State(it): Node, given: Given<wire::OfContent>) -> Response {
 }
 
 async fn start_fetch(State(it): Node, given: Given<Wanted>) -> Response {
-    with(given, async |wanted| it.contents().start_fetch(wanted).await).await
+    with(given, async |wanted| {
+        it.contents().start_fetch(wanted).await
+    })
+    .await
 }
 
 async fn direct(State(it): Node, given: Given<wire::Direct>) -> Response {
-    with(given, async |asked| it.contents().direct(asked.id, asked.order).await.map(|done| Done { done })).await
+    with(given, async |asked| {
+        it.contents()
+            .direct(asked.id, asked.order)
+            .await
+            .map(|done| Done { done })
+    })
+    .await
 }
 
 async fn fetch(State(it): Node, given: Given<Wanted>) -> Response {

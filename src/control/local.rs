@@ -49,7 +49,8 @@ impl Local {
         }
     }
 
-    /// Says where the node's control socket is, and records it in the lock file, where others look for it.
+    /// Says where the node's control socket is, and records it in the lock file, where others look
+    /// for it.
     pub fn has_socket(&self, path: &Path) {
         self.node.stays(true, Some(path));
         *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
@@ -61,7 +62,8 @@ impl Local {
         *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// Says how the gateway is, to who asks for the status and to Health; `None` is that it has ended.
+    /// Says how the gateway is, to who asks for the status and to Health; `None` is that it has
+    /// ended.
     pub fn has_gateway(&self, gateway: Option<Gateway>) {
         let url = match &gateway {
             Some(Gateway::Open(url)) => Some(url.clone()),
@@ -106,8 +108,16 @@ impl Control for Local {
             protocol: PROTOCOL,
             pid: std::process::id(),
             data_dir: self.node.data_dir().to_owned(),
-            socket: self.socket.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            gateway: self.gateway.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            socket: self
+                .socket
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
+            gateway: self
+                .gateway
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone(),
         })
     }
 
@@ -152,7 +162,9 @@ impl Control for Local {
     }
 
     async fn logs(&self, since: u64) -> Result<Logged> {
-        let Some(ring) = &self.logs else { return Ok(Logged::default()) };
+        let Some(ring) = &self.logs else {
+            return Ok(Logged::default());
+        };
         let (entries, next, lost) = ring.since(since);
         let entry = |entry: telemetry::Entry| LogEntry {
             at: entry.at,
@@ -160,7 +172,12 @@ impl Control for Local {
             target: entry.target,
             message: entry.message,
         };
-        Ok(Logged { entries: entries.into_iter().map(entry).collect(), next, lost, file: Some(ring.path()) })
+        Ok(Logged {
+            entries: entries.into_iter().map(entry).collect(),
+            next,
+            lost,
+            file: Some(ring.path()),
+        })
     }
 
     async fn log_filter(&self) -> Result<String> {

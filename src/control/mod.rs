@@ -1,8 +1,8 @@
-//! A running node as its users see it, whether it runs in this process or behind its control socket: one trait for what
-//! it is, what happens on it and what it can be told.
+//! A running node as its users see it, whether it runs in this process or behind its control
+//! socket: one trait for what it is, what happens on it and what it can be told.
 //!
-//! `server` answers over the socket and `client` asks; both speak the HTTP of `docs/control.md`, of which [`PROTOCOL`] is
-//! the version.
+//! `server` answers over the socket and `client` asks; both speak the HTTP of `docs/control.md`, of
+//! which [`PROTOCOL`] is the version.
 
 mod answer;
 mod client;
@@ -42,7 +42,8 @@ use crate::{
     store::backup::{Ask, Backup},
 };
 
-/// Version of what is spoken over the control socket. One that a program does not know is refused with a sentence.
+/// Version of what is spoken over the control socket. One that a program does not know is refused
+/// with a sentence.
 pub const PROTOCOL: u32 = 2;
 
 /// A running node.
@@ -57,8 +58,8 @@ pub trait Control: Send + Sync {
     /// Whose packages bare names are.
     fn names(&self) -> Arc<dyn Names>;
 
-    /// Everything that happens from now on, beginning with how things stand. A reader that is slow gets fewer, larger
-    /// batches, each with the number of events that it lost.
+    /// Everything that happens from now on, beginning with how things stand. A reader that is slow
+    /// gets fewer, larger batches, each with the number of events that it lost.
     fn subscribe(&self) -> mpsc::Receiver<Batch>;
 
     /// Whether the node is there.
@@ -78,11 +79,12 @@ pub trait Control: Send + Sync {
     /// Whom Kademlia knows, by distance.
     async fn routing(&self) -> Result<RoutingTable>;
 
-    /// Looks something up in the DHT, and tells what came of it hop by hop. `what` is what it is for, for people.
+    /// Looks something up in the DHT, and tells what came of it hop by hop. `what` is what it is
+    /// for, for people.
     async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<Looked>;
 
-    /// Connects to a peer, and waits until it is known to be of this network. With `keep` it is dialled again whenever
-    /// the connection is lost.
+    /// Connects to a peer, and waits until it is known to be of this network. With `keep` it is
+    /// dialled again whenever the connection is lost.
     async fn dial(&self, address: &Multiaddr, keep: bool, most: Duration) -> Result<PeerId>;
 
     /// Ends the connection with a peer; false when there was none.

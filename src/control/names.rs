@@ -57,7 +57,10 @@ struct Blocking {
 
 pub(super) fn routes() -> Router<Arc<Shared>> {
     Router::new()
-        .route("/names", get(async |State(it): Node| answer(it.names().table().await)))
+        .route(
+            "/names",
+            get(async |State(it): Node| answer(it.names().table().await)),
+        )
         .route("/names/why", post(why))
         .route("/names/known", post(known))
         .route("/names/serve", post(serve))
@@ -87,40 +90,74 @@ async fn blocks(State(it): Node, given: Given<OfName>) -> Response {
 
 async fn set(State(it): Node, given: Given<OfPattern>) -> Response {
     with(given, async |OfPattern { pattern, owner }| {
-        let owner = owner.ok_or_else(|| RegistryError::Usage("say whose the name is to be".to_owned()))?;
+        let owner =
+            owner.ok_or_else(|| RegistryError::Usage("say whose the name is to be".to_owned()))?;
         it.names().set_name(pattern, owner).await
     })
     .await
 }
 
 async fn unset(State(it): Node, given: Given<OfPattern>) -> Response {
-    with(given, async |asked| it.names().unset_name(asked.pattern).await.map(|done| Done { done })).await
+    with(given, async |asked| {
+        it.names()
+            .unset_name(asked.pattern)
+            .await
+            .map(|done| Done { done })
+    })
+    .await
 }
 
 async fn trust(State(it): Node, given: Given<Trusting>) -> Response {
-    with(given, async |asked| it.names().trust_for_names(asked.publisher, asked.names).await).await
+    with(given, async |asked| {
+        it.names()
+            .trust_for_names(asked.publisher, asked.names)
+            .await
+    })
+    .await
 }
 
 async fn block(State(it): Node, given: Given<Blocking>) -> Response {
-    with(given, async |Blocking { name, version, file, why }| it.names().block(name, version, file, why).await).await
+    with(
+        given,
+        async |Blocking {
+                   name,
+                   version,
+                   file,
+                   why,
+               }| it.names().block(name, version, file, why).await,
+    )
+    .await
 }
 
 async fn unblock(State(it): Node, given: Given<Blocking>) -> Response {
-    with(given, async |asked| it.names().unblock(asked.name, asked.version).await.map(|done| Done { done })).await
+    with(given, async |asked| {
+        it.names()
+            .unblock(asked.name, asked.version)
+            .await
+            .map(|done| Done { done })
+    })
+    .await
 }
 
 #[async_trait]
 impl Names for Remote {
     async fn why(&self, name: &PackageName) -> Result<Decided> {
-        self.post("/v1/names/why", &OfName { name: name.clone() }).await
+        self.post("/v1/names/why", &OfName { name: name.clone() })
+            .await
     }
 
     async fn known(&self, name: &PackageName) -> Result<Decided> {
-        self.post("/v1/names/known", &OfName { name: name.clone() }).await
+        self.post("/v1/names/known", &OfName { name: name.clone() })
+            .await
     }
 
     async fn serve(&self, name: &PackageName) -> Result<Decided> {
-        self.change("serving a name", "/v1/names/serve", &OfName { name: name.clone() }).await
+        self.change(
+            "serving a name",
+            "/v1/names/serve",
+            &OfName { name: name.clone() },
+        )
+        .await
     }
 
     async fn table(&self) -> Result<NameTable> {
@@ -128,16 +165,34 @@ impl Names for Remote {
     }
 
     async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()> {
-        self.change("setting a name", "/v1/names/set", &OfPattern { pattern, owner: Some(owner) }).await
+        self.change(
+            "setting a name",
+            "/v1/names/set",
+            &OfPattern {
+                pattern,
+                owner: Some(owner),
+            },
+        )
+        .await
     }
 
     async fn unset_name(&self, pattern: NamePattern) -> Result<bool> {
-        let asked = OfPattern { pattern, owner: None };
-        self.change("unsetting a name", "/v1/names/unset", &asked).await.map(|Done { done }| done)
+        let asked = OfPattern {
+            pattern,
+            owner: None,
+        };
+        self.change("unsetting a name", "/v1/names/unset", &asked)
+            .await
+            .map(|Done { done }| done)
     }
 
     async fn trust_for_names(&self, publisher: PublisherId, names: Vec<NamePattern>) -> Result<()> {
-        self.change("trusting", "/v1/names/trust", &Trusting { publisher, names }).await
+        self.change(
+            "trusting",
+            "/v1/names/trust",
+            &Trusting { publisher, names },
+        )
+        .await
     }
 
     async fn block(
@@ -147,21 +202,41 @@ impl Names for Remote {
         file: Option<String>,
         why: String,
     ) -> Result<()> {
-        self.change("blocking", "/v1/names/block", &Blocking { name, version, file, why }).await
+        self.change(
+            "blocking",
+            "/v1/names/block",
+            &Blocking {
+                name,
+                version,
+                file,
+                why,
+            },
+        )
+        .await
     }
 
     async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool> {
-        let asked = Blocking { name, version, file: None, why: String::new() };
-        self.change("unblocking", "/v1/names/unblock", &asked).await.map(|Done { done }| done)
+        let asked = Blocking {
+            name,
+            version,
+            file: None,
+            why: String::new(),
+        };
+        self.change("unblocking", "/v1/names/unblock", &asked)
+            .await
+            .map(|Done { done }| done)
     }
 
     async fn blocks(&self, name: &PackageName) -> Result<Vec<Block>> {
-        self.post("/v1/names/blocks", &OfName { name: name.clone() }).await
+        self.post("/v1/names/blocks", &OfName { name: name.clone() })
+            .await
     }
 }
 
 fn only_watched<T>() -> Result<T> {
-    Err(RegistryError::Recorded { what: "asking whose a name is" })
+    Err(RegistryError::Recorded {
+        what: "asking whose a name is",
+    })
 }
 
 #[async_trait]
@@ -194,7 +269,13 @@ impl Names for Replay {
         only_watched()
     }
 
-    async fn block(&self, _: PackageName, _: Option<VersionText>, _: Option<String>, _: String) -> Result<()> {
+    async fn block(
+        &self,
+        _: PackageName,
+        _: Option<VersionText>,
+        _: Option<String>,
+        _: String,
+    ) -> Result<()> {
         only_watched()
     }
 

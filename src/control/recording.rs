@@ -1,5 +1,5 @@
-//! What happened on a node, in a file: one JSON value a line, the first of which says what it is. For bug reports,
-//! demonstrations and tests.
+//! What happened on a node, in a file: one JSON value a line, the first of which says what it is.
+//! For bug reports, demonstrations and tests.
 
 use std::{
     fs::File,
@@ -40,9 +40,9 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Importing, Incoming, LookAlike, Names,
-        Namesake, Order, Own, Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
-        Wanted,
+        Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Importing, Incoming,
+        LookAlike, Names, Namesake, Order, Own, Package, PublishStep, Publisher, Receipt, Registry,
+        Release, SearchResults, SearchUpdate, Wanted,
     },
     store::backup::{Ask, Backup},
 };
@@ -85,8 +85,17 @@ impl Recorder {
     pub fn create(path: &Path, status: Status) -> Result<Self> {
         let file = File::options().write(true).create_new(true).open(path);
         let file = file.map_err(RegistryError::file(path, "created"))?;
-        let mut recorder = Self { path: path.to_owned(), file, whole: 0, started: Instant::now() };
-        let head = recorder.line(&Head { swarmdex_recording: FORMAT, started: clock::now(), status });
+        let mut recorder = Self {
+            path: path.to_owned(),
+            file,
+            whole: 0,
+            started: Instant::now(),
+        };
+        let head = recorder.line(&Head {
+            swarmdex_recording: FORMAT,
+            started: clock::now(),
+            status,
+        });
         // Without its first line it is no recording, and would be in the way of the next attempt.
         head.inspect_err(|_| drop(std::fs::remove_file(path)))?;
         Ok(recorder)
@@ -94,7 +103,10 @@ impl Recorder {
 
     pub fn record(&mut self, batch: &Batch) -> Result<()> {
         let after_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.line(&Line { after_ms, batch: batch.clone() })
+        self.line(&Line {
+            after_ms,
+            batch: batch.clone(),
+        })
     }
 
     /// Written out at once: what was recorded before a power cut is there.
@@ -102,7 +114,9 @@ impl Recorder {
         let mut write = || -> io::Result<()> {
             let mut line = serde_json::to_vec(value)?;
             line.push(b'\n');
-            self.file.write_all(&line).inspect_err(|_| drop(self.file.set_len(self.whole)))?;
+            self.file
+                .write_all(&line)
+                .inspect_err(|_| drop(self.file.set_len(self.whole)))?;
             self.whole += line.len() as u64;
             Ok(())
         };
@@ -133,7 +147,8 @@ impl Replay {
     /// Opens a recording.
     ///
     /// # Errors
-    /// [`RegistryError::File`] when it cannot be read, [`RegistryError::Usage`] when it is none, or one of a newer format.
+    /// [`RegistryError::File`] when it cannot be read, [`RegistryError::Usage`] when it is none, or
+    /// one of a newer format.
     pub fn open(path: &Path, speed: f64) -> Result<Self> {
         let none = |why: &str| {
             RegistryError::Usage(format!(
@@ -143,22 +158,34 @@ impl Replay {
         };
         let mut file = reader(path)?;
         let head = match next(&mut file).map_err(RegistryError::file(path, "read"))? {
-            Piece::Line(line) => {
-                serde_json::from_str::<serde_json::Value>(&line).map_err(|_| none("its first line is not JSON"))?
-            }
+            Piece::Line(line) => serde_json::from_str::<serde_json::Value>(&line)
+                .map_err(|_| none("its first line is not JSON"))?,
             Piece::Broken | Piece::End => return Err(none("it has no first line")),
         };
-        match head.get("swarmdex_recording").and_then(serde_json::Value::as_u64) {
+        match head
+            .get("swarmdex_recording")
+            .and_then(serde_json::Value::as_u64)
+        {
             Some(version) if version == u64::from(FORMAT) => {}
             Some(version) => {
                 let path = path.display();
-                let why = format!("{path} has format {version}, and this program knows {FORMAT}; use a newer release");
+                let why = format!(
+                    "{path} has format {version}, and this program knows {FORMAT}; use a newer release"
+                );
                 return Err(RegistryError::Usage(why));
             }
             None => return Err(none("its first line does not say so")),
         }
-        let Head { started, status, .. } = serde_json::from_value(head).map_err(|error| none(&error.to_string()))?;
-        Ok(Self { path: path.into(), status: Arc::new(status), started, speed, link: Arc::default() })
+        let Head {
+            started, status, ..
+        } = serde_json::from_value(head).map_err(|error| none(&error.to_string()))?;
+        Ok(Self {
+            path: path.into(),
+            status: Arc::new(status),
+            started,
+            speed,
+            link: Arc::default(),
+        })
     }
 
     /// Everything in it, with the time of each, as it was recorded.
@@ -171,7 +198,9 @@ impl Replay {
         next(&mut file).map_err(failed)?;
         let mut out = Vec::new();
         while let Piece::Line(line) = next(&mut file).map_err(failed)? {
-            let Ok(Line { after_ms, batch }) = serde_json::from_str(&line) else { break };
+            let Ok(Line { after_ms, batch }) = serde_json::from_str(&line) else {
+                break;
+            };
             out.push((self.started.after(Duration::from_millis(after_ms)), batch));
         }
         Ok(out)
@@ -179,7 +208,9 @@ impl Replay {
 }
 
 fn reader(path: &Path) -> Result<BufReader<File>> {
-    File::open(path).map(BufReader::new).map_err(RegistryError::file(path, "opened"))
+    File::open(path)
+        .map(BufReader::new)
+        .map_err(RegistryError::file(path, "opened"))
 }
 
 fn next(file: &mut BufReader<File>) -> io::Result<Piece> {
@@ -192,7 +223,8 @@ fn next(file: &mut BufReader<File>) -> io::Result<Piece> {
     }
 }
 
-/// Reads ahead on a thread of its own; the last thing it sends may be why the recording ends before its end.
+/// Reads ahead on a thread of its own; the last thing it sends may be why the recording ends before
+/// its end.
 fn read_ahead(path: Arc<Path>) -> mpsc::Receiver<Result<Box<Line>, String>> {
     let (sender, receiver) = mpsc::channel(AHEAD);
     std::thread::spawn(move || {
@@ -201,13 +233,19 @@ fn read_ahead(path: Arc<Path>) -> mpsc::Receiver<Result<Box<Line>, String>> {
             let mut number = 0;
             loop {
                 number += 1;
-                let line = match next(&mut file).map_err(|error| format!("it cannot be read: {error}"))? {
-                    Piece::Line(_) if number == 1 => continue,
-                    Piece::Line(line) => line,
-                    Piece::Broken => return Err(format!("line {number} is cut off: the recording was not finished")),
-                    Piece::End => return Ok(()),
-                };
-                let line = serde_json::from_str(&line).map_err(|error| format!("line {number} is damaged: {error}"))?;
+                let line =
+                    match next(&mut file).map_err(|error| format!("it cannot be read: {error}"))? {
+                        Piece::Line(_) if number == 1 => continue,
+                        Piece::Line(line) => line,
+                        Piece::Broken => {
+                            return Err(format!(
+                                "line {number} is cut off: the recording was not finished"
+                            ));
+                        }
+                        Piece::End => return Ok(()),
+                    };
+                let line = serde_json::from_str(&line)
+                    .map_err(|error| format!("line {number} is damaged: {error}"))?;
                 if sender.blocking_send(Ok(Box::new(line))).is_err() {
                     return Ok(());
                 }
@@ -235,13 +273,19 @@ fn moved(mut batch: Batch, by: Duration) -> Batch {
         later(&mut peer.last_seen);
         peer.evidence.iter_mut().for_each(|one| later(&mut one.at));
     }
-    batch.announcements.iter_mut().for_each(|one| later(&mut one.at));
+    batch
+        .announcements
+        .iter_mut()
+        .for_each(|one| later(&mut one.at));
     batch.notices.iter_mut().for_each(|one| later(&mut one.at));
     for transfer in &mut batch.transfers {
         later(&mut transfer.started_at);
         transfer.ended_at.iter_mut().for_each(later);
     }
-    batch.lookups.iter_mut().for_each(|trace| later(&mut trace.started_at));
+    batch
+        .lookups
+        .iter_mut()
+        .for_each(|trace| later(&mut trace.started_at));
     batch
 }
 
@@ -266,7 +310,12 @@ impl Control for Replay {
 
     fn subscribe(&self) -> mpsc::Receiver<Batch> {
         let (sender, receiver) = mpsc::channel(AHEAD);
-        let Self { path, started, speed, .. } = self.clone();
+        let Self {
+            path,
+            started,
+            speed,
+            ..
+        } = self.clone();
         tokio::spawn(async move {
             let mut lines = read_ahead(path);
             let began = Instant::now();
@@ -286,9 +335,21 @@ impl Control for Replay {
                     return;
                 }
             }
-            let notice = Notice { at: clock::now(), level: Level::Info, text: end };
+            let notice = Notice {
+                at: clock::now(),
+                level: Level::Info,
+                text: end,
+            };
             // The last picture stays.
-            if sender.send(Batch { notices: vec![notice], events: 1, ..Batch::default() }).await.is_ok() {
+            if sender
+                .send(Batch {
+                    notices: vec![notice],
+                    events: 1,
+                    ..Batch::default()
+                })
+                .await
+                .is_ok()
+            {
                 sender.closed().await;
             }
         });
@@ -439,7 +500,11 @@ impl Registry for Replay {
 
     fn search_stream(&self, _: Query) -> mpsc::Receiver<SearchUpdate> {
         let (sender, receiver) = mpsc::channel(1);
-        let end = SearchUpdate::Done { coverage: Coverage::default(), elapsed: Duration::ZERO, truncated: false };
+        let end = SearchUpdate::Done {
+            coverage: Coverage::default(),
+            elapsed: Duration::ZERO,
+            truncated: false,
+        };
         // There is room for one.
         let _ = sender.try_send(end);
         receiver
@@ -457,7 +522,12 @@ impl Registry for Replay {
         only_watched("looking into a package")
     }
 
-    async fn publish(&self, _: Draft, _: Artifacts, _: Option<mpsc::Sender<PublishStep>>) -> Result<Receipt> {
+    async fn publish(
+        &self,
+        _: Draft,
+        _: Artifacts,
+        _: Option<mpsc::Sender<PublishStep>>,
+    ) -> Result<Receipt> {
         only_watched("publishing")
     }
 
@@ -478,7 +548,11 @@ impl Registry for Replay {
     }
 
     async fn own(&self) -> Result<Own> {
-        Ok(Own { publisher: None, key: PathBuf::new(), packages: Vec::new() })
+        Ok(Own {
+            publisher: None,
+            key: PathBuf::new(),
+            packages: Vec::new(),
+        })
     }
 
     async fn publisher(&self) -> Result<Publisher> {
@@ -489,7 +563,11 @@ impl Registry for Replay {
         only_watched("asking who claims a handle")
     }
 
-    async fn look_alike(&self, _: &PackageName, _: Option<PublisherId>) -> Result<Option<LookAlike>> {
+    async fn look_alike(
+        &self,
+        _: &PackageName,
+        _: Option<PublisherId>,
+    ) -> Result<Option<LookAlike>> {
         Ok(None)
     }
 
@@ -560,14 +638,25 @@ mod tests {
     }
 
     fn notice(text: &str) -> Batch {
-        let notice = Notice { at: Timestamp(5), level: Level::Info, text: text.to_owned() };
-        Batch { notices: vec![notice], node: Some(status().node), events: 2, ..Batch::default() }
+        let notice = Notice {
+            at: Timestamp(5),
+            level: Level::Info,
+            text: text.to_owned(),
+        };
+        Batch {
+            notices: vec![notice],
+            node: Some(status().node),
+            events: 2,
+            ..Batch::default()
+        }
     }
 
     async fn played(path: &Path) -> Vec<String> {
         let mut batches = Replay::open(path, 1_000.0).unwrap().subscribe();
         let mut texts = Vec::new();
-        while let Ok(Some(batch)) = tokio::time::timeout(Duration::from_secs(2), batches.recv()).await {
+        while let Ok(Some(batch)) =
+            tokio::time::timeout(Duration::from_secs(2), batches.recv()).await
+        {
             texts.extend(batch.notices.into_iter().map(|notice| notice.text));
         }
         texts
@@ -581,18 +670,37 @@ mod tests {
         recorder.record(&notice("first")).unwrap();
         recorder.record(&notice("second")).unwrap();
         drop(recorder);
-        assert!(Recorder::create(&path, status()).is_err(), "nothing is written over");
-        assert_eq!(played(&path).await, ["first", "second", "the recording is over; q quits"]);
-        let first = Replay::open(&path, 1.0).unwrap().subscribe().recv().await.unwrap();
-        assert!(clock::now().since(first.notices[0].at) < Duration::from_secs(60 * 60 * 24 * 365 * 80), "moved to now");
-        assert_eq!(Replay::open(&path, 1.0).unwrap().batches().unwrap().len(), 2);
+        assert!(
+            Recorder::create(&path, status()).is_err(),
+            "nothing is written over"
+        );
+        assert_eq!(
+            played(&path).await,
+            ["first", "second", "the recording is over; q quits"]
+        );
+        let first = Replay::open(&path, 1.0)
+            .unwrap()
+            .subscribe()
+            .recv()
+            .await
+            .unwrap();
+        assert!(
+            clock::now().since(first.notices[0].at) < Duration::from_secs(60 * 60 * 24 * 365 * 80),
+            "moved to now"
+        );
+        assert_eq!(
+            Replay::open(&path, 1.0).unwrap().batches().unwrap().len(),
+            2
+        );
 
         let whole = std::fs::read(&path).unwrap();
         std::fs::write(&path, &whole[..whole.len() - 9]).unwrap();
         let texts = played(&path).await;
         assert_eq!(texts[0], "first");
         assert!(texts[1].contains("line 3 is cut off"), "{texts:?}");
-        let text = String::from_utf8(whole).unwrap().replace("\"first\"", "first");
+        let text = String::from_utf8(whole)
+            .unwrap()
+            .replace("\"first\"", "first");
         std::fs::write(&path, text).unwrap();
         assert!(played(&path).await[0].contains("line 2 is damaged"));
     }
@@ -610,7 +718,10 @@ mod tests {
         ] {
             std::fs::write(&path, text).unwrap();
             let error = Replay::open(&path, 1.0).err().unwrap();
-            assert!(error.is_usage() && error.to_string().contains(said), "{error}");
+            assert!(
+                error.is_usage() && error.to_string().contains(said),
+                "{error}"
+            );
         }
         assert!(Replay::open(Path::new("/nowhere"), 1.0).is_err());
     }

@@ -1,7 +1,8 @@
 //! The node's side of the control socket: HTTP with JSON, and server-sent events.
 //!
-//! Nothing a client does costs the node more than a bounded amount: so many connections and streams at once, so many
-//! bytes, so much time; and a client that does not read has its events merged on the bus, like any slow reader.
+//! Nothing a client does costs the node more than a bounded amount: so many connections and streams
+//! at once, so many bytes, so much time; and a client that does not read has its events merged on
+//! the bus, like any slow reader.
 
 use std::{
     convert::Infallible,
@@ -69,11 +70,12 @@ const KEEP_ALIVE: Duration = Duration::from_secs(5);
 /// Time for answers that are on their way when the node ends.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// Between two looks whether the socket is still there. A session that ends takes its directory with it, and a person may
-/// remove what they do not know.
+/// Between two looks whether the socket is still there. A session that ends takes its directory
+/// with it, and a person may remove what they do not know.
 const SOCKET_LOOK: Duration = Duration::from_secs(1);
 
-/// The control sockets of a node. They are gone once it is told to [`stop`](Serving::stop), or dropped.
+/// The control sockets of a node. They are gone once it is told to [`stop`](Serving::stop), or
+/// dropped.
 pub struct Serving {
     /// Where the Unix domain socket is now.
     place: watch::Receiver<PathBuf>,
@@ -108,13 +110,14 @@ impl Drop for Serving {
     }
 }
 
-/// Serves a node on a Unix domain socket, at the first of the places for its data directory that can be had, and on TCP
-/// if that is asked for: on a loopback address only, and only to clients that say the word in the data directory's
+/// Serves a node on a Unix domain socket, at the first of the places for its data directory that
+/// can be had, and on TCP if that is asked for: on a loopback address only, and only to clients
+/// that say the word in the data directory's
 /// `control.token`. A socket that is removed is made anew.
 ///
 /// # Errors
-/// [`RegistryError::Control`] when no place for the socket can be had, [`RegistryError::Usage`] for an address that is not
-/// loopback, [`RegistryError::Listen`] for one that cannot be listened on.
+/// [`RegistryError::Control`] when no place for the socket can be had, [`RegistryError::Usage`] for
+/// an address that is not loopback, [`RegistryError::Listen`] for one that cannot be listened on.
 pub async fn serve(node: Arc<Local>, data_dir: &Path, tcp: Option<SocketAddr>) -> Result<Serving> {
     let places = socket::candidates(data_dir);
     let socket = socket::listen(&places)?;
@@ -136,25 +139,38 @@ pub async fn serve(node: Arc<Local>, data_dir: &Path, tcp: Option<SocketAddr>) -
         connections: serving.connections.clone(),
     };
     tokio::spawn(stay_reachable(socket, places, at, node, door));
-    let Some(address) = tcp else { return Ok(serving) };
+    let Some(address) = tcp else {
+        return Ok(serving);
+    };
     if !address.ip().is_loopback() {
         let why = format!(
             "the control socket listens on loopback only, and {address} is not; give 127.0.0.1 or [::1], and forward it"
         );
         return Err(RegistryError::Usage(why));
     }
-    let failed = |error: std::io::Error| RegistryError::Listen { address: address.to_string(), why: error.to_string() };
+    let failed = |error: std::io::Error| RegistryError::Listen {
+        address: address.to_string(),
+        why: error.to_string(),
+    };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let bound = listener.local_addr().map_err(failed)?;
     let token: Arc<str> = token(data_dir)?.into();
-    let guarded = router(shared).layer(middleware::from_fn(move |request, next| guard(token.clone(), request, next)));
-    let door = Door { router: guarded, permits, stop: serving.stop.clone(), connections: serving.connections.clone() };
+    let guarded = router(shared).layer(middleware::from_fn(move |request, next| {
+        guard(token.clone(), request, next)
+    }));
+    let door = Door {
+        router: guarded,
+        permits,
+        stop: serving.stop.clone(),
+        connections: serving.connections.clone(),
+    };
     tokio::spawn(async move { accept(&listener, &door).await });
     serving.tcp = Some(bound);
     Ok(serving)
 }
 
-/// Serves on the Unix domain socket, and makes it anew, where it can be had, when it is not there any more.
+/// Serves on the Unix domain socket, and makes it anew, where it can be had, when it is not there
+/// any more.
 async fn stay_reachable(
     mut socket: socket::Socket,
     places: Vec<PathBuf>,
@@ -177,7 +193,12 @@ async fn stay_reachable(
                 }
                 Err(_) => {}
             }
-            if door.stop.run_until_cancelled(tokio::time::sleep(SOCKET_LOOK)).await.is_none() {
+            if door
+                .stop
+                .run_until_cancelled(tokio::time::sleep(SOCKET_LOOK))
+                .await
+                .is_none()
+            {
                 return;
             }
         };
@@ -209,7 +230,9 @@ fn token(data_dir: &Path) -> Result<String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(RegistryError::file(&path, "read")(error)),
     }
-    let token = blake3::Hash::from(rand::random::<[u8; 32]>()).to_hex().to_string();
+    let token = blake3::Hash::from(rand::random::<[u8; 32]>())
+        .to_hex()
+        .to_string();
     crate::disk::replace(&path, token.as_bytes()).map_err(RegistryError::file(&path, "written"))?;
     Ok(token)
 }
@@ -256,7 +279,12 @@ async fn accept<L: Listener>(listener: &L, door: &Door) {
     while let Some(Some((permit, accepted))) = door.stop.run_until_cancelled(next()).await {
         match accepted {
             Ok(io) => {
-                door.connections.spawn(connection(io, door.router.clone(), permit, door.stop.clone()));
+                door.connections.spawn(connection(
+                    io,
+                    door.router.clone(),
+                    permit,
+                    door.stop.clone(),
+                ));
             }
             Err(error) => {
                 tracing::warn!(%error, "a control connection could not be accepted");
@@ -274,7 +302,10 @@ async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 ) {
     let mut http = http1::Builder::new();
     // One request each: a client that is done gives its place to others.
-    http.keep_alive(false).timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MAX_HEAD);
+    http.keep_alive(false)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(MAX_HEAD);
     let serving = http.serve_connection(TokioIo::new(io), TowerToHyperService::new(router));
     tokio::pin!(serving);
     let result = tokio::select! {
@@ -295,14 +326,35 @@ async fn connection<I: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
 
 fn router(shared: Arc<Shared>) -> Router {
     let v1 = Router::new()
-        .route("/status", get(async |State(it): Node| answer(it.node.status().await)))
-        .route("/peers", get(async |State(it): Node| answer(it.node.peers().await)))
-        .route("/health", get(async |State(it): Node| answer(it.node.health().await)))
-        .route("/lookups", get(async |State(it): Node| answer(it.node.lookups().await)))
-        .route("/routing", get(async |State(it): Node| answer(it.node.routing().await)))
+        .route(
+            "/status",
+            get(async |State(it): Node| answer(it.node.status().await)),
+        )
+        .route(
+            "/peers",
+            get(async |State(it): Node| answer(it.node.peers().await)),
+        )
+        .route(
+            "/health",
+            get(async |State(it): Node| answer(it.node.health().await)),
+        )
+        .route(
+            "/lookups",
+            get(async |State(it): Node| answer(it.node.lookups().await)),
+        )
+        .route(
+            "/routing",
+            get(async |State(it): Node| answer(it.node.routing().await)),
+        )
         .route("/lookup", post(look))
-        .route("/own", get(async |State(it): Node| answer(it.registry().own().await)))
-        .route("/conflicts", get(async |State(it): Node| answer(it.registry().conflicts().await)))
+        .route(
+            "/own",
+            get(async |State(it): Node| answer(it.registry().own().await)),
+        )
+        .route(
+            "/conflicts",
+            get(async |State(it): Node| answer(it.registry().conflicts().await)),
+        )
         .route("/conflicts/evidence", post(evidence))
         .route("/metrics", get(async |State(it): Node| metrics(&it).await))
         .route("/log-filter", get(log_filter).put(set_log_filter))
@@ -318,7 +370,10 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/import", post(import))
         .route("/previews/forget", post(forget_previews))
         .route("/change", post(change))
-        .route("/publisher", post(async |State(it): Node| answer(it.registry().publisher().await)))
+        .route(
+            "/publisher",
+            post(async |State(it): Node| answer(it.registry().publisher().await)),
+        )
         .route("/claims", post(claims))
         .route("/look-alike", post(look_alike))
         .route("/namesakes", post(namesakes))
@@ -346,45 +401,78 @@ fn router(shared: Arc<Shared>) -> Router {
 
 /// Every answer says which version is spoken, and comes in bounded time.
 async fn bounded(request: Request, next: Next) -> Response {
-    // A backup takes as long as the disk takes; its request is bounded by the router like any other.
+    // A backup takes as long as the disk takes; its request is bounded by the router like any
+    // other.
     let unbounded = content_server::is_content(&request) || request.uri().path() == "/v1/backup";
-    let announced = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    let announced = request
+        .headers()
+        .get(header::CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse().ok());
     let mut response = if unbounded {
         next.run(request).await
     } else if announced.is_some_and(|length: u64| length > MAX_BODY as u64) {
         let message = format!("a request has {MAX_BODY} bytes at most");
-        let fault = Fault { code: "too_large".to_owned(), usage: true, message };
-        (StatusCode::PAYLOAD_TOO_LARGE, Json(Failure { error: fault })).into_response()
+        let fault = Fault {
+            code: "too_large".to_owned(),
+            usage: true,
+            message,
+        };
+        (
+            StatusCode::PAYLOAD_TOO_LARGE,
+            Json(Failure { error: fault }),
+        )
+            .into_response()
     } else {
         match tokio::time::timeout(ANSWER_TIME, next.run(request)).await {
             Ok(response) => response,
             Err(_) => {
                 let millis = ANSWER_TIME.as_millis();
-                refuse(&RegistryError::Timeout { what: "the request".to_owned(), millis })
+                refuse(&RegistryError::Timeout {
+                    what: "the request".to_owned(),
+                    millis,
+                })
             }
         }
     };
-    response.headers_mut().insert(HeaderName::from_static(VERSION_HEADER), HeaderValue::from(PROTOCOL));
+    response.headers_mut().insert(
+        HeaderName::from_static(VERSION_HEADER),
+        HeaderValue::from(PROTOCOL),
+    );
     response
 }
 
 /// Lets a request through that says the word.
 async fn guard(token: Arc<str>, request: Request, next: Next) -> Response {
-    let said = request.headers().get(header::AUTHORIZATION).map_or(&b""[..], HeaderValue::as_bytes);
+    let said = request
+        .headers()
+        .get(header::AUTHORIZATION)
+        .map_or(&b""[..], HeaderValue::as_bytes);
     let said = said.strip_prefix(b"Bearer ").unwrap_or_default();
     // Hashes are compared in constant time.
     if blake3::hash(said) == blake3::hash(token.as_bytes()) {
         return next.run(request).await;
     }
-    let message = "send the word in the data directory's control.token as Authorization: Bearer WORD".to_owned();
-    let fault = Fault { code: "unauthorized".to_owned(), usage: true, message };
+    let message =
+        "send the word in the data directory's control.token as Authorization: Bearer WORD"
+            .to_owned();
+    let fault = Fault {
+        code: "unauthorized".to_owned(),
+        usage: true,
+        message,
+    };
     (StatusCode::UNAUTHORIZED, Json(Failure { error: fault })).into_response()
 }
 
 async fn nothing_here(request: Request) -> Response {
-    let message =
-        format!("{} is nothing that this node knows; it speaks version {PROTOCOL}, under /v1", request.uri().path());
-    let fault = Fault { code: "no_route".to_owned(), usage: true, message };
+    let message = format!(
+        "{} is nothing that this node knows; it speaks version {PROTOCOL}, under /v1",
+        request.uri().path()
+    );
+    let fault = Fault {
+        code: "no_route".to_owned(),
+        usage: true,
+        message,
+    };
     (StatusCode::NOT_FOUND, Json(Failure { error: fault })).into_response()
 }
 
@@ -412,7 +500,9 @@ async fn healthz(State(it): Node) -> Response {
                 /// Measures that are not good.
                 wrong: Vec<Measure>,
             }
-            let wrong = rows(&sample).into_iter().filter(|row| row.state > Some(HealthState::Good));
+            let wrong = rows(&sample)
+                .into_iter()
+                .filter(|row| row.state > Some(HealthState::Good));
             let wrong = wrong.map(|row| row.measure).collect();
             (status, Json(Answer { verdict, wrong })).into_response()
         }
@@ -423,7 +513,9 @@ async fn healthz(State(it): Node) -> Response {
 /// Whether the node takes requests: it does once it listens, also while it is alone.
 async fn readyz(State(it): Node) -> Response {
     match it.node.status().await {
-        Ok(status) if !status.node.addresses.is_empty() => (StatusCode::OK, "ready\n").into_response(),
+        Ok(status) if !status.node.addresses.is_empty() => {
+            (StatusCode::OK, "ready\n").into_response()
+        }
         Ok(_) => (StatusCode::SERVICE_UNAVAILABLE, "it does not listen\n").into_response(),
         Err(error) => refuse(&error),
     }
@@ -440,13 +532,20 @@ async fn logs(State(it): Node, Parameters(Since { since }): Parameters<Since>) -
 }
 
 async fn log_filter(State(it): Node) -> Response {
-    answer(it.node.log_filter().await.map(|filter| wire::Filter { filter }))
+    answer(
+        it.node
+            .log_filter()
+            .await
+            .map(|filter| wire::Filter { filter }),
+    )
 }
 
 async fn set_log_filter(State(it): Node, given: Given<wire::Filter>) -> Response {
     with(given, async |wire::Filter { filter }| {
         it.node.set_log_filter(&filter).await?;
-        Ok(wire::Filter { filter: it.node.log_filter().await? })
+        Ok(wire::Filter {
+            filter: it.node.log_filter().await?,
+        })
     })
     .await
 }
@@ -459,13 +558,20 @@ async fn events(State(it): Node) -> Response {
     let batches = it.node.subscribe();
     let events = stream::unfold((batches, permit), async |(mut batches, permit)| {
         let batch = batches.recv().await?;
-        let event = Event::default().event("batch").json_data(&batch).unwrap_or_else(|error| {
-            tracing::error!(%error, "a batch could not be written as JSON");
-            Event::default().event("error").data("a batch could not be written as JSON")
-        });
+        let event = Event::default()
+            .event("batch")
+            .json_data(&batch)
+            .unwrap_or_else(|error| {
+                tracing::error!(%error, "a batch could not be written as JSON");
+                Event::default()
+                    .event("error")
+                    .data("a batch could not be written as JSON")
+            });
         Some((Ok::<_, Infallible>(event), (batches, permit)))
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+    Sse::new(events)
+        .keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+        .into_response()
 }
 
 async fn search(State(it): Node, given: Given<Query>) -> Response {
@@ -486,20 +592,35 @@ fn reference(text: &str) -> Result<PackageRef> {
 }
 
 async fn package(State(it): Node, given: Given<wire::OfPackage>) -> Response {
-    with(given, async |asked| it.registry().get_package(&reference(&asked.package)?).await).await
+    with(given, async |asked| {
+        it.registry().get_package(&reference(&asked.package)?).await
+    })
+    .await
 }
 
 async fn release(State(it): Node, given: Given<wire::OfRelease>) -> Response {
-    with(given, async |asked| it.registry().get_package_version(&reference(&asked.package)?, &asked.requirement).await)
-        .await
+    with(given, async |asked| {
+        it.registry()
+            .get_package_version(&reference(&asked.package)?, &asked.requirement)
+            .await
+    })
+    .await
 }
 
 async fn manifest(State(it): Node, given: Given<wire::OfVersion>) -> Response {
-    with(given, async |asked| it.registry().metadata(&reference(&asked.package)?, &asked.version).await).await
+    with(given, async |asked| {
+        it.registry()
+            .metadata(&reference(&asked.package)?, &asked.version)
+            .await
+    })
+    .await
 }
 
 async fn manifest_of(State(it): Node, given: Given<wire::OfManifest>) -> Response {
-    with(given, async |asked| it.registry().manifest_of(&asked.package, &asked.hash).await).await
+    with(given, async |asked| {
+        it.registry().manifest_of(&asked.package, &asked.hash).await
+    })
+    .await
 }
 
 async fn publish(State(it): Node, given: Given<wire::Publish>) -> Response {
@@ -538,7 +659,10 @@ async fn publish(State(it): Node, given: Given<wire::Publish>) -> Response {
 }
 
 async fn import(State(it): Node, given: Given<wire::Import>) -> Response {
-    with(given, async |asked| it.registry().import(asked.batch, asked.how).await).await
+    with(given, async |asked| {
+        it.registry().import(asked.batch, asked.how).await
+    })
+    .await
 }
 
 async fn forget_previews(State(it): Node) -> Response {
@@ -546,47 +670,83 @@ async fn forget_previews(State(it): Node) -> Response {
 }
 
 async fn change(State(it): Node, given: Given<wire::ChangeOf>) -> Response {
-    with(given, async |asked| it.registry().change(&reference(&asked.package)?, asked.change).await).await
+    with(given, async |asked| {
+        it.registry()
+            .change(&reference(&asked.package)?, asked.change)
+            .await
+    })
+    .await
 }
 
 async fn claims(State(it): Node, given: Given<wire::OfHandle>) -> Response {
-    with(given, async |asked| it.registry().claims(&asked.handle, asked.ask).await).await
+    with(given, async |asked| {
+        it.registry().claims(&asked.handle, asked.ask).await
+    })
+    .await
 }
 
 async fn namesakes(State(it): Node, given: Given<wire::Named>) -> Response {
-    with(given, async |asked| it.registry().namesakes(&asked.name, asked.beside).await).await
+    with(given, async |asked| {
+        it.registry().namesakes(&asked.name, asked.beside).await
+    })
+    .await
 }
 
 async fn look_alike(State(it): Node, given: Given<wire::Called>) -> Response {
-    with(given, async |asked| it.registry().look_alike(&asked.name, asked.publisher).await).await
+    with(given, async |asked| {
+        it.registry().look_alike(&asked.name, asked.publisher).await
+    })
+    .await
 }
 
 async fn evidence(State(it): Node, given: Given<wire::OfConflict>) -> Response {
-    with(given, async |asked| it.registry().conflict_evidence(asked.id).await).await
+    with(given, async |asked| {
+        it.registry().conflict_evidence(asked.id).await
+    })
+    .await
 }
 
 async fn pin(State(it): Node, given: Given<wire::OfPublisher>) -> Response {
     with(given, async |asked| {
-        let handle = asked.handle.ok_or_else(|| RegistryError::Usage("say which handle to pin".to_owned()))?;
+        let handle = asked
+            .handle
+            .ok_or_else(|| RegistryError::Usage("say which handle to pin".to_owned()))?;
         it.registry().pin(&handle, asked.publisher).await
     })
     .await
 }
 
 async fn trust(State(it): Node, given: Given<wire::OfPublisher>) -> Response {
-    with(given, async |asked| it.registry().trust(asked.publisher, asked.handle.as_ref()).await).await
+    with(given, async |asked| {
+        it.registry()
+            .trust(asked.publisher, asked.handle.as_ref())
+            .await
+    })
+    .await
 }
 
 async fn distrust(State(it): Node, given: Given<wire::OfPublisher>) -> Response {
-    with(given, async |asked| it.registry().distrust(asked.publisher).await).await
+    with(given, async |asked| {
+        it.registry().distrust(asked.publisher).await
+    })
+    .await
 }
 
 async fn dial(State(it): Node, given: Given<wire::Dial>) -> Response {
     with(given, async |asked| {
-        let wrong = |why: String| RegistryError::Address { given: asked.address.clone(), why };
-        let address = asked.address.parse().map_err(|error: libp2p::multiaddr::Error| wrong(error.to_string()))?;
+        let wrong = |why: String| RegistryError::Address {
+            given: asked.address.clone(),
+            why,
+        };
+        let address = asked
+            .address
+            .parse()
+            .map_err(|error: libp2p::multiaddr::Error| wrong(error.to_string()))?;
         let most = Duration::from_millis(asked.timeout_ms).min(LONGEST_WAIT);
-        it.node.dial(&address, asked.keep, most).await.map(|peer| wire::OfPeer { peer })
+        it.node
+            .dial(&address, asked.keep, most)
+            .await
+            .map(|peer| wire::OfPeer { peer })
     })
     .await
 }
@@ -600,17 +760,32 @@ async fn look(State(it): Node, given: Given<wire::Look>) -> Response {
 }
 
 async fn disconnect(State(it): Node, given: Given<wire::OfPeer>) -> Response {
-    with(given, async |asked| it.node.disconnect(asked.peer).await.map(|done| Done { done })).await
+    with(given, async |asked| {
+        it.node
+            .disconnect(asked.peer)
+            .await
+            .map(|done| Done { done })
+    })
+    .await
 }
 
 async fn judge(State(it): Node, given: Given<wire::Judge>) -> Response {
-    with(given, async |asked| it.node.judge(asked.peer, asked.ruling).await.map(|done| Done { done })).await
+    with(given, async |asked| {
+        it.node
+            .judge(asked.peer, asked.ruling)
+            .await
+            .map(|done| Done { done })
+    })
+    .await
 }
 
 async fn wait(State(it): Node, given: Given<wire::Waiting>) -> Response {
     with(given, async |asked| {
         let most = Duration::from_millis(asked.timeout_ms).min(LONGEST_WAIT);
-        it.node.wait(asked.what, most).await.map(|done| Done { done })
+        it.node
+            .wait(asked.what, most)
+            .await
+            .map(|done| Done { done })
     })
     .await
 }

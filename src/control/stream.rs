@@ -16,16 +16,26 @@ pub struct Lines {
 
 impl Lines {
     pub fn new(body: Incoming) -> Self {
-        Self { body, held: Vec::new(), seen: 0 }
+        Self {
+            body,
+            held: Vec::new(),
+            seen: 0,
+        }
     }
 
-    /// The next line without its end; `None` when the body has ended, with or without an end to its last line.
+    /// The next line without its end; `None` when the body has ended, with or without an end to its
+    /// last line.
     ///
     /// # Errors
     /// A sentence when the connection breaks, or a line is longer than what any node sends.
     pub async fn next(&mut self) -> Result<Option<Vec<u8>>, String> {
         loop {
-            if let Some(end) = self.held.iter().skip(self.seen).position(|byte| *byte == b'\n') {
+            if let Some(end) = self
+                .held
+                .iter()
+                .skip(self.seen)
+                .position(|byte| *byte == b'\n')
+            {
                 let rest = self.held.split_off(self.seen + end + 1);
                 let mut line = std::mem::replace(&mut self.held, rest);
                 line.pop();

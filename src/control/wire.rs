@@ -1,4 +1,5 @@
-//! What is said over the control socket besides the registry's and the bus's own values: requests, and errors.
+//! What is said over the control socket besides the registry's and the bus's own values: requests,
+//! and errors.
 
 use axum::http::StatusCode;
 use libp2p::PeerId;
@@ -17,7 +18,9 @@ use crate::{
         transfer::{Transfer, TransferId},
         version::{RequirementText, VersionText},
     },
-    registry::{Artifacts, Bundle, Change, Fetched, Importing, Order, PublishStep, Receipt, Wanted},
+    registry::{
+        Artifacts, Bundle, Change, Fetched, Importing, Order, PublishStep, Receipt, Wanted,
+    },
 };
 
 /// In every answer: the version of what is spoken.
@@ -220,25 +223,37 @@ pub struct Fault {
 
 impl From<&RegistryError> for Fault {
     fn from(error: &RegistryError) -> Self {
-        Self { code: error.code().to_owned(), usage: error.is_usage(), message: error.to_string() }
+        Self {
+            code: error.code().to_owned(),
+            usage: error.is_usage(),
+            message: error.to_string(),
+        }
     }
 }
 
 impl From<Fault> for RegistryError {
-    fn from(Fault { code, usage, message }: Fault) -> Self {
-        Self::Remote { code, usage, message }
+    fn from(
+        Fault {
+            code,
+            usage,
+            message,
+        }: Fault,
+    ) -> Self {
+        Self::Remote {
+            code,
+            usage,
+            message,
+        }
     }
 }
 
 /// The status that goes with an error.
 pub fn status_of(error: &RegistryError) -> StatusCode {
     match error.code() {
-        "not_found" | "no_content" | "no_conflict" | "no_match" | "no_version" | "unknown_handle" => {
-            StatusCode::NOT_FOUND
-        }
-        "history_unknown" | "version_taken" | "ambiguous_handle" | "unpinned_handle" | "unresolvable" | "one_sided" => {
-            StatusCode::CONFLICT
-        }
+        "not_found" | "no_content" | "no_conflict" | "no_match" | "no_version"
+        | "unknown_handle" => StatusCode::NOT_FOUND,
+        "history_unknown" | "version_taken" | "ambiguous_handle" | "unpinned_handle"
+        | "unresolvable" | "one_sided" => StatusCode::CONFLICT,
         "not_yours" => StatusCode::FORBIDDEN,
         "timeout" | "unreached" => StatusCode::GATEWAY_TIMEOUT,
         "too_large" => StatusCode::PAYLOAD_TOO_LARGE,

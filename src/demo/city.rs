@@ -18,12 +18,25 @@ pub struct City {
 impl City {
     /// The name as part of a handle: lower case, hyphens for what is neither letter nor digit.
     pub fn slug(&self) -> String {
-        self.name.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' }).collect()
+        self.name
+            .chars()
+            .map(|c| {
+                if c.is_ascii_alphanumeric() {
+                    c.to_ascii_lowercase()
+                } else {
+                    '-'
+                }
+            })
+            .collect()
     }
 
     /// A place `north` and `east` degrees from the centre, which still goes by the city's name.
     pub fn near(&self, north: f64, east: f64) -> Option<GeoLocation> {
-        GeoLocation::new(self.latitude + north, self.longitude + east, Some(&self.name))
+        GeoLocation::new(
+            self.latitude + north,
+            self.longitude + east,
+            Some(&self.name),
+        )
     }
 }
 
@@ -35,7 +48,10 @@ pub fn cities() -> Result<Vec<City>> {
     }
     toml::from_str(include_str!("../../assets/cities.toml"))
         .map(|cities: Cities| cities.city)
-        .map_err(|error| RegistryError::Internal { what: "reading the list of cities", why: error.to_string() })
+        .map_err(|error| RegistryError::Internal {
+            what: "reading the list of cities",
+            why: error.to_string(),
+        })
 }
 
 #[cfg(test)]
@@ -46,9 +62,17 @@ mod tests {
     fn cities_are_apart_and_on_the_globe() {
         let cities = cities().unwrap();
         assert_eq!(cities.len(), 24);
-        let places: Vec<_> = cities.iter().map(|city| city.near(0.0, 0.0).unwrap()).collect();
+        let places: Vec<_> = cities
+            .iter()
+            .map(|city| city.near(0.0, 0.0).unwrap())
+            .collect();
         for (n, place) in places.iter().enumerate() {
-            assert!(places[..n].iter().all(|other| other.distance_km(place) > 300.0), "{place}");
+            assert!(
+                places[..n]
+                    .iter()
+                    .all(|other| other.distance_km(place) > 300.0),
+                "{place}"
+            );
         }
         assert_eq!(cities[5].slug(), "buenos-aires");
     }

@@ -65,7 +65,8 @@ impl Ledger {
                 heard.insert((announced.package.clone(), announced.seq));
             }
             if announced.via.is_some() && self.delays_ms.len() < MAX_DELAYS {
-                self.delays_ms.push(announced.travelled.as_secs_f64() * 1_000.0);
+                self.delays_ms
+                    .push(announced.travelled.as_secs_f64() * 1_000.0);
             }
         }
         if let Some(dropped) = self.dropped.get_mut(peer) {
@@ -91,8 +92,8 @@ impl Ledger {
             .collect()
     }
 
-    /// Share of settled announcements that reached the nodes connected ever since; `None` when there was none to
-    /// reach.
+    /// Share of settled announcements that reached the nodes connected ever since; `None` when
+    /// there was none to reach.
     pub fn delivered(&self, now: Instant) -> Option<f64> {
         let (mut expected, mut reached) = (0_u64, 0_u64);
         for (state, (at, by)) in &self.announced {
@@ -123,8 +124,10 @@ mod tests {
 
     #[test]
     fn only_nodes_that_were_there_all_the_time_are_expected_to_have_heard() {
-        let package =
-            PackageId { owner: PublisherId::of(&Keypair::generate_ed25519().public()), name: "web".parse().unwrap() };
+        let package = PackageId {
+            owner: PublisherId::of(&Keypair::generate_ed25519().public()),
+            name: "web".parse().unwrap(),
+        };
         let start = Instant::now();
         let later = start + Duration::from_secs(5);
         let mut ledger = Ledger::new(4);
@@ -132,10 +135,22 @@ mod tests {
         ledger.online(1, Some(start));
         ledger.online(2, Some(later));
         ledger.announced(package.clone(), 1, 0, start + Duration::from_secs(1));
-        assert_eq!(ledger.delivered(start + Duration::from_secs(2)), None, "not settled yet");
+        assert_eq!(
+            ledger.delivered(start + Duration::from_secs(2)),
+            None,
+            "not settled yet"
+        );
         assert_eq!(ledger.delivered(later), Some(0.0));
-        ledger.heard.get_mut(1).unwrap().insert((package.clone(), 1));
-        assert_eq!(ledger.delivered(later), Some(1.0), "the publisher and those who came later do not count");
+        ledger
+            .heard
+            .get_mut(1)
+            .unwrap()
+            .insert((package.clone(), 1));
+        assert_eq!(
+            ledger.delivered(later),
+            Some(1.0),
+            "the publisher and those who came later do not count"
+        );
         assert_eq!(ledger.known(Duration::from_secs(3), later), [(package, 0)]);
         assert_eq!(ledger.connected(), 3);
     }

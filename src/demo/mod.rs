@@ -1,4 +1,5 @@
-//! A private swarm of real nodes in one process: what they publish, who they are and where they live.
+//! A private swarm of real nodes in one process: what they publish, who they are and where they
+//! live.
 
 pub mod catalogue;
 pub mod city;

@@ -1,5 +1,5 @@
-//! The demo's plan: who the nodes are, where they live, who publishes what and when, who leaves and returns. All of
-//! it is a function of the seed; how long the network then takes is not.
+//! The demo's plan: who the nodes are, where they live, who publishes what and when, who leaves and
+//! returns. All of it is a function of the seed; how long the network then takes is not.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -23,8 +23,8 @@ use crate::{
     node::Conduct,
 };
 
-/// Nodes in a city, where their number allows it: two at least, so that being near means something, and four at most,
-/// so that the map shows more than one place.
+/// Nodes in a city, where their number allows it: two at least, so that being near means something,
+/// and four at most, so that the map shows more than one place.
 pub const CITY_SIZE: std::ops::RangeInclusive<usize> = 2..=4;
 /// From so many nodes on, two are bad actors.
 const LARGE: usize = 8;
@@ -32,14 +32,16 @@ const LARGE: usize = 8;
 const SLOW: u64 = 48 * 1_024;
 /// How far churn is planned ahead; a demo that runs longer goes on without it.
 pub const HORIZON: Duration = Duration::from_secs(3_600);
-/// Time before a leave and after a return in which a node publishes nothing: it could not reach anybody.
+/// Time before a leave and after a return in which a node publishes nothing: it could not reach
+/// anybody.
 const MARGIN: Duration = Duration::from_secs(3);
 
 /// What half of a handle that is not the city's may be.
 const ANIMALS: [&str; 32] = [
-    "otter", "heron", "lynx", "ibex", "wren", "badger", "marten", "puffin", "gecko", "tapir", "finch", "beaver",
-    "kiwi", "quokka", "falcon", "hare", "newt", "osprey", "panda", "robin", "seal", "swift", "toad", "urchin", "vole",
-    "walrus", "yak", "zebra", "dingo", "egret", "ferret", "gannet",
+    "otter", "heron", "lynx", "ibex", "wren", "badger", "marten", "puffin", "gecko", "tapir",
+    "finch", "beaver", "kiwi", "quokka", "falcon", "hare", "newt", "osprey", "panda", "robin",
+    "seal", "swift", "toad", "urchin", "vole", "walrus", "yak", "zebra", "dingo", "egret",
+    "ferret", "gannet",
 ];
 
 /// What a plan is made for.
@@ -98,7 +100,9 @@ impl Plan {
     /// Plans for `catalogue`, which must be sorted by name and version.
     pub fn new(wish: Wish, catalogue: &[Entry]) -> Result<Self> {
         if wish.peers == 0 {
-            return Err(RegistryError::Usage("a swarm of 0 peers is none; give --peers 1 or more".to_owned()));
+            return Err(RegistryError::Usage(
+                "a swarm of 0 peers is none; give --peers 1 or more".to_owned(),
+            ));
         }
         if !(wish.rate > 0.0 && wish.rate <= 60_000.0) {
             return Err(RegistryError::Usage(format!(
@@ -114,26 +118,57 @@ impl Plan {
         }
         let peers = peers(wish)?;
         let absences = absences(wish, &mut dice(wish.seed, "absences"));
-        let honest = peers.iter().enumerate().filter(|(_, peer)| peer.conduct == Conduct::Honest).map(|(n, _)| n);
-        let owners = owners(catalogue, &honest.collect::<Vec<_>>(), &mut dice(wish.seed, "owners"));
+        let honest = peers
+            .iter()
+            .enumerate()
+            .filter(|(_, peer)| peer.conduct == Conduct::Honest)
+            .map(|(n, _)| n);
+        let owners = owners(
+            catalogue,
+            &honest.collect::<Vec<_>>(),
+            &mut dice(wish.seed, "owners"),
+        );
         let publications = publications(wish, catalogue, |_| true, &owners, &absences);
-        Ok(Self { peers, publications, absences, owners, wish })
+        Ok(Self {
+            peers,
+            publications,
+            absences,
+            owners,
+            wish,
+        })
     }
 
     /// The publications again, without those that `published` holds already.
-    pub fn left(&self, catalogue: &[Entry], published: impl Fn(&Entry) -> bool) -> Vec<Publication> {
-        publications(self.wish, catalogue, |entry| !published(entry), &self.owners, &self.absences)
+    pub fn left(
+        &self,
+        catalogue: &[Entry],
+        published: impl Fn(&Entry) -> bool,
+    ) -> Vec<Publication> {
+        publications(
+            self.wish,
+            catalogue,
+            |entry| !published(entry),
+            &self.owners,
+            &self.absences,
+        )
     }
 
     /// Who lives where.
     pub fn places(&self) -> HashMap<PeerId, GeoLocation> {
-        self.peers.iter().map(|peer| (peer.node_key.public().to_peer_id(), peer.location.clone())).collect()
+        self.peers
+            .iter()
+            .map(|peer| (peer.node_key.public().to_peer_id(), peer.location.clone()))
+            .collect()
     }
 
     /// One way between every two nodes, each pair once.
     pub fn one_ways(&self) -> Vec<Duration> {
         let homes = self.peers.iter().map(|peer| &peer.location);
-        homes.clone().enumerate().flat_map(|(n, a)| homes.clone().take(n).map(|b| a.one_way(b))).collect()
+        homes
+            .clone()
+            .enumerate()
+            .flat_map(|(n, a)| homes.clone().take(n).map(|b| a.one_way(b)))
+            .collect()
     }
 
     /// The peer that publishes the package.
@@ -142,7 +177,8 @@ impl Plan {
     }
 }
 
-/// A generator of its own for each part, so that asking for more churn does not move everybody to another city.
+/// A generator of its own for each part, so that asking for more churn does not move everybody to
+/// another city.
 fn dice(seed: u64, part: &str) -> StdRng {
     StdRng::from_seed(seeded(seed, part, 0))
 }
@@ -150,13 +186,20 @@ fn dice(seed: u64, part: &str) -> StdRng {
 /// 32 bytes of seed `number` for `part`.
 fn seeded(seed: u64, part: &str, number: usize) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("swarmdex demo plan, format 1");
-    hasher.update(&seed.to_be_bytes()).update(&(number as u64).to_be_bytes()).update(part.as_bytes());
+    hasher
+        .update(&seed.to_be_bytes())
+        .update(&(number as u64).to_be_bytes())
+        .update(part.as_bytes());
     *hasher.finalize().as_bytes()
 }
 
 fn key(seed: u64, part: &str, number: usize) -> Result<Keypair> {
-    Keypair::ed25519_from_bytes(seeded(seed, part, number))
-        .map_err(|error| RegistryError::Internal { what: "making a demo key", why: error.to_string() })
+    Keypair::ed25519_from_bytes(seeded(seed, part, number)).map_err(|error| {
+        RegistryError::Internal {
+            what: "making a demo key",
+            why: error.to_string(),
+        }
+    })
 }
 
 fn peers(wish: Wish) -> Result<Vec<Peer>> {
@@ -174,7 +217,10 @@ fn peers(wish: Wish) -> Result<Vec<Peer>> {
     let mut met: BTreeMap<usize, usize> = BTreeMap::new();
     let mut peers = Vec::with_capacity(wish.peers);
     for (number, home) in homes.into_iter().enumerate() {
-        let missing = || RegistryError::Internal { what: "planning the demo", why: format!("no city {home}") };
+        let missing = || RegistryError::Internal {
+            what: "planning the demo",
+            why: format!("no city {home}"),
+        };
         let city = cities.get(home).ok_or_else(missing)?;
         let neighbours = met.entry(home).or_default();
         let handle = handle(&city.slug(), &animals, home, *neighbours)?;
@@ -198,15 +244,23 @@ fn spoil(peers: &mut [Peer]) {
     if peers.len() < LARGE {
         return;
     }
-    for (peer, conduct) in peers.iter_mut().rev().zip([Conduct::Corrupt, Conduct::Paced(SLOW)]) {
+    for (peer, conduct) in peers
+        .iter_mut()
+        .rev()
+        .zip([Conduct::Corrupt, Conduct::Paced(SLOW)])
+    {
         peer.conduct = conduct;
     }
 }
 
 /// A city and an animal; a number too once a city has met every animal.
 fn handle(city: &str, animals: &[&str], home: usize, neighbour: usize) -> Result<Handle> {
-    // A stride that shares no factor with the number of animals, so that small swarms meet many of them.
-    let animal = animals.get((home * 5 + neighbour) % animals.len().max(1)).copied().unwrap_or_default();
+    // A stride that shares no factor with the number of animals, so that small swarms meet many of
+    // them.
+    let animal = animals
+        .get((home * 5 + neighbour) % animals.len().max(1))
+        .copied()
+        .unwrap_or_default();
     let handle = match neighbour / animals.len().max(1) {
         0 => format!("{city}-{animal}"),
         round => format!("{city}-{animal}-{}", round + 1),
@@ -217,7 +271,10 @@ fn handle(city: &str, animals: &[&str], home: usize, neighbour: usize) -> Result
 /// How many nodes each of the used cities holds.
 fn sizes(peers: usize, cities: usize, dice: &mut impl Rng) -> Vec<usize> {
     let (least, most) = (*CITY_SIZE.start(), *CITY_SIZE.end());
-    let used = (peers / 3).clamp(peers.div_ceil(most), (peers / least).max(1)).min(cities).max(1);
+    let used = (peers / 3)
+        .clamp(peers.div_ceil(most), (peers / least).max(1))
+        .min(cities)
+        .max(1);
     let mut sizes = vec![(peers / used).min(least); used];
     // More peers than the cities hold at four each have to live closer together.
     let room = peers.div_ceil(used).max(most);
@@ -230,12 +287,20 @@ fn sizes(peers: usize, cities: usize, dice: &mut impl Rng) -> Vec<usize> {
 }
 
 /// One publisher for all versions of a package.
-fn owners(catalogue: &[Entry], peers: &[usize], dice: &mut impl Rng) -> BTreeMap<PackageName, usize> {
+fn owners(
+    catalogue: &[Entry],
+    peers: &[usize],
+    dice: &mut impl Rng,
+) -> BTreeMap<PackageName, usize> {
     let mut names: Vec<&PackageName> = catalogue.iter().map(|entry| &entry.package).collect();
     names.dedup();
     names.shuffle(dice);
     // Dealt out like cards: everybody has something to say before anybody says much.
-    names.into_iter().zip(peers.iter().cycle()).map(|(name, peer)| (name.clone(), *peer)).collect()
+    names
+        .into_iter()
+        .zip(peers.iter().cycle())
+        .map(|(name, peer)| (name.clone(), *peer))
+        .collect()
 }
 
 /// Some peers leave for a while, come back, and leave again later.
@@ -247,7 +312,11 @@ fn absences(wish: Wish, dice: &mut impl Rng) -> Vec<Absence> {
         let mut leaves = seconds(dice, 6.0..60.0);
         while leaves < HORIZON {
             let returns = leaves + seconds(dice, 6.0..30.0);
-            absences.push(Absence { peer, leaves, returns });
+            absences.push(Absence {
+                peer,
+                leaves,
+                returns,
+            });
             leaves = returns + seconds(dice, 45.0..240.0);
         }
     }
@@ -268,18 +337,30 @@ fn publications(
     let dice = &mut dice(wish.seed, "publications");
     let mut waiting = shuffled(catalogue, dice);
     waiting.retain(|entry| catalogue.get(*entry).is_some_and(&wanted));
-    let owner = |entry: usize| catalogue.get(entry).and_then(|entry| owners.get(&entry.package)).copied();
+    let owner = |entry: usize| {
+        catalogue
+            .get(entry)
+            .and_then(|entry| owners.get(&entry.package))
+            .copied()
+    };
     let is_needed = |entry: usize| catalogue.get(entry).is_some_and(|entry| entry.needed);
     let mut needed = waiting.iter().filter(|entry| is_needed(**entry)).count();
     let mut at = Duration::ZERO;
     let mut publications = Vec::with_capacity(waiting.len());
     while !waiting.is_empty() {
-        let mean = if needed > 0 { BETWEEN_NEEDED } else { 60.0 / wish.rate };
-        // People are not metronomes: half to one and a half times the mean, so that the pace still holds.
+        let mean = if needed > 0 {
+            BETWEEN_NEEDED
+        } else {
+            60.0 / wish.rate
+        };
+        // People are not metronomes: half to one and a half times the mean, so that the pace still
+        // holds.
         at += seconds(dice, 0.5 * mean..1.5 * mean);
-        // The first whose publisher is there. All versions of a package wait for the same peer, so they stay in order.
+        // The first whose publisher is there. All versions of a package wait for the same peer, so
+        // they stay in order.
         let is_next = |entry: &usize| {
-            (needed == 0 || is_needed(*entry)) && owner(*entry).is_some_and(|peer| is_there(absences, peer, at))
+            (needed == 0 || is_needed(*entry))
+                && owner(*entry).is_some_and(|peer| is_there(absences, peer, at))
         };
         let next = waiting.iter().position(is_next);
         if let Some(entry) = next.and_then(|next| waiting.remove(next))
@@ -292,7 +373,8 @@ fn publications(
     publications
 }
 
-/// The entries' numbers in random order, the versions of a package among themselves in ascending order.
+/// The entries' numbers in random order, the versions of a package among themselves in ascending
+/// order.
 fn shuffled(catalogue: &[Entry], dice: &mut impl Rng) -> VecDeque<usize> {
     let mut order: Vec<usize> = (0..catalogue.len()).collect();
     order.shuffle(dice);
@@ -301,12 +383,17 @@ fn shuffled(catalogue: &[Entry], dice: &mut impl Rng) -> VecDeque<usize> {
     for entry in 0..catalogue.len() {
         versions.entry(name(entry)).or_default().push_back(entry);
     }
-    order.into_iter().filter_map(|entry| versions.get_mut(&name(entry))?.pop_front()).collect()
+    order
+        .into_iter()
+        .filter_map(|entry| versions.get_mut(&name(entry))?.pop_front())
+        .collect()
 }
 
 fn is_there(absences: &[Absence], peer: usize, at: Duration) -> bool {
     let away = |absence: &Absence| at + MARGIN >= absence.leaves && at <= absence.returns + MARGIN;
-    !absences.iter().any(|absence| absence.peer == peer && away(absence))
+    !absences
+        .iter()
+        .any(|absence| absence.peer == peer && away(absence))
 }
 
 fn seconds(dice: &mut impl Rng, range: std::ops::Range<f64>) -> Duration {
@@ -321,11 +408,19 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    static CATALOGUE: LazyLock<Vec<Entry>> =
-        LazyLock::new(|| Catalogue::load(&Source::Embedded, &Needs::default()).unwrap().entries);
+    static CATALOGUE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
+        Catalogue::load(&Source::Embedded, &Needs::default())
+            .unwrap()
+            .entries
+    });
 
     fn wish(seed: u64, peers: usize) -> Wish {
-        Wish { seed, peers, rate: 60.0, churn: 0.25 }
+        Wish {
+            seed,
+            peers,
+            rate: 60.0,
+            churn: 0.25,
+        }
     }
 
     fn plan(wish: Wish) -> Plan {
@@ -343,7 +438,10 @@ mod tests {
     #[test]
     fn what_a_project_needs_comes_first_and_soon() {
         let mut catalogue = CATALOGUE.clone();
-        catalogue.iter_mut().step_by(5).for_each(|entry| entry.needed = true);
+        catalogue
+            .iter_mut()
+            .step_by(5)
+            .for_each(|entry| entry.needed = true);
         let needed = catalogue.iter().filter(|entry| entry.needed).count();
         let plan = Plan::new(wish(3, 12), &catalogue).unwrap();
         assert_eq!(plan.publications.len(), catalogue.len());
@@ -355,23 +453,57 @@ mod tests {
     #[test]
     fn wishes_that_make_no_sense_are_refused() {
         let bad = [
-            Wish { peers: 0, ..wish(1, 1) },
-            Wish { rate: 0.0, ..wish(1, 1) },
-            Wish { rate: f64::NAN, ..wish(1, 1) },
-            Wish { churn: 1.5, ..wish(1, 1) },
+            Wish {
+                peers: 0,
+                ..wish(1, 1)
+            },
+            Wish {
+                rate: 0.0,
+                ..wish(1, 1)
+            },
+            Wish {
+                rate: f64::NAN,
+                ..wish(1, 1)
+            },
+            Wish {
+                churn: 1.5,
+                ..wish(1, 1)
+            },
         ];
         for wish in bad {
-            assert!(Plan::new(wish, &CATALOGUE).unwrap_err().is_usage(), "{wish:?}");
+            assert!(
+                Plan::new(wish, &CATALOGUE).unwrap_err().is_usage(),
+                "{wish:?}"
+            );
         }
     }
 
     #[test]
     fn more_churn_moves_nobody() {
-        let calm = plan(Wish { churn: 0.0, ..wish(3, 12) });
-        let lively = plan(Wish { churn: 1.0, ..wish(3, 12) });
+        let calm = plan(Wish {
+            churn: 0.0,
+            ..wish(3, 12)
+        });
+        let lively = plan(Wish {
+            churn: 1.0,
+            ..wish(3, 12)
+        });
         assert!(calm.absences.is_empty());
-        assert!(lively.absences.iter().map(|absence| absence.peer).collect::<BTreeSet<_>>().len() == 11);
-        let homes = |plan: &Plan| plan.peers.iter().map(|peer| peer.location.clone()).collect::<Vec<_>>();
+        assert!(
+            lively
+                .absences
+                .iter()
+                .map(|absence| absence.peer)
+                .collect::<BTreeSet<_>>()
+                .len()
+                == 11
+        );
+        let homes = |plan: &Plan| {
+            plan.peers
+                .iter()
+                .map(|peer| peer.location.clone())
+                .collect::<Vec<_>>()
+        };
         assert_eq!(homes(&calm), homes(&lively));
     }
 

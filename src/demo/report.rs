@@ -42,7 +42,8 @@ pub struct Report {
     /// Until every node had joined, if they all did.
     pub joined_ms: Option<f64>,
     pub announced: usize,
-    /// Share of the announcements older than two seconds that reached the nodes connected ever since.
+    /// Share of the announcements older than two seconds that reached the nodes connected ever
+    /// since.
     pub delivered: Option<f64>,
     /// From sending to verification at another node.
     pub delivery_ms: Option<Percentiles>,
@@ -59,7 +60,8 @@ pub struct Report {
     pub bytes_per_s: Option<f64>,
     /// Answers of peers that did not verify, and were thrown away.
     pub bad_ranges_refused: u64,
-    /// Bytes that arrived and are not what their manifest says: read back and hashed once more to know.
+    /// Bytes that arrived and are not what their manifest says: read back and hashed once more to
+    /// know.
     pub bad_bytes_delivered: u64,
     /// Events that readers lost.
     pub drops: u64,

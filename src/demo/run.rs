@@ -1,4 +1,5 @@
-//! The demo running: real nodes in this process, on loopback, that publish, leave and return as planned.
+//! The demo running: real nodes in this process, on loopback, that publish, leave and return as
+//! planned.
 
 use std::{
     collections::HashMap,
@@ -119,19 +120,35 @@ impl Demo {
         let peers = affordable(options.peers, &mut notes);
         let asked = options.catalogue.clone();
         let project = options.project;
-        let load = move || Catalogue::load(&asked, &project.map_or_else(Needs::default, |dir| Needs::of(&dir)));
-        let catalogue = tokio::task::spawn_blocking(load)
-            .await
-            .map_err(|error| RegistryError::Internal { what: "reading the catalogue", why: error.to_string() })??;
+        let load = move || {
+            Catalogue::load(
+                &asked,
+                &project.map_or_else(Needs::default, |dir| Needs::of(&dir)),
+            )
+        };
+        let catalogue = tokio::task::spawn_blocking(load).await.map_err(|error| {
+            RegistryError::Internal {
+                what: "reading the catalogue",
+                why: error.to_string(),
+            }
+        })??;
         if catalogue.source != options.catalogue {
             notes.push("there is no cargo cache here, so the packages are those that come with the program".to_owned());
         }
         if let Some(first) = catalogue.skipped.first() {
             let (count, name) = (catalogue.skipped.len(), first.path.display());
             let archives = if count == 1 { "archive" } else { "archives" };
-            notes.push(format!("{count} {archives} could not be used, the first being {name}: {}", first.why));
+            notes.push(format!(
+                "{count} {archives} could not be used, the first being {name}: {}",
+                first.why
+            ));
         }
-        let wish = Wish { seed: options.seed, peers, rate: options.rate, churn: options.churn };
+        let wish = Wish {
+            seed: options.seed,
+            peers,
+            rate: options.rate,
+            churn: options.churn,
+        };
         let plan = Plan::new(wish, &catalogue.entries)?;
         let places = (options.latency == Latency::Distance).then(|| Arc::new(plan.places()));
         if let Some((p50, p95)) = places.as_ref().and_then(|_| one_way_ms(&plan)) {
@@ -143,12 +160,20 @@ impl Demo {
             Some(dir) => (dir.join(format!("demo-{}", options.seed)), None),
             None => {
                 let dir = tempfile::Builder::new().prefix("swarmdex-demo-").tempdir();
-                let dir = dir.map_err(RegistryError::file(std::env::temp_dir(), "used for the demo's data"))?;
+                let dir = dir.map_err(RegistryError::file(
+                    std::env::temp_dir(),
+                    "used for the demo's data",
+                ))?;
                 (dir.path().to_owned(), Some(dir))
             }
         };
         let network = format!("demo-{:08x}", rand::rng().random::<u32>()).parse()?;
-        let cast = Cast { nodes: vec![None; peers], addresses: vec![None; peers], stored_ms: Vec::new(), joined: None };
+        let cast = Cast {
+            nodes: vec![None; peers],
+            addresses: vec![None; peers],
+            stored_ms: Vec::new(),
+            joined: None,
+        };
         let stage = Arc::new(Stage {
             plan,
             catalogue,
@@ -162,18 +187,33 @@ impl Demo {
             traffic: Traffic::default(),
             stop: CancellationToken::new(),
         });
-        let needed = stage.catalogue.entries.iter().filter(|entry| entry.needed).count();
+        let needed = stage
+            .catalogue
+            .entries
+            .iter()
+            .filter(|entry| entry.needed)
+            .count();
         if needed > 0 {
-            notes.push(format!("{needed} crates of the Cargo.lock here are published first"));
+            notes.push(format!(
+                "{needed} crates of the Cargo.lock here are published first"
+            ));
         }
         let you = stage.enter(0).await?;
         // Package managers get what anybody in the demo publishes.
         for peer in &stage.plan.peers {
             let key = PublisherId::of(&peer.publisher_key.public());
-            you.names().trust_for_names(key, vec![NamePattern::all()]).await?;
+            you.names()
+                .trust_for_names(key, vec![NamePattern::all()])
+                .await?;
         }
         let director = tokio::spawn(stage.clone().direct());
-        Ok(Self { you: Some(you), stage, director, notes, _temporary: temporary })
+        Ok(Self {
+            you: Some(you),
+            stage,
+            director,
+            notes,
+            _temporary: temporary,
+        })
     }
 
     /// Your own node.
@@ -184,7 +224,8 @@ impl Demo {
         self.you.as_ref().ok_or(RegistryError::Closed)
     }
 
-    /// What the person should know: fewer peers, another catalogue, archives that could not be used.
+    /// What the person should know: fewer peers, another catalogue, archives that could not be
+    /// used.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
@@ -219,8 +260,17 @@ impl Demo {
         Report {
             peers: self.stage.plan.peers.len(),
             connected: ledger.connected(),
-            latency: if self.stage.places.is_some() { Latency::Distance } else { Latency::None },
-            one_way_ms: self.stage.places.as_ref().and_then(|_| one_way_ms(&self.stage.plan)).map(spread),
+            latency: if self.stage.places.is_some() {
+                Latency::Distance
+            } else {
+                Latency::None
+            },
+            one_way_ms: self
+                .stage
+                .places
+                .as_ref()
+                .and_then(|_| one_way_ms(&self.stage.plan))
+                .map(spread),
             joined_ms: joined.map(|joined| joined.as_secs_f64() * 1_000.0),
             announced: ledger.announcements(),
             delivered: ledger.delivered(Instant::now()),
@@ -260,16 +310,27 @@ impl Demo {
 impl Stage {
     /// Starts the node of a peer, and books what it hears.
     async fn enter(self: &Arc<Self>, number: usize) -> Result<Node> {
-        let missing = || RegistryError::Internal { what: "the demo", why: format!("there is no peer {number}") };
+        let missing = || RegistryError::Internal {
+            what: "the demo",
+            why: format!("there is no peer {number}"),
+        };
         let peer = self.plan.peers.get(number).ok_or_else(missing)?;
         let data_dir = self.root.join(format!("node-{number:02}"));
         crate::disk::private_dir(&data_dir).map_err(RegistryError::file(&data_dir, "created"))?;
         keys::save(&keys::identity_path(&data_dir), &peer.node_key)?;
         keys::save(&keys::publisher_path(&data_dir), &peer.publisher_key)?;
-        let bootstrap = self.bootstrap_of(number).iter().filter_map(|address| address.parse().ok()).collect();
-        let listen = "/ip4/127.0.0.1/tcp/0".parse().map_err(|error: libp2p::multiaddr::Error| {
-            RegistryError::Internal { what: "the demo's address", why: error.to_string() }
-        })?;
+        let bootstrap = self
+            .bootstrap_of(number)
+            .iter()
+            .filter_map(|address| address.parse().ok())
+            .collect();
+        let listen =
+            "/ip4/127.0.0.1/tcp/0"
+                .parse()
+                .map_err(|error: libp2p::multiaddr::Error| RegistryError::Internal {
+                    what: "the demo's address",
+                    why: error.to_string(),
+                })?;
         let node = Node::start(NodeOptions {
             listen: vec![listen],
             bootstrap,
@@ -285,7 +346,10 @@ impl Stage {
             conduct: peer.conduct,
             // All of them are on one address.
             local_connections: self.plan.peers.len() * 4,
-            delays: self.places.clone().map(|places| Delays::by_distance(peer.location.clone(), places, self.seed)),
+            delays: self
+                .places
+                .clone()
+                .map(|places| Delays::by_distance(peer.location.clone(), places, self.seed)),
             ..NodeOptions::of(data_dir, self.network.clone())
         })
         .await?;
@@ -325,7 +389,9 @@ impl Stage {
             .filter_map(|(_, address)| address.as_ref())
             .collect();
         let yours = there.first().map(|address| (*address).clone());
-        let other = there.choose(&mut rand::rng()).map(|address| (*address).clone());
+        let other = there
+            .choose(&mut rand::rng())
+            .map(|address| (*address).clone());
         yours.into_iter().chain(other).collect()
     }
 
@@ -381,7 +447,12 @@ impl Stage {
             Return(usize),
         }
         let mut cues: Vec<(Duration, Cue)> = Vec::new();
-        cues.extend(self.publications().await.into_iter().map(|cue| (cue.at, Cue::Publish(cue))));
+        cues.extend(
+            self.publications()
+                .await
+                .into_iter()
+                .map(|cue| (cue.at, Cue::Publish(cue))),
+        );
         for absence in &self.plan.absences {
             cues.push((absence.leaves, Cue::Leave(absence.peer)));
             cues.push((absence.returns, Cue::Return(absence.peer)));
@@ -401,7 +472,10 @@ impl Stage {
                         *place = None;
                     }
                     if let Some(node) = nodes.remove(&number) {
-                        leaving.insert(number, tokio::spawn(async move { drop(node.shutdown().await) }));
+                        leaving.insert(
+                            number,
+                            tokio::spawn(async move { drop(node.shutdown().await) }),
+                        );
                     }
                 }
                 Cue::Return(number) => {
@@ -411,7 +485,9 @@ impl Stage {
                     }
                     match self.enter_again(number).await {
                         Ok(node) => drop(nodes.insert(number, node)),
-                        Err(error) => self.note_error(format!("node {number} did not return: {error}")),
+                        Err(error) => {
+                            self.note_error(format!("node {number} did not return: {error}"))
+                        }
                     }
                 }
             }
@@ -426,18 +502,27 @@ impl Stage {
         for node in nodes {
             match node.registry().own().await {
                 Ok(own) => published.extend(
-                    own.packages.into_iter().filter_map(|package| Some((package.id.name, package.latest?.version))),
+                    own.packages
+                        .into_iter()
+                        .filter_map(|package| Some((package.id.name, package.latest?.version))),
                 ),
-                Err(error) => self.note_error(format!("what was published before cannot be read: {error}")),
+                Err(error) => {
+                    self.note_error(format!("what was published before cannot be read: {error}"))
+                }
             }
         }
         if published.is_empty() {
             return self.plan.publications.clone();
         }
-        self.plan.left(&self.catalogue.entries, |Entry { package, draft, .. }| {
-            let read = |version: &VersionText| version.read(package.ecosystem()).ok();
-            published.get(package).is_some_and(|latest| read(&draft.version) <= read(latest))
-        })
+        self.plan.left(
+            &self.catalogue.entries,
+            |Entry { package, draft, .. }| {
+                let read = |version: &VersionText| version.read(package.ecosystem()).ok();
+                published
+                    .get(package)
+                    .is_some_and(|latest| read(&draft.version) <= read(latest))
+            },
+        )
     }
 
     pub(super) fn node(&self, number: usize) -> Option<NodeHandle> {
@@ -455,15 +540,21 @@ impl Stage {
     }
 
     async fn publish(self: Arc<Self>, publication: Publication) {
-        let Some(node) = self.node(publication.peer) else { return };
-        let (Some(entry), Some(peer)) =
-            (self.catalogue.entries.get(publication.entry), self.plan.peers.get(publication.peer))
-        else {
+        let Some(node) = self.node(publication.peer) else {
+            return;
+        };
+        let (Some(entry), Some(peer)) = (
+            self.catalogue.entries.get(publication.entry),
+            self.plan.peers.get(publication.peer),
+        ) else {
             return;
         };
         let owner = |package: &_| {
             let peer = self.plan.owner(package)?;
-            Some((PublisherId::of(&peer.publisher_key.public()), peer.handle.clone()))
+            Some((
+                PublisherId::of(&peer.publisher_key.public()),
+                peer.handle.clone(),
+            ))
         };
         let draft = entry.draft_by(peer.handle.clone(), owner);
         let asked = Instant::now();
@@ -471,27 +562,39 @@ impl Stage {
         let artifacts = match put {
             Ok(artifacts) => artifacts,
             Err(RegistryError::Closed) if self.stop.is_cancelled() => return,
-            Err(error) => return self.note_error(format!("{} could not be put: {error}", entry.draft.name)),
+            Err(error) => {
+                return self.note_error(format!("{} could not be put: {error}", entry.draft.name));
+            }
         };
         match node.registry().publish(draft, artifacts, None).await {
             Ok(receipt) => {
-                lock(&self.cast).stored_ms.push(receipt.steps.stored.as_secs_f64() * 1_000.0);
+                lock(&self.cast)
+                    .stored_ms
+                    .push(receipt.steps.stored.as_secs_f64() * 1_000.0);
                 lock(&self.ledger).announced(receipt.package, receipt.seq, publication.peer, asked);
             }
             // From an earlier run on the same data.
             Err(RegistryError::VersionTaken { .. } | RegistryError::FileTaken { .. }) => {}
             // It left before the answers came, some of which have a long way.
-            Err(RegistryError::Closed) if self.stop.is_cancelled() || self.node(publication.peer).is_none() => {}
-            Err(error) => self.note_error(format!("publishing {} failed: {error}", entry.draft.name)),
+            Err(RegistryError::Closed)
+                if self.stop.is_cancelled() || self.node(publication.peer).is_none() => {}
+            Err(error) => {
+                self.note_error(format!("publishing {} failed: {error}", entry.draft.name))
+            }
         }
     }
 
-    /// One search and one get, of something announced a moment ago, on nodes that did not publish it.
+    /// One search and one get, of something announced a moment ago, on nodes that did not publish
+    /// it.
     async fn probe(&self, searches: &mut Vec<SearchProbe>, gets: &mut Vec<GetProbe>) {
         const AGE: Duration = Duration::from_millis(500);
         let known = self.known(AGE);
-        let Some((package, by)) = known.choose(&mut rand::rng()).cloned() else { return };
-        let Some(registry) = self.somebody_else(by) else { return };
+        let Some((package, by)) = known.choose(&mut rand::rng()).cloned() else {
+            return;
+        };
+        let Some(registry) = self.somebody_else(by) else {
+            return;
+        };
         let started = Instant::now();
         let query = package.name.bare().to_owned();
         match registry.search(&Query::text(query.clone())).await {
@@ -507,12 +610,22 @@ impl Stage {
         self.probe_get(&package, registry.as_ref(), gets).await;
     }
 
-    async fn probe_get(&self, package: &PackageId, registry: &dyn Registry, gets: &mut Vec<GetProbe>) {
+    async fn probe_get(
+        &self,
+        package: &PackageId,
+        registry: &dyn Registry,
+        gets: &mut Vec<GetProbe>,
+    ) {
         let started = Instant::now();
         let found = registry.get_package(&PackageRef::of(package)).await;
         let ms = started.elapsed().as_secs_f64() * 1_000.0;
         let from = found.as_ref().ok().map(|found| found.source.label());
-        gets.push(GetProbe { id: package.to_string(), found: found.is_ok(), ms, from });
+        gets.push(GetProbe {
+            id: package.to_string(),
+            found: found.is_ok(),
+            ms,
+            from,
+        });
         if let Err(error) = found {
             self.note_error(format!("getting {package} failed: {error}"));
         }
@@ -531,18 +644,27 @@ impl Stage {
     }
 }
 
-/// What the bytes between any two nodes take one way: the 50th and 95th percentile; `None` for one node.
+/// What the bytes between any two nodes take one way: the 50th and 95th percentile; `None` for one
+/// node.
 fn one_way_ms(plan: &Plan) -> Option<(f64, f64)> {
-    percentiles(plan.one_ways().iter().map(|one_way| one_way.as_secs_f64() * 1_000.0).collect())
+    percentiles(
+        plan.one_ways()
+            .iter()
+            .map(|one_way| one_way.as_secs_f64() * 1_000.0)
+            .collect(),
+    )
 }
 
-/// As many peers as there are file descriptors for: each holds both ends of a connection to every other, and its
-/// database and sockets.
+/// As many peers as there are file descriptors for: each holds both ends of a connection to every
+/// other, and its database and sockets.
 fn affordable(peers: usize, notes: &mut Vec<String>) -> usize {
     let needed = |peers: u64| peers * peers + 40 * peers + 100;
     let wanted = needed(peers as u64);
     let limit = rlimit::increase_nofile_limit(wanted).unwrap_or(wanted);
-    let most = (1..=peers).rev().find(|peers| needed(*peers as u64) <= limit).unwrap_or(1);
+    let most = (1..=peers)
+        .rev()
+        .find(|peers| needed(*peers as u64) <= limit)
+        .unwrap_or(1);
     if most < peers {
         notes.push(format!(
             "this system allows {limit} open files, which is enough for {most} peers and not for {peers}; raise the \

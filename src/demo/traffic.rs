@@ -1,5 +1,5 @@
-//! Content between the demo's nodes: mirrors that have everything, two of which are not to be trusted, and people who
-//! fetch now and then; and what came of it, in figures.
+//! Content between the demo's nodes: mirrors that have everything, two of which are not to be
+//! trusted, and people who fetch now and then; and what came of it, in figures.
 
 use std::{
     collections::VecDeque,
@@ -90,7 +90,10 @@ impl Stage {
         let known = self.known(AGE);
         let size = |(package, _): &&(PackageId, usize)| {
             let entries = self.catalogue.entries.iter();
-            entries.filter(|entry| entry.package == package.name).map(|entry| entry.content.size).max()
+            entries
+                .filter(|entry| entry.package == package.name)
+                .map(|entry| entry.content.size)
+                .max()
         };
         known.sample(&mut rand::rng(), OF).max_by_key(size).cloned()
     }
@@ -110,14 +113,27 @@ impl Stage {
     }
 
     async fn fetch_somewhere(self: Arc<Self>, package: PackageId, by: usize) {
-        let honest = |number: &usize| self.plan.peers.get(*number).is_some_and(|peer| peer.conduct == Conduct::Honest);
-        let others: Vec<usize> = (0..self.plan.peers.len()).filter(|number| *number != by).filter(honest).collect();
+        let honest = |number: &usize| {
+            self.plan
+                .peers
+                .get(*number)
+                .is_some_and(|peer| peer.conduct == Conduct::Honest)
+        };
+        let others: Vec<usize> = (0..self.plan.peers.len())
+            .filter(|number| *number != by)
+            .filter(honest)
+            .collect();
         // Yours more often than another: it is the one that is watched.
         let yours = by != 0 && rand::rng().random_ratio(1, 3);
-        let Some(number) = others.choose(&mut rand::rng()).map(|number| if yours { 0 } else { *number }) else {
+        let Some(number) = others
+            .choose(&mut rand::rng())
+            .map(|number| if yours { 0 } else { *number })
+        else {
             return;
         };
-        let Some(node) = self.node(number) else { return };
+        let Some(node) = self.node(number) else {
+            return;
+        };
         if let Err(why) = self.fetch_on(&node, &package).await
             && !self.stop.is_cancelled()
             && self.node(number).is_some()
@@ -129,18 +145,31 @@ impl Stage {
 
     /// Fetches the newest release of a package, reads it back, and counts.
     async fn fetch_on(&self, node: &NodeHandle, package: &PackageId) -> Result<(), String> {
-        let Some(wanted) = wanted(node, package).await else { return Ok(()) };
+        let Some(wanted) = wanted(node, package).await else {
+            return Ok(());
+        };
         let content = wanted.content;
         let contents = node.contents();
         let began = Instant::now();
-        let fetched = contents.fetch(wanted, None).await.map_err(|error| error.to_string())?;
+        let fetched = contents
+            .fetch(wanted, None)
+            .await
+            .map_err(|error| error.to_string())?;
         if fetched.was_held {
             return Ok(());
         }
         let took = began.elapsed();
-        let read = read_whole(&*contents, content.root, content.size).await.map_err(|error| error.to_string())?;
-        let bad = if ContentRoot::of(&read) == content.root { 0 } else { read.len() as u64 };
-        let refused = fetched.origin.map_or(0, |origin| origin.shares.iter().map(|share| share.refused).sum());
+        let read = read_whole(&*contents, content.root, content.size)
+            .await
+            .map_err(|error| error.to_string())?;
+        let bad = if ContentRoot::of(&read) == content.root {
+            0
+        } else {
+            read.len() as u64
+        };
+        let refused = fetched.origin.map_or(0, |origin| {
+            origin.shares.iter().map(|share| share.refused).sum()
+        });
         let mut counts = self.traffic.lock();
         counts.fetches += 1;
         counts.bytes += read.len() as u64;
@@ -153,6 +182,9 @@ impl Stage {
 
 /// What is to be fetched of a package; `None` while nothing of it is known there.
 async fn wanted(node: &NodeHandle, package: &PackageId) -> Option<Wanted> {
-    let release = node.registry().get_package_version(&PackageRef::of(package), &RequirementText::any()).await;
+    let release = node
+        .registry()
+        .get_package_version(&PackageRef::of(package), &RequirementText::any())
+        .await;
     release.ok().map(|release| Wanted::of(&release))
 }

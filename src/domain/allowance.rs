@@ -16,31 +16,47 @@ pub struct Allowance {
 }
 
 impl Allowance {
-    /// What a node itself sends, so that nobody can take it for a flood; the rest goes with the comparing of catalogues.
+    /// What a node itself sends, so that nobody can take it for a flood; the rest goes with the
+    /// comparing of catalogues.
     pub fn sent(now: Timestamp) -> Self {
         Self::new(500.0, 10.0, now)
     }
 
     /// What is taken of a peer: twice as much, because messages bunch up on their way.
     pub fn received(now: Timestamp) -> Self {
-        let Self { at_once, a_second, .. } = Self::sent(now);
+        let Self {
+            at_once, a_second, ..
+        } = Self::sent(now);
         Self::new(2.0 * at_once, 2.0 * a_second, now)
     }
 
     /// What is taken of one peer that passes on what many sent.
     pub fn of_many(now: Timestamp) -> Self {
-        let Self { at_once, a_second, .. } = Self::received(now);
+        let Self {
+            at_once, a_second, ..
+        } = Self::received(now);
         Self::new(10.0 * at_once, 10.0 * a_second, now)
     }
 
     /// A tenth of it, which unknown identities of a prefix share that has several banned ones.
     pub fn tenth(self) -> Self {
-        Self { left: self.left / 10.0, at_once: self.at_once / 10.0, a_second: self.a_second / 10.0, ..self }
+        Self {
+            left: self.left / 10.0,
+            at_once: self.at_once / 10.0,
+            a_second: self.a_second / 10.0,
+            ..self
+        }
     }
 
     /// So many at once, and so many a second after that.
     pub fn new(at_once: f64, a_second: f64, now: Timestamp) -> Self {
-        Self { left: at_once, at: now, taken: None, at_once, a_second }
+        Self {
+            left: at_once,
+            at: now,
+            taken: None,
+            at_once,
+            a_second,
+        }
     }
 
     /// How many there may be now, of as many as there may ever be: 0 to 1.
@@ -94,8 +110,14 @@ mod tests {
         let beyond = (0..3_000).filter(|n| !flood.take(millis(*n))).count();
         assert!(beyond > 500, "{beyond}");
         let mut own = Allowance::sent(NOW);
-        let sent = (0..60_000).filter(|n| own.take(millis(*n))).map(millis).collect::<Vec<_>>();
+        let sent = (0..60_000)
+            .filter(|n| own.take(millis(*n)))
+            .map(millis)
+            .collect::<Vec<_>>();
         let mut other = Allowance::received(NOW);
-        assert!(sent.into_iter().all(|at| other.take(at)), "whoever keeps to its own is within that of the others");
+        assert!(
+            sent.into_iter().all(|at| other.take(at)),
+            "whoever keeps to its own is within that of the others"
+        );
     }
 }

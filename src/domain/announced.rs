@@ -26,7 +26,8 @@ pub struct Announced {
     pub via: Option<PeerId>,
     /// From the publisher's signature to our verification, by the two clocks; never negative.
     pub delay: Duration,
-    /// From the sending of this announcement to our verification, likewise: what gossip itself took.
+    /// From the sending of this announcement to our verification, likewise: what gossip itself
+    /// took.
     pub travelled: Duration,
     pub seq: u64,
 }

@@ -1,7 +1,7 @@
 //! Connections that come in are counted by their address and network, before the handshake.
 //!
-//! An identity costs nothing and an address does, so that the address pays. The caps of one never depend on what others
-//! hold: whoever fills its own turns nobody else away.
+//! An identity costs nothing and an address does, so that the address pays. The caps of one never
+//! depend on what others hold: whoever fills its own turns nobody else away.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,8 @@ use super::prefix::{Class, network};
 pub const OF_AN_ADDRESS: usize = 8;
 /// And of one public /24 or /48: two such sites. A dozen networks are needed to fill a node.
 pub const OF_A_NETWORK: usize = 16;
-/// Connections of one private address by default: this machine runs a whole demo, a container host its nodes.
+/// Connections of one private address by default: this machine runs a whole demo, a container host
+/// its nodes.
 pub const OF_A_PRIVATE_ADDRESS: usize = 64;
 /// A private network is as much as so many of its addresses.
 const ADDRESSES_OF_A_PRIVATE_NETWORK: usize = 4;
@@ -31,10 +32,14 @@ impl Caps {
     /// Those of an address of a class, where one private address may have `private`.
     pub fn of(class: Class, private: usize) -> Self {
         match class {
-            Class::Public => Self { of_an_address: OF_AN_ADDRESS, of_a_network: OF_A_NETWORK },
-            Class::Private => {
-                Self { of_an_address: private, of_a_network: private.saturating_mul(ADDRESSES_OF_A_PRIVATE_NETWORK) }
-            }
+            Class::Public => Self {
+                of_an_address: OF_AN_ADDRESS,
+                of_a_network: OF_A_NETWORK,
+            },
+            Class::Private => Self {
+                of_an_address: private,
+                of_a_network: private.saturating_mul(ADDRESSES_OF_A_PRIVATE_NETWORK),
+            },
         }
     }
 }
@@ -46,7 +51,8 @@ pub enum Full {
     Network,
 }
 
-/// The address that a connection is counted under: of public IPv6 the /64, all of which one machine has.
+/// The address that a connection is counted under: of public IPv6 the /64, all of which one machine
+/// has.
 pub fn host(ip: IpAddr, class: Class) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) if class == Class::Public => {
@@ -57,7 +63,8 @@ pub fn host(ip: IpAddr, class: Class) -> IpAddr {
     }
 }
 
-/// The connections that are open, or about to be, by where they come from. As large as there are connections.
+/// The connections that are open, or about to be, by where they come from. As large as there are
+/// connections.
 #[derive(Debug)]
 pub struct Origins<K> {
     open: HashMap<K, (IpAddr, IpAddr)>,
@@ -67,7 +74,11 @@ pub struct Origins<K> {
 
 impl<K> Default for Origins<K> {
     fn default() -> Self {
-        Self { open: HashMap::new(), hosts: HashMap::new(), networks: HashMap::new() }
+        Self {
+            open: HashMap::new(),
+            hosts: HashMap::new(),
+            networks: HashMap::new(),
+        }
     }
 }
 
@@ -76,7 +87,8 @@ impl<K: Hash + Eq> Origins<K> {
     pub fn admit(&mut self, id: K, ip: IpAddr, class: Class, private: usize) -> Result<(), Full> {
         let caps = Caps::of(class, private);
         let (host, network) = (host(ip, class), network(ip));
-        let count = |counts: &HashMap<IpAddr, usize>, of| counts.get(of).copied().unwrap_or_default();
+        let count =
+            |counts: &HashMap<IpAddr, usize>, of| counts.get(of).copied().unwrap_or_default();
         if count(&self.hosts, &host) >= caps.of_an_address {
             return Err(Full::Address);
         }
@@ -92,7 +104,9 @@ impl<K: Hash + Eq> Origins<K> {
 
     /// A connection has ended, or did not come about; one that was never taken in changes nothing.
     pub fn leave(&mut self, id: &K) {
-        let Some((host, network)) = self.open.remove(id) else { return };
+        let Some((host, network)) = self.open.remove(id) else {
+            return;
+        };
         for (counts, of) in [(&mut self.hosts, host), (&mut self.networks, network)] {
             if let Some(count) = counts.get_mut(&of) {
                 *count -= 1;
@@ -125,7 +139,10 @@ mod tests {
 
     #[test]
     fn a_machine_with_a_whole_ipv6_network_is_one_address() {
-        let (a, b): (IpAddr, IpAddr) = ("2a02:1:2:3::1".parse().unwrap(), "2a02:1:2:3:9::7".parse().unwrap());
+        let (a, b): (IpAddr, IpAddr) = (
+            "2a02:1:2:3::1".parse().unwrap(),
+            "2a02:1:2:3:9::7".parse().unwrap(),
+        );
         assert_eq!(host(a, Class::Public), host(b, Class::Public));
         assert_ne!(host(a, Class::Private), host(b, Class::Private));
     }
@@ -135,10 +152,17 @@ mod tests {
         let loopback: IpAddr = [127, 0, 0, 1].into();
         let held = |classes: Classes| {
             let mut origins = Origins::default();
-            let admitted = |n: &usize| origins.admit(*n, loopback, classes.of(loopback), 64).is_ok();
+            let admitted = |n: &usize| {
+                origins
+                    .admit(*n, loopback, classes.of(loopback), 64)
+                    .is_ok()
+            };
             (0..1_000).filter(admitted).count()
         };
-        assert_eq!((held(Classes::ByRange), held(Classes::AllPublic)), (64, OF_AN_ADDRESS));
+        assert_eq!(
+            (held(Classes::ByRange), held(Classes::AllPublic)),
+            (64, OF_AN_ADDRESS)
+        );
     }
 
     proptest! {

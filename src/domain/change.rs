@@ -23,9 +23,15 @@ pub enum Change {
         file: Option<String>,
     },
     /// Says what to use instead, or why not to use it; without a message, no longer.
-    Deprecate { version: VersionText, message: Option<String> },
+    Deprecate {
+        version: VersionText,
+        message: Option<String>,
+    },
     /// Names a version; without one, takes the name away.
-    Tag { tag: String, version: Option<VersionText> },
+    Tag {
+        tag: String,
+        version: Option<VersionText>,
+    },
 }
 
 impl Change {
@@ -42,9 +48,9 @@ impl Change {
     /// The version, or the tag that is taken away.
     pub fn about(&self) -> &str {
         match self {
-            Self::Yank { version, .. } | Self::Unyank { version, .. } | Self::Deprecate { version, .. } => {
-                version.as_str()
-            }
+            Self::Yank { version, .. }
+            | Self::Unyank { version, .. }
+            | Self::Deprecate { version, .. } => version.as_str(),
             Self::Tag { tag, version } => version.as_ref().map_or(tag, VersionText::as_str),
         }
     }
@@ -62,8 +68,14 @@ impl Change {
     /// Its text may not be signed; the error ends a sentence that begins with the text.
     pub fn check(&self) -> Result<(), String> {
         match self {
-            Self::Yank { why: text, .. } | Self::Deprecate { message: Some(text), .. } => check_reason(text),
-            Self::Unyank { .. } | Self::Deprecate { message: None, .. } | Self::Tag { .. } => Ok(()),
+            Self::Yank { why: text, .. }
+            | Self::Deprecate {
+                message: Some(text),
+                ..
+            } => check_reason(text),
+            Self::Unyank { .. } | Self::Deprecate { message: None, .. } | Self::Tag { .. } => {
+                Ok(())
+            }
         }
     }
 }

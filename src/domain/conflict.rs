@@ -1,12 +1,16 @@
-//! What does not go together: a handle that several keys claim, a version with two manifests, two states with one number.
+//! What does not go together: a handle that several keys claim, a version with two manifests, two
+//! states with one number.
 //!
-//! A [`Case`] is one of them as a node knows it; [`Evidence`] is what can be handed on of it, and proves itself.
+//! A [`Case`] is one of them as a node knows it; [`Evidence`] is what can be handed on of it, and
+//! proves itself.
 
 mod evidence;
 #[cfg(test)]
 mod tests;
 
-pub use evidence::{Envelope, Evidence, Flaw, MAX_EVIDENCE, Proof, Proven, ProvenManifest, Stated, Statement};
+pub use evidence::{
+    Envelope, Evidence, Flaw, MAX_EVIDENCE, Proof, Proven, ProvenManifest, Stated, Statement,
+};
 
 use std::{fmt, str::FromStr};
 
@@ -28,13 +32,15 @@ pub const MAX_SIDES: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A publisher listed a version with two different manifests. A version never changes: that is a misdeed, or a mistake.
+    /// A publisher listed a version with two different manifests. A version never changes: that is
+    /// a misdeed, or a mistake.
     Version,
     /// A publisher signed a file of a version twice, with different bytes.
     File,
     /// A publisher signed a state that lacks a manifest which the state before it lists.
     Removed,
-    /// A publisher signed two states of a package with one number, as two machines that publish at once do.
+    /// A publisher signed two states of a package with one number, as two machines that publish at
+    /// once do.
     Fork,
     /// Several keys call themselves by one handle. A handle is a claim, and anybody may make it.
     Handle,
@@ -52,7 +58,8 @@ impl Kind {
     }
 }
 
-/// Names a case, on whichever node it is seen: a hash over what does not go together. 32 hexadecimal characters.
+/// Names a case, on whichever node it is seen: a hash over what does not go together. 32
+/// hexadecimal characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConflictId(pub [u8; 16]);
 
@@ -72,7 +79,14 @@ impl ConflictId {
     ) -> Self {
         let [a, b] = sorted(manifests);
         let version = version.key(name.ecosystem());
-        Self::of(&[b"version", &publisher.to_bytes(), name.as_str().as_bytes(), version.as_bytes(), &a.0, &b.0])
+        Self::of(&[
+            b"version",
+            &publisher.to_bytes(),
+            name.as_str().as_bytes(),
+            version.as_bytes(),
+            &a.0,
+            &b.0,
+        ])
     }
 
     /// Which of the two was seen first makes no difference.
@@ -85,7 +99,15 @@ impl ConflictId {
     ) -> Self {
         let [a, b] = sorted(manifests);
         let (publisher, version) = (publisher.to_bytes(), version.key(name.ecosystem()));
-        Self::of(&[b"file", &publisher, name.as_str().as_bytes(), version.as_bytes(), file.as_bytes(), &a.0, &b.0])
+        Self::of(&[
+            b"file",
+            &publisher,
+            name.as_str().as_bytes(),
+            version.as_bytes(),
+            file.as_bytes(),
+            &a.0,
+            &b.0,
+        ])
     }
 
     /// Of a manifest that the state `head` took away.
@@ -97,13 +119,32 @@ impl ConflictId {
         head: &Hash,
     ) -> Self {
         let (publisher, version) = (publisher.to_bytes(), version.key(name.ecosystem()));
-        Self::of(&[b"removed", &publisher, name.as_str().as_bytes(), version.as_bytes(), &manifest.0, &head.0])
+        Self::of(&[
+            b"removed",
+            &publisher,
+            name.as_str().as_bytes(),
+            version.as_bytes(),
+            &manifest.0,
+            &head.0,
+        ])
     }
 
-    pub fn of_fork(publisher: &PublisherId, name: &PackageName, seq: u64, heads: [Hash; 2]) -> Self {
+    pub fn of_fork(
+        publisher: &PublisherId,
+        name: &PackageName,
+        seq: u64,
+        heads: [Hash; 2],
+    ) -> Self {
         let [a, b] = sorted(heads);
         let seq = seq.to_be_bytes();
-        Self::of(&[b"fork", &publisher.to_bytes(), name.as_str().as_bytes(), &seq, &a.0, &b.0])
+        Self::of(&[
+            b"fork",
+            &publisher.to_bytes(),
+            name.as_str().as_bytes(),
+            &seq,
+            &a.0,
+            &b.0,
+        ])
     }
 
     /// Of all keys that claim the handle, however many.
@@ -138,7 +179,9 @@ impl FromStr for ConflictId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let wrong = "expected 32 hexadecimal characters";
-        let bytes = data_encoding::HEXLOWER.decode(text.as_bytes()).map_err(|_| wrong)?;
+        let bytes = data_encoding::HEXLOWER
+            .decode(text.as_bytes())
+            .map_err(|_| wrong)?;
         bytes.try_into().map(Self).map_err(|_| wrong)
     }
 }
@@ -151,7 +194,9 @@ impl Serialize for ConflictId {
 
 impl<'de> Deserialize<'de> for ConflictId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(D::Error::custom)
     }
 }
 
@@ -163,7 +208,8 @@ pub struct Side {
     pub trust: Trust,
     /// Of a changed version the manifest's hash, else that of the head that says it.
     pub hash: Hash,
-    /// Of the head that says it; `None` for a page of older releases, and where neither is held any more.
+    /// Of the head that says it; `None` for a page of older releases, and where neither is held any
+    /// more.
     pub seq: Option<u64>,
     /// When that was signed, by the signer's own word.
     pub signed_at: Option<Timestamp>,
@@ -189,7 +235,8 @@ pub enum InForce {
     Own,
     /// The first manifest seen of a version counts for good.
     FirstSeen,
-    /// Of two heads with one number every node prefers the same: the one that has not expired, then the lower hash.
+    /// Of two heads with one number every node prefers the same: the one that has not expired, then
+    /// the lower hash.
     Preferred,
     /// The publisher has signed a later state since, which counts.
     Superseded,
@@ -229,8 +276,8 @@ pub struct Conflicts {
 }
 
 impl Case {
-    /// Names what it is about: `alice/web 1.2.0`, `alice/web` or `alice`. A handle of a package that is not bound to its
-    /// key here has the key's fingerprint with it.
+    /// Names what it is about: `alice/web 1.2.0`, `alice/web` or `alice`. A handle of a package
+    /// that is not bound to its key here has the key's fingerprint with it.
     pub fn about(&self) -> String {
         let first = self.sides.first();
         let key = || first.map_or(String::new(), |side| side.publisher.fingerprint());
@@ -242,7 +289,10 @@ impl Case {
         };
         match (&self.package, &self.version) {
             (Some(package), Some(version)) => {
-                let file = self.file.as_ref().map_or(String::new(), |file| format!(", file {}", printable(file)));
+                let file = self
+                    .file
+                    .as_ref()
+                    .map_or(String::new(), |file| format!(", file {}", printable(file)));
                 format!("{owner}/{package}{key} {version}{file}")
             }
             (Some(package), None) => format!("{owner}/{package}{key}"),
@@ -269,10 +319,17 @@ impl Case {
     /// Nobody has to do anything about it any more: a person has chosen, or the publisher went on.
     pub fn is_settled(&self) -> bool {
         match self.kind {
-            Kind::Version | Kind::File | Kind::Removed => self.sides.iter().any(|side| side.trust == Trust::Distrusted),
+            Kind::Version | Kind::File | Kind::Removed => self
+                .sides
+                .iter()
+                .any(|side| side.trust == Trust::Distrusted),
             Kind::Fork => self.in_force == InForce::Superseded,
             Kind::Handle => {
-                let open = self.sides.iter().filter(|side| side.trust != Trust::Distrusted).count();
+                let open = self
+                    .sides
+                    .iter()
+                    .filter(|side| side.trust != Trust::Distrusted)
+                    .count();
                 matches!(self.in_force, InForce::Own | InForce::Pinned) || open < 2
             }
         }
@@ -281,7 +338,10 @@ impl Case {
     /// In a word what a person has said of the keys.
     pub fn standing(&self) -> &'static str {
         let any = |trust| self.sides.iter().any(|side| side.trust == trust);
-        match (any(Trust::Distrusted), any(Trust::Pinned) || any(Trust::Own)) {
+        match (
+            any(Trust::Distrusted),
+            any(Trust::Pinned) || any(Trust::Own),
+        ) {
             (true, true) => "both",
             (true, false) => "distrusted",
             (false, true) => "pinned",
@@ -303,7 +363,10 @@ impl Case {
 
     /// What counts on this node, and why, as a sentence.
     pub fn why_in_force(&self) -> String {
-        let first = self.sides.first().map_or(String::new(), |side| side.publisher.fingerprint());
+        let first = self
+            .sides
+            .first()
+            .map_or(String::new(), |side| side.publisher.fingerprint());
         match self.in_force {
             InForce::Pinned => format!("the handle means the key {first} on this node, because it is pinned to it"),
             InForce::Own => format!("the handle means the key {first} on this node, because it is your own"),
@@ -365,7 +428,8 @@ impl Case {
         }
     }
 
-    /// The one sentence that is told when it is seen first. What happened comes first, because a narrow row cuts the end.
+    /// The one sentence that is told when it is seen first. What happened comes first, because a
+    /// narrow row cuts the end.
     pub fn news(&self) -> String {
         let about = self.about();
         match self.kind {

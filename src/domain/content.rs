@@ -4,7 +4,8 @@ use std::ops::Range;
 
 use range_collections::{RangeSet2, range_set::RangeSetRange};
 
-/// Bytes of a group, which is what a peer's answer is verified by: 16 chunks of BLAKE3's 1,024 bytes.
+/// Bytes of a group, which is what a peer's answer is verified by: 16 chunks of BLAKE3's 1,024
+/// bytes.
 pub const GROUP: u64 = 16 * 1_024;
 
 /// Most bytes of one content, unless the settings say otherwise.
@@ -13,7 +14,8 @@ pub const MAX_CONTENT: u64 = 4 << 30;
 /// A set of groups, by number.
 pub type Groups = RangeSet2<u64>;
 
-/// Groups of a content of so many bytes. Empty content has one, of no bytes: there is something to verify.
+/// Groups of a content of so many bytes. Empty content has one, of no bytes: there is something to
+/// verify.
 pub fn groups(size: u64) -> u64 {
     size.div_ceil(GROUP).max(1)
 }
@@ -25,7 +27,9 @@ pub fn all(size: u64) -> Groups {
 
 /// Bytes in these groups of a content of `size` bytes.
 pub fn bytes_in(range: &Range<u64>, size: u64) -> u64 {
-    (range.end * GROUP).min(size).saturating_sub(range.start * GROUP)
+    (range.end * GROUP)
+        .min(size)
+        .saturating_sub(range.start * GROUP)
 }
 
 /// The ranges of a set, in order. What is open at its end ends at `end`.
@@ -41,7 +45,10 @@ pub fn ranges(set: &Groups, end: u64) -> Vec<Range<u64>> {
 
 /// Bytes in a set of groups.
 pub fn bytes_of(set: &Groups, size: u64) -> u64 {
-    ranges(set, groups(size)).iter().map(|range| bytes_in(range, size)).sum()
+    ranges(set, groups(size))
+        .iter()
+        .map(|range| bytes_in(range, size))
+        .sum()
 }
 
 #[cfg(test)]
@@ -50,7 +57,14 @@ mod tests {
 
     #[test]
     fn every_byte_is_in_one_group() {
-        for (size, count) in [(0, 1), (1, 1), (GROUP - 1, 1), (GROUP, 1), (GROUP + 1, 2), (64 << 20, 4_096)] {
+        for (size, count) in [
+            (0, 1),
+            (1, 1),
+            (GROUP - 1, 1),
+            (GROUP, 1),
+            (GROUP + 1, 2),
+            (64 << 20, 4_096),
+        ] {
             assert_eq!(groups(size), count, "{size}");
             assert_eq!(bytes_of(&all(size), size), size);
         }

@@ -1,8 +1,10 @@
-//! Copies of a release's bytes on other nodes: who takes them, who sees to it that there are enough, and who makes room.
+//! Copies of a release's bytes on other nodes: who takes them, who sees to it that there are
+//! enough, and who makes room.
 //!
-//! Places are chosen by rendezvous hashing (Thaler and Ravishankar, "A Name-Based Mapping Scheme for Rendezvous", 1996): each
-//! peer has a weight for each content, and the heaviest come first. Whoever knows the same peers comes to the same order
-//! without a word, and a peer that leaves changes nothing for what others hold.
+//! Places are chosen by rendezvous hashing (Thaler and Ravishankar, "A Name-Based Mapping Scheme
+//! for Rendezvous", 1996): each peer has a weight for each content, and the heaviest come first.
+//! Whoever knows the same peers comes to the same order without a word, and a peer that leaves
+//! changes nothing for what others hold.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -19,8 +21,8 @@ use super::{
 pub const OF_UNKNOWN: u64 = 4;
 /// And one of them so many.
 pub const OF_ONE_UNKNOWN: u64 = 16;
-/// Whoever comes after so many of its neighbours in the order for a content does not take it: nobody can have a content spread over
-/// all of a network.
+/// Whoever comes after so many of its neighbours in the order for a content does not take it:
+/// nobody can have a content spread over all of a network.
 pub const AMONG: usize = 8;
 /// A copy is charged so many bytes at least, which bounds how many there can be.
 pub const LEAST: u64 = 16 * 1_024;
@@ -41,7 +43,8 @@ pub struct Copy {
 /// How a node stands with copies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyFigures {
-    /// Own releases that nobody took yet although somebody was asked, or as many as are to have them.
+    /// Own releases that nobody took yet although somebody was asked, or as many as are to have
+    /// them.
     pub waiting: u64,
     /// Bytes that are kept for others, and that may be.
     pub kept: u64,
@@ -59,25 +62,43 @@ pub enum Admission {
 
 /// The peers in the order in which they are to have a content.
 pub fn order(root: &ContentRoot, peers: impl IntoIterator<Item = PeerId>) -> Vec<PeerId> {
-    let mut weighed: Vec<([u8; 32], PeerId)> = peers.into_iter().map(|peer| (weight(root, &peer), peer)).collect();
+    let mut weighed: Vec<([u8; 32], PeerId)> = peers
+        .into_iter()
+        .map(|peer| (weight(root, &peer), peer))
+        .collect();
     weighed.sort_unstable_by(|a, b| b.cmp(a));
     weighed.dedup();
     weighed.into_iter().map(|(_, peer)| peer).collect()
 }
 
-/// Says whether a peer is one of those that are to have a content, among its neighbours. Neighbours of who asks it may be others:
-/// weights are the same everywhere, so that who is first among some is among the first of as many others.
-pub fn is_among(root: &ContentRoot, peer: &PeerId, neighbours: impl IntoIterator<Item = PeerId>) -> bool {
+/// Says whether a peer is one of those that are to have a content, among its neighbours. Neighbours
+/// of who asks it may be others: weights are the same everywhere, so that who is first among some
+/// is among the first of as many others.
+pub fn is_among(
+    root: &ContentRoot,
+    peer: &PeerId,
+    neighbours: impl IntoIterator<Item = PeerId>,
+) -> bool {
     let own = weight(root, peer);
-    neighbours.into_iter().filter(|other| other != peer && weight(root, other) > own).take(AMONG).count() < AMONG
+    neighbours
+        .into_iter()
+        .filter(|other| other != peer && weight(root, other) > own)
+        .take(AMONG)
+        .count()
+        < AMONG
 }
 
 fn weight(root: &ContentRoot, peer: &PeerId) -> [u8; 32] {
-    *blake3::Hasher::new().update(&root.0).update(&peer.to_bytes()).finalize().as_bytes()
+    *blake3::Hasher::new()
+        .update(&root.0)
+        .update(&peer.to_bytes())
+        .finalize()
+        .as_bytes()
 }
 
-/// Says whether a release of so many bytes is taken, by the bytes that are kept of each publisher. Known publishers go first:
-/// unknown ones have a quarter of the room together and a sixteenth each, and displace nobody.
+/// Says whether a release of so many bytes is taken, by the bytes that are kept of each publisher.
+/// Known publishers go first: unknown ones have a quarter of the room together and a sixteenth
+/// each, and displace nobody.
 pub fn admit(
     kept: &BTreeMap<PublisherId, u64>,
     is_known: impl Fn(&PublisherId) -> bool,
@@ -93,7 +114,11 @@ pub fn admit(
             excess => Admission::MakeRoom(excess),
         };
     }
-    let unknown: u64 = kept.iter().filter(|(publisher, _)| !is_known(publisher)).map(|(_, bytes)| bytes).sum();
+    let unknown: u64 = kept
+        .iter()
+        .filter(|(publisher, _)| !is_known(publisher))
+        .map(|(_, bytes)| bytes)
+        .sum();
     let own = kept.get(publisher).copied().unwrap_or(0);
     if fits(own, room / OF_ONE_UNKNOWN) && fits(unknown, room / OF_UNKNOWN) && fits(all, room) {
         Admission::Take
@@ -102,9 +127,9 @@ pub fn admit(
     }
 }
 
-/// Chooses what goes so that `excess` bytes are freed: first what is of unknown publishers, then of the known one that has most,
-/// as long as that is more than `spared` bytes; of either what has most copies elsewhere, and the oldest among equals. `None`
-/// where that is not enough.
+/// Chooses what goes so that `excess` bytes are freed: first what is of unknown publishers, then of
+/// the known one that has most, as long as that is more than `spared` bytes; of either what has
+/// most copies elsewhere, and the oldest among equals. `None` where that is not enough.
 pub fn make_room(
     kept: &[Copy],
     is_known: impl Fn(&PublisherId) -> bool,
@@ -113,9 +138,15 @@ pub fn make_room(
 ) -> Option<Vec<Hash>> {
     let mut copies: Vec<&Copy> = kept.iter().collect();
     // Taken from the end.
-    copies
-        .sort_by(|a, b| a.elsewhere.cmp(&b.elsewhere).then(b.since.cmp(&a.since)).then(a.release.0.cmp(&b.release.0)));
-    let (known, mut unknown): (Vec<&Copy>, Vec<&Copy>) = copies.into_iter().partition(|copy| is_known(&copy.publisher));
+    copies.sort_by(|a, b| {
+        a.elsewhere
+            .cmp(&b.elsewhere)
+            .then(b.since.cmp(&a.since))
+            .then(a.release.0.cmp(&b.release.0))
+    });
+    let (known, mut unknown): (Vec<&Copy>, Vec<&Copy>) = copies
+        .into_iter()
+        .partition(|copy| is_known(&copy.publisher));
     let mut of: HashMap<PublisherId, (u64, Vec<&Copy>)> = HashMap::new();
     for copy in known {
         let (bytes, copies) = of.entry(copy.publisher).or_default();
@@ -125,7 +156,9 @@ pub fn make_room(
     let (mut freed, mut gone) = (0, Vec::new());
     while freed < excess {
         let next = unknown.pop().or_else(|| {
-            let largest = of.iter_mut().max_by_key(|(publisher, (bytes, _))| (*bytes, **publisher));
+            let largest = of
+                .iter_mut()
+                .max_by_key(|(publisher, (bytes, _))| (*bytes, **publisher));
             let (_, (bytes, copies)) = largest.filter(|(_, (bytes, _))| *bytes > spared)?;
             let copy = copies.pop()?;
             *bytes -= copy.bytes;
@@ -147,7 +180,9 @@ mod tests {
     const ROOM: u64 = 1 << 30;
 
     fn publishers(count: usize) -> Vec<PublisherId> {
-        (0..count).map(|_| PublisherId::of(&Keypair::generate_ed25519().public())).collect()
+        (0..count)
+            .map(|_| PublisherId::of(&Keypair::generate_ed25519().public()))
+            .collect()
     }
 
     #[test]
@@ -157,14 +192,21 @@ mod tests {
         for n in 0..2_000_u32 {
             let root = ContentRoot::of(&n.to_be_bytes());
             let all = order(&root, peers.iter().copied());
-            assert_eq!(all, order(&root, peers.iter().rev().copied()), "whoever knows the same peers agrees");
+            assert_eq!(
+                all,
+                order(&root, peers.iter().rev().copied()),
+                "whoever knows the same peers agrees"
+            );
             *first.entry(all[0]).or_default() += 1;
             let without = order(&root, all.iter().copied().filter(|peer| *peer != all[1]));
             assert_eq!(without[0], all[0]);
             assert_eq!(without[1..], all[2..]);
         }
         // 167 each, give or take five deviations.
-        assert!(peers.iter().all(|peer| (105..235).contains(&first[peer])), "{first:?}");
+        assert!(
+            peers.iter().all(|peer| (105..235).contains(&first[peer])),
+            "{first:?}"
+        );
     }
 
     #[test]
@@ -181,10 +223,16 @@ mod tests {
                 chosen += 1;
                 taken += usize::from(is_among(&root, &peer, near(at)));
             }
-            forced += (0..1_000).filter(|at| is_among(&root, &all[*at], near(*at))).count();
+            forced += (0..1_000)
+                .filter(|at| is_among(&root, &all[*at], near(*at)))
+                .count();
         }
         assert!(taken * 100 > chosen * 98, "{taken} of {chosen}");
-        assert!(forced / 500 < 200, "an eighth of the network at most, and a little: {}", forced / 500);
+        assert!(
+            forced / 500 < 200,
+            "an eighth of the network at most, and a little: {}",
+            forced / 500
+        );
     }
 
     /// What a node does that keeps releases for others, without its disk.
@@ -197,7 +245,9 @@ mod tests {
     impl Shelf {
         fn totals(&self) -> BTreeMap<PublisherId, u64> {
             let mut totals = BTreeMap::new();
-            self.copies.iter().for_each(|copy| *totals.entry(copy.publisher).or_default() += copy.bytes);
+            self.copies
+                .iter()
+                .for_each(|copy| *totals.entry(copy.publisher).or_default() += copy.bytes);
             totals
         }
 
@@ -218,12 +268,19 @@ mod tests {
                     make_room(&self.copies, &is_known, spared, excess)?
                 }
             };
-            let (went, stay): (Vec<Copy>, Vec<Copy>) =
-                std::mem::take(&mut self.copies).into_iter().partition(|copy| gone.contains(&copy.release));
+            let (went, stay): (Vec<Copy>, Vec<Copy>) = std::mem::take(&mut self.copies)
+                .into_iter()
+                .partition(|copy| gone.contains(&copy.release));
             self.copies = stay;
             self.next += 1;
             let release = Hash::of(&self.next.to_be_bytes());
-            self.copies.push(Copy { release, publisher, bytes, elsewhere, since: Timestamp(self.next) });
+            self.copies.push(Copy {
+                release,
+                publisher,
+                bytes,
+                elsewhere,
+                since: Timestamp(self.next),
+            });
             Some(went)
         }
     }
@@ -260,7 +317,9 @@ mod tests {
 
     #[test]
     fn what_has_most_copies_elsewhere_goes_first() {
-        let [known, unknown] = publishers(2)[..] else { unreachable!() };
+        let [known, unknown] = publishers(2)[..] else {
+            unreachable!()
+        };
         let copy = |n: u64, publisher, elsewhere| Copy {
             release: Hash::of(&[n as u8]),
             publisher,
@@ -268,14 +327,30 @@ mod tests {
             elsewhere,
             since: Timestamp(n),
         };
-        let kept =
-            [copy(1, known, 5), copy(2, unknown, 1), copy(3, unknown, 3), copy(4, unknown, 3), copy(5, known, 0)];
+        let kept = [
+            copy(1, known, 5),
+            copy(2, unknown, 1),
+            copy(3, unknown, 3),
+            copy(4, unknown, 3),
+            copy(5, known, 0),
+        ];
         let gone = |excess| make_room(&kept, |publisher| *publisher == known, 0, excess);
-        let first = |count: usize| Some([3, 4, 2, 1, 5][..count].iter().map(|n| Hash::of(&[*n])).collect());
+        let first = |count: usize| {
+            Some(
+                [3, 4, 2, 1, 5][..count]
+                    .iter()
+                    .map(|n| Hash::of(&[*n]))
+                    .collect(),
+            )
+        };
         assert_eq!(gone(10), first(1));
         assert_eq!(gone(35), first(4));
         assert_eq!(gone(50), first(5));
         assert_eq!(gone(51), None);
-        assert_eq!(make_room(&kept, |publisher| *publisher == known, 20, 40), None, "who has no more is left alone");
+        assert_eq!(
+            make_room(&kept, |publisher| *publisher == known, 20, 40),
+            None,
+            "who has no more is left alone"
+        );
     }
 }

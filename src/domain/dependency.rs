@@ -1,4 +1,5 @@
-//! Another package that a release needs: by its owner's key, or by the name that its ecosystem knows it by.
+//! Another package that a release needs: by its owner's key, or by the name that its ecosystem
+//! knows it by.
 
 use std::{fmt, str::FromStr};
 
@@ -12,8 +13,9 @@ use super::{
 };
 use crate::ecosystem::{Ecosystem, Refused, pypi::marker::Marker};
 
-/// Another package that a release needs. A draft may name it by handle; what is signed names it by key, because anybody
-/// may claim a handle, and each node knows other claims; or by its bare name, as the ecosystem's own tools do.
+/// Another package that a release needs. A draft may name it by handle; what is signed names it by
+/// key, because anybody may claim a handle, and each node knows other claims; or by its bare name,
+/// as the ecosystem's own tools do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
 pub struct Dependency {
@@ -28,7 +30,8 @@ pub struct Dependency {
     pub under: Option<String>,
     /// The condition under which it is needed, as the ecosystem has it: a marker of PEP 508.
     pub marker: Option<String>,
-    /// The only systems on which it is needed, as the ecosystem has them: `cfg(unix)` or a target of `cargo`.
+    /// The only systems on which it is needed, as the ecosystem has them: `cfg(unix)` or a target
+    /// of `cargo`.
     pub platform: Option<String>,
 }
 
@@ -41,7 +44,8 @@ pub enum On {
         /// The author of the manifest calls that key so: a label for eyes, which decides nothing.
         handle: Option<Handle>,
     },
-    /// A package of the dependent's own ecosystem, whoever has it: who counts is for whoever resolves it to say.
+    /// A package of the dependent's own ecosystem, whoever has it: who counts is for whoever
+    /// resolves it to say.
     Bare(WrittenName),
 }
 
@@ -96,12 +100,15 @@ impl FromStr for Kind {
             "peer" => Self::Peer,
             "optional" => Self::Optional,
             "dev" => Self::Dev,
-            _ if (1..=20).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
+            _ if (1..=20).contains(&word.len())
+                && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') =>
+            {
                 Self::Other(word.into())
             }
             _ => {
                 return Err(Refused(
-                    "the kind must be 1 to 20 letters a to z and hyphens, such as runtime or dev".into(),
+                    "the kind must be 1 to 20 letters a to z and hyphens, such as runtime or dev"
+                        .into(),
                 ));
             }
         })
@@ -151,26 +158,72 @@ impl TryFrom<Raw> for Dependency {
     type Error = &'static str;
 
     fn try_from(raw: Raw) -> Result<Self, &'static str> {
-        let Raw { package, handle, name, requirement, optional, kind, extras, under, marker, platform } = raw;
+        let Raw {
+            package,
+            handle,
+            name,
+            requirement,
+            optional,
+            kind,
+            extras,
+            under,
+            marker,
+            platform,
+        } = raw;
         let on = match (package, name) {
             (Some(package), None) => On::Package { package, handle },
             (None, Some(name)) if handle.is_none() => On::Bare(name),
-            (None, Some(_)) => return Err("a dependency by name has no handle: write package for one of somebody's"),
+            (None, Some(_)) => {
+                return Err(
+                    "a dependency by name has no handle: write package for one of somebody's",
+                );
+            }
             (Some(_), Some(_)) => return Err("a dependency has a package or a name, not both"),
-            (None, None) => return Err("the key package is missing, or name for a name of the ecosystem"),
+            (None, None) => {
+                return Err("the key package is missing, or name for a name of the ecosystem");
+            }
         };
-        Ok(Self { on, requirement, optional, kind, extras, under, marker, platform })
+        Ok(Self {
+            on,
+            requirement,
+            optional,
+            kind,
+            extras,
+            under,
+            marker,
+            platform,
+        })
     }
 }
 
 impl From<Dependency> for Raw {
     fn from(dependency: Dependency) -> Self {
-        let Dependency { on, requirement, optional, kind, extras, under, marker, platform } = dependency;
+        let Dependency {
+            on,
+            requirement,
+            optional,
+            kind,
+            extras,
+            under,
+            marker,
+            platform,
+        } = dependency;
         let (package, handle, name) = match on {
             On::Package { package, handle } => (Some(package), handle, None),
             On::Bare(name) => (None, None, Some(name)),
         };
-        Self { package, handle, name, requirement, optional, kind, extras, under, marker, platform }
+        Self {
+            package,
+            handle,
+            name,
+            requirement,
+            optional,
+            kind,
+            extras,
+            under,
+            marker,
+            platform,
+        }
     }
 }
 
@@ -193,12 +246,22 @@ impl From<On> for Dependency {
 impl Dependency {
     /// On a package as `handle/name` or `publisher-id/name`.
     pub fn on(package: impl Into<String>, requirement: RequirementText) -> Self {
-        Self { requirement, ..On::Package { package: package.into(), handle: None }.into() }
+        Self {
+            requirement,
+            ..On::Package {
+                package: package.into(),
+                handle: None,
+            }
+            .into()
+        }
     }
 
     /// On a package of the dependent's ecosystem.
     pub fn bare(name: WrittenName, requirement: RequirementText) -> Self {
-        Self { requirement, ..On::Bare(name).into() }
+        Self {
+            requirement,
+            ..On::Bare(name).into()
+        }
     }
 
     /// As it is written: `publisher-id/name`, or a name.
@@ -211,8 +274,13 @@ impl Dependency {
 
     /// The package, if it is named by key and written as every node writes it.
     pub fn id(&self) -> Option<PackageId> {
-        let On::Package { package, .. } = &self.on else { return None };
-        package.parse::<PackageId>().ok().filter(|id| id.to_string() == *package)
+        let On::Package { package, .. } = &self.on else {
+            return None;
+        };
+        package
+            .parse::<PackageId>()
+            .ok()
+            .filter(|id| id.to_string() == *package)
     }
 
     /// Returns true where it says the same on every node: by key or by name.
@@ -224,13 +292,18 @@ impl Dependency {
     pub fn id_beside(&self, owner: PublisherId, ecosystem: &Ecosystem) -> Option<PackageId> {
         match &self.on {
             On::Package { .. } => self.id(),
-            On::Bare(name) => Some(PackageId { owner, name: PackageName::of(ecosystem, name).ok()? }),
+            On::Bare(name) => Some(PackageId {
+                owner,
+                name: PackageName::of(ecosystem, name).ok()?,
+            }),
         }
     }
 
     /// The handle that it is named by, if it is.
     pub fn named_by(&self) -> Option<Handle> {
-        let On::Package { package, .. } = &self.on else { return None };
+        let On::Package { package, .. } = &self.on else {
+            return None;
+        };
         match package.parse::<PackageRef>().ok()?.owner {
             Owner::Handle(handle) => Some(handle),
             Owner::Publisher(_) => None,
@@ -245,9 +318,10 @@ impl Dependency {
         }
     }
 
-    /// Names the package by key; a handle that it was named by stays as the label, and a requirement within the reference becomes
-    /// the dependency's. A name without an ecosystem is one of `ecosystem`, the draft's. A bare name, and what is no reference to a
-    /// package or has two requirements, stays as it is, for others to read or to refuse.
+    /// Names the package by key; a handle that it was named by stays as the label, and a
+    /// requirement within the reference becomes the dependency's. A name without an ecosystem is
+    /// one of `ecosystem`, the draft's. A bare name, and what is no reference to a package or has
+    /// two requirements, stays as it is, for others to read or to refuse.
     ///
     /// # Errors
     /// Those of `meaning`, which says whose a handle is.
@@ -256,9 +330,24 @@ impl Dependency {
         ecosystem: &Ecosystem,
         meaning: impl FnOnce(&Handle) -> Result<PublisherId, E>,
     ) -> Result<Self, E> {
-        let On::Package { package, handle: label } = &self.on else { return Ok(self) };
-        let Ok(PackageRef { owner, name, requirement: within }) = package.parse() else { return Ok(self) };
-        let Ok(name) = name.within(ecosystem) else { return Ok(self) };
+        let On::Package {
+            package,
+            handle: label,
+        } = &self.on
+        else {
+            return Ok(self);
+        };
+        let Ok(PackageRef {
+            owner,
+            name,
+            requirement: within,
+        }) = package.parse()
+        else {
+            return Ok(self);
+        };
+        let Ok(name) = name.within(ecosystem) else {
+            return Ok(self);
+        };
         let requirement = match within {
             Some(within) if self.requirement == RequirementText::any() => within,
             Some(_) => return Ok(self),
@@ -268,34 +357,65 @@ impl Dependency {
             Owner::Publisher(owner) => (owner, label.clone()),
             Owner::Handle(handle) => (meaning(&handle)?, Some(handle)),
         };
-        let on = On::Package { package: PackageId { owner, name }.to_string(), handle };
-        Ok(Self { on, requirement, ..self })
+        let on = On::Package {
+            package: PackageId { owner, name }.to_string(),
+            handle,
+        };
+        Ok(Self {
+            on,
+            requirement,
+            ..self
+        })
     }
 
-    /// For eyes: the label, with the fingerprint of the key that counts, and the extras that are wanted.
+    /// For eyes: the label, with the fingerprint of the key that counts, and the extras that are
+    /// wanted.
     pub fn called(&self) -> String {
-        let extras = if self.extras.is_empty() { String::new() } else { format!("[{}]", self.extras.join(", ")) };
+        let extras = if self.extras.is_empty() {
+            String::new()
+        } else {
+            format!("[{}]", self.extras.join(", "))
+        };
         let called = match (self.id(), self.label()) {
-            (Some(PackageId { owner, name }), Some(handle)) => format!("{handle}/{name} ({})", owner.fingerprint()),
+            (Some(PackageId { owner, name }), Some(handle)) => {
+                format!("{handle}/{name} ({})", owner.fingerprint())
+            }
             (Some(PackageId { owner, name }), None) => format!("{}/{name}", owner.fingerprint()),
             (None, _) => self.written().to_owned(),
         };
         called + &extras
     }
 
-    /// For eyes: under which circumstances it is needed, in parentheses and with a space before; nothing for always.
+    /// For eyes: under which circumstances it is needed, in parentheses and with a space before;
+    /// nothing for always.
     pub fn circumstances(&self) -> String {
         let kind = (!self.kind.is_runtime()).then(|| self.kind.to_string());
-        let optional = (self.optional && self.kind != Kind::Optional).then(|| "optional".to_owned());
+        let optional =
+            (self.optional && self.kind != Kind::Optional).then(|| "optional".to_owned());
         let under = self.under.as_ref().map(|under| format!("with {under}"));
-        let parts = [kind, optional, under, self.platform.clone(), self.marker.clone()];
+        let parts = [
+            kind,
+            optional,
+            under,
+            self.platform.clone(),
+            self.marker.clone(),
+        ];
         let parts: Vec<String> = parts.into_iter().flatten().collect();
-        if parts.is_empty() { String::new() } else { format!(" ({})", parts.join("; ")) }
+        if parts.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", parts.join("; "))
+        }
     }
 
     /// For eyes: all of it on one line.
     pub fn told(&self) -> String {
-        format!("{}@{}{}", self.called(), self.requirement, self.circumstances())
+        format!(
+            "{}@{}{}",
+            self.called(),
+            self.requirement,
+            self.circumstances()
+        )
     }
 
     /// What is wrong with it as one of a release of `ecosystem`: a sentence that names the field.
@@ -306,10 +426,16 @@ impl Dependency {
             }
             On::Package { package, .. } => match package.parse::<PackageRef>() {
                 Err(error) => return Some(error.to_string()),
-                Ok(PackageRef { requirement: Some(_), .. }) if self.requirement != RequirementText::any() => {
+                Ok(PackageRef {
+                    requirement: Some(_),
+                    ..
+                }) if self.requirement != RequirementText::any() => {
                     return Some("an entry has two requirements; write both as one".to_owned());
                 }
-                Ok(PackageRef { name: Asked::Exactly(name), .. }) => Some(name),
+                Ok(PackageRef {
+                    name: Asked::Exactly(name),
+                    ..
+                }) => Some(name),
                 Ok(_) => None,
             },
             On::Bare(name) => match PackageName::of(ecosystem, name) {
@@ -322,7 +448,11 @@ impl Dependency {
         }
         let name = self.written();
         if self.extras.len() > limit::EXTRAS {
-            return Some(format!("extras of {name} has {} entries, {} at most", self.extras.len(), limit::EXTRAS));
+            return Some(format!(
+                "extras of {name} has {} entries, {} at most",
+                self.extras.len(),
+                limit::EXTRAS
+            ));
         }
         let texts = [
             ("under", self.under.iter().collect::<Vec<_>>(), limit::EXTRA),
@@ -333,14 +463,22 @@ impl Dependency {
         for (field, values, most) in texts {
             for value in values {
                 if value.is_empty() || value.len() > most {
-                    return Some(format!("{field} of {name} has {} bytes, and must have 1 to {most}", value.len()));
+                    return Some(format!(
+                        "{field} of {name} has {} bytes, and must have 1 to {most}",
+                        value.len()
+                    ));
                 }
                 if has_unsafe(value) {
-                    return Some(format!("{field} of {name} has control or invisible characters; remove them"));
+                    return Some(format!(
+                        "{field} of {name} has control or invisible characters; remove them"
+                    ));
                 }
             }
         }
-        let marker = self.marker.as_deref().filter(|_| *ecosystem == Ecosystem::Pypi);
+        let marker = self
+            .marker
+            .as_deref()
+            .filter(|_| *ecosystem == Ecosystem::Pypi);
         let wrong = marker.and_then(|marker| Marker::parse(marker).err())?;
         Some(format!("marker of {name} {wrong}"))
     }
@@ -348,7 +486,9 @@ impl Dependency {
 
 /// The key that a release's dependencies call so; `None` where they call several keys so, or none.
 pub fn labelled(dependencies: &[Dependency], handle: &Handle) -> Option<PublisherId> {
-    let called = dependencies.iter().filter(|dependency| dependency.label() == Some(handle));
+    let called = dependencies
+        .iter()
+        .filter(|dependency| dependency.label() == Some(handle));
     let mut keys = called.filter_map(|dependency| Some(dependency.id()?.owner));
     let first = keys.next()?;
     keys.all(|key| key == first).then_some(first)
@@ -361,25 +501,51 @@ mod tests {
     use proptest::prelude::*;
 
     fn dependency(package: String) -> Dependency {
-        Dependency { optional: true, ..Dependency::on(package, "^1".parse().unwrap()) }
+        Dependency {
+            optional: true,
+            ..Dependency::on(package, "^1".parse().unwrap())
+        }
     }
 
     #[test]
     fn a_handle_becomes_a_key_and_stays_as_the_label() {
         let bob = PublisherId::of(&Keypair::generate_ed25519().public());
         let typed = dependency("bob/lib".to_owned());
-        assert_eq!((typed.id(), typed.named_by().unwrap().as_str()), (None, "bob"));
+        assert_eq!(
+            (typed.id(), typed.named_by().unwrap().as_str()),
+            (None, "bob")
+        );
         let signed = typed
-            .by_key(&Ecosystem::Generic, |handle| if handle.as_str() == "bob" { Ok(bob) } else { Err(()) })
+            .by_key(&Ecosystem::Generic, |handle| {
+                if handle.as_str() == "bob" {
+                    Ok(bob)
+                } else {
+                    Err(())
+                }
+            })
             .unwrap();
         assert_eq!(signed.written(), format!("{bob}/lib"));
-        assert_eq!((signed.requirement.to_string().as_str(), signed.optional), ("^1", true));
+        assert_eq!(
+            (signed.requirement.to_string().as_str(), signed.optional),
+            ("^1", true)
+        );
         assert_eq!(signed.called(), format!("bob/lib ({})", bob.fingerprint()));
-        assert_eq!(signed.clone().by_key(&Ecosystem::Generic, |_| Err("nobody is asked")), Ok(signed));
-        assert_eq!(dependency("bob/lib".to_owned()).by_key(&Ecosystem::Generic, |_| Err("unknown")), Err("unknown"));
+        assert_eq!(
+            signed
+                .clone()
+                .by_key(&Ecosystem::Generic, |_| Err("nobody is asked")),
+            Ok(signed)
+        );
+        assert_eq!(
+            dependency("bob/lib".to_owned()).by_key(&Ecosystem::Generic, |_| Err("unknown")),
+            Err("unknown")
+        );
         for refused in ["lib", "bob/lib@<1.5", "bob/cargo:1a"] {
             assert_eq!(
-                dependency(refused.to_owned()).by_key(&Ecosystem::Generic, |_| Err(())).unwrap().written(),
+                dependency(refused.to_owned())
+                    .by_key(&Ecosystem::Generic, |_| Err(()))
+                    .unwrap()
+                    .written(),
                 refused
             );
         }
@@ -390,8 +556,13 @@ mod tests {
         let bob = PublisherId::of(&Keypair::generate_ed25519().public());
         let mut typed = dependency("bob/Lib@<1.5".to_owned());
         typed.requirement = RequirementText::any();
-        let signed = typed.by_key(&Ecosystem::Cargo, |_| Ok::<_, ()>(bob)).unwrap();
-        assert_eq!((signed.written(), signed.requirement.as_str()), (&*format!("{bob}/cargo:lib"), "<1.5"));
+        let signed = typed
+            .by_key(&Ecosystem::Cargo, |_| Ok::<_, ()>(bob))
+            .unwrap();
+        assert_eq!(
+            (signed.written(), signed.requirement.as_str()),
+            (&*format!("{bob}/cargo:lib"), "<1.5")
+        );
     }
 
     #[test]
@@ -402,19 +573,39 @@ mod tests {
              marker = \"python_version < '3.11'\"",
         )
         .unwrap();
-        assert_eq!(tomli.told(), "Tomli[fast]@>=2 (build; with toml; python_version < '3.11')");
+        assert_eq!(
+            tomli.told(),
+            "Tomli[fast]@>=2 (build; with toml; python_version < '3.11')"
+        );
         assert_eq!(tomli.problem(&Ecosystem::Pypi), None);
         let bob = PublisherId::of(&Keypair::generate_ed25519().public());
-        assert_eq!(tomli.id_beside(bob, &Ecosystem::Pypi).unwrap().to_string(), format!("{bob}/pypi:tomli"));
+        assert_eq!(
+            tomli.id_beside(bob, &Ecosystem::Pypi).unwrap().to_string(),
+            format!("{bob}/pypi:tomli")
+        );
         assert!(tomli.is_settled() && tomli.id().is_none() && tomli.named_by().is_none());
-        assert_eq!(tomli.clone().by_key(&Ecosystem::Pypi, |_| Err("nobody is asked")), Ok(tomli.clone()));
+        assert_eq!(
+            tomli
+                .clone()
+                .by_key(&Ecosystem::Pypi, |_| Err("nobody is asked")),
+            Ok(tomli.clone())
+        );
         let text = serde_json::to_string(&tomli).unwrap();
         assert_eq!(serde_json::from_str::<Dependency>(&text).unwrap(), tomli);
         for (both, why) in [
             ("requirement = \"*\"", "the key package is missing"),
-            ("name = \"a\"\npackage = \"b/a\"\nrequirement = \"*\"", "not both"),
-            ("name = \"a\"\nhandle = \"bob\"\nrequirement = \"*\"", "no handle"),
-            ("name = \"a\"\nkind = \"Dev\"\nrequirement = \"*\"", "the kind must be"),
+            (
+                "name = \"a\"\npackage = \"b/a\"\nrequirement = \"*\"",
+                "not both",
+            ),
+            (
+                "name = \"a\"\nhandle = \"bob\"\nrequirement = \"*\"",
+                "no handle",
+            ),
+            (
+                "name = \"a\"\nkind = \"Dev\"\nrequirement = \"*\"",
+                "the kind must be",
+            ),
         ] {
             let error = read(both).unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
@@ -427,32 +618,108 @@ mod tests {
         let text = |length: usize| Some("x".repeat(length));
         let marker = |length: usize| Some(format!("extra == '{}'", "x".repeat(length - 11)));
         let kept: [Dependency; 5] = [
-            Dependency { under: text(limit::EXTRA), ..fine.clone() },
-            Dependency { extras: vec!["x".repeat(limit::EXTRA); limit::EXTRAS], ..fine.clone() },
-            Dependency { platform: text(limit::PLATFORM), ..fine.clone() },
-            Dependency { marker: marker(limit::MARKER), ..fine.clone() },
-            Dependency { kind: "post-install".parse().unwrap(), ..fine.clone() },
+            Dependency {
+                under: text(limit::EXTRA),
+                ..fine.clone()
+            },
+            Dependency {
+                extras: vec!["x".repeat(limit::EXTRA); limit::EXTRAS],
+                ..fine.clone()
+            },
+            Dependency {
+                platform: text(limit::PLATFORM),
+                ..fine.clone()
+            },
+            Dependency {
+                marker: marker(limit::MARKER),
+                ..fine.clone()
+            },
+            Dependency {
+                kind: "post-install".parse().unwrap(),
+                ..fine.clone()
+            },
         ];
         for dependency in kept {
             assert_eq!(dependency.problem(&Ecosystem::Pypi), None, "{dependency:?}");
         }
         let refused = [
-            ("under", Dependency { under: text(limit::EXTRA + 1), ..fine.clone() }),
-            ("under", Dependency { under: text(0), ..fine.clone() }),
-            ("extras", Dependency { extras: vec!["x".to_owned(); limit::EXTRAS + 1], ..fine.clone() }),
-            ("extras", Dependency { extras: vec!["x\u{202e}".to_owned()], ..fine.clone() }),
-            ("platform", Dependency { platform: text(limit::PLATFORM + 1), ..fine.clone() }),
-            ("marker", Dependency { marker: marker(limit::MARKER + 1), ..fine.clone() }),
-            ("marker", Dependency { marker: Some("python < 3".to_owned()), ..fine.clone() }),
-            ("version requirement", Dependency { requirement: "not".parse().unwrap(), ..fine.clone() }),
-            ("package name", Dependency { on: On::Bare("-lib".parse().unwrap()), ..fine.clone() }),
+            (
+                "under",
+                Dependency {
+                    under: text(limit::EXTRA + 1),
+                    ..fine.clone()
+                },
+            ),
+            (
+                "under",
+                Dependency {
+                    under: text(0),
+                    ..fine.clone()
+                },
+            ),
+            (
+                "extras",
+                Dependency {
+                    extras: vec!["x".to_owned(); limit::EXTRAS + 1],
+                    ..fine.clone()
+                },
+            ),
+            (
+                "extras",
+                Dependency {
+                    extras: vec!["x\u{202e}".to_owned()],
+                    ..fine.clone()
+                },
+            ),
+            (
+                "platform",
+                Dependency {
+                    platform: text(limit::PLATFORM + 1),
+                    ..fine.clone()
+                },
+            ),
+            (
+                "marker",
+                Dependency {
+                    marker: marker(limit::MARKER + 1),
+                    ..fine.clone()
+                },
+            ),
+            (
+                "marker",
+                Dependency {
+                    marker: Some("python < 3".to_owned()),
+                    ..fine.clone()
+                },
+            ),
+            (
+                "version requirement",
+                Dependency {
+                    requirement: "not".parse().unwrap(),
+                    ..fine.clone()
+                },
+            ),
+            (
+                "package name",
+                Dependency {
+                    on: On::Bare("-lib".parse().unwrap()),
+                    ..fine.clone()
+                },
+            ),
         ];
         for (field, dependency) in refused {
             let problem = dependency.problem(&Ecosystem::Pypi).unwrap_or_default();
             assert!(problem.contains(field), "{field}: {problem}");
         }
-        let elsewhere = Dependency { marker: Some("whatever".to_owned()), ..fine };
-        assert_eq!(elsewhere.problem(&Ecosystem::Npm), None, "what it means is not known here");
+        let elsewhere = Dependency {
+            marker: Some("whatever".to_owned()),
+            ..fine
+        };
+        assert_eq!(
+            elsewhere.problem(&Ecosystem::Npm),
+            None,
+            "what it means is not known here"
+        );
     }
 
     proptest! {

@@ -1,7 +1,8 @@
 //! Dials to where somebody else said that a peer is are bounded.
 //!
-//! Anybody may say that a peer is at any address. Without a bound, a stranger could have every node knock on somebody's
-//! door. A dial that reached the peer it was for is given back, so that only what was claimed wrongly counts.
+//! Anybody may say that a peer is at any address. Without a bound, a stranger could have every node
+//! knock on somebody's door. A dial that reached the peer it was for is given back, so that only
+//! what was claimed wrongly counts.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -17,7 +18,8 @@ use super::{
 pub const OF_A_PREFIX: (f64, f64) = (8.0, 1.0 / 15.0);
 /// Dials to one private network: a demo has over a hundred nodes on one address.
 const OF_A_LAN: (f64, f64) = (256.0, 2.0);
-/// Networks of which it is remembered how often they were dialled; those with most left are forgotten first.
+/// Networks of which it is remembered how often they were dialled; those with most left are
+/// forgotten first.
 const MAX_TARGETS: usize = 1_024;
 
 /// The network or name that a dial goes to.
@@ -37,36 +39,64 @@ pub struct Dials {
 
 impl Dials {
     pub fn of(classes: Classes) -> Self {
-        Self { classes, ..Self::default() }
+        Self {
+            classes,
+            ..Self::default()
+        }
     }
 
     fn target(&self, address: &Multiaddr) -> Option<(Target, (f64, f64))> {
         if let Some(ip) = ip_of(address) {
-            let bound = if self.classes.of(ip) == Class::Public { OF_A_PREFIX } else { OF_A_LAN };
+            let bound = if self.classes.of(ip) == Class::Public {
+                OF_A_PREFIX
+            } else {
+                OF_A_LAN
+            };
             return Some((Target::Network(network(ip)), bound));
         }
         let is_name = |part: Protocol<'_>| {
-            matches!(part, Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_))
+            matches!(
+                part,
+                Protocol::Dns(_) | Protocol::Dns4(_) | Protocol::Dns6(_) | Protocol::Dnsaddr(_)
+            )
         };
-        address.iter().next().is_some_and(is_name).then_some((Target::Names, OF_A_PREFIX))
+        address
+            .iter()
+            .next()
+            .is_some_and(is_name)
+            .then_some((Target::Names, OF_A_PREFIX))
     }
 
-    /// Takes a dial to an address; false when its network has had enough. What is neither an address nor a name is not
-    /// dialled by anything of ours, and passes.
+    /// Takes a dial to an address; false when its network has had enough. What is neither an
+    /// address nor a name is not dialled by anything of ours, and passes.
     pub fn take(&mut self, address: &Multiaddr, now: Timestamp) -> bool {
-        let Some((target, (at_once, a_second))) = self.target(address) else { return true };
+        let Some((target, (at_once, a_second))) = self.target(address) else {
+            return true;
+        };
         if self.left.len() >= MAX_TARGETS && !self.left.contains_key(&target) {
-            let idle = self.left.iter().max_by(|(_, a), (_, b)| a.share(now).total_cmp(&b.share(now)));
-            idle.map(|(target, _)| *target).map(|idle| self.left.remove(&idle));
+            let idle = self
+                .left
+                .iter()
+                .max_by(|(_, a), (_, b)| a.share(now).total_cmp(&b.share(now)));
+            idle.map(|(target, _)| *target)
+                .map(|idle| self.left.remove(&idle));
         }
-        self.left.entry(target).or_insert_with(|| Allowance::new(at_once, a_second, now)).take(now)
+        self.left
+            .entry(target)
+            .or_insert_with(|| Allowance::new(at_once, a_second, now))
+            .take(now)
     }
 
-    /// The peer that was dialled at some addresses, all of which were taken, was there at one of them. What was said of its
-    /// network is right then, and what was said of others may not be.
+    /// The peer that was dialled at some addresses, all of which were taken, was there at one of
+    /// them. What was said of its network is right then, and what was said of others may not be.
     pub fn reached(&mut self, at: &Multiaddr, dialled: &[Multiaddr], now: Timestamp) {
-        let Some((target, _)) = self.target(at) else { return };
-        let same = dialled.iter().filter(|one| self.target(one).is_some_and(|(other, _)| other == target)).count();
+        let Some((target, _)) = self.target(at) else {
+            return;
+        };
+        let same = dialled
+            .iter()
+            .filter(|one| self.target(one).is_some_and(|(other, _)| other == target))
+            .count();
         if let Some(left) = self.left.get_mut(&target) {
             (0..same).for_each(|_| left.give_back(now));
         }
@@ -90,11 +120,16 @@ mod tests {
     #[test]
     fn a_prefix_is_dialled_a_few_times_whatever_is_claimed_and_honest_peers_cost_nothing() {
         let mut dials = Dials::default();
-        let dialled = (0..1_000u16).filter(|n| dials.take(&at(1, *n as u8, 1 + n), NOW)).count();
+        let dialled = (0..1_000u16)
+            .filter(|n| dials.take(&at(1, *n as u8, 1 + n), NOW))
+            .count();
         assert_eq!(dialled, OF_A_PREFIX.0 as usize);
         assert!(dials.take(&at(2, 1, 1), NOW), "others are still dialled");
         let later = NOW.after(Duration::from_secs(60));
-        assert_eq!((0..100).filter(|_| dials.take(&at(1, 1, 1), later)).count(), 4);
+        assert_eq!(
+            (0..100).filter(|_| dials.take(&at(1, 1, 1), later)).count(),
+            4
+        );
         let reached = (0..1_000).filter(|_| {
             let dialled = dials.take(&at(3, 1, 1), NOW);
             // Over TCP and QUIC, and where somebody else is.
@@ -104,9 +139,15 @@ mod tests {
             dialled
         });
         assert_eq!(reached.count(), 1_000);
-        assert!(!dials.take(&at(4, 1, 1), NOW), "the other was dialled eight times all the same");
+        assert!(
+            !dials.take(&at(4, 1, 1), NOW),
+            "the other was dialled eight times all the same"
+        );
         let names = |n: usize| format!("/dns4/n{n}.example.org/tcp/1").parse().unwrap();
-        assert_eq!((0..100).filter(|n| dials.take(&names(*n), NOW)).count(), OF_A_PREFIX.0 as usize);
+        assert_eq!(
+            (0..100).filter(|n| dials.take(&names(*n), NOW)).count(),
+            OF_A_PREFIX.0 as usize
+        );
     }
 
     proptest! {

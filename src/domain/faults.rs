@@ -1,8 +1,9 @@
 //! Misdeeds of peers, and what they lead to: being disconnected, being banned, and being forgiven.
 //!
-//! The score says whom to ask; this ledger says whom to have nothing to do with. Only what an honest node does not do is a
-//! fault, but for one: a node that answers pings and no questions. That happens to honest ones too, so it takes many in a
-//! row, and the first right answer makes up for them.
+//! The score says whom to ask; this ledger says whom to have nothing to do with. Only what an
+//! honest node does not do is a fault, but for one: a node that answers pings and no questions.
+//! That happens to honest ones too, so it takes many in a row, and the first right answer makes up
+//! for them.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -32,11 +33,12 @@ pub const IDENTITIES: usize = 3;
 pub const LONGEST_BAN: Duration = Duration::from_secs(24 * 3_600);
 /// Faults kept per peer for the person to read.
 pub const KEPT: usize = 16;
-/// How long a ban by a rule counts against the share below, and a peer that only the share spared is doubted.
+/// How long a ban by a rule counts against the share below, and a peer that only the share spared
+/// is doubted.
 pub const SHARE_WINDOW: Duration = Duration::from_secs(3_600);
-/// One in so many of one's peers may be banned within [`SHARE_WINDOW`] for the same fault by a rule. Where more of them seem to
-/// break it, the rule is wrong, or this node applies it wrongly: somebody who signs what honest nodes pass on cannot set
-/// them against one another.
+/// One in so many of one's peers may be banned within [`SHARE_WINDOW`] for the same fault by a
+/// rule. Where more of them seem to break it, the rule is wrong, or this node applies it wrongly:
+/// somebody who signs what honest nodes pass on cannot set them against one another.
 pub const SHARE: usize = 3;
 /// Peers in the ledger; those with least against them make room.
 pub const MAX_PEERS: usize = 4_096;
@@ -45,9 +47,11 @@ pub const MAX_PEERS: usize = 4_096;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// It passed on, or wanted stored, a record whose signature does not match its bytes: it made or altered them itself.
+    /// It passed on, or wanted stored, a record whose signature does not match its bytes: it made
+    /// or altered them itself.
     ForgedRecord,
-    /// It passed on, or wanted stored, a record that is signed and breaks a rule: what somebody else made.
+    /// It passed on, or wanted stored, a record that is signed and breaks a rule: what somebody
+    /// else made.
     UnfitRecord,
     /// It answered a question with what does not verify, or was not asked for.
     WrongAnswer,
@@ -60,18 +64,24 @@ pub enum Fault {
 }
 
 impl Fault {
-    pub const ALL: [Self; 6] =
-        [Self::ForgedRecord, Self::UnfitRecord, Self::WrongAnswer, Self::HashMismatch, Self::Flooding, Self::Stalling];
+    pub const ALL: [Self; 6] = [
+        Self::ForgedRecord,
+        Self::UnfitRecord,
+        Self::WrongAnswer,
+        Self::HashMismatch,
+        Self::Flooding,
+        Self::Stalling,
+    ];
 
-    /// Whether it rests on a rule about what third parties made, and not on bytes that the peer itself made or altered. Such
-    /// faults ban no more than a share of one's peers.
+    /// Whether it rests on a rule about what third parties made, and not on bytes that the peer
+    /// itself made or altered. Such faults ban no more than a share of one's peers.
     pub fn is_by_rule(self) -> bool {
         matches!(self, Self::UnfitRecord | Self::WrongAnswer)
     }
 
-    /// Two forged records ban: gossip itself leaves whoever sends that many alone, so that more are not seen. It takes four
-    /// wrong answers, or three damaged contents, each of which cost a transfer; and ten silences in a row, of which one is
-    /// counted for each ping.
+    /// Two forged records ban: gossip itself leaves whoever sends that many alone, so that more are
+    /// not seen. It takes four wrong answers, or three damaged contents, each of which cost a
+    /// transfer; and ten silences in a row, of which one is counted for each ping.
     pub fn points(self) -> f64 {
         match self {
             Self::ForgedRecord | Self::UnfitRecord => 50.0,
@@ -98,15 +108,20 @@ impl Fault {
             Self::ForgedRecord => {
                 "it passed on a record whose signature does not match, which no honest node lets through"
             }
-            Self::UnfitRecord => "it passed on a record that is signed, and breaks a rule of its kind",
-            Self::WrongAnswer => "it answered with something that does not verify, or that nobody asked for",
+            Self::UnfitRecord => {
+                "it passed on a record that is signed, and breaks a rule of its kind"
+            }
+            Self::WrongAnswer => {
+                "it answered with something that does not verify, or that nobody asked for"
+            }
             Self::HashMismatch => "it gave bytes that are not what the manifest's hash says",
             Self::Flooding => "it sent far more messages than anybody needs",
             Self::Stalling => "it answers pings, and not what it is asked",
         }
     }
 
-    /// The fault that an outcome is by itself. Silence becomes one only when the peer answers pings all the same.
+    /// The fault that an outcome is by itself. Silence becomes one only when the peer answers pings
+    /// all the same.
     pub fn of(outcome: Outcome) -> Option<Self> {
         match outcome {
             Outcome::RecordInvalid => Some(Self::ForgedRecord),
@@ -183,7 +198,10 @@ pub struct Sheet {
 impl Sheet {
     /// What is left of its points.
     pub fn points(&self, now: Timestamp) -> f64 {
-        let decaying = now.since(self.at).saturating_sub(DECAYS_AFTER).as_secs_f64();
+        let decaying = now
+            .since(self.at)
+            .saturating_sub(DECAYS_AFTER)
+            .as_secs_f64();
         let left = self.points * 0.5f64.powf(decaying / HALF_LIFE.as_secs_f64());
         if left < 0.5 { 0.0 } else { left }
     }
@@ -191,7 +209,11 @@ impl Sheet {
     /// Brings the points to now: those for silence fade with the others.
     fn fade(&mut self, now: Timestamp) {
         let left = self.points(now);
-        let kept = if self.points > 0.0 { left / self.points } else { 0.0 };
+        let kept = if self.points > 0.0 {
+            left / self.points
+        } else {
+            0.0
+        };
         (self.silent, self.ruled) = (self.silent * kept, self.ruled * kept);
         (self.points, self.at) = (left, self.at.max(now));
     }
@@ -200,9 +222,11 @@ impl Sheet {
         self.ban.filter(|ban| ban.holds(now))
     }
 
-    /// Whether only the share of peers that a rule may ban spares it: it is asked last, and counts in no quorum.
+    /// Whether only the share of peers that a rule may ban spares it: it is asked last, and counts
+    /// in no quorum.
     pub fn is_doubted(&self, now: Timestamp) -> bool {
-        self.spared.is_some_and(|since| now.since(since) < SHARE_WINDOW)
+        self.spared
+            .is_some_and(|since| now.since(since) < SHARE_WINDOW)
     }
 
     fn is_by_hand(&self, now: Timestamp) -> bool {
@@ -211,7 +235,11 @@ impl Sheet {
 
     /// All of it in a sentence.
     pub fn told(&self, now: Timestamp) -> String {
-        let counts: Vec<String> = self.counts.iter().map(|(fault, n)| format!("{n} × {}", fault.label())).collect();
+        let counts: Vec<String> = self
+            .counts
+            .iter()
+            .map(|(fault, n)| format!("{n} × {}", fault.label()))
+            .collect();
         let mut parts = vec![match self.points(now) {
             0.0 if self.protected || self.ban(now).is_some() => String::new(),
             points => format!("{points:.0} of {BAN:.0} points"),
@@ -219,16 +247,28 @@ impl Sheet {
         parts.push(match self.ban(now) {
             None => String::new(),
             Some(ban) => {
-                let by = if ban.by == Judge::Person { "by hand" } else { "for its faults" };
+                let by = if ban.by == Judge::Person {
+                    "by hand"
+                } else {
+                    "for its faults"
+                };
                 match ban.until {
                     Some(until) => format!("banned {by}, for {} more", Ago(until.since(now))),
                     None => format!("banned {by}, until that is taken back"),
                 }
             }
         });
-        parts.push(if self.protected { "protected: kept whatever it does".to_owned() } else { String::new() });
+        parts.push(if self.protected {
+            "protected: kept whatever it does".to_owned()
+        } else {
+            String::new()
+        });
         let doubted = "not banned, because too many peers would be for the same: asked last, and counted in no quorum";
-        parts.push(if self.is_doubted(now) { doubted.to_owned() } else { String::new() });
+        parts.push(if self.is_doubted(now) {
+            doubted.to_owned()
+        } else {
+            String::new()
+        });
         parts.push(counts.join(", "));
         parts.retain(|part| !part.is_empty());
         parts.join("; ")
@@ -238,7 +278,11 @@ impl Sheet {
     fn is_blank(&self, now: Timestamp) -> bool {
         // That it was banned is remembered as long as the next ban is longer for it.
         let remembered = self.bans > 0 && now.since(self.at) < 2 * LONGEST_BAN;
-        self.points(now) == 0.0 && self.ban(now).is_none() && !self.protected && !remembered && !self.is_doubted(now)
+        self.points(now) == 0.0
+            && self.ban(now).is_none()
+            && !self.protected
+            && !remembered
+            && !self.is_doubted(now)
     }
 }
 
@@ -246,7 +290,8 @@ impl Sheet {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ruling {
-    /// It is disconnected, and not let in for a time, or until that is taken back. Its protection ends.
+    /// It is disconnected, and not let in for a time, or until that is taken back. Its protection
+    /// ends.
     Ban {
         seconds: Option<u64>,
     },
@@ -263,7 +308,8 @@ pub enum Sentence {
     Noted,
     Disconnect,
     Ban(Ban),
-    /// A ban, but for the share of peers that a rule may ban: it is disconnected, and doubted for an hour.
+    /// A ban, but for the share of peers that a rule may ban: it is disconnected, and doubted for
+    /// an hour.
     Spared,
 }
 
@@ -291,12 +337,25 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// `ban_time` is the length of a peer's first ban. Where there are too many sheets, what a person said is kept.
-    pub fn new(sheets: impl IntoIterator<Item = (PeerId, Sheet)>, ban_time: Duration, now: Timestamp) -> Self {
+    /// `ban_time` is the length of a peer's first ban. Where there are too many sheets, what a
+    /// person said is kept.
+    pub fn new(
+        sheets: impl IntoIterator<Item = (PeerId, Sheet)>,
+        ban_time: Duration,
+        now: Timestamp,
+    ) -> Self {
         let mut sheets: Vec<(PeerId, Sheet)> = sheets.into_iter().collect();
         sheets.sort_by_key(|(_, sheet)| (!sheet.is_by_hand(now), sheet.ban(now).is_none()));
-        let dropped = sheets.iter().skip(MAX_PEERS).map(|(peer, _)| *peer).collect();
-        Self { sheets: sheets.into_iter().take(MAX_PEERS).collect(), dropped, ban_time }
+        let dropped = sheets
+            .iter()
+            .skip(MAX_PEERS)
+            .map(|(peer, _)| *peer)
+            .collect();
+        Self {
+            sheets: sheets.into_iter().take(MAX_PEERS).collect(),
+            dropped,
+            ban_time,
+        }
     }
 
     pub fn sheet(&self, peer: &PeerId) -> Option<&Sheet> {
@@ -316,8 +375,8 @@ impl Ledger {
         self.sheets.get(peer).is_some_and(|sheet| sheet.protected)
     }
 
-    /// Notes a fault of a peer, which was at an address of `prefix`, and says what follows from it. `peers` are those that this
-    /// node is connected to, with theirs.
+    /// Notes a fault of a peer, which was at an address of `prefix`, and says what follows from it.
+    /// `peers` are those that this node is connected to, with theirs.
     pub fn note(
         &mut self,
         peer: PeerId,
@@ -330,8 +389,13 @@ impl Ledger {
         let has_share = !fault.is_by_rule() || self.has_share(peer, fault, prefix, peers, now);
         let sheet = self.entry(peer, now);
         sheet.fade(now);
-        sheet.silent += if fault == Fault::Stalling { fault.points() } else { 0.0 };
-        // Not beyond what a ban takes: what was on its way when it came about makes forgiveness no longer.
+        sheet.silent += if fault == Fault::Stalling {
+            fault.points()
+        } else {
+            0.0
+        };
+        // Not beyond what a ban takes: what was on its way when it came about makes forgiveness no
+        // longer.
         let most = BAN + fault.points();
         let mut others = sheet.points - sheet.ruled;
         if fault.is_by_rule() {
@@ -352,7 +416,11 @@ impl Ledger {
         if sheet.points < BAN {
             // One that is silent may be in trouble, and is not helped by having to connect again.
             let stays = sheet.points < DISCONNECT || fault == Fault::Stalling;
-            return if stays { Sentence::Noted } else { Sentence::Disconnect };
+            return if stays {
+                Sentence::Noted
+            } else {
+                Sentence::Disconnect
+            };
         }
         let by_rule = sheet.points - sheet.ruled < BAN;
         match (by_rule, fault.is_by_rule()) {
@@ -366,15 +434,19 @@ impl Ledger {
             _ => {}
         }
         let time = ban_time.saturating_mul(2u32.saturating_pow(sheet.bans.min(16)));
-        let ban = Ban { by: Judge::Points, since: now, until: Some(now.after(time.min(LONGEST_BAN.max(ban_time)))) };
+        let ban = Ban {
+            by: Judge::Points,
+            since: now,
+            until: Some(now.after(time.min(LONGEST_BAN.max(ban_time)))),
+        };
         sheet.bans = sheet.bans.saturating_add(1);
         (sheet.ban, sheet.prefix) = (Some(ban), prefix.or(sheet.prefix));
         sheet.by_rule = by_rule.then_some(fault);
         Sentence::Ban(ban)
     }
 
-    /// Whether the peer may be banned for a fault by a rule: whether those who are, within [`SHARE_WINDOW`], are still no more
-    /// than one in [`SHARE`] with it. One always may.
+    /// Whether the peer may be banned for a fault by a rule: whether those who are, within
+    /// [`SHARE_WINDOW`], are still no more than one in [`SHARE`] with it. One always may.
     fn has_share(
         &self,
         peer: PeerId,
@@ -384,7 +456,9 @@ impl Ledger {
         now: Timestamp,
     ) -> bool {
         let is_banned = |sheet: &Sheet| {
-            let lately = sheet.ban.is_some_and(|ban| ban.by == Judge::Points && now.since(ban.since) < SHARE_WINDOW);
+            let lately = sheet
+                .ban
+                .is_some_and(|ban| ban.by == Judge::Points && now.since(ban.since) < SHARE_WINDOW);
             lately && sheet.by_rule == Some(fault)
         };
         let mut banned: HashSet<Counted> = self
@@ -394,19 +468,28 @@ impl Ledger {
             .map(|(peer, sheet)| Counted::of(*peer, sheet.prefix))
             .collect();
         banned.insert(Counted::of(peer, prefix));
-        let all: HashSet<Counted> =
-            peers.iter().map(|(peer, prefix)| Counted::of(*peer, *prefix)).chain(banned.iter().copied()).collect();
+        let all: HashSet<Counted> = peers
+            .iter()
+            .map(|(peer, prefix)| Counted::of(*peer, *prefix))
+            .chain(banned.iter().copied())
+            .collect();
         banned.len() <= (all.len() / SHARE).max(1)
     }
 
     /// Peers that only the share spares now.
     pub fn doubted(&self, now: Timestamp) -> HashSet<PeerId> {
-        self.sheets.iter().filter(|(_, sheet)| sheet.is_doubted(now)).map(|(peer, _)| *peer).collect()
+        self.sheets
+            .iter()
+            .filter(|(_, sheet)| sheet.is_doubted(now))
+            .map(|(peer, _)| *peer)
+            .collect()
     }
 
     /// A peer answered rightly, which makes up for its silences. False when there were none.
     pub fn amend(&mut self, peer: &PeerId, now: Timestamp) -> bool {
-        let Some(sheet) = self.sheets.get_mut(peer).filter(|sheet| sheet.silent > 0.0) else { return false };
+        let Some(sheet) = self.sheets.get_mut(peer).filter(|sheet| sheet.silent > 0.0) else {
+            return false;
+        };
         sheet.fade(now);
         (sheet.points, sheet.silent) = ((sheet.points - sheet.silent).max(0.0), 0.0);
         true
@@ -422,7 +505,14 @@ impl Ledger {
         match ruling {
             Ruling::Ban { seconds } => {
                 let until = seconds.map(|seconds| now.after(Duration::from_secs(seconds)));
-                (sheet.ban, sheet.protected) = (Some(Ban { by: Judge::Person, since: now, until }), false);
+                (sheet.ban, sheet.protected) = (
+                    Some(Ban {
+                        by: Judge::Person,
+                        since: now,
+                        until,
+                    }),
+                    false,
+                );
             }
             Ruling::Unban | Ruling::Protect => {
                 (sheet.ban, sheet.prefix, sheet.spared, sheet.by_rule) = (None, None, None, None);
@@ -437,8 +527,9 @@ impl Ledger {
         }
     }
 
-    /// Prefixes of which so many identities are banned that unknown ones have little there, each with when that ends. Known
-    /// good ones are as they were: behind one address there is a whole site, and three bans cost nobody much.
+    /// Prefixes of which so many identities are banned that unknown ones have little there, each
+    /// with when that ends. Known good ones are as they were: behind one address there is a whole
+    /// site, and three bans cost nobody much.
     pub fn doubtful(&self, now: Timestamp) -> BTreeMap<Prefix, Timestamp> {
         let mut ends: BTreeMap<Prefix, Vec<Timestamp>> = BTreeMap::new();
         for sheet in self.sheets.values() {
@@ -456,27 +547,42 @@ impl Ledger {
         doubtful.collect()
     }
 
-    /// Forgets those of whom nothing is to be said any more; returns whom, and who was forgotten for want of room.
+    /// Forgets those of whom nothing is to be said any more; returns whom, and who was forgotten
+    /// for want of room.
     pub fn settle(&mut self, now: Timestamp) -> Vec<PeerId> {
-        let blank: Vec<PeerId> =
-            self.sheets.iter().filter(|(_, sheet)| sheet.is_blank(now)).map(|(peer, _)| *peer).collect();
+        let blank: Vec<PeerId> = self
+            .sheets
+            .iter()
+            .filter(|(_, sheet)| sheet.is_blank(now))
+            .map(|(peer, _)| *peer)
+            .collect();
         blank.iter().for_each(|peer| drop(self.sheets.remove(peer)));
-        blank.into_iter().chain(std::mem::take(&mut self.dropped)).collect()
+        blank
+            .into_iter()
+            .chain(std::mem::take(&mut self.dropped))
+            .collect()
     }
 
     fn entry(&mut self, peer: PeerId, now: Timestamp) -> &mut Sheet {
         if self.sheets.len() >= MAX_PEERS && !self.sheets.contains_key(&peer) {
-            let least = self.sheets.iter().filter(|(_, sheet)| !sheet.is_by_hand(now)).min_by(|(_, a), (_, b)| {
-                let weight = |sheet: &Sheet| (sheet.ban(now).is_some(), sheet.points(now));
-                let (a, b) = (weight(a), weight(b));
-                a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
-            });
+            let least = self
+                .sheets
+                .iter()
+                .filter(|(_, sheet)| !sheet.is_by_hand(now))
+                .min_by(|(_, a), (_, b)| {
+                    let weight = |sheet: &Sheet| (sheet.ban(now).is_some(), sheet.points(now));
+                    let (a, b) = (weight(a), weight(b));
+                    a.0.cmp(&b.0).then(a.1.total_cmp(&b.1))
+                });
             if let Some(least) = least.map(|(peer, _)| *peer) {
                 self.sheets.remove(&least);
                 self.dropped.push(least);
             }
         }
-        self.sheets.entry(peer).or_insert_with(|| Sheet { at: now, ..Sheet::default() })
+        self.sheets.entry(peer).or_insert_with(|| Sheet {
+            at: now,
+            ..Sheet::default()
+        })
     }
 }
 
@@ -510,7 +616,11 @@ mod tests {
         }
         let later = NOW.after(DECAYS_AFTER + HALF_LIFE);
         assert!(ledger.amend(&peer, later));
-        assert_eq!(ledger.sheet(&peer).unwrap().points(later).round(), 25.0, "half of the forged record's 50");
+        assert_eq!(
+            ledger.sheet(&peer).unwrap().points(later).round(),
+            25.0,
+            "half of the forged record's 50"
+        );
     }
 
     #[test]
@@ -522,34 +632,77 @@ mod tests {
             ledger.note(PeerId::random(), Fault::Stalling, None, &[], NOW);
         }
         assert_eq!(ledger.settle(NOW).len(), 1, "one was too many");
-        let all: Vec<(PeerId, Sheet)> = ledger.all().map(|(peer, sheet)| (*peer, sheet.clone())).collect();
-        let more = (0..9).map(|_| (PeerId::random(), Sheet { points: 90.0, at: NOW, ..Sheet::default() }));
+        let all: Vec<(PeerId, Sheet)> = ledger
+            .all()
+            .map(|(peer, sheet)| (*peer, sheet.clone()))
+            .collect();
+        let more = (0..9).map(|_| {
+            (
+                PeerId::random(),
+                Sheet {
+                    points: 90.0,
+                    at: NOW,
+                    ..Sheet::default()
+                },
+            )
+        });
         let mut again = Ledger::new(more.chain(all), BAN_TIME, NOW);
         assert!(again.is_protected(&kept));
-        assert_eq!((again.all().count(), again.settle(NOW).len()), (MAX_PEERS, 9));
+        assert_eq!(
+            (again.all().count(), again.settle(NOW).len()),
+            (MAX_PEERS, 9)
+        );
     }
 
-    fn until_banned(ledger: &mut Ledger, peer: PeerId, prefix: Option<Prefix>, now: Timestamp) -> Ban {
+    fn until_banned(
+        ledger: &mut Ledger,
+        peer: PeerId,
+        prefix: Option<Prefix>,
+        now: Timestamp,
+    ) -> Ban {
         (0..20)
-            .find_map(|_| match ledger.note(peer, Fault::ForgedRecord, prefix, &[], now) {
-                Sentence::Ban(ban) => Some(ban),
-                _ => None,
-            })
+            .find_map(
+                |_| match ledger.note(peer, Fault::ForgedRecord, prefix, &[], now) {
+                    Sentence::Ban(ban) => Some(ban),
+                    _ => None,
+                },
+            )
             .unwrap()
     }
 
     #[test]
     fn faults_disconnect_then_ban_then_are_forgiven_and_the_next_ban_is_longer() {
         let (mut ledger, liar) = (ledger(), PeerId::random());
-        let sentences: Vec<Sentence> = (0..4).map(|_| ledger.note(liar, Fault::WrongAnswer, None, &[], NOW)).collect();
-        let ban = Ban { by: Judge::Points, since: NOW, until: Some(NOW.after(BAN_TIME)) };
-        let expected = [Sentence::Noted, Sentence::Noted, Sentence::Disconnect, Sentence::Ban(ban)];
+        let sentences: Vec<Sentence> = (0..4)
+            .map(|_| ledger.note(liar, Fault::WrongAnswer, None, &[], NOW))
+            .collect();
+        let ban = Ban {
+            by: Judge::Points,
+            since: NOW,
+            until: Some(NOW.after(BAN_TIME)),
+        };
+        let expected = [
+            Sentence::Noted,
+            Sentence::Noted,
+            Sentence::Disconnect,
+            Sentence::Ban(ban),
+        ];
         assert_eq!(sentences, expected);
-        assert_eq!(ledger.note(liar, Fault::WrongAnswer, None, &[], NOW), Sentence::Noted, "banned already");
-        assert_eq!(ledger.ban(&liar, NOW.after(BAN_TIME - seconds(1))), Some(ban));
+        assert_eq!(
+            ledger.note(liar, Fault::WrongAnswer, None, &[], NOW),
+            Sentence::Noted,
+            "banned already"
+        );
+        assert_eq!(
+            ledger.ban(&liar, NOW.after(BAN_TIME - seconds(1))),
+            Some(ban)
+        );
         let later = NOW.after(BAN_TIME);
         assert_eq!(ledger.ban(&liar, later), None);
-        assert!(ledger.sheet(&liar).unwrap().points(later) < DISCONNECT, "forgiven, mostly");
+        assert!(
+            ledger.sheet(&liar).unwrap().points(later) < DISCONNECT,
+            "forgiven, mostly"
+        );
         let second = until_banned(&mut ledger, liar, None, later);
         assert_eq!(second.until, Some(later.after(2 * BAN_TIME)));
     }
@@ -558,12 +711,18 @@ mod tests {
     fn a_person_has_the_last_word() {
         let (mut ledger, peer) = (ledger(), PeerId::random());
         assert!(ledger.obey(peer, Ruling::Ban { seconds: None }, NOW));
-        assert!(ledger.ban(&peer, NOW.after(seconds(1 << 30))).is_some(), "for good");
+        assert!(
+            ledger.ban(&peer, NOW.after(seconds(1 << 30))).is_some(),
+            "for good"
+        );
         assert!(ledger.obey(peer, Ruling::Unban, NOW) && !ledger.obey(peer, Ruling::Unban, NOW));
         until_banned(&mut ledger, peer, None, NOW);
-        assert!(ledger.obey(peer, Ruling::Protect, NOW) && !ledger.obey(peer, Ruling::Protect, NOW));
+        assert!(
+            ledger.obey(peer, Ruling::Protect, NOW) && !ledger.obey(peer, Ruling::Protect, NOW)
+        );
         assert_eq!(ledger.ban(&peer, NOW), None);
-        let noted = (0..50).all(|_| ledger.note(peer, Fault::HashMismatch, None, &[], NOW) == Sentence::Noted);
+        let noted = (0..50)
+            .all(|_| ledger.note(peer, Fault::HashMismatch, None, &[], NOW) == Sentence::Noted);
         assert!(noted, "whatever it does");
         ledger.obey(peer, Ruling::Ban { seconds: Some(5) }, NOW);
         assert!(!ledger.is_protected(&peer), "the later word");
@@ -580,8 +739,14 @@ mod tests {
         until_banned(&mut ledger, third, public, NOW.after(seconds(20)));
         let now = NOW.after(seconds(20));
         let opens = NOW.after(BAN_TIME);
-        assert_eq!(ledger.doubtful(now).into_iter().collect::<Vec<_>>(), [(public.unwrap(), opens)]);
-        assert!(ledger.doubtful(opens).is_empty(), "with the first of the three");
+        assert_eq!(
+            ledger.doubtful(now).into_iter().collect::<Vec<_>>(),
+            [(public.unwrap(), opens)]
+        );
+        assert!(
+            ledger.doubtful(opens).is_empty(),
+            "with the first of the three"
+        );
         for _ in 0..10 {
             until_banned(&mut ledger, PeerId::random(), None, now);
         }
@@ -590,9 +755,10 @@ mod tests {
         assert!(ledger.doubtful(now).is_empty());
     }
 
-    /// A bad day of an honest node, as another sees it that pings it every 15 s and asks it things: it hangs every hour or two
-    /// for up to a minute and a half and answers nothing meanwhile, a question is lost now and then, its memory flips a bit
-    /// once a week, and after a cut it passes on what it missed. Returns the most points it had.
+    /// A bad day of an honest node, as another sees it that pings it every 15 s and asks it things:
+    /// it hangs every hour or two for up to a minute and a half and answers nothing meanwhile, a
+    /// question is lost now and then, its memory flips a bit once a week, and after a cut it passes
+    /// on what it missed. Returns the most points it had.
     fn honest_day(seed: u64) -> f64 {
         let (mut dice, peer) = (StdRng::seed_from_u64(seed), PeerId::random());
         let (mut ledger, mut allowance, mut worst) = (ledger(), Allowance::received(NOW), 0.0f64);
@@ -627,12 +793,22 @@ mod tests {
     #[test]
     fn an_honest_node_is_never_banned() {
         let worst = (0..1_000).map(honest_day).fold(0.0, f64::max);
-        assert!((DISCONNECT..BAN).contains(&worst), "it is tried hard: {worst}");
+        assert!(
+            (DISCONNECT..BAN).contains(&worst),
+            "it is tried hard: {worst}"
+        );
     }
 
     /// `n` peers, each behind a public prefix of its own.
     fn peers(n: u8) -> Vec<(PeerId, Option<Prefix>)> {
-        (0..n).map(|n| (PeerId::random(), Prefix::of(Ipv4Addr::new(81, 2, n, 1).into()))).collect()
+        (0..n)
+            .map(|n| {
+                (
+                    PeerId::random(),
+                    Prefix::of(Ipv4Addr::new(81, 2, n, 1).into()),
+                )
+            })
+            .collect()
     }
 
     #[test]
@@ -640,11 +816,20 @@ mod tests {
         let (mut ledger, peers) = (ledger(), peers(9));
         let mut sentences = Vec::new();
         for (peer, prefix) in &peers {
-            let last = (0..4).map(|_| ledger.note(*peer, Fault::WrongAnswer, *prefix, &peers, NOW)).last().unwrap();
+            let last = (0..4)
+                .map(|_| ledger.note(*peer, Fault::WrongAnswer, *prefix, &peers, NOW))
+                .last()
+                .unwrap();
             sentences.push(last);
         }
-        let banned = sentences.iter().filter(|sentence| matches!(sentence, Sentence::Ban(_))).count();
-        let spared = sentences.iter().filter(|sentence| **sentence == Sentence::Spared).count();
+        let banned = sentences
+            .iter()
+            .filter(|sentence| matches!(sentence, Sentence::Ban(_)))
+            .count();
+        let spared = sentences
+            .iter()
+            .filter(|sentence| **sentence == Sentence::Spared)
+            .count();
         assert_eq!((banned, spared), (3, 6));
         assert_eq!(ledger.doubted(NOW).len(), 6);
         let told = ledger.sheet(&peers[8].0).unwrap().told(NOW);
@@ -675,13 +860,19 @@ mod tests {
             ledger.note(honest, Fault::WrongAnswer, None, &[], NOW);
         }
         assert!(ledger.ban(&honest, NOW).is_none() && ledger.doubted(NOW).contains(&honest));
-        assert!(ledger.obey(honest, Ruling::Unban, NOW) && ledger.doubted(NOW).is_empty(), "a person knows better");
+        assert!(
+            ledger.obey(honest, Ruling::Unban, NOW) && ledger.doubted(NOW).is_empty(),
+            "a person knows better"
+        );
     }
 
     #[test]
     fn faults_by_a_rule_make_up_for_no_other() {
         let (mut ledger, framed) = (ledger(), PeerId::random());
-        let peers: Vec<_> = (0..9).map(|_| (PeerId::random(), None)).chain([(framed, None)]).collect();
+        let peers: Vec<_> = (0..9)
+            .map(|_| (PeerId::random(), None))
+            .chain([(framed, None)])
+            .collect();
         for _ in 0..3 {
             ledger.note(framed, Fault::WrongAnswer, None, &peers, NOW);
         }
@@ -691,7 +882,9 @@ mod tests {
             "100 points, 25 its own"
         );
         assert!(ledger.ban(&framed, NOW).is_none());
-        let last = (0..3).map(|_| ledger.note(framed, Fault::Flooding, None, &peers, NOW)).last();
+        let last = (0..3)
+            .map(|_| ledger.note(framed, Fault::Flooding, None, &peers, NOW))
+            .last();
         assert!(matches!(last, Some(Sentence::Ban(_))), "{last:?}");
     }
 

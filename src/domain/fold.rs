@@ -1,8 +1,10 @@
-//! What is left of a package's versions that no record lists any more: enough to see that one of them comes back changed.
+//! What is left of a package's versions that no record lists any more: enough to see that one of
+//! them comes back changed.
 //!
-//! A version never changes, for whoever saw it once. As long as a head or page that is held lists it, its manifest's whole hash
-//! is kept. After that twelve bytes of it are: four that say which version it is, and eight of the manifest's hash. To come back
-//! changed and unseen, a publisher would have to find a manifest that has the same eight bytes, 2^64 tries.
+//! A version never changes, for whoever saw it once. As long as a head or page that is held lists
+//! it, its manifest's whole hash is kept. After that twelve bytes of it are: four that say which
+//! version it is, and eight of the manifest's hash. To come back changed and unseen, a publisher
+//! would have to find a manifest that has the same eight bytes, 2^64 tries.
 
 use super::{
     hash::Hash,
@@ -15,8 +17,9 @@ use crate::ecosystem::Ecosystem;
 const VERSION: usize = 4;
 const MANIFEST: usize = 8;
 const ENTRY: usize = VERSION + MANIFEST;
-/// Versions of one package that are remembered so, 48 KiB of them; the first to be folded are forgotten first. A package that
-/// has more than four thousand versions which it does not list any more makes them up.
+/// Versions of one package that are remembered so, 48 KiB of them; the first to be folded are
+/// forgotten first. A package that has more than four thousand versions which it does not list any
+/// more makes them up.
 pub const MAX_FOLDED: usize = 4_096;
 
 /// The folded versions of one package, as they are stored.
@@ -29,14 +32,23 @@ fn entry(ecosystem: &Ecosystem, version: &VersionText, manifest: &Hash) -> [u8; 
 
 /// The entry of a file, of which the bytes count and not the manifest.
 fn file_entry(ecosystem: &Ecosystem, version: &VersionText, file: &File) -> [u8; ENTRY] {
-    entry_of(format!("{}\n{}", version.key(ecosystem), file.name).as_bytes(), &Hash(file.root.0))
+    entry_of(
+        format!("{}\n{}", version.key(ecosystem), file.name).as_bytes(),
+        &Hash(file.root.0),
+    )
 }
 
 fn entry_of(what: &[u8], hash: &Hash) -> [u8; ENTRY] {
     let what = Hash::of(what).0;
-    let bytes = what.iter().take(VERSION).chain(hash.0.iter().take(MANIFEST));
+    let bytes = what
+        .iter()
+        .take(VERSION)
+        .chain(hash.0.iter().take(MANIFEST));
     let mut entry = [0; ENTRY];
-    entry.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+    entry
+        .iter_mut()
+        .zip(bytes)
+        .for_each(|(to, from)| *to = *from);
     entry
 }
 
@@ -47,7 +59,11 @@ pub fn folded(hash: &Hash) -> Hash {
 
 fn first_bytes(kept: &[u8]) -> Hash {
     let mut first = Hash([0; 32]);
-    first.0.iter_mut().zip(kept).for_each(|(to, from)| *to = *from);
+    first
+        .0
+        .iter_mut()
+        .zip(kept)
+        .for_each(|(to, from)| *to = *from);
     first
 }
 
@@ -67,13 +83,22 @@ impl Fold {
     }
 
     fn entries(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.chunks_exact(ENTRY).filter_map(|entry| entry.split_at_checked(VERSION))
+        self.0
+            .chunks_exact(ENTRY)
+            .filter_map(|entry| entry.split_at_checked(VERSION))
     }
 
-    /// Folds versions in, with the manifest first seen of each. Where releases grow, another manifest is no change, and nothing is
-    /// kept of them.
-    pub fn add<'a>(&mut self, ecosystem: &Ecosystem, releases: impl IntoIterator<Item = &'a ReleaseEntry>) {
-        for (release, first) in releases.into_iter().filter_map(|one| Some((one, one.first()?))) {
+    /// Folds versions in, with the manifest first seen of each. Where releases grow, another
+    /// manifest is no change, and nothing is kept of them.
+    pub fn add<'a>(
+        &mut self,
+        ecosystem: &Ecosystem,
+        releases: impl IntoIterator<Item = &'a ReleaseEntry>,
+    ) {
+        for (release, first) in releases
+            .into_iter()
+            .filter_map(|one| Some((one, one.first()?)))
+        {
             if ecosystem.grows() {
                 continue;
             }
@@ -85,15 +110,22 @@ impl Fold {
     /// Folds the files of a manifest in, with the bytes first seen of each, where releases grow.
     pub fn add_files(&mut self, ecosystem: &Ecosystem, version: &VersionText, files: &[File]) {
         if ecosystem.grows() {
-            files.iter().for_each(|file| self.fold(file_entry(ecosystem, version, file)));
+            files
+                .iter()
+                .for_each(|file| self.fold(file_entry(ecosystem, version, file)));
             self.cut();
         }
     }
 
     fn fold(&mut self, entry: [u8; ENTRY]) {
-        // A few are folded at a time: a set of those that were before would cost more than looking through them.
+        // A few are folded at a time: a set of those that were before would cost more than looking
+        // through them.
         let what = entry.get(..VERSION).unwrap_or_default();
-        if !self.0.chunks_exact(ENTRY).any(|held| held.starts_with(what)) {
+        if !self
+            .0
+            .chunks_exact(ENTRY)
+            .any(|held| held.starts_with(what))
+        {
             self.0.extend(entry);
         }
     }
@@ -103,8 +135,14 @@ impl Fold {
         self.0.drain(..over * ENTRY);
     }
 
-    /// The files that were seen with other bytes, each with the first bytes of those bytes' hash: [`folded`].
-    pub fn changed_files(&self, ecosystem: &Ecosystem, version: &VersionText, files: &[File]) -> Vec<(String, Hash)> {
+    /// The files that were seen with other bytes, each with the first bytes of those bytes' hash:
+    /// [`folded`].
+    pub fn changed_files(
+        &self,
+        ecosystem: &Ecosystem,
+        version: &VersionText,
+        files: &[File],
+    ) -> Vec<(String, Hash)> {
         if self.is_empty() || !ecosystem.grows() {
             return Vec::new();
         }
@@ -117,8 +155,13 @@ impl Fold {
         files.iter().filter_map(changed).collect()
     }
 
-    /// The versions in `offered` that were seen with another manifest. Of that, only the first bytes are known: [`folded`].
-    pub fn conflicts(&self, ecosystem: &Ecosystem, offered: &[ReleaseEntry]) -> Vec<VersionConflict> {
+    /// The versions in `offered` that were seen with another manifest. Of that, only the first
+    /// bytes are known: [`folded`].
+    pub fn conflicts(
+        &self,
+        ecosystem: &Ecosystem,
+        offered: &[ReleaseEntry],
+    ) -> Vec<VersionConflict> {
         if self.is_empty() || ecosystem.grows() {
             return Vec::new();
         }
@@ -128,7 +171,11 @@ impl Fold {
             let (version, manifest) = sought.split_at_checked(VERSION)?;
             let (_, kept) = self.entries().find(|(known, _)| *known == version)?;
             let first = first_bytes(kept);
-            (kept != manifest).then(|| VersionConflict { version: release.version.clone(), kept: first, offered })
+            (kept != manifest).then(|| VersionConflict {
+                version: release.version.clone(),
+                kept: first,
+                offered,
+            })
         };
         offered.iter().filter_map(changed).collect()
     }
@@ -150,16 +197,34 @@ mod tests {
         let (ecosystem, version) = (Ecosystem::Pypi, "1.0".parse().unwrap());
         let file = |name: &str, bytes: &[u8]| File::of(&ecosystem, name.to_owned(), bytes);
         let mut fold = Fold::default();
-        fold.add_files(&ecosystem, &version, &[file("a.whl", b"first"), file("b.whl", b"other")]);
+        fold.add_files(
+            &ecosystem,
+            &version,
+            &[file("a.whl", b"first"), file("b.whl", b"other")],
+        );
         fold.add_files(&ecosystem, &version, &[file("a.whl", b"second")]);
-        let seen = |files: &[File]| fold.changed_files(&ecosystem, &"1.0.0".parse().unwrap(), files);
+        let seen =
+            |files: &[File]| fold.changed_files(&ecosystem, &"1.0.0".parse().unwrap(), files);
         assert!(seen(&[file("a.whl", b"first"), file("c.whl", b"new")]).is_empty());
         let kept = folded(&Hash(file("a.whl", b"first").root.0));
-        assert_eq!(seen(&[file("a.whl", b"second"), file("b.whl", b"other")]), [("a.whl".to_owned(), kept)]);
-        assert!(fold.changed_files(&ecosystem, &"2.0".parse().unwrap(), &[file("a.whl", b"second")]).is_empty());
+        assert_eq!(
+            seen(&[file("a.whl", b"second"), file("b.whl", b"other")]),
+            [("a.whl".to_owned(), kept)]
+        );
+        assert!(
+            fold.changed_files(
+                &ecosystem,
+                &"2.0".parse().unwrap(),
+                &[file("a.whl", b"second")]
+            )
+            .is_empty()
+        );
         let mut none = Fold::default();
         none.add_files(&Ecosystem::Cargo, &version, &[file("a.crate", b"first")]);
-        assert!(none.is_empty(), "of a release that does not grow its manifest is kept");
+        assert!(
+            none.is_empty(),
+            "of a release that does not grow its manifest is kept"
+        );
     }
 
     #[test]
@@ -169,13 +234,24 @@ mod tests {
         for from in (0..most + 100).step_by(64) {
             fold.add(
                 &Ecosystem::Cargo,
-                &(from..(from + 64).min(most + 100)).map(|n| release(n, 1)).collect::<Vec<_>>(),
+                &(from..(from + 64).min(most + 100))
+                    .map(|n| release(n, 1))
+                    .collect::<Vec<_>>(),
             );
         }
         assert_eq!(fold.as_bytes().len(), MAX_FOLDED * ENTRY);
-        assert!(fold.conflicts(&Ecosystem::Cargo, &[release(99, 2)]).is_empty());
-        let [conflict] = fold.conflicts(&Ecosystem::Cargo, &[release(100, 2)]).try_into().unwrap();
-        assert_eq!((conflict.version.to_string().as_str(), conflict.offered), ("1.100.0", Hash::of(&[2])));
+        assert!(
+            fold.conflicts(&Ecosystem::Cargo, &[release(99, 2)])
+                .is_empty()
+        );
+        let [conflict] = fold
+            .conflicts(&Ecosystem::Cargo, &[release(100, 2)])
+            .try_into()
+            .unwrap();
+        assert_eq!(
+            (conflict.version.to_string().as_str(), conflict.offered),
+            ("1.100.0", Hash::of(&[2]))
+        );
         assert_eq!(conflict.kept.0[..MANIFEST], Hash::of(&[1]).0[..MANIFEST]);
     }
 

@@ -6,12 +6,14 @@ use serde::{Deserialize, Serialize};
 
 use super::time::{Ago, Timestamp};
 
-/// Distinct peers that must hold the same state for it to be confirmed; fewer only where fewer are there.
+/// Distinct peers that must hold the same state for it to be confirmed; fewer only where fewer are
+/// there.
 pub const QUORUM: usize = 3;
 /// For so long after a quorum has confirmed a state nobody is asked again.
 pub const CONFIRMED_FOR: Duration = Duration::from_secs(600);
 
-/// What is known of a state's being current. Nothing becomes unusable by it: a site may be cut off for weeks.
+/// What is known of a state's being current. Nothing becomes unusable by it: a site may be cut off
+/// for weeks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freshness {
     /// This node signed it.
@@ -33,13 +35,18 @@ impl Freshness {
 
     /// Signed here, or confirmed lately and not expired.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
-        let lately = self.confirmed_at.is_some_and(|at| now.since(at) < CONFIRMED_FOR);
+        let lately = self
+            .confirmed_at
+            .is_some_and(|at| now.since(at) < CONFIRMED_FOR);
         self.own || (lately && !self.is_expired(now))
     }
 
     /// In words: "confirmed 3 min ago by 3 peers".
     pub fn told(&self, now: Timestamp) -> Told {
-        Told { freshness: *self, now }
+        Told {
+            freshness: *self,
+            now,
+        }
     }
 }
 
@@ -57,17 +64,35 @@ pub struct Told {
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { freshness, now } = self;
-        let Freshness { own, received_at, confirmed_at, confirmed_by, expires } = freshness;
+        let Freshness {
+            own,
+            received_at,
+            confirmed_at,
+            confirmed_by,
+            expires,
+        } = freshness;
         if freshness.is_expired(*now) {
-            write!(f, "expired {} ago: its publisher has not renewed it; ", Ago(now.since(*expires)))?;
+            write!(
+                f,
+                "expired {} ago: its publisher has not renewed it; ",
+                Ago(now.since(*expires))
+            )?;
         }
         match confirmed_at {
             Some(at) => {
                 let peers = if *confirmed_by == 1 { "peer" } else { "peers" };
-                write!(f, "confirmed {} ago by {confirmed_by} {peers}", Ago(now.since(*at)))
+                write!(
+                    f,
+                    "confirmed {} ago by {confirmed_by} {peers}",
+                    Ago(now.since(*at))
+                )
             }
             None if *own => f.write_str("signed here"),
-            None => write!(f, "unconfirmed since it came {} ago", Ago(now.since(*received_at))),
+            None => write!(
+                f,
+                "unconfirmed since it came {} ago",
+                Ago(now.since(*received_at))
+            ),
         }
     }
 }
@@ -81,21 +106,48 @@ mod tests {
     #[test]
     fn what_is_known_of_a_state_is_said_in_a_few_words() {
         let minutes = |n: u64| Duration::from_secs(60 * n);
-        let held =
-            Freshness { received_at: NOW.before(minutes(90)), expires: NOW.after(minutes(9)), ..Freshness::default() };
-        assert_eq!(held.told(NOW).to_string(), "unconfirmed since it came 90 min ago");
-        let confirmed = Freshness { confirmed_at: Some(NOW.before(minutes(3))), confirmed_by: 3, ..held };
-        assert_eq!(confirmed.told(NOW).to_string(), "confirmed 3 min ago by 3 peers");
-        assert!(confirmed.is_fresh(NOW) && !held.is_fresh(NOW) && !confirmed.is_fresh(NOW.after(minutes(8))));
+        let held = Freshness {
+            received_at: NOW.before(minutes(90)),
+            expires: NOW.after(minutes(9)),
+            ..Freshness::default()
+        };
+        assert_eq!(
+            held.told(NOW).to_string(),
+            "unconfirmed since it came 90 min ago"
+        );
+        let confirmed = Freshness {
+            confirmed_at: Some(NOW.before(minutes(3))),
+            confirmed_by: 3,
+            ..held
+        };
+        assert_eq!(
+            confirmed.told(NOW).to_string(),
+            "confirmed 3 min ago by 3 peers"
+        );
+        assert!(
+            confirmed.is_fresh(NOW)
+                && !held.is_fresh(NOW)
+                && !confirmed.is_fresh(NOW.after(minutes(8)))
+        );
         let later = NOW.after(minutes(20));
         let told = confirmed.told(later).to_string();
-        assert!(told.starts_with("expired 11 min ago") && told.ends_with("confirmed 23 min ago by 3 peers"), "{told}");
-        assert!(Freshness { own: true, ..held }.is_fresh(later), "one's own is what one says it is");
+        assert!(
+            told.starts_with("expired 11 min ago")
+                && told.ends_with("confirmed 23 min ago by 3 peers"),
+            "{told}"
+        );
+        assert!(
+            Freshness { own: true, ..held }.is_fresh(later),
+            "one's own is what one says it is"
+        );
     }
 
     #[test]
     fn a_quorum_is_three_or_all_where_fewer_are_there() {
         assert!(confirms(3, 50) && confirms(2, 2) && confirms(1, 1) && confirms(4, 2));
-        assert!(!confirms(2, 50) && !confirms(1, 2) && !confirms(0, 0), "nobody confirms nothing");
+        assert!(
+            !confirms(2, 50) && !confirms(1, 2) && !confirms(0, 0),
+            "nobody confirms nothing"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The two hashes of the registry, SHA-256 of signed payloads and DHT keys and BLAKE3 of content; and the digests of files that
-//! ecosystems' clients know them by.
+//! The two hashes of the registry, SHA-256 of signed payloads and DHT keys and BLAKE3 of content;
+//! and the digests of files that ecosystems' clients know them by.
 
 use std::{fmt, str::FromStr};
 
@@ -19,7 +19,8 @@ impl Hash {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// SHA-256 over the parts, each preceded by its length, so that no two lists of parts share a preimage.
+    /// SHA-256 over the parts, each preceded by its length, so that no two lists of parts share a
+    /// preimage.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
         for part in parts {
@@ -77,7 +78,9 @@ impl Serialize for Hash {
 impl<'de> Deserialize<'de> for Hash {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            String::deserialize(deserializer)?
+                .parse()
+                .map_err(D::Error::custom)
         } else {
             let bytes = serde_bytes::ByteArray::<32>::deserialize(deserializer)?;
             Ok(Self(bytes.into_array()))
@@ -85,7 +88,8 @@ impl<'de> Deserialize<'de> for Hash {
     }
 }
 
-/// A digest by which an ecosystem's clients know a file, and which they compute themselves: SHA-256, SHA-512 or SHA-1 of its bytes.
+/// A digest by which an ecosystem's clients know a file, and which they compute themselves:
+/// SHA-256, SHA-512 or SHA-1 of its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest<const N: usize>(pub [u8; N]);
 
@@ -109,8 +113,13 @@ impl<const N: usize> FromStr for Digest<N> {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).ok().and_then(|bytes| bytes.try_into().ok());
-        bytes.map(Self).ok_or_else(|| format!("expected {} hexadecimal characters", 2 * N))
+        let bytes = HEXLOWER_PERMISSIVE
+            .decode(text.as_bytes())
+            .ok()
+            .and_then(|bytes| bytes.try_into().ok());
+        bytes
+            .map(Self)
+            .ok_or_else(|| format!("expected {} hexadecimal characters", 2 * N))
     }
 }
 
@@ -127,14 +136,18 @@ impl<const N: usize> Serialize for Digest<N> {
 impl<'de, const N: usize> Deserialize<'de> for Digest<N> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            String::deserialize(deserializer)?
+                .parse()
+                .map_err(D::Error::custom)
         } else {
-            serde_bytes::ByteArray::<N>::deserialize(deserializer).map(|bytes| Self(bytes.into_array()))
+            serde_bytes::ByteArray::<N>::deserialize(deserializer)
+                .map(|bytes| Self(bytes.into_array()))
         }
     }
 }
 
-/// Computes the digests of a file that a registry of its ecosystem would state, while the bytes pass.
+/// Computes the digests of a file that a registry of its ecosystem would state, while the bytes
+/// pass.
 #[derive(Clone, Default)]
 pub struct Digester {
     sha256: Sha256,
@@ -152,7 +165,10 @@ pub struct Digests {
 impl Digester {
     /// SHA-512 and SHA-1 are what npm's clients check.
     pub fn of(ecosystem: &Ecosystem) -> Self {
-        Self { sha256: Sha256::new(), more: (*ecosystem == Ecosystem::Npm).then(Default::default) }
+        Self {
+            sha256: Sha256::new(),
+            more: (*ecosystem == Ecosystem::Npm).then(Default::default),
+        }
     }
 
     pub fn update(&mut self, bytes: &[u8]) {
@@ -177,7 +193,8 @@ impl Digester {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ContentRoot(pub [u8; 32]);
 
-/// Multicodec `raw` and multihash `blake3`, <https://github.com/multiformats/multicodec/blob/master/table.csv>.
+/// Multicodec `raw` and multihash `blake3`,
+/// <https://github.com/multiformats/multicodec/blob/master/table.csv>.
 const RAW: u64 = 0x55;
 const BLAKE3: u64 = 0x1e;
 
@@ -187,7 +204,9 @@ impl ContentRoot {
     }
 
     fn cid(&self) -> Option<cid::Cid> {
-        cid::multihash::Multihash::wrap(BLAKE3, &self.0).ok().map(|hash| cid::Cid::new_v1(RAW, hash))
+        cid::multihash::Multihash::wrap(BLAKE3, &self.0)
+            .ok()
+            .map(|hash| cid::Cid::new_v1(RAW, hash))
     }
 }
 
@@ -235,7 +254,9 @@ impl Serialize for ContentRoot {
 impl<'de> Deserialize<'de> for ContentRoot {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            String::deserialize(deserializer)?.parse().map_err(D::Error::custom)
+            String::deserialize(deserializer)?
+                .parse()
+                .map_err(D::Error::custom)
         } else {
             let bytes = serde_bytes::ByteArray::<32>::deserialize(deserializer)?;
             Ok(Self(bytes.into_array()))
@@ -249,7 +270,10 @@ mod tests {
 
     #[test]
     fn parts_do_not_run_into_each_other() {
-        assert_ne!(Hash::of_parts(&[b"ab", b"c"]), Hash::of_parts(&[b"a", b"bc"]));
+        assert_ne!(
+            Hash::of_parts(&[b"ab", b"c"]),
+            Hash::of_parts(&[b"a", b"bc"])
+        );
     }
 
     #[test]
@@ -261,7 +285,11 @@ mod tests {
         let root = ContentRoot::of(b"x");
         assert_eq!(root.to_string().parse(), Ok(root));
         assert!(root.to_string().starts_with("bafkr4i"), "{root}");
-        assert!("bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi".parse::<ContentRoot>().is_err());
+        assert!(
+            "bafybeigdyrzt5sfp7udm7hu76uh7y26nf3efuylqabf3oclgtqy55fbzdi"
+                .parse::<ContentRoot>()
+                .is_err()
+        );
     }
 
     #[test]
@@ -273,11 +301,35 @@ mod tests {
         };
         // FIPS 180-4, the examples of each.
         let npm = digests(Ecosystem::Npm);
-        assert!(npm.sha256.to_string().starts_with("ba7816bf8f01cfea414140de5dae2223"), "{npm:?}");
-        assert!(npm.sha512.unwrap().to_string().starts_with("ddaf35a193617abacc417349ae204131"), "{npm:?}");
-        assert_eq!(npm.sha1.unwrap().to_string(), "a9993e364706816aba3e25717850c26c9cd0d89d");
-        assert_eq!(digests(Ecosystem::Cargo), Digests { sha512: None, sha1: None, ..npm });
-        assert_eq!(npm.sha1.unwrap().to_string().to_uppercase().parse(), Ok(npm.sha1.unwrap()));
+        assert!(
+            npm.sha256
+                .to_string()
+                .starts_with("ba7816bf8f01cfea414140de5dae2223"),
+            "{npm:?}"
+        );
+        assert!(
+            npm.sha512
+                .unwrap()
+                .to_string()
+                .starts_with("ddaf35a193617abacc417349ae204131"),
+            "{npm:?}"
+        );
+        assert_eq!(
+            npm.sha1.unwrap().to_string(),
+            "a9993e364706816aba3e25717850c26c9cd0d89d"
+        );
+        assert_eq!(
+            digests(Ecosystem::Cargo),
+            Digests {
+                sha512: None,
+                sha1: None,
+                ..npm
+            }
+        );
+        assert_eq!(
+            npm.sha1.unwrap().to_string().to_uppercase().parse(),
+            Ok(npm.sha1.unwrap())
+        );
         assert!("00".parse::<Sha1Digest>().is_err());
     }
 
@@ -285,7 +337,13 @@ mod tests {
     fn binary_forms_come_back() {
         let value = (Hash::of(b"a"), ContentRoot::of(b"b"));
         let bytes = cbor4ii::serde::to_vec(Vec::new(), &value).unwrap();
-        assert_eq!(cbor4ii::serde::from_slice::<(Hash, ContentRoot)>(&bytes).unwrap(), value);
-        assert!(bytes.len() < 72, "as byte strings, not as arrays of numbers");
+        assert_eq!(
+            cbor4ii::serde::from_slice::<(Hash, ContentRoot)>(&bytes).unwrap(),
+            value
+        );
+        assert!(
+            bytes.len() < 72,
+            "as byte strings, not as arrays of numbers"
+        );
     }
 }

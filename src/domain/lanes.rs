@@ -1,8 +1,9 @@
 //! Each peer may send so much, counted apart for each kind of thing.
 //!
-//! What a neighbour passes on is weighed by its authors: those of known publishers have a lane of their own, and among
-//! strangers those that said nothing lately come before those that did. An unknown neighbour may pass on of strangers no more
-//! than it may say itself, because it may have made all of them up.
+//! What a neighbour passes on is weighed by its authors: those of known publishers have a lane of
+//! their own, and among strangers those that said nothing lately come before those that did. An
+//! unknown neighbour may pass on of strangers no more than it may say itself, because it may have
+//! made all of them up.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -10,13 +11,14 @@ use libp2p::PeerId;
 
 use super::{allowance::Allowance, places::Caller, prefix::Prefix, time::Timestamp};
 
-/// Senders of whom it is remembered how much they sent; those that may send most are forgotten first.
+/// Senders of whom it is remembered how much they sent; those that may send most are forgotten
+/// first.
 pub const MAX_LANES: usize = 4_096;
-/// Time that this node spends on one peer's questions: so many milliseconds at once, and a second after that. A tenth of a
-/// processor; who types a search as it is shown uses a hundredth.
+/// Time that this node spends on one peer's questions: so many milliseconds at once, and a second
+/// after that. A tenth of a processor; who types a search as it is shown uses a hundredth.
 pub const ANSWERING: (f64, f64) = (6_000.0, 100.0);
-/// A lane with less left than this is short, and whoever said something through it lately lets others go first: for longer
-/// the shorter it is, up to this long.
+/// A lane with less left than this is short, and whoever said something through it lately lets
+/// others go first: for longer the shorter it is, up to this long.
 const SHORT: f64 = 0.5;
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
@@ -65,7 +67,8 @@ enum Payer {
     Prefix(Prefix),
 }
 
-/// A peer that sends, and whether its prefix is doubtful: then unknown peers there share a tenth of what one may send.
+/// A peer that sends, and whether its prefix is doubtful: then unknown peers there share a tenth of
+/// what one may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
     pub caller: Caller,
@@ -74,7 +77,11 @@ pub struct Sender {
 
 impl Sender {
     fn payer(&self) -> (Payer, bool) {
-        match self.caller.prefix.filter(|_| self.doubtful && !self.caller.good) {
+        match self
+            .caller
+            .prefix
+            .filter(|_| self.doubtful && !self.caller.good)
+        {
             Some(prefix) => (Payer::Prefix(prefix), true),
             None => (Payer::Peer(self.caller.peer), false),
         }
@@ -90,7 +97,10 @@ impl Lanes {
         let (payer, tenth) = sender.payer();
         let key = (payer, lane);
         if self.0.len() >= MAX_LANES && !self.0.contains_key(&key) {
-            let idle = self.0.iter().max_by(|(_, a), (_, b)| a.share(now).total_cmp(&b.share(now)));
+            let idle = self
+                .0
+                .iter()
+                .max_by(|(_, a), (_, b)| a.share(now).total_cmp(&b.share(now)));
             idle.map(|(key, _)| *key).map(|idle| self.0.remove(&idle));
         }
         self.0.entry(key).or_insert_with(|| {
@@ -114,7 +124,8 @@ impl Lanes {
         self.entry(sender, lane, now).spend(amount, now);
     }
 
-    /// Whether a message of `author` that `via` passed on is taken. `known`: its publisher is known here.
+    /// Whether a message of `author` that `via` passed on is taken. `known`: its publisher is known
+    /// here.
     pub fn relay(&mut self, via: &Sender, author: &Sender, known: bool, now: Timestamp) -> bool {
         let lane = match (known, via.caller.good) {
             (true, _) => Lane::Known,
@@ -153,7 +164,14 @@ mod tests {
 
     fn sender(good: bool, prefix: Option<u8>, doubtful: bool) -> Sender {
         let prefix = prefix.and_then(|n| Prefix::of(Ipv4Addr::new(81, 2, n, 1).into()));
-        Sender { caller: Caller { peer: PeerId::random(), good, prefix }, doubtful }
+        Sender {
+            caller: Caller {
+                peer: PeerId::random(),
+                good,
+                prefix,
+            },
+            doubtful,
+        }
     }
 
     fn stranger() -> Sender {
@@ -164,18 +182,27 @@ mod tests {
     fn what_others_pass_on_of_a_peer_takes_nothing_from_what_it_may_send_itself() {
         let (mut lanes, peer) = (Lanes::default(), stranger());
         while lanes.take(&peer, Lane::Signed, NOW) {}
-        assert!(lanes.take(&peer, Lane::Own, NOW), "old messages that somebody sends again are not its doing");
-        let taken = (0..100_000).take_while(|_| lanes.take(&peer, Lane::Strangers, NOW)).count();
+        assert!(
+            lanes.take(&peer, Lane::Own, NOW),
+            "old messages that somebody sends again are not its doing"
+        );
+        let taken = (0..100_000)
+            .take_while(|_| lanes.take(&peer, Lane::Strangers, NOW))
+            .count();
         assert!(taken > 5_000, "of a neighbour, what many sent: {taken}");
         for _ in 0..2 * MAX_LANES {
             lanes.take(&stranger(), Lane::Own, NOW);
         }
         assert_eq!(lanes.len(), MAX_LANES);
-        assert!(!lanes.take(&peer, Lane::Signed, NOW), "those that have nothing left are remembered");
+        assert!(
+            !lanes.take(&peer, Lane::Signed, NOW),
+            "those that have nothing left are remembered"
+        );
     }
 
-    /// Announcements of honest authors that are taken while strangers send as fast as they can through the same neighbour,
-    /// of how many, in three minutes: `stay` names that send all they may, and so many a second that send one message each.
+    /// Announcements of honest authors that are taken while strangers send as fast as they can
+    /// through the same neighbour, of how many, in three minutes: `stay` names that send all they
+    /// may, and so many a second that send one message each.
     fn under_attack(good_neighbour: bool, stay: usize, fresh_a_second: usize) -> [(u32, u32); 2] {
         let (mut lanes, via) = (Lanes::default(), sender(good_neighbour, None, false));
         let (known, newcomer) = (stranger(), stranger());
@@ -183,12 +210,16 @@ mod tests {
         let (mut taken, mut sent) = ([0; 2], [0; 2]);
         for tick in 0..1_800u64 {
             let now = NOW.after(Duration::from_millis(tick * 100));
-            strangers.iter().for_each(|one| while lanes.relay(&via, one, false, now) {});
+            strangers
+                .iter()
+                .for_each(|one| while lanes.relay(&via, one, false, now) {});
             for _ in 0..fresh_a_second / 10 {
                 lanes.relay(&via, &stranger(), false, now);
             }
             if tick > 600 && tick % 100 == 0 {
-                for (at, (author, known)) in [(&known, true), (&newcomer, false)].into_iter().enumerate() {
+                for (at, (author, known)) in
+                    [(&known, true), (&newcomer, false)].into_iter().enumerate()
+                {
                     sent[at] += 1;
                     taken[at] += u32::from(lanes.relay(&via, author, known, now));
                 }
@@ -201,7 +232,11 @@ mod tests {
     fn known_publishers_are_heard_whatever_strangers_send_and_newcomers_beside_loud_ones() {
         for good in [false, true] {
             let [known, newcomer] = under_attack(good, 44, 0);
-            assert_eq!((known.0, newcomer.0), (known.1, newcomer.1), "eleven names of each of four, at full speed");
+            assert_eq!(
+                (known.0, newcomer.0),
+                (known.1, newcomer.1),
+                "eleven names of each of four, at full speed"
+            );
             let [known, _] = under_attack(good, 44, 300);
             assert_eq!(known.0, known.1, "three hundred new names a second");
         }
@@ -210,13 +245,24 @@ mod tests {
     #[test]
     fn unknown_peers_of_a_doubtful_prefix_share_a_tenth_and_good_ones_have_all() {
         let mut lanes = Lanes::default();
-        let count =
-            |lanes: &mut Lanes, sender: &Sender| (0..5_000).filter(|_| lanes.take(sender, Lane::Own, NOW)).count();
+        let count = |lanes: &mut Lanes, sender: &Sender| {
+            (0..5_000)
+                .filter(|_| lanes.take(sender, Lane::Own, NOW))
+                .count()
+        };
         assert_eq!(count(&mut lanes, &sender(false, Some(1), true)), 100);
-        assert_eq!(count(&mut lanes, &sender(false, Some(1), true)), 0, "it is shared");
+        assert_eq!(
+            count(&mut lanes, &sender(false, Some(1), true)),
+            0,
+            "it is shared"
+        );
         assert_eq!(count(&mut lanes, &sender(true, Some(1), true)), 1_000);
         assert_eq!(count(&mut lanes, &sender(false, Some(2), false)), 1_000);
-        assert_eq!(count(&mut lanes, &sender(false, None, true)), 1_000, "a LAN is no prefix");
+        assert_eq!(
+            count(&mut lanes, &sender(false, None, true)),
+            1_000,
+            "a LAN is no prefix"
+        );
     }
 
     #[test]

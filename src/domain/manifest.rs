@@ -15,8 +15,8 @@ use super::{
 };
 pub use crate::ecosystem::Ecosystem;
 
-/// Limits on a manifest's fields, in characters or entries. Together they stay well under the 8 KiB a manifest may
-/// take, which is what a DHT value can carry with room for the envelope.
+/// Limits on a manifest's fields, in characters or entries. Together they stay well under the 8 KiB
+/// a manifest may take, which is what a DHT value can carry with room for the envelope.
 pub mod limit {
     pub const TITLE: usize = 120;
     pub const DESCRIPTION: usize = 1_000;
@@ -33,13 +33,15 @@ pub mod limit {
     /// Extras or features that are wanted of one dependency, and bytes of each.
     pub const EXTRAS: usize = 128;
     pub const EXTRA: usize = 64;
-    /// Bytes of the condition under which a dependency is needed, and of the systems on which it is.
+    /// Bytes of the condition under which a dependency is needed, and of the systems on which it
+    /// is.
     pub const MARKER: usize = 1_024;
     pub const PLATFORM: usize = 1_024;
     pub const FILE: usize = 160;
     /// Files of one manifest; a release with more has several manifests.
     pub const FILES: usize = 32;
-    /// Bytes of a readme, and of an ecosystem's own data: what a screen shows and a client reads is text.
+    /// Bytes of a readme, and of an ecosystem's own data: what a screen shows and a client reads is
+    /// text.
     pub const BESIDE: u64 = 1 << 20;
 }
 
@@ -67,26 +69,34 @@ pub struct File {
     pub sha512: Option<Sha512Digest>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha1: Option<Sha1Digest>,
-    /// The ecosystem's own data of this file, for its native client: of a wheel its `METADATA`, of a `.deb` its `control`.
+    /// The ecosystem's own data of this file, for its native client: of a wheel its `METADATA`, of
+    /// a `.deb` its `control`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native: Option<Content>,
-    /// When its upstream or archive says that it was published: a claim, which orders and ages nothing here.
+    /// When its upstream or archive says that it was published: a claim, which orders and ages
+    /// nothing here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_at: Option<Timestamp>,
 }
 
 impl File {
     pub fn content(&self) -> Content {
-        Content { root: self.root, size: self.size }
+        Content {
+            root: self.root,
+            size: self.size,
+        }
     }
 
     /// A file of bytes that are in memory.
     pub fn of(ecosystem: &Ecosystem, name: impl Into<String>, bytes: &[u8]) -> Self {
         let mut digester = Digester::of(ecosystem);
         digester.update(bytes);
-        PutFile::from(Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 })
-            .named(name)
-            .with(digester.finish(), String::new)
+        PutFile::from(Content {
+            root: ContentRoot::of(bytes),
+            size: bytes.len() as u64,
+        })
+        .named(name)
+        .with(digester.finish(), String::new)
     }
 }
 
@@ -105,13 +115,21 @@ pub struct PutFile {
 
 impl From<Content> for PutFile {
     fn from(content: Content) -> Self {
-        Self { content, name: None, native: None, published_at: None }
+        Self {
+            content,
+            name: None,
+            native: None,
+            published_at: None,
+        }
     }
 }
 
 impl PutFile {
     pub fn named(self, name: impl Into<String>) -> Self {
-        Self { name: Some(name.into()), ..self }
+        Self {
+            name: Some(name.into()),
+            ..self
+        }
     }
 
     /// The file, once its digests are known; `called` is its name where it has none.
@@ -145,7 +163,11 @@ fn none() -> Option<Content> {
 
 impl<F> From<F> for Artifacts<F> {
     fn from(file: F) -> Self {
-        Self { files: vec![file], readme: None, native: None }
+        Self {
+            files: vec![file],
+            readme: None,
+            native: None,
+        }
     }
 }
 
@@ -158,7 +180,10 @@ impl From<Content> for Artifacts {
 impl Artifacts {
     /// Every content of them.
     pub fn contents(&self) -> Vec<Content> {
-        let files = self.files.iter().flat_map(|file| [Some(file.content), file.native]);
+        let files = self
+            .files
+            .iter()
+            .flat_map(|file| [Some(file.content), file.native]);
         files.chain([self.readme, self.native]).flatten().collect()
     }
 }
@@ -191,12 +216,14 @@ pub struct Manifest {
     pub homepage: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<Dependency>,
-    /// What the owner publishes with this manifest: 1 to 32 files. A version may have further ones, in manifests of their own.
+    /// What the owner publishes with this manifest: 1 to 32 files. A version may have further ones,
+    /// in manifests of their own.
     pub files: Vec<File>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readme: Option<Content>,
-    /// The ecosystem's own data of the release, for its native client: for `cargo` the line of a registry's index. Content
-    /// of its own, because a crate's features alone may be longer than a manifest may be.
+    /// The ecosystem's own data of the release, for its native client: for `cargo` the line of a
+    /// registry's index. Content of its own, because a crate's features alone may be longer than a
+    /// manifest may be.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native: Option<Content>,
     /// When it was signed, by the owner's clock.
@@ -256,17 +283,24 @@ impl Draft {
     /// Every field that breaks a rule, as far as that can be said without its files.
     pub fn check(&self, signed_at: Timestamp) -> Result<(), Vec<FieldError>> {
         let file = File::of(&self.ecosystem, "file", b"");
-        self.clone().into_manifest(PublisherId::nobody(), file, signed_at).map(drop)
+        self.clone()
+            .into_manifest(PublisherId::nobody(), file, signed_at)
+            .map(drop)
     }
 
-    /// The manifest this draft becomes once its content is known, or every field that stands in the way.
+    /// The manifest this draft becomes once its content is known, or every field that stands in the
+    /// way.
     pub fn into_manifest(
         self,
         owner: PublisherId,
         artifacts: impl Into<Artifacts<File>>,
         signed_at: Timestamp,
     ) -> Result<Manifest, Vec<FieldError>> {
-        let Artifacts { files, readme, native } = artifacts.into();
+        let Artifacts {
+            files,
+            readme,
+            native,
+        } = artifacts.into();
         let manifest = Manifest {
             owner,
             ecosystem: self.ecosystem,
@@ -288,15 +322,21 @@ impl Draft {
             ext: Ext::default(),
         };
         let errors = manifest.field_errors();
-        if errors.is_empty() { Ok(manifest) } else { Err(errors) }
+        if errors.is_empty() {
+            Ok(manifest)
+        } else {
+            Err(errors)
+        }
     }
 }
 
 impl Manifest {
-    /// Returns whether every dependency is named by key or by its bare name, as it must be in a signed manifest: a handle would mean
-    /// something else on every node.
+    /// Returns whether every dependency is named by key or by its bare name, as it must be in a
+    /// signed manifest: a handle would mean something else on every node.
     pub fn is_by_key(&self) -> bool {
-        self.dependencies.iter().all(|dependency| dependency.is_settled())
+        self.dependencies
+            .iter()
+            .all(|dependency| dependency.is_settled())
     }
 
     /// The package that it is a release of.
@@ -304,11 +344,14 @@ impl Manifest {
     /// # Errors
     /// When its ecosystem has no such name; a verified manifest has one that it has.
     pub fn package(&self) -> Result<PackageId, NameError> {
-        Ok(PackageId { owner: self.owner, name: PackageName::of(&self.ecosystem, &self.name)? })
+        Ok(PackageId {
+            owner: self.owner,
+            name: PackageName::of(&self.ecosystem, &self.name)?,
+        })
     }
 
-    /// Every rule this manifest breaks; empty for a valid one. A draft may still name dependencies by handle: see
-    /// [`Self::is_by_key`].
+    /// Every rule this manifest breaks; empty for a valid one. A draft may still name dependencies
+    /// by handle: see [`Self::is_by_key`].
     pub fn field_errors(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut refuse = |field, problem: String| errors.push(FieldError { field, problem });
@@ -322,30 +365,55 @@ impl Manifest {
         let one = |text: &Option<String>| text.iter().cloned().collect::<Vec<_>>();
         let texts: [(&'static str, Vec<String>, usize, usize); 8] = [
             ("title", one(&self.title), 1, limit::TITLE),
-            ("description", vec![self.description.clone()], 1, limit::DESCRIPTION),
+            (
+                "description",
+                vec![self.description.clone()],
+                1,
+                limit::DESCRIPTION,
+            ),
             ("license", one(&self.license), 1, limit::LICENSE),
             ("repository", one(&self.repository), 1, limit::LINK),
             ("homepage", one(&self.homepage), 1, limit::LINK),
-            ("categories", self.categories.clone(), limit::CATEGORIES, limit::LABEL),
+            (
+                "categories",
+                self.categories.clone(),
+                limit::CATEGORIES,
+                limit::LABEL,
+            ),
             ("tags", self.tags.clone(), limit::TAGS, limit::LABEL),
-            ("authors", self.authors.clone(), limit::AUTHORS, limit::AUTHOR),
+            (
+                "authors",
+                self.authors.clone(),
+                limit::AUTHORS,
+                limit::AUTHOR,
+            ),
         ];
         for (field, values, most, longest) in texts {
             if values.len() > most {
-                refuse(field, format!("has {} entries, {most} at most", values.len()));
+                refuse(
+                    field,
+                    format!("has {} entries, {most} at most", values.len()),
+                );
             }
             for value in values {
                 let length = value.chars().count();
                 if length > longest {
-                    refuse(field, format!("is {length} characters long, {longest} at most"));
+                    refuse(
+                        field,
+                        format!("is {length} characters long, {longest} at most"),
+                    );
                 }
                 let multiline = field == "description";
                 // Of people's texts, joiners are a part.
                 let is_text = !matches!(field, "license" | "repository" | "homepage");
-                let is_unsafe =
-                    |(c, in_place): (char, bool)| (in_place || is_joiner(c) && !is_text) && !(multiline && c == '\n');
+                let is_unsafe = |(c, in_place): (char, bool)| {
+                    (in_place || is_joiner(c) && !is_text) && !(multiline && c == '\n')
+                };
                 if safe_or_not(&value).any(is_unsafe) {
-                    refuse(field, "has control or invisible characters; remove them".to_owned());
+                    refuse(
+                        field,
+                        "has control or invisible characters; remove them".to_owned(),
+                    );
                 }
             }
         }
@@ -354,22 +422,45 @@ impl Manifest {
                 refuse(field, "has an empty entry; remove it".to_owned());
             }
         }
-        for (field, link) in [("repository", &self.repository), ("homepage", &self.homepage)] {
+        for (field, link) in [
+            ("repository", &self.repository),
+            ("homepage", &self.homepage),
+        ] {
             if let Some(link) = link
                 && !(link.starts_with("https://") || link.starts_with("http://"))
             {
-                refuse(field, "is not a link; it must start with https:// or http://".to_owned());
+                refuse(
+                    field,
+                    "is not a link; it must start with https:// or http://".to_owned(),
+                );
             }
         }
         if self.dependencies.len() > limit::DEPENDENCIES {
-            refuse("dependencies", format!("has {} entries, {} at most", self.dependencies.len(), limit::DEPENDENCIES));
+            refuse(
+                "dependencies",
+                format!(
+                    "has {} entries, {} at most",
+                    self.dependencies.len(),
+                    limit::DEPENDENCIES
+                ),
+            );
         }
-        for problem in self.dependencies.iter().filter_map(|dependency| dependency.problem(&self.ecosystem)) {
+        for problem in self
+            .dependencies
+            .iter()
+            .filter_map(|dependency| dependency.problem(&self.ecosystem))
+        {
             refuse("dependencies", problem);
         }
         match self.files.len() {
-            0 => refuse("files", "has no entry; a release has one file at least".to_owned()),
-            count if count > limit::FILES => refuse("files", format!("has {count} entries, {} at most", limit::FILES)),
+            0 => refuse(
+                "files",
+                "has no entry; a release has one file at least".to_owned(),
+            ),
+            count if count > limit::FILES => refuse(
+                "files",
+                format!("has {count} entries, {} at most", limit::FILES),
+            ),
             _ => {}
         }
         let mut names = HashSet::new();
@@ -392,48 +483,74 @@ impl Manifest {
             if let Some(beside) = beside
                 && beside.size > limit::BESIDE
             {
-                refuse(field, format!("has {} bytes, {} at most", beside.size, limit::BESIDE));
+                refuse(
+                    field,
+                    format!("has {} bytes, {} at most", beside.size, limit::BESIDE),
+                );
             }
         }
         errors
     }
 
-    /// The first file, beside which the release's readme and its ecosystem's own data travel. A verified manifest has one.
+    /// The first file, beside which the release's readme and its ecosystem's own data travel. A
+    /// verified manifest has one.
     pub fn first(&self) -> Option<&File> {
         self.files.first()
     }
 
-    /// Returns true where the release's one file is what an index says of it: there is nothing in it to install.
+    /// Returns true where the release's one file is what an index says of it: there is nothing in
+    /// it to install.
     pub fn is_description(&self) -> bool {
-        self.ecosystem == Ecosystem::Debian && self.files.iter().all(|file| file.name.ends_with(DESCRIPTION))
+        self.ecosystem == Ecosystem::Debian
+            && self
+                .files
+                .iter()
+                .all(|file| file.name.ends_with(DESCRIPTION))
     }
 
     /// The bytes of the first file.
     pub fn content(&self) -> Content {
-        self.first().map_or(Content { root: ContentRoot::of(b""), size: 0 }, File::content)
+        self.first().map_or(
+            Content {
+                root: ContentRoot::of(b""),
+                size: 0,
+            },
+            File::content,
+        )
     }
 
-    /// Every content, once, with the one beside which it travels: whoever has that has it too. A file's own data is beside it,
-    /// the release's readme and data beside the first file.
+    /// Every content, once, with the one beside which it travels: whoever has that has it too. A
+    /// file's own data is beside it, the release's readme and data beside the first file.
     pub fn contents_beside(&self) -> Vec<(Content, Option<ContentRoot>)> {
-        let files = self
-            .files
-            .iter()
-            .flat_map(|file| [Some((file.content(), None)), file.native.map(|native| (native, Some(file.root)))]);
+        let files = self.files.iter().flat_map(|file| {
+            [
+                Some((file.content(), None)),
+                file.native.map(|native| (native, Some(file.root))),
+            ]
+        });
         let first = self.first().map(|first| first.root);
         let whole = [self.readme, self.native].map(|content| Some((content?, first)));
         let mut seen = HashSet::new();
-        files.chain(whole).flatten().filter(|(content, _)| seen.insert(content.root)).collect()
+        files
+            .chain(whole)
+            .flatten()
+            .filter(|(content, _)| seen.insert(content.root))
+            .collect()
     }
 
     /// Every content: of the files, and beside them, each once.
     pub fn contents(&self) -> Vec<Content> {
-        self.contents_beside().into_iter().map(|(content, _)| content).collect()
+        self.contents_beside()
+            .into_iter()
+            .map(|(content, _)| content)
+            .collect()
     }
 
     /// Bytes of all files.
     pub fn size(&self) -> u64 {
-        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.size))
+        self.files
+            .iter()
+            .fold(0, |sum, file| sum.saturating_add(file.size))
     }
 
     /// One line that says what the package is: the title, else the description's first line.
@@ -445,7 +562,8 @@ impl Manifest {
     }
 }
 
-/// What the name of a file ends with that is a stanza of a Debian index, in the place of a package that was not there.
+/// What the name of a file ends with that is a stanza of a Debian index, in the place of a package
+/// that was not there.
 pub const DESCRIPTION: &str = ".control";
 
 /// What a release is called as a file, whatever its ecosystem lets names and versions be.
@@ -459,7 +577,10 @@ pub(crate) fn check_file(file: &str) -> Result<(), String> {
         "must have 1 to 160 bytes"
     } else if file.starts_with(['.', '-']) || file.ends_with(['.', ' ']) {
         "must not begin with a dot or a hyphen, nor end with a dot or a space"
-    } else if file.chars().any(|c| is_unsafe_char(c) || r#"/\:*?"<>|"#.contains(c)) {
+    } else if file
+        .chars()
+        .any(|c| is_unsafe_char(c) || r#"/\:*?"<>|"#.contains(c))
+    {
         "is no name of a file: it has a character that means something to a system or a terminal"
     } else {
         return Ok(());
@@ -484,7 +605,18 @@ mod tests {
         for good in ["web-1.2.0.tar.zst", "Über mich.pdf", "a"] {
             assert_eq!(check_file(good), Ok(()), "{good}");
         }
-        for bad in ["", "..", ".bashrc", "-rf", "a/b", "a\\b", "con:", "bell\u{7}", "a.", &"x".repeat(161)] {
+        for bad in [
+            "",
+            "..",
+            ".bashrc",
+            "-rf",
+            "a/b",
+            "a\\b",
+            "con:",
+            "bell\u{7}",
+            "a.",
+            &"x".repeat(161),
+        ] {
             assert!(check_file(bad).is_err(), "{bad}");
         }
     }
@@ -501,7 +633,9 @@ mod tests {
             "#,
         )
         .unwrap();
-        let manifest = draft.into_manifest(PublisherId::nobody(), content(b"x"), Timestamp(7)).unwrap();
+        let manifest = draft
+            .into_manifest(PublisherId::nobody(), content(b"x"), Timestamp(7))
+            .unwrap();
         assert_eq!(manifest.summary(), "A web server");
         assert_eq!(manifest.dependencies.len(), 1);
     }
@@ -513,10 +647,16 @@ mod tests {
         draft.description = "bell\u{7}".to_owned();
         draft.homepage = Some("ftp://old".to_owned());
         draft.tags = vec![String::new()];
-        draft.dependencies = vec![toml::from_str("package = \"json\"\nrequirement = \"*\"").unwrap()];
-        let errors = draft.into_manifest(PublisherId::nobody(), content(b""), Timestamp(0)).unwrap_err();
+        draft.dependencies =
+            vec![toml::from_str("package = \"json\"\nrequirement = \"*\"").unwrap()];
+        let errors = draft
+            .into_manifest(PublisherId::nobody(), content(b""), Timestamp(0))
+            .unwrap_err();
         let fields: Vec<_> = errors.iter().map(|error| error.field).collect();
-        assert_eq!(fields, ["title", "description", "tags", "homepage", "dependencies"]);
+        assert_eq!(
+            fields,
+            ["title", "description", "tags", "homepage", "dependencies"]
+        );
     }
 
     #[test]
@@ -524,21 +664,38 @@ mod tests {
         let errors = |change: &dyn Fn(&mut Draft)| {
             let mut draft = draft("name = \"web\"\nversion = \"1.0.0\"").unwrap();
             change(&mut draft);
-            draft.into_manifest(PublisherId::nobody(), content(b""), Timestamp(0)).err().map(|errors| errors[0].field)
+            draft
+                .into_manifest(PublisherId::nobody(), content(b""), Timestamp(0))
+                .err()
+                .map(|errors| errors[0].field)
         };
         let persian = "می\u{200c}خواهم";
-        assert_eq!(errors(&|draft| draft.title = Some(persian.to_owned())), None);
-        assert_eq!(errors(&|draft| draft.description = format!("{persian}\n{persian}")), None);
+        assert_eq!(
+            errors(&|draft| draft.title = Some(persian.to_owned())),
+            None
+        );
+        assert_eq!(
+            errors(&|draft| draft.description = format!("{persian}\n{persian}")),
+            None
+        );
         assert_eq!(errors(&|draft| draft.tags = vec![persian.to_owned()]), None);
-        assert_eq!(errors(&|draft| draft.title = Some("we\u{200d}b".to_owned())), Some("title"));
-        assert_eq!(errors(&|draft| draft.homepage = Some(format!("https://example.org/{persian}"))), Some("homepage"));
+        assert_eq!(
+            errors(&|draft| draft.title = Some("we\u{200d}b".to_owned())),
+            Some("title")
+        );
+        assert_eq!(
+            errors(&|draft| draft.homepage = Some(format!("https://example.org/{persian}"))),
+            Some("homepage")
+        );
     }
 
     #[test]
     fn unknown_and_malformed_fields_are_errors() {
         assert!(draft("name = \"web\"\nversion = \"1.0.0\"\nverison = 1").is_err());
         let wrong = draft("name = \"web\"\nversion = \"one\"").unwrap();
-        let errors = wrong.into_manifest(PublisherId::nobody(), content(b""), Timestamp(0)).unwrap_err();
+        let errors = wrong
+            .into_manifest(PublisherId::nobody(), content(b""), Timestamp(0))
+            .unwrap_err();
         assert_eq!(errors[0].field, "version");
         assert!(draft("name = \"w eb\"\nversion = \"1.0.0\"").is_err());
     }

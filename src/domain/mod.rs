@@ -1,8 +1,9 @@
 //! The registry's rules, as plain values and pure functions.
 //!
-//! Nothing here opens a file, a socket or a clock: the time, the randomness and the bytes are arguments, so
-//! every rule can be tested without waiting. The layers above ([`crate::store`], [`crate::net`],
-//! [`crate::registry`], [`crate::ui`]) decide *when* a rule is applied, never *what* it says.
+//! Nothing here opens a file, a socket or a clock: the time, the randomness and the bytes are
+//! arguments, so every rule can be tested without waiting. The layers above ([`crate::store`],
+//! [`crate::net`], [`crate::registry`], [`crate::ui`]) decide *when* a rule is applied, never
+//! *what* it says.
 
 pub mod allowance;
 pub mod announced;

@@ -19,7 +19,11 @@ pub struct NameError {
 
 impl NameError {
     pub(super) fn new(what: &'static str, given: &str, why: impl Into<String>) -> Self {
-        Self { what, given: super::text::fit(&super::text::printable(given), 60), why: why.into() }
+        Self {
+            what,
+            given: super::text::fit(&super::text::printable(given), 60),
+            why: why.into(),
+        }
     }
 }
 
@@ -34,7 +38,10 @@ fn check_name(what: &'static str, text: &str) -> Result<(), NameError> {
         "is longer than 64 characters"
     } else if !text.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) {
         "must start with a lower-case letter or a digit"
-    } else if !text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b)) {
+    } else if !text
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._-".contains(&b))
+    {
         "may have lower-case letters, digits, dots, underscores and hyphens only"
     } else {
         return Ok(());
@@ -160,21 +167,26 @@ impl FromStr for PublisherId {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        text.parse()
-            .map(Self)
-            .map_err(|_| NameError::new("publisher id", text, "is no PeerId, which looks like 12D3KooW…"))
+        text.parse().map(Self).map_err(|_| {
+            NameError::new(
+                "publisher id",
+                text,
+                "is no PeerId, which looks like 12D3KooW…",
+            )
+        })
     }
 }
 
-/// The last twelve characters of a peer or publisher id, for eyes only: ids of one key type begin alike.
+/// The last twelve characters of a peer or publisher id, for eyes only: ids of one key type begin
+/// alike.
 pub fn short_id(id: &PeerId) -> String {
     let text = id.to_string();
     let skip = text.chars().count().saturating_sub(12);
     text.chars().skip(skip).collect()
 }
 
-/// A package's name as somebody wrote it: 1 to 214 visible ASCII characters. What package it is of its owner's, the ecosystem
-/// says: [`PackageName::of`].
+/// A package's name as somebody wrote it: 1 to 214 visible ASCII characters. What package it is of
+/// its owner's, the ecosystem says: [`PackageName::of`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WrittenName(String);
@@ -222,7 +234,8 @@ impl fmt::Display for WrittenName {
     }
 }
 
-/// Which package it is among one owner's: its ecosystem, and its name as that normalises it. Written `cargo:serde-json`; of
+/// Which package it is among one owner's: its ecosystem, and its name as that normalises it.
+/// Written `cargo:serde-json`; of
 /// `generic`, the name alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -235,11 +248,22 @@ impl PackageName {
     /// # Errors
     /// When the ecosystem has no such name.
     pub fn of(ecosystem: &Ecosystem, name: &WrittenName) -> Result<Self, NameError> {
-        let normal = ecosystem
-            .normalise(name.as_str())
-            .map_err(|refused| NameError::new("package name", name.as_str(), format!("{refused} (in {ecosystem})")))?;
-        let text = if ecosystem.is_generic() { normal } else { format!("{ecosystem}:{normal}") };
-        Ok(Self { ecosystem: ecosystem.clone(), text: text.into() })
+        let normal = ecosystem.normalise(name.as_str()).map_err(|refused| {
+            NameError::new(
+                "package name",
+                name.as_str(),
+                format!("{refused} (in {ecosystem})"),
+            )
+        })?;
+        let text = if ecosystem.is_generic() {
+            normal
+        } else {
+            format!("{ecosystem}:{normal}")
+        };
+        Ok(Self {
+            ecosystem: ecosystem.clone(),
+            text: text.into(),
+        })
     }
 
     pub fn ecosystem(&self) -> &Ecosystem {
@@ -276,13 +300,21 @@ impl FromStr for PackageName {
 /// When before the colon stands no ecosystem, or behind it no name that could be one anywhere.
 pub fn qualified(text: &str) -> Result<(Ecosystem, WrittenName), NameError> {
     match text.split_once(':') {
-        Some((word, name)) => Ok((word.parse().map_err(|refused| wrong_ecosystem(text, &refused))?, name.parse()?)),
+        Some((word, name)) => Ok((
+            word.parse()
+                .map_err(|refused| wrong_ecosystem(text, &refused))?,
+            name.parse()?,
+        )),
         None => Ok((Ecosystem::Generic, text.parse()?)),
     }
 }
 
 fn wrong_ecosystem(text: &str, refused: &ecosystem::Refused) -> NameError {
-    NameError::new("package name", text, format!("has before its : what is no ecosystem, which {refused}"))
+    NameError::new(
+        "package name",
+        text,
+        format!("has before its : what is no ecosystem, which {refused}"),
+    )
 }
 
 impl TryFrom<String> for PackageName {
@@ -305,7 +337,8 @@ impl fmt::Display for PackageName {
     }
 }
 
-/// A package's identity: owner, ecosystem and normalised name. Two owners may both have a `json`, and one a `cargo:json` and an
+/// A package's identity: owner, ecosystem and normalised name. Two owners may both have a `json`,
+/// and one a `cargo:json` and an
 /// `npm:json`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PackageId {
@@ -324,10 +357,16 @@ impl FromStr for PackageId {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         match text.parse()? {
-            PackageRef { owner: Owner::Publisher(owner), name: Asked::Exactly(name), requirement: None } => {
-                Ok(Self { owner, name })
-            }
-            _ => Err(NameError::new("package's id", text, "must be written publisher-id/name")),
+            PackageRef {
+                owner: Owner::Publisher(owner),
+                name: Asked::Exactly(name),
+                requirement: None,
+            } => Ok(Self { owner, name }),
+            _ => Err(NameError::new(
+                "package's id",
+                text,
+                "must be written publisher-id/name",
+            )),
         }
     }
 }
@@ -348,7 +387,8 @@ impl fmt::Display for Owner {
     }
 }
 
-/// The right part of `owner/name`: with its ecosystem, or a name alone, which may be one of several packages.
+/// The right part of `owner/name`: with its ecosystem, or a name alone, which may be one of several
+/// packages.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Asked {
     Exactly(PackageName),
@@ -369,8 +409,10 @@ impl Asked {
     }
 }
 
-/// `owner/name[@requirement]`: what a person or a dependency asks for. Behind a publisher's id a name without a prefix is one of
-/// `generic`, as ids are written; behind a handle it is a bare name. `*:` before a name makes it a bare one behind an id, too.
+/// `owner/name[@requirement]`: what a person or a dependency asks for. Behind a publisher's id a
+/// name without a prefix is one of
+/// `generic`, as ids are written; behind a handle it is a bare name. `*:` before a name makes it a
+/// bare one behind an id, too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageRef {
     pub owner: Owner,
@@ -380,7 +422,11 @@ pub struct PackageRef {
 
 impl PackageRef {
     pub fn of(package: &PackageId) -> Self {
-        Self { owner: Owner::Publisher(package.owner), name: Asked::Exactly(package.name.clone()), requirement: None }
+        Self {
+            owner: Owner::Publisher(package.owner),
+            name: Asked::Exactly(package.name.clone()),
+            requirement: None,
+        }
     }
 }
 
@@ -395,7 +441,9 @@ impl fmt::Display for PackageRef {
             (_, Asked::Exactly(name)) => write!(f, "{owner}/{name}")?,
             (_, Asked::Bare(name)) => write!(f, "{owner}/{name}")?,
         }
-        self.requirement.as_ref().map_or(Ok(()), |requirement| write!(f, "@{requirement}"))
+        self.requirement
+            .as_ref()
+            .map_or(Ok(()), |requirement| write!(f, "@{requirement}"))
     }
 }
 
@@ -404,7 +452,9 @@ impl FromStr for PackageRef {
 
     fn from_str(text: &str) -> Result<Self, NameError> {
         let wrong = |why: &str| NameError::new("package", text, why);
-        let (owner, rest) = text.split_once('/').ok_or_else(|| wrong("must be handle/name or publisher-id/name"))?;
+        let (owner, rest) = text
+            .split_once('/')
+            .ok_or_else(|| wrong("must be handle/name or publisher-id/name"))?;
         // A handle is lower case only, a PeerId never is.
         let owner = match owner.parse() {
             Ok(handle) => Owner::Handle(handle),
@@ -414,13 +464,21 @@ impl FromStr for PackageRef {
         // Behind an @, a colon is an epoch's.
         let (ecosystem, rest) = match rest.split_once(':').filter(|(word, _)| !word.contains('@')) {
             Some(("*", rest)) => (None, rest),
-            Some((word, rest)) => {
-                (Some(word.parse::<Ecosystem>().map_err(|refused| wrong_ecosystem(text, &refused))?), rest)
-            }
+            Some((word, rest)) => (
+                Some(
+                    word.parse::<Ecosystem>()
+                        .map_err(|refused| wrong_ecosystem(text, &refused))?,
+                ),
+                rest,
+            ),
             None => (None, rest),
         };
         // npm's scopes begin with an @.
-        let at = rest.char_indices().rev().find(|(at, c)| *c == '@' && *at > 0).map(|(at, _)| at);
+        let at = rest
+            .char_indices()
+            .rev()
+            .find(|(at, c)| *c == '@' && *at > 0)
+            .map(|(at, _)| at);
         let (name, requirement) = match at.and_then(|at| rest.split_at_checked(at)) {
             Some((name, requirement)) => (name, Some(requirement.trim_start_matches('@'))),
             None => (rest, None),
@@ -429,20 +487,29 @@ impl FromStr for PackageRef {
         let requirement: Option<RequirementText> = requirement.map(str::parse).transpose()?;
         let name = match (ecosystem, &owner) {
             (Some(ecosystem), _) => Asked::Exactly(PackageName::of(&ecosystem, &name)?),
-            (None, Owner::Publisher(_)) if !is_open => Asked::Exactly(PackageName::of(&Ecosystem::Generic, &name)?),
+            (None, Owner::Publisher(_)) if !is_open => {
+                Asked::Exactly(PackageName::of(&Ecosystem::Generic, &name)?)
+            }
             (None, _) => Asked::Bare(name),
         };
         if let Some(requirement) = &requirement {
             match &name {
                 Asked::Exactly(name) => requirement.read(name.ecosystem())?,
                 // One that is none anywhere is refused now.
-                Asked::Bare(_) => match Ecosystem::KNOWN.iter().find_map(|one| requirement.read(one).ok()) {
+                Asked::Bare(_) => match Ecosystem::KNOWN
+                    .iter()
+                    .find_map(|one| requirement.read(one).ok())
+                {
                     Some(read) => read,
                     None => requirement.read(&Ecosystem::Generic)?,
                 },
             };
         }
-        Ok(Self { owner, name, requirement })
+        Ok(Self {
+            owner,
+            name,
+            requirement,
+        })
     }
 }
 
@@ -462,17 +529,44 @@ mod tests {
 
     #[test]
     fn names_follow_the_grammar() {
-        for good in ["a", "0", "serde_json", "a.b-c_d", &"x".repeat(64), "cargo:serde_json", "generic:a"] {
+        for good in [
+            "a",
+            "0",
+            "serde_json",
+            "a.b-c_d",
+            &"x".repeat(64),
+            "cargo:serde_json",
+            "generic:a",
+        ] {
             assert!(good.parse::<PackageName>().is_ok(), "{good}");
         }
-        for bad in ["", "-a", ".a", "a b", "a/b", "é", &"x".repeat(65), "cargo:", "Cargo:a", ":a", "cargo:1a"] {
+        for bad in [
+            "",
+            "-a",
+            ".a",
+            "a b",
+            "a/b",
+            "é",
+            &"x".repeat(65),
+            "cargo:",
+            "Cargo:a",
+            ":a",
+            "cargo:1a",
+        ] {
             assert!(bad.parse::<PackageName>().is_err(), "{bad}");
         }
-        for (written, normal) in [("Web", "web"), ("generic:Web", "web"), ("cargo:Serde_json", "cargo:serde-json")] {
+        for (written, normal) in [
+            ("Web", "web"),
+            ("generic:Web", "web"),
+            ("cargo:Serde_json", "cargo:serde-json"),
+        ] {
             assert_eq!(written.parse::<PackageName>().unwrap().as_str(), normal);
         }
         let error = "Serde".parse::<Handle>().unwrap_err().to_string();
-        assert_eq!(error, "\"Serde\" is not a handle: it must start with a lower-case letter or a digit");
+        assert_eq!(
+            error,
+            "\"Serde\" is not a handle: it must start with a lower-case letter or a digit"
+        );
     }
 
     #[test]
@@ -483,7 +577,15 @@ mod tests {
         let publisher = PublisherId::of(&Keypair::generate_ed25519().public());
         let by_key: PackageRef = format!("{publisher}/web").parse().unwrap();
         assert_eq!(by_key.owner, Owner::Publisher(publisher));
-        for bad in ["web", "alice/", "alice/generic:web@1.0rc1", "alice/web@not", "/web", "Alice/web", "alice/web@"] {
+        for bad in [
+            "web",
+            "alice/",
+            "alice/generic:web@1.0rc1",
+            "alice/web@not",
+            "/web",
+            "Alice/web",
+            "alice/web@",
+        ] {
             assert!(bad.parse::<PackageRef>().is_err(), "{bad}");
         }
     }
@@ -493,16 +595,31 @@ mod tests {
         let publisher = PublisherId::of(&Keypair::generate_ed25519().public());
         let asked = |text: &str| text.parse::<PackageRef>().unwrap();
         let exactly = |text: &str| Asked::Exactly(text.parse().unwrap());
-        assert_eq!(asked("alice/cargo:Serde_json@1").name, exactly("cargo:serde-json"));
+        assert_eq!(
+            asked("alice/cargo:Serde_json@1").name,
+            exactly("cargo:serde-json")
+        );
         assert_eq!(asked("alice/generic:web").name, exactly("web"));
         assert_eq!(asked("alice/web").name, Asked::Bare("web".parse().unwrap()));
-        assert_eq!(asked(&format!("{publisher}/web")).name, exactly("web"), "as an id is written");
+        assert_eq!(
+            asked(&format!("{publisher}/web")).name,
+            exactly("web"),
+            "as an id is written"
+        );
         let epoch = asked("alice/debian:tool@= 2:0.5-1");
         assert_eq!(epoch.requirement.unwrap().as_str(), "= 2:0.5-1");
-        assert_eq!(asked("alice/tool@=2:0.5-1").name, Asked::Bare("tool".parse().unwrap()));
+        assert_eq!(
+            asked("alice/tool@=2:0.5-1").name,
+            Asked::Bare("tool".parse().unwrap())
+        );
         let open = format!("{publisher}/*:web");
         assert_eq!(asked(&open).name, Asked::Bare("web".parse().unwrap()));
-        for text in ["alice/generic:web", "alice/web@^1", "alice/cargo:serde-json", &open] {
+        for text in [
+            "alice/generic:web",
+            "alice/web@^1",
+            "alice/cargo:serde-json",
+            &open,
+        ] {
             assert_eq!(asked(text).to_string(), text);
         }
         let id: PackageId = format!("{publisher}/cargo:serde").parse().unwrap();

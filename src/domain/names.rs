@@ -1,8 +1,9 @@
-//! One name, one owner: whose package a bare name means on this node. The only place that says so; index, download, search and
-//! publish ask it alike.
+//! One name, one owner: whose package a bare name means on this node. The only place that says so;
+//! index, download, search and publish ask it alike.
 //!
-//! A rule that a person wrote goes before everything. Then an own package, then the owner that the name was first served from, then
-//! the only one of those whom a person trusts for names. A handle gives nobody a name.
+//! A rule that a person wrote goes before everything. Then an own package, then the owner that the
+//! name was first served from, then the only one of those whom a person trusts for names. A handle
+//! gives nobody a name.
 
 use std::{fmt, str::FromStr};
 
@@ -15,7 +16,8 @@ use super::{
 };
 use crate::ecosystem::Ecosystem;
 
-/// Stands for a star while a pattern is normalised: every ecosystem takes it within a name as it is.
+/// Stands for a star while a pattern is normalised: every ecosystem takes it within a name as it
+/// is.
 const STAR: &str = "x0star0x";
 /// Claimants that are named to a person.
 const NAMED: usize = 4;
@@ -33,36 +35,56 @@ pub struct NamePattern {
 impl NamePattern {
     /// Every name of every ecosystem.
     pub fn all() -> Self {
-        Self { ecosystem: None, glob: "*".into() }
+        Self {
+            ecosystem: None,
+            glob: "*".into(),
+        }
     }
 
     pub fn of(name: &PackageName) -> Self {
-        Self { ecosystem: Some(name.ecosystem().clone()), glob: name.bare().into() }
+        Self {
+            ecosystem: Some(name.ecosystem().clone()),
+            glob: name.bare().into(),
+        }
     }
 
     pub fn takes(&self, name: &PackageName) -> bool {
-        self.ecosystem.as_ref().is_none_or(|ecosystem| ecosystem == name.ecosystem()) && takes(&self.glob, name.bare())
+        self.ecosystem
+            .as_ref()
+            .is_none_or(|ecosystem| ecosystem == name.ecosystem())
+            && takes(&self.glob, name.bare())
     }
 
     /// The one name that it is for, if it is for one.
     pub fn exactly(&self) -> Option<PackageName> {
-        let ecosystem = self.ecosystem.as_ref().filter(|_| !self.glob.contains('*'))?;
+        let ecosystem = self
+            .ecosystem
+            .as_ref()
+            .filter(|_| !self.glob.contains('*'))?;
         PackageName::of(ecosystem, &self.glob.parse().ok()?).ok()
     }
 
-    /// Of two patterns that take a name, the greater one counts: the name itself, then what says more of it.
+    /// Of two patterns that take a name, the greater one counts: the name itself, then what says
+    /// more of it.
     fn weight(&self) -> (bool, usize, bool) {
         let literal = self.glob.chars().filter(|c| *c != '*').count();
         (!self.glob.contains('*'), literal, self.ecosystem.is_some())
     }
 }
 
-/// Returns whether the glob takes the text. In linear time of each star's text, whatever is in either.
+/// Returns whether the glob takes the text. In linear time of each star's text, whatever is in
+/// either.
 fn takes(glob: &str, text: &str) -> bool {
     let mut parts = glob.split('*');
-    let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else { return false };
-    let Some(last) = parts.next_back() else { return rest.is_empty() };
-    let Some(mut rest) = rest.strip_suffix(last) else { return false };
+    let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
+        return false;
+    };
+    let Some(last) = parts.next_back() else {
+        return rest.is_empty();
+    };
+    let Some(mut rest) = rest.strip_suffix(last) else {
+        return false;
+    };
     for part in parts {
         match rest.split_once(part) {
             Some((_, behind)) => rest = behind,
@@ -88,8 +110,13 @@ impl FromStr for NamePattern {
         }
         let (ecosystem, glob) = match text.split_once(':') {
             Some((word, glob)) => {
-                let wrong =
-                    |refused| NameError::new("pattern of names", text, format!("has before its : what {refused}"));
+                let wrong = |refused| {
+                    NameError::new(
+                        "pattern of names",
+                        text,
+                        format!("has before its : what {refused}"),
+                    )
+                };
                 (word.parse::<Ecosystem>().map_err(wrong)?, glob)
             }
             None => (Ecosystem::Generic, text),
@@ -100,10 +127,17 @@ impl FromStr for NamePattern {
             // A star for a whole name, or at an end, says nothing that a name could break.
             Err(_) if glob == "*" => "*".to_owned(),
             Err(refused) => {
-                return Err(NameError::new("pattern of names", text, format!("{refused} (in {ecosystem})")));
+                return Err(NameError::new(
+                    "pattern of names",
+                    text,
+                    format!("{refused} (in {ecosystem})"),
+                ));
             }
         };
-        Ok(Self { ecosystem: Some(ecosystem), glob: normal.into() })
+        Ok(Self {
+            ecosystem: Some(ecosystem),
+            glob: normal.into(),
+        })
     }
 }
 
@@ -186,7 +220,8 @@ pub struct Known<'a> {
     pub rules: &'a [NameRule],
     pub trusted: &'a [TrustedKey],
     pub own: Option<PublisherId>,
-    /// Those who have a package of the name and are not distrusted, this node's own key among them, in whatever order.
+    /// Those who have a package of the name and are not distrusted, this node's own key among them,
+    /// in whatever order.
     pub claimants: &'a [PublisherId],
     pub first: Option<PublisherId>,
     pub block: Option<&'a Block>,
@@ -233,12 +268,27 @@ pub fn decide(name: &PackageName, known: &Known<'_>) -> Decided {
     claimants.sort_unstable();
     claimants.dedup();
     let scope = |publisher: &PublisherId| {
-        let theirs = known.trusted.iter().filter(|key| key.publisher == *publisher && key.names.takes(name));
-        theirs.map(|key| &key.names).max_by_key(|names| (names.weight(), *names))
+        let theirs = known
+            .trusted
+            .iter()
+            .filter(|key| key.publisher == *publisher && key.names.takes(name));
+        theirs
+            .map(|key| &key.names)
+            .max_by_key(|names| (names.weight(), *names))
     };
-    let trusted: Vec<PublisherId> = claimants.iter().copied().filter(|claimant| scope(claimant).is_some()).collect();
+    let trusted: Vec<PublisherId> = claimants
+        .iter()
+        .copied()
+        .filter(|claimant| scope(claimant).is_some())
+        .collect();
     let rules = known.rules.iter().filter(|rule| rule.pattern.takes(name));
-    let rule = rules.max_by_key(|rule| (rule.pattern.weight(), &rule.pattern, rule.written == Written::Settings));
+    let rule = rules.max_by_key(|rule| {
+        (
+            rule.pattern.weight(),
+            &rule.pattern,
+            rule.written == Written::Settings,
+        )
+    });
     let owner = |owner, by| Meaning::Owner { owner, by };
     let own = known.own.filter(|own| claimants.contains(own));
     let first = known.first.filter(|first| trusted.contains(first));
@@ -251,16 +301,25 @@ pub fn decide(name: &PackageName, known: &Known<'_>) -> Decided {
     } else {
         match (trusted.as_slice(), first) {
             ([], _) => Meaning::Nobody(claimants),
-            ([only], _) => owner(*only, By::Trusted(scope(only).cloned().unwrap_or_else(NamePattern::all))),
+            ([only], _) => owner(
+                *only,
+                By::Trusted(scope(only).cloned().unwrap_or_else(NamePattern::all)),
+            ),
             (_, Some(first)) => owner(first, By::First),
             (several, None) => Meaning::Several(several.to_vec()),
         }
     };
     let passed_over = match &meaning {
-        Meaning::Owner { owner, .. } => trusted.into_iter().filter(|other| other != owner).collect(),
+        Meaning::Owner { owner, .. } => {
+            trusted.into_iter().filter(|other| other != owner).collect()
+        }
         _ => Vec::new(),
     };
-    Decided { name: name.clone(), meaning, passed_over }
+    Decided {
+        name: name.clone(),
+        meaning,
+        passed_over,
+    }
 }
 
 impl Decided {
@@ -271,13 +330,22 @@ impl Decided {
         }
     }
 
-    /// The sentence for a person who does not get what the name means, with the command that decides; `None` where they do.
+    /// The sentence for a person who does not get what the name means, with the command that
+    /// decides; `None` where they do.
     pub fn refusal(&self) -> Option<String> {
         let name = &self.name;
         let list = |keys: &[PublisherId]| {
-            let named: Vec<_> = keys.iter().take(NAMED).map(|key| format!("{key} ({})", key.fingerprint())).collect();
+            let named: Vec<_> = keys
+                .iter()
+                .take(NAMED)
+                .map(|key| format!("{key} ({})", key.fingerprint()))
+                .collect();
             let more = keys.len().saturating_sub(NAMED);
-            let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+            let more = if more == 0 {
+                String::new()
+            } else {
+                format!(" and {more} more")
+            };
             format!("{}{more}", named.join(", "))
         };
         let commands = |keys: &[PublisherId]| match keys.first() {
@@ -289,14 +357,18 @@ impl Decided {
         Some(match &self.meaning {
             Meaning::Owner { .. } => return None,
             Meaning::Blocked(why) => {
-                format!("{name} is blocked on this node: {why}; `swarmdex unblock {name}` takes that back")
+                format!(
+                    "{name} is blocked on this node: {why}; `swarmdex unblock {name}` takes that back"
+                )
             }
             Meaning::Several(keys) => format!(
                 "{name} has several owners whom this node trusts: {}; say whose it is with {}",
                 list(keys),
                 commands(keys)
             ),
-            Meaning::Nobody(keys) if keys.is_empty() => format!("nobody known to this node has a package {name}"),
+            Meaning::Nobody(keys) if keys.is_empty() => {
+                format!("nobody known to this node has a package {name}")
+            }
             Meaning::Nobody(keys) => format!(
                 "{name} is published by keys that this node trusts for no names: {}; say whose it is with {}",
                 list(keys),
@@ -340,11 +412,19 @@ mod tests {
     }
 
     fn trusted(publisher: PublisherId, names: &str) -> TrustedKey {
-        TrustedKey { publisher, names: names.parse().unwrap(), since: Timestamp(0) }
+        TrustedKey {
+            publisher,
+            names: names.parse().unwrap(),
+            since: Timestamp(0),
+        }
     }
 
     fn rule(pattern: &str, owner: PublisherId) -> NameRule {
-        NameRule { pattern: pattern.parse().unwrap(), owner, written: Written::Command }
+        NameRule {
+            pattern: pattern.parse().unwrap(),
+            owner,
+            written: Written::Command,
+        }
     }
 
     #[test]
@@ -362,8 +442,15 @@ mod tests {
         ] {
             let parsed: NamePattern = pattern.parse().unwrap();
             assert!(parsed.takes(&name(taken)), "{pattern} {taken}");
-            assert!(not.is_empty() || !parsed.takes(&name(not)), "{pattern} {not}");
-            assert_eq!(parsed.to_string().parse::<NamePattern>().unwrap(), parsed, "{pattern}");
+            assert!(
+                not.is_empty() || !parsed.takes(&name(not)),
+                "{pattern} {not}"
+            );
+            assert_eq!(
+                parsed.to_string().parse::<NamePattern>().unwrap(),
+                parsed,
+                "{pattern}"
+            );
         }
         for bad in ["", "cargo:", "cargo:a b", "Car go:x", "cargo:x0star0x"] {
             assert!(bad.parse::<NamePattern>().is_err(), "{bad}");
@@ -376,15 +463,31 @@ mod tests {
         let keys = [trusted(alice, "*"), trusted(bob, "*")];
         let rules = [rule("cargo:*", alice), rule("cargo:serde", bob)];
         let claimants = [me, alice, bob];
-        let all = Known { rules: &rules, trusted: &keys, own: Some(me), claimants: &claimants, ..Known::default() };
-        assert_eq!(decide(&name("cargo:serde"), &all).owner(), Some(bob), "the name itself counts more than a glob");
+        let all = Known {
+            rules: &rules,
+            trusted: &keys,
+            own: Some(me),
+            claimants: &claimants,
+            ..Known::default()
+        };
+        assert_eq!(
+            decide(&name("cargo:serde"), &all).owner(),
+            Some(bob),
+            "the name itself counts more than a glob"
+        );
         assert_eq!(decide(&name("cargo:rand"), &all).owner(), Some(alice));
-        let no_rules = Known { rules: &[], ..all.clone() };
+        let no_rules = Known {
+            rules: &[],
+            ..all.clone()
+        };
         let own = decide(&name("cargo:serde"), &no_rules);
         assert_eq!(own.owner(), Some(me));
         let mut others = vec![alice, bob];
         others.sort_unstable();
-        assert_eq!(own.passed_over, others, "whom an own package shadows is known");
+        assert_eq!(
+            own.passed_over, others,
+            "whom an own package shadows is known"
+        );
     }
 
     #[test]
@@ -392,37 +495,82 @@ mod tests {
         let (alice, bob, eve) = (key(2), key(3), key(4));
         let keys = [trusted(alice, "*"), trusted(bob, "cargo:clash")];
         let claimants = [alice, bob, eve];
-        let known = Known { trusted: &keys, claimants: &claimants, ..Known::default() };
+        let known = Known {
+            trusted: &keys,
+            claimants: &claimants,
+            ..Known::default()
+        };
         let clash = decide(&name("cargo:clash"), &known);
-        let Meaning::Several(several) = &clash.meaning else { panic!("{clash:?}") };
+        let Meaning::Several(several) = &clash.meaning else {
+            panic!("{clash:?}")
+        };
         assert!(several.len() == 2 && !several.contains(&eve));
         let said = clash.refusal().unwrap();
         let command = format!("`swarmdex names set cargo:clash {}`", several[0]);
-        assert!(said.contains(&command) && said.contains(&several[1].fingerprint()), "{said}");
+        assert!(
+            said.contains(&command) && said.contains(&several[1].fingerprint()),
+            "{said}"
+        );
         assert!(said.find("names set").unwrap() < said.find("swarmdex trust").unwrap());
-        let known = Known { first: Some(bob), ..known };
+        let known = Known {
+            first: Some(bob),
+            ..known
+        };
         assert_eq!(decide(&name("cargo:clash"), &known).owner(), Some(bob));
-        assert_eq!(decide(&name("cargo:other"), &known).owner(), Some(alice), "bob is trusted for one name only");
-        let known = Known { first: Some(eve), ..known };
-        assert!(matches!(decide(&name("cargo:clash"), &known).meaning, Meaning::Several(_)), "not one who is trusted");
+        assert_eq!(
+            decide(&name("cargo:other"), &known).owner(),
+            Some(alice),
+            "bob is trusted for one name only"
+        );
+        let known = Known {
+            first: Some(eve),
+            ..known
+        };
+        assert!(
+            matches!(
+                decide(&name("cargo:clash"), &known).meaning,
+                Meaning::Several(_)
+            ),
+            "not one who is trusted"
+        );
     }
 
     #[test]
     fn a_fresh_node_trusts_nobody_and_a_block_goes_before_all() {
         let (me, eve) = (key(1), key(4));
-        let known = Known { claimants: &[eve], ..Known::default() };
+        let known = Known {
+            claimants: &[eve],
+            ..Known::default()
+        };
         let nobody = decide(&name("cargo:serde"), &known);
         assert_eq!(nobody.meaning, Meaning::Nobody(vec![eve]));
-        assert!(nobody.refusal().unwrap().contains(&format!("swarmdex trust {eve}")));
-        let block =
-            Block { name: name("cargo:serde"), version: None, file: None, why: "broken".into(), since: Timestamp(0) };
+        assert!(
+            nobody
+                .refusal()
+                .unwrap()
+                .contains(&format!("swarmdex trust {eve}"))
+        );
+        let block = Block {
+            name: name("cargo:serde"),
+            version: None,
+            file: None,
+            why: "broken".into(),
+            since: Timestamp(0),
+        };
         let rules = [rule("*", me)];
-        let known = Known { rules: &rules, own: Some(me), claimants: &[me], block: Some(&block), ..Known::default() };
+        let known = Known {
+            rules: &rules,
+            own: Some(me),
+            claimants: &[me],
+            block: Some(&block),
+            ..Known::default()
+        };
         assert_eq!(decide(&name("cargo:serde"), &known).owner(), None);
     }
 
     proptest! {
-        /// Whatever is known: nobody has a name but by a rule, as this node's own, or as one who is trusted for it.
+        /// Whatever is known: nobody has a name but by a rule, as this node's own, or as one who is
+        /// trusted for it.
         #[test]
         fn nobody_has_a_name_who_was_given_none(
             claimants in prop::collection::vec(1u8..6, 0..6), given in prop::collection::vec((1u8..6, 0usize..4), 0..6),

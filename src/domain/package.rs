@@ -1,4 +1,5 @@
-//! Packages and releases as a node knows them now. Everything serialises: scripts get the same values that the explorer shows.
+//! Packages and releases as a node knows them now. Everything serialises: scripts get the same
+//! values that the explorer shows.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -46,19 +47,23 @@ impl Source {
     }
 }
 
-/// A package for eyes: `handle/name` where the handle is bound to the key on this node, else with the key's fingerprint,
-/// because anybody may claim a handle.
+/// A package for eyes: `handle/name` where the handle is bound to the key on this node, else with
+/// the key's fingerprint, because anybody may claim a handle.
 pub fn title(package: &PackageId, handle: Option<&Handle>, trust: Trust) -> String {
     match handle {
         Some(_) if !trust.is_bound() => {
-            format!("{} ({})", claimed(package, handle), package.owner.fingerprint())
+            format!(
+                "{} ({})",
+                claimed(package, handle),
+                package.owner.fingerprint()
+            )
         }
         handle => claimed(package, handle),
     }
 }
 
-/// A package as its publisher calls it, for eyes that see the fingerprint elsewhere; with the fingerprint where the
-/// publisher calls itself nothing.
+/// A package as its publisher calls it, for eyes that see the fingerprint elsewhere; with the
+/// fingerprint where the publisher calls itself nothing.
 pub fn claimed(package: &PackageId, handle: Option<&Handle>) -> String {
     match handle {
         Some(handle) => format!("{handle}/{}", package.name),
@@ -101,7 +106,10 @@ impl Package {
     /// Returns the owner's tags for a version.
     pub fn tags_of(&self, version: &VersionText) -> Vec<String> {
         let key = version.key(self.id.name.ecosystem());
-        let named = self.tags.iter().filter(|(_, named)| named.key(self.id.name.ecosystem()) == key);
+        let named = self
+            .tags
+            .iter()
+            .filter(|(_, named)| named.key(self.id.name.ecosystem()) == key);
         named.map(|(tag, _)| tag.clone()).collect()
     }
 
@@ -153,7 +161,11 @@ pub struct ReleaseState {
 impl ReleaseState {
     pub fn of(entry: &ReleaseEntry) -> Self {
         let why_yanked = entry.yanked.clone().filter(|why| !why.is_empty());
-        Self { yanked: entry.is_yanked(), why_yanked, deprecated: entry.deprecated.clone() }
+        Self {
+            yanked: entry.is_yanked(),
+            why_yanked,
+            deprecated: entry.deprecated.clone(),
+        }
     }
 
     /// Returns true where the owner says more than that it is yanked.
@@ -165,10 +177,14 @@ impl ReleaseState {
     pub fn warnings(&self) -> Vec<String> {
         let yanked = match &self.why_yanked {
             Some(why) => Some(format!("yanked by its owner: {}", printable(why))),
-            None => self.yanked.then(|| "yanked by its owner, who asks not to choose it".to_owned()),
+            None => self
+                .yanked
+                .then(|| "yanked by its owner, who asks not to choose it".to_owned()),
         };
-        let deprecated =
-            self.deprecated.as_ref().map(|message| format!("deprecated by its owner: {}", printable(message)));
+        let deprecated = self
+            .deprecated
+            .as_ref()
+            .map(|message| format!("deprecated by its owner: {}", printable(message)));
         yanked.into_iter().chain(deprecated).collect()
     }
 }
@@ -186,15 +202,19 @@ pub struct ReleaseFile {
     pub yanked: Option<String>,
 }
 
-/// The files that manifests of a release list, each name once: of two, the one in the earlier manifest counts.
+/// The files that manifests of a release list, each name once: of two, the one in the earlier
+/// manifest counts.
 pub fn files_of<'a>(
     entry: &ReleaseEntry,
     manifests: impl IntoIterator<Item = (Hash, &'a Manifest)>,
 ) -> Vec<ReleaseFile> {
     let mut names = HashSet::new();
-    let files = manifests
-        .into_iter()
-        .flat_map(|(hash, manifest)| manifest.files.iter().map(move |file| (hash, manifest, file)));
+    let files = manifests.into_iter().flat_map(|(hash, manifest)| {
+        manifest
+            .files
+            .iter()
+            .map(move |file| (hash, manifest, file))
+    });
     files
         .filter(|(.., file)| names.insert(&file.name))
         .map(|(manifest, signed, file)| ReleaseFile {
@@ -265,7 +285,8 @@ pub struct OwnPackage {
     pub latest: Option<ReleaseEntry>,
     /// Its manifest, if it is held.
     pub manifest: Option<Manifest>,
-    /// Peers from whom it was read back, and to whom it was announced; `None` when another node published it.
+    /// Peers from whom it was read back, and to whom it was announced; `None` when another node
+    /// published it.
     pub replicas: Option<usize>,
     pub announced: Option<usize>,
     /// Other nodes that were seen to have the bytes of the latest release.

@@ -1,8 +1,8 @@
 //! Pools have a bounded number of places: content streams, sync sessions, questions.
 //!
-//! Identities are free, so that whoever is unknown gets half of the places at most, and one public prefix an eighth. The
-//! other half is for peers that have been good to ask. A place is held by moving bytes: where there is none left, whoever
-//! moved none for a while makes room.
+//! Identities are free, so that whoever is unknown gets half of the places at most, and one public
+//! prefix an eighth. The other half is for peers that have been good to ask. A place is held by
+//! moving bytes: where there is none left, whoever moved none for a while makes room.
 
 use std::{
     collections::HashMap,
@@ -82,42 +82,62 @@ pub struct Places {
 
 impl Places {
     pub fn new(size: Size) -> Self {
-        Self { size, held: HashMap::new(), next: 0 }
+        Self {
+            size,
+            held: HashMap::new(),
+            next: 0,
+        }
     }
 
     /// Gives a place, and says which one is taken away for it.
     pub fn take(&mut self, caller: Caller, now: Instant) -> Result<(Place, Option<Place>), Full> {
-        let of = |is: &dyn Fn(&Caller) -> bool| self.held.values().filter(|held| is(&held.caller)).count();
+        let of = |is: &dyn Fn(&Caller) -> bool| {
+            self.held.values().filter(|held| is(&held.caller)).count()
+        };
         if of(&|other| other.peer == caller.peer) >= self.size.of_a_peer {
             return Err(Full::Peer);
         }
-        let of_prefix = |other: &Caller| !other.good && caller.prefix.is_some() && other.prefix == caller.prefix;
-        let of_unknown = |other: &Caller| !other.good;
-        // What is full decides who may make room: nobody else pays for a crowded prefix, nor good peers for strangers.
-        let room_from: Option<&dyn Fn(&Caller) -> bool> = if !caller.good && of(&of_prefix) >= self.size.of_a_prefix() {
-            Some(&of_prefix)
-        } else if !caller.good && of(&of_unknown) >= self.size.of_unknown() {
-            Some(&of_unknown)
-        } else if self.held.len() < self.size.places {
-            None
-        } else if caller.good {
-            Some(&|_| true)
-        } else {
-            Some(&of_unknown)
+        let of_prefix = |other: &Caller| {
+            !other.good && caller.prefix.is_some() && other.prefix == caller.prefix
         };
+        let of_unknown = |other: &Caller| !other.good;
+        // What is full decides who may make room: nobody else pays for a crowded prefix, nor good
+        // peers for strangers.
+        let room_from: Option<&dyn Fn(&Caller) -> bool> =
+            if !caller.good && of(&of_prefix) >= self.size.of_a_prefix() {
+                Some(&of_prefix)
+            } else if !caller.good && of(&of_unknown) >= self.size.of_unknown() {
+                Some(&of_unknown)
+            } else if self.held.len() < self.size.places {
+                None
+            } else if caller.good {
+                Some(&|_| true)
+            } else {
+                Some(&of_unknown)
+            };
         let instead = match room_from {
             None => None,
             Some(is) => {
-                let may_go = |held: &Held| self.size.yields && is(&held.caller) && is_idle(held, now);
+                let may_go =
+                    |held: &Held| self.size.yields && is(&held.caller) && is_idle(held, now);
                 let idle = self.held.iter().filter(|(_, held)| may_go(held));
-                let idlest = idle.min_by_key(|(place, held)| (held.paid, **place)).map(|(place, _)| *place);
+                let idlest = idle
+                    .min_by_key(|(place, held)| (held.paid, **place))
+                    .map(|(place, _)| *place);
                 Some(idlest.ok_or(Full::Pool)?)
             }
         };
         instead.map(|place| self.held.remove(&place));
         let place = self.next;
         self.next = self.next.wrapping_add(1);
-        self.held.insert(place, Held { caller, paid: now, bytes: 0 });
+        self.held.insert(
+            place,
+            Held {
+                caller,
+                paid: now,
+                bytes: 0,
+            },
+        );
         Ok((place, instead))
     }
 
@@ -137,7 +157,11 @@ impl Places {
 
     /// Peers on whose places bytes are moving, those that moved most first.
     pub fn moving(&self, now: Instant) -> Vec<Caller> {
-        let mut moving: Vec<&Held> = self.held.values().filter(|held| held.bytes > 0 && !is_idle(held, now)).collect();
+        let mut moving: Vec<&Held> = self
+            .held
+            .values()
+            .filter(|held| held.bytes > 0 && !is_idle(held, now))
+            .collect();
         moving.sort_by_key(|held| std::cmp::Reverse(held.bytes));
         moving.into_iter().map(|held| held.caller).collect()
     }
@@ -163,40 +187,77 @@ mod tests {
 
     use super::*;
 
-    const SIZE: Size = Size { places: 16, of_a_peer: 4, yields: true };
+    const SIZE: Size = Size {
+        places: 16,
+        of_a_peer: 4,
+        yields: true,
+    };
 
     fn unknown(n: Option<u8>) -> Caller {
         let prefix = n.and_then(|n| Prefix::of(Ipv4Addr::new(81, 2, n, 1).into()));
-        Caller { peer: PeerId::random(), good: false, prefix }
+        Caller {
+            peer: PeerId::random(),
+            good: false,
+            prefix,
+        }
     }
 
     fn good() -> Caller {
-        Caller { good: true, ..unknown(None) }
+        Caller {
+            good: true,
+            ..unknown(None)
+        }
     }
 
     #[test]
     fn unknown_peers_hold_half_and_a_prefix_an_eighth() {
         let (mut places, now) = (Places::new(SIZE), Instant::now());
-        let one: Vec<_> = (0..100).map(|_| places.take(unknown(Some(1)), now)).collect();
+        let one: Vec<_> = (0..100)
+            .map(|_| places.take(unknown(Some(1)), now))
+            .collect();
         assert_eq!(one.iter().filter(|taken| taken.is_ok()).count(), 2);
-        assert_eq!((0..100).filter(|n| places.take(unknown(Some(2 + n)), now).is_ok()).count(), 6);
+        assert_eq!(
+            (0..100)
+                .filter(|n| places.take(unknown(Some(2 + n)), now).is_ok())
+                .count(),
+            6
+        );
         assert_eq!(places.take(unknown(Some(200)), now), Err(Full::Pool));
-        assert_eq!((0..100).filter(|_| places.take(good(), now).is_ok()).count(), 8);
+        assert_eq!(
+            (0..100)
+                .filter(|_| places.take(good(), now).is_ok())
+                .count(),
+            8
+        );
     }
 
     #[test]
     fn who_moves_nothing_makes_room_and_who_moves_bytes_does_not() {
         let (mut places, now) = (Places::new(Size { places: 4, ..SIZE }), Instant::now());
-        let (idle, trickling) =
-            (places.take(unknown(None), now).unwrap().0, places.take(unknown(None), now).unwrap().0);
+        let (idle, trickling) = (
+            places.take(unknown(None), now).unwrap().0,
+            places.take(unknown(None), now).unwrap().0,
+        );
         let later = now + IDLE;
-        let mut firm = Places::new(Size { places: 2, yields: false, ..SIZE });
+        let mut firm = Places::new(Size {
+            places: 2,
+            yields: false,
+            ..SIZE
+        });
         firm.take(unknown(None), now).unwrap();
-        assert_eq!(firm.take(unknown(None), later), Err(Full::Pool), "where none yields one waits");
+        assert_eq!(
+            firm.take(unknown(None), later),
+            Err(Full::Pool),
+            "where none yields one waits"
+        );
         // A question a second is not what the place is for.
         (0..10).for_each(|n| places.moved(trickling, 44, now + Duration::from_secs(n)));
         places.moved(idle, 0, later);
-        assert_eq!(places.take(unknown(None), now + IDLE / 2), Err(Full::Pool), "not yet");
+        assert_eq!(
+            places.take(unknown(None), now + IDLE / 2),
+            Err(Full::Pool),
+            "not yet"
+        );
         let (first, instead) = places.take(unknown(None), later).unwrap();
         assert_eq!(instead, Some(idle));
         let (second, instead) = places.take(unknown(None), later + IDLE / 2).unwrap();
@@ -206,7 +267,10 @@ mod tests {
             places.moved(first, 2 * PACE, at);
             places.moved(second, 2 * PACE, at);
         }
-        assert_eq!(places.take(unknown(None), later + IDLE * 5 / 2), Err(Full::Pool));
+        assert_eq!(
+            places.take(unknown(None), later + IDLE * 5 / 2),
+            Err(Full::Pool)
+        );
         assert_eq!(places.moving(later + IDLE * 5 / 2).len(), 2);
     }
 

@@ -1,7 +1,8 @@
-//! Groups of addresses that one hand can have many of: the /24 of an IPv4 address and the /48 of an IPv6 one.
+//! Groups of addresses that one hand can have many of: the /24 of an IPv4 address and the /48 of an
+//! IPv6 one.
 //!
-//! Only public addresses have a group. Behind a private one stands a LAN, a container network or this very machine, whose
-//! nodes share addresses honestly.
+//! Only public addresses have a group. Behind a private one stands a LAN, a container network or
+//! this very machine, whose nodes share addresses honestly.
 
 use std::{
     fmt,
@@ -41,7 +42,11 @@ impl Classes {
                 a & 0xe000 == 0x2000 && !(a == 0x2001 && b == 0x0db8)
             }
         };
-        if self == Self::AllPublic || is_public { Class::Public } else { Class::Private }
+        if self == Self::AllPublic || is_public {
+            Class::Public
+        } else {
+            Class::Private
+        }
     }
 }
 
@@ -98,7 +103,12 @@ fn is_public(ip: Ipv4Addr) -> bool {
     let [a, b, ..] = ip.octets();
     let shared = a == 100 && (64..128).contains(&b);
     let reserved = a == 0 || a >= 224;
-    !(ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation() || shared || reserved)
+    !(ip.is_private()
+        || ip.is_loopback()
+        || ip.is_link_local()
+        || ip.is_documentation()
+        || shared
+        || reserved)
 }
 
 impl fmt::Display for Prefix {
@@ -117,8 +127,13 @@ impl FromStr for Prefix {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let ip = text.split('/').next().and_then(|ip| ip.parse().ok()).and_then(Self::of);
-        ip.filter(|prefix| prefix.to_string() == text).ok_or_else(|| format!("\"{text}\" is no public /24 or /48"))
+        let ip = text
+            .split('/')
+            .next()
+            .and_then(|ip| ip.parse().ok())
+            .and_then(Self::of);
+        ip.filter(|prefix| prefix.to_string() == text)
+            .ok_or_else(|| format!("\"{text}\" is no public /24 or /48"))
     }
 }
 
@@ -139,7 +154,10 @@ mod tests {
         for (address, group) in [
             ("/ip4/81.2.69.160/tcp/1", Some("81.2.69.0/24")),
             ("/ip4/81.2.69.9/udp/1/quic-v1", Some("81.2.69.0/24")),
-            ("/ip6/2a02:1234:5678:9abc::1/tcp/1", Some("2a02:1234:5678::/48")),
+            (
+                "/ip6/2a02:1234:5678:9abc::1/tcp/1",
+                Some("2a02:1234:5678::/48"),
+            ),
             ("/ip6/::ffff:81.2.69.160/tcp/1", Some("81.2.69.0/24")),
             ("/ip4/10.1.2.3/tcp/1", None),
             ("/ip4/192.168.1.1/tcp/1", None),
@@ -153,14 +171,23 @@ mod tests {
             ("/memory/1", None),
         ] {
             let prefix = Prefix::of_address(&address.parse().unwrap());
-            assert_eq!(prefix.map(|prefix| prefix.to_string()).as_deref(), group, "{address}");
+            assert_eq!(
+                prefix.map(|prefix| prefix.to_string()).as_deref(),
+                group,
+                "{address}"
+            );
             if let Some(prefix) = prefix {
                 assert_eq!(prefix.to_string().parse(), Ok(prefix));
             }
         }
         let loopback = ip_of(&"/ip4/127.0.0.1/tcp/1".parse().unwrap()).unwrap();
         let strict = Prefix::classed(loopback, Classes::AllPublic);
-        assert_eq!(strict.map(|prefix| prefix.to_string()).as_deref(), Some("127.0.0.0/24"));
-        assert!("10.0.0.0/24".parse::<Prefix>().is_err() && "81.2.69.7/24".parse::<Prefix>().is_err());
+        assert_eq!(
+            strict.map(|prefix| prefix.to_string()).as_deref(),
+            Some("127.0.0.0/24")
+        );
+        assert!(
+            "10.0.0.0/24".parse::<Prefix>().is_err() && "81.2.69.7/24".parse::<Prefix>().is_err()
+        );
     }
 }

@@ -7,14 +7,19 @@ use libp2p::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The bytes that are signed begin with this, so that nothing else that a node signs can pass for it.
+/// The bytes that are signed begin with this, so that nothing else that a node signs can pass for
+/// it.
 const DOMAIN: &[u8] = b"swarmdex answers here\0";
 /// Characters of a nonce.
 pub const NONCE: std::ops::RangeInclusive<usize> = 16..=128;
 
-/// Returns whether a text may be signed as a nonce: letters, digits, `-` and `_`, 16 to 128 of them.
+/// Returns whether a text may be signed as a nonce: letters, digits, `-` and `_`, 16 to 128 of
+/// them.
 pub fn is_nonce(text: &str) -> bool {
-    NONCE.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    NONCE.contains(&text.len())
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 fn signed(nonce: &str) -> Vec<u8> {
@@ -59,7 +64,9 @@ impl Proof {
     pub fn is_of(&self, node: &PeerId, nonce: &str) -> bool {
         let key = HEXLOWER.decode(self.key.as_bytes()).ok();
         let key = key.and_then(|key| PublicKey::try_decode_protobuf(&key).ok());
-        let signature = HEXLOWER.decode(self.signature.as_bytes()).unwrap_or_default();
+        let signature = HEXLOWER
+            .decode(self.signature.as_bytes())
+            .unwrap_or_default();
         key.is_some_and(|key| key.to_peer_id() == *node && key.verify(&signed(nonce), &signature))
     }
 }
@@ -78,7 +85,10 @@ mod tests {
         assert!(!proof.is_of(&node, "0123456789abcdeF"));
         assert!(!proof.is_of(&other.public().to_peer_id(), nonce));
         let forged = Prover::new(other).prove(nonce).unwrap();
-        assert!(!Proof { node, ..forged }.is_of(&node, nonce), "who it says it is counts for nothing");
+        assert!(
+            !Proof { node, ..forged }.is_of(&node, nonce),
+            "who it says it is counts for nothing"
+        );
     }
 
     proptest! {

@@ -37,13 +37,15 @@ pub struct Receipt {
 pub struct Steps {
     /// Time to find the newest head, before signing.
     pub lookup: Duration,
-    /// Time from signing to the acknowledged commit in the local store: from here on nothing is lost.
+    /// Time from signing to the acknowledged commit in the local store: from here on nothing is
+    /// lost.
     pub stored: Duration,
     /// Peers from whom head and manifest were read back.
     pub replicas: usize,
     /// Peers in the mesh that the announcement was sent to.
     pub announced: usize,
-    /// Other nodes that were seen to have the bytes, and how many are to have them. None of them is counted for a yank.
+    /// Other nodes that were seen to have the bytes, and how many are to have them. None of them is
+    /// counted for a yank.
     #[serde(default)]
     pub copies: usize,
     #[serde(default)]
@@ -56,7 +58,10 @@ impl Steps {
         match self.copies_wanted {
             0 => String::new(),
             wanted if self.copies < wanted => {
-                format!("bytes {}, of {wanted} that are to have them", on_other_nodes(self.copies))
+                format!(
+                    "bytes {}, of {wanted} that are to have them",
+                    on_other_nodes(self.copies)
+                )
             }
             _ => format!("bytes {}", on_other_nodes(self.copies)),
         }

@@ -1,7 +1,8 @@
 //! Releases as heads and pages list them, and the pure operations on such lists.
 //!
-//! A version may be listed by several records: where a later one lists it again, what that says of its state counts, and its
-//! manifests are added to those that were listed before. So a page never changes, and a change of an old version is one entry.
+//! A version may be listed by several records: where a later one lists it again, what that says of
+//! its state counts, and its manifests are added to those that were listed before. So a page never
+//! changes, and a change of an old version is one entry.
 
 use std::collections::{HashMap, HashSet};
 
@@ -14,10 +15,12 @@ use crate::ecosystem::{Ecosystem, Requirement, Version};
 pub const MAX_REASON: usize = 500;
 /// Most files of one version that may be yanked one by one.
 pub const MAX_YANKED_FILES: usize = 64;
-/// Most bytes of what one entry says of its version's state, so that an entry always fits into a page.
+/// Most bytes of what one entry says of its version's state, so that an entry always fits into a
+/// page.
 pub const MAX_STATE: usize = 4 * 1024;
 
-/// One line of a head or page: a version, the manifests of its files, and what its owner says of it now.
+/// One line of a head or page: a version, the manifests of its files, and what its owner says of it
+/// now.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseEntry {
@@ -54,29 +57,49 @@ impl ReleaseEntry {
     /// A version with its first manifest.
     pub fn new(version: VersionText, manifest: Hash) -> Self {
         let manifests = vec![manifest];
-        Self { version, manifests, older: false, yanked: None, deprecated: None, yanked_files: Vec::new() }
+        Self {
+            version,
+            manifests,
+            older: false,
+            yanked: None,
+            deprecated: None,
+            yanked_files: Vec::new(),
+        }
     }
 
     /// What is said of a version now, in a record that is not the one with its manifests.
     fn again(&self) -> Self {
-        Self { manifests: Vec::new(), older: true, ..self.clone() }
+        Self {
+            manifests: Vec::new(),
+            older: true,
+            ..self.clone()
+        }
     }
 
-    /// Cuts off the manifests but the `last` ones, as an entry for an older record; what is said of the version stays here.
+    /// Cuts off the manifests but the `last` ones, as an entry for an older record; what is said of
+    /// the version stays here.
     pub(super) fn split_off(&mut self, last: usize) -> Self {
         /// So that the part that is cut off fits into a page.
         const MOST: usize = 128;
         let count = self.manifests.len().saturating_sub(last).min(MOST);
         let front: Vec<Hash> = self.manifests.drain(..count).collect();
         let older = std::mem::replace(&mut self.older, true);
-        Self { manifests: front, older, yanked: None, deprecated: None, yanked_files: Vec::new(), ..self.clone() }
+        Self {
+            manifests: front,
+            older,
+            yanked: None,
+            deprecated: None,
+            yanked_files: Vec::new(),
+            ..self.clone()
+        }
     }
 
     pub fn is_yanked(&self) -> bool {
         self.yanked.is_some()
     }
 
-    /// The manifest that came first, which says what the release is. An entry that continues an older record's may have none.
+    /// The manifest that came first, which says what the release is. An entry that continues an
+    /// older record's may have none.
     pub fn first(&self) -> Option<Hash> {
         self.manifests.first().copied()
     }
@@ -88,7 +111,9 @@ impl ReleaseEntry {
     /// Why a file of it is not to be chosen, if it is not.
     pub fn why_yanked(&self, file: &str) -> Option<&str> {
         let one = self.yanked_files.iter().find(|yanked| yanked.name == file);
-        self.yanked.as_deref().or(one.map(|yanked| yanked.why.as_str()))
+        self.yanked
+            .as_deref()
+            .or(one.map(|yanked| yanked.why.as_str()))
     }
 
     /// Every rule that holds for an entry by itself; the error names the field.
@@ -98,19 +123,36 @@ impl ReleaseEntry {
     pub fn check(&self, ecosystem: &Ecosystem) -> Result<(), &'static str> {
         let texts = || [&self.yanked, &self.deprecated].into_iter().flatten();
         let whys = || self.yanked_files.iter().map(|file| &file.why);
-        let bytes: usize =
-            texts().chain(whys()).chain(self.yanked_files.iter().map(|file| &file.name)).map(String::len).sum();
-        let once =
-            |names: &[YankedFile]| names.iter().map(|file| &file.name).collect::<HashSet<_>>().len() == names.len();
+        let bytes: usize = texts()
+            .chain(whys())
+            .chain(self.yanked_files.iter().map(|file| &file.name))
+            .map(String::len)
+            .sum();
+        let once = |names: &[YankedFile]| {
+            names
+                .iter()
+                .map(|file| &file.name)
+                .collect::<HashSet<_>>()
+                .len()
+                == names.len()
+        };
         if self.version.read(ecosystem).is_err() {
             Err("version")
-        } else if self.manifests.is_empty() && !self.older || !ecosystem.grows() && self.manifests.len() > 1 {
+        } else if self.manifests.is_empty() && !self.older
+            || !ecosystem.grows() && self.manifests.len() > 1
+        {
             Err("manifests")
-        } else if texts().chain(whys()).any(|text| check_reason(text).is_err()) {
+        } else if texts()
+            .chain(whys())
+            .any(|text| check_reason(text).is_err())
+        {
             Err("reason")
         } else if self.yanked_files.len() > MAX_YANKED_FILES
             || !once(&self.yanked_files)
-            || self.yanked_files.iter().any(|file| super::manifest::check_file(&file.name).is_err())
+            || self
+                .yanked_files
+                .iter()
+                .any(|file| super::manifest::check_file(&file.name).is_err())
         {
             Err("yanked files")
         } else if bytes > MAX_STATE {
@@ -137,15 +179,24 @@ pub fn check_reason(text: &str) -> Result<(), String> {
     }
 }
 
-/// Releases with their versions read, so that they can be compared; in the order given, those left out whose version the ecosystem
-/// does not have. A verified head or page has none of these.
-pub fn read<'a>(ecosystem: &Ecosystem, releases: &'a [ReleaseEntry]) -> Vec<(Version, &'a ReleaseEntry)> {
-    releases.iter().filter_map(|entry| Some((entry.version.read(ecosystem).ok()?, entry))).collect()
+/// Releases with their versions read, so that they can be compared; in the order given, those left
+/// out whose version the ecosystem does not have. A verified head or page has none of these.
+pub fn read<'a>(
+    ecosystem: &Ecosystem,
+    releases: &'a [ReleaseEntry],
+) -> Vec<(Version, &'a ReleaseEntry)> {
+    releases
+        .iter()
+        .filter_map(|entry| Some((entry.version.read(ecosystem).ok()?, entry)))
+        .collect()
 }
 
-/// What records list, each of them later than the one before: a version once, in the place where it is listed first, with all its
-/// manifests and its latest state.
-pub fn gather<'a>(ecosystem: &Ecosystem, records: impl IntoIterator<Item = &'a [ReleaseEntry]>) -> Vec<ReleaseEntry> {
+/// What records list, each of them later than the one before: a version once, in the place where it
+/// is listed first, with all its manifests and its latest state.
+pub fn gather<'a>(
+    ecosystem: &Ecosystem,
+    records: impl IntoIterator<Item = &'a [ReleaseEntry]>,
+) -> Vec<ReleaseEntry> {
     let mut gathered: Vec<ReleaseEntry> = Vec::new();
     let mut at: HashMap<String, usize> = HashMap::new();
     for entry in records.into_iter().flatten() {
@@ -157,16 +208,27 @@ pub fn gather<'a>(ecosystem: &Ecosystem, records: impl IntoIterator<Item = &'a [
         };
         let mut manifests = std::mem::take(&mut held.manifests);
         let known: HashSet<Hash> = manifests.iter().copied().collect();
-        manifests.extend(entry.manifests.iter().filter(|manifest| !known.contains(manifest)));
-        *held = ReleaseEntry { manifests, older: held.older, version: held.version.clone(), ..entry.clone() };
+        manifests.extend(
+            entry
+                .manifests
+                .iter()
+                .filter(|manifest| !known.contains(manifest)),
+        );
+        *held = ReleaseEntry {
+            manifests,
+            older: held.older,
+            version: held.version.clone(),
+            ..entry.clone()
+        };
     }
     gathered
 }
 
 /// The release that `requirement` asks for: the highest version that matches and is not yanked.
 ///
-/// Without a requirement, the highest release proper, or the highest pre-release where there is nothing else. With one, pre-releases
-/// count as its ecosystem has it. A yanked release is returned only where it is named exactly, as cargo does for a lock file.
+/// Without a requirement, the highest release proper, or the highest pre-release where there is
+/// nothing else. With one, pre-releases count as its ecosystem has it. A yanked release is returned
+/// only where it is named exactly, as cargo does for a lock file.
 pub fn resolve<'a>(
     ecosystem: &Ecosystem,
     releases: &'a [ReleaseEntry],
@@ -178,7 +240,10 @@ pub fn resolve<'a>(
         Some(requirement) if !requirement.is_any() => live()
             .filter(|(version, _)| requirement.names(version))
             .max_by_key(|(version, _)| version)
-            .or_else(|| read.iter().find(|(version, _)| requirement.is_exactly(version))),
+            .or_else(|| {
+                read.iter()
+                    .find(|(version, _)| requirement.is_exactly(version))
+            }),
         _ => live()
             .filter(|(version, _)| !version.is_pre_release())
             .max_by_key(|(version, _)| version)
@@ -188,8 +253,14 @@ pub fn resolve<'a>(
 }
 
 /// The highest release, yanked or not.
-pub fn highest<'a>(ecosystem: &Ecosystem, releases: &'a [ReleaseEntry]) -> Option<&'a ReleaseEntry> {
-    read(ecosystem, releases).into_iter().max_by(|(a, _), (b, _)| a.cmp(b)).map(|(_, entry)| entry)
+pub fn highest<'a>(
+    ecosystem: &Ecosystem,
+    releases: &'a [ReleaseEntry],
+) -> Option<&'a ReleaseEntry> {
+    read(ecosystem, releases)
+        .into_iter()
+        .max_by(|(a, _), (b, _)| a.cmp(b))
+        .map(|(_, entry)| entry)
 }
 
 /// The entry of a version, however it is spelt.
@@ -199,18 +270,31 @@ pub fn find<'a>(
     version: &VersionText,
 ) -> Option<&'a ReleaseEntry> {
     let key = version.key(ecosystem);
-    releases.iter().find(|entry| entry.version.key(ecosystem) == key)
+    releases
+        .iter()
+        .find(|entry| entry.version.key(ecosystem) == key)
 }
 
-/// Versions to name to somebody whose requirement takes none: other builds of the version that was named, else the highest,
-/// five at most.
-pub fn instead(ecosystem: &Ecosystem, releases: &[ReleaseEntry], requirement: &Requirement) -> Vec<VersionText> {
+/// Versions to name to somebody whose requirement takes none: other builds of the version that was
+/// named, else the highest, five at most.
+pub fn instead(
+    ecosystem: &Ecosystem,
+    releases: &[ReleaseEntry],
+    requirement: &Requirement,
+) -> Vec<VersionText> {
     let mut others = read(ecosystem, releases);
-    if others.iter().any(|(version, _)| requirement.names_build_of(version)) {
+    if others
+        .iter()
+        .any(|(version, _)| requirement.names_build_of(version))
+    {
         others.retain(|(version, _)| requirement.names_build_of(version));
     }
     others.sort_by(|(a, _), (b, _)| b.cmp(a));
-    others.into_iter().take(5).map(|(_, entry)| entry.version.clone()).collect()
+    others
+        .into_iter()
+        .take(5)
+        .map(|(_, entry)| entry.version.clone())
+        .collect()
 }
 
 /// A version whose manifest hash differs from the first one seen.
@@ -221,35 +305,58 @@ pub struct VersionConflict {
     pub offered: Hash,
 }
 
-/// The versions in `offered` that `known` has under another hash. Where releases grow, another manifest is an addition, and there
-/// are none.
-pub fn conflicts(ecosystem: &Ecosystem, known: &[ReleaseEntry], offered: &[ReleaseEntry]) -> Vec<VersionConflict> {
+/// The versions in `offered` that `known` has under another hash. Where releases grow, another
+/// manifest is an addition, and there are none.
+pub fn conflicts(
+    ecosystem: &Ecosystem,
+    known: &[ReleaseEntry],
+    offered: &[ReleaseEntry],
+) -> Vec<VersionConflict> {
     if ecosystem.grows() {
         return Vec::new();
     }
-    let first: HashMap<String, Hash> =
-        known.iter().filter_map(|entry| Some((entry.version.key(ecosystem), entry.first()?))).collect();
+    let first: HashMap<String, Hash> = known
+        .iter()
+        .filter_map(|entry| Some((entry.version.key(ecosystem), entry.first()?)))
+        .collect();
     let changed = |entry: &ReleaseEntry| {
         let kept = *first.get(&entry.version.key(ecosystem))?;
         let offered = *entry.manifests.iter().find(|manifest| **manifest != kept)?;
-        Some(VersionConflict { version: entry.version.clone(), kept, offered })
+        Some(VersionConflict {
+            version: entry.version.clone(),
+            kept,
+            offered,
+        })
     };
     offered.iter().filter_map(changed).collect()
 }
 
-/// What a later state must list of an earlier one and does not: manifests that were taken away. `later` is everything that the
-/// later state lists where the earlier one listed `earlier`.
-pub fn removed(ecosystem: &Ecosystem, earlier: &[ReleaseEntry], later: &[ReleaseEntry]) -> Vec<(VersionText, Hash)> {
-    let listed: HashSet<(String, Hash)> =
-        later.iter().flat_map(|entry| entry.manifests.iter().map(|one| (entry.version.key(ecosystem), *one))).collect();
-    let gone = earlier.iter().flat_map(|entry| entry.manifests.iter().map(move |one| (entry, *one)));
+/// What a later state must list of an earlier one and does not: manifests that were taken away.
+/// `later` is everything that the later state lists where the earlier one listed `earlier`.
+pub fn removed(
+    ecosystem: &Ecosystem,
+    earlier: &[ReleaseEntry],
+    later: &[ReleaseEntry],
+) -> Vec<(VersionText, Hash)> {
+    let listed: HashSet<(String, Hash)> = later
+        .iter()
+        .flat_map(|entry| {
+            entry
+                .manifests
+                .iter()
+                .map(|one| (entry.version.key(ecosystem), *one))
+        })
+        .collect();
+    let gone = earlier
+        .iter()
+        .flat_map(|entry| entry.manifests.iter().map(move |one| (entry, *one)));
     gone.filter(|(entry, one)| !listed.contains(&(entry.version.key(ecosystem), *one)))
         .map(|(entry, one)| (entry.version.clone(), one))
         .collect()
 }
 
-/// The entries of a head that is being made: the newest ones, which it lists itself, before older ones in pages that stay as they
-/// are.
+/// The entries of a head that is being made: the newest ones, which it lists itself, before older
+/// ones in pages that stay as they are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
     pub recent: Vec<ReleaseEntry>,
@@ -274,10 +381,17 @@ impl Entries {
     }
 
     /// Changes what is said of a version; false when there is none.
-    pub fn change(&mut self, ecosystem: &Ecosystem, version: &VersionText, change: impl Fn(&mut ReleaseEntry)) -> bool {
+    pub fn change(
+        &mut self,
+        ecosystem: &Ecosystem,
+        version: &VersionText,
+        change: impl Fn(&mut ReleaseEntry),
+    ) -> bool {
         let key = version.key(ecosystem);
         let is_it = |entry: &&mut ReleaseEntry| entry.version.key(ecosystem) == key;
-        let Some(whole) = self.all.iter_mut().find(is_it) else { return false };
+        let Some(whole) = self.all.iter_mut().find(is_it) else {
+            return false;
+        };
         match self.recent.iter_mut().find(is_it) {
             Some(entry) => change(entry),
             None => {
@@ -290,36 +404,57 @@ impl Entries {
         true
     }
 
-    /// Takes in what another state of the package lists: its versions, the manifests of those that may have several, and what
-    /// either of them says against a version. Where a version may have one manifest, the one that is here stays.
+    /// Takes in what another state of the package lists: its versions, the manifests of those that
+    /// may have several, and what either of them says against a version. Where a version may have
+    /// one manifest, the one that is here stays.
     pub fn join(&mut self, ecosystem: &Ecosystem, other: &[ReleaseEntry]) {
         for theirs in other {
             let known = find(ecosystem, &self.all, &theirs.version).cloned();
             for manifest in &theirs.manifests {
-                let takes = known.as_ref().is_none_or(|known| ecosystem.grows() && !known.lists(manifest));
+                let takes = known
+                    .as_ref()
+                    .is_none_or(|known| ecosystem.grows() && !known.lists(manifest));
                 if takes {
                     self.add(ecosystem, &theirs.version, *manifest);
                 }
             }
             // What is said of another manifest is not said of this one.
-            let same = known
+            let same = known.as_ref().is_none_or(|known| {
+                ecosystem.grows()
+                    || theirs
+                        .manifests
+                        .iter()
+                        .all(|manifest| known.lists(manifest))
+            });
+            let says_more = known
                 .as_ref()
-                .is_none_or(|known| ecosystem.grows() || theirs.manifests.iter().all(|manifest| known.lists(manifest)));
-            let says_more = known.as_ref().is_none_or(|known| said(known, theirs) != *known);
+                .is_none_or(|known| said(known, theirs) != *known);
             if same && says_more {
-                self.change(ecosystem, &theirs.version, |entry| *entry = said(entry, theirs));
+                self.change(ecosystem, &theirs.version, |entry| {
+                    *entry = said(entry, theirs)
+                });
             }
         }
     }
 
-    /// Has the latest release among those that the head itself lists: a package is listed, and shown, by what its head says.
+    /// Has the latest release among those that the head itself lists: a package is listed, and
+    /// shown, by what its head says.
     pub fn keep_latest(&mut self, ecosystem: &Ecosystem) {
-        let Some(latest) = resolve(ecosystem, &self.all, None) else { return };
-        if find(ecosystem, &self.recent, &latest.version).is_none_or(|entry| entry.manifests.is_empty()) {
+        let Some(latest) = resolve(ecosystem, &self.all, None) else {
+            return;
+        };
+        if find(ecosystem, &self.recent, &latest.version)
+            .is_none_or(|entry| entry.manifests.is_empty())
+        {
             let (latest, first) = (latest.clone(), latest.first());
-            self.recent.retain(|entry| entry.version.key(ecosystem) != latest.version.key(ecosystem));
+            self.recent
+                .retain(|entry| entry.version.key(ecosystem) != latest.version.key(ecosystem));
             let older = latest.manifests.len() > 1 || latest.older;
-            self.recent.push(ReleaseEntry { manifests: first.into_iter().collect(), older, ..latest });
+            self.recent.push(ReleaseEntry {
+                manifests: first.into_iter().collect(),
+                older,
+                ..latest
+            });
         }
     }
 }
@@ -330,7 +465,12 @@ fn said(entry: &ReleaseEntry, other: &ReleaseEntry) -> ReleaseEntry {
     said.yanked = said.yanked.or_else(|| other.yanked.clone());
     said.deprecated = said.deprecated.or_else(|| other.deprecated.clone());
     for file in &other.yanked_files {
-        if said.yanked_files.len() < MAX_YANKED_FILES && said.yanked_files.iter().all(|known| known.name != file.name) {
+        if said.yanked_files.len() < MAX_YANKED_FILES
+            && said
+                .yanked_files
+                .iter()
+                .all(|known| known.name != file.name)
+        {
             said.yanked_files.push(file.clone());
         }
     }
@@ -344,7 +484,10 @@ mod tests {
 
     fn entry(version: &str, manifest: u8, yanked: bool) -> ReleaseEntry {
         let yanked = yanked.then(String::new);
-        ReleaseEntry { yanked, ..ReleaseEntry::new(version.parse().unwrap(), Hash([manifest; 32])) }
+        ReleaseEntry {
+            yanked,
+            ..ReleaseEntry::new(version.parse().unwrap(), Hash([manifest; 32]))
+        }
     }
 
     #[test]
@@ -357,15 +500,22 @@ mod tests {
         ];
         let pick = |req: Option<&str>| {
             let req = req.map(|text| Ecosystem::Cargo.requirement(text).unwrap());
-            resolve(&Ecosystem::Cargo, &list, req.as_ref()).map(|release| release.version.to_string())
+            resolve(&Ecosystem::Cargo, &list, req.as_ref())
+                .map(|release| release.version.to_string())
         };
         assert_eq!(pick(None).as_deref(), Some("1.1.0"));
         assert_eq!(pick(Some("^1")).as_deref(), Some("1.1.0"));
-        assert_eq!(pick(Some("=1.2.0")).as_deref(), Some("1.2.0"), "a lock file may name a yanked release");
+        assert_eq!(
+            pick(Some("=1.2.0")).as_deref(),
+            Some("1.2.0"),
+            "a lock file may name a yanked release"
+        );
         assert_eq!(pick(Some("^1.2")), None);
         assert_eq!(pick(Some("2.0.0-rc.1")).as_deref(), Some("2.0.0-rc.1"));
         assert_eq!(
-            resolve(&Ecosystem::Cargo, &[entry("0.1.0-a", 1, false)], None).map(|r| r.version.to_string()).as_deref(),
+            resolve(&Ecosystem::Cargo, &[entry("0.1.0-a", 1, false)], None)
+                .map(|r| r.version.to_string())
+                .as_deref(),
             Some("0.1.0-a")
         );
     }
@@ -383,8 +533,15 @@ mod tests {
         let offered = [entry("1.0.0", 9, false), entry("1.1.0", 2, false)];
         let found = conflicts(&Ecosystem::Cargo, &known, &offered);
         assert_eq!(found.len(), 1);
-        assert_eq!((found[0].kept, found[0].offered), (Hash([1; 32]), Hash([9; 32])));
-        assert_eq!(conflicts(&Ecosystem::Pypi, &known, &offered), [], "where releases grow it is an addition");
+        assert_eq!(
+            (found[0].kept, found[0].offered),
+            (Hash([1; 32]), Hash([9; 32]))
+        );
+        assert_eq!(
+            conflicts(&Ecosystem::Pypi, &known, &offered),
+            [],
+            "where releases grow it is an addition"
+        );
         let gone = removed(&Ecosystem::Pypi, &known, &offered);
         assert_eq!(gone, [("1.0.0".parse().unwrap(), Hash([1; 32]))]);
     }
@@ -393,33 +550,108 @@ mod tests {
     fn every_field_of_an_entry_is_bounded() {
         let good = || entry("1.0.0", 1, true);
         let of = |entry: ReleaseEntry| entry.check(&Ecosystem::Pypi);
-        let files =
-            |count: usize| (0..count).map(|n| YankedFile { name: format!("{n}.whl"), why: String::new() }).collect();
+        let files = |count: usize| {
+            (0..count)
+                .map(|n| YankedFile {
+                    name: format!("{n}.whl"),
+                    why: String::new(),
+                })
+                .collect()
+        };
         assert_eq!(of(good()), Ok(()));
-        assert_eq!(of(ReleaseEntry { yanked: Some("x".repeat(MAX_REASON)), ..good() }), Ok(()));
-        assert_eq!(of(ReleaseEntry { yanked: Some("x".repeat(MAX_REASON + 1)), ..good() }), Err("reason"));
-        assert_eq!(of(ReleaseEntry { deprecated: Some("a\u{1b}[2J".to_owned()), ..good() }), Err("reason"));
-        assert_eq!(of(ReleaseEntry { deprecated: Some("two\nlines".to_owned()), ..good() }), Ok(()));
-        assert_eq!(of(ReleaseEntry { yanked_files: files(MAX_YANKED_FILES), ..good() }), Ok(()));
-        assert_eq!(of(ReleaseEntry { yanked_files: files(MAX_YANKED_FILES + 1), ..good() }), Err("yanked files"));
         assert_eq!(
             of(ReleaseEntry {
-                yanked_files: vec![YankedFile { name: "../x".to_owned(), why: String::new() }],
+                yanked: Some("x".repeat(MAX_REASON)),
+                ..good()
+            }),
+            Ok(())
+        );
+        assert_eq!(
+            of(ReleaseEntry {
+                yanked: Some("x".repeat(MAX_REASON + 1)),
+                ..good()
+            }),
+            Err("reason")
+        );
+        assert_eq!(
+            of(ReleaseEntry {
+                deprecated: Some("a\u{1b}[2J".to_owned()),
+                ..good()
+            }),
+            Err("reason")
+        );
+        assert_eq!(
+            of(ReleaseEntry {
+                deprecated: Some("two\nlines".to_owned()),
+                ..good()
+            }),
+            Ok(())
+        );
+        assert_eq!(
+            of(ReleaseEntry {
+                yanked_files: files(MAX_YANKED_FILES),
+                ..good()
+            }),
+            Ok(())
+        );
+        assert_eq!(
+            of(ReleaseEntry {
+                yanked_files: files(MAX_YANKED_FILES + 1),
                 ..good()
             }),
             Err("yanked files")
         );
-        let long = (0..9).map(|n| YankedFile { name: format!("{n}.whl"), why: "x".repeat(MAX_REASON) }).collect();
-        assert_eq!(of(ReleaseEntry { yanked_files: long, ..good() }), Err("state"));
-        assert_eq!(of(ReleaseEntry { manifests: vec![], ..good() }), Err("manifests"));
-        assert_eq!(of(ReleaseEntry { manifests: vec![], older: true, ..good() }), Ok(()));
-        let two = ReleaseEntry { manifests: vec![Hash([1; 32]), Hash([2; 32])], ..good() };
+        assert_eq!(
+            of(ReleaseEntry {
+                yanked_files: vec![YankedFile {
+                    name: "../x".to_owned(),
+                    why: String::new()
+                }],
+                ..good()
+            }),
+            Err("yanked files")
+        );
+        let long = (0..9)
+            .map(|n| YankedFile {
+                name: format!("{n}.whl"),
+                why: "x".repeat(MAX_REASON),
+            })
+            .collect();
+        assert_eq!(
+            of(ReleaseEntry {
+                yanked_files: long,
+                ..good()
+            }),
+            Err("state")
+        );
+        assert_eq!(
+            of(ReleaseEntry {
+                manifests: vec![],
+                ..good()
+            }),
+            Err("manifests")
+        );
+        assert_eq!(
+            of(ReleaseEntry {
+                manifests: vec![],
+                older: true,
+                ..good()
+            }),
+            Ok(())
+        );
+        let two = ReleaseEntry {
+            manifests: vec![Hash([1; 32]), Hash([2; 32])],
+            ..good()
+        };
         assert_eq!(two.check(&Ecosystem::Pypi), Ok(()));
         assert_eq!(two.check(&Ecosystem::Cargo), Err("manifests"));
     }
 
     fn entries(releases: Vec<ReleaseEntry>) -> Entries {
-        Entries { recent: releases.clone(), all: releases }
+        Entries {
+            recent: releases.clone(),
+            all: releases,
+        }
     }
 
     proptest! {
@@ -442,7 +674,8 @@ mod tests {
             prop_assert_eq!(again, joined);
         }
 
-        /// Whatever is added and said in whatever records, what they come to together is what one list would have come to.
+        /// Whatever is added and said in whatever records, what they come to together is what one
+        /// list would have come to.
         #[test]
         fn records_come_to_what_one_list_says(
             steps in prop::collection::vec((0u8..6, 0u8..9, any::<bool>()), 1..40),

@@ -1,4 +1,5 @@
-//! The releases of a package, shared by whoever has the package: a copy of two thousand of them costs nothing.
+//! The releases of a package, shared by whoever has the package: a copy of two thousand of them
+//! costs nothing.
 
 use std::{
     ops::Deref,
@@ -20,7 +21,8 @@ struct Shared {
 }
 
 impl Releases {
-    /// A hash of everything that the owner says of the releases; two lists with one digest are alike. It is computed once.
+    /// A hash of everything that the owner says of the releases; two lists with one digest are
+    /// alike. It is computed once.
     pub fn digest(&self) -> Hash {
         *self.0.digest.get_or_init(|| digest_of(&self.0.entries))
     }
@@ -30,7 +32,11 @@ impl Releases {
     pub fn only(&self, is_wanted: impl Fn(&ReleaseEntry) -> bool) -> Self {
         match self.iter().all(&is_wanted) {
             true => self.clone(),
-            false => self.iter().filter(|entry| is_wanted(entry)).cloned().collect(),
+            false => self
+                .iter()
+                .filter(|entry| is_wanted(entry))
+                .cloned()
+                .collect(),
         }
     }
 }
@@ -41,11 +47,23 @@ fn digest_of(entries: &[ReleaseEntry]) -> Hash {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
     };
-    for ReleaseEntry { version, manifests, older, yanked, deprecated, yanked_files } in entries {
+    for ReleaseEntry {
+        version,
+        manifests,
+        older,
+        yanked,
+        deprecated,
+        yanked_files,
+    } in entries
+    {
         add(version.as_str().as_bytes());
         add(&(manifests.len() as u64).to_le_bytes());
         manifests.iter().for_each(|manifest| add(&manifest.0));
-        add(&[u8::from(*older), u8::from(yanked.is_some()), u8::from(deprecated.is_some())]);
+        add(&[
+            u8::from(*older),
+            u8::from(yanked.is_some()),
+            u8::from(deprecated.is_some()),
+        ]);
         add(yanked.as_deref().unwrap_or_default().as_bytes());
         add(deprecated.as_deref().unwrap_or_default().as_bytes());
         add(&(yanked_files.len() as u64).to_le_bytes());
@@ -73,7 +91,10 @@ impl PartialEq for Releases {
 
 impl From<Vec<ReleaseEntry>> for Releases {
     fn from(entries: Vec<ReleaseEntry>) -> Self {
-        Self(Arc::new(Shared { entries, digest: OnceLock::new() }))
+        Self(Arc::new(Shared {
+            entries,
+            digest: OnceLock::new(),
+        }))
     }
 }
 
@@ -132,15 +153,27 @@ mod tests {
     fn entry() -> impl Strategy<Value = ReleaseEntry> {
         let text = || prop::option::of("[a-c]{0,2}");
         let files = prop::collection::vec(("[a-b]{1,2}", "[a-b]{0,2}"), 0..3);
-        let parts = ("[0-2]", prop::collection::vec(0u8..3, 0..3), any::<bool>(), text(), text(), files);
-        parts.prop_map(|(version, manifests, older, yanked, deprecated, files)| ReleaseEntry {
-            version: version.parse().unwrap(),
-            manifests: manifests.into_iter().map(|n| Hash([n; 32])).collect(),
-            older,
-            yanked,
-            deprecated,
-            yanked_files: files.into_iter().map(|(name, why)| YankedFile { name, why }).collect(),
-        })
+        let parts = (
+            "[0-2]",
+            prop::collection::vec(0u8..3, 0..3),
+            any::<bool>(),
+            text(),
+            text(),
+            files,
+        );
+        parts.prop_map(
+            |(version, manifests, older, yanked, deprecated, files)| ReleaseEntry {
+                version: version.parse().unwrap(),
+                manifests: manifests.into_iter().map(|n| Hash([n; 32])).collect(),
+                older,
+                yanked,
+                deprecated,
+                yanked_files: files
+                    .into_iter()
+                    .map(|(name, why)| YankedFile { name, why })
+                    .collect(),
+            },
+        )
     }
 
     proptest! {

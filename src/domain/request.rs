@@ -1,4 +1,5 @@
-//! Requests of package managers, as the gateway answered them, and the runs of a client that they belong to.
+//! Requests of package managers, as the gateway answered them, and the runs of a client that they
+//! belong to.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -12,8 +13,8 @@ use super::{
     version::VersionText,
 };
 
-/// A client that asks again within this time is the same run of it: package managers work for longer than this between two
-/// requests only while they build something.
+/// A client that asks again within this time is the same run of it: package managers work for
+/// longer than this between two requests only while they build something.
 pub const SAME_RUN: Duration = Duration::from_secs(15);
 /// Runs that are told apart at a time.
 const MOST_RUNS: usize = 256;
@@ -42,7 +43,8 @@ pub struct Origin {
     pub peers: Vec<(PeerId, u64)>,
 }
 
-/// A request of a package manager, as it stands. A later value replaces an earlier one of the same id.
+/// A request of a package manager, as it stands. A later value replaces an earlier one of the same
+/// id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClientRequest {
     /// Its number since the node started.
@@ -68,7 +70,8 @@ pub struct ClientRequest {
     pub origin: Origin,
     /// From the request to the beginning of the answer, in milliseconds.
     pub waited: u64,
-    /// From the request to the last byte of the answer, in milliseconds; `None` while it is being sent.
+    /// From the request to the last byte of the answer, in milliseconds; `None` while it is being
+    /// sent.
     pub millis: Option<u64>,
     /// The sentence of a refusal, which not every client shows.
     pub refusal: Option<String>,
@@ -92,7 +95,8 @@ impl ClientRequest {
 /// The program and its version in a `User-Agent`, as a person would say it.
 pub fn client_of(agent: &str) -> String {
     let agent = printable(agent);
-    // pnpm and yarn 1 say which npm they stand in for behind their own name, and pip has JSON there.
+    // pnpm and yarn 1 say which npm they stand in for behind their own name, and pip has JSON
+    // there.
     let first = agent.split_whitespace().next().unwrap_or("unknown");
     let (name, version) = first.split_once('/').unwrap_or((first, ""));
     let name: String = name.chars().take(32).collect::<String>().to_lowercase();
@@ -103,16 +107,25 @@ pub fn client_of(agent: &str) -> String {
         name => name,
     };
     let version: String = version.chars().take(32).collect();
-    if version.is_empty() { name.to_owned() } else { format!("{name} {version}") }
+    if version.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{name} {version}")
+    }
 }
 
 /// Clients that are counted one by one, and all others.
-pub const CLIENTS: [&str; 10] = ["cargo", "pip", "uv", "twine", "poetry", "npm", "pnpm", "yarn", "bun", "other"];
+pub const CLIENTS: [&str; 10] = [
+    "cargo", "pip", "uv", "twine", "poetry", "npm", "pnpm", "yarn", "bun", "other",
+];
 
 /// The program in what [`client_of`] returns, of those that are counted one by one.
 pub fn kind_of(client: &str) -> &'static str {
     let name = client.split(' ').next().unwrap_or_default();
-    CLIENTS.into_iter().find(|known| *known == name).unwrap_or("other")
+    CLIENTS
+        .into_iter()
+        .find(|known| *known == name)
+        .unwrap_or("other")
 }
 
 /// A text of a client's, shortened and without what a terminal would obey.
@@ -133,7 +146,10 @@ impl Runs {
         if self.0.len() >= MOST_RUNS {
             self.0.clear();
         }
-        let (run, last) = self.0.entry((client.to_owned(), from.to_owned())).or_insert((id, now));
+        let (run, last) = self
+            .0
+            .entry((client.to_owned(), from.to_owned()))
+            .or_insert((id, now));
         if now.since(*last) > SAME_RUN {
             *run = id;
         }
@@ -152,7 +168,10 @@ mod tests {
         for (agent, called) in [
             ("cargo/1.95.0 (f2d3ce0bd 2026-03-21)", "cargo 1.95.0"),
             ("pip/23.2.1 {\"ci\":null}", "pip 23.2.1"),
-            ("npm/11.19.1 node/v20.20.2 linux x64 workspaces/false", "npm 11.19.1"),
+            (
+                "npm/11.19.1 node/v20.20.2 linux x64 workspaces/false",
+                "npm 11.19.1",
+            ),
             ("pnpm/12.21.0 npm/? node/? linux x64", "pnpm 12.21.0"),
             ("Bun/1.4.5", "bun 1.4.5"),
             ("got (https://github.com/sindresorhus/got)", "yarn"),

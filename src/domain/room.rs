@@ -2,18 +2,20 @@
 
 use super::time::Timestamp;
 
-/// A publisher is known once it was first seen so long ago. Keys cost nothing, and this is what they have not: a past.
+/// A publisher is known once it was first seen so long ago. Keys cost nothing, and this is what
+/// they have not: a past.
 pub const KNOWN_AFTER: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3_600);
 /// All unknown publishers together keep at most one part in so many of a catalogue that was full.
 pub const OF_UNKNOWN: u64 = 4;
-/// Publishers that have less than this are taken for equals, and the one heard of longest ago goes first: otherwise whoever
-/// has the longest description would.
+/// Publishers that have less than this are taken for equals, and the one heard of longest ago goes
+/// first: otherwise whoever has the longest description would.
 pub const EVEN: u64 = 32 * 1024;
 
 /// What a publisher is to this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
-    /// Neither pinned nor this node's own, and first seen less than [`KNOWN_AFTER`] ago, or distrusted.
+    /// Neither pinned nor this node's own, and first seen less than [`KNOWN_AFTER`] ago, or
+    /// distrusted.
     Unknown,
     Known,
     /// Pinned by this node's person, or this node's own: nothing of it goes.
@@ -38,19 +40,31 @@ pub struct Owed {
     pub known: u64,
 }
 
-/// What is to be freed of a catalogue that has more than `limit`, to have `target` then: first what belongs to unknown publishers.
-/// With `quarter` they are left with [`OF_UNKNOWN`] of the limit at most.
+/// What is to be freed of a catalogue that has more than `limit`, to have `target` then: first what
+/// belongs to unknown publishers. With `quarter` they are left with [`OF_UNKNOWN`] of the limit at
+/// most.
 pub fn owed(tenants: &[Tenant], total: u64, target: u64, limit: u64, quarter: bool) -> Owed {
-    let of_unknown: u64 =
-        tenants.iter().filter(|tenant| tenant.standing == Standing::Unknown).map(|tenant| tenant.amount).sum();
+    let of_unknown: u64 = tenants
+        .iter()
+        .filter(|tenant| tenant.standing == Standing::Unknown)
+        .map(|tenant| tenant.amount)
+        .sum();
     let over = total.saturating_sub(target);
-    let beyond = if quarter { of_unknown.saturating_sub(limit / OF_UNKNOWN) } else { 0 };
+    let beyond = if quarter {
+        of_unknown.saturating_sub(limit / OF_UNKNOWN)
+    } else {
+        0
+    };
     let unknown = over.max(beyond).min(of_unknown);
-    Owed { unknown, known: over.saturating_sub(unknown) }
+    Owed {
+        unknown,
+        known: over.saturating_sub(unknown),
+    }
 }
 
-/// How much each is to free, by its place in `tenants`: whoever has most frees first, down to what the next one has.
-/// Those that have less than `even` are equals, and free all they have, the one heard of longest ago first.
+/// How much each is to free, by its place in `tenants`: whoever has most frees first, down to what
+/// the next one has. Those that have less than `even` are equals, and free all they have, the one
+/// heard of longest ago first.
 pub fn to_free(tenants: &[Tenant], owed: Owed, even: u64) -> Vec<(usize, u64)> {
     let mut all = level(tenants, Standing::Unknown, owed.unknown, even);
     all.extend(level(tenants, Standing::Known, owed.known, even));
@@ -61,8 +75,11 @@ fn level(tenants: &[Tenant], standing: Standing, need: u64, even: u64) -> Vec<(u
     if need == 0 {
         return Vec::new();
     }
-    let mut of: Vec<(usize, &Tenant)> =
-        tenants.iter().enumerate().filter(|(_, tenant)| tenant.standing == standing).collect();
+    let mut of: Vec<(usize, &Tenant)> = tenants
+        .iter()
+        .enumerate()
+        .filter(|(_, tenant)| tenant.standing == standing)
+        .collect();
     of.sort_by_key(|(at, tenant)| (std::cmp::Reverse(tenant.amount), tenant.last_seen, *at));
     // The level to which the largest are brought, found from the top.
     let (mut level, mut sum) = (0, 0u64);
@@ -104,29 +121,74 @@ mod tests {
     use super::*;
 
     fn tenant(standing: Standing, amount: u64, seen: u64) -> Tenant {
-        Tenant { standing, amount, last_seen: Timestamp(seen) }
+        Tenant {
+            standing,
+            amount,
+            last_seen: Timestamp(seen),
+        }
     }
 
     #[test]
     fn many_new_keys_displace_each_other_and_nobody_else() {
-        let mut tenants = vec![tenant(Standing::Known, 700_000, 1), tenant(Standing::Kept, 100_000, 1)];
+        let mut tenants = vec![
+            tenant(Standing::Known, 700_000, 1),
+            tenant(Standing::Kept, 100_000, 1),
+        ];
         tenants.extend((0..300).map(|n| tenant(Standing::Unknown, 1_000, n)));
         let owed = owed(&tenants, 1_100_000, 1_000_000, 1_000_000, true);
-        assert_eq!(owed, Owed { unknown: 100_000, known: 0 });
+        assert_eq!(
+            owed,
+            Owed {
+                unknown: 100_000,
+                known: 0
+            }
+        );
         let free = to_free(&tenants, owed, EVEN);
-        assert_eq!(free, (2..102).map(|at| (at, 1_000)).collect::<Vec<_>>(), "those heard of longest ago");
+        assert_eq!(
+            free,
+            (2..102).map(|at| (at, 1_000)).collect::<Vec<_>>(),
+            "those heard of longest ago"
+        );
     }
 
     #[test]
     fn unknown_ones_are_left_with_a_quarter_and_where_they_have_not_enough_known_ones_free_too() {
-        let tenants = [tenant(Standing::Known, 100, 1), tenant(Standing::Unknown, 1_000, 1)];
-        assert_eq!(owed(&tenants, 1_100, 1_000, 1_000, true), Owed { unknown: 750, known: 0 });
-        assert_eq!(owed(&tenants, 1_100, 1_000, 1_000, false), Owed { unknown: 100, known: 0 });
-        let tenants =
-            [tenant(Standing::Known, 900, 1), tenant(Standing::Known, 500, 1), tenant(Standing::Unknown, 50, 1)];
+        let tenants = [
+            tenant(Standing::Known, 100, 1),
+            tenant(Standing::Unknown, 1_000, 1),
+        ];
+        assert_eq!(
+            owed(&tenants, 1_100, 1_000, 1_000, true),
+            Owed {
+                unknown: 750,
+                known: 0
+            }
+        );
+        assert_eq!(
+            owed(&tenants, 1_100, 1_000, 1_000, false),
+            Owed {
+                unknown: 100,
+                known: 0
+            }
+        );
+        let tenants = [
+            tenant(Standing::Known, 900, 1),
+            tenant(Standing::Known, 500, 1),
+            tenant(Standing::Unknown, 50, 1),
+        ];
         let owed = owed(&tenants, 1_450, 1_000, 1_000, true);
-        assert_eq!(owed, Owed { unknown: 50, known: 400 });
-        assert_eq!(to_free(&tenants, owed, 0), [(2, 50), (0, 400)], "whoever has most");
+        assert_eq!(
+            owed,
+            Owed {
+                unknown: 50,
+                known: 400
+            }
+        );
+        assert_eq!(
+            to_free(&tenants, owed, 0),
+            [(2, 50), (0, 400)],
+            "whoever has most"
+        );
     }
 
     proptest! {
@@ -163,8 +225,8 @@ mod tests {
             let lost = |standing| has(standing).any(|(one, left)| one.amount != *left);
             prop_assert!(!lost(Standing::Known) || unknown == 0, "known ones lose nothing while unknown ones have something");
             for standing in [Standing::Unknown, Standing::Known] {
-                // Nobody is brought below what somebody else keeps, but for equals, of whom one goes whole, and for what
-                // does not divide evenly.
+                // Nobody is brought below what somebody else keeps, but for equals, of whom one
+                // goes whole, and for what does not divide evenly.
                 let lowest = has(standing).filter(|(one, left)| one.amount != **left).map(|(_, left)| *left).min();
                 let highest = has(standing).map(|(_, left)| *left).max();
                 if let (Some(lowest), Some(highest)) = (lowest, highest) {

@@ -1,19 +1,23 @@
-//! Private keys among other bytes: the program's own key files, by what they decode to, and everybody else's by the
-//! header that their format begins with.
+//! Private keys among other bytes: the program's own key files, by what they decode to, and
+//! everybody else's by the header that their format begins with.
 
 use libp2p::identity::Keypair;
 use memchr::memmem::Finder;
 
-/// Largest key file that is read, in bytes. A plain one has 68 and a sealed one some 500; the rest is for comments.
+/// Largest key file that is read, in bytes. A plain one has 68 and a sealed one some 500; the rest
+/// is for comments.
 pub const MAX_KEY_FILE: u64 = 64 << 10;
 /// The line before a sealed key: what tells it from other files that age has encrypted.
-pub const SEALED: &str = "# Swarmdex publisher key, sealed with a passphrase; `swarmdex key import` takes it.";
+pub const SEALED: &str =
+    "# Swarmdex publisher key, sealed with a passphrase; `swarmdex key import` takes it.";
 const ARMOR_BEGIN: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
 const ARMOR_END: &str = "-----END AGE ENCRYPTED FILE-----";
 
-/// Bytes before and after a header that decide whether it is one: a label, and what comes first in the next line.
+/// Bytes before and after a header that decide whether it is one: a label, and what comes first in
+/// the next line.
 const AROUND: usize = 512;
-/// Base64 digits after a header in the same string that make it a key. No word of a sentence or a program is as long.
+/// Base64 digits after a header in the same string that make it a key. No word of a sentence or a
+/// program is as long.
 const DIGITS: usize = 16;
 /// Longest label of a header. The longest that is known is `SSH2 ENCRYPTED PRIVATE KEY`.
 const LABEL: usize = 64;
@@ -27,7 +31,8 @@ pub enum KeyFile<'a> {
 }
 
 impl<'a> KeyFile<'a> {
-    /// Recognises every form in which the program reads or writes a key; `None` for everything else.
+    /// Recognises every form in which the program reads or writes a key; `None` for everything
+    /// else.
     pub fn recognise(bytes: &'a [u8]) -> Option<Self> {
         if bytes.len() as u64 > MAX_KEY_FILE {
             return None;
@@ -39,7 +44,8 @@ impl<'a> KeyFile<'a> {
     }
 }
 
-/// The armored part that follows a line which says that it is a sealed key, wherever it is in the text.
+/// The armored part that follows a line which says that it is a sealed key, wherever it is in the
+/// text.
 fn sealed(text: &str) -> Option<&str> {
     let mut rest = text;
     while let Some((_, after)) = rest.split_once(SEALED) {
@@ -68,7 +74,12 @@ pub struct Headers {
 impl Default for Headers {
     fn default() -> Self {
         let begins = ["---- BEGIN ", "-----BEGIN "].map(Finder::new);
-        Self { begins, held: Vec::new(), at_start: true, found: None }
+        Self {
+            begins,
+            held: Vec::new(),
+            at_start: true,
+            found: None,
+        }
     }
 }
 
@@ -80,13 +91,19 @@ impl Headers {
         }
         self.held.extend_from_slice(bytes);
         self.look(false);
-        if let Some(too_many) = self.held.len().checked_sub(3 * AROUND).filter(|more| *more > 0) {
+        if let Some(too_many) = self
+            .held
+            .len()
+            .checked_sub(3 * AROUND)
+            .filter(|more| *more > 0)
+        {
             self.held.drain(..too_many);
             self.at_start = false;
         }
     }
 
-    /// The label of the first header that was found, such as `OPENSSH PRIVATE KEY`, once all bytes have been taken.
+    /// The label of the first header that was found, such as `OPENSSH PRIVATE KEY`, once all bytes
+    /// have been taken.
     pub fn end(mut self) -> Option<String> {
         if self.found.is_none() {
             self.look(true);
@@ -102,8 +119,12 @@ impl Headers {
         for needle in &self.begins {
             for at in needle.find_iter(&self.held) {
                 let before = self.held.get(..at).unwrap_or_default();
-                let after = self.held.get(at + needle.needle().len()..).unwrap_or_default();
-                // The bytes that decide are still to come, and this place is looked at again with them.
+                let after = self
+                    .held
+                    .get(at + needle.needle().len()..)
+                    .unwrap_or_default();
+                // The bytes that decide are still to come, and this place is looked at again with
+                // them.
                 if !at_end && after.len() < AROUND {
                     break;
                 }
@@ -121,7 +142,11 @@ fn header(before: &[u8], after: &[u8], at_start: bool) -> Option<String> {
     let end = after.iter().take(LABEL).position(|byte| *byte == b'-')?;
     let label = std::str::from_utf8(after.get(..end)?).ok()?.trim_end();
     let is_key = label.ends_with("PRIVATE KEY") || label.ends_with("PRIVATE KEY BLOCK");
-    if !is_key || !label.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ') {
+    if !is_key
+        || !label
+            .bytes()
+            .all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b' ')
+    {
         return None;
     }
     let rest = after.get(end..)?;
@@ -138,18 +163,31 @@ fn stands_alone(before: &[u8], rest: &[u8], at_start: bool) -> bool {
     let begins = match first {
         None => at_start || before.len() >= AROUND,
         Some(b'\n') => true,
-        Some(_) => at_start && before.strip_prefix(b"\xef\xbb\xbf").is_some_and(|rest| rest.iter().all(|b| blank(&b))),
+        Some(_) => {
+            at_start
+                && before
+                    .strip_prefix(b"\xef\xbb\xbf")
+                    .is_some_and(|rest| rest.iter().all(|b| blank(&b)))
+        }
     };
-    begins && rest.iter().find(|byte| !blank(byte)).is_none_or(|byte| *byte == b'\n')
+    begins
+        && rest
+            .iter()
+            .find(|byte| !blank(byte))
+            .is_none_or(|byte| *byte == b'\n')
 }
 
-/// Whether a key follows in the same string, as in JSON or a program's text: line ends as escapes, quotes between lines.
+/// Whether a key follows in the same string, as in JSON or a program's text: line ends as escapes,
+/// quotes between lines.
 fn goes_on_as_key(rest: &[u8]) -> bool {
     let mut rest = rest;
     loop {
         match rest {
             [b'\\', b'n' | b'r', more @ ..] => rest = more,
-            [b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'\'' | b'+' | b'\\', more @ ..] => rest = more,
+            [
+                b' ' | b'\t' | b'\r' | b'\n' | b'"' | b'\'' | b'+' | b'\\',
+                more @ ..,
+            ] => rest = more,
             _ => break,
         }
     }
@@ -189,19 +227,39 @@ mod tests {
     }
 
     fn sealed_text() -> String {
-        format!("{SEALED}\n{ARMOR_BEGIN}\nYWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IHNjcnlwdCA=\n{ARMOR_END}\n")
+        format!(
+            "{SEALED}\n{ARMOR_BEGIN}\nYWdlLWVuY3J5cHRpb24ub3JnL3YxCi0+IHNjcnlwdCA=\n{ARMOR_END}\n"
+        )
     }
 
     #[test]
     fn keys_of_ours_are_recognised_in_every_form() {
         let plain = Keypair::generate_ed25519().to_protobuf_encoding().unwrap();
-        assert!(matches!(KeyFile::recognise(&plain), Some(KeyFile::Plain(_))));
-        for text in [sealed_text(), format!("my backup\r\n{}", sealed_text().replace('\n', "\r\n"))] {
-            let Some(KeyFile::Sealed(armor)) = KeyFile::recognise(text.as_bytes()) else { panic!("{text}") };
-            assert!(armor.starts_with(ARMOR_BEGIN) && armor.ends_with(ARMOR_END), "{armor}");
+        assert!(matches!(
+            KeyFile::recognise(&plain),
+            Some(KeyFile::Plain(_))
+        ));
+        for text in [
+            sealed_text(),
+            format!("my backup\r\n{}", sealed_text().replace('\n', "\r\n")),
+        ] {
+            let Some(KeyFile::Sealed(armor)) = KeyFile::recognise(text.as_bytes()) else {
+                panic!("{text}")
+            };
+            assert!(
+                armor.starts_with(ARMOR_BEGIN) && armor.ends_with(ARMOR_END),
+                "{armor}"
+            );
         }
         let others = sealed_text().replace(SEALED, "# somebody else's");
-        for other in [b"".as_slice(), b"key", SEALED.as_bytes(), others.as_bytes(), &plain[1..], &[0; 68]] {
+        for other in [
+            b"".as_slice(),
+            b"key",
+            SEALED.as_bytes(),
+            others.as_bytes(),
+            &plain[1..],
+            &[0; 68],
+        ] {
             assert!(KeyFile::recognise(other).is_none());
         }
     }
@@ -210,17 +268,44 @@ mod tests {
     fn headers_are_found_where_a_key_follows_or_the_line_is_nothing_else() {
         let label = |text: &str| found(&[text.as_bytes()]);
         for (text, wanted) in [
-            ("-----BEGIN OPENSSH PRIVATE KEY-----\nnot really\n", "OPENSSH PRIVATE KEY"),
+            (
+                "-----BEGIN OPENSSH PRIVATE KEY-----\nnot really\n",
+                "OPENSSH PRIVATE KEY",
+            ),
             ("-----BEGIN PRIVATE KEY-----", "PRIVATE KEY"),
             ("\u{feff}-----BEGIN PRIVATE KEY-----\r\n", "PRIVATE KEY"),
-            ("key: |\n    -----BEGIN RSA PRIVATE KEY-----\n    MII", "RSA PRIVATE KEY"),
-            ("{\"key\":\"-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0B\\n", "PRIVATE KEY"),
-            ("k = \"-----BEGIN EC PRIVATE KEY-----\\n\" +\n  \"MHcCAQEEIIrYSSNQFaA2Hwf1duRS\"", "EC PRIVATE KEY"),
-            ("K='-----BEGIN DSA PRIVATE KEY-----\\nProc-Type: 4,ENCRYPTED'", "DSA PRIVATE KEY"),
-            ("Bag Attributes\n-----BEGIN ENCRYPTED PRIVATE KEY-----\n", "ENCRYPTED PRIVATE KEY"),
-            ("-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQ", "PGP PRIVATE KEY BLOCK"),
-            ("---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n", "SSH2 ENCRYPTED PRIVATE KEY"),
-            ("PuTTY-User-Key-File-3: ssh-ed25519\n", "PuTTY-User-Key-File"),
+            (
+                "key: |\n    -----BEGIN RSA PRIVATE KEY-----\n    MII",
+                "RSA PRIVATE KEY",
+            ),
+            (
+                "{\"key\":\"-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBgkqhkiG9w0B\\n",
+                "PRIVATE KEY",
+            ),
+            (
+                "k = \"-----BEGIN EC PRIVATE KEY-----\\n\" +\n  \"MHcCAQEEIIrYSSNQFaA2Hwf1duRS\"",
+                "EC PRIVATE KEY",
+            ),
+            (
+                "K='-----BEGIN DSA PRIVATE KEY-----\\nProc-Type: 4,ENCRYPTED'",
+                "DSA PRIVATE KEY",
+            ),
+            (
+                "Bag Attributes\n-----BEGIN ENCRYPTED PRIVATE KEY-----\n",
+                "ENCRYPTED PRIVATE KEY",
+            ),
+            (
+                "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\nlQ",
+                "PGP PRIVATE KEY BLOCK",
+            ),
+            (
+                "---- BEGIN SSH2 ENCRYPTED PRIVATE KEY ----\n",
+                "SSH2 ENCRYPTED PRIVATE KEY",
+            ),
+            (
+                "PuTTY-User-Key-File-3: ssh-ed25519\n",
+                "PuTTY-User-Key-File",
+            ),
         ] {
             assert_eq!(label(text).as_deref(), Some(wanted), "{text}");
         }

@@ -1,8 +1,10 @@
-//! Room that strangers share: nobody takes more than a share of it, and when all of it is taken the largest holder yields.
+//! Room that strangers share: nobody takes more than a share of it, and when all of it is taken the
+//! largest holder yields.
 //!
-//! Identities cost nothing and public prefixes cost little, so both have a share. A holder that exceeds its share displaces
-//! what it put itself. Only when the whole room is full does somebody else's item go, and then the farthest item of the
-//! holder that has most: a holder that has less than the others always finds room.
+//! Identities cost nothing and public prefixes cost little, so both have a share. A holder that
+//! exceeds its share displaces what it put itself. Only when the whole room is full does somebody
+//! else's item go, and then the farthest item of the holder that has most: a holder that has less
+//! than the others always finds room.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -20,8 +22,8 @@ pub const OF_PREFIX: u64 = 16;
 /// This node itself holds at most one part in so many, and nobody displaces that.
 pub const OF_OURSELVES: u64 = 4;
 
-/// Who put an item there. The prefix is an argument, and not taken from an address here, so that tests on loopback can run
-/// the strict rule.
+/// Who put an item there. The prefix is an argument, and not taken from an address here, so that
+/// tests on loopback can run the strict rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The identity; `None` for this node itself.
@@ -31,10 +33,16 @@ pub struct Origin {
 }
 
 impl Origin {
-    pub const OURSELVES: Self = Self { peer: None, prefix: None };
+    pub const OURSELVES: Self = Self {
+        peer: None,
+        prefix: None,
+    };
 
     pub fn of(peer: PeerId, prefix: Option<Prefix>) -> Self {
-        Self { peer: Some(peer), prefix }
+        Self {
+            peer: Some(peer),
+            prefix,
+        }
     }
 }
 
@@ -64,8 +72,9 @@ struct Holder<K> {
 
 /// The accounts of a store with bounded room. It knows keys and sizes, and not what is stored.
 ///
-/// One currency bounds places and bytes at once: an item is charged its bytes, but at least the bytes of an even share of
-/// the places. So neither many small items nor a few large ones exceed anything.
+/// One currency bounds places and bytes at once: an item is charged its bytes, but at least the
+/// bytes of an even share of the places. So neither many small items nor a few large ones exceed
+/// anything.
 pub struct Shares<K> {
     room: u64,
     place: u64,
@@ -99,8 +108,8 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         }
     }
 
-    /// Notes an item of so many bytes, in place of the one with its key. Returns the keys that have to go for it, the key
-    /// itself among them when there is no room for it.
+    /// Notes an item of so many bytes, in place of the one with its key. Returns the keys that have
+    /// to go for it, the key itself among them when there is no room for it.
     ///
     /// `distance` orders what goes when everything is full: the greater, the sooner.
     pub fn put(&mut self, key: K, origin: Origin, bytes: usize, distance: u64) -> Vec<K> {
@@ -108,7 +117,12 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         let holder = self.enter(origin);
         let charge = (bytes as u64).max(self.place);
         self.ages += 1;
-        let item = Item { holder, charge, age: self.ages, distance };
+        let item = Item {
+            holder,
+            charge,
+            age: self.ages,
+            distance,
+        };
         if let Some(of) = self.holders.get_mut(&holder) {
             of.oldest_first.insert(item.age, key);
             of.farthest_last.insert((distance, key));
@@ -127,12 +141,19 @@ impl<K: Copy + Ord + Hash> Shares<K> {
     fn next_to_go(&self, newcomer: Number) -> Option<K> {
         let oldest = |of: &Holder<K>| of.oldest_first.first_key_value().map(|(_, key)| *key);
         let holder = self.holders.get(&newcomer)?;
-        let share = if holder.origin.peer.is_none() { OF_OURSELVES } else { OF_IDENTITY };
+        let share = if holder.origin.peer.is_none() {
+            OF_OURSELVES
+        } else {
+            OF_IDENTITY
+        };
         if holder.charge > self.room / share {
             return oldest(holder);
         }
         if let Some(prefix) = holder.origin.prefix
-            && self.groups.get(&Group::Prefix(prefix)).is_some_and(|charge| *charge > self.room / OF_PREFIX)
+            && self
+                .groups
+                .get(&Group::Prefix(prefix))
+                .is_some_and(|charge| *charge > self.room / OF_PREFIX)
         {
             return oldest(self.largest_within(prefix)?);
         }
@@ -140,10 +161,18 @@ impl<K: Copy + Ord + Hash> Shares<K> {
             return None;
         }
         let ours = self.numbers.get(&None).map(|number| Group::Alone(*number));
-        let (most, largest) = self.largest_last.iter().rev().find(|(_, group)| Some(*group) != ours)?;
+        let (most, largest) = self
+            .largest_last
+            .iter()
+            .rev()
+            .find(|(_, group)| Some(*group) != ours)?;
         // Among equals the newcomer yields: nobody loses anything to somebody that has as much.
         let own = group_of(newcomer, &holder.origin);
-        let yields = if Some(own) != ours && self.groups.get(&own) >= Some(most) { own } else { *largest };
+        let yields = if Some(own) != ours && self.groups.get(&own) >= Some(most) {
+            own
+        } else {
+            *largest
+        };
         let of = match yields {
             Group::Prefix(prefix) => self.largest_within(prefix)?,
             Group::Alone(number) => self.holders.get(&number)?,
@@ -156,7 +185,8 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         self.holders.get(number)
     }
 
-    /// The holder's number. One that comes from another prefix than before takes what it holds there with it.
+    /// The holder's number. One that comes from another prefix than before takes what it holds
+    /// there with it.
     fn enter(&mut self, origin: Origin) -> Number {
         let number = match self.numbers.get(&origin.peer) {
             Some(number) => *number,
@@ -166,23 +196,39 @@ impl<K: Copy + Ord + Hash> Shares<K> {
                 self.next_number
             }
         };
-        match self.holders.get(&number).map(|holder| (holder.origin, holder.charge)) {
+        match self
+            .holders
+            .get(&number)
+            .map(|holder| (holder.origin, holder.charge))
+        {
             Some((before, charge)) if before != origin => {
                 self.regroup(number, &before, charge, 0);
                 self.regroup(number, &origin, 0, charge);
-                self.holders.entry(number).and_modify(|holder| holder.origin = origin);
+                self.holders
+                    .entry(number)
+                    .and_modify(|holder| holder.origin = origin);
             }
             Some(_) => {}
             None => {
                 let (oldest_first, farthest_last) = (BTreeMap::new(), BTreeSet::new());
-                self.holders.insert(number, Holder { origin, charge: 0, oldest_first, farthest_last });
+                self.holders.insert(
+                    number,
+                    Holder {
+                        origin,
+                        charge: 0,
+                        oldest_first,
+                        farthest_last,
+                    },
+                );
             }
         }
         number
     }
 
     fn charge(&mut self, number: Number, by: i64) {
-        let Some(holder) = self.holders.get_mut(&number) else { return };
+        let Some(holder) = self.holders.get_mut(&number) else {
+            return;
+        };
         let (origin, before) = (holder.origin, holder.charge);
         holder.charge = before.saturating_add_signed(by);
         let after = holder.charge;
@@ -218,7 +264,9 @@ impl<K: Copy + Ord + Hash> Shares<K> {
 
     /// The item was put again: it is its holder's newest.
     pub fn touch(&mut self, key: &K) {
-        let Some(item) = self.items.get_mut(key) else { return };
+        let Some(item) = self.items.get_mut(key) else {
+            return;
+        };
         self.ages += 1;
         let before = std::mem::replace(&mut item.age, self.ages);
         if let Some(holder) = self.holders.get_mut(&item.holder) {
@@ -228,7 +276,9 @@ impl<K: Copy + Ord + Hash> Shares<K> {
     }
 
     pub fn remove(&mut self, key: &K) {
-        let Some(item) = self.items.remove(key) else { return };
+        let Some(item) = self.items.remove(key) else {
+            return;
+        };
         if let Some(holder) = self.holders.get_mut(&item.holder) {
             holder.oldest_first.remove(&item.age);
             holder.farthest_last.remove(&(item.distance, *key));
@@ -281,8 +331,13 @@ mod tests {
 
     /// What a holder or a prefix has, counted from the items alone.
     fn counted(shares: &Shares<u64>, is: impl Fn(&Origin) -> bool) -> (u64, u64) {
-        let of = shares.items.iter().filter(|(key, _)| shares.origin(key).is_some_and(|origin| is(&origin)));
-        of.fold((0, 0), |(places, bytes), (_, item)| (places + 1, bytes + item.charge))
+        let of = shares
+            .items
+            .iter()
+            .filter(|(key, _)| shares.origin(key).is_some_and(|origin| is(&origin)));
+        of.fold((0, 0), |(places, bytes), (_, item)| {
+            (places + 1, bytes + item.charge)
+        })
     }
 
     #[test]
@@ -294,10 +349,25 @@ mod tests {
             assert!(shares.put(n, Origin::of(greedy, None), 1, n).is_empty());
         }
         shares.touch(&1);
-        assert_eq!(shares.put(5, Origin::of(greedy, None), 1, 5), [2], "what was put again is no longer the oldest");
-        assert_eq!(shares.put(6, Origin::of(greedy, None), 13, 6), [3, 4, 1, 5], "bytes count as places do");
-        assert_eq!(shares.put(7, Origin::of(greedy, None), 17, 7), [6, 7], "it is larger than a share");
-        assert_eq!((shares.len(), shares.origin(&0)), (1, Some(Origin::of(other, None))));
+        assert_eq!(
+            shares.put(5, Origin::of(greedy, None), 1, 5),
+            [2],
+            "what was put again is no longer the oldest"
+        );
+        assert_eq!(
+            shares.put(6, Origin::of(greedy, None), 13, 6),
+            [3, 4, 1, 5],
+            "bytes count as places do"
+        );
+        assert_eq!(
+            shares.put(7, Origin::of(greedy, None), 17, 7),
+            [6, 7],
+            "it is larger than a share"
+        );
+        assert_eq!(
+            (shares.len(), shares.origin(&0)),
+            (1, Some(Origin::of(other, None)))
+        );
     }
 
     #[test]
@@ -326,17 +396,25 @@ mod tests {
         }
         let late = Origin::of(PeerId::random(), None);
         let gone = shares.put(1_000, late, 1, u64::MAX);
-        assert_eq!(gone.iter().map(|key| key % 4).collect::<Vec<_>>(), [3], "the farthest, and not the newcomer's");
+        assert_eq!(
+            gone.iter().map(|key| key % 4).collect::<Vec<_>>(),
+            [3],
+            "the farthest, and not the newcomer's"
+        );
         for far in 0..3 {
             shares.put(1_001 + far, late, 1, 7);
         }
-        assert_eq!(counted(&shares, |origin| *origin == late).0, 3, "it gets as much as others have, and no more");
+        assert_eq!(
+            counted(&shares, |origin| *origin == late).0,
+            3,
+            "it gets as much as others have, and no more"
+        );
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
-        /// The bounds hold at every step, the accounts are exact, and nobody within its share loses anything to somebody
-        /// that has as much or more.
+        /// The bounds hold at every step, the accounts are exact, and nobody within its share loses
+        /// anything to somebody that has as much or more.
         #[test]
         fn bounds_hold_whatever_is_put(
             steps in prop::collection::vec((0usize..90, 0u8..8, 0u64..400, 0usize..40, any::<u64>(), 0u8..10), 1..250),

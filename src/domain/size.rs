@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// Bytes in the unit that leaves few digits, powers of 1,024: `812 B`, `1.2 KiB`, `99.9 MiB`, `100 MiB`, `4.0 GiB`.
+/// Bytes in the unit that leaves few digits, powers of 1,024: `812 B`, `1.2 KiB`, `99.9 MiB`, `100
+/// MiB`, `4.0 GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub u64);
 
@@ -21,7 +22,11 @@ impl fmt::Display for Size {
             }
             (amount, unit) = (amount / 1_024.0, larger);
         }
-        if amount < 99.95 { write!(f, "{amount:.1} {unit}") } else { write!(f, "{amount:.0} {unit}") }
+        if amount < 99.95 {
+            write!(f, "{amount:.1} {unit}")
+        } else {
+            write!(f, "{amount:.0} {unit}")
+        }
     }
 }
 
@@ -42,9 +47,18 @@ mod tests {
     #[test]
     fn sizes_have_few_digits() {
         let shown = |bytes: u64| Size(bytes).to_string();
-        assert_eq!([0, 812, 1_023, 1_024].map(shown), ["0 B", "812 B", "1023 B", "1.0 KiB"]);
-        assert_eq!([1_258_291, 104_806_420, 104_857_600].map(shown), ["1.2 MiB", "100 MiB", "100 MiB"]);
-        assert_eq!([1_048_575, 4 << 30, u64::MAX].map(shown), ["1.0 MiB", "4.0 GiB", "16384 PiB"]);
+        assert_eq!(
+            [0, 812, 1_023, 1_024].map(shown),
+            ["0 B", "812 B", "1023 B", "1.0 KiB"]
+        );
+        assert_eq!(
+            [1_258_291, 104_806_420, 104_857_600].map(shown),
+            ["1.2 MiB", "100 MiB", "100 MiB"]
+        );
+        assert_eq!(
+            [1_048_575, 4 << 30, u64::MAX].map(shown),
+            ["1.0 MiB", "4.0 GiB", "16384 PiB"]
+        );
         assert_eq!(Rate(12_897_485.0).to_string(), "12.3 MiB/s");
         assert_eq!(Rate(f64::NAN).to_string(), "0 B/s");
     }

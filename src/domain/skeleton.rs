@@ -1,10 +1,11 @@
 //! Names that the eye takes for one another.
 
-/// `name` as the eye takes it: without separators, and with look-alikes written in one way. Two names with one skeleton
-/// are easily confused: `serde_json`, `serde-json` and `serdejson`; `l1b` and `lib`; `rnodern` and `modern`.
+/// `name` as the eye takes it: without separators, and with look-alikes written in one way. Two
+/// names with one skeleton are easily confused: `serde_json`, `serde-json` and `serdejson`; `l1b`
+/// and `lib`; `rnodern` and `modern`.
 ///
-/// A wide letter becomes the two that imitate it, and not the other way round: of `vvv` either pair could be a `w`, and
-/// the skeleton must not depend on which.
+/// A wide letter becomes the two that imitate it, and not the other way round: of `vvv` either pair
+/// could be a `w`, and the skeleton must not depend on which.
 pub fn skeleton(name: &str) -> String {
     let mut skeleton = String::with_capacity(name.len());
     for letter in name.chars() {
@@ -39,7 +40,12 @@ mod tests {
         ] {
             assert_eq!(skeleton(a), skeleton(b), "{a} {b}");
         }
-        for [a, b] in [["serde", "serge"], ["web", "wed"], ["lib", "lab"], ["json", "json2"]] {
+        for [a, b] in [
+            ["serde", "serge"],
+            ["web", "wed"],
+            ["lib", "lab"],
+            ["json", "json2"],
+        ] {
             assert_ne!(skeleton(a), skeleton(b), "{a} {b}");
         }
     }

@@ -3,29 +3,35 @@
 use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 use unicode_width::UnicodeWidthChar;
 
-/// True for characters that move the cursor, colour the terminal or reorder what follows: control characters,
-/// bidirectional overrides and isolates, and invisible format characters.
+/// True for characters that move the cursor, colour the terminal or reorder what follows: control
+/// characters, bidirectional overrides and isolates, and invisible format characters.
 pub fn is_unsafe_char(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Without width, and how some scripts say which letters are joined: Persian words and Hindi conjuncts have them.
+/// Without width, and how some scripts say which letters are joined: Persian words and Hindi
+/// conjuncts have them.
 pub fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// Every character of `text` with whether it is unsafe where it stands. A joiner is not where its script has it: between two
-/// of its letters, or behind one where it is a joiner proper, or behind a sign that takes the vowel from one (RFC 5892,
-/// appendix A, by blocks instead of joining types).
+/// Every character of `text` with whether it is unsafe where it stands. A joiner is not where its
+/// script has it: between two of its letters, or behind one where it is a joiner proper, or behind
+/// a sign that takes the vowel from one (RFC 5892, appendix A, by blocks instead of joining types).
 pub fn safe_or_not(text: &str) -> impl Iterator<Item = (char, bool)> {
     let after = text.chars().skip(1).map(Some).chain([None]);
-    text.chars().zip(after).scan(None, |before: &mut Option<char>, (c, after)| {
-        let before = before.replace(c);
-        let behind = before.is_some_and(is_joined);
-        let in_place = behind && (c == '\u{200d}' || before.is_some_and(is_virama) || after.is_some_and(is_joined));
-        Some((c, is_unsafe_char(c) && !(is_joiner(c) && in_place)))
-    })
+    text.chars()
+        .zip(after)
+        .scan(None, |before: &mut Option<char>, (c, after)| {
+            let before = before.replace(c);
+            let behind = before.is_some_and(is_joined);
+            let in_place = behind
+                && (c == '\u{200d}'
+                    || before.is_some_and(is_virama)
+                    || after.is_some_and(is_joined));
+            Some((c, is_unsafe_char(c) && !(is_joiner(c) && in_place)))
+        })
 }
 
 /// Returns true where a character is unsafe where it stands.
@@ -33,7 +39,8 @@ pub fn has_unsafe(text: &str) -> bool {
     safe_or_not(text).any(|(_, is_unsafe)| is_unsafe)
 }
 
-/// Letters and marks of Arabic and its like, of the scripts of India and of those that came from them.
+/// Letters and marks of Arabic and its like, of the scripts of India and of those that came from
+/// them.
 fn is_joined(c: char) -> bool {
     matches!(c,
         '\u{600}'..='\u{74f}' | '\u{750}'..='\u{77f}' | '\u{7c0}'..='\u{7ff}' | '\u{840}'..='\u{8ff}'
@@ -48,8 +55,9 @@ fn is_virama(c: char) -> bool {
     canonical_combining_class(c) == 9
 }
 
-/// A name or a version as a part of a file's name, on whatever system: what may mean something there is written `%2F`. No two texts
-/// become one. In front of it, or behind it, has to stand something that is not a dot.
+/// A name or a version as a part of a file's name, on whatever system: what may mean something
+/// there is written `%2F`. No two texts become one. In front of it, or behind it, has to stand
+/// something that is not a dot.
 pub fn as_file(text: &str) -> String {
     let mut file = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -67,7 +75,11 @@ pub fn as_file(text: &str) -> String {
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (c, is_unsafe) in safe_or_not(text) {
-        let c = if is_unsafe || c.is_whitespace() { ' ' } else { c };
+        let c = if is_unsafe || c.is_whitespace() {
+            ' '
+        } else {
+            c
+        };
         if c != ' ' || !out.ends_with(' ') {
             out.push(c);
         }
@@ -109,8 +121,14 @@ mod tests {
 
     #[test]
     fn joiners_stay_where_their_scripts_need_them() {
-        for needed in ["می\u{200c}خواهم", "क्\u{200d}ष", "क्\u{200c}ष", "ന്\u{200d}", "ه\u{200d}", "ක්\u{200d}ෂ"]
-        {
+        for needed in [
+            "می\u{200c}خواهم",
+            "क्\u{200d}ष",
+            "क्\u{200c}ष",
+            "ന്\u{200d}",
+            "ه\u{200d}",
+            "ක්\u{200d}ෂ",
+        ] {
             assert!(!has_unsafe(needed), "{needed}");
             assert_eq!(printable(needed), needed);
         }

@@ -5,7 +5,9 @@ use std::{fmt, time::Duration};
 use serde::{Deserialize, Serialize};
 
 /// Milliseconds since the Unix epoch, UTC.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Timestamp(pub u64);
 
@@ -71,7 +73,10 @@ mod tests {
     #[test]
     fn arithmetic_saturates_at_both_ends() {
         assert_eq!(Timestamp(5).before(Duration::from_secs(1)), Timestamp(0));
-        assert_eq!(Timestamp(u64::MAX).after(Duration::from_secs(1)), Timestamp(u64::MAX));
+        assert_eq!(
+            Timestamp(u64::MAX).after(Duration::from_secs(1)),
+            Timestamp(u64::MAX)
+        );
         assert_eq!(Timestamp(10).since(Timestamp(20)), Duration::ZERO);
         assert_eq!(Timestamp(10).offset_ms(Timestamp(25)), -15);
         assert_eq!(Timestamp(u64::MAX).offset_ms(Timestamp(0)), i64::MAX);
@@ -86,6 +91,9 @@ mod tests {
         assert_eq!(say(7_200_000), "2 h");
         assert_eq!(say(3 * 86_400_000), "3 d");
         let took = |ms| Took(Duration::from_millis(ms)).to_string();
-        assert_eq!([85, 4_210, 9_960, 61_000].map(took), ["85 ms", "4.2 s", "9 s", "61 s"]);
+        assert_eq!(
+            [85, 4_210, 9_960, 61_000].map(took),
+            ["85 ms", "4.2 s", "9 s", "61 s"]
+        );
     }
 }

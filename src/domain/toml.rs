@@ -1,22 +1,39 @@
 //! What is wrong with a TOML file, in TOML's words: serde's are those of the program's types.
 
-/// One of serde's messages as a person who writes TOML would put it; what is none of its forms stays as it is.
+/// One of serde's messages as a person who writes TOML would put it; what is none of its forms
+/// stays as it is.
 pub fn in_toml(message: &str) -> String {
-    let told = mismatch(message).or_else(|| missing(message)).or_else(|| unknown(message));
+    let told = mismatch(message)
+        .or_else(|| missing(message))
+        .or_else(|| unknown(message));
     told.unwrap_or_else(|| message.to_owned())
 }
 
 /// `invalid type: string "x", expected a sequence`
 fn mismatch(message: &str) -> Option<String> {
-    let rest = message.strip_prefix("invalid type: ").or_else(|| message.strip_prefix("invalid value: "))?;
+    let rest = message
+        .strip_prefix("invalid type: ")
+        .or_else(|| message.strip_prefix("invalid value: "))?;
     let (found, expected) = rest.rsplit_once(", expected ")?;
-    let number = |kind: &str| Some(format!("the number {}", found.strip_prefix(kind)?.trim_matches('`')));
+    let number = |kind: &str| {
+        Some(format!(
+            "the number {}",
+            found.strip_prefix(kind)?.trim_matches('`')
+        ))
+    };
     let found = match found {
         "map" => "a table".to_owned(),
         "sequence" => "a list".to_owned(),
-        _ if found.starts_with("string ") => format!("the text {}", found.trim_start_matches("string ")),
-        _ if found.starts_with("boolean ") => found.trim_start_matches("boolean ").trim_matches('`').to_owned(),
-        _ => number("integer ").or_else(|| number("floating point ")).unwrap_or_else(|| found.to_owned()),
+        _ if found.starts_with("string ") => {
+            format!("the text {}", found.trim_start_matches("string "))
+        }
+        _ if found.starts_with("boolean ") => found
+            .trim_start_matches("boolean ")
+            .trim_matches('`')
+            .to_owned(),
+        _ => number("integer ")
+            .or_else(|| number("floating point "))
+            .unwrap_or_else(|| found.to_owned()),
     };
     let expected = match expected {
         "a sequence" => "a list in square brackets",
@@ -24,7 +41,9 @@ fn mismatch(message: &str) -> Option<String> {
         "a boolean" => "true or false",
         "a map" => "a table",
         "f32" | "f64" => "a number",
-        "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "u8" | "u16" | "u32" | "u64" | "usize" | "i8" | "i16" | "i32" | "i64" | "isize" => {
+            "a whole number"
+        }
         _ if expected.starts_with("struct ") => "a table in curly brackets",
         other => other,
     };
@@ -44,7 +63,10 @@ fn unknown(message: &str) -> Option<String> {
         None => (false, message.strip_prefix("unknown variant `")?),
     };
     let (given, known) = rest.split_once('`')?;
-    let known = known.trim_start_matches(", ").trim_start_matches("expected ").trim_start_matches("one of ");
+    let known = known
+        .trim_start_matches(", ")
+        .trim_start_matches("expected ")
+        .trim_start_matches("one of ");
     let known = known.replace('`', "").replace(" or ", ", ");
     Some(match is_key {
         true => format!("there is no key {given} here; there are {known}"),
@@ -73,7 +95,8 @@ mod tests {
         Light,
     }
 
-    /// The very errors of the parser, so that another version of it that says them otherwise is noticed.
+    /// The very errors of the parser, so that another version of it that says them otherwise is
+    /// noticed.
     #[test]
     fn no_error_speaks_of_types() {
         let draft = |text: &str| {
@@ -89,8 +112,14 @@ mod tests {
                 "dependencies = [\"alice/json\"]",
                 "here is the text \"alice/json\", where a table in curly brackets belongs",
             ),
-            ("[dependencies]\njson = \"1\"", "here is a table, where a list in square brackets belongs"),
-            ("dependencies = [{ package = \"a/b\" }]", "the key requirement is missing"),
+            (
+                "[dependencies]\njson = \"1\"",
+                "here is a table, where a list in square brackets belongs",
+            ),
+            (
+                "dependencies = [{ package = \"a/b\" }]",
+                "the key requirement is missing",
+            ),
             (
                 "dependencies = [{ package = \"a/b\", req = \"1\" }]",
                 "there is no key req here; there are package, handle, name, requirement, optional, kind, extras, under, marker, platform",
@@ -99,18 +128,39 @@ mod tests {
                 "dependencies = [{ package = \"a/b\", requirement = \"1\", optional = \"yes\" }]",
                 "here is the text \"yes\", where true or false belongs",
             ),
-            ("tags = [1]", "here is the number 1, where a text in quotes belongs"),
-            ("title = true", "here is true, where a text in quotes belongs"),
-            ("description = 1.5", "here is the number 1.5, where a text in quotes belongs"),
-            ("authors = {}", "here is a table, where a list in square brackets belongs"),
+            (
+                "tags = [1]",
+                "here is the number 1, where a text in quotes belongs",
+            ),
+            (
+                "title = true",
+                "here is true, where a text in quotes belongs",
+            ),
+            (
+                "description = 1.5",
+                "here is the number 1.5, where a text in quotes belongs",
+            ),
+            (
+                "authors = {}",
+                "here is a table, where a list in square brackets belongs",
+            ),
         ] {
             assert_eq!(draft(text), said, "{text}");
         }
         let version = toml::from_str::<Draft>("name = \"x\"\nversion = 1").unwrap_err();
-        assert_eq!(in_toml(version.message()), "here is the number 1, where a text in quotes belongs");
+        assert_eq!(
+            in_toml(version.message()),
+            "here is the number 1, where a text in quotes belongs"
+        );
         let numbers = |text: &str| in_toml(toml::from_str::<Numbers>(text).unwrap_err().message());
-        assert_eq!(numbers("whole = \"x\""), "here is the text \"x\", where a whole number belongs");
-        assert_eq!(numbers("kind = \"blue\""), "\"blue\" is none of dark, light");
+        assert_eq!(
+            numbers("whole = \"x\""),
+            "here is the text \"x\", where a whole number belongs"
+        );
+        assert_eq!(
+            numbers("kind = \"blue\""),
+            "\"blue\" is none of dark, light"
+        );
         assert_eq!(in_toml("duplicate key"), "duplicate key");
     }
 }

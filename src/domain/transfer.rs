@@ -108,7 +108,13 @@ pub struct TransferPeer {
 
 impl TransferPeer {
     pub fn new(peer: PeerId) -> Self {
-        Self { peer, part: Part::default(), bytes: 0, millis: 0, refused: 0 }
+        Self {
+            peer,
+            part: Part::default(),
+            bytes: 0,
+            millis: 0,
+            refused: 0,
+        }
     }
 
     /// Bytes a second while it gave.
@@ -119,7 +125,11 @@ impl TransferPeer {
 
 /// Bytes a second.
 pub fn rate(bytes: u64, millis: u64) -> f64 {
-    if millis == 0 { 0.0 } else { bytes as f64 * 1_000.0 / millis as f64 }
+    if millis == 0 {
+        0.0
+    } else {
+        bytes as f64 * 1_000.0 / millis as f64
+    }
 }
 
 /// A content on its way, or that was lately. A later value replaces an earlier one of the same id.
@@ -151,7 +161,11 @@ pub struct Transfer {
 impl Transfer {
     /// The part that is done, 0 to 1.
     pub fn share(&self) -> f64 {
-        if self.size == 0 { f64::from(self.state == TransferState::Done) } else { self.done as f64 / self.size as f64 }
+        if self.size == 0 {
+            f64::from(self.state == TransferState::Done)
+        } else {
+            self.done as f64 / self.size as f64
+        }
     }
 
     /// Seconds to the end at the rate of lately; `None` while nothing comes.
@@ -162,7 +176,10 @@ impl Transfer {
 
     /// Peers that give now, or are given.
     pub fn active(&self) -> usize {
-        self.peers.iter().filter(|peer| peer.part == Part::Giving).count()
+        self.peers
+            .iter()
+            .filter(|peer| peer.part == Part::Giving)
+            .count()
     }
 }
 
@@ -172,10 +189,12 @@ pub struct Wanted {
     pub content: Content,
     /// The release it is of, for eyes.
     pub what: String,
-    /// The package it is of: its publisher's nodes are asked first, and whoever has it counts as its provider.
+    /// The package it is of: its publisher's nodes are asked first, and whoever has it counts as
+    /// its provider.
     #[serde(default)]
     pub package: Option<PackageId>,
-    /// The content beside which it travels: whoever has that has this, and only that is looked for in the DHT.
+    /// The content beside which it travels: whoever has that has this, and only that is looked for
+    /// in the DHT.
     #[serde(default)]
     pub beside: Option<ContentRoot>,
     /// Nobody asked for it here: it is kept for others.
@@ -203,19 +222,38 @@ impl Wanted {
             0 | 1 => whole.what,
             _ => format!("{} of {}", file.name, whole.what),
         };
-        Self { content: file.content(), what, ..whole }
+        Self {
+            content: file.content(),
+            what,
+            ..whole
+        }
     }
 
-    /// Returns the documents that travel beside the content of a release: its readme, and its ecosystem's own data.
+    /// Returns the documents that travel beside the content of a release: its readme, and its
+    /// ecosystem's own data.
     pub fn beside(release: &Release) -> Vec<Self> {
         let Manifest { readme, native, .. } = &release.manifest;
         let whole = Self::of(release);
         let first = whole.content.root;
-        let beside = [("readme of", *readme, first), ("ecosystem data of", *native, first)];
-        let files = release.files.iter().map(|one| ("ecosystem data of a file of", one.file.native, one.file.root));
+        let beside = [
+            ("readme of", *readme, first),
+            ("ecosystem data of", *native, first),
+        ];
+        let files = release.files.iter().map(|one| {
+            (
+                "ecosystem data of a file of",
+                one.file.native,
+                one.file.root,
+            )
+        });
         let one = |(what, content, beside): (&str, Option<Content>, ContentRoot)| {
             let what = format!("{what} {}", whole.what);
-            Some(Self { content: content?, what, beside: Some(beside), ..whole.clone() })
+            Some(Self {
+                content: content?,
+                what,
+                beside: Some(beside),
+                ..whole.clone()
+            })
         };
         beside.into_iter().chain(files).filter_map(one).collect()
     }

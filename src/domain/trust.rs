@@ -1,4 +1,5 @@
-//! Whom this node believes: pins, which only a person's act sets, and what a handle may mean without one.
+//! Whom this node believes: pins, which only a person's act sets, and what a handle may mean
+//! without one.
 
 use std::fmt;
 
@@ -9,10 +10,11 @@ use super::{
     time::Timestamp,
 };
 
-/// Different peers that must have said who claims a handle before it is pinned; all of them where fewer are connected.
+/// Different peers that must have said who claims a handle before it is pinned; all of them where
+/// fewer are connected.
 pub const CLAIMS_QUORUM: usize = 3;
-/// Handles that one key may claim. People have one, and some a second for an organisation; without a bound one key could
-/// take every handle there is out of use.
+/// Handles that one key may claim. People have one, and some a second for an organisation; without
+/// a bound one key could take every handle there is out of use.
 pub const MAX_HANDLES: usize = 8;
 /// Keys that are named of those that claim one handle, first seen first.
 pub const MAX_CLAIMANTS: usize = 50;
@@ -43,7 +45,8 @@ impl Trust {
         }
     }
 
-    /// Returns whether the publisher's handle names it on this node; any other is shown with the key's fingerprint.
+    /// Returns whether the publisher's handle names it on this node; any other is shown with the
+    /// key's fingerprint.
     pub fn is_bound(self) -> bool {
         matches!(self, Self::Pinned | Self::Own)
     }
@@ -76,7 +79,8 @@ pub struct Claims {
     /// This node's own key, if it has one, and whether that has published under the handle.
     pub own: Option<PublisherId>,
     pub published: bool,
-    /// Keys that claim it, first seen first, [`MAX_CLAIMANTS`] at most; distrusted ones are left out.
+    /// Keys that claim it, first seen first, [`MAX_CLAIMANTS`] at most; distrusted ones are left
+    /// out.
     pub claimants: Vec<Claimant>,
     /// Different peers that said who claims it.
     pub answered: usize,
@@ -113,7 +117,10 @@ impl fmt::Display for Unsure {
         match self {
             Self::Unanswered => f.write_str("no peer answered who else claims it"),
             Self::TooFew { answered, needed } => {
-                write!(f, "{answered} of {needed} peers answered who else claims it")
+                write!(
+                    f,
+                    "{answered} of {needed} peers answered who else claims it"
+                )
             }
         }
     }
@@ -129,12 +136,15 @@ impl Claims {
         }
     }
 
-    /// Checks that enough peers have answered for the handle to be pinned to the one key that claims it.
+    /// Checks that enough peers have answered for the handle to be pinned to the one key that
+    /// claims it.
     ///
     /// # Errors
     /// None has answered, or too few have.
     pub fn is_sure(&self) -> Result<(), Unsure> {
-        let Self { answered, needed, .. } = *self;
+        let Self {
+            answered, needed, ..
+        } = *self;
         match answered {
             0 => Err(Unsure::Unanswered),
             answered if answered < needed => Err(Unsure::TooFew { answered, needed }),
@@ -144,7 +154,9 @@ impl Claims {
 
     /// The claimants other than this node's own key.
     pub fn others(&self) -> impl Iterator<Item = &Claimant> {
-        self.claimants.iter().filter(|claimant| Some(claimant.publisher) != self.own)
+        self.claimants
+            .iter()
+            .filter(|claimant| Some(claimant.publisher) != self.own)
     }
 }
 
@@ -166,9 +178,16 @@ mod tests {
     use libp2p::identity::Keypair;
     use proptest::prelude::*;
 
-    fn claims(bound: Option<PublisherId>, claimants: &[PublisherId], answered: usize, needed: usize) -> Claims {
-        let claimant =
-            |(at, publisher): (usize, &PublisherId)| Claimant { publisher: *publisher, since: Timestamp(at as u64) };
+    fn claims(
+        bound: Option<PublisherId>,
+        claimants: &[PublisherId],
+        answered: usize,
+        needed: usize,
+    ) -> Claims {
+        let claimant = |(at, publisher): (usize, &PublisherId)| Claimant {
+            publisher: *publisher,
+            since: Timestamp(at as u64),
+        };
         Claims {
             handle: "alice".parse().unwrap(),
             bound: bound.map(|publisher| (publisher, Bound::Pinned)),
@@ -187,8 +206,14 @@ mod tests {
         let meaning = |bound, keys: &[PublisherId]| claims(bound, keys, 0, 0).meaning();
         assert_eq!(meaning(None, &[]), Meaning::Nobody);
         assert_eq!(meaning(None, &[a]), Meaning::One(a));
-        let Meaning::Several(several) = meaning(None, &[b, a]) else { panic!() };
-        assert_eq!(several.iter().map(|one| one.publisher).collect::<Vec<_>>(), [b, a], "first seen first");
+        let Meaning::Several(several) = meaning(None, &[b, a]) else {
+            panic!()
+        };
+        assert_eq!(
+            several.iter().map(|one| one.publisher).collect::<Vec<_>>(),
+            [b, a],
+            "first seen first"
+        );
         assert_eq!(meaning(Some(a), &[b]), Meaning::Bound(a));
         assert_eq!(meaning(Some(a), &[]), Meaning::Bound(a));
     }

@@ -1,4 +1,5 @@
-//! Versions and requirements as records carry them: text as it was written, which the ecosystem of the package gives a meaning.
+//! Versions and requirements as records carry them: text as it was written, which the ecosystem of
+//! the package gives a meaning.
 
 use std::{fmt, str::FromStr};
 
@@ -60,7 +61,8 @@ macro_rules! text {
 }
 
 text!(
-    /// A version as it was written, 1 to 64 bytes. Two texts may be one version: whoever compares asks the ecosystem.
+    /// A version as it was written, 1 to 64 bytes. Two texts may be one version: whoever compares
+    /// asks the ecosystem.
     VersionText,
     "version",
     MAX_VERSION
@@ -77,14 +79,20 @@ impl VersionText {
     /// When the ecosystem has no such version.
     pub fn read(&self, ecosystem: &Ecosystem) -> Result<ecosystem::Version, NameError> {
         ecosystem.version(&self.0).map_err(|refused| {
-            NameError::new("version", &self.0, format!("is none in {ecosystem}, because it {refused}"))
+            NameError::new(
+                "version",
+                &self.0,
+                format!("is none in {ecosystem}, because it {refused}"),
+            )
         })
     }
 
-    /// The same text for versions that are equal in the ecosystem: what tables and hashes are keyed by. Of a text that is no version
-    /// there, the text.
+    /// The same text for versions that are equal in the ecosystem: what tables and hashes are keyed
+    /// by. Of a text that is no version there, the text.
     pub fn key(&self, ecosystem: &Ecosystem) -> String {
-        ecosystem.version(&self.0).map_or_else(|_| self.0.to_string(), |version| version.key())
+        ecosystem
+            .version(&self.0)
+            .map_or_else(|_| self.0.to_string(), |version| version.key())
     }
 }
 
@@ -94,7 +102,8 @@ impl RequirementText {
         Self("*".into())
     }
 
-    /// Only this version, yanked or not: `=1.0.0` in `generic`, `===1.0` elsewhere, where `=` may mean more.
+    /// Only this version, yanked or not: `=1.0.0` in `generic`, `===1.0` elsewhere, where `=` may
+    /// mean more.
     pub fn exactly(ecosystem: &Ecosystem, version: &VersionText) -> Self {
         match ecosystem {
             Ecosystem::Generic => Self(format!("={version}").into()),
@@ -105,10 +114,15 @@ impl RequirementText {
     /// # Errors
     /// When the ecosystem has no such requirement.
     pub fn read(&self, ecosystem: &Ecosystem) -> Result<ecosystem::Requirement, NameError> {
-        // Two forms that are the same everywhere, and one for a name whose ecosystem was not known where it was written.
+        // Two forms that are the same everywhere, and one for a name whose ecosystem was not known
+        // where it was written.
         let only = match (self.0.strip_prefix("==="), self.0.strip_prefix('=')) {
             (Some(only), _) => Some(only),
-            (None, Some(only)) if matches!(ecosystem, Ecosystem::Pypi) && !only.starts_with('=') => Some(only),
+            (None, Some(only))
+                if matches!(ecosystem, Ecosystem::Pypi) && !only.starts_with('=') =>
+            {
+                Some(only)
+            }
             _ => None,
         };
         let read = match only.and_then(|only| ecosystem.version(only).ok()) {
@@ -117,7 +131,11 @@ impl RequirementText {
             None => ecosystem.requirement(&self.0),
         };
         read.map_err(|refused| {
-            NameError::new("version requirement", &self.0, format!("is none in {ecosystem}, because it {refused}"))
+            NameError::new(
+                "version requirement",
+                &self.0,
+                format!("is none in {ecosystem}, because it {refused}"),
+            )
         })
     }
 }

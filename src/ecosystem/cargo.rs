@@ -1,5 +1,5 @@
-//! Cargo's names and requirements; `generic` has its requirements, too. Versions and comparators are those of the crate `semver`,
-//! which is cargo's own.
+//! Cargo's names and requirements; `generic` has its requirements, too. Versions and comparators
+//! are those of the crate `semver`, which is cargo's own.
 
 use semver::{BuildMetadata, Comparator, Op, Version, VersionReq};
 
@@ -8,7 +8,8 @@ use super::Refused;
 /// Longest name of a crate that a registry takes.
 const MAX_NAME: usize = 64;
 
-/// A letter, then letters, digits, `-` and `_`, 64 at most: in lower case, with `-` for `_`, because cargo takes both for one name.
+/// A letter, then letters, digits, `-` and `_`, 64 at most: in lower case, with `-` for `_`,
+/// because cargo takes both for one name.
 pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     if name.len() > MAX_NAME {
         return Err(Refused::because("is longer than 64 characters"));
@@ -16,16 +17,24 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     if !name.starts_with(|c: char| c.is_ascii_alphabetic()) {
         return Err(Refused::because("must start with a letter"));
     }
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_') {
-        return Err(Refused::because("may have letters, digits, hyphens and underscores only"));
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+    {
+        return Err(Refused::because(
+            "may have letters, digits, hyphens and underscores only",
+        ));
     }
     Ok(name.to_ascii_lowercase().replace('_', "-"))
 }
 
-/// Where the index file of a crate is (<https://doc.rust-lang.org/cargo/reference/registry-index.html#index-files>); `None` for what
+/// Where the index file of a crate is
+/// (<https://doc.rust-lang.org/cargo/reference/registry-index.html#index-files>); `None` for what
 /// is no name in lower case.
 pub fn index_path(name: &str) -> Option<String> {
-    let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
+    let is_name = name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'_');
     is_name.then_some(())?;
     Some(match name.len() {
         0 => return None,
@@ -36,9 +45,10 @@ pub fn index_path(name: &str) -> Option<String> {
     })
 }
 
-/// A list of comparators, all of which hold. [`VersionReq`] drops the build metadata that somebody writes into one; here
-/// `=1.2.3+b2` is that build. `=1.2.3` is the version that has none in `generic`, and in `cargo` every build of it, as cargo has
-/// it. Every other comparator takes all builds, as in semver.
+/// A list of comparators, all of which hold. [`VersionReq`] drops the build metadata that somebody
+/// writes into one; here
+/// `=1.2.3+b2` is that build. `=1.2.3` is the version that has none in `generic`, and in `cargo`
+/// every build of it, as cargo has it. Every other comparator takes all builds, as in semver.
 #[derive(Clone, Debug)]
 pub(super) struct Requirement {
     semver: VersionReq,
@@ -58,13 +68,16 @@ pub(super) enum Builds {
 
 impl Requirement {
     pub(super) fn parse(text: &str, builds: Builds) -> Result<Self, Refused> {
-        let semver = VersionReq::parse(text).map_err(|error| Refused(format!("does not follow semver: {error}")))?;
+        let semver = VersionReq::parse(text)
+            .map_err(|error| Refused(format!("does not follow semver: {error}")))?;
         // `*` has none. Neither a comparator nor a build has a comma within.
-        let written = text.split(',').map(|part| part.split_once('+').map_or("", |(_, build)| build.trim()));
+        let written = text
+            .split(',')
+            .map(|part| part.split_once('+').map_or("", |(_, build)| build.trim()));
         let mut exact = Vec::new();
         for (comparator, build) in semver.comparators.iter().zip(written) {
-            let build =
-                BuildMetadata::new(build).map_err(|error| Refused(format!("does not follow semver: {error}")))?;
+            let build = BuildMetadata::new(build)
+                .map_err(|error| Refused(format!("does not follow semver: {error}")))?;
             match named(comparator) {
                 Some(version) => exact.push(Version { build, ..version }),
                 None if !build.is_empty() => {
@@ -75,27 +88,48 @@ impl Requirement {
                 None => {}
             }
         }
-        Ok(Self { semver, exact, builds })
+        Ok(Self {
+            semver,
+            exact,
+            builds,
+        })
     }
 
     pub(super) fn matches(&self, version: &Version) -> bool {
         let is_it = |exact: &Version| {
             exact == version
-                || self.builds == Builds::Open && exact.build.is_empty() && exact.cmp_precedence(version).is_eq()
+                || self.builds == Builds::Open
+                    && exact.build.is_empty()
+                    && exact.cmp_precedence(version).is_eq()
         };
         self.semver.matches(version) && self.exact.iter().all(is_it)
     }
 
-    /// As [`Self::matches`], and also pre-releases of what matches, but none below a lower bound; `^1` has no 2.0.0-alpha.
+    /// As [`Self::matches`], and also pre-releases of what matches, but none below a lower bound;
+    /// `^1` has no 2.0.0-alpha.
     pub(super) fn includes(&self, version: &Version) -> bool {
-        let proper = Version { pre: semver::Prerelease::EMPTY, ..version.clone() };
+        let proper = Version {
+            pre: semver::Prerelease::EMPTY,
+            ..version.clone()
+        };
         let above = |comparator: &Comparator| {
-            let Comparator { op, major, minor, patch, pre } = comparator.clone();
-            let lowest = Version { pre, ..Version::new(major, minor.unwrap_or_default(), patch.unwrap_or_default()) };
+            let Comparator {
+                op,
+                major,
+                minor,
+                patch,
+                pre,
+            } = comparator.clone();
+            let lowest = Version {
+                pre,
+                ..Version::new(major, minor.unwrap_or_default(), patch.unwrap_or_default())
+            };
             matches!(op, Op::Less | Op::LessEq) || version.cmp_precedence(&lowest).is_ge()
         };
         self.matches(version)
-            || self.exact.is_empty() && self.semver.matches(&proper) && self.semver.comparators.iter().all(above)
+            || self.exact.is_empty()
+                && self.semver.matches(&proper)
+                && self.semver.comparators.iter().all(above)
     }
 
     pub(super) fn is_exactly(&self, version: &Version) -> bool {
@@ -108,14 +142,17 @@ impl Requirement {
         let mut exact = self.exact.iter();
         let one = |comparator: &Comparator| {
             let named = named(comparator).and_then(|_| exact.next());
-            let only = named.filter(|named| self.builds == Builds::Count || !named.build.is_empty());
+            let only =
+                named.filter(|named| self.builds == Builds::Count || !named.build.is_empty());
             (comparator.clone(), only.cloned())
         };
         self.semver.comparators.iter().map(one).collect()
     }
 
     pub(super) fn names_build_of(&self, version: &Version) -> bool {
-        self.exact.iter().any(|exact| exact.cmp_precedence(version).is_eq())
+        self.exact
+            .iter()
+            .any(|exact| exact.cmp_precedence(version).is_eq())
     }
 
     pub(super) fn is_any(&self) -> bool {
@@ -126,9 +163,16 @@ impl Requirement {
 /// The version that a comparator names in full, if it does.
 fn named(comparator: &Comparator) -> Option<Version> {
     match comparator.clone() {
-        Comparator { op: Op::Exact, major, minor: Some(minor), patch: Some(patch), pre } => {
-            Some(Version { pre, ..Version::new(major, minor, patch) })
-        }
+        Comparator {
+            op: Op::Exact,
+            major,
+            minor: Some(minor),
+            patch: Some(patch),
+            pre,
+        } => Some(Version {
+            pre,
+            ..Version::new(major, minor, patch)
+        }),
         _ => None,
     }
 }
@@ -138,12 +182,18 @@ mod tests {
     use super::*;
 
     fn takes(requirement: &str, version: &str) -> bool {
-        Requirement::parse(requirement, Builds::Count).unwrap().matches(&version.parse().unwrap())
+        Requirement::parse(requirement, Builds::Count)
+            .unwrap()
+            .matches(&version.parse().unwrap())
     }
 
     #[test]
     fn names_that_cargo_takes_for_one_are_one() {
-        for (name, normal) in [("serde_json", "serde-json"), ("Inflector", "inflector"), ("a", "a")] {
+        for (name, normal) in [
+            ("serde_json", "serde-json"),
+            ("Inflector", "inflector"),
+            ("a", "a"),
+        ] {
             assert_eq!(normalise(name).unwrap(), normal);
         }
         for bad in ["1a", "_a", "a.b", "a+b", "é", "a b", &"a".repeat(65)] {
@@ -153,7 +203,12 @@ mod tests {
 
     #[test]
     fn an_index_has_one_file_for_a_name() {
-        for (name, path) in [("a", "1/a"), ("ab", "2/ab"), ("abc", "3/a/abc"), ("serde", "se/rd/serde")] {
+        for (name, path) in [
+            ("a", "1/a"),
+            ("ab", "2/ab"),
+            ("abc", "3/a/abc"),
+            ("serde", "se/rd/serde"),
+        ] {
             assert_eq!(index_path(name).as_deref(), Some(path));
         }
         for bad in ["", "Serde", "../x", "é"] {
@@ -177,7 +232,11 @@ mod tests {
             ("=1.0", "1.0.0+b2", true),
             (">=1.0.0, <=1.0.0", "1.0.0+b2", true),
         ] {
-            assert_eq!(takes(requirement, version), taken, "{requirement} {version}");
+            assert_eq!(
+                takes(requirement, version),
+                taken,
+                "{requirement} {version}"
+            );
         }
     }
 
@@ -186,17 +245,25 @@ mod tests {
         let of = |text: &str| Requirement::parse(text, Builds::Open).unwrap();
         let version = |text: &str| text.parse().unwrap();
         assert!(of("=1.0.0").matches(&version("1.0.0+b2")));
-        assert!(!of("=1.0.0").is_exactly(&version("1.0.0+b2")), "a yanked one is named with its build");
+        assert!(
+            !of("=1.0.0").is_exactly(&version("1.0.0+b2")),
+            "a yanked one is named with its build"
+        );
         assert!(!of("=1.0.0+b2").matches(&version("1.0.0+c10")));
     }
 
     #[test]
     fn a_build_that_would_mean_nothing_is_refused() {
         for odd in ["1.0.0+b2", "^1.0.0+b2", ">=1.0.0+b2", "=1.0.0+b, ~1.0.0+c"] {
-            let error = Requirement::parse(odd, Builds::Open).unwrap_err().to_string();
+            let error = Requirement::parse(odd, Builds::Open)
+                .unwrap_err()
+                .to_string();
             assert!(error.contains("exactly"), "{odd}: {error}");
         }
-        assert!(Requirement::parse("=1.0+b", Builds::Count).is_err(), "semver has no build behind a part of a version");
+        assert!(
+            Requirement::parse("=1.0+b", Builds::Count).is_err(),
+            "semver has no build behind a part of a version"
+        );
         assert!(Requirement::parse("*", Builds::Count).unwrap().is_any());
     }
 
@@ -218,7 +285,11 @@ mod tests {
             ("*", "0.0.0-0", true),
         ] {
             let requirement = Requirement::parse(requirement, Builds::Count).unwrap();
-            assert_eq!(requirement.includes(&version.parse().unwrap()), within, "{requirement:?} {version}");
+            assert_eq!(
+                requirement.includes(&version.parse().unwrap()),
+                within,
+                "{requirement:?} {version}"
+            );
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Debian's names (Policy 5.6.1), versions (Policy 5.6.12, valid and in order as dpkg has them) and relations to versions.
+//! Debian's names (Policy 5.6.1), versions (Policy 5.6.12, valid and in order as dpkg has them) and
+//! relations to versions.
 
 use std::{cmp::Ordering, fmt};
 
@@ -7,7 +8,8 @@ use super::{Refused, number::Number};
 /// Highest epoch that dpkg takes.
 const MAX_EPOCH: &str = "2147483647";
 
-/// In lower case, as dpkg-deb makes it. One letter alone, of which dpkg-deb would make a package, is no name: Policy says two.
+/// In lower case, as dpkg-deb makes it. One letter alone, of which dpkg-deb would make a package,
+/// is no name: Policy says two.
 pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     if name.len() < 2 {
         return Err(Refused::because("is shorter than two characters"));
@@ -15,13 +17,19 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Err(Refused::because("must start with a letter or a digit"));
     }
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b)) {
-        return Err(Refused::because("may have letters, digits, plus signs, hyphens and dots only"));
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
+    {
+        return Err(Refused::because(
+            "may have letters, digits, plus signs, hyphens and dots only",
+        ));
     }
     Ok(name.to_ascii_lowercase())
 }
 
-/// `[epoch:]upstream[-revision]`, each as what its order makes of it: `1.0`, `0:1.00` and `1.0-0` are one.
+/// `[epoch:]upstream[-revision]`, each as what its order makes of it: `1.0`, `0:1.00` and `1.0-0`
+/// are one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version {
     epoch: Number,
@@ -29,8 +37,8 @@ pub(super) struct Version {
     revision: Parts,
 }
 
-/// What is no digit, and the number behind it, in turns. The first may begin with a number. The last is not one of nothing
-/// and zero.
+/// What is no digit, and the number behind it, in turns. The first may begin with a number. The
+/// last is not one of nothing and zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Parts(Vec<(Letters, Number)>);
 
@@ -40,11 +48,17 @@ struct Letters(Box<str>);
 impl Version {
     /// What `dpkg --validate-version` takes, but for blanks around it and signs before an epoch.
     pub(super) fn parse(text: &str) -> Result<Self, Refused> {
-        let (epoch, rest) = text.split_once(':').map_or((None, text), |(epoch, rest)| (Some(epoch), rest));
-        let (upstream, revision) = rest.rsplit_once('-').map_or((rest, None), |(up, revision)| (up, Some(revision)));
+        let (epoch, rest) = text
+            .split_once(':')
+            .map_or((None, text), |(epoch, rest)| (Some(epoch), rest));
+        let (upstream, revision) = rest
+            .rsplit_once('-')
+            .map_or((rest, None), |(up, revision)| (up, Some(revision)));
         let epoch = epoch.map_or(Ok(Number::default()), |epoch| {
             if epoch.is_empty() || !epoch.bytes().all(|b| b.is_ascii_digit()) {
-                return Err(Refused::because("has an epoch, before the colon, that is not a number"));
+                return Err(Refused::because(
+                    "has an epoch, before the colon, that is not a number",
+                ));
             }
             let epoch = Number::of(epoch);
             if epoch > Number::of(MAX_EPOCH) {
@@ -53,11 +67,18 @@ impl Version {
             Ok(epoch)
         })?;
         if !upstream.starts_with(|c: char| c.is_ascii_digit()) {
-            return Err(Refused::because("must begin with a digit, behind its epoch if it has one"));
+            return Err(Refused::because(
+                "must begin with a digit, behind its epoch if it has one",
+            ));
         }
-        let valid = |text: &str, others: &[u8]| text.bytes().all(|b| b.is_ascii_alphanumeric() || others.contains(&b));
+        let valid = |text: &str, others: &[u8]| {
+            text.bytes()
+                .all(|b| b.is_ascii_alphanumeric() || others.contains(&b))
+        };
         if !valid(upstream, b".-+~:") {
-            return Err(Refused::because("may have letters, digits and .+-~ only, and a colon behind an epoch"));
+            return Err(Refused::because(
+                "may have letters, digits and .+-~ only, and a colon behind an epoch",
+            ));
         }
         if revision == Some("") {
             return Err(Refused::because("has a hyphen and no revision behind it"));
@@ -68,12 +89,20 @@ impl Version {
                 "may have letters, digits and .+~ only in its revision, behind the last hyphen",
             ));
         }
-        Ok(Self { epoch, upstream: Parts::of(upstream), revision: Parts::of(revision) })
+        Ok(Self {
+            epoch,
+            upstream: Parts::of(upstream),
+            revision: Parts::of(revision),
+        })
     }
 
     /// With everything that may be left out.
     pub(super) fn key(&self) -> String {
-        let Self { epoch, upstream, revision } = self;
+        let Self {
+            epoch,
+            upstream,
+            revision,
+        } = self;
         format!("{epoch}:{upstream}-{revision}")
     }
 }
@@ -91,7 +120,10 @@ impl Parts {
             rest = after;
         }
         // Zero is what an empty text is; behind letters it is part of the same pair.
-        if parts.last().is_some_and(|(letters, number)| letters.0.is_empty() && number.is_zero()) {
+        if parts
+            .last()
+            .is_some_and(|(letters, number)| letters.0.is_empty() && number.is_zero())
+        {
             parts.pop();
         }
         Self(parts)
@@ -103,7 +135,11 @@ impl Ord for Parts {
         let nothing = (Letters::default(), Number::default());
         let padding = || std::iter::repeat(&nothing);
         let most = self.0.len().max(other.0.len());
-        self.0.iter().chain(padding()).take(most).cmp(other.0.iter().chain(padding()).take(most))
+        self.0
+            .iter()
+            .chain(padding())
+            .take(most)
+            .cmp(other.0.iter().chain(padding()).take(most))
     }
 }
 
@@ -122,7 +158,11 @@ impl Ord for Letters {
             _ => (3, byte),
         };
         let end = [(1, 0)];
-        self.0.bytes().map(rank).chain(end).cmp(other.0.bytes().map(rank).chain(end))
+        self.0
+            .bytes()
+            .map(rank)
+            .chain(end)
+            .cmp(other.0.bytes().map(rank).chain(end))
     }
 }
 
@@ -137,12 +177,14 @@ impl fmt::Display for Parts {
         if self.0.is_empty() {
             return f.write_str("0");
         }
-        self.0.iter().try_for_each(|(letters, number)| write!(f, "{}{number}", letters.0))
+        self.0
+            .iter()
+            .try_for_each(|(letters, number)| write!(f, "{}{number}", letters.0))
     }
 }
 
-/// Relations such as `>= 1.2-3`, between commas, all of which hold; none for any version. A version alone is that version, as dpkg
-/// has it.
+/// Relations such as `>= 1.2-3`, between commas, all of which hold; none for any version. A version
+/// alone is that version, as dpkg has it.
 #[derive(Clone, Debug)]
 pub(super) struct Requirement(Vec<(Relation, Version)>);
 
@@ -180,7 +222,11 @@ impl Requirement {
     }
 
     pub(super) fn is_exactly(&self, version: &Version) -> bool {
-        !self.0.is_empty() && self.0.iter().all(|(relation, wanted)| *relation == Relation::Exact && wanted == version)
+        !self.0.is_empty()
+            && self
+                .0
+                .iter()
+                .all(|(relation, wanted)| *relation == Relation::Exact && wanted == version)
     }
 
     pub(super) fn is_any(&self) -> bool {
@@ -200,17 +246,24 @@ fn relation(part: &str) -> Result<(Relation, Version), Refused> {
         (">=", Relation::LaterEq),
         (">>", Relation::Later),
     ];
-    let found = relations.into_iter().find_map(|(sign, relation)| Some((relation, part.strip_prefix(sign)?)));
+    let found = relations
+        .into_iter()
+        .find_map(|(sign, relation)| Some((relation, part.strip_prefix(sign)?)));
     let (relation, version) = found.unwrap_or((Relation::Exact, part));
     let version = version.trim_start_matches([' ', '\t']);
     if version.is_empty() {
-        return Err(Refused::because("has an empty part, or a relation without a version"));
+        return Err(Refused::because(
+            "has an empty part, or a relation without a version",
+        ));
     }
     // dpkg takes it for <=, with a warning, and everybody else for <<.
     if version.starts_with(['<', '>', '=']) {
-        return Err(Refused::because("may have <<, <=, =, >= and >> only, of which each part has one"));
+        return Err(Refused::because(
+            "may have <<, <=, =, >= and >> only, of which each part has one",
+        ));
     }
-    let version = Version::parse(version).map_err(|why| Refused(format!("has a version that {why}")))?;
+    let version =
+        Version::parse(version).map_err(|why| Refused(format!("has a version that {why}")))?;
     Ok((relation, version))
 }
 
@@ -235,16 +288,28 @@ mod tests {
         ] {
             assert_eq!(normalise(name).as_deref(), Ok(normal));
         }
-        for bad in ["a", "-ab", "+a", ".a", "a_b", "a b", "é1", "ab:amd64", "a/b", "a~b", "a\0"] {
+        for bad in [
+            "a", "-ab", "+a", ".a", "a_b", "a b", "é1", "ab:amd64", "a/b", "a~b", "a\0",
+        ] {
             assert!(normalise(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
     fn versions_are_those_that_dpkg_validates() {
-        for good in
-            ["0", "1.0-1", "1:1:0", "2147483647:1", "00001:1", "1.0-~", "1~", "7.3.5+~7.3.9-2", "1-2-3", "1-a", "0-0"]
-        {
+        for good in [
+            "0",
+            "1.0-1",
+            "1:1:0",
+            "2147483647:1",
+            "00001:1",
+            "1.0-~",
+            "1~",
+            "7.3.5+~7.3.9-2",
+            "1-2-3",
+            "1-a",
+            "0-0",
+        ] {
             assert!(Version::parse(good).is_ok(), "{good}");
         }
         for bad in [
@@ -347,7 +412,11 @@ mod tests {
             (">= 1 ,\t<<2", "2", false),
         ] {
             let requirement = Requirement::parse(requirement).unwrap();
-            assert_eq!(requirement.matches(&version(text)), taken, "{requirement:?} {text}");
+            assert_eq!(
+                requirement.matches(&version(text)),
+                taken,
+                "{requirement:?} {text}"
+            );
         }
         for bad in [
             "< 1",
@@ -382,9 +451,16 @@ mod tests {
             (">= 1.0, <= 1.0", false),
         ] {
             let requirement = Requirement::parse(requirement).unwrap();
-            assert_eq!(requirement.is_exactly(&version("1.0")), exactly, "{requirement:?}");
+            assert_eq!(
+                requirement.is_exactly(&version("1.0")),
+                exactly,
+                "{requirement:?}"
+            );
         }
-        assert!(Requirement::parse("").unwrap().is_any() && !Requirement::parse(">= 0~").unwrap().is_any());
+        assert!(
+            Requirement::parse("").unwrap().is_any()
+                && !Requirement::parse(">= 0~").unwrap().is_any()
+        );
     }
 
     /// Versions that have much in common.

@@ -1,4 +1,5 @@
-//! Names of packages that belong to no other ecosystem, and of ecosystems that this version does not know.
+//! Names of packages that belong to no other ecosystem, and of ecosystems that this version does
+//! not know.
 
 use super::Refused;
 
@@ -13,8 +14,13 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     if !name.starts_with(|c: char| c.is_ascii_alphanumeric()) {
         return Err(Refused::because("must start with a letter or a digit"));
     }
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b)) {
-        return Err(Refused::because("may have letters, digits, dots, underscores and hyphens only"));
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
+    {
+        return Err(Refused::because(
+            "may have letters, digits, dots, underscores and hyphens only",
+        ));
     }
     Ok(name.to_ascii_lowercase())
 }

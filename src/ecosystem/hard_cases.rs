@@ -1,5 +1,6 @@
-//! Texts about which the libraries for an ecosystem disagree, or nearly everybody who knows its tools from use is wrong; with what
-//! the tool itself says: packaging 26.4, npm's semver 7.8.6, cargo 1.95 and dpkg 1.21.22.
+//! Texts about which the libraries for an ecosystem disagree, or nearly everybody who knows its
+//! tools from use is wrong; with what the tool itself says: packaging 26.4, npm's semver 7.8.6,
+//! cargo 1.95 and dpkg 1.21.22.
 
 use super::{Ecosystem, Requirement};
 
@@ -72,9 +73,19 @@ const DEBIAN: [Case; 7] = [
 ];
 
 fn check(ecosystem: &Ecosystem, cases: &[Case]) {
-    let version = |text| ecosystem.version(text).unwrap_or_else(|error| panic!("{ecosystem} {text}: {error}"));
-    let requirement = |text| ecosystem.requirement(text).unwrap_or_else(|error| panic!("{ecosystem} {text}: {error}"));
-    let asked = |text, of, is: fn(&Requirement, &super::Version) -> bool| is(&requirement(text), &version(of));
+    let version = |text| {
+        ecosystem
+            .version(text)
+            .unwrap_or_else(|error| panic!("{ecosystem} {text}: {error}"))
+    };
+    let requirement = |text| {
+        ecosystem
+            .requirement(text)
+            .unwrap_or_else(|error| panic!("{ecosystem} {text}: {error}"))
+    };
+    let asked = |text, of, is: fn(&Requirement, &super::Version) -> bool| {
+        is(&requirement(text), &version(of))
+    };
     for case in cases {
         match *case {
             Order(a, sign, b) => {
@@ -84,10 +95,17 @@ fn check(ecosystem: &Ecosystem, cases: &[Case]) {
                     '>' => a > b,
                     _ => a == b,
                 };
-                assert!(order && (a.key() == b.key()) == (sign == '='), "{ecosystem} {a} {sign} {b}");
+                assert!(
+                    order && (a.key() == b.key()) == (sign == '='),
+                    "{ecosystem} {a} {sign} {b}"
+                );
             }
             Matches(text, of, answer) => {
-                assert_eq!(asked(text, of, Requirement::matches), answer, "{ecosystem} {of} in {text}");
+                assert_eq!(
+                    asked(text, of, Requirement::matches),
+                    answer,
+                    "{ecosystem} {of} in {text}"
+                );
             }
             Includes(text, of, answer) => {
                 assert_eq!(
@@ -96,12 +114,24 @@ fn check(ecosystem: &Ecosystem, cases: &[Case]) {
                     "{ecosystem} {of} in {text}, with pre-releases"
                 );
             }
-            Version(text, answer) => assert_eq!(ecosystem.version(text).is_ok(), answer, "{ecosystem} {text}"),
+            Version(text, answer) => assert_eq!(
+                ecosystem.version(text).is_ok(),
+                answer,
+                "{ecosystem} {text}"
+            ),
             Case::Requirement(text, answer) => {
-                assert_eq!(ecosystem.requirement(text).is_ok(), answer, "{ecosystem} {text}");
+                assert_eq!(
+                    ecosystem.requirement(text).is_ok(),
+                    answer,
+                    "{ecosystem} {text}"
+                );
             }
             Name(text, answer) => {
-                assert_eq!(ecosystem.normalise(text).ok().as_deref(), answer, "{ecosystem} {text}");
+                assert_eq!(
+                    ecosystem.normalise(text).ok().as_deref(),
+                    answer,
+                    "{ecosystem} {text}"
+                );
             }
         }
     }

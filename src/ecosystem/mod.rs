@@ -1,9 +1,10 @@
-//! What each ecosystem of packages has as names, versions and requirements: one normaliser and one order each, as its own tools
-//! have them.
+//! What each ecosystem of packages has as names, versions and requirements: one normaliser and one
+//! order each, as its own tools have them.
 //!
-//! Records carry names, versions and requirements as text, as they were written. What such a text means is asked here, where the
-//! ecosystem is known. A text that an ecosystem's tool refuses is refused, never guessed. Of an ecosystem that this version does not
-//! know, names and versions are what their bytes are, in the order of their bytes.
+//! Records carry names, versions and requirements as text, as they were written. What such a text
+//! means is asked here, where the ecosystem is known. A text that an ecosystem's tool refuses is
+//! refused, never guessed. Of an ecosystem that this version does not know, names and versions are
+//! what their bytes are, in the order of their bytes.
 
 pub mod cargo;
 mod debian;
@@ -30,7 +31,8 @@ pub const MAX_NAME: usize = 214;
 /// Longest requirement, in bytes.
 pub const MAX_REQUIREMENT: usize = 200;
 
-/// The packages that a package is one of. A node takes, keeps and shows packages of ecosystems that it does not know.
+/// The packages that a package is one of. A node takes, keeps and shows packages of ecosystems that
+/// it does not know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Ecosystem {
@@ -45,8 +47,8 @@ pub enum Ecosystem {
     Other(Box<str>),
 }
 
-/// A text that is no name, version or requirement of its ecosystem, and why: `is empty`, `has a space`. Whoever tells a person
-/// about it says which text it was.
+/// A text that is no name, version or requirement of its ecosystem, and why: `is empty`, `has a
+/// space`. Whoever tells a person about it says which text it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(pub String);
@@ -59,7 +61,13 @@ impl Refused {
 
 impl Ecosystem {
     /// Those whose rules are known.
-    pub const KNOWN: [Self; 5] = [Self::Generic, Self::Cargo, Self::Debian, Self::Npm, Self::Pypi];
+    pub const KNOWN: [Self; 5] = [
+        Self::Generic,
+        Self::Cargo,
+        Self::Debian,
+        Self::Npm,
+        Self::Pypi,
+    ];
 
     pub fn as_str(&self) -> &str {
         match self {
@@ -76,8 +84,8 @@ impl Ecosystem {
         *self == Self::Generic
     }
 
-    /// Returns true where a release may get further files after it was published. Of an ecosystem that is not known, nobody can say
-    /// that it may not.
+    /// Returns true where a release may get further files after it was published. Of an ecosystem
+    /// that is not known, nobody can say that it may not.
     pub fn grows(&self) -> bool {
         !matches!(self, Self::Cargo | Self::Npm)
     }
@@ -110,7 +118,8 @@ impl Ecosystem {
     }
 
     /// # Errors
-    /// When the ecosystem's tools refuse it as a requirement, or it is longer than [`MAX_REQUIREMENT`].
+    /// When the ecosystem's tools refuse it as a requirement, or it is longer than
+    /// [`MAX_REQUIREMENT`].
     pub fn requirement(&self, text: &str) -> Result<Requirement, Refused> {
         Requirement::parse(self, text)
     }
@@ -140,10 +149,16 @@ impl std::str::FromStr for Ecosystem {
             "debian" => Self::Debian,
             "npm" => Self::Npm,
             "pypi" => Self::Pypi,
-            _ if (1..=20).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') => {
+            _ if (1..=20).contains(&word.len())
+                && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'-') =>
+            {
                 Self::Other(word.into())
             }
-            _ => return Err(Refused::because("must be 1 to 20 letters a to z and hyphens, such as generic or cargo")),
+            _ => {
+                return Err(Refused::because(
+                    "must be 1 to 20 letters a to z and hyphens, such as generic or cargo",
+                ));
+            }
         })
     }
 }

@@ -1,5 +1,6 @@
-//! npm's names, versions and ranges, as `validate-npm-package-name` 7 has the names of packages that exist, and `semver` 7.8, called
-//! without `loose`, the rest. The npm command is looser: it guesses at what it cannot parse.
+//! npm's names, versions and ranges, as `validate-npm-package-name` 7 has the names of packages
+//! that exist, and `semver` 7.8, called without `loose`, the rest. The npm command is looser: it
+//! guesses at what it cannot parse.
 
 mod range;
 mod version;
@@ -9,36 +10,48 @@ pub(super) use version::Version;
 
 use super::Refused;
 
-/// The name, byte for byte, with its scope: there are JSONStream and jsonstream, and they are two packages.
+/// The name, byte for byte, with its scope: there are JSONStream and jsonstream, and they are two
+/// packages.
 ///
-/// Names of packages that exist are taken, with the capitals and the `~'!()*` that a new package may no longer have. Refused beyond
-/// what npm refuses: names of more than 214 bytes, which npm lets old packages have, and `node_modules` in a scope, which would be
-/// taken for a directory of packages.
+/// Names of packages that exist are taken, with the capitals and the `~'!()*` that a new package
+/// may no longer have. Refused beyond what npm refuses: names of more than 214 bytes, which npm
+/// lets old packages have, and `node_modules` in a scope, which would be taken for a directory of
+/// packages.
 pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     let own = match name.strip_prefix('@') {
         Some(scoped) => {
             let Some((scope, own)) = scoped.split_once('/') else {
-                return Err(Refused::because("begins with @ and has no slash behind the scope: write @scope/name"));
+                return Err(Refused::because(
+                    "begins with @ and has no slash behind the scope: write @scope/name",
+                ));
             };
             check(scope)?;
             if own.starts_with('.') {
-                return Err(Refused::because("must not have a dot at the beginning of its second part"));
+                return Err(Refused::because(
+                    "must not have a dot at the beginning of its second part",
+                ));
             }
             own
         }
         None => {
             if name.starts_with(['.', '-', '_']) {
-                return Err(Refused::because("must not begin with a dot, a hyphen or an underscore"));
+                return Err(Refused::because(
+                    "must not begin with a dot, a hyphen or an underscore",
+                ));
             }
             if name.eq_ignore_ascii_case("favicon.ico") {
-                return Err(Refused::because("is a name that npm keeps for something else"));
+                return Err(Refused::because(
+                    "is a name that npm keeps for something else",
+                ));
             }
             name
         }
     };
     check(own)?;
     if own.eq_ignore_ascii_case("node_modules") {
-        return Err(Refused::because("is the name of the directory that packages are in"));
+        return Err(Refused::because(
+            "is the name of the directory that packages are in",
+        ));
     }
     Ok(name.to_owned())
 }
@@ -48,8 +61,13 @@ fn check(part: &str) -> Result<(), Refused> {
     if part.is_empty() {
         return Err(Refused::because("has nothing on one side of its slash"));
     }
-    if !part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.~'!()*".contains(&b)) {
-        return Err(Refused::because("may have letters, digits and -_.~'!()* only, and one slash behind a scope"));
+    if !part
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || b"-_.~'!()*".contains(&b))
+    {
+        return Err(Refused::because(
+            "may have letters, digits and -_.~'!()* only, and one slash behind a scope",
+        ));
     }
     Ok(())
 }

@@ -43,22 +43,36 @@ impl Requirement {
             Ecosystem::Pypi => Terms::Pypi(pypi::Requirement::parse(text)?),
             Ecosystem::Other(_) => match text {
                 "" => Terms::Any,
-                _ => Terms::Bytes(ecosystem.version(text.trim_start_matches('='))?.as_str().into()),
+                _ => Terms::Bytes(
+                    ecosystem
+                        .version(text.trim_start_matches('='))?
+                        .as_str()
+                        .into(),
+                ),
             },
         };
-        Ok(Self { text: text.into(), terms })
+        Ok(Self {
+            text: text.into(),
+            terms,
+        })
     }
 
-    /// Every version that is not a pre-release, in whatever ecosystem: written `*`, also where the ecosystem's own language has no such
-    /// thing.
+    /// Every version that is not a pre-release, in whatever ecosystem: written `*`, also where the
+    /// ecosystem's own language has no such thing.
     pub fn any() -> Self {
-        Self { text: "*".into(), terms: Terms::Any }
+        Self {
+            text: "*".into(),
+            terms: Terms::Any,
+        }
     }
 
-    /// One version and no other, not even another build of it: written `===1.0`, also where the ecosystem's own language has no such
-    /// thing.
+    /// One version and no other, not even another build of it: written `===1.0`, also where the
+    /// ecosystem's own language has no such thing.
     pub fn only(version: &Version) -> Self {
-        Self { text: format!("==={version}").into(), terms: Terms::Exactly(version.order().clone()) }
+        Self {
+            text: format!("==={version}").into(),
+            terms: Terms::Exactly(version.order().clone()),
+        }
     }
 
     /// As it was written.
@@ -66,8 +80,9 @@ impl Requirement {
         &self.text
     }
 
-    /// Returns true where the ecosystem's own tool says that the version is one of those asked for: cargo's and npm's with
-    /// their rules about pre-releases, PyPI's as `packaging` (26.1 and later) has it, which lets pre-releases in.
+    /// Returns true where the ecosystem's own tool says that the version is one of those asked for:
+    /// cargo's and npm's with their rules about pre-releases, PyPI's as `packaging` (26.1 and
+    /// later) has it, which lets pre-releases in.
     pub fn matches(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
             (Terms::Semver(terms), Order::Semver(version)) => terms.matches(version),
@@ -81,7 +96,8 @@ impl Requirement {
         }
     }
 
-    /// Returns true where the version would be one of those asked for if pre-releases were wanted: an outer bound.
+    /// Returns true where the version would be one of those asked for if pre-releases were wanted:
+    /// an outer bound.
     pub fn includes(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
             (Terms::Semver(terms), Order::Semver(version)) => terms.includes(version),
@@ -91,8 +107,8 @@ impl Requirement {
         }
     }
 
-    /// Returns true where the version matches and, if it is a pre-release, pre-releases are what the requirement asks for by
-    /// naming one.
+    /// Returns true where the version matches and, if it is a pre-release, pre-releases are what
+    /// the requirement asks for by naming one.
     pub fn names(&self, version: &Version) -> bool {
         let asked = match &self.terms {
             Terms::Pypi(terms) => !version.is_pre_release() || terms.names_pre_release(),
@@ -102,8 +118,8 @@ impl Requirement {
         asked && self.matches(version)
     }
 
-    /// Returns true where this one version is named in full, and nothing else: what a lock file says, and the only thing that takes a
-    /// yanked release.
+    /// Returns true where this one version is named in full, and nothing else: what a lock file
+    /// says, and the only thing that takes a yanked release.
     pub fn is_exactly(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
             (Terms::Semver(terms), Order::Semver(version)) => terms.is_exactly(version),
@@ -116,7 +132,8 @@ impl Requirement {
         }
     }
 
-    /// Returns true where the version differs from one that is named in full in its build metadata at most.
+    /// Returns true where the version differs from one that is named in full in its build metadata
+    /// at most.
     pub fn names_build_of(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
             (Terms::Semver(terms), Order::Semver(version)) => terms.names_build_of(version),
@@ -124,7 +141,8 @@ impl Requirement {
         }
     }
 
-    /// Where the language is cargo's: each comparator, with the one version that it takes, if it takes no other.
+    /// Where the language is cargo's: each comparator, with the one version that it takes, if it
+    /// takes no other.
     pub fn comparators(&self) -> Option<Vec<(semver::Comparator, Option<semver::Version>)>> {
         match &self.terms {
             Terms::Semver(terms) => Some(terms.comparators()),

@@ -8,15 +8,18 @@ use std::{
 
 use super::{Ecosystem, MAX_VERSION, Refused, debian, npm, pypi};
 
-/// A version of one ecosystem. Equal, and hashed, by what the ecosystem takes for one version (`1.0` and `1.0.0` of `pypi`, `1.0` and
-/// `1.0-0` of `debian`); shown as it was written. Of `generic` and `cargo`, build metadata is part of it.
+/// A version of one ecosystem. Equal, and hashed, by what the ecosystem takes for one version
+/// (`1.0` and `1.0.0` of `pypi`, `1.0` and
+/// `1.0-0` of `debian`); shown as it was written. Of `generic` and `cargo`, build metadata is part
+/// of it.
 #[derive(Clone, Debug)]
 pub struct Version {
     text: Box<str>,
     order: Order,
 }
 
-/// What is compared. Versions of two ecosystems are never of one package; there is an order all the same, by ecosystem.
+/// What is compared. Versions of two ecosystems are never of one package; there is an order all the
+/// same, by ecosystem.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
     Semver(semver::Version),
@@ -36,7 +39,8 @@ impl Version {
         }
         let order = match ecosystem {
             Ecosystem::Generic | Ecosystem::Cargo => Order::Semver(
-                semver::Version::parse(text).map_err(|error| Refused(format!("does not follow semver: {error}")))?,
+                semver::Version::parse(text)
+                    .map_err(|error| Refused(format!("does not follow semver: {error}")))?,
             ),
             Ecosystem::Debian => Order::Debian(debian::Version::parse(text)?),
             Ecosystem::Npm => Order::Npm(npm::Version::parse(text)?),
@@ -48,7 +52,10 @@ impl Version {
                 Order::Bytes(text.into())
             }
         };
-        Ok(Self { text: text.into(), order })
+        Ok(Self {
+            text: text.into(),
+            order,
+        })
     }
 
     /// As it was written.
@@ -56,7 +63,8 @@ impl Version {
         &self.text
     }
 
-    /// The same text for versions that are equal, another one for others: what a table's key is made of.
+    /// The same text for versions that are equal, another one for others: what a table's key is
+    /// made of.
     pub fn key(&self) -> String {
         match &self.order {
             Order::Semver(version) => version.to_string(),
@@ -67,7 +75,8 @@ impl Version {
         }
     }
 
-    /// Returns true for what its ecosystem holds back unless it is asked for. Debian's order has no such thing.
+    /// Returns true for what its ecosystem holds back unless it is asked for. Debian's order has no
+    /// such thing.
     pub fn is_pre_release(&self) -> bool {
         match &self.order {
             Order::Semver(version) => !version.pre.is_empty(),
@@ -77,7 +86,8 @@ impl Version {
         }
     }
 
-    /// Returns true where the two differ in what does not count for the order of releases, build metadata, at most.
+    /// Returns true where the two differ in what does not count for the order of releases, build
+    /// metadata, at most.
     pub fn is_build_of(&self, other: &Self) -> bool {
         match (&self.order, &other.order) {
             (Order::Semver(version), Order::Semver(other)) => version.cmp_precedence(other).is_eq(),
@@ -98,10 +108,14 @@ impl Version {
     }
 }
 
-/// A version as `generic` and `cargo` have them, also one that is longer than a record may have: a bound of a range.
+/// A version as `generic` and `cargo` have them, also one that is longer than a record may have: a
+/// bound of a range.
 impl From<semver::Version> for Version {
     fn from(version: semver::Version) -> Self {
-        Self { text: version.to_string().into(), order: Order::Semver(version) }
+        Self {
+            text: version.to_string().into(),
+            order: Order::Semver(version),
+        }
     }
 }
 

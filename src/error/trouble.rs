@@ -15,7 +15,8 @@ pub enum Trouble {
     ReadOnly,
     /// Its file, or one beside it, cannot be opened.
     Unopened,
-    /// The system could not read or write it; also where a limit or quota keeps the file from growing.
+    /// The system could not read or write it; also where a limit or quota keeps the file from
+    /// growing.
     Disk,
     /// Anything else is this program's own doing.
     Other,
@@ -28,9 +29,11 @@ impl Trouble {
             return Self::Damaged;
         }
         match error.sqlite_error_code() {
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
-                Self::Locked
-            }
+            Some(
+                ErrorCode::DatabaseBusy
+                | ErrorCode::DatabaseLocked
+                | ErrorCode::FileLockingProtocolFailed,
+            ) => Self::Locked,
             Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => Self::Damaged,
             Some(ErrorCode::DiskFull) => Self::Full,
             Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => Self::ReadOnly,
@@ -54,7 +57,9 @@ impl Trouble {
     /// The end of a sentence: what to do.
     pub fn advice(self) -> &'static str {
         match self {
-            Self::Locked => "another program has it open: end that (a backup, or sqlite3), and try again",
+            Self::Locked => {
+                "another program has it open: end that (a backup, or sqlite3), and try again"
+            }
             Self::Damaged => {
                 "it is damaged: bring back a backup with `swarmdex restore DIR --replace`, or move swarmdex.db away to begin with an empty \
                  one; the keys are in files of their own and stay"
@@ -111,16 +116,24 @@ mod tests {
         assert_eq!(trouble(write(&other)), Trouble::Locked);
         db.execute_batch("ROLLBACK").unwrap();
 
-        let pages: i64 = db.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        let pages: i64 = db
+            .pragma_query_value(None, "page_count", |row| row.get(0))
+            .unwrap();
         db.pragma_update(None, "max_page_count", pages).unwrap();
         assert_eq!(trouble(write(&db)), Trouble::Full);
         drop((db, other));
 
         let reading = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
         assert_eq!(trouble(write(&reading)), Trouble::ReadOnly);
-        assert_eq!(trouble(reading.execute_batch("INSERT INTO nothing VALUES (1)")), Trouble::Other);
+        assert_eq!(
+            trouble(reading.execute_batch("INSERT INTO nothing VALUES (1)")),
+            Trouble::Other
+        );
         drop(reading);
-        assert_eq!(trouble(Connection::open(dir.path().join("missing/a.db"))), Trouble::Unopened);
+        assert_eq!(
+            trouble(Connection::open(dir.path().join("missing/a.db"))),
+            Trouble::Unopened
+        );
 
         let whole = fs::read(&path).unwrap();
         let mut damaged = whole.clone();
@@ -131,9 +144,19 @@ mod tests {
         short.truncate(6_000);
         for bytes in [damaged, foreign, short] {
             fs::write(&path, bytes).unwrap();
-            let all = |db: Connection| db.query_row("SELECT sum(length(x)) FROM t", [], |row| row.get::<_, i64>(0));
-            assert_eq!(trouble(Connection::open(&path).and_then(all)), Trouble::Damaged);
+            let all = |db: Connection| {
+                db.query_row("SELECT sum(length(x)) FROM t", [], |row| {
+                    row.get::<_, i64>(0)
+                })
+            };
+            assert_eq!(
+                trouble(Connection::open(&path).and_then(all)),
+                Trouble::Damaged
+            );
         }
-        assert_eq!(Trouble::of(&crate::store::damaged(0, "name")), Trouble::Damaged);
+        assert_eq!(
+            Trouble::of(&crate::store::damaged(0, "name")),
+            Trouble::Damaged
+        );
     }
 }

@@ -35,7 +35,12 @@ pub fn tagged(headers: &HeaderMap, kind: &'static str, etag: &str, text: Bytes) 
     let length = text.len();
     let mut response = match range::is_known(headers, etag) {
         true => StatusCode::NOT_MODIFIED.into_response(),
-        false => ([(header::CONTENT_TYPE, kind)], [(header::CONTENT_LENGTH, length)], text).into_response(),
+        false => (
+            [(header::CONTENT_TYPE, kind)],
+            [(header::CONTENT_LENGTH, length)],
+            text,
+        )
+            .into_response(),
     };
     let fields = response.headers_mut();
     fields.insert(header::CACHE_CONTROL, CHANGES);
@@ -54,7 +59,10 @@ pub struct Written {
 impl Written {
     pub fn of(text: String) -> Self {
         let etag = etag_of(text.as_bytes());
-        Self { text: text.into(), etag }
+        Self {
+            text: text.into(),
+            etag,
+        }
     }
 }
 
@@ -68,7 +76,10 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
     match serde_json::to_string(value) {
         Ok(text) => {
             let fields = [
-                (header::CONTENT_TYPE, HeaderValue::from_static("application/json")),
+                (
+                    header::CONTENT_TYPE,
+                    HeaderValue::from_static("application/json"),
+                ),
                 (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
             ];
             (status, fields, text).into_response()
@@ -84,7 +95,10 @@ pub fn json(status: StatusCode, value: &impl Serialize) -> Response {
 pub fn sentence(status: StatusCode, text: &str) -> Response {
     told::refusal(status, text);
     let fields = [
-        (header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8")),
+        (
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("text/plain; charset=utf-8"),
+        ),
         (header::CACHE_CONTROL, HeaderValue::from_static("no-store")),
     ];
     (status, fields, format!("{text}\n")).into_response()
@@ -92,21 +106,23 @@ pub fn sentence(status: StatusCode, text: &str) -> Response {
 
 /// Nobody is connected yet who could know.
 pub fn too_early() -> Response {
-    let text =
-        "this node has just started and has no peer yet, so that it does not know; it is asked again in a moment";
+    let text = "this node has just started and has no peer yet, so that it does not know; it is asked again in a moment";
     let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, text);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static(AGAIN));
+    response
+        .headers_mut()
+        .insert(header::RETRY_AFTER, HeaderValue::from_static(AGAIN));
     response
 }
 
-/// The status that goes with an error of the node's. What is not there, as far as can be told, is 404: clients go on with another
-/// registry then, and stop at anything else.
+/// The status that goes with an error of the node's. What is not there, as far as can be told, is
+/// 404: clients go on with another registry then, and stop at anything else.
 pub fn status_of(error: &RegistryError) -> StatusCode {
     match error.code() {
-        "not_found" | "no_content" | "no_match" | "no_version" | "unknown_handle" | "fetch" | "stopped" | "preview" => {
-            StatusCode::NOT_FOUND
+        "not_found" | "no_content" | "no_match" | "no_version" | "unknown_handle" | "fetch"
+        | "stopped" | "preview" => StatusCode::NOT_FOUND,
+        "version_taken" | "history_unknown" | "ambiguous_handle" | "unpinned_handle" => {
+            StatusCode::CONFLICT
         }
-        "version_taken" | "history_unknown" | "ambiguous_handle" | "unpinned_handle" => StatusCode::CONFLICT,
         // As the index of Python's packages has it.
         "file_taken" => StatusCode::BAD_REQUEST,
         "not_yours" => StatusCode::FORBIDDEN,
@@ -123,7 +139,10 @@ pub fn head_of(mut response: Response) -> Response {
     let length = response.body().size_hint().exact();
     *response.body_mut() = Body::empty();
     if let Some(length) = length.filter(|_| response.status() != StatusCode::NOT_MODIFIED) {
-        response.headers_mut().entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+        response
+            .headers_mut()
+            .entry(header::CONTENT_LENGTH)
+            .or_insert(HeaderValue::from(length));
     }
     response
 }

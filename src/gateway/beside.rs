@@ -1,4 +1,5 @@
-//! Documents beside the files of releases: fetched with them, read once, and kept in memory as they were understood.
+//! Documents beside the files of releases: fetched with them, read once, and kept in memory as they
+//! were understood.
 
 use std::{
     collections::HashMap,
@@ -24,7 +25,8 @@ use crate::{
 /// Bytes that may be kept in memory, about.
 const MOST: usize = 48 << 20;
 
-/// Documents of releases as they were understood, by the hashes of their manifests: neither changes.
+/// Documents of releases as they were understood, by the hashes of their manifests: neither
+/// changes.
 pub struct Known<T> {
     /// Bytes that may be kept, about.
     most: usize,
@@ -40,11 +42,19 @@ impl<T> Default for Known<T> {
 impl<T> Known<T> {
     /// Keeps so many bytes at most.
     pub fn of(most: usize) -> Self {
-        Self { most, held: Mutex::default() }
+        Self {
+            most,
+            held: Mutex::default(),
+        }
     }
 
     pub fn get(&self, hash: &Hash) -> Option<Arc<T>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).1.get(hash).cloned()
+        self.held
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .1
+            .get(hash)
+            .cloned()
     }
 
     /// Keeps a value that takes so many bytes; when there is no room all others go.
@@ -60,7 +70,8 @@ impl<T> Known<T> {
     }
 }
 
-/// The manifests and documents that releases of one package need. Nobody waits for them beyond one deadline.
+/// The manifests and documents that releases of one package need. Nobody waits for them beyond one
+/// deadline.
 pub struct Ahead<'a> {
     service: &'a Service,
     id: &'a PackageId,
@@ -72,11 +83,16 @@ impl<'a> Ahead<'a> {
     /// For one release.
     pub fn alone(service: &'a Service, id: &'a PackageId) -> Self {
         let deadline = Instant::now() + service.options.wait;
-        Self { service, id, manifests: Mutex::default(), deadline }
+        Self {
+            service,
+            id,
+            manifests: Mutex::default(),
+            deadline,
+        }
     }
 
-    /// For the releases with these manifests, of which all is brought here together; `beside` says which contents travel beside which
-    /// files of one.
+    /// For the releases with these manifests, of which all is brought here together; `beside` says
+    /// which contents travel beside which files of one.
     pub async fn of(
         service: &'a Service,
         id: &'a PackageId,
@@ -88,11 +104,19 @@ impl<'a> Ahead<'a> {
             return ahead;
         }
         // What goes wrong here is told by whoever asks for one of them.
-        let found = service.registry().manifests_of(id, hashes, service.options.wait).await.unwrap_or_default();
+        let found = service
+            .registry()
+            .manifests_of(id, hashes, service.options.wait)
+            .await
+            .unwrap_or_default();
         let mut wanted = Vec::new();
         for (_, manifest) in &found {
             let what = format!("what is beside {} {}", claimed(id, None), manifest.version);
-            wanted.extend(beside(manifest).into_iter().map(|(file, content)| wanted_beside(id, file, content, &what)));
+            wanted.extend(
+                beside(manifest)
+                    .into_iter()
+                    .map(|(file, content)| wanted_beside(id, file, content, &what)),
+            );
         }
         let left = ahead.deadline.saturating_duration_since(Instant::now());
         if let Err(error) = service.contents().gather(wanted, left).await {
@@ -103,11 +127,16 @@ impl<'a> Ahead<'a> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Hash, Manifest>> {
-        self.manifests.lock().unwrap_or_else(PoisonError::into_inner)
+        self.manifests
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     fn late(&self, what: &str) -> RegistryError {
-        RegistryError::Timeout { what: what.to_owned(), millis: self.service.options.wait.as_millis() }
+        RegistryError::Timeout {
+            what: what.to_owned(),
+            millis: self.service.options.wait.as_millis(),
+        }
     }
 
     /// A manifest, once.
@@ -115,36 +144,55 @@ impl<'a> Ahead<'a> {
         if let Some(manifest) = self.lock().remove(hash) {
             return Ok(manifest);
         }
-        let asked = timeout_at(self.deadline, self.service.registry().manifest_of(self.id, hash)).await;
+        let asked = timeout_at(
+            self.deadline,
+            self.service.registry().manifest_of(self.id, hash),
+        )
+        .await;
         asked.map_err(|_| self.late(&format!("a manifest of {}", claimed(self.id, None))))?
     }
 
-    /// Reads a document that is beside the file with this root, here or from whoever has it; `what` names it.
+    /// Reads a document that is beside the file with this root, here or from whoever has it; `what`
+    /// names it.
     pub async fn read(&self, file: &ContentRoot, content: Content, what: &str) -> Result<Vec<u8>> {
         let contents = self.service.contents();
         if contents.held(content.root).await?.is_none() {
             let fetch = contents.fetch(wanted_beside(self.id, *file, content, what), None);
-            timeout_at(self.deadline, fetch).await.map_err(|_| self.late(what))??;
+            timeout_at(self.deadline, fetch)
+                .await
+                .map_err(|_| self.late(what))??;
         }
         read_whole(&*contents, content.root, limit::BESIDE).await
     }
 }
 
 fn wanted_beside(id: &PackageId, file: ContentRoot, content: Content, what: &str) -> Wanted {
-    Wanted { content, what: what.to_owned(), package: Some(id.clone()), beside: Some(file), for_others: false }
+    Wanted {
+        content,
+        what: what.to_owned(),
+        package: Some(id.clone()),
+        beside: Some(file),
+        for_others: false,
+    }
 }
 
 /// Returns what is beside the first file of a release, if there is anything.
 pub fn of_first(manifest: &Manifest) -> Vec<(ContentRoot, Content)> {
-    manifest.native.map(|native| (manifest.content().root, native)).into_iter().collect()
+    manifest
+        .native
+        .map(|native| (manifest.content().root, native))
+        .into_iter()
+        .collect()
 }
 
-/// Packages of which something is being made: whoever wants the same waits, and then finds most of it in memory.
+/// Packages of which something is being made: whoever wants the same waits, and then finds most of
+/// it in memory.
 #[derive(Default)]
 pub struct Turns(Mutex<HashMap<PackageId, Arc<tokio::sync::Mutex<()>>>>);
 
 impl Turns {
-    /// Waits until nobody else makes anything of this package; it is the caller's turn as long as this is there.
+    /// Waits until nobody else makes anything of this package; it is the caller's turn as long as
+    /// this is there.
     pub async fn of(&self, id: &PackageId) -> OwnedMutexGuard<()> {
         let turn = {
             let mut turns = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,11 +23,17 @@ const NONCE: usize = 16;
 /// Returns whether this node answers at a URL.
 ///
 /// # Errors
-/// A sentence's end that says what answers there instead, such as "nothing answers there: Connection refused".
+/// A sentence's end that says what answers there instead, such as "nothing answers there:
+/// Connection refused".
 pub async fn check(url: &str, node: &PeerId) -> Result<(), String> {
     let nonce = data_encoding::HEXLOWER.encode(&rand::random::<[u8; NONCE]>());
     let answered = timeout(MOST, proof(url, &nonce)).await;
-    let proof = answered.map_err(|_| format!("what answers there has not done so within {} s", MOST.as_secs()))??;
+    let proof = answered.map_err(|_| {
+        format!(
+            "what answers there has not done so within {} s",
+            MOST.as_secs()
+        )
+    })??;
     match proof.is_of(node, &nonce) {
         true => Ok(()),
         false => Err(format!("another node answers there: {}", proof.node)),
@@ -35,19 +41,33 @@ pub async fn check(url: &str, node: &PeerId) -> Result<(), String> {
 }
 
 async fn proof(url: &str, nonce: &str) -> Result<Proof, String> {
-    let authority = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+    let authority = url
+        .strip_prefix("http://")
+        .unwrap_or(url)
+        .trim_end_matches('/');
     let nothing = |error: &dyn std::fmt::Display| format!("nothing answers there: {error}");
-    let stranger = |error: &dyn std::fmt::Display| format!("what answers there is no gateway: {error}");
-    let stream = TcpStream::connect(authority).await.map_err(|error| nothing(&error))?;
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| stranger(&error))?;
+    let stranger =
+        |error: &dyn std::fmt::Display| format!("what answers there is no gateway: {error}");
+    let stream = TcpStream::connect(authority)
+        .await
+        .map_err(|error| nothing(&error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(|error| stranger(&error))?;
     let request = Request::get(format!("/?nonce={nonce}"))
         .header(header::HOST, authority)
         .header(header::USER_AGENT, AGENT)
         .body(Body::empty());
     let request = request.map_err(|error| stranger(&error))?;
     let asking = async {
-        let answer = sender.send_request(request).await.map_err(|error| stranger(&error))?;
-        let body = Limited::new(answer.into_body(), PROOF).collect().await.map_err(|error| stranger(&error))?;
+        let answer = sender
+            .send_request(request)
+            .await
+            .map_err(|error| stranger(&error))?;
+        let body = Limited::new(answer.into_body(), PROOF)
+            .collect()
+            .await
+            .map_err(|error| stranger(&error))?;
         serde_json::from_slice(&body.to_bytes()).map_err(|error| stranger(&error))
     };
     // The connection is driven for as long as the answer takes, and no longer.

@@ -53,7 +53,10 @@ impl Guests {
         let count = held.entry(from).or_default();
         (*count < MAX_OF_AN_ADDRESS).then(|| {
             *count += 1;
-            Guest { guests: self.clone(), from }
+            Guest {
+                guests: self.clone(),
+                from,
+            }
         })
     }
 }
@@ -77,7 +80,12 @@ impl Drop for Guest {
 }
 
 /// Takes connections until the gateway ends.
-pub async fn keep(listener: TcpListener, service: Arc<Service>, stop: CancellationToken, connections: TaskTracker) {
+pub async fn keep(
+    listener: TcpListener,
+    service: Arc<Service>,
+    stop: CancellationToken,
+    connections: TaskTracker,
+) {
     let permits = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     let guests = Arc::new(Guests::default());
     let next = async || {
@@ -88,9 +96,17 @@ pub async fn keep(listener: TcpListener, service: Arc<Service>, stop: Cancellati
         match accepted {
             Ok((io, from)) => match guests.enter(from.ip()) {
                 Some(guest) => {
-                    connections.spawn(connection(io, from.ip(), service.clone(), (permit, guest), stop.clone()));
+                    connections.spawn(connection(
+                        io,
+                        from.ip(),
+                        service.clone(),
+                        (permit, guest),
+                        stop.clone(),
+                    ));
                 }
-                None => tracing::warn!(from = %from.ip(), "the gateway has as many connections of it as it takes"),
+                None => {
+                    tracing::warn!(from = %from.ip(), "the gateway has as many connections of it as it takes")
+                }
             },
             Err(error) => {
                 tracing::warn!(%error, "a connection to the gateway could not be accepted");
@@ -107,14 +123,22 @@ async fn connection(
     _places: (OwnedSemaphorePermit, Guest),
     stop: CancellationToken,
 ) {
-    // Answers are written whole; what waits for more to send would wait for an acknowledgement of what went before.
+    // Answers are written whole; what waits for more to send would wait for an acknowledgement of
+    // what went before.
     let _ = io.set_nodelay(true);
     let reset = Reset::default();
-    let client = Client { from, reset: reset.clone() };
-    let answer = any(move |request: Request| service::answer(service.clone(), client.clone(), request));
+    let client = Client {
+        from,
+        reset: reset.clone(),
+    };
+    let answer =
+        any(move |request: Request| service::answer(service.clone(), client.clone(), request));
     let router = Router::new().fallback(answer);
     let mut http = http1::Builder::new();
-    http.pipeline_flush(true).timer(TokioTimer::new()).header_read_timeout(HEAD_TIME).max_buf_size(MAX_HEAD);
+    http.pipeline_flush(true)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIME)
+        .max_buf_size(MAX_HEAD);
     let io = TokioIo::new(Patient::new(io, SLOWEST, reset.clone()));
     let mut serving = Box::pin(http.serve_connection(io, TowerToHyperService::new(router)));
     let result = tokio::select! {
@@ -140,9 +164,14 @@ mod tests {
     fn an_address_has_its_places_and_gives_them_back() {
         let guests = Arc::new(Guests::default());
         let from = |n| IpAddr::from([127, 0, 0, n]);
-        let held: Vec<_> = (0..MAX_OF_AN_ADDRESS).map(|_| guests.enter(from(1)).unwrap()).collect();
+        let held: Vec<_> = (0..MAX_OF_AN_ADDRESS)
+            .map(|_| guests.enter(from(1)).unwrap())
+            .collect();
         assert!(guests.enter(from(1)).is_none());
-        assert!(guests.enter(from(2)).is_some(), "another one is not concerned");
+        assert!(
+            guests.enter(from(2)).is_some(),
+            "another one is not concerned"
+        );
         drop(held);
         assert!(guests.enter(from(1)).is_some());
         assert!(guests.lock().is_empty());

@@ -1,4 +1,5 @@
-//! Files of releases: streamed while they come, and withheld where they are not what the release says.
+//! Files of releases: streamed while they come, and withheld where they are not what the release
+//! says.
 
 use std::{
     collections::HashMap,
@@ -33,7 +34,8 @@ use crate::{
     registry::Wanted,
 };
 
-/// Smaller files are whole before the first byte is sent, so that what is wrong with them can still be said in words.
+/// Smaller files are whole before the first byte is sent, so that what is wrong with them can still
+/// be said in words.
 const SMALL: u64 = 1 << 20;
 /// Files whose digest is known to be right are remembered, this many.
 const REMEMBERED: usize = 65_536;
@@ -45,7 +47,8 @@ pub struct Files(Mutex<HashMap<ContentRoot, String>>);
 impl Files {
     fn is_right(&self, file: &File) -> bool {
         let held = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        held.get(&file.wanted.content.root).is_some_and(|known| *known == file.digests())
+        held.get(&file.wanted.content.root)
+            .is_some_and(|known| *known == file.digests())
     }
 
     fn note(&self, file: &File) {
@@ -73,7 +76,8 @@ pub struct File {
     pub fixed: bool,
 }
 
-/// Digests beside the first that a release's signer says of a file, because its clients compare them.
+/// Digests beside the first that a release's signer says of a file, because its clients compare
+/// them.
 #[derive(Clone, Default)]
 pub struct Others {
     pub sha512: Option<Sha512Digest>,
@@ -83,26 +87,47 @@ pub struct Others {
 impl File {
     /// All that is said of its bytes.
     fn digests(&self) -> String {
-        let Self { digest, others: Others { sha512, sha1 }, .. } = self;
+        let Self {
+            digest,
+            others: Others { sha512, sha1 },
+            ..
+        } = self;
         format!("{digest} {sha512:?} {sha1:?}")
     }
 
     fn digester(&self) -> Digester {
         let Others { sha512, sha1 } = &self.others;
         // The others are what files of npm's have.
-        if sha512.is_some() || sha1.is_some() { Digester::of(&Ecosystem::Npm) } else { Digester::default() }
+        if sha512.is_some() || sha1.is_some() {
+            Digester::of(&Ecosystem::Npm)
+        } else {
+            Digester::default()
+        }
     }
 
     /// The first digest that is not what the signer says: its name, that, and what it is.
     fn differs(&self, found: &Digests) -> Option<(&'static str, String, String)> {
         let Others { sha512, sha1 } = &self.others;
         let all = [
-            ("SHA-256", Some(self.digest.clone()), Some(found.sha256.to_string())),
-            ("SHA-512", sha512.map(|said| said.to_string()), found.sha512.map(|found| found.to_string())),
-            ("SHA-1", sha1.map(|said| said.to_string()), found.sha1.map(|found| found.to_string())),
+            (
+                "SHA-256",
+                Some(self.digest.clone()),
+                Some(found.sha256.to_string()),
+            ),
+            (
+                "SHA-512",
+                sha512.map(|said| said.to_string()),
+                found.sha512.map(|found| found.to_string()),
+            ),
+            (
+                "SHA-1",
+                sha1.map(|said| said.to_string()),
+                found.sha1.map(|found| found.to_string()),
+            ),
         ];
         let differs = |(_, said, found): &(_, String, String)| said != found;
-        all.into_iter().find_map(|(name, said, found)| Some((name, said?, found?)).filter(differs))
+        all.into_iter()
+            .find_map(|(name, said, found)| Some((name, said?, found?)).filter(differs))
     }
 
     fn size(&self) -> u64 {
@@ -131,7 +156,10 @@ pub async fn answer(
         range::Wanted::All => None,
         range::Wanted::Part(part) => Some(part),
         range::Wanted::None => {
-            let mut response = sentence(StatusCode::RANGE_NOT_SATISFIABLE, "the file is shorter than that");
+            let mut response = sentence(
+                StatusCode::RANGE_NOT_SATISFIABLE,
+                "the file is shorter than that",
+            );
             if let Ok(value) = HeaderValue::from_str(&format!("bytes */{}", file.size())) {
                 response.headers_mut().insert(header::CONTENT_RANGE, value);
             }
@@ -143,11 +171,22 @@ pub async fn answer(
     }
     let root = file.wanted.content.root;
     // A disk that cannot be asked sends no file either.
-    told::file(root, service.contents().held(root).await.is_ok_and(|held| held.is_some()));
+    told::file(
+        root,
+        service
+            .contents()
+            .held(root)
+            .await
+            .is_ok_and(|held| held.is_some()),
+    );
     let is_right = service.files.is_right(&file);
     // Of a part nobody can say whether it is of the right whole: the whole is looked at once.
     let whole_first = file.size() < SMALL || part.is_some() && !is_right;
-    let sent = if whole_first && !is_right { checked(service, &file).await } else { Ok(()) };
+    let sent = if whole_first && !is_right {
+        checked(service, &file).await
+    } else {
+        Ok(())
+    };
     let pieces = match sent {
         Ok(()) => begin(service, &file, part.as_ref().map_or(0, |part| part.start)).await,
         Err(error) => Err(error),
@@ -159,7 +198,9 @@ pub async fn answer(
             return sentence(answer::status_of(&error), &error.to_string());
         }
     };
-    let length = part.as_ref().map_or(file.size(), |part| part.end - part.start);
+    let length = part
+        .as_ref()
+        .map_or(file.size(), |part| part.end - part.start);
     let sending = Sending {
         digest: (part.is_none() && !is_right && !whole_first).then(|| file.digester()),
         service: service.clone(),
@@ -206,8 +247,16 @@ fn fields(mut response: Response, file: &File, part: Option<Range<u64>>) -> Resp
 type Pieces = mpsc::Receiver<Result<Bytes>>;
 
 fn late(what: &str, wait: Duration) -> RegistryError {
-    let why = format!("nobody gave the next bytes within {} s; `transfers` shows who was asked", wait.as_secs_f64());
-    RegistryError::Fetch { what: what.to_owned(), why, done: 0, size: 0 }
+    let why = format!(
+        "nobody gave the next bytes within {} s; `transfers` shows who was asked",
+        wait.as_secs_f64()
+    );
+    RegistryError::Fetch {
+        what: what.to_owned(),
+        why,
+        done: 0,
+        size: 0,
+    }
 }
 
 /// The next piece, if it comes in time; `None` at the end.
@@ -236,21 +285,41 @@ async fn checked(service: &Service, file: &File) -> Result<()> {
     settle(service, file, digest).await
 }
 
-/// Notes what a whole file has been found to be; one that is not what its signer says is not served again.
+/// Notes what a whole file has been found to be; one that is not what its signer says is not served
+/// again.
 async fn settle(service: &Service, file: &File, digest: Digester) -> Result<()> {
     let Some((kind, said, found)) = file.differs(&digest.finish()) else {
         service.files.note(file);
         return Ok(());
     };
-    let File { package, version, name, .. } = file;
+    let File {
+        package,
+        version,
+        name,
+        ..
+    } = file;
     let why = format!(
         "{} signed that {} has the {kind} {said}, and it has {found}; what was signed is to blame, and no peer",
         package.owner,
         name.as_deref().unwrap_or("its file")
     );
     tracing::error!(%package, %version, "{why}");
-    service.node().names().block(package.name.clone(), Some(version.clone()), name.clone(), why.clone()).await?;
-    Err(RegistryError::Fetch { what: file.wanted.what.clone(), why, done: 0, size: 0 })
+    service
+        .node()
+        .names()
+        .block(
+            package.name.clone(),
+            Some(version.clone()),
+            name.clone(),
+            why.clone(),
+        )
+        .await?;
+    Err(RegistryError::Fetch {
+        what: file.wanted.what.clone(),
+        why,
+        done: 0,
+        size: 0,
+    })
 }
 
 /// A file on its way to a client.
@@ -294,8 +363,14 @@ impl Sending {
                 Some(first) => Some(first),
                 None => next(&mut self.pieces, what, wait).await?,
             };
-            let Some(piece) = piece else { return Err(late(what, wait)) };
-            let piece = piece.slice(..piece.len().min(usize::try_from(self.left).unwrap_or(usize::MAX)));
+            let Some(piece) = piece else {
+                return Err(late(what, wait));
+            };
+            let piece = piece.slice(
+                ..piece
+                    .len()
+                    .min(usize::try_from(self.left).unwrap_or(usize::MAX)),
+            );
             self.left -= piece.len() as u64;
             match &mut self.digest {
                 Some(digest) => digest.update(&piece),
@@ -324,8 +399,14 @@ mod tests {
         };
         let right = found(bytes);
         let file = |sha256: Digests, sha512, sha1| {
-            let package = PackageId { owner: PublisherId::nobody(), name: "npm:a".parse().unwrap() };
-            let content = Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 };
+            let package = PackageId {
+                owner: PublisherId::nobody(),
+                name: "npm:a".parse().unwrap(),
+            };
+            let content = Content {
+                root: ContentRoot::of(bytes),
+                size: bytes.len() as u64,
+            };
             File {
                 wanted: Wanted {
                     content,
@@ -350,12 +431,24 @@ mod tests {
         };
         assert_eq!(wrong(file(right, right.sha512, right.sha1)), None);
         assert_eq!(wrong(file(right, None, None)), None);
-        assert_eq!(wrong(file(found(other), right.sha512, None)), Some("SHA-256"));
-        assert_eq!(wrong(file(right, found(other).sha512, right.sha1)), Some("SHA-512"));
-        assert_eq!(wrong(file(right, None, Some(Digest([0; 20])))), Some("SHA-1"));
+        assert_eq!(
+            wrong(file(found(other), right.sha512, None)),
+            Some("SHA-256")
+        );
+        assert_eq!(
+            wrong(file(right, found(other).sha512, right.sha1)),
+            Some("SHA-512")
+        );
+        assert_eq!(
+            wrong(file(right, None, Some(Digest([0; 20])))),
+            Some("SHA-1")
+        );
         // One that was right by one digest is not known to be right by others.
         let files = Files::default();
         files.note(&file(right, None, None));
-        assert!(files.is_right(&file(right, None, None)) && !files.is_right(&file(right, found(other).sha512, None)));
+        assert!(
+            files.is_right(&file(right, None, None))
+                && !files.is_right(&file(right, found(other).sha512, None))
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Who may do what: the host that a request names, the page it comes from, and the word it says. Pure.
+//! Who may do what: the host that a request names, the page it comes from, and the word it says.
+//! Pure.
 
 use std::net::IpAddr;
 
@@ -16,9 +17,14 @@ pub enum Refused {
 
 /// What the gateway is called: by what a client asked for, if that is one of its names.
 ///
-/// An address cannot be pointed anywhere else, as the name of a page can (DNS rebinding), so that every address is one of its names.
+/// An address cannot be pointed anywhere else, as the name of a page can (DNS rebinding), so that
+/// every address is one of its names.
 pub fn host(headers: &HeaderMap, public: Option<&str>) -> Result<String, Refused> {
-    let text = |name| headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let text = |name| {
+        headers
+            .get(name)
+            .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    };
     let host = text(header::HOST).unwrap_or_default();
     let public = public.and_then(authority);
     let is_ours = is_address(&host) || public == Some(host.as_str());
@@ -27,14 +33,20 @@ pub fn host(headers: &HeaderMap, public: Option<&str>) -> Result<String, Refused
     }
     match text(header::ORIGIN) {
         None => Ok(host),
-        Some(origin) if authority(&origin).is_some_and(|origin| origin == host || Some(origin) == public) => Ok(host),
+        Some(origin)
+            if authority(&origin)
+                .is_some_and(|origin| origin == host || Some(origin) == public) =>
+        {
+            Ok(host)
+        }
         Some(origin) => Err(Refused::Origin(origin)),
     }
 }
 
 /// The host and port of a URL.
 fn authority(url: &str) -> Option<&str> {
-    url.split_once("://").map(|(_, rest)| rest.split('/').next().unwrap_or(rest))
+    url.split_once("://")
+        .map(|(_, rest)| rest.split('/').next().unwrap_or(rest))
 }
 
 /// An IP address or `localhost`, and a port.
@@ -46,27 +58,40 @@ fn is_address(host: &str) -> bool {
     name == "localhost" || name.parse::<IpAddr>().is_ok()
 }
 
-/// The words that a request says, in each of the ways in which clients say them: the bare value (cargo), `Bearer`, and the
-/// password of `Basic`.
+/// The words that a request says, in each of the ways in which clients say them: the bare value
+/// (cargo), `Bearer`, and the password of `Basic`.
 pub fn words(headers: &HeaderMap) -> Vec<String> {
-    let said = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).unwrap_or_default().trim();
+    let said = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+        .trim();
     let scheme = |name: &str| match said.split_once(' ') {
         Some((first, rest)) if first.eq_ignore_ascii_case(name) => Some(rest.trim()),
         _ => None,
     };
     let password = |coded: &str| {
         let text = String::from_utf8(BASE64.decode(coded.as_bytes()).ok()?).ok()?;
-        text.split_once(':').map(|(_, password)| password.to_owned())
+        text.split_once(':')
+            .map(|(_, password)| password.to_owned())
     };
     let basic = scheme("basic").and_then(password);
-    let others = [Some(said), scheme("bearer")].into_iter().flatten().map(ToOwned::to_owned);
-    others.chain(basic).filter(|word| !word.is_empty()).collect()
+    let others = [Some(said), scheme("bearer")]
+        .into_iter()
+        .flatten()
+        .map(ToOwned::to_owned);
+    others
+        .chain(basic)
+        .filter(|word| !word.is_empty())
+        .collect()
 }
 
 /// Returns whether one of the words is the token; in the same time for every word.
 pub fn says(words: &[String], token: &str) -> bool {
     // Hashes are compared in constant time.
-    words.iter().any(|word| blake3::hash(word.as_bytes()) == blake3::hash(token.as_bytes()))
+    words
+        .iter()
+        .any(|word| blake3::hash(word.as_bytes()) == blake3::hash(token.as_bytes()))
 }
 
 #[cfg(test)]
@@ -74,24 +99,49 @@ mod tests {
     use super::*;
 
     fn of(fields: &[(header::HeaderName, &str)]) -> HeaderMap {
-        fields.iter().map(|(name, value)| (name.clone(), value.parse().unwrap())).collect()
+        fields
+            .iter()
+            .map(|(name, value)| (name.clone(), value.parse().unwrap()))
+            .collect()
     }
 
     #[test]
     fn only_addresses_and_the_public_name_are_ours() {
         let public = Some("https://packages.example.org/swarm");
-        for good in ["127.0.0.1:4810", "localhost:4810", "[::1]:4810", "192.0.2.7", "packages.example.org"] {
-            assert_eq!(host(&of(&[(header::HOST, good)]), public), Ok(good.to_owned()));
+        for good in [
+            "127.0.0.1:4810",
+            "localhost:4810",
+            "[::1]:4810",
+            "192.0.2.7",
+            "packages.example.org",
+        ] {
+            assert_eq!(
+                host(&of(&[(header::HOST, good)]), public),
+                Ok(good.to_owned())
+            );
         }
-        for bad in ["", "evil.example", "127.0.0.1.evil.example:4810", "localhost.evil.example"] {
-            assert_eq!(host(&of(&[(header::HOST, bad)]), public), Err(Refused::Host(bad.to_owned())));
+        for bad in [
+            "",
+            "evil.example",
+            "127.0.0.1.evil.example:4810",
+            "localhost.evil.example",
+        ] {
+            assert_eq!(
+                host(&of(&[(header::HOST, bad)]), public),
+                Err(Refused::Host(bad.to_owned()))
+            );
         }
         assert!(host(&of(&[(header::HOST, "packages.example.org")]), None).is_err());
     }
 
     #[test]
     fn a_page_of_another_origin_is_refused() {
-        let from = |origin| host(&of(&[(header::HOST, "127.0.0.1:4810"), (header::ORIGIN, origin)]), None);
+        let from = |origin| {
+            host(
+                &of(&[(header::HOST, "127.0.0.1:4810"), (header::ORIGIN, origin)]),
+                None,
+            )
+        };
         assert!(from("http://127.0.0.1:4810").is_ok());
         for other in ["http://127.0.0.1:4811", "https://evil.example", "null"] {
             assert_eq!(from(other), Err(Refused::Origin(other.to_owned())));
@@ -100,11 +150,22 @@ mod tests {
 
     #[test]
     fn a_word_is_heard_in_each_way_of_saying_it() {
-        let said = |value: &str| says(&words(&of(&[(header::AUTHORIZATION, value)])), "secret-secret-secret");
+        let said = |value: &str| {
+            says(
+                &words(&of(&[(header::AUTHORIZATION, value)])),
+                "secret-secret-secret",
+            )
+        };
         assert!(said("secret-secret-secret"));
         assert!(said("Bearer secret-secret-secret") && said("bearer  secret-secret-secret"));
-        assert!(said(&format!("Basic {}", BASE64.encode(b"__token__:secret-secret-secret"))));
+        assert!(said(&format!(
+            "Basic {}",
+            BASE64.encode(b"__token__:secret-secret-secret")
+        )));
         assert!(!said("Basic secret-secret-secret") && !said("secret") && !said("Bearer "));
-        assert!(!says(&words(&HeaderMap::new()), ""), "nothing said is no word");
+        assert!(
+            !says(&words(&HeaderMap::new()), ""),
+            "nothing said is no word"
+        );
     }
 }

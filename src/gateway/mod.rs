@@ -1,7 +1,8 @@
-//! The gateway: one HTTP server by which package managers use a node as the registries that they know.
+//! The gateway: one HTTP server by which package managers use a node as the registries that they
+//! know.
 //!
-//! It knows a node by its traits and by `ecosystem/`. Reading on loopback needs no word; whatever signs or changes something needs
-//! the one in `gateway.token`, on every address.
+//! It knows a node by its traits and by `ecosystem/`. Reading on loopback needs no word; whatever
+//! signs or changes something needs the one in `gateway.token`, on every address.
 
 mod answer;
 mod beside;
@@ -36,9 +37,11 @@ use crate::{RegistryError, Result, bus::Requests, control::Control, disk, domain
 pub use check::check;
 use service::Service;
 
-/// Where it listens unless told otherwise: one address for every client's configuration and lock file on every machine.
+/// Where it listens unless told otherwise: one address for every client's configuration and lock
+/// file on every machine.
 pub const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 4810);
-/// [`Options::wait`] of a node without settings: cargo gives up after 30 s without a byte, pip after 15.
+/// [`Options::wait`] of a node without settings: cargo gives up after 30 s without a byte, pip
+/// after 15.
 pub const WAIT: Duration = Duration::from_secs(10);
 /// [`Options::upload`] likewise: larger files are rare in any of the registries.
 pub const UPLOAD: u64 = 512 << 20;
@@ -106,19 +109,39 @@ impl Gateway {
     ) -> Result<Self, String> {
         let token = publish_token(data_dir).map_err(|error| error.to_string())?;
         let uploads = fresh_uploads(data_dir).map_err(|error| error.to_string())?;
-        let listener = TcpListener::bind(options.address).await.map_err(|error| error.to_string())?;
+        let listener = TcpListener::bind(options.address)
+            .await
+            .map_err(|error| error.to_string())?;
         let bound = listener.local_addr().map_err(|error| error.to_string())?;
         let (stop, connections) = (CancellationToken::new(), TaskTracker::new());
-        let service = Arc::new(Service::new(node, (requests, prover), options, bound, token, uploads));
-        tokio::spawn(door::keep(listener, service, stop.clone(), connections.clone()));
+        let service = Arc::new(Service::new(
+            node,
+            (requests, prover),
+            options,
+            bound,
+            token,
+            uploads,
+        ));
+        tokio::spawn(door::keep(
+            listener,
+            service,
+            stop.clone(),
+            connections.clone(),
+        ));
         tracing::info!(address = %bound, "the gateway is open");
-        Ok(Self { bound, stop, connections })
+        Ok(Self {
+            bound,
+            stop,
+            connections,
+        })
     }
 
     /// What clients on this machine call it by.
     pub fn url(&self) -> String {
         let host = match self.bound.ip() {
-            ip if ip.is_unspecified() => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.bound.port()),
+            ip if ip.is_unspecified() => {
+                SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), self.bound.port())
+            }
             ip => SocketAddr::new(ip, self.bound.port()),
         };
         format!("http://{host}")
@@ -148,8 +171,11 @@ fn publish_token(data_dir: &Path) -> Result<String> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(RegistryError::file(&path, "read")(error)),
     }
-    let token = blake3::Hash::from(rand::random::<[u8; TOKEN]>()).to_hex().to_string();
-    disk::replace(&path, format!("{token}\n").as_bytes()).map_err(RegistryError::file(&path, "written"))?;
+    let token = blake3::Hash::from(rand::random::<[u8; TOKEN]>())
+        .to_hex()
+        .to_string();
+    disk::replace(&path, format!("{token}\n").as_bytes())
+        .map_err(RegistryError::file(&path, "written"))?;
     Ok(token)
 }
 

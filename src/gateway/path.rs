@@ -1,9 +1,13 @@
 //! Paths of requests: their parts, decoded once.
 
-/// The parts between slashes, percent-escapes decoded in either case of hexadecimal; `None` where an escape is none, or what
-/// comes of it is no UTF-8. `+` stays as it is.
+/// The parts between slashes, percent-escapes decoded in either case of hexadecimal; `None` where
+/// an escape is none, or what comes of it is no UTF-8. `+` stays as it is.
 pub fn parts(path: &str) -> Option<Vec<String>> {
-    path.strip_prefix('/').unwrap_or(path).split('/').map(decoded).collect()
+    path.strip_prefix('/')
+        .unwrap_or(path)
+        .split('/')
+        .map(decoded)
+        .collect()
 }
 
 fn decoded(part: &str) -> Option<String> {

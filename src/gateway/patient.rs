@@ -1,4 +1,5 @@
-//! A connection whose other side must go on reading, and that is reset where an answer cannot be finished.
+//! A connection whose other side must go on reading, and that is reset where an answer cannot be
+//! finished.
 
 use std::{
     io,
@@ -17,8 +18,8 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Resets the connection where it is set when the connection is dropped: a client then knows that it did not get all of a file,
-/// whatever it thinks of a connection that merely ends.
+/// Resets the connection where it is set when the connection is dropped: a client then knows that
+/// it did not get all of a file, whatever it thinks of a connection that merely ends.
 #[derive(Clone, Default)]
 pub struct Reset(Arc<AtomicBool>);
 
@@ -38,16 +39,30 @@ pub struct Patient {
 
 impl Patient {
     pub fn new(io: TcpStream, most: Duration, reset: Reset) -> Self {
-        Self { io, most, waiting: None, reset }
+        Self {
+            io,
+            most,
+            waiting: None,
+            reset,
+        }
     }
 
-    fn judged<T>(&mut self, cx: &mut Context<'_>, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    fn judged<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        polled: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         if polled.is_ready() {
             self.waiting = None;
             return polled;
         }
         let most = self.most;
-        ready!(self.waiting.get_or_insert_with(|| Box::pin(sleep(most))).as_mut().poll(cx));
+        ready!(
+            self.waiting
+                .get_or_insert_with(|| Box::pin(sleep(most)))
+                .as_mut()
+                .poll(cx)
+        );
         self.reset.set();
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -63,13 +78,21 @@ impl Drop for Patient {
 }
 
 impl AsyncRead for Patient {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        into: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.io).poll_read(cx, into)
     }
 }
 
 impl AsyncWrite for Patient {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.judged(cx, polled)
     }
@@ -107,7 +130,9 @@ mod tests {
 
     async fn pair() -> (TcpStream, TcpStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
         (client, listener.accept().await.unwrap().0)
     }
 
@@ -124,7 +149,10 @@ mod tests {
         assert_eq!(failed.kind(), io::ErrorKind::TimedOut);
         drop(server);
         let mut rest = Vec::new();
-        assert_eq!(client.read_to_end(&mut rest).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            client.read_to_end(&mut rest).await.unwrap_err().kind(),
+            io::ErrorKind::ConnectionReset
+        );
     }
 
     #[tokio::test]

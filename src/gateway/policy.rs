@@ -1,4 +1,5 @@
-//! Decides whose package a request is about, and what may be done with it: every endpoint asks here, so that no path leads around it.
+//! Decides whose package a request is about, and what may be done with it: every endpoint asks
+//! here, so that no path leads around it.
 
 use std::collections::BTreeMap;
 
@@ -66,7 +67,10 @@ pub fn may_change(change: Change, how: &str) -> Result<(), Refused> {
     told::change();
     let text = match change {
         Change::Allowed => return Ok(()),
-        Change::Off => "this gateway is read-only; set gateway_publish = true at its node to publish here".to_owned(),
+        Change::Off => {
+            "this gateway is read-only; set gateway_publish = true at its node to publish here"
+                .to_owned()
+        }
         Change::NoToken => format!(
             "this changes something, and the token that was sent is not the one in gateway.token in the node's data \
              directory; {how}"
@@ -78,11 +82,12 @@ pub fn may_change(change: Change, how: &str) -> Result<(), Refused> {
 /// The name of a package in its ecosystem, in whatever spelling.
 pub fn name_of(ecosystem: &Ecosystem, name: &str) -> Result<PackageName, Refused> {
     let written = name.parse().map_err(RegistryError::from)?;
-    PackageName::of(ecosystem, &written).map_err(|error| Refused::Because(StatusCode::NOT_FOUND, error.to_string()))
+    PackageName::of(ecosystem, &written)
+        .map_err(|error| Refused::Because(StatusCode::NOT_FOUND, error.to_string()))
 }
 
-/// Returns whose package a name is, of all or of `only` one publisher; `served` says that it is about to be served, rather than
-/// only shown.
+/// Returns whose package a name is, of all or of `only` one publisher; `served` says that it is
+/// about to be served, rather than only shown.
 pub async fn whose(
     service: &Service,
     only: Option<PublisherId>,
@@ -106,13 +111,22 @@ pub async fn whose(
         }
         (None, _) => return Err(refused(&decided)),
     };
-    let id = PackageId { owner, name: name.clone() };
+    let id = PackageId {
+        owner,
+        name: name.clone(),
+    };
     told::package(&id);
     Ok(id)
 }
 
 async fn is_blocked(service: &Service, name: &PackageName) -> Result<bool> {
-    Ok(service.node().names().blocks(name).await?.iter().any(|block| block.version.is_none()))
+    Ok(service
+        .node()
+        .names()
+        .blocks(name)
+        .await?
+        .iter()
+        .any(|block| block.version.is_none()))
 }
 
 fn refused(decided: &Decided) -> Refused {
@@ -124,15 +138,22 @@ pub async fn package(service: &Service, id: &PackageId) -> Result<Package, Refus
     let reference = id.to_string().parse().map_err(RegistryError::from)?;
     let mut package = match service.registry().get_package(&reference).await {
         Ok(package) if package.trust == Trust::Distrusted => {
-            let text = format!("{} is distrusted here; `swarmdex trust {}` takes that back", id.owner, id.owner);
+            let text = format!(
+                "{} is distrusted here; `swarmdex trust {}` takes that back",
+                id.owner, id.owner
+            );
             return Err(Refused::Because(StatusCode::NOT_FOUND, text));
         }
         Ok(package) => package,
-        Err(error) if error.is_missing() && service.is_too_early().await? => return Err(Refused::TooEarly),
+        Err(error) if error.is_missing() && service.is_too_early().await? => {
+            return Err(Refused::TooEarly);
+        }
         Err(error) => return Err(error.into()),
     };
     let blocks = service.node().names().blocks(&id.name).await?;
-    package.releases = package.releases.only(|entry| blocks.iter().all(|block| !is_of(block, &entry.version)));
+    package.releases = package
+        .releases
+        .only(|entry| blocks.iter().all(|block| !is_of(block, &entry.version)));
     Ok(package)
 }
 
@@ -140,17 +161,28 @@ pub async fn package(service: &Service, id: &PackageId) -> Result<Package, Refus
 fn is_of(block: &Block, version: &VersionText) -> bool {
     let ecosystem = block.name.ecosystem();
     block.file.is_none()
-        && block.version.as_ref().is_some_and(|blocked| blocked.key(ecosystem) == version.key(ecosystem))
+        && block
+            .version
+            .as_ref()
+            .is_some_and(|blocked| blocked.key(ecosystem) == version.key(ecosystem))
 }
 
 /// Returns whether what a search found is what the name means here.
-pub async fn is_installable(service: &Service, only: Option<PublisherId>, hit: &Hit) -> Result<bool> {
+pub async fn is_installable(
+    service: &Service,
+    only: Option<PublisherId>,
+    hit: &Hit,
+) -> Result<bool> {
     let decided = service.node().names().known(&hit.package.name).await?;
     Ok(only.or(decided.owner()) == Some(hit.package.owner))
 }
 
 /// Refuses a release that is blocked.
-pub async fn may_serve(service: &Service, name: &PackageName, version: &VersionText) -> Result<(), Refused> {
+pub async fn may_serve(
+    service: &Service,
+    name: &PackageName,
+    version: &VersionText,
+) -> Result<(), Refused> {
     told::version(version);
     let blocks = service.node().names().blocks(name).await?;
     match blocks.iter().find(|block| is_of(block, version)) {
@@ -162,15 +194,25 @@ pub async fn may_serve(service: &Service, name: &PackageName, version: &VersionT
     }
 }
 
-/// Files of a name that are blocked by themselves, and why. In an ecosystem whose versions have several, the name of a file says of
-/// which version it is.
-pub async fn blocked_files(service: &Service, name: &PackageName) -> Result<BTreeMap<String, String>> {
+/// Files of a name that are blocked by themselves, and why. In an ecosystem whose versions have
+/// several, the name of a file says of which version it is.
+pub async fn blocked_files(
+    service: &Service,
+    name: &PackageName,
+) -> Result<BTreeMap<String, String>> {
     let blocks = service.node().names().blocks(name).await?;
-    Ok(blocks.into_iter().filter_map(|block| Some((block.file?, block.why))).collect())
+    Ok(blocks
+        .into_iter()
+        .filter_map(|block| Some((block.file?, block.why)))
+        .collect())
 }
 
 /// This node's package of a name: nobody else's can be changed here.
-pub async fn own(service: &Service, only: Option<PublisherId>, name: &PackageName) -> Result<PackageId, Refused> {
+pub async fn own(
+    service: &Service,
+    only: Option<PublisherId>,
+    name: &PackageName,
+) -> Result<PackageId, Refused> {
     let own = service.registry().own().await?.publisher;
     let id = whose(service, only, name, false).await?;
     match own {
@@ -180,7 +222,10 @@ pub async fn own(service: &Service, only: Option<PublisherId>, name: &PackageNam
 }
 
 fn not_yours(name: &PackageName, owner: &PublisherId) -> Refused {
-    let text = format!("{name} is {owner} ({}) here, and only that key can change it", owner.fingerprint());
+    let text = format!(
+        "{name} is {owner} ({}) here, and only that key can change it",
+        owner.fingerprint()
+    );
     Refused::Because(StatusCode::FORBIDDEN, text)
 }
 
@@ -193,7 +238,10 @@ pub async fn may_publish(
     told::name(name);
     let decided = service.node().names().why(name).await?;
     if is_blocked(service, name).await? {
-        return Err(Refused::Because(StatusCode::FORBIDDEN, decided.refusal().unwrap_or_default()));
+        return Err(Refused::Because(
+            StatusCode::FORBIDDEN,
+            decided.refusal().unwrap_or_default(),
+        ));
     }
     let Publisher { id: own, new_key } = service.registry().publisher().await?;
     if let Some(path) = new_key {
@@ -204,8 +252,12 @@ pub async fn may_publish(
     }
     // What a person said goes before one's own package, so that nobody would get it.
     match &decided.meaning {
-        Meaning::Owner { owner, by: By::Rule(rule) } if *owner != own && only.is_none() => {
-            let (reason, fingerprint, pattern) = (decided.reason(), owner.fingerprint(), &rule.pattern);
+        Meaning::Owner {
+            owner,
+            by: By::Rule(rule),
+        } if *owner != own && only.is_none() => {
+            let (reason, fingerprint, pattern) =
+                (decided.reason(), owner.fingerprint(), &rule.pattern);
             let elsewhere = match name.ecosystem() {
                 Ecosystem::Cargo => format!(", or publish at /cargo/~{own}/"),
                 _ => String::new(),
@@ -217,7 +269,10 @@ pub async fn may_publish(
             Err(Refused::Because(StatusCode::FORBIDDEN, text))
         }
         _ => {
-            let id = PackageId { owner: own, name: name.clone() };
+            let id = PackageId {
+                owner: own,
+                name: name.clone(),
+            };
             told::package(&id);
             Ok(id)
         }

@@ -21,15 +21,23 @@ const NAMED: usize = 3;
 /// Longest wait for others to have what was published.
 const AS_SAFE: Duration = Duration::from_secs(60);
 
-/// Warns of what is called or looks like a key in an archive, which is taken as it is: its digest is fixed.
+/// Warns of what is called or looks like a key in an archive, which is taken as it is: its digest
+/// is fixed.
 async fn doubtful(path: &Path) -> Vec<String> {
     let path = path.to_owned();
     let look = move || inspect::doubtful(&mut std::fs::File::open(path)?);
-    let Ok(Ok(paths)) = tokio::task::spawn_blocking(look).await else { return Vec::new() };
+    let Ok(Ok(paths)) = tokio::task::spawn_blocking(look).await else {
+        return Vec::new();
+    };
     if paths.is_empty() {
         return Vec::new();
     }
-    let named = paths.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let named = paths
+        .iter()
+        .take(NAMED)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     let more = match paths.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),
@@ -39,7 +47,8 @@ async fn doubtful(path: &Path) -> Vec<String> {
     )]
 }
 
-/// Publishes what an archive holds, or finds that it is published already, with the same bytes; returns what its publisher should know.
+/// Publishes what an archive holds, or finds that it is published already, with the same bytes;
+/// returns what its publisher should know.
 /// `left_out` is what the manifest has no room for.
 pub async fn publish(
     service: &Service,
@@ -51,7 +60,11 @@ pub async fn publish(
     let version = prepared.draft.version.clone();
     told::version(&version);
     let mut warnings = doubtful(archive).await;
-    warnings.extend(left_out.iter().map(|left| format!("its manifest does not say that it needs {left}")));
+    warnings.extend(
+        left_out
+            .iter()
+            .map(|left| format!("its manifest does not say that it needs {left}")),
+    );
     if let Some(alike) = service.registry().look_alike(&id.name, None).await? {
         warnings.push(format!("{} looks like {alike}", id.name));
     }
@@ -70,7 +83,11 @@ async fn missing(service: &Service, receipt: &Receipt) -> Result<Option<String>>
     if wanted == 0 {
         return Ok(None);
     }
-    let Replicas { records, copies, enough } = replicated(&*service.registry(), receipt, wanted, AS_SAFE).await?;
+    let Replicas {
+        records,
+        copies,
+        enough,
+    } = replicated(&*service.registry(), receipt, wanted, AS_SAFE).await?;
     let time = AS_SAFE.as_secs();
     let text = format!(
         "{records} of {wanted} peers had its records after {time} s, and {copies} its bytes; it is published all the same, and the \
@@ -103,16 +120,31 @@ async fn published(
     }
 }
 
-/// Returns whether each of the files is one of a published version's: with its name too, where a version may have several.
-async fn has_all(service: &Service, id: &PackageId, version: &VersionText, files: &[PutFile]) -> Result<bool> {
+/// Returns whether each of the files is one of a published version's: with its name too, where a
+/// version may have several.
+async fn has_all(
+    service: &Service,
+    id: &PackageId,
+    version: &VersionText,
+    files: &[PutFile],
+) -> Result<bool> {
     let ecosystem = id.name.ecosystem();
-    let package = service.registry().get_package(&id.to_string().parse()?).await?;
+    let package = service
+        .registry()
+        .get_package(&id.to_string().parse()?)
+        .await?;
     let mut published = Vec::new();
-    for hash in release::find(ecosystem, &package.releases, version).iter().flat_map(|entry| &entry.manifests) {
+    for hash in release::find(ecosystem, &package.releases, version)
+        .iter()
+        .flat_map(|entry| &entry.manifests)
+    {
         published.extend(service.registry().manifest_of(id, hash).await?.files);
     }
     let is_it = |file: &PutFile, one: &File| {
-        one.root == file.content.root && (!ecosystem.grows() || file.name.as_ref() == Some(&one.name))
+        one.root == file.content.root
+            && (!ecosystem.grows() || file.name.as_ref() == Some(&one.name))
     };
-    Ok(files.iter().all(|file| published.iter().any(|one| is_it(file, one))))
+    Ok(files
+        .iter()
+        .all(|file| published.iter().any(|one| is_it(file, one))))
 }

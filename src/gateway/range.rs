@@ -13,17 +13,20 @@ pub enum Wanted {
     None,
 }
 
-/// What a request wants of a file of `size` bytes with this entity tag. Several ranges, and what is no range, stand for all of it;
-/// so does a range of another state of the file.
+/// What a request wants of a file of `size` bytes with this entity tag. Several ranges, and what is
+/// no range, stand for all of it; so does a range of another state of the file.
 pub fn wanted(headers: &HeaderMap, size: u64, etag: &str) -> Wanted {
     let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
     if text(header::IF_RANGE).is_some_and(|state| state != etag) {
         return Wanted::All;
     }
-    let Some(range) = text(header::RANGE).and_then(|range| range.trim().strip_prefix("bytes=")) else {
+    let Some(range) = text(header::RANGE).and_then(|range| range.trim().strip_prefix("bytes="))
+    else {
         return Wanted::All;
     };
-    let Some((first, last)) = range.split_once('-').filter(|_| !range.contains(',')) else { return Wanted::All };
+    let Some((first, last)) = range.split_once('-').filter(|_| !range.contains(',')) else {
+        return Wanted::All;
+    };
     let number = |text: &str| text.trim().parse::<u64>().ok();
     let part = match (first.trim(), last.trim()) {
         ("", last) => match number(last) {
@@ -39,12 +42,20 @@ pub fn wanted(headers: &HeaderMap, size: u64, etag: &str) -> Wanted {
             _ => return Wanted::All,
         },
     };
-    if part.start < part.end { Wanted::Part(part) } else { Wanted::None }
+    if part.start < part.end {
+        Wanted::Part(part)
+    } else {
+        Wanted::None
+    }
 }
 
-/// Returns whether the client has this state already: `If-None-Match` names it, weakly or not, or is `*`.
+/// Returns whether the client has this state already: `If-None-Match` names it, weakly or not, or
+/// is `*`.
 pub fn is_known(headers: &HeaderMap, etag: &str) -> bool {
-    let told = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+    let told = headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
     told.flat_map(|told| told.split(',')).any(|one| {
         let one = one.trim();
         one == "*" || one.strip_prefix("W/").unwrap_or(one) == etag

@@ -138,7 +138,8 @@ impl Service {
         self.node.contents()
     }
 
-    /// Returns whether the node has just started, and nobody is connected yet of those whom it knows.
+    /// Returns whether the node has just started, and nobody is connected yet of those whom it
+    /// knows.
     pub async fn is_too_early(&self) -> Result<bool> {
         if self.opened.elapsed() > YOUNG {
             return Ok(false);
@@ -167,7 +168,9 @@ impl Service {
 /// Answers a request, and tells of it.
 pub async fn answer(service: Arc<Service>, client: Client, request: Request) -> Response {
     let began = Began::of(&request, &client);
-    began.answer(service.clone(), answered(service, client, request)).await
+    began
+        .answer(service.clone(), answered(service, client, request))
+        .await
 }
 
 async fn answered(service: Arc<Service>, client: Client, request: Request) -> Response {
@@ -181,15 +184,25 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
             return sentence(StatusCode::MISDIRECTED_REQUEST, &text);
         }
         Err(Refused::Origin(origin)) => {
-            return sentence(StatusCode::FORBIDDEN, &format!("pages of {origin} have no business here"));
+            return sentence(
+                StatusCode::FORBIDDEN,
+                &format!("pages of {origin} have no business here"),
+            );
         }
     };
     let Some(mut parts) = path::parts(head.uri.path()) else {
-        return sentence(StatusCode::BAD_REQUEST, "the path has a percent-escape that is none");
+        return sentence(
+            StatusCode::BAD_REQUEST,
+            "the path has a percent-escape that is none",
+        );
     };
     let words = guard::words(&head.headers);
     // Whoever only asks who answers here is told.
-    let is_proof = head.uri.path() == "/" && head.uri.query().is_some_and(|query| query.starts_with("nonce="));
+    let is_proof = head.uri.path() == "/"
+        && head
+            .uri
+            .query()
+            .is_some_and(|query| query.starts_with("nonce="));
     if !is_proof && !service.may_read(&words) {
         let text = "this gateway wants to hear its token; set it in the client, as gateway_token of the node has it";
         let mut response = sentence(StatusCode::UNAUTHORIZED, text);
@@ -197,11 +210,19 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         response.headers_mut().insert(header::WWW_AUTHENTICATE, ask);
         return response;
     }
-    let first = if parts.is_empty() { String::new() } else { parts.remove(0) };
+    let first = if parts.is_empty() {
+        String::new()
+    } else {
+        parts.remove(0)
+    };
     let asked = Asked {
         change: service.change(&words),
         closed: !service.bound.ip().is_loopback(),
-        base: service.options.url.clone().unwrap_or_else(|| format!("http://{host}")),
+        base: service
+            .options
+            .url
+            .clone()
+            .unwrap_or_else(|| format!("http://{host}")),
         query: head.uri.query().unwrap_or_default().to_owned(),
         method: head.method,
         headers: head.headers,
@@ -224,5 +245,9 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
             sentence(StatusCode::NOT_FOUND, &text)
         }
     };
-    if is_head { answer::head_of(response) } else { response }
+    if is_head {
+        answer::head_of(response)
+    } else {
+        response
+    }
 }

@@ -1,7 +1,7 @@
 //! Telling of each request: on the bus, in the metrics, and in one line of the log.
 //!
-//! Whoever answers notes what the request turns out to be about, in a place of the task's own, so that no path of an answer can
-//! leave it out; the body notes how much of it was sent.
+//! Whoever answers notes what the request turns out to be about, in a place of the task's own, so
+//! that no path of an answer can leave it out; the body notes how much of it was sent.
 
 use std::{
     cell::RefCell,
@@ -93,7 +93,10 @@ pub struct Began {
 
 impl Began {
     pub fn of(request: &Request, client: &Client) -> Self {
-        let agent = request.headers().get(header::USER_AGENT).map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+        let agent = request
+            .headers()
+            .get(header::USER_AGENT)
+            .map(|agent| String::from_utf8_lossy(agent.as_bytes()));
         let request = ClientRequest {
             id: 0,
             run: 0,
@@ -114,11 +117,18 @@ impl Began {
             millis: None,
             refusal: None,
         };
-        Self { at: Instant::now(), request }
+        Self {
+            at: Instant::now(),
+            request,
+        }
     }
 
     /// Answers the request, and tells of it until the last byte of the answer is sent.
-    pub async fn answer(self, service: Arc<Service>, answering: impl Future<Output = Response>) -> Response {
+    pub async fn answer(
+        self,
+        service: Arc<Service>,
+        answering: impl Future<Output = Response>,
+    ) -> Response {
         let Self { at, mut request } = self;
         let (response, notes) = NOTES
             .scope(RefCell::default(), async {
@@ -147,7 +157,13 @@ impl Began {
             file: notes.file,
             contents: service.contents(),
         };
-        Response::from_parts(head, Body::new(Counted { body, following: Some(following) }))
+        Response::from_parts(
+            head,
+            Body::new(Counted {
+                body,
+                following: Some(following),
+            }),
+        )
     }
 }
 
@@ -157,7 +173,14 @@ fn millis(since: Instant) -> u64 {
 
 /// Bytes that the body is going to have, if that is known.
 fn length(response: &Response, method: &str) -> Option<u64> {
-    let said = |headers: &HeaderMap| headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok();
+    let said = |headers: &HeaderMap| {
+        headers
+            .get(header::CONTENT_LENGTH)?
+            .to_str()
+            .ok()?
+            .parse()
+            .ok()
+    };
     match response.body().size_hint().exact() {
         None if method != Method::HEAD.as_str() => said(response.headers()),
         exact => exact,
@@ -176,13 +199,34 @@ struct Following {
 impl Following {
     /// The answer has been sent, or nobody takes the rest of it.
     async fn end(self) {
-        let Self { mut request, at, requests, file, contents } = self;
+        let Self {
+            mut request,
+            at,
+            requests,
+            file,
+            contents,
+        } = self;
         request.millis = Some(millis(at));
         request.origin = match file {
-            Some((root, false)) => origin(request.bytes, &contents.transfers().await.unwrap_or_default(), root),
-            _ => Origin { here: request.bytes, peers: Vec::new() },
+            Some((root, false)) => origin(
+                request.bytes,
+                &contents.transfers().await.unwrap_or_default(),
+                root,
+            ),
+            _ => Origin {
+                here: request.bytes,
+                peers: Vec::new(),
+            },
         };
-        let ClientRequest { client, from, method, path, status, bytes, .. } = &request;
+        let ClientRequest {
+            client,
+            from,
+            method,
+            path,
+            status,
+            bytes,
+            ..
+        } = &request;
         let name = request.package.as_ref().map(ToString::to_string);
         let refusal = request.refusal.as_deref();
         let (owner, ms) = (request.owner.map(|owner| owner.to_string()), request.millis);
@@ -195,13 +239,22 @@ impl Following {
     }
 }
 
-/// Returns the origin of a file that was not here: a fetch tells what each peer gave, and the rest was here from before.
+/// Returns the origin of a file that was not here: a fetch tells what each peer gave, and the rest
+/// was here from before.
 fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> Origin {
-    let fetch = transfers.iter().find(|one| one.id == TransferId::Fetch { root });
-    let given = fetch.iter().flat_map(|fetch| &fetch.peers).filter(|peer| peer.bytes > 0);
+    let fetch = transfers
+        .iter()
+        .find(|one| one.id == TransferId::Fetch { root });
+    let given = fetch
+        .iter()
+        .flat_map(|fetch| &fetch.peers)
+        .filter(|peer| peer.bytes > 0);
     let peers: Vec<_> = given.map(|peer| (peer.peer, peer.bytes)).collect();
     let from_peers = peers.iter().map(|(_, bytes)| bytes).sum();
-    Origin { here: bytes.saturating_sub(from_peers), peers }
+    Origin {
+        here: bytes.saturating_sub(from_peers),
+        peers,
+    }
 }
 
 /// The body of an answer, which counts what is taken of it.
@@ -214,7 +267,10 @@ impl HttpBody for Counted {
     type Data = Bytes;
     type Error = axum::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let this = self.get_mut();
         let frame = ready!(Pin::new(&mut this.body).poll_frame(cx));
         if let (Some(Ok(frame)), Some(following)) = (&frame, &mut this.following) {
@@ -235,7 +291,9 @@ impl HttpBody for Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         // The runtime is gone only when the whole node is.
-        if let (Some(following), Ok(runtime)) = (self.following.take(), tokio::runtime::Handle::try_current()) {
+        if let (Some(following), Ok(runtime)) =
+            (self.following.take(), tokio::runtime::Handle::try_current())
+        {
             runtime.spawn(following.end());
         }
     }

@@ -24,8 +24,14 @@ const HEARD_OUT: Duration = Duration::from_secs(5);
 const PIECE: usize = 256 << 10;
 
 /// The bytes of a request as they come, unless there are known to be more than `most`.
-pub fn coming(headers: &HeaderMap, body: Body, most: u64) -> Result<impl AsyncRead + Send + Unpin, Refused> {
-    let announced = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+pub fn coming(
+    headers: &HeaderMap,
+    body: Body,
+    most: u64,
+) -> Result<impl AsyncRead + Send + Unpin, Refused> {
+    let announced = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > most) {
         return Err(too_large(most));
     }
@@ -36,27 +42,43 @@ pub fn coming(headers: &HeaderMap, body: Body, most: u64) -> Result<impl AsyncRe
         };
         Some((piece, body))
     };
-    Ok(StreamReader::new(Box::pin(stream::unfold(body.into_data_stream(), next))))
+    Ok(StreamReader::new(Box::pin(stream::unfold(
+        body.into_data_stream(),
+        next,
+    ))))
 }
 
-/// Hears out for a moment who is refused: a connection that is closed on what was not read is a reset for the client, which then
-/// never sees why.
+/// Hears out for a moment who is refused: a connection that is closed on what was not read is a
+/// reset for the client, which then never sees why.
 pub async fn hear_out(rest: impl AsyncRead + Unpin, most: u64) {
     // Who sends for longer than this sees its connection end.
-    let _ = timeout(HEARD_OUT, tokio::io::copy(&mut rest.take(most), &mut tokio::io::sink())).await;
+    let _ = timeout(
+        HEARD_OUT,
+        tokio::io::copy(&mut rest.take(most), &mut tokio::io::sink()),
+    )
+    .await;
 }
 
 pub fn too_large(most: u64) -> Refused {
-    let text = format!("the upload has more than {} MiB, which is the most here; raise gateway_upload_mb", most >> 20);
+    let text = format!(
+        "the upload has more than {} MiB, which is the most here; raise gateway_upload_mb",
+        most >> 20
+    );
     Refused::Because(StatusCode::PAYLOAD_TOO_LARGE, text)
 }
 
 pub fn cut(error: &io::Error) -> Refused {
-    Refused::wrong(format!("the upload broke off or is shorter than it says ({error}); publish it again"))
+    Refused::wrong(format!(
+        "the upload broke off or is shorter than it says ({error}); publish it again"
+    ))
 }
 
 /// Writes the next `size` bytes to a file.
-pub async fn write(bytes: &mut (impl AsyncRead + Unpin), path: &Path, size: u64) -> Result<(), Refused> {
+pub async fn write(
+    bytes: &mut (impl AsyncRead + Unpin),
+    path: &Path,
+    size: u64,
+) -> Result<(), Refused> {
     match written(bytes, path, size).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(cut(&io::ErrorKind::UnexpectedEof.into())),
@@ -70,12 +92,17 @@ async fn written(bytes: &mut (impl AsyncRead + Unpin), path: &Path, size: u64) -
     let mut left = size;
     let mut buffer = vec![0; PIECE];
     while left > 0 {
-        let most = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        let Ok(read) = bytes.read(buffer.get_mut(..most).unwrap_or_default()).await else { return Ok(false) };
+        let most = buffer
+            .len()
+            .min(usize::try_from(left).unwrap_or(usize::MAX));
+        let Ok(read) = bytes.read(buffer.get_mut(..most).unwrap_or_default()).await else {
+            return Ok(false);
+        };
         if read == 0 {
             return Ok(false);
         }
-        file.write_all(buffer.get(..read).unwrap_or_default()).await?;
+        file.write_all(buffer.get(..read).unwrap_or_default())
+            .await?;
         left -= read as u64;
     }
     file.flush().await?;

@@ -1,4 +1,5 @@
-//! A person's own database in MaxMind's format (<https://maxmind.github.io/MaxMind-DB/>), of either usual schema.
+//! A person's own database in MaxMind's format (<https://maxmind.github.io/MaxMind-DB/>), of either
+//! usual schema.
 
 use std::{
     fs::File,
@@ -28,17 +29,25 @@ const MOST: u64 = 1 << 30;
 /// # Errors
 /// What is wrong with it, and what to do.
 pub fn probe(path: &Path) -> Result<(), String> {
-    let unreadable = |error: std::io::Error| format!("it cannot be read ({error}); write the path of an .mmdb file");
+    let unreadable = |error: std::io::Error| {
+        format!("it cannot be read ({error}); write the path of an .mmdb file")
+    };
     let mut file = File::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
-    file.seek(SeekFrom::Start(size.saturating_sub(TAIL))).map_err(unreadable)?;
+    file.seek(SeekFrom::Start(size.saturating_sub(TAIL)))
+        .map_err(unreadable)?;
     let mut tail = Vec::new();
     file.take(TAIL).read_to_end(&mut tail).map_err(unreadable)?;
     if !tail.windows(MARK.len()).any(|window| window == MARK) {
-        return Err("it is no database in MaxMind's format; write the path of an .mmdb file".to_owned());
+        return Err(
+            "it is no database in MaxMind's format; write the path of an .mmdb file".to_owned(),
+        );
     }
     if size > MOST {
-        return Err("it is larger than 1 GiB; write the path of an .mmdb file with cities or countries".to_owned());
+        return Err(
+            "it is larger than 1 GiB; write the path of an .mmdb file with cities or countries"
+                .to_owned(),
+        );
     }
     Ok(())
 }
@@ -64,22 +73,30 @@ pub(super) struct Place {
 impl Database {
     /// Reads a file; it blocks.
     ///
-    /// Nothing is verified: that reads every record, and many a database in use does not pass. What does not decode is
-    /// passed over when it is looked up.
+    /// Nothing is verified: that reads every record, and many a database in use does not pass. What
+    /// does not decode is passed over when it is looked up.
     ///
     /// # Errors
     /// [`RegistryError::Usage`] with the file's name when it cannot be read or is no database.
     pub fn open(path: &Path) -> Result<Self> {
         let wrong = |why: String| {
             let path = printable(&path.to_string_lossy());
-            RegistryError::Usage(format!("the geoip database {path} cannot be used: {why}, or leave geoip_db out"))
+            RegistryError::Usage(format!(
+                "the geoip database {path} cannot be used: {why}, or leave geoip_db out"
+            ))
         };
         probe(path).map_err(wrong)?;
-        let bytes = std::fs::read(path).map_err(|error| wrong(format!("{error}; give another .mmdb file")))?;
-        let reader =
-            Reader::from_source(bytes).map_err(|error| wrong(format!("it is damaged ({error}); download it again")))?;
-        let file = path.file_name().map_or_else(String::new, |name| printable(&name.to_string_lossy()));
-        let source = Source::Database { file, date: month(reader.metadata().build_epoch) };
+        let bytes = std::fs::read(path)
+            .map_err(|error| wrong(format!("{error}; give another .mmdb file")))?;
+        let reader = Reader::from_source(bytes)
+            .map_err(|error| wrong(format!("it is damaged ({error}); download it again")))?;
+        let file = path
+            .file_name()
+            .map_or_else(String::new, |name| printable(&name.to_string_lossy()));
+        let source = Source::Database {
+            file,
+            date: month(reader.metadata().build_epoch),
+        };
         Ok(Self { reader, source })
     }
 
@@ -89,29 +106,50 @@ impl Database {
 
     /// What the record of an address says; `None` when there is none, or nothing of use in it.
     pub(super) fn find(&self, address: IpAddr) -> Option<Place> {
-        let record = self.reader.lookup(address).ok().filter(LookupResult::has_data)?;
+        let record = self
+            .reader
+            .lookup(address)
+            .ok()
+            .filter(LookupResult::has_data)?;
         let text = |path: &[PathElement<'_>]| record.decode_path::<&str>(path).ok().flatten();
         let number = |path: &[PathElement<'_>]| match record.decode_path::<f64>(path) {
             Ok(number) => number,
             // Some write their numbers as texts.
             Err(_) => text(path)?.parse().ok(),
         };
-        // MaxMind's nested schema, the flat one of ip-location-db, and another flat one that is about.
+        // MaxMind's nested schema, the flat one of ip-location-db, and another flat one that is
+        // about.
         let country = text(&keys(["country", "iso_code"]))
             .or_else(|| text(&keys(["country_code"])))
             .or_else(|| text(&keys(["country"])));
-        let country = country.and_then(|code| code.to_ascii_uppercase().into_bytes().try_into().ok());
+        let country =
+            country.and_then(|code| code.to_ascii_uppercase().into_bytes().try_into().ok());
         let city = text(&keys(["city", "names", "en"])).or_else(|| text(&keys(["city"])));
-        let city = city.map(|name| printable(name).trim().chars().take(MAX_PLACE).collect::<String>());
+        let city = city.map(|name| {
+            printable(name)
+                .trim()
+                .chars()
+                .take(MAX_PLACE)
+                .collect::<String>()
+        });
         let city = city.filter(|name| !name.is_empty());
         let degrees = |nested: &str, flat: &str, short: &str| {
-            number(&keys(["location", nested])).or_else(|| number(&keys([flat]))).or_else(|| number(&keys([short])))
+            number(&keys(["location", nested]))
+                .or_else(|| number(&keys([flat])))
+                .or_else(|| number(&keys([short])))
         };
-        let coordinates = degrees("latitude", "latitude", "lat").zip(degrees("longitude", "longitude", "lon"));
+        let coordinates =
+            degrees("latitude", "latitude", "lat").zip(degrees("longitude", "longitude", "lon"));
         // Where nothing is known some write zeros, which is a place in the sea.
-        let coordinates = coordinates.filter(|(latitude, longitude)| *latitude != 0.0 || *longitude != 0.0);
-        let location = coordinates.and_then(|(north, east)| GeoLocation::new(north, east, city.as_deref()));
-        let place = Place { city: city.is_some() && location.is_some(), location, country };
+        let coordinates =
+            coordinates.filter(|(latitude, longitude)| *latitude != 0.0 || *longitude != 0.0);
+        let location =
+            coordinates.and_then(|(north, east)| GeoLocation::new(north, east, city.as_deref()));
+        let place = Place {
+            city: city.is_some() && location.is_some(),
+            location,
+            country,
+        };
         (place.location.is_some() || place.country.is_some()).then_some(place)
     }
 }
@@ -122,6 +160,11 @@ fn keys<const N: usize>(names: [&str; N]) -> [PathElement<'_>; N] {
 
 /// The month of a time in seconds since the epoch, `YYYY-MM`.
 fn month(seconds: u64) -> String {
-    let at = i64::try_from(seconds).ok().and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
-    at.map_or_else(|| "date unknown".to_owned(), |at| at.strftime("%Y-%m").to_string())
+    let at = i64::try_from(seconds)
+        .ok()
+        .and_then(|seconds| jiff::Timestamp::from_second(seconds).ok());
+    at.map_or_else(
+        || "date unknown".to_owned(),
+        |at| at.strftime("%Y-%m").to_string(),
+    )
 }

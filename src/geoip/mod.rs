@@ -40,35 +40,67 @@ pub struct Atlas {
 }
 
 impl Atlas {
-    /// With a database of the person's own, which goes before the embedded table: it is the better one.
+    /// With a database of the person's own, which goes before the embedded table: it is the better
+    /// one.
     pub fn new(database: Option<Database>) -> Self {
-        Self { database: database.map(Arc::new) }
+        Self {
+            database: database.map(Arc::new),
+        }
     }
 
-    /// Looks an address up, which takes about a microsecond. `None` while the embedded table is still being read: the
-    /// first look-up begins that, on a thread of its own, and it takes some milliseconds.
+    /// Looks an address up, which takes about a microsecond. `None` while the embedded table is
+    /// still being read: the first look-up begins that, on a thread of its own, and it takes some
+    /// milliseconds.
     pub fn find(&self, of: IpAddr) -> Option<Found> {
         let of = address::plain(of);
         if address::is_local(of) {
             return Some(Found::Local);
         }
-        let told = self.database.as_ref().and_then(|database| Some((database, database.find(of)?)));
-        if let Some((database, database::Place { location: Some(location), city: true, .. })) = &told {
-            return Some(Found::At { location: location.clone(), source: database.source(), approximate: false });
+        let told = self
+            .database
+            .as_ref()
+            .and_then(|database| Some((database, database.find(of)?)));
+        if let Some((
+            database,
+            database::Place {
+                location: Some(location),
+                city: true,
+                ..
+            },
+        )) = &told
+        {
+            return Some(Found::At {
+                location: location.clone(),
+                source: database.source(),
+                approximate: false,
+            });
         }
         let table = begin()?;
         let by_database = told.and_then(|(database, place)| {
             let country = place.country.and_then(|code| table?.country(code));
             // Coordinates without a city are the middle of something large.
             let location = match (place.location, &country) {
-                (Some(at), Some(country)) if at.place.is_none() => GeoLocation { place: country.place.clone(), ..at },
+                (Some(at), Some(country)) if at.place.is_none() => GeoLocation {
+                    place: country.place.clone(),
+                    ..at
+                },
                 (at, _) => at.or(country)?,
             };
-            Some(Found::At { location, source: database.source(), approximate: true })
+            Some(Found::At {
+                location,
+                source: database.source(),
+                approximate: true,
+            })
         });
         let by_table = || {
             let (table, location) = (table?, table?.find(of)?);
-            Some(Found::At { location, source: Source::Country { date: table.date().to_owned() }, approximate: true })
+            Some(Found::At {
+                location,
+                source: Source::Country {
+                    date: table.date().to_owned(),
+                },
+                approximate: true,
+            })
         };
         Some(by_database.or_else(by_table).unwrap_or(Found::Nowhere))
     }
@@ -87,7 +119,11 @@ fn begin() -> Option<Option<&'static Table>> {
     }
     READING.call_once(|| {
         let read = || drop(TABLE.set(embedded()));
-        if std::thread::Builder::new().name("countries".to_owned()).spawn(read).is_err() {
+        if std::thread::Builder::new()
+            .name("countries".to_owned())
+            .spawn(read)
+            .is_err()
+        {
             // Without a thread it takes a moment here.
             read();
         }
@@ -96,7 +132,9 @@ fn begin() -> Option<Option<&'static Table>> {
 }
 
 fn embedded() -> Option<Table> {
-    Table::embedded().inspect_err(|error| tracing::error!("the embedded table of countries {error}")).ok()
+    Table::embedded()
+        .inspect_err(|error| tracing::error!("the embedded table of countries {error}"))
+        .ok()
 }
 
 #[cfg(test)]

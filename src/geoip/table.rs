@@ -1,4 +1,5 @@
-//! The embedded table: which country an address is in. `assets/geo/make.py` has its format, and makes it.
+//! The embedded table: which country an address is in. `assets/geo/make.py` has its format, and
+//! makes it.
 
 use std::{fmt, io::Read, net::IpAddr, ops::Range};
 
@@ -67,13 +68,20 @@ impl Table {
     }
 
     fn decode(bytes: Vec<u8>) -> Result<Self, Malformed> {
-        let mut reader = Reader { bytes: &bytes, at: 0 };
+        let mut reader = Reader {
+            bytes: &bytes,
+            at: 0,
+        };
         if reader.take(MAGIC.len())? != MAGIC {
             return Err(Malformed("it is no such table"));
         }
-        let date = std::str::from_utf8(reader.take(7)?).map_err(|_| Malformed("its date is no text"))?.to_owned();
+        let date = std::str::from_utf8(reader.take(7)?)
+            .map_err(|_| Malformed("its date is no text"))?
+            .to_owned();
         let count = reader.array().map(u16::from_le_bytes)?;
-        let countries = (0..count).map(|_| reader.country()).collect::<Result<Vec<_>, _>>()?;
+        let countries = (0..count)
+            .map(|_| reader.country())
+            .collect::<Result<Vec<_>, _>>()?;
         // A range has a byte for its country, of which 0 is none.
         if countries.len() > usize::from(u8::MAX) {
             return Err(Malformed("it has too many countries"));
@@ -83,7 +91,13 @@ impl Table {
         if reader.at != bytes.len() {
             return Err(Malformed("something follows it"));
         }
-        Ok(Self { date, countries, v4, v6, bytes })
+        Ok(Self {
+            date,
+            countries,
+            v4,
+            v6,
+            bytes,
+        })
     }
 
     /// The month of its data, `YYYY-MM`.
@@ -91,7 +105,8 @@ impl Table {
         &self.date
     }
 
-    /// Where the country is that an address belongs to: its capital or largest city, with the country's name.
+    /// Where the country is that an address belongs to: its capital or largest city, with the
+    /// country's name.
     pub fn find(&self, address: IpAddr) -> Option<GeoLocation> {
         let number = match address {
             IpAddr::V4(v4) => self.country_of(&self.v4, u64::from(v4.to_bits())),
@@ -103,15 +118,26 @@ impl Table {
 
     /// Where a country is, by its code of ISO 3166-1.
     pub fn country(&self, code: [u8; 2]) -> Option<GeoLocation> {
-        let at = self.countries.binary_search_by_key(&code, |country| country.code).ok()?;
-        self.countries.get(at).map(|country| country.location.clone())
+        let at = self
+            .countries
+            .binary_search_by_key(&code, |country| country.code)
+            .ok()?;
+        self.countries
+            .get(at)
+            .map(|country| country.location.clone())
     }
 
     /// The byte of the range that `address` is in: the last one that does not begin after it.
     fn country_of(&self, ranges: &Ranges, address: u64) -> Option<u8> {
-        let block = ranges.index.partition_point(|(beginning, _)| *beginning <= address).checked_sub(1)?;
+        let block = ranges
+            .index
+            .partition_point(|(beginning, _)| *beginning <= address)
+            .checked_sub(1)?;
         let (mut beginning, at) = *ranges.index.get(block)?;
-        let mut reader = Reader { bytes: self.bytes.get(..ranges.steps.end)?, at };
+        let mut reader = Reader {
+            bytes: self.bytes.get(..ranges.steps.end)?,
+            at,
+        };
         let mut range = block * BLOCK;
         let most = ranges.countries.len().min(range + BLOCK);
         while range + 1 < most {
@@ -121,7 +147,10 @@ impl Table {
             }
             range += 1;
         }
-        self.bytes.get(ranges.countries.clone())?.get(range).copied()
+        self.bytes
+            .get(ranges.countries.clone())?
+            .get(range)
+            .copied()
     }
 }
 
@@ -133,13 +162,17 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     fn take(&mut self, count: usize) -> Result<&'a [u8], Malformed> {
         let end = self.at.checked_add(count);
-        let taken = end.and_then(|end| self.bytes.get(self.at..end)).ok_or(Malformed("it ends too early"))?;
+        let taken = end
+            .and_then(|end| self.bytes.get(self.at..end))
+            .ok_or(Malformed("it ends too early"))?;
         self.at += count;
         Ok(taken)
     }
 
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
-        self.take(N)?.try_into().map_err(|_| Malformed("it ends too early"))
+        self.take(N)?
+            .try_into()
+            .map_err(|_| Malformed("it ends too early"))
     }
 
     fn varint(&mut self) -> Result<u64, Malformed> {
@@ -163,8 +196,10 @@ impl<'a> Reader<'a> {
         let mut degrees = || Ok(f64::from(self.array().map(i16::from_le_bytes)?) / 10.0);
         let (latitude, longitude) = (degrees()?, degrees()?);
         let [length] = self.array()?;
-        let name = std::str::from_utf8(self.take(usize::from(length))?).map_err(|_| Malformed("a name is no text"))?;
-        let location = GeoLocation::new(latitude, longitude, Some(name)).ok_or(Malformed("a country is nowhere"))?;
+        let name = std::str::from_utf8(self.take(usize::from(length))?)
+            .map_err(|_| Malformed("a name is no text"))?;
+        let location = GeoLocation::new(latitude, longitude, Some(name))
+            .ok_or(Malformed("a country is nowhere"))?;
         Ok(Country { code, location })
     }
 
@@ -176,12 +211,18 @@ impl<'a> Reader<'a> {
         self.take(length)?;
         let steps = start..self.at;
         let numbers = self.take(count)?;
-        if numbers.iter().any(|number| usize::from(*number) > countries) {
+        if numbers
+            .iter()
+            .any(|number| usize::from(*number) > countries)
+        {
             return Err(Malformed("a range is of no country"));
         }
         let countries = steps.end..self.at;
         let within = self.bytes.get(..steps.end).unwrap_or_default();
-        let mut reader = Reader { bytes: within, at: steps.start };
+        let mut reader = Reader {
+            bytes: within,
+            at: steps.start,
+        };
         let mut index = Vec::with_capacity(count.div_ceil(BLOCK));
         let mut beginning = 0u64;
         for range in 0..count {
@@ -198,7 +239,11 @@ impl<'a> Reader<'a> {
         if reader.at != steps.end {
             return Err(Malformed("it has more steps than ranges"));
         }
-        Ok(Ranges { steps, countries, index })
+        Ok(Ranges {
+            steps,
+            countries,
+            index,
+        })
     }
 }
 
@@ -250,8 +295,15 @@ mod tests {
 
     fn ranges(most: u64) -> impl Strategy<Value = Vec<(u64, u8)>> {
         // Some close together, some far apart, one at either end.
-        let beginning = prop_oneof![0..=most, 0..=most.min(4_000), Just(0), Just(most), (most - 300)..=most];
-        prop::collection::btree_map(beginning, 0u8..=3, 0..300).prop_map(|map| map.into_iter().collect())
+        let beginning = prop_oneof![
+            0..=most,
+            0..=most.min(4_000),
+            Just(0),
+            Just(most),
+            (most - 300)..=most
+        ];
+        prop::collection::btree_map(beginning, 0u8..=3, 0..300)
+            .prop_map(|map| map.into_iter().collect())
     }
 
     proptest! {
@@ -305,7 +357,10 @@ mod tests {
     #[test]
     fn a_table_larger_than_any_is_refused_before_it_fills_the_memory() {
         let bomb = zstd::bulk::compress(&vec![0u8; 64 << 20], 1).unwrap();
-        assert_eq!(Table::unpack(&bomb).unwrap_err(), Malformed("it is too large"));
+        assert_eq!(
+            Table::unpack(&bomb).unwrap_err(),
+            Malformed("it is too large")
+        );
     }
 
     #[test]
@@ -313,9 +368,15 @@ mod tests {
         let table = Table::embedded().unwrap();
         assert!(ASSET.len() < 700_000, "{} bytes", ASSET.len());
         let (year, month) = table.date().split_once('-').unwrap();
-        assert!(year.parse::<u32>().unwrap() >= 2026 && (1..=12).contains(&month.parse::<u32>().unwrap()));
+        assert!(
+            year.parse::<u32>().unwrap() >= 2026
+                && (1..=12).contains(&month.parse::<u32>().unwrap())
+        );
         let notice = include_str!("../../NOTICE");
-        assert!(notice.contains(&format!("database of {}", table.date())), "NOTICE has the date of the data");
+        assert!(
+            notice.contains(&format!("database of {}", table.date())),
+            "NOTICE has the date of the data"
+        );
         let place = |address: &str| table.find(address.parse().unwrap()).and_then(|at| at.place);
         for (address, country) in [
             ("8.8.8.8", "United States"),
@@ -329,13 +390,28 @@ mod tests {
             assert_eq!(place(address).as_deref(), Some(country), "{address}");
         }
         // Nobody's, and those that say nothing of where a host is.
-        for address in ["192.0.2.1", "198.51.100.7", "240.0.0.1", "224.0.0.1", "2001:db8::1", "2002::1", "ff02::1"] {
+        for address in [
+            "192.0.2.1",
+            "198.51.100.7",
+            "240.0.0.1",
+            "224.0.0.1",
+            "2001:db8::1",
+            "2002::1",
+            "ff02::1",
+        ] {
             assert_eq!(place(address), None, "{address}");
         }
         let germany = table.country(*b"DE").unwrap();
-        assert_eq!((germany.latitude, germany.longitude, germany.to_string()), (52.5, 13.4, "Germany".to_owned()));
+        assert_eq!(
+            (germany.latitude, germany.longitude, germany.to_string()),
+            (52.5, 13.4, "Germany".to_owned())
+        );
         assert_eq!(table.country(*b"ZZ"), None);
-        let longest = table.countries.iter().map(|country| country.location.to_string().len()).max();
+        let longest = table
+            .countries
+            .iter()
+            .map(|country| country.location.to_string().len())
+            .max();
         assert!(table.countries.len() > 240 && longest <= Some(40));
     }
 
@@ -344,13 +420,20 @@ mod tests {
     fn the_embedded_table_agrees_with_a_scan_of_itself() {
         let table = Table::embedded().unwrap();
         for ranges in [&table.v4, &table.v6] {
-            let mut reader = Reader { bytes: &table.bytes, at: ranges.steps.start };
+            let mut reader = Reader {
+                bytes: &table.bytes,
+                at: ranges.steps.start,
+            };
             let (mut at, mut before) = (0, None);
             for range in 0..ranges.countries.len() {
                 at += reader.varint().unwrap();
                 let country = table.bytes[ranges.countries.start + range];
                 assert_eq!(table.country_of(ranges, at), Some(country));
-                assert_eq!(at.checked_sub(1).and_then(|last| table.country_of(ranges, last)), before);
+                assert_eq!(
+                    at.checked_sub(1)
+                        .and_then(|last| table.country_of(ranges, last)),
+                    before
+                );
                 before = Some(country);
             }
         }

@@ -14,12 +14,15 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric},
 };
 
-/// Upper bounds of the buckets, in seconds: from a commit on a fast disk to an announcement that took the long way.
-const BOUNDS: [f64; 16] =
-    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0];
+/// Upper bounds of the buckets, in seconds: from a commit on a fast disk to an announcement that
+/// took the long way.
+const BOUNDS: [f64; 16] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
+    60.0,
+];
 
-/// Times, counted by atomics. prometheus-client's own histogram takes a lock, which a scrape holds too, and the swarm
-/// task waits for nobody.
+/// Times, counted by atomics. prometheus-client's own histogram takes a lock, which a scrape holds
+/// too, and the swarm task waits for nobody.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Histogram(Arc<Counts>);
 
@@ -34,15 +37,26 @@ impl Histogram {
     pub fn observe(&self, took: Duration) {
         let seconds = took.as_secs_f64();
         let bucket = BOUNDS.partition_point(|bound| *bound < seconds);
-        self.0.within.get(bucket).unwrap_or(&self.0.beyond).fetch_add(1, Relaxed);
-        self.0.nanos.fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
+        self.0
+            .within
+            .get(bucket)
+            .unwrap_or(&self.0.beyond)
+            .fetch_add(1, Relaxed);
+        self.0
+            .nanos
+            .fetch_add(u64::try_from(took.as_nanos()).unwrap_or(u64::MAX), Relaxed);
     }
 }
 
 impl EncodeMetric for Histogram {
     fn encode(&self, mut encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
         let bounds = BOUNDS.into_iter().chain([f64::INFINITY]);
-        let counts = self.0.within.iter().chain([&self.0.beyond]).map(|count| count.load(Relaxed));
+        let counts = self
+            .0
+            .within
+            .iter()
+            .chain([&self.0.beyond])
+            .map(|count| count.load(Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
         let count = buckets.iter().map(|(_, count)| count).sum();
         let sum = Duration::from_nanos(self.0.nanos.load(Relaxed)).as_secs_f64();

@@ -1,7 +1,9 @@
-//! What is counted for Prometheus, named by its conventions: base units, `_total` for what only grows.
+//! What is counted for Prometheus, named by its conventions: base units, `_total` for what only
+//! grows.
 //!
-//! Whoever has something to count is given a [`Metrics`]; counting is an atomic addition and never waits. What is known
-//! anyway, such as how many peers are connected, is looked up when somebody asks: [`Figures`].
+//! Whoever has something to count is given a [`Metrics`]; counting is an atomic addition and never
+//! waits. What is known anyway, such as how many peers are connected, is looked up when somebody
+//! asks: [`Figures`].
 
 mod histogram;
 
@@ -65,8 +67,15 @@ pub enum TurnedAway {
 }
 
 impl TurnedAway {
-    const ALL: [Self; 7] =
-        [Self::Connection, Self::Stream, Self::Session, Self::Question, Self::Time, Self::Idle, Self::Dial];
+    const ALL: [Self; 7] = [
+        Self::Connection,
+        Self::Stream,
+        Self::Session,
+        Self::Question,
+        Self::Time,
+        Self::Idle,
+        Self::Dial,
+    ];
 
     fn label(self) -> &'static str {
         match self {
@@ -103,7 +112,13 @@ pub enum Displaced {
 }
 
 impl Displaced {
-    pub const ALL: [Self; 5] = [Self::Package, Self::Fold, Self::Record, Self::Claim, Self::Address];
+    pub const ALL: [Self; 5] = [
+        Self::Package,
+        Self::Fold,
+        Self::Record,
+        Self::Claim,
+        Self::Address,
+    ];
 
     fn label(self) -> &'static str {
         match self {
@@ -205,10 +220,20 @@ impl Default for Metrics {
         let mut families = Registry::with_prefix(PREFIX);
 
         let by_source = Family::<Label, Counter>::default();
-        families.register("searches", "Searches that ended, by where their hits came from", by_source.clone());
+        families.register(
+            "searches",
+            "Searches that ended, by where their hits came from",
+            by_source.clone(),
+        );
         let hits = Family::<Label, Counter>::default();
-        families.register("search_hits", "Packages that searches showed, by where they came from", hits.clone());
-        let source = |family: &Family<Label, Counter>, value| family.get_or_create_owned(&[("source", value)]);
+        families.register(
+            "search_hits",
+            "Packages that searches showed, by where they came from",
+            hits.clone(),
+        );
+        let source = |family: &Family<Label, Counter>, value| {
+            family.get_or_create_owned(&[("source", value)])
+        };
         let searches = Searches {
             local: source(&by_source, "local"),
             peer: source(&by_source, "peer"),
@@ -219,7 +244,11 @@ impl Default for Metrics {
         };
 
         let by_provenance = Family::<Label, Counter>::default();
-        families.register("gets", "Gets that ended, by where the package came from", by_provenance.clone());
+        families.register(
+            "gets",
+            "Gets that ended, by where the package came from",
+            by_provenance.clone(),
+        );
         let provenance = |value| by_provenance.get_or_create_owned(&[("provenance", value)]);
         let gets = Gets {
             memory: provenance("memory"),
@@ -234,8 +263,11 @@ impl Default for Metrics {
         let help = "Time that lookups in the DHT took, by how they ended";
         families.register_with_unit("lookup_duration", help, Unit::Seconds, by_outcome.clone());
         let outcome = |value| by_outcome.get_or_create_owned(&[("outcome", value)]);
-        let lookups =
-            Lookups { found: outcome("found"), missing: outcome("missing"), unanswered: outcome("unanswered") };
+        let lookups = Lookups {
+            found: outcome("found"),
+            missing: outcome("missing"),
+            unanswered: outcome("unanswered"),
+        };
 
         let gossip_delay = Histogram::default();
         let help = "Time from sending an announcement to its being verified here, by the two nodes' clocks";
@@ -243,13 +275,22 @@ impl Default for Metrics {
 
         let commits = Histogram::default();
         let help = "Time from asking for a commit to having it on the disk";
-        families.register_with_unit("store_commit_duration", help, Unit::Seconds, commits.clone());
+        families.register_with_unit(
+            "store_commit_duration",
+            help,
+            Unit::Seconds,
+            commits.clone(),
+        );
 
         let synced_bytes = Counter::default();
         let help = "Bytes that went and came while catalogues were compared";
         families.register_with_unit("sync", help, Unit::Bytes, synced_bytes.clone());
         let synced_heads = Counter::default();
-        families.register("sync_heads", "Heads that were taken from other nodes' catalogues", synced_heads.clone());
+        families.register(
+            "sync_heads",
+            "Heads that were taken from other nodes' catalogues",
+            synced_heads.clone(),
+        );
 
         let gauge = |families: &mut Registry, name: &str, help: &str| {
             let gauge = Gauge::default();
@@ -260,14 +301,28 @@ impl Default for Metrics {
         let dht_bytes = gauge(&mut families, "dht_records_bytes", help);
         let help = "Claims of peers to have a content, which this node holds for the DHT";
         let claims = gauge(&mut families, "provider_claims", help);
-        let claim_bytes = gauge(&mut families, "provider_claims_bytes", "Bytes that these claims are charged as");
+        let claim_bytes = gauge(
+            &mut families,
+            "provider_claims_bytes",
+            "Bytes that these claims are charged as",
+        );
 
         let displaced = Family::<Label, Counter>::default();
-        families.register("displaced", "What was dropped because its room was full, by kind", displaced.clone());
-        Displaced::ALL.iter().for_each(|kind| drop(displaced.get_or_create_owned(&[("kind", kind.label())])));
+        families.register(
+            "displaced",
+            "What was dropped because its room was full, by kind",
+            displaced.clone(),
+        );
+        Displaced::ALL
+            .iter()
+            .for_each(|kind| drop(displaced.get_or_create_owned(&[("kind", kind.label())])));
 
         let by_reason = Family::<Label, Counter>::default();
-        families.register("faults", "What lowered the score of a peer, by reason", by_reason.clone());
+        families.register(
+            "faults",
+            "What lowered the score of a peer, by reason",
+            by_reason.clone(),
+        );
         let reason = |value| by_reason.get_or_create_owned(&[("reason", value)]);
         let faults = Faults {
             answer_wrong: reason("answer-wrong"),
@@ -281,18 +336,30 @@ impl Default for Metrics {
         };
 
         let misdeeds = Family::<Label, Counter>::default();
-        families.register("misdeeds", "What peers did that no honest one does, by kind", misdeeds.clone());
+        families.register(
+            "misdeeds",
+            "What peers did that no honest one does, by kind",
+            misdeeds.clone(),
+        );
         // There from the start, so that a rule that watches them has something to watch.
-        Fault::ALL.iter().for_each(|fault| drop(misdeeds.get_or_create_owned(&[("kind", fault.label())])));
+        Fault::ALL
+            .iter()
+            .for_each(|fault| drop(misdeeds.get_or_create_owned(&[("kind", fault.label())])));
         let turned_away = Family::<Label, Counter>::default();
         families.register(
             "turned_away",
             "What strangers wanted and were not given, because their share was used up",
             turned_away.clone(),
         );
-        TurnedAway::ALL.iter().for_each(|what| drop(turned_away.get_or_create_owned(&[("what", what.label())])));
+        TurnedAway::ALL
+            .iter()
+            .for_each(|what| drop(turned_away.get_or_create_owned(&[("what", what.label())])));
         let bans = Counter::default();
-        families.register("bans", "Peers that were banned for what they did", bans.clone());
+        families.register(
+            "bans",
+            "Peers that were banned for what they did",
+            bans.clone(),
+        );
 
         let bytes = Family::<Label, Counter>::default();
         families.register_with_unit(
@@ -302,7 +369,11 @@ impl Default for Metrics {
             bytes.clone(),
         );
         let fetches = Family::<Label, Counter>::default();
-        families.register("fetches", "Fetches of content that ended, by how", fetches.clone());
+        families.register(
+            "fetches",
+            "Fetches of content that ended, by how",
+            fetches.clone(),
+        );
         let way = |value| bytes.get_or_create_owned(&[("direction", value)]);
         let fetch = |value| fetches.get_or_create_owned(&[("outcome", value)]);
         let contents = Contents {
@@ -319,10 +390,21 @@ impl Default for Metrics {
             "Requests of package managers that were answered, by client and status",
             requests.clone(),
         );
-        let none = |client: &&str| [("client", (*client).to_owned()), ("status", "200".to_owned())];
-        CLIENTS.iter().for_each(|client| drop(requests.get_or_create_owned(&none(client))));
+        let none = |client: &&str| {
+            [
+                ("client", (*client).to_owned()),
+                ("status", "200".to_owned()),
+            ]
+        };
+        CLIENTS
+            .iter()
+            .for_each(|client| drop(requests.get_or_create_owned(&none(client))));
         let refused = Counter::default();
-        families.register("gateway_refusals", "Requests of package managers that were refused", refused.clone());
+        families.register(
+            "gateway_refusals",
+            "Requests of package managers that were refused",
+            refused.clone(),
+        );
         let sent = Family::<Label, Counter>::default();
         let help = "Bytes that package managers were sent, by where they came from";
         families.register_with_unit("gateway", help, Unit::Bytes, sent.clone());
@@ -331,7 +413,13 @@ impl Default for Metrics {
         families.register_with_unit("gateway_wait", help, Unit::Seconds, waits.clone());
         let origin = |value| sent.get_or_create_owned(&[("origin", value)]);
         let (here, peers) = (origin("here"), origin("peers"));
-        let gateway = Gateway { requests, refused, here, peers, waits };
+        let gateway = Gateway {
+            requests,
+            refused,
+            here,
+            peers,
+            waits,
+        };
 
         Self(Arc::new(Inner {
             families,
@@ -357,7 +445,8 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A search ended that showed so many packages of this node's own catalogue, and so many that peers sent.
+    /// A search ended that showed so many packages of this node's own catalogue, and so many that
+    /// peers sent.
     pub fn searched(&self, local_hits: usize, peer_hits: usize) {
         let searches = &self.0.searches;
         let source = match (local_hits, peer_hits) {
@@ -406,12 +495,21 @@ impl Metrics {
     /// A package manager's request was answered.
     pub fn asked(&self, request: &ClientRequest) {
         let gateway = &self.0.gateway;
-        let labels = [("client", kind_of(&request.client).to_owned()), ("status", request.status.to_string())];
+        let labels = [
+            ("client", kind_of(&request.client).to_owned()),
+            ("status", request.status.to_string()),
+        ];
         gateway.requests.get_or_create_owned(&labels).inc();
         if request.is_refused() {
             gateway.refused.inc();
         }
-        let peers = request.origin.peers.iter().map(|(_, bytes)| bytes).sum::<u64>().min(request.bytes);
+        let peers = request
+            .origin
+            .peers
+            .iter()
+            .map(|(_, bytes)| bytes)
+            .sum::<u64>()
+            .min(request.bytes);
         gateway.peers.inc_by(peers);
         gateway.here.inc_by(request.bytes - peers);
         gateway.waits.observe(Duration::from_millis(request.waited));
@@ -443,7 +541,8 @@ impl Metrics {
         self.0.synced_heads.inc_by(heads as u64);
     }
 
-    /// What this node holds for the DHT: the bytes of records, and how many claims there are and their bytes.
+    /// What this node holds for the DHT: the bytes of records, and how many claims there are and
+    /// their bytes.
     pub fn holds(&self, dht_bytes: u64, (claims, claim_bytes): (usize, u64)) {
         let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         let _ = (
@@ -456,7 +555,10 @@ impl Metrics {
     /// So many were dropped because their room was full.
     pub fn displaced(&self, kind: Displaced, count: u64) {
         if count > 0 {
-            self.0.displaced.get_or_create_owned(&[("kind", kind.label())]).inc_by(count);
+            self.0
+                .displaced
+                .get_or_create_owned(&[("kind", kind.label())])
+                .inc_by(count);
         }
     }
 
@@ -484,17 +586,28 @@ impl Metrics {
     /// Gets so far that were answered from memory, the disk, the DHT and peers.
     pub fn gets(&self) -> [u64; 4] {
         let gets = &self.0.gets;
-        [gets.memory.get(), gets.disk.get(), gets.dht.get(), gets.peer.get()]
+        [
+            gets.memory.get(),
+            gets.disk.get(),
+            gets.dht.get(),
+            gets.peer.get(),
+        ]
     }
 
     /// A peer did what an honest one does not.
     pub fn faulted(&self, fault: Fault) {
-        self.0.misdeeds.get_or_create_owned(&[("kind", fault.label())]).inc();
+        self.0
+            .misdeeds
+            .get_or_create_owned(&[("kind", fault.label())])
+            .inc();
     }
 
     /// A share was used up.
     pub fn turned_away(&self, what: TurnedAway) {
-        self.0.turned_away.get_or_create_owned(&[("what", what.label())]).inc();
+        self.0
+            .turned_away
+            .get_or_create_owned(&[("what", what.label())])
+            .inc();
     }
 
     /// A peer was banned for it.
@@ -502,8 +615,8 @@ impl Metrics {
         self.0.bans.inc();
     }
 
-    /// Everything in OpenMetrics text (<https://prometheus.io/docs/specs/om/open_metrics_spec/>): ours, `figures`, and
-    /// the families of `others`.
+    /// Everything in OpenMetrics text (<https://prometheus.io/docs/specs/om/open_metrics_spec/>):
+    /// ours, `figures`, and the families of `others`.
     pub fn text<'a>(
         &self,
         figures: Figures,
@@ -543,12 +656,36 @@ impl Figures {
     fn families(self) -> Registry {
         let mut families = Registry::with_prefix(PREFIX);
         let gauges = [
-            ("catalogue_packages", "Packages in this node's catalogue", self.packages),
-            ("catalogue_bytes", "Bytes of the records in this node's catalogue", self.catalogue_bytes),
-            ("dht_records", "Records this node holds for the DHT", self.dht_records as u64),
-            ("connected_peers", "Connected peers of this network", self.connected as u64),
-            ("known_peers", "Peers that are remembered, connected or not", self.reputations.len() as u64),
-            ("gossip_mesh_peers", "Peers in the gossip mesh for announcements", self.mesh as u64),
+            (
+                "catalogue_packages",
+                "Packages in this node's catalogue",
+                self.packages,
+            ),
+            (
+                "catalogue_bytes",
+                "Bytes of the records in this node's catalogue",
+                self.catalogue_bytes,
+            ),
+            (
+                "dht_records",
+                "Records this node holds for the DHT",
+                self.dht_records as u64,
+            ),
+            (
+                "connected_peers",
+                "Connected peers of this network",
+                self.connected as u64,
+            ),
+            (
+                "known_peers",
+                "Peers that are remembered, connected or not",
+                self.reputations.len() as u64,
+            ),
+            (
+                "gossip_mesh_peers",
+                "Peers in the gossip mesh for announcements",
+                self.mesh as u64,
+            ),
         ];
         for (name, help, value) in gauges {
             families.register(name, help, ConstGauge::new(value));
@@ -556,9 +693,16 @@ impl Figures {
 
         // How it stands, and not what has come: its counts fall when peers are forgotten.
         let reputations = Distribution::new((1..=10u32).map(|tenth| f64::from(tenth) / 10.0));
-        self.reputations.iter().for_each(|score| reputations.observe(*score));
+        self.reputations
+            .iter()
+            .for_each(|score| reputations.observe(*score));
         let help = "Scores of the known peers as they stand now, so not to be used with rate()";
-        families.register_with_unit("peer_reputation", help, Unit::Other("ratio".to_owned()), reputations);
+        families.register_with_unit(
+            "peer_reputation",
+            help,
+            Unit::Other("ratio".to_owned()),
+            reputations,
+        );
 
         let refusals = Family::<[(&str, String); 2], Counter>::default();
         for refusal in Refusal::ALL {
@@ -574,9 +718,21 @@ impl Figures {
         families.register("refusals", help, refusals);
 
         let counters = [
-            ("announcements", "Announcements taken, of others and our own", self.announcements),
-            ("inbound_dropped", "Messages of peers that there was no room for", self.overloaded),
-            ("bus_dropped_events", "Events that a slow reader of the bus, such as a screen, lost", self.events_dropped),
+            (
+                "announcements",
+                "Announcements taken, of others and our own",
+                self.announcements,
+            ),
+            (
+                "inbound_dropped",
+                "Messages of peers that there was no room for",
+                self.overloaded,
+            ),
+            (
+                "bus_dropped_events",
+                "Events that a slow reader of the bus, such as a screen, lost",
+                self.events_dropped,
+            ),
         ];
         for (name, help, value) in counters {
             let counter: Counter = Counter::default();
@@ -590,5 +746,8 @@ impl Figures {
 /// As JSON names it.
 fn name(refusal: Refusal) -> String {
     let json = serde_json::to_value(refusal).ok();
-    json.as_ref().and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    json.as_ref()
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default()
+        .to_owned()
 }

@@ -1,5 +1,5 @@
-//! Questions of this node that are with its peers: a peer answers eight at a time and takes more for a flood, however many of this
-//! node's own tasks want something of it.
+//! Questions of this node that are with its peers: a peer answers eight at a time and takes more
+//! for a flood, however many of this node's own tasks want something of it.
 
 use std::{
     collections::HashMap,
@@ -9,7 +9,8 @@ use std::{
 use libp2p::PeerId;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Questions that are with one peer at once: a few less than it answers, because it may not have noticed yet that it did.
+/// Questions that are with one peer at once: a few less than it answers, because it may not have
+/// noticed yet that it did.
 const MOST: usize = 6;
 
 /// The places of the questions of each peer that there are any for. Cheap to clone.
@@ -17,13 +18,17 @@ const MOST: usize = 6;
 pub(super) struct Asking(Arc<Mutex<HashMap<PeerId, Arc<Semaphore>>>>);
 
 impl Asking {
-    /// Waits for a place; the question counts as being with the peer for as long as the caller has it.
+    /// Waits for a place; the question counts as being with the peer for as long as the caller has
+    /// it.
     pub async fn place(&self, peer: PeerId) -> Option<OwnedSemaphorePermit> {
         let places = {
             let mut peers = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             // Whoever waits or asks holds it too.
             peers.retain(|_, places| Arc::strong_count(places) > 1);
-            peers.entry(peer).or_insert_with(|| Arc::new(Semaphore::new(MOST))).clone()
+            peers
+                .entry(peer)
+                .or_insert_with(|| Arc::new(Semaphore::new(MOST)))
+                .clone()
         };
         places.acquire_owned().await.ok()
     }
@@ -42,11 +47,17 @@ mod tests {
             places.extend(asking.place(peer).await);
         }
         assert!(asking.place(peer).now_or_never().is_none());
-        assert!(asking.place(PeerId::random()).now_or_never().is_some(), "another one is not asked");
+        assert!(
+            asking.place(PeerId::random()).now_or_never().is_some(),
+            "another one is not asked"
+        );
         places.pop();
         assert!(asking.place(peer).now_or_never().is_some());
         places.clear();
         asking.place(PeerId::random()).await;
-        assert!(asking.0.lock().unwrap().len() <= 2, "nothing is kept of who is not asked");
+        assert!(
+            asking.0.lock().unwrap().len() <= 2,
+            "nothing is kept of who is not asked"
+        );
     }
 }

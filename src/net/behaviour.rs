@@ -16,7 +16,8 @@ use crate::{RegistryError, Result, domain::name::NetworkName};
 
 /// Kademlia looks for its own neighbourhood this often; every minute cost a core at 128 nodes.
 const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
-/// Longest wait for the answer to a ping; libp2p's 20 s are longer than a dead connection is to be kept.
+/// Longest wait for the answer to a ping; libp2p's 20 s are longer than a dead connection is to be
+/// kept.
 const PING_TIMEOUT: Duration = Duration::from_secs(6);
 /// Connections to one peer: both sides may dial at once, over TCP and QUIC.
 const MAX_PER_PEER: u32 = 4;
@@ -54,10 +55,19 @@ pub(super) struct Protocols {
 impl Protocols {
     pub fn of(network: &NetworkName) -> Result<Self> {
         let name = |kind: &str| {
-            StreamProtocol::try_from_owned(format!("/swarmdex/{network}/{kind}"))
-                .map_err(|error| RegistryError::Internal { what: "naming a protocol", why: error.to_string() })
+            StreamProtocol::try_from_owned(format!("/swarmdex/{network}/{kind}")).map_err(|error| {
+                RegistryError::Internal {
+                    what: "naming a protocol",
+                    why: error.to_string(),
+                }
+            })
         };
-        Ok(Self { kad: name("kad/3")?, query: name("query/3")?, content: name("content/3")?, sync: name("sync/3")? })
+        Ok(Self {
+            kad: name("kad/3")?,
+            query: name("query/3")?,
+            content: name("content/3")?,
+            sync: name("sync/3")?,
+        })
     }
 }
 
@@ -68,7 +78,10 @@ pub(super) struct Parts<'a> {
     pub topics: &'a gossip::Topics,
     pub kad_store: KadStore,
     /// Over IPv4 and over IPv6.
-    pub mdns: (Option<mdns::tokio::Behaviour>, Option<mdns::tokio::Behaviour>),
+    pub mdns: (
+        Option<mdns::tokio::Behaviour>,
+        Option<mdns::tokio::Behaviour>,
+    ),
     pub dht: DhtMode,
     pub dial_back_every: Duration,
     pub query_timeout: Duration,
@@ -111,10 +124,17 @@ impl Behaviour {
             .set_periodic_bootstrap_interval(Some(BOOTSTRAP_INTERVAL))
             .set_parallelism(NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN));
         let mut kad = kad::Behaviour::with_config(me, kad_store, kad_config);
-        // Left to itself it stays a client until an external address is known, which an isolated network never sees.
-        kad.set_mode(Some(if dht == DhtMode::Client { kad::Mode::Client } else { kad::Mode::Server }));
+        // Left to itself it stays a client until an external address is known, which an isolated
+        // network never sees.
+        kad.set_mode(Some(if dht == DhtMode::Client {
+            kad::Mode::Client
+        } else {
+            kad::Mode::Server
+        }));
 
-        let most = u32::try_from(high_water.saturating_mul(4)).unwrap_or(u32::MAX).max(64);
+        let most = u32::try_from(high_water.saturating_mul(4))
+            .unwrap_or(u32::MAX)
+            .max(64);
         // Whoever comes in leaves a quarter of the places to those whom this node chooses itself.
         let from_outside = most - most / OUTBOUND_SHARE;
         let limits = connection_limits::ConnectionLimits::default()
@@ -135,12 +155,18 @@ impl Behaviour {
             kad: Traced::new(kad, me),
             gossip: gossip::behaviour(key, topics, gossip_counts)?,
             identify: identify::Behaviour::new(identify),
-            ping: ping::Behaviour::new(ping::Config::new().with_interval(ping_every).with_timeout(PING_TIMEOUT)),
+            ping: ping::Behaviour::new(
+                ping::Config::new()
+                    .with_interval(ping_every)
+                    .with_timeout(PING_TIMEOUT),
+            ),
             mdns: mdns.0.into(),
             mdns6: mdns.1.into(),
             query: protocol::behaviour(protocols.query.clone(), slack),
             streams: libp2p_stream::Behaviour::new(),
-            reach: (dht == DhtMode::Auto).then(|| reach::behaviour(me, dial_back_every)).into(),
+            reach: (dht == DhtMode::Auto)
+                .then(|| reach::behaviour(me, dial_back_every))
+                .into(),
         })
     }
 }

@@ -1,7 +1,8 @@
 //! Who has which content: the provider records that this node holds for others.
 //!
-//! A provider record is a claim that its sender is worth asking, and no more. So claims are kept in memory only, bounded in
-//! number and in bytes by [`Shares`]; whoever still has the content claims it again.
+//! A provider record is a claim that its sender is worth asking, and no more. So claims are kept in
+//! memory only, bounded in number and in bytes by [`Shares`]; whoever still has the content claims
+//! it again.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -33,10 +34,11 @@ const OVERHEAD: usize = 384;
 const MAX_PER_KEY: usize = 20;
 /// Addresses kept of a provider: two protocols over IPv4 and IPv6.
 const MAX_ADDRESSES: usize = 4;
-/// Longest address, in bytes. A name has 253 at most, and the longest that peers really have, with two certificate hashes,
-/// takes 160.
+/// Longest address, in bytes. A name has 253 at most, and the longest that peers really have, with
+/// two certificate hashes, takes 160.
 pub(super) const MAX_ADDRESS: usize = 256;
-/// A provider that has not claimed a content again for this long has gone. Providers do so twice in that time.
+/// A provider that has not claimed a content again for this long has gone. Providers do so twice in
+/// that time.
 pub(super) const PROVIDER_LIFE: Duration = Duration::from_secs(24 * 3_600);
 
 /// Claims are numbered, because the accounts have several tables of them.
@@ -47,7 +49,8 @@ struct Claim {
     peer: PeerId,
     prefix: Option<Prefix>,
     at: Timestamp,
-    /// Each address after its length, in one piece: hundreds of thousands of small allocations take more than they hold.
+    /// Each address after its length, in one piece: hundreds of thousands of small allocations take
+    /// more than they hold.
     addresses: Box<[u8]>,
 }
 
@@ -64,7 +67,8 @@ pub(super) struct ProviderRecords {
     displaced: u64,
 }
 
-/// The first bytes of a peer's id that differ between peers: enough to find the claim of a peer among twenty.
+/// The first bytes of a peer's id that differ between peers: enough to find the claim of a peer
+/// among twenty.
 type PeerIndex = [u8; 16];
 
 fn index(peer: &PeerId) -> PeerIndex {
@@ -86,8 +90,8 @@ impl ProviderRecords {
         }
     }
 
-    /// Takes a claim, and drops those that exceed a bound then; false when it is the new one that was dropped. `prefix` is the
-    /// public prefix that the peer is connected from.
+    /// Takes a claim, and drops those that exceed a bound then; false when it is the new one that
+    /// was dropped. `prefix` is the public prefix that the peer is connected from.
     pub fn add(
         &mut self,
         key: DhtKey,
@@ -97,7 +101,11 @@ impl ProviderRecords {
         now: Timestamp,
     ) -> bool {
         let addresses = packed(addresses);
-        let held = self.keys.get(&key).and_then(|claims| claims.get(&index(&peer))).copied();
+        let held = self
+            .keys
+            .get(&key)
+            .and_then(|claims| claims.get(&index(&peer)))
+            .copied();
         if let Some(number) = held {
             self.drop_claim(number);
         } else if let Some(number) = self.crowded_out(&key, prefix) {
@@ -106,22 +114,50 @@ impl ProviderRecords {
         }
         self.next = self.next.wrapping_add(1);
         let number = self.next;
-        let origin = if peer == self.me { Origin::OURSELVES } else { Origin::of(peer, prefix) };
-        let gone = self.shares.put(number, origin, OVERHEAD + addresses.len(), self.distance(&key));
-        self.keys.entry(key).or_default().insert(index(&peer), number);
+        let origin = if peer == self.me {
+            Origin::OURSELVES
+        } else {
+            Origin::of(peer, prefix)
+        };
+        let gone = self.shares.put(
+            number,
+            origin,
+            OVERHEAD + addresses.len(),
+            self.distance(&key),
+        );
+        self.keys
+            .entry(key)
+            .or_default()
+            .insert(index(&peer), number);
         self.ends.insert((now.after(PROVIDER_LIFE), number));
-        self.claims.insert(number, Claim { key, peer, prefix, at: now, addresses });
+        self.claims.insert(
+            number,
+            Claim {
+                key,
+                peer,
+                prefix,
+                at: now,
+                addresses,
+            },
+        );
         let taken = !gone.contains(&number);
         self.displaced += gone.iter().filter(|gone| **gone != number).count() as u64;
         gone.into_iter().for_each(|gone| self.drop_claim(gone));
         taken
     }
 
-    /// The claim that goes when a key has as many as an answer carries: the oldest of the prefix that has most of them, so that
-    /// one hand does not fill the answer. This node's own stays.
+    /// The claim that goes when a key has as many as an answer carries: the oldest of the prefix
+    /// that has most of them, so that one hand does not fill the answer. This node's own stays.
     fn crowded_out(&self, key: &DhtKey, newcomer: Option<Prefix>) -> Option<Number> {
-        let claims = self.keys.get(key).filter(|claims| claims.len() >= MAX_PER_KEY)?;
-        let claims = || claims.values().filter_map(|number| Some((*number, self.claims.get(number)?)));
+        let claims = self
+            .keys
+            .get(key)
+            .filter(|claims| claims.len() >= MAX_PER_KEY)?;
+        let claims = || {
+            claims
+                .values()
+                .filter_map(|number| Some((*number, self.claims.get(number)?)))
+        };
         let of = |prefix: Option<Prefix>| match prefix {
             // Peers without a prefix are not grouped.
             None => 1,
@@ -134,16 +170,22 @@ impl ProviderRecords {
             true => prefix == newcomer,
             false => of(prefix) == most,
         };
-        others.filter(|(_, claim)| is_of(claim.prefix)).min_by_key(|(_, claim)| claim.at).map(|(number, _)| number)
+        others
+            .filter(|(_, claim)| is_of(claim.prefix))
+            .min_by_key(|(_, claim)| claim.at)
+            .map(|(number, _)| number)
     }
 
-    /// How far a key is from this node, as Kademlia counts, of which the first bytes are enough to order them.
+    /// How far a key is from this node, as Kademlia counts, of which the first bytes are enough to
+    /// order them.
     fn distance(&self, key: &DhtKey) -> u64 {
         first_of(&DhtKey(self.here.0).distance(&DhtKey(Hash::of(&key.0).0)))
     }
 
     fn drop_claim(&mut self, number: Number) {
-        let Some(claim) = self.claims.remove(&number) else { return };
+        let Some(claim) = self.claims.remove(&number) else {
+            return;
+        };
         self.shares.remove(&number);
         self.ends.remove(&(claim.at.after(PROVIDER_LIFE), number));
         if let Some(claims) = self.keys.get_mut(&claim.key) {
@@ -155,18 +197,30 @@ impl ProviderRecords {
     }
 
     pub fn remove(&mut self, key: &DhtKey, peer: &PeerId) {
-        let held = self.keys.get(key).and_then(|claims| claims.get(&index(peer))).copied();
+        let held = self
+            .keys
+            .get(key)
+            .and_then(|claims| claims.get(&index(peer)))
+            .copied();
         held.into_iter().for_each(|number| self.drop_claim(number));
     }
 
-    /// The providers of a key as Kademlia wants them, the newest first: what does not fit into an answer is cut from the end.
+    /// The providers of a key as Kademlia wants them, the newest first: what does not fit into an
+    /// answer is cut from the end.
     pub fn of(&self, key: &DhtKey, now: Timestamp) -> Vec<ProviderRecord> {
         let claims = self.keys.get(key).into_iter().flatten();
-        let mut live: Vec<&Claim> = claims.filter_map(|(_, number)| self.claims.get(number)).collect();
+        let mut live: Vec<&Claim> = claims
+            .filter_map(|(_, number)| self.claims.get(number))
+            .collect();
         live.retain(|claim| now.since(claim.at) < PROVIDER_LIFE);
         live.sort_by_key(|claim| std::cmp::Reverse(claim.at));
-        let record =
-            |claim: &Claim| ProviderRecord::new(RecordKey::new(&key.0), claim.peer, unpacked(&claim.addresses));
+        let record = |claim: &Claim| {
+            ProviderRecord::new(
+                RecordKey::new(&key.0),
+                claim.peer,
+                unpacked(&claim.addresses),
+            )
+        };
         live.into_iter().map(record).collect()
     }
 
@@ -191,11 +245,13 @@ impl ProviderRecords {
 }
 
 pub(super) fn first_of(distance: &[u8; 32]) -> u64 {
-    distance.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
+    distance
+        .first_chunk()
+        .map_or(0, |first| u64::from_be_bytes(*first))
 }
 
-/// The addresses that are worth keeping: none that is too long, and public ones first, because a peer lists every interface it
-/// has.
+/// The addresses that are worth keeping: none that is too long, and public ones first, because a
+/// peer lists every interface it has.
 pub(super) fn worth_keeping(mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
     addresses.retain(|address| address.len() <= MAX_ADDRESS);
     addresses.sort_by_key(|address| (Prefix::of_address(address).is_none(), is_loopback(address)));
@@ -206,7 +262,9 @@ pub(super) fn worth_keeping(mut addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
 fn packed(addresses: Vec<Multiaddr>) -> Box<[u8]> {
     let mut bytes = Vec::new();
     for address in worth_keeping(addresses) {
-        let Ok(length) = u16::try_from(address.len()) else { continue };
+        let Ok(length) = u16::try_from(address.len()) else {
+            continue;
+        };
         bytes.extend(length.to_be_bytes());
         bytes.extend_from_slice(address.as_ref());
     }
@@ -216,7 +274,10 @@ fn packed(addresses: Vec<Multiaddr>) -> Box<[u8]> {
 fn unpacked(mut bytes: &[u8]) -> Vec<Multiaddr> {
     let mut addresses = Vec::new();
     while let Some((length, rest)) = bytes.split_first_chunk::<2>() {
-        let Some((address, rest)) = rest.split_at_checked(u16::from_be_bytes(*length).into()) else { break };
+        let Some((address, rest)) = rest.split_at_checked(u16::from_be_bytes(*length).into())
+        else {
+            break;
+        };
         addresses.extend(Multiaddr::try_from(address.to_vec()).ok());
         bytes = rest;
     }
@@ -251,7 +312,9 @@ mod tests {
     }
 
     fn long(n: usize) -> Multiaddr {
-        format!("/dns4/{}.{n}/tcp/1", "a".repeat(n)).parse().unwrap()
+        format!("/dns4/{}.{n}/tcp/1", "a".repeat(n))
+            .parse()
+            .unwrap()
     }
 
     #[test]
@@ -265,7 +328,11 @@ mod tests {
         let late = PeerId::random();
         assert!(records.add(key, late, None, vec![], Timestamp(NOW.0 + 1_000)));
         let now = peers(&records.of(&key, Timestamp(NOW.0 + 1_000)));
-        assert_eq!((now.len(), now[0]), (MAX_PER_KEY, late), "the newest comes first");
+        assert_eq!(
+            (now.len(), now[0]),
+            (MAX_PER_KEY, late),
+            "the newest comes first"
+        );
         assert!(!now.contains(&squatters[0]));
     }
 
@@ -278,15 +345,31 @@ mod tests {
             assert!(records.add(key, *peer, prefix(n), vec![], NOW));
         }
         for n in 0..200 {
-            records.add(key, PeerId::random(), prefix(1), vec![], Timestamp(NOW.0 + n));
+            records.add(
+                key,
+                PeerId::random(),
+                prefix(1),
+                vec![],
+                Timestamp(NOW.0 + n),
+            );
         }
         let now = peers(&records.of(&key, Timestamp(NOW.0 + 200)));
         assert_eq!(now.len(), MAX_PER_KEY);
         assert!(honest.iter().all(|peer| now.contains(peer)));
         for n in 0..100 {
-            records.add(key, PeerId::random(), prefix(50 + n), vec![], Timestamp(NOW.0 + 300));
+            records.add(
+                key,
+                PeerId::random(),
+                prefix(50 + n),
+                vec![],
+                Timestamp(NOW.0 + 300),
+            );
         }
-        assert!(!peers(&records.of(&key, Timestamp(NOW.0 + 300))).iter().any(|peer| honest.contains(peer)));
+        assert!(
+            !peers(&records.of(&key, Timestamp(NOW.0 + 300)))
+                .iter()
+                .any(|peer| honest.contains(peer))
+        );
     }
 
     #[test]
@@ -300,7 +383,11 @@ mod tests {
         }
         assert_eq!(records.held().0, most + 1);
         assert_eq!(records.take_displaced(), 2 * most as u64);
-        assert_eq!(peers(&records.of(&key(7), NOW)), [other], "the greedy peer's own is the one that went");
+        assert_eq!(
+            peers(&records.of(&key(7), NOW)),
+            [other],
+            "the greedy peer's own is the one that went"
+        );
         assert!(records.of(&key(7), NOW.after(PROVIDER_LIFE)).is_empty());
         records.tick(NOW.after(PROVIDER_LIFE));
         assert!(records.keys.is_empty() && records.claims.is_empty() && records.ends.is_empty());
@@ -310,20 +397,31 @@ mod tests {
     #[test]
     fn addresses_are_bounded_and_public_ones_are_kept_first() {
         let mut records = records();
-        let text = ["/ip4/127.0.0.1/tcp/1", "/ip4/10.0.0.1/tcp/1", "/ip4/81.2.3.4/tcp/1"];
+        let text = [
+            "/ip4/127.0.0.1/tcp/1",
+            "/ip4/10.0.0.1/tcp/1",
+            "/ip4/81.2.3.4/tcp/1",
+        ];
         let mut addresses: Vec<Multiaddr> = text.iter().map(|text| text.parse().unwrap()).collect();
         addresses.extend((0..5).map(|_| long(60)));
         addresses.push(format!("/dns4/{}/tcp/1", "b".repeat(400)).parse().unwrap());
         let peer = PeerId::random();
         assert!(records.add(key(1), peer, None, addresses.clone(), NOW));
         let kept = &records.of(&key(1), NOW)[0].addresses;
-        assert_eq!((kept.len(), kept[0].to_string().as_str()), (MAX_ADDRESSES, text[2]));
-        assert!(kept.iter().all(|address| addresses.contains(address) && address.len() <= MAX_ADDRESS));
+        assert_eq!(
+            (kept.len(), kept[0].to_string().as_str()),
+            (MAX_ADDRESSES, text[2])
+        );
+        assert!(
+            kept.iter()
+                .all(|address| addresses.contains(address) && address.len() <= MAX_ADDRESS)
+        );
     }
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(32))]
-        /// Whoever claims whatever, in whatever sizes: tables agree with one another, and nothing exceeds its bound.
+        /// Whoever claims whatever, in whatever sizes: tables agree with one another, and nothing
+        /// exceeds its bound.
         #[test]
         fn claims_are_bounded_in_places_and_bytes(
             steps in prop::collection::vec((0usize..40, 0u8..6, 0usize..12, 0usize..6, 0usize..63, 0u64..30), 1..600),

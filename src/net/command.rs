@@ -36,7 +36,8 @@ pub enum AskError {
     Refused,
 }
 
-/// Told to the swarm task. Every reply is sent exactly once, or its sender dropped when the node shuts down.
+/// Told to the swarm task. Every reply is sent exactly once, or its sender dropped when the node
+/// shuts down.
 pub(super) enum Command {
     Find {
         key: DhtKey,
@@ -79,7 +80,8 @@ pub(super) enum Command {
         deadline: Instant,
         found: mpsc::Sender<PeerId>,
     },
-    /// Looks for providers or for the closest peers, or a record; replies with the number of the trace and who they are.
+    /// Looks for providers or for the closest peers, or a record; replies with the number of the
+    /// trace and who they are.
     Look {
         sought: Sought,
         what: Option<String>,
@@ -105,8 +107,8 @@ pub(super) enum Command {
         what: String,
         reply: oneshot::Sender<()>,
     },
-    /// Replies with the connected peers of this network, the best first, each with its score; those that are a
-    /// publisher's own before all others.
+    /// Replies with the connected peers of this network, the best first, each with its score; those
+    /// that are a publisher's own before all others.
     Sources {
         publisher: Option<PublisherId>,
         reply: oneshot::Sender<Vec<(PeerId, f64)>>,
@@ -120,7 +122,8 @@ pub(super) enum Command {
     Catalogues {
         reply: oneshot::Sender<Vec<(PeerId, u64)>>,
     },
-    /// Replies with the connected peers of this network, and how many bytes each says it may keep for others.
+    /// Replies with the connected peers of this network, and how many bytes each says it may keep
+    /// for others.
     Rooms {
         reply: oneshot::Sender<Vec<(PeerId, u64)>>,
     },
@@ -178,11 +181,28 @@ pub type Verdict = Result<(), Refusal>;
 /// Asked of the registry. A reply that does not come counts as [`Refusal::Busy`].
 pub enum Inbound {
     /// A gossip message on the announcement topic; `author` is who sent it first, by its signature.
-    Announcement { data: Vec<u8>, via: PeerId, author: Option<PeerId>, verdict: oneshot::Sender<Verdict> },
+    Announcement {
+        data: Vec<u8>,
+        via: PeerId,
+        author: Option<PeerId>,
+        verdict: oneshot::Sender<Verdict>,
+    },
     /// A peer wants a record stored. The verified record comes back, to be kept.
-    Put { key: Vec<u8>, value: Vec<u8>, from: PeerId, verdict: oneshot::Sender<Result<Record, Refusal>> },
-    /// A peer asks a question, which may take so much time; `good` when the peer has been good to ask itself.
-    Query { from: PeerId, request: Request, time: Duration, good: bool, reply: oneshot::Sender<Answered> },
+    Put {
+        key: Vec<u8>,
+        value: Vec<u8>,
+        from: PeerId,
+        verdict: oneshot::Sender<Result<Record, Refusal>>,
+    },
+    /// A peer asks a question, which may take so much time; `good` when the peer has been good to
+    /// ask itself.
+    Query {
+        from: PeerId,
+        request: Request,
+        time: Duration,
+        good: bool,
+        reply: oneshot::Sender<Answered>,
+    },
 }
 
 /// An answer to a peer's question, and the time that was spent on it.

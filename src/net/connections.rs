@@ -1,5 +1,5 @@
-//! Which connections to give up when there are too many. Gossipsub keeps every connection alive by itself, so without
-//! this every node ends up connected to every other.
+//! Which connections to give up when there are too many. Gossipsub keeps every connection alive by
+//! itself, so without this every node ends up connected to every other.
 
 use std::{collections::HashMap, net::IpAddr, time::Duration};
 
@@ -11,8 +11,9 @@ use crate::domain::prefix::Prefix;
 pub(super) const GRACE: Duration = Duration::from_secs(30);
 /// Connections from one public prefix that are as good as any; those beyond are given up first.
 pub(super) const OF_A_GROUP: usize = 3;
-/// Connections to peers that this node dialled itself, the best of which stay: nobody who comes from outside can have all of
-/// them replaced. Bitcoin Core has as many (`MAX_OUTBOUND_FULL_RELAY_CONNECTIONS`).
+/// Connections to peers that this node dialled itself, the best of which stay: nobody who comes
+/// from outside can have all of them replaced. Bitcoin Core has as many
+/// (`MAX_OUTBOUND_FULL_RELAY_CONNECTIONS`).
 pub(super) const OUTBOUND: usize = 8;
 /// Where there is no other room, newcomers have one of so many places beyond the high water.
 const NEWCOMERS: usize = 4;
@@ -24,7 +25,8 @@ pub(super) struct Held {
     /// Time since it connected.
     pub age: Duration,
     pub score: f64,
-    /// In the gossip mesh, among the closest in the routing table, with a request running, or kept by a person.
+    /// In the gossip mesh, among the closest in the routing table, with a request running, or kept
+    /// by a person.
     pub protected: bool,
     /// This node dialled it.
     pub outbound: bool,
@@ -36,14 +38,17 @@ pub(super) struct Held {
 
 /// The peers to disconnect: nobody up to `high` connections. Beyond it go
 ///
-/// 1. those of prefixes that have more than [`OF_A_GROUP`], the worst first, as far as there are more than `low` in all;
-/// 2. of those younger than [`GRACE`] whoever has no room beside the settled ones, from where most of them come, the youngest
-///    first. Identities that come again and again are always young, and displace one another;
-/// 3. of the settled ones, if they alone are more than `high`, the lowest scores down to `low`, which leaves room before the
-///    next round.
+/// 1. those of prefixes that have more than [`OF_A_GROUP`], the worst first, as far as there are
+///    more than `low` in all;
+/// 2. of those younger than [`GRACE`] whoever has no room beside the settled ones, from where most
+///    of them come, the youngest first. Identities that come again and again are always young, and
+///    displace one another;
+/// 3. of the settled ones, if they alone are more than `high`, the lowest scores down to `low`,
+///    which leaves room before the next round.
 ///
-/// Whether a settled connection goes never depends on those that are young or crowded. Protected ones, the best of those that
-/// this node dialled, and whom it dialled just now, stay even if that leaves more.
+/// Whether a settled connection goes never depends on those that are young or crowded. Protected
+/// ones, the best of those that this node dialled, and whom it dialled just now, stay even if that
+/// leaves more.
 pub(super) fn to_trim(held: &[Held], low: usize, high: usize) -> Vec<PeerId> {
     if held.len() <= high {
         return Vec::new();
@@ -79,18 +84,26 @@ pub(super) fn to_trim(held: &[Held], low: usize, high: usize) -> Vec<PeerId> {
     let room = high.saturating_sub(settled_count).max(high / NEWCOMERS);
     gone.extend(without_room(young, room));
     if settled_count > high {
-        gone.extend(worst_first(&settled, settled_count - low.min(settled_count)));
+        gone.extend(worst_first(
+            &settled,
+            settled_count - low.min(settled_count),
+        ));
     }
     gone
 }
 
 /// So many of a ranking, from its end.
 fn worst_first(ranked: &[&Held], most: usize) -> Vec<PeerId> {
-    ranked.iter().rev().take(most).map(|peer| peer.peer).collect()
+    ranked
+        .iter()
+        .rev()
+        .take(most)
+        .map(|peer| peer.peer)
+        .collect()
 }
 
-/// The young ones that go when there is room for so many of them: each address keeps as many as any other, those that have
-/// been there longest.
+/// The young ones that go when there is room for so many of them: each address keeps as many as any
+/// other, those that have been there longest.
 fn without_room(mut young: Vec<&Held>, room: usize) -> Vec<PeerId> {
     young.sort_by_key(|peer| std::cmp::Reverse(peer.age));
     let mut of_host: HashMap<Option<IpAddr>, usize> = HashMap::new();
@@ -104,7 +117,11 @@ fn without_room(mut young: Vec<&Held>, room: usize) -> Vec<PeerId> {
         })
         .collect();
     turns.sort_by_key(|(turn, at, _)| (*turn, *at));
-    turns.into_iter().skip(room).map(|(.., peer)| peer.peer).collect()
+    turns
+        .into_iter()
+        .skip(room)
+        .map(|(.., peer)| peer.peer)
+        .collect()
 }
 
 #[cfg(test)]
@@ -130,8 +147,13 @@ mod tests {
     #[test]
     fn of_a_crowded_prefix_the_best_stay_and_the_others_go_first() {
         let group = Prefix::of(std::net::Ipv4Addr::new(81, 2, 69, 1).into());
-        let crowd = (0..6).map(|n| Held { group, ..one(60, 0.5 + f64::from(n) / 20.0) });
-        let held: Vec<_> = crowd.chain((0..6).map(|n| one(60, f64::from(n) / 20.0))).collect();
+        let crowd = (0..6).map(|n| Held {
+            group,
+            ..one(60, 0.5 + f64::from(n) / 20.0)
+        });
+        let held: Vec<_> = crowd
+            .chain((0..6).map(|n| one(60, f64::from(n) / 20.0)))
+            .collect();
         let at = |peer: &PeerId| held.iter().position(|one| one.peer == *peer).unwrap();
         let trimmed = |low, high| to_trim(&held, low, high).iter().map(at).collect::<Vec<_>>();
         assert_eq!(trimmed(7, 8), [0, 1, 2, 6, 7], "nine are settled");
@@ -150,15 +172,22 @@ mod tests {
             }
             let gone = to_trim(&held, low, high);
             held.retain(|held| !gone.contains(&held.peer));
-            held.iter_mut().for_each(|held| held.age += Duration::from_secs(5));
-            assert_eq!(held.iter().filter(|held| old.contains(&held.peer)).count(), old.len());
+            held.iter_mut()
+                .for_each(|held| held.age += Duration::from_secs(5));
+            assert_eq!(
+                held.iter().filter(|held| old.contains(&held.peer)).count(),
+                old.len()
+            );
             assert!(held.len() <= high + high / NEWCOMERS);
         }
     }
 
     #[test]
     fn a_newcomer_keeps_its_place_beside_an_address_that_brings_many() {
-        let at = |n: u8, seconds| Held { host: Some([10, 0, 0, n].into()), ..one(seconds, 0.3) };
+        let at = |n: u8, seconds| Held {
+            host: Some([10, 0, 0, n].into()),
+            ..one(seconds, 0.3)
+        };
         let newcomer = at(2, 0);
         let held: Vec<Held> = (0..80).map(|_| at(1, 20)).chain([newcomer]).collect();
         assert!(!to_trim(&held, 48, 64).contains(&newcomer.peer));
@@ -169,7 +198,13 @@ mod tests {
             |(age, score, protected, outbound, n)| {
                 let ip = [81, 2, n, 1].into();
                 let group = (n < 4).then(|| Prefix::of(ip)).flatten();
-                Held { protected: protected && n % 2 == 0, outbound, group, host: Some(ip), ..one(age, score) }
+                Held {
+                    protected: protected && n % 2 == 0,
+                    outbound,
+                    group,
+                    host: Some(ip),
+                    ..one(age, score)
+                }
             },
         )
     }

@@ -50,7 +50,10 @@ pub(super) struct Discovery {
 
 /// An address without the peer that is to be found there.
 pub(super) fn bare(address: &Multiaddr) -> Multiaddr {
-    address.iter().filter(|part| !matches!(part, Protocol::P2p(_))).collect()
+    address
+        .iter()
+        .filter(|part| !matches!(part, Protocol::P2p(_)))
+        .collect()
 }
 
 impl Discovery {
@@ -59,7 +62,10 @@ impl Discovery {
         if self.strangers.contains(&peer) && origin != Origin::Bootstrap {
             return;
         }
-        if !self.targets.contains_key(&peer) && self.targets.len() >= MAX_TARGETS && origin != Origin::Bootstrap {
+        if !self.targets.contains_key(&peer)
+            && self.targets.len() >= MAX_TARGETS
+            && origin != Origin::Bootstrap
+        {
             return;
         }
         let target = self.targets.entry(peer).or_insert_with(|| Target {
@@ -85,8 +91,9 @@ impl Discovery {
         self.targets.remove(peer);
     }
 
-    /// Peers to dial now, each with whether somebody else said where it is: below `wanted` connections, or with fewer than
-    /// [`OUTBOUND`] that this node opened itself. Whoever comes in from outside must not be all whom it knows.
+    /// Peers to dial now, each with whether somebody else said where it is: below `wanted`
+    /// connections, or with fewer than [`OUTBOUND`] that this node opened itself. Whoever comes in
+    /// from outside must not be all whom it knows.
     pub fn due(
         &mut self,
         now: Instant,
@@ -103,13 +110,15 @@ impl Discovery {
             if due.len() >= AT_ONCE || target.not_before > now || is_connected(peer) {
                 continue;
             }
-            // Counted as failed until it connects, so that one that never answers is not dialled again at once.
+            // Counted as failed until it connects, so that one that never answers is not dialled
+            // again at once.
             target.failures = target.failures.saturating_add(1);
             target.not_before = now + wait(target.failures, rng);
             let claimed = matches!(target.origin, Origin::Remembered | Origin::Mdns);
             due.push((*peer, target.addresses.clone(), claimed));
         }
-        self.targets.retain(|_, target| target.origin == Origin::Bootstrap || target.failures <= PATIENCE);
+        self.targets
+            .retain(|_, target| target.origin == Origin::Bootstrap || target.failures <= PATIENCE);
         due
     }
 
@@ -121,13 +130,18 @@ impl Discovery {
 
     /// Whether a peer was named in the settings.
     pub fn is_bootstrap(&self, peer: &PeerId) -> bool {
-        self.targets.get(peer).is_some_and(|target| target.origin == Origin::Bootstrap)
+        self.targets
+            .get(peer)
+            .is_some_and(|target| target.origin == Origin::Bootstrap)
     }
 
     /// Whether it was us, and not somebody on the network, who say that a peer is at an address.
     pub fn names(&self, peer: &PeerId, address: &Multiaddr) -> bool {
         let sought = bare(address);
-        let ours = self.targets.get(peer).filter(|target| target.origin != Origin::Mdns);
+        let ours = self
+            .targets
+            .get(peer)
+            .filter(|target| target.origin != Origin::Mdns);
         ours.is_some_and(|target| target.addresses.iter().any(|one| bare(one) == sought))
     }
 
@@ -139,19 +153,27 @@ impl Discovery {
         }
     }
 
-    /// Peers that were named and failed so often, each with an address, for the message to the person.
+    /// Peers that were named and failed so often, each with an address, for the message to the
+    /// person.
     pub fn unreachable_bootstraps(&self, failures: u32) -> Vec<(PeerId, Multiaddr)> {
-        let stuck =
-            |(_, target): &(&PeerId, &Target)| target.origin == Origin::Bootstrap && target.failures == failures;
+        let stuck = |(_, target): &(&PeerId, &Target)| {
+            target.origin == Origin::Bootstrap && target.failures == failures
+        };
         let stuck = self.targets.iter().filter(stuck);
-        stuck.filter_map(|(peer, target)| Some((*peer, target.addresses.first()?.clone()))).collect()
+        stuck
+            .filter_map(|(peer, target)| Some((*peer, target.addresses.first()?.clone())))
+            .collect()
     }
 }
 
-/// Doubles from [`FIRST_WAIT`], a quarter more or less, so that a site whose power comes back does not dial in step.
+/// Doubles from [`FIRST_WAIT`], a quarter more or less, so that a site whose power comes back does
+/// not dial in step.
 fn wait(failures: u32, rng: &mut impl Rng) -> Duration {
-    let doubled = FIRST_WAIT.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1).min(16)));
-    doubled.min(LONGEST_WAIT).mul_f64(rng.random_range(0.75..=1.25))
+    let doubled =
+        FIRST_WAIT.saturating_mul(2u32.saturating_pow(failures.saturating_sub(1).min(16)));
+    doubled
+        .min(LONGEST_WAIT)
+        .mul_f64(rng.random_range(0.75..=1.25))
 }
 
 #[cfg(test)]
@@ -180,9 +202,18 @@ mod tests {
             now += Duration::from_secs(1);
         }
         assert!(dials[&found].len() as u32 <= PATIENCE + 1);
-        let gaps: Vec<_> = dials[&named].windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert!(gaps.len() > 10 && gaps[0] < Duration::from_secs(3), "{gaps:?}");
-        assert!(gaps.iter().all(|gap| *gap <= LONGEST_WAIT.mul_f64(1.3)), "{gaps:?}");
+        let gaps: Vec<_> = dials[&named]
+            .windows(2)
+            .map(|pair| pair[1] - pair[0])
+            .collect();
+        assert!(
+            gaps.len() > 10 && gaps[0] < Duration::from_secs(3),
+            "{gaps:?}"
+        );
+        assert!(
+            gaps.iter().all(|gap| *gap <= LONGEST_WAIT.mul_f64(1.3)),
+            "{gaps:?}"
+        );
     }
 
     #[test]
@@ -192,12 +223,30 @@ mod tests {
         let peer = PeerId::random();
         let mut now = Instant::now();
         discovery.add(peer, address(), Origin::Remembered, now);
-        assert_eq!(discovery.due(now, (100, OUTBOUND - 1), 8, |_| false, &mut rng).len(), 1, "of its own choice");
+        assert_eq!(
+            discovery
+                .due(now, (100, OUTBOUND - 1), 8, |_| false, &mut rng)
+                .len(),
+            1,
+            "of its own choice"
+        );
         now += FIRST_WAIT * 2;
-        assert!(discovery.due(now, (8, OUTBOUND), 8, |_| false, &mut rng).is_empty());
-        assert!(discovery.due(now, (1, 1), 8, |other| *other == peer, &mut rng).is_empty());
+        assert!(
+            discovery
+                .due(now, (8, OUTBOUND), 8, |_| false, &mut rng)
+                .is_empty()
+        );
+        assert!(
+            discovery
+                .due(now, (1, 1), 8, |other| *other == peer, &mut rng)
+                .is_empty()
+        );
         discovery.is_stranger(peer);
         discovery.add(peer, address(), Origin::Mdns, now);
-        assert!(discovery.due(now, (1, 1), 8, |_| false, &mut rng).is_empty());
+        assert!(
+            discovery
+                .due(now, (1, 1), 8, |_| false, &mut rng)
+                .is_empty()
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! The gate refuses peers that are banned, more connections from one address or network than its caps say, and all but one
-//! unknown peer of a doubtful prefix.
+//! The gate refuses peers that are banned, more connections from one address or network than its
+//! caps say, and all but one unknown peer of a doubtful prefix.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -12,8 +12,8 @@ use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
     swarm::{
-        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
-        ToSwarm, dummy,
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+        THandlerOutEvent, ToSwarm, dummy,
     },
 };
 
@@ -68,8 +68,12 @@ impl Gate {
     /// Before the handshake, when nothing but the address is known.
     fn knock(&mut self, id: ConnectionId, address: &Multiaddr) -> Result<(), ConnectionDenied> {
         // What has no address is counted with all connections.
-        let Some(ip) = ip_of(address) else { return Ok(()) };
-        let admitted = self.origins.admit(id, ip, self.classes.of(ip), self.private);
+        let Some(ip) = ip_of(address) else {
+            return Ok(());
+        };
+        let admitted = self
+            .origins
+            .admit(id, ip, self.classes.of(ip), self.private);
         admitted.map_err(|full| {
             self.metrics.turned_away(TurnedAway::Connection);
             refused(match full {
@@ -97,7 +101,9 @@ impl Gate {
             && self.unknown(&prefix).any(|(other, _)| other != peer)
         {
             self.metrics.turned_away(TurnedAway::Connection);
-            return Err(refused("several of its prefix are banned, and another unknown peer of it has the place"));
+            return Err(refused(
+                "several of its prefix are banned, and another unknown peer of it has the place",
+            ));
         }
         self.open.insert(id, (*peer, prefix));
         Ok(dummy::ConnectionHandler)
@@ -105,7 +111,10 @@ impl Gate {
 
     /// Connections of unknown peers of a prefix, the oldest first.
     fn unknown(&self, prefix: &Prefix) -> impl Iterator<Item = (&PeerId, &ConnectionId)> {
-        let of_it = self.open.iter().filter(move |(_, (peer, of))| of == prefix && !self.admission.good.contains(peer));
+        let of_it = self
+            .open
+            .iter()
+            .filter(move |(_, (peer, of))| of == prefix && !self.admission.good.contains(peer));
         let mut of_it: Vec<_> = of_it.map(|(id, (peer, _))| (peer, id)).collect();
         of_it.sort_by_key(|(_, id)| **id);
         of_it.into_iter()
@@ -116,7 +125,11 @@ impl Gate {
         let mut beyond = HashSet::new();
         for prefix in &self.admission.doubtful {
             let first = self.unknown(prefix).next().map(|(peer, _)| *peer);
-            beyond.extend(self.unknown(prefix).map(|(peer, _)| *peer).filter(|peer| Some(*peer) != first));
+            beyond.extend(
+                self.unknown(prefix)
+                    .map(|(peer, _)| *peer)
+                    .filter(|peer| Some(*peer) != first),
+            );
         }
         beyond.into_iter().collect()
     }
@@ -177,14 +190,20 @@ impl NetworkBehaviour for Gate {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::ConnectionClosed(closed) => self.leave(&closed.connection_id),
-            // One that was let in here may have been refused by another behaviour, or not have come about.
+            // One that was let in here may have been refused by another behaviour, or not have come
+            // about.
             FromSwarm::ListenFailure(failed) => self.leave(&failed.connection_id),
             FromSwarm::DialFailure(failed) => self.leave(&failed.connection_id),
             _ => {}
         }
     }
 
-    fn on_connection_handler_event(&mut self, _: PeerId, _: ConnectionId, event: THandlerOutEvent<Self>) {
+    fn on_connection_handler_event(
+        &mut self,
+        _: PeerId,
+        _: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
         match event {}
     }
 
@@ -226,10 +245,15 @@ mod tests {
         assert!(admitted(&mut gate, &first, &there) && admitted(&mut gate, &second, &there));
         gate.admission.doubtful.extend(Prefix::of_address(&there));
         assert_eq!(gate.beyond(), [second], "the later one");
-        assert!(!admitted(&mut gate, &PeerId::random(), &there) && admitted(&mut gate, &friend, &there));
+        assert!(
+            !admitted(&mut gate, &PeerId::random(), &there) && admitted(&mut gate, &friend, &there)
+        );
         assert!(admitted(&mut gate, &PeerId::random(), &elsewhere));
         (0..=number).for_each(|n| gate.leave(&id(n)));
-        assert!(gate.admit(id(100), &second, &there).is_ok() && gate.admit(id(101), &second, &there).is_ok());
+        assert!(
+            gate.admit(id(100), &second, &there).is_ok()
+                && gate.admit(id(101), &second, &there).is_ok()
+        );
         assert!(gate.admit(id(102), &first, &there).is_err() && gate.beyond().is_empty());
     }
 
@@ -237,9 +261,19 @@ mod tests {
     fn an_address_pays_before_the_handshake_and_loopback_by_the_class_that_it_is_given() {
         let loopback = |n: usize| at(&format!("/ip4/127.0.0.1/tcp/{}", 1_000 + n));
         let mut lan = gate(Classes::ByRange);
-        assert_eq!((0..300).filter(|n| lan.knock(id(*n), &loopback(*n)).is_ok()).count(), 64);
+        assert_eq!(
+            (0..300)
+                .filter(|n| lan.knock(id(*n), &loopback(*n)).is_ok())
+                .count(),
+            64
+        );
         let mut strict = gate(Classes::AllPublic);
-        assert_eq!((0..300).filter(|n| strict.knock(id(*n), &loopback(*n)).is_ok()).count(), OF_AN_ADDRESS);
+        assert_eq!(
+            (0..300)
+                .filter(|n| strict.knock(id(*n), &loopback(*n)).is_ok())
+                .count(),
+            OF_AN_ADDRESS
+        );
         let spread = (300..600).filter(|n| {
             let address = at(&format!("/ip4/127.0.1.{}/tcp/1", 1 + n % 200));
             strict.knock(id(*n), &address).is_ok()

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use libp2p::{
     gossipsub::{
-        Behaviour, Config, ConfigBuilder, IdentTopic, Message, MessageAuthenticity, MessageId, MetricsConfig,
-        PeerScoreParams, PeerScoreThresholds, TopicScoreParams, ValidationMode, score_parameter_decay,
+        Behaviour, Config, ConfigBuilder, IdentTopic, Message, MessageAuthenticity, MessageId,
+        MetricsConfig, PeerScoreParams, PeerScoreThresholds, TopicScoreParams, ValidationMode,
+        score_parameter_decay,
     },
     identity::Keypair,
     metrics::Registry,
@@ -31,12 +32,15 @@ pub(super) struct Topics {
 impl Topics {
     pub fn of(network: &NetworkName) -> Self {
         let topic = |kind| IdentTopic::new(format!("/swarmdex/{network}/{kind}/3"));
-        Self { announce: topic("announce"), presence: topic("presence") }
+        Self {
+            announce: topic("announce"),
+            presence: topic("presence"),
+        }
     }
 }
 
-/// Longer than twice the validity: an announcement is forgotten only when its replay is out of time anyway. That of a presence,
-/// which holds longer, changes nothing: the newest counts.
+/// Longer than twice the validity: an announcement is forgotten only when its replay is out of time
+/// anyway. That of a presence, which holds longer, changes nothing: the newest counts.
 const DUPLICATE_CACHE: Duration = Duration::from_secs(2 * VALIDITY.as_secs() + 300);
 
 /// Scoring for topics with a message now and then. The figures are Filecoin's where it has one
@@ -69,10 +73,15 @@ mod scoring {
     pub const INVALID_DECAY: Duration = Duration::from_secs(3_600);
 }
 
-/// Hash of topic and whole data. With the default, source and sequence number, a replayer floods; without the
-/// signatures in the data, a forger's copy would get the honest message taken for a duplicate.
+/// Hash of topic and whole data. With the default, source and sequence number, a replayer floods;
+/// without the signatures in the data, a forger's copy would get the honest message taken for a
+/// duplicate.
 fn message_id(message: &Message) -> MessageId {
-    MessageId::from(Hash::of_parts(&[message.topic.as_str().as_bytes(), &message.data]).0.to_vec())
+    MessageId::from(
+        Hash::of_parts(&[message.topic.as_str().as_bytes(), &message.data])
+            .0
+            .to_vec(),
+    )
 }
 
 fn config() -> Result<Config> {
@@ -88,7 +97,10 @@ fn config() -> Result<Config> {
         .mesh_n_high(12)
         .mesh_outbound_min(2)
         .build()
-        .map_err(|error| RegistryError::Internal { what: "configuring gossip", why: error.to_string() })
+        .map_err(|error| RegistryError::Internal {
+            what: "configuring gossip",
+            why: error.to_string(),
+        })
 }
 
 fn topic_params() -> TopicScoreParams {
@@ -100,7 +112,8 @@ fn topic_params() -> TopicScoreParams {
         first_message_deliveries_weight: scoring::FIRST_DELIVERIES_WEIGHT,
         first_message_deliveries_decay: score_parameter_decay(scoring::FIRST_DELIVERIES_DECAY),
         first_message_deliveries_cap: scoring::FIRST_DELIVERIES_CAP,
-        // P3 and P3b punish a mesh in which nothing is said, and here nothing is said most of the time.
+        // P3 and P3b punish a mesh in which nothing is said, and here nothing is said most of the
+        // time.
         mesh_message_deliveries_weight: 0.0,
         mesh_failure_penalty_weight: 0.0,
         invalid_message_deliveries_weight: scoring::INVALID_WEIGHT,
@@ -111,7 +124,10 @@ fn topic_params() -> TopicScoreParams {
 
 fn score_params(topics: &Topics) -> PeerScoreParams {
     PeerScoreParams {
-        topics: [&topics.announce, &topics.presence].into_iter().map(|topic| (topic.hash(), topic_params())).collect(),
+        topics: [&topics.announce, &topics.presence]
+            .into_iter()
+            .map(|topic| (topic.hash(), topic_params()))
+            .collect(),
         topic_score_cap: 0.0,
         ip_colocation_factor_weight: scoring::COLOCATION_WEIGHT,
         ip_colocation_factor_threshold: scoring::COLOCATION_THRESHOLD,
@@ -124,10 +140,17 @@ fn score_params(topics: &Topics) -> PeerScoreParams {
 }
 
 /// Gossipsub itself counts what it receives in `counts`.
-pub(super) fn behaviour(key: &Keypair, topics: &Topics, counts: &mut Registry) -> Result<Behaviour> {
-    let internal = |why: String| RegistryError::Internal { what: "starting gossip", why };
-    let mut gossip =
-        Behaviour::new(MessageAuthenticity::Signed(key.clone()), config()?).map_err(|why| internal(why.to_owned()))?;
+pub(super) fn behaviour(
+    key: &Keypair,
+    topics: &Topics,
+    counts: &mut Registry,
+) -> Result<Behaviour> {
+    let internal = |why: String| RegistryError::Internal {
+        what: "starting gossip",
+        why,
+    };
+    let mut gossip = Behaviour::new(MessageAuthenticity::Signed(key.clone()), config()?)
+        .map_err(|why| internal(why.to_owned()))?;
     gossip = gossip.with_metrics(counts, MetricsConfig::default());
     let thresholds = PeerScoreThresholds {
         gossip_threshold: scoring::GOSSIP_THRESHOLD,
@@ -136,9 +159,13 @@ pub(super) fn behaviour(key: &Keypair, topics: &Topics, counts: &mut Registry) -
         accept_px_threshold: scoring::ACCEPT_PX_THRESHOLD,
         opportunistic_graft_threshold: scoring::OPPORTUNISTIC_GRAFT_THRESHOLD,
     };
-    gossip.with_peer_score(score_params(topics), thresholds).map_err(internal)?;
+    gossip
+        .with_peer_score(score_params(topics), thresholds)
+        .map_err(internal)?;
     for topic in [&topics.announce, &topics.presence] {
-        gossip.subscribe(topic).map_err(|error| internal(error.to_string()))?;
+        gossip
+            .subscribe(topic)
+            .map_err(|error| internal(error.to_string()))?;
     }
     Ok(gossip)
 }
@@ -150,7 +177,12 @@ mod tests {
     #[test]
     fn parameters_are_valid_and_ids_depend_on_topic_and_every_byte() {
         let topics = Topics::of(&"lab".parse().unwrap());
-        behaviour(&Keypair::generate_ed25519(), &topics, &mut Registry::default()).unwrap();
+        behaviour(
+            &Keypair::generate_ed25519(),
+            &topics,
+            &mut Registry::default(),
+        )
+        .unwrap();
         let message = |topic: &IdentTopic, data: &[u8], sequence_number| Message {
             source: None,
             data: data.to_vec(),
@@ -158,7 +190,11 @@ mod tests {
             topic: topic.hash(),
         };
         let id = message_id(&message(&topics.announce, b"a", 1));
-        assert_eq!(id, message_id(&message(&topics.announce, b"a", 2)), "a replay under a new number is the same");
+        assert_eq!(
+            id,
+            message_id(&message(&topics.announce, b"a", 2)),
+            "a replay under a new number is the same"
+        );
         assert_ne!(id, message_id(&message(&topics.announce, b"b", 1)));
         assert_ne!(id, message_id(&message(&topics.presence, b"a", 1)));
     }

@@ -1,9 +1,11 @@
-//! What speaks against it that each identity is one node's: a data directory that was copied makes two nodes with one
-//! key, and at a bootstrap address another node may answer than the one that was named.
+//! What speaks against it that each identity is one node's: a data directory that was copied makes
+//! two nodes with one key, and at a bootstrap address another node may answer than the one that was
+//! named.
 //!
-//! Two nodes with one key never meet by themselves: libp2p dials nobody with its own id, and mDNS and Kademlia name none
-//! to itself. So each looks at the bootstrap addresses that name its own key, and those who are connected with both tell
-//! them. That is their word: it is shown, and nothing is done about it.
+//! Two nodes with one key never meet by themselves: libp2p dials nobody with its own id, and mDNS
+//! and Kademlia name none to itself. So each looks at the bootstrap addresses that name its own
+//! key, and those who are connected with both tell them. That is their word: it is shown, and
+//! nothing is done about it.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -37,8 +39,8 @@ pub(super) enum Start {
 pub(super) struct Starts(VecDeque<u64>);
 
 impl Starts {
-    /// Takes the number that a hello said. Two nodes say hello by turns, and one that restarted never says again what it
-    /// said before. 0 is said by nodes that draw none.
+    /// Takes the number that a hello said. Two nodes say hello by turns, and one that restarted
+    /// never says again what it said before. 0 is said by nodes that draw none.
     pub fn said(&mut self, start: u64) -> Start {
         if start == 0 || self.0.back() == Some(&start) {
             return Start::Known;
@@ -75,8 +77,8 @@ pub(super) struct Identities {
     answered: Option<(Instant, Multiaddr)>,
     /// When somebody with this node's own key knocked, which may be this node, and from where.
     knocked: Option<(Instant, Multiaddr)>,
-    /// When a connection from somebody came to nothing, as this node's own do. The side that is called is mostly told of a
-    /// handshake that broke off, and not whose it was.
+    /// When a connection from somebody came to nothing, as this node's own do. The side that is
+    /// called is mostly told of a handshake that broke off, and not whose it was.
     broken: Option<Instant>,
     /// When this node last dialled an address at which it may be itself, or was answered.
     looked: Option<Instant>,
@@ -111,8 +113,21 @@ impl Identities {
     }
 
     /// Another one than `expected` answered.
-    pub fn misnamed(&mut self, expected: PeerId, obtained: PeerId, address: Multiaddr, now: Instant) {
-        self.misnamed.insert(expected, Misnamed { at: now, address, obtained });
+    pub fn misnamed(
+        &mut self,
+        expected: PeerId,
+        obtained: PeerId,
+        address: Multiaddr,
+        now: Instant,
+    ) {
+        self.misnamed.insert(
+            expected,
+            Misnamed {
+                at: now,
+                address,
+                obtained,
+            },
+        );
     }
 
     /// Whether another one answers at the address of a peer.
@@ -128,7 +143,8 @@ impl Identities {
     /// Makes up its mind about what was heard, and forgets what is too old.
     pub fn settle(&mut self, now: Instant) {
         let age = |at: &Instant| now.saturating_duration_since(*at);
-        // An answer without anybody at the own door is somebody else's, and so is a knock of whom this node did not call.
+        // An answer without anybody at the own door is somebody else's, and so is a knock of whom
+        // this node did not call.
         if let Some((at, address)) = self.answered.take_if(|(at, _)| age(at) > ECHO)
             && !self.broken.is_some_and(|broken| is_near(broken, at))
         {
@@ -150,7 +166,10 @@ impl Identities {
 
     /// An address at which another node answers than the one that was named, and its id.
     pub fn strange(&self) -> Option<(String, String)> {
-        let first = self.misnamed.values().min_by_key(|one| one.address.to_string())?;
+        let first = self
+            .misnamed
+            .values()
+            .min_by_key(|one| one.address.to_string())?;
         Some((first.address.to_string(), first.obtained.to_string()))
     }
 }
@@ -172,13 +191,24 @@ mod tests {
         use Start::{Known, Restarted, Twins};
         let mut starts = Starts::default();
         let said = [7, 7, 8, 9, 9, 0, 10].map(|start| starts.said(start));
-        assert_eq!(said, [Known, Known, Restarted, Restarted, Known, Known, Restarted]);
+        assert_eq!(
+            said,
+            [Known, Known, Restarted, Restarted, Known, Known, Restarted]
+        );
         let mut twins = Starts::default();
         let said = [1, 2, 1, 2, 2].map(|start| twins.said(start));
-        assert_eq!(said, [Known, Restarted, Twins, Twins, Known], "in the end only one is left");
+        assert_eq!(
+            said,
+            [Known, Restarted, Twins, Twins, Known],
+            "in the end only one is left"
+        );
         let mut restarting = Starts::default();
         let said = [1, 2, 3, 1].map(|start| restarting.said(start));
-        assert_eq!(said, [Known, Restarted, Restarted, Twins], "one of the two restarts");
+        assert_eq!(
+            said,
+            [Known, Restarted, Restarted, Twins],
+            "one of the two restarts"
+        );
     }
 
     #[test]
@@ -204,8 +234,20 @@ mod tests {
             calls.settle(after(seconds));
             called.settle(after(seconds));
         }
-        assert!(calls.twin().is_some_and(|how| how.contains("answers at /ip4/10.0.0.1")), "{:?}", calls.twin());
-        assert!(called.twin().is_some_and(|how| how.contains("came from /ip4/10.0.0.1")), "{:?}", called.twin());
+        assert!(
+            calls
+                .twin()
+                .is_some_and(|how| how.contains("answers at /ip4/10.0.0.1")),
+            "{:?}",
+            calls.twin()
+        );
+        assert!(
+            called
+                .twin()
+                .is_some_and(|how| how.contains("came from /ip4/10.0.0.1")),
+            "{:?}",
+            called.twin()
+        );
         calls.settle(after(HOLDS.as_secs() + 5));
         assert_eq!(calls.twin(), None, "it was stopped");
     }
@@ -215,7 +257,10 @@ mod tests {
         let (now, mut identities) = (Instant::now(), Identities::default());
         let (expected, obtained) = (PeerId::random(), PeerId::random());
         identities.misnamed(expected, obtained, address(), now);
-        assert_eq!(identities.strange(), Some((address().to_string(), obtained.to_string())));
+        assert_eq!(
+            identities.strange(),
+            Some((address().to_string(), obtained.to_string()))
+        );
         identities.met(&expected);
         assert_eq!(identities.strange(), None);
     }

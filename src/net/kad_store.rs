@@ -1,7 +1,9 @@
-//! The DHT records this node holds: an index in memory, written behind to the store by the swarm task.
+//! The DHT records this node holds: an index in memory, written behind to the store by the swarm
+//! task.
 //!
-//! Kademlia asks it synchronously, so nothing here touches a disk or a clock: the task sets the time and takes what
-//! changed. Only verified records get in, and [`Shares`] says which of them go when there are too many.
+//! Kademlia asks it synchronously, so nothing here touches a disk or a clock: the task sets the
+//! time and takes what changed. Only verified records get in, and [`Shares`] says which of them go
+//! when there are too many.
 
 use std::{
     borrow::Cow,
@@ -37,11 +39,14 @@ pub(super) const MAX_RECORDS: usize = 16_384;
 pub(super) const MAX_BYTES: usize = 32 * 1024 * 1024;
 /// Most records of one publisher, whoever puts them.
 const MAX_PER_PUBLISHER: usize = 4_096;
-/// Manifests and pages, which never expire themselves, are dropped this long after anybody last put them.
+/// Manifests and pages, which never expire themselves, are dropped this long after anybody last put
+/// them.
 const LIFE: Duration = Duration::from_secs(48 * 3_600);
-/// A record nobody has put for this long is put again by whoever holds it; a put that is seen starts it anew.
+/// A record nobody has put for this long is put again by whoever holds it; a put that is seen
+/// starts it anew.
 const REPUT_AFTER: Duration = Duration::from_secs(20 * 3_600);
-/// Holders wait up to this much longer, each differently, so that the first one's put spares the others theirs.
+/// Holders wait up to this much longer, each differently, so that the first one's put spares the
+/// others theirs.
 const REPUT_SPREAD: Duration = Duration::from_secs(4 * 3_600);
 
 struct Held {
@@ -107,8 +112,12 @@ impl KadStore {
     /// Moves the time on and drops what has expired.
     pub fn tick(&mut self, now: Timestamp) {
         self.now = now;
-        let expired: Vec<DhtKey> =
-            self.records.iter().filter(|(_, held)| held.expires <= now).map(|(key, _)| *key).collect();
+        let expired: Vec<DhtKey> = self
+            .records
+            .iter()
+            .filter(|(_, held)| held.expires <= now)
+            .map(|(key, _)| *key)
+            .collect();
         for key in expired {
             self.drop_record(&key);
         }
@@ -130,7 +139,12 @@ impl KadStore {
         self.accept_at(record, origin, self.now)
     }
 
-    fn accept_at(&mut self, record: &Record, origin: Origin, refreshed_at: Timestamp) -> Result<(), Refusal> {
+    fn accept_at(
+        &mut self,
+        record: &Record,
+        origin: Origin,
+        refreshed_at: Timestamp,
+    ) -> Result<(), Refusal> {
         let (mark, expires) = match record {
             Record::Head(head) => (Some(HeadMark::of(head)), head.expires),
             Record::Page(_) | Record::Manifest(_) => (None, refreshed_at.after(LIFE)),
@@ -150,19 +164,27 @@ impl KadStore {
                 held.refreshed_at = refreshed_at;
                 held.expires = expires;
                 self.changed.insert(key);
-                // Whoever put it first stays charged for it: a flood of others cannot take it over and then displace it.
+                // Whoever put it first stays charged for it: a flood of others cannot take it over
+                // and then displace it.
                 self.shares.touch(&key);
                 return Ok(());
             }
         }
         let publisher = record.owner();
         let is_new = !self.records.contains_key(&key);
-        if is_new && self.by_publisher.get(&publisher).is_some_and(|count| *count >= MAX_PER_PUBLISHER) {
+        if is_new
+            && self
+                .by_publisher
+                .get(&publisher)
+                .is_some_and(|count| *count >= MAX_PER_PUBLISHER)
+        {
             return Err(Refusal::OverQuota);
         }
         self.drop_record(&key);
         let distance = first_of(&DhtKey(self.here.0).distance(&DhtKey(Hash::of(&key.0).0)));
-        let gone = self.shares.put(key, origin, record.envelope().len(), distance);
+        let gone = self
+            .shares
+            .put(key, origin, record.envelope().len(), distance);
         let taken = !gone.contains(&key);
         for gone in gone.iter().filter(|gone| **gone != key) {
             self.displaced += 1;
@@ -173,13 +195,24 @@ impl KadStore {
         }
         *self.by_publisher.entry(publisher).or_default() += 1;
         let record = KadRecord::new(RecordKey::new(&key.0), record.envelope().to_vec());
-        self.records.insert(key, Held { record, publisher, mark, expires, refreshed_at });
+        self.records.insert(
+            key,
+            Held {
+                record,
+                publisher,
+                mark,
+                expires,
+                refreshed_at,
+            },
+        );
         self.changed.insert(key);
         Ok(())
     }
 
     fn drop_record(&mut self, key: &DhtKey) {
-        let Some(held) = self.records.remove(key) else { return };
+        let Some(held) = self.records.remove(key) else {
+            return;
+        };
         self.shares.remove(key);
         if let Some(count) = self.by_publisher.get_mut(&held.publisher) {
             *count -= 1;
@@ -190,18 +223,32 @@ impl KadStore {
         self.changed.insert(*key);
     }
 
-    /// Takes the claim of a peer that is connected from `prefix`. Kademlia has checked that the peer is the provider it names.
+    /// Takes the claim of a peer that is connected from `prefix`. Kademlia has checked that the
+    /// peer is the provider it names.
     pub fn claim(&mut self, record: ProviderRecord, prefix: Option<Prefix>) -> Result<(), Refusal> {
         let key = dht_key(&record.key).ok_or(Refusal::WrongKey)?;
-        let taken = self.providers.add(key, record.provider, prefix, record.addresses, self.now);
-        if taken { Ok(()) } else { Err(Refusal::OverQuota) }
+        let taken = self
+            .providers
+            .add(key, record.provider, prefix, record.addresses, self.now);
+        if taken {
+            Ok(())
+        } else {
+            Err(Refusal::OverQuota)
+        }
     }
 
     /// A record that nobody has put for long, if there is one: to be put again as it is.
     pub fn due_for_reput(&self) -> Option<KadRecord> {
-        let due =
-            |(key, held): &(&DhtKey, &Held)| held.refreshed_at.after(REPUT_AFTER + spread(&self.here, key)) <= self.now;
-        let oldest = self.records.iter().filter(due).min_by_key(|(_, held)| held.refreshed_at);
+        let due = |(key, held): &(&DhtKey, &Held)| {
+            held.refreshed_at
+                .after(REPUT_AFTER + spread(&self.here, key))
+                <= self.now
+        };
+        let oldest = self
+            .records
+            .iter()
+            .filter(due)
+            .min_by_key(|(_, held)| held.refreshed_at);
         oldest.map(|(_, held)| held.record.clone())
     }
 
@@ -227,7 +274,9 @@ impl KadStore {
 /// A share of [`REPUT_SPREAD`] that depends on the node and the record.
 fn spread(here: &Hash, key: &DhtKey) -> Duration {
     let distance = DhtKey(here.0).distance(&DhtKey(Hash::of(&key.0).0));
-    let share = distance.last_chunk().map_or(0, |last| u64::from_be_bytes(*last));
+    let share = distance
+        .last_chunk()
+        .map_or(0, |last| u64::from_be_bytes(*last));
     REPUT_SPREAD.mul_f64((share % 1_000) as f64 / 1_000.0)
 }
 
@@ -244,8 +293,8 @@ impl RecordStore for KadStore {
         (held.expires > self.now).then_some(Cow::Borrowed(&held.record))
     }
 
-    /// Reached for this node's own puts only: those of others go through the filter. One that there is no room for here is
-    /// put at others all the same.
+    /// Reached for this node's own puts only: those of others go through the filter. One that there
+    /// is no room for here is put at others all the same.
     fn put(&mut self, record: KadRecord) -> StoreResult<()> {
         let key = dht_key(&record.key).ok_or(Error::ValueTooLarge)?;
         let record = Record::verify(&key, &record.value).map_err(|_| Error::ValueTooLarge)?;
@@ -266,11 +315,12 @@ impl RecordStore for KadStore {
         std::iter::empty()
     }
 
-    /// Reached for what this node itself provides; the claims of others come by [`Self::claim`]. It is told to others also
-    /// when there is no room for it here.
+    /// Reached for what this node itself provides; the claims of others come by [`Self::claim`]. It
+    /// is told to others also when there is no room for it here.
     fn add_provider(&mut self, record: ProviderRecord) -> StoreResult<()> {
         let key = dht_key(&record.key).ok_or(Error::ValueTooLarge)?;
-        self.providers.add(key, record.provider, None, record.addresses, self.now);
+        self.providers
+            .add(key, record.provider, None, record.addresses, self.now);
         Ok(())
     }
 
@@ -305,9 +355,15 @@ mod tests {
     const HOUR: Duration = Duration::from_secs(3_600);
 
     fn manifest(key: &Keypair, name: &str) -> Record {
-        let draft: Draft = toml::from_str(&format!("name = \"{name}\"\nversion = \"1.0.0\"")).unwrap();
-        let manifest: Manifest =
-            draft.into_manifest(PublisherId::of(&key.public()), File::of(&Ecosystem::Generic, "x", b"x"), NOW).unwrap();
+        let draft: Draft =
+            toml::from_str(&format!("name = \"{name}\"\nversion = \"1.0.0\"")).unwrap();
+        let manifest: Manifest = draft
+            .into_manifest(
+                PublisherId::of(&key.public()),
+                File::of(&Ecosystem::Generic, "x", b"x"),
+                NOW,
+            )
+            .unwrap();
         Record::Manifest(Authorised::sign(key, manifest).unwrap())
     }
 
@@ -315,7 +371,11 @@ mod tests {
         let manifest = crate::domain::hash::Hash::of(&seq.to_be_bytes());
         let releases = vec![ReleaseEntry::new("1.0.0".parse().unwrap(), manifest)];
         let prev = if seq > 1 { vec![manifest] } else { vec![] };
-        let state = HeadState { seq, prev, ..HeadState::first(Ecosystem::Generic, "web".parse().unwrap(), releases) };
+        let state = HeadState {
+            seq,
+            prev,
+            ..HeadState::first(Ecosystem::Generic, "web".parse().unwrap(), releases)
+        };
         Record::Head(state.sign(key, NOW, life).unwrap().0)
     }
 
@@ -338,7 +398,10 @@ mod tests {
         let (old, new) = (head(&key, 1, 24 * HOUR), head(&key, 2, 24 * HOUR));
         store.accept(&new, anybody()).unwrap();
         assert_eq!(store.accept(&old, anybody()), Err(Refusal::Superseded));
-        assert_eq!(store.get(&kad_key(&new)).unwrap().value, new.envelope().to_vec());
+        assert_eq!(
+            store.get(&kad_key(&new)).unwrap().value,
+            new.envelope().to_vec()
+        );
         assert_eq!(store.len(), 1);
     }
 
@@ -376,11 +439,22 @@ mod tests {
 
     fn large_head(key: &Keypair, name: &str, seq: u64, n: usize) -> Record {
         let entry = |at: usize| {
-            ReleaseEntry::new(format!("1.{n}.{at}-{}", "a".repeat(50)).parse().unwrap(), Hash::of(&at.to_be_bytes()))
+            ReleaseEntry::new(
+                format!("1.{n}.{at}-{}", "a".repeat(50)).parse().unwrap(),
+                Hash::of(&at.to_be_bytes()),
+            )
         };
         let releases = (0..95).map(entry).collect();
-        let prev = if seq > 1 { vec![Hash::of(b"before")] } else { vec![] };
-        let state = HeadState { seq, prev, ..HeadState::first(Ecosystem::Generic, name.parse().unwrap(), releases) };
+        let prev = if seq > 1 {
+            vec![Hash::of(b"before")]
+        } else {
+            vec![]
+        };
+        let state = HeadState {
+            seq,
+            prev,
+            ..HeadState::first(Ecosystem::Generic, name.parse().unwrap(), releases)
+        };
         Record::Head(state.sign(key, NOW, 24 * HOUR).unwrap().0)
     }
 
@@ -400,7 +474,9 @@ mod tests {
         // Put again by the greedy one, it is still the honest one's.
         store.accept(&kept, greedy).unwrap();
         for n in 0..1_000 {
-            store.accept(&manifest(&key, &format!("q{n}")), greedy).unwrap();
+            store
+                .accept(&manifest(&key, &format!("q{n}")), greedy)
+                .unwrap();
         }
         assert!(store.get(&kad_key(&kept)).is_some());
     }
@@ -409,9 +485,18 @@ mod tests {
     fn the_bytes_hold_whatever_the_sizes_and_whoever_has_most_yields() {
         const ROOM: usize = 64 * 40 * 1_024;
         // A smaller room: two thousand signatures over 10 KiB take their time.
-        let mut store = KadStore { shares: Shares::new(ROOM as u64, 64 * 20), ..store() };
+        let mut store = KadStore {
+            shares: Shares::new(ROOM as u64, 64 * 20),
+            ..store()
+        };
         let publisher = Keypair::generate_ed25519();
-        let bytes = |store: &KadStore| store.records.values().map(|held| held.record.value.len()).sum::<usize>();
+        let bytes = |store: &KadStore| {
+            store
+                .records
+                .values()
+                .map(|held| held.record.value.len())
+                .sum::<usize>()
+        };
         for n in 0..70 {
             let origin = anybody();
             for at in 0..5 {
@@ -423,10 +508,17 @@ mod tests {
         // In place of a small record comes a large one with its key.
         let late = anybody();
         store.accept(&head(&publisher, 1, 24 * HOUR), late).unwrap();
-        store.accept(&large_head(&publisher, "web", 2, 1), late).unwrap();
+        store
+            .accept(&large_head(&publisher, "web", 2, 1), late)
+            .unwrap();
         assert!(bytes(&store) <= ROOM);
-        let kept = (1_000..1_003).filter(|n| store.accept(&large(&publisher, *n), late).is_ok()).count();
-        assert!(kept >= 2 && bytes(&store) <= ROOM, "{kept} of 3 are held for one that came late");
+        let kept = (1_000..1_003)
+            .filter(|n| store.accept(&large(&publisher, *n), late).is_ok())
+            .count();
+        assert!(
+            kept >= 2 && bytes(&store) <= ROOM,
+            "{kept} of 3 are held for one that came late"
+        );
     }
 
     #[test]
@@ -439,12 +531,18 @@ mod tests {
             if n % 200 == 0 {
                 origin = anybody();
             }
-            refused += usize::from(store.accept(&manifest(&key, &format!("p{n}")), origin).is_err());
+            refused += usize::from(
+                store
+                    .accept(&manifest(&key, &format!("p{n}")), origin)
+                    .is_err(),
+            );
         }
         assert_eq!((refused, store.len()), (10, MAX_PER_PUBLISHER));
         // What there is no room for here goes to others nevertheless.
         let own = manifest(&key, "own");
-        store.put(KadRecord::new(kad_key(&own), own.envelope().to_vec())).unwrap();
+        store
+            .put(KadRecord::new(kad_key(&own), own.envelope().to_vec()))
+            .unwrap();
         assert!(store.get(&kad_key(&own)).is_none());
     }
 
@@ -452,7 +550,10 @@ mod tests {
     fn what_was_held_comes_back_and_damage_does_not() {
         let key = Keypair::generate_ed25519();
         let (mut before, me) = (store(), PeerId::random());
-        let origin = Origin::of(PeerId::random(), Prefix::of(std::net::Ipv4Addr::new(81, 2, 3, 4).into()));
+        let origin = Origin::of(
+            PeerId::random(),
+            Prefix::of(std::net::Ipv4Addr::new(81, 2, 3, 4).into()),
+        );
         before.accept(&head(&key, 3, 24 * HOUR), origin).unwrap();
         before.accept(&manifest(&key, "web"), origin).unwrap();
         let mut rows = before.take_dirty().put;
@@ -461,7 +562,15 @@ mod tests {
         let mut after = KadStore::new(me, rows, NOW);
         assert_eq!(after.len(), 1);
         let key = *after.records.keys().next().unwrap();
-        assert_eq!(after.shares.origin(&key), Some(origin), "whoever put it is charged for it after a restart too");
-        assert_eq!(after.take_dirty().removed.len(), 1, "the damaged row goes from the disk too");
+        assert_eq!(
+            after.shares.origin(&key),
+            Some(origin),
+            "whoever put it is charged for it after a restart too"
+        );
+        assert_eq!(
+            after.take_dirty().removed.len(),
+            1,
+            "the damaged row goes from the disk too"
+        );
     }
 }

@@ -1,7 +1,8 @@
-//! The behaviour that the swarm runs: ours, with the addresses that its parts would dial looked through.
+//! The behaviour that the swarm runs: ours, with the addresses that its parts would dial looked
+//! through.
 //!
-//! Kademlia, identify and others each know addresses of peers, all of which somebody claimed. Together they pass through
-//! here before the swarm dials them.
+//! Kademlia, identify and others each know addresses of peers, all of which somebody claimed.
+//! Together they pass through here before the swarm dials them.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -13,8 +14,8 @@ use libp2p::{
     Multiaddr, PeerId,
     core::{Endpoint, transport::PortUse},
     swarm::{
-        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent,
-        ToSwarm,
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+        THandlerOutEvent, ToSwarm,
     },
 };
 
@@ -28,14 +29,20 @@ use crate::{
 pub(super) struct Limited {
     inner: Behaviour,
     dials: Dials,
-    /// Addresses that are being dialled. As many as there are pending connections, which are bounded.
+    /// Addresses that are being dialled. As many as there are pending connections, which are
+    /// bounded.
     dialled: HashMap<ConnectionId, Vec<Multiaddr>>,
     metrics: Metrics,
 }
 
 impl Limited {
     pub fn new(inner: Behaviour, dials: Dials, metrics: Metrics) -> Self {
-        Self { inner, dials, dialled: HashMap::new(), metrics }
+        Self {
+            inner,
+            dials,
+            dialled: HashMap::new(),
+            metrics,
+        }
     }
 
     /// Notes what a dial goes to.
@@ -87,7 +94,8 @@ impl NetworkBehaviour for Limited {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        self.inner.handle_pending_inbound_connection(id, local, remote)
+        self.inner
+            .handle_pending_inbound_connection(id, local, remote)
     }
 
     fn handle_established_inbound_connection(
@@ -97,7 +105,8 @@ impl NetworkBehaviour for Limited {
         local: &Multiaddr,
         remote: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner.handle_established_inbound_connection(id, peer, local, remote)
+        self.inner
+            .handle_established_inbound_connection(id, peer, local, remote)
     }
 
     fn handle_pending_outbound_connection(
@@ -107,7 +116,9 @@ impl NetworkBehaviour for Limited {
         addresses: &[Multiaddr],
         role: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
-        let claimed = self.inner.handle_pending_outbound_connection(id, peer, addresses, role)?;
+        let claimed = self
+            .inner
+            .handle_pending_outbound_connection(id, peer, addresses, role)?;
         // A dial with addresses of its own goes to these, and what is added here is put aside.
         if !addresses.is_empty() {
             return Ok(claimed);
@@ -128,7 +139,8 @@ impl NetworkBehaviour for Limited {
         // Whoever is there has proven that it is the peer that was dialled.
         let dialled = self.dialled.remove(&id).unwrap_or_default();
         self.dials.reached(address, &dialled, clock::now());
-        self.inner.handle_established_outbound_connection(id, peer, address, role, port)
+        self.inner
+            .handle_established_outbound_connection(id, peer, address, role, port)
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
@@ -138,11 +150,19 @@ impl NetworkBehaviour for Limited {
         self.inner.on_swarm_event(event);
     }
 
-    fn on_connection_handler_event(&mut self, peer: PeerId, id: ConnectionId, event: THandlerOutEvent<Self>) {
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
         self.inner.on_connection_handler_event(peer, id, event);
     }
 
-    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
         self.inner.poll(context)
     }
 }

@@ -50,15 +50,28 @@ impl Task {
             Sought::Closest(peer) => kad.get_closest_peers(peer),
         };
         if let Some(number) = kad.follow(id, what) {
-            self.looks.insert(id, Look { deadline, number, peers: Vec::new(), reply });
+            self.looks.insert(
+                id,
+                Look {
+                    deadline,
+                    number,
+                    peers: Vec::new(),
+                    reply,
+                },
+            );
         }
     }
 
     /// What Kademlia found for one of them.
     pub(super) fn on_looked(&mut self, id: QueryId, result: &kad::QueryResult, last: bool) {
-        let Some(look) = self.looks.get_mut(&id) else { return };
+        let Some(look) = self.looks.get_mut(&id) else {
+            return;
+        };
         match result {
-            kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders { providers, .. })) => {
+            kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders {
+                providers,
+                ..
+            })) => {
                 for peer in providers {
                     if look.peers.len() < MOST && !look.peers.contains(peer) {
                         look.peers.push(*peer);
@@ -66,7 +79,8 @@ impl Task {
                 }
             }
             kad::QueryResult::GetClosestPeers(
-                Ok(kad::GetClosestPeersOk { peers, .. }) | Err(kad::GetClosestPeersError::Timeout { peers, .. }),
+                Ok(kad::GetClosestPeersOk { peers, .. })
+                | Err(kad::GetClosestPeersError::Timeout { peers, .. }),
             ) => look.peers = peers.iter().take(MOST).map(|peer| peer.peer_id).collect(),
             _ => {}
         }
@@ -79,7 +93,12 @@ impl Task {
     /// Stops what is past its deadline, or nobody waits for; what it found by then comes at once.
     pub(super) fn expire_looks(&mut self, now: Instant) {
         let over = |look: &Look| look.deadline <= now || look.reply.is_closed();
-        let late: Vec<QueryId> = self.looks.iter().filter(|(_, look)| over(look)).map(|(id, _)| *id).collect();
+        let late: Vec<QueryId> = self
+            .looks
+            .iter()
+            .filter(|(_, look)| over(look))
+            .map(|(id, _)| *id)
+            .collect();
         for id in late {
             if let Some(look) = self.looks.get_mut(&id) {
                 look.deadline = now + Duration::from_secs(60);
@@ -90,7 +109,10 @@ impl Task {
 
     pub(super) fn routing(&mut self) -> RoutingTable {
         let (peers, now) = (&self.peers, clock::now());
-        self.swarm.behaviour_mut().kad.routing(|peer| peers.last_seen(peer, now))
+        self.swarm
+            .behaviour_mut()
+            .kad
+            .routing(|peer| peers.last_seen(peer, now))
     }
 }
 
@@ -105,31 +127,56 @@ impl Net {
         self.send(|reply| Command::Routing { reply }).await
     }
 
-    /// Looks something up and tells what came of it, hop by hop. `what` is what it is for, where that is known.
+    /// Looks something up and tells what came of it, hop by hop. `what` is what it is for, where
+    /// that is known.
     ///
     /// # Errors
     /// As for [`find`](Net::find).
-    pub async fn look(&self, sought: Sought, what: Option<String>, timeout: Duration) -> Result<Looked> {
+    pub async fn look(
+        &self,
+        sought: Sought,
+        what: Option<String>,
+        timeout: Duration,
+    ) -> Result<Looked> {
         let (number, copies, peers) = match sought {
             Sought::Record(key) => {
-                let lookup = self.find(DhtKey(key.0), Want::Quorum(COPIES), what, timeout).await?;
+                let lookup = self
+                    .find(DhtKey(key.0), Want::Quorum(COPIES), what, timeout)
+                    .await?;
                 let copy = |answer: super::Answer| Copy {
                     peer: answer.peer,
                     says: says(&answer.record),
                     bytes: answer.record.envelope().len() as u64,
                 };
-                (lookup.trace, lookup.answers.into_iter().take(MOST).map(copy).collect(), Vec::new())
+                (
+                    lookup.trace,
+                    lookup.answers.into_iter().take(MOST).map(copy).collect(),
+                    Vec::new(),
+                )
             }
             Sought::Providers(_) | Sought::Closest(_) => {
                 let deadline = clock::deadline(Instant::now(), timeout);
-                let (number, peers) = self.send(|reply| Command::Look { sought, what, deadline, reply }).await?;
+                let (number, peers) = self
+                    .send(|reply| Command::Look {
+                        sought,
+                        what,
+                        deadline,
+                        reply,
+                    })
+                    .await?;
                 (number, Vec::new(), peers)
             }
         };
         let trace = self.send(|reply| Command::Trace { number, reply }).await?;
-        let gone =
-            || crate::RegistryError::Busy { what: "the list of lookups", limit: crate::domain::lookup::MAX_PAST };
-        Ok(Looked { trace: trace.ok_or_else(gone)?, copies, peers })
+        let gone = || crate::RegistryError::Busy {
+            what: "the list of lookups",
+            limit: crate::domain::lookup::MAX_PAST,
+        };
+        Ok(Looked {
+            trace: trace.ok_or_else(gone)?,
+            copies,
+            peers,
+        })
     }
 }
 
@@ -138,8 +185,15 @@ fn says(record: &Record) -> String {
     match record {
         Record::Head(head) => {
             let latest = head.latest();
-            let latest = latest.map(|entry| format!(", latest {}", entry.version)).unwrap_or_default();
-            format!("{}, seq {}, {} releases{latest}", what_of(record), head.seq, head.releases.len())
+            let latest = latest
+                .map(|entry| format!(", latest {}", entry.version))
+                .unwrap_or_default();
+            format!(
+                "{}, seq {}, {} releases{latest}",
+                what_of(record),
+                head.seq,
+                head.releases.len()
+            )
         }
         Record::Manifest(_) | Record::Page(_) => what_of(record),
     }
@@ -148,14 +202,19 @@ fn says(record: &Record) -> String {
 /// What a record is, for a person.
 pub(crate) fn what_of(record: &Record) -> String {
     // The network does not know what a handle means here, so the fingerprint is always shown.
-    let package = |publisher: crate::domain::name::PublisherId, handle: Option<String>, name: &str| match handle {
+    let package = |publisher: crate::domain::name::PublisherId,
+                   handle: Option<String>,
+                   name: &str| match handle {
         Some(handle) => format!("{handle}/{name} ({})", publisher.fingerprint()),
         None => format!("{}/{name}", publisher.fingerprint()),
     };
     match record {
         Record::Head(head) => {
             let handle = head.handle.as_ref().map(ToString::to_string);
-            format!("head of {}", package(head.owner(), handle, head.package().name.as_str()))
+            format!(
+                "head of {}",
+                package(head.owner(), handle, head.package().name.as_str())
+            )
         }
         Record::Manifest(manifest) => {
             format!(
@@ -165,7 +224,10 @@ pub(crate) fn what_of(record: &Record) -> String {
             )
         }
         Record::Page(page) => {
-            format!("older releases of {}", package(page.owner(), None, page.package().name.as_str()))
+            format!(
+                "older releases of {}",
+                package(page.owner(), None, page.package().name.as_str())
+            )
         }
     }
 }

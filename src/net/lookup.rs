@@ -1,4 +1,5 @@
-//! The table of running DHT lookups: each has a deadline and resolves exactly once, whatever way it ends.
+//! The table of running DHT lookups: each has a deadline and resolves exactly once, whatever way it
+//! ends.
 
 use std::{
     collections::HashMap,
@@ -76,7 +77,11 @@ impl Pending {
         match self.want {
             Want::First => !self.answers.is_empty(),
             Want::Quorum(least) => {
-                let mut peers: Vec<_> = self.answers.iter().filter_map(|answer| answer.peer).collect();
+                let mut peers: Vec<_> = self
+                    .answers
+                    .iter()
+                    .filter_map(|answer| answer.peer)
+                    .collect();
                 peers.sort_unstable();
                 peers.dedup();
                 peers.len() >= least
@@ -87,9 +92,18 @@ impl Pending {
     fn resolve(self, ended: Ended) -> Done {
         let found = !self.answers.is_empty();
         let unanswered = !found && (ended == Ended::TimedOut || self.asked == 0);
-        let done = Done { found, unanswered, took: self.started.elapsed() };
+        let done = Done {
+            found,
+            unanswered,
+            took: self.started.elapsed(),
+        };
         // The asker may have gone; then nobody wants to know.
-        let _ = self.reply.send(Lookup { answers: self.answers, ended, asked: self.asked, trace: self.trace });
+        let _ = self.reply.send(Lookup {
+            answers: self.answers,
+            ended,
+            asked: self.asked,
+            trace: self.trace,
+        });
         done
     }
 }
@@ -101,7 +115,9 @@ pub(super) struct Lookups<Id> {
 
 impl<Id: Copy + Eq + Hash> Lookups<Id> {
     pub fn new() -> Self {
-        Self { running: HashMap::new() }
+        Self {
+            running: HashMap::new(),
+        }
     }
 
     pub fn start(&mut self, id: Id, pending: Pending) {
@@ -119,19 +135,24 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
         }
     }
 
-    /// Notes an answer. `Some` when the lookup is satisfied: it has been resolved, and Kademlia can stop.
+    /// Notes an answer. `Some` when the lookup is satisfied: it has been resolved, and Kademlia can
+    /// stop.
     pub fn answer(&mut self, id: &Id, answer: Answer) -> Option<Done> {
         let pending = self.running.get_mut(id)?;
         pending.answers.push(answer);
         if !pending.is_satisfied() {
             return None;
         }
-        self.running.remove(id).map(|pending| pending.resolve(Ended::Satisfied))
+        self.running
+            .remove(id)
+            .map(|pending| pending.resolve(Ended::Satisfied))
     }
 
     /// Kademlia is done with it. `Some` when it had not been resolved before.
     pub fn end(&mut self, id: &Id, ended: Ended) -> Option<Done> {
-        self.running.remove(id).map(|pending| pending.resolve(ended))
+        self.running
+            .remove(id)
+            .map(|pending| pending.resolve(ended))
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -142,8 +163,15 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
     pub fn expire(&mut self, now: Instant) -> Vec<(Id, Done)> {
         // An asker that stopped waiting is as good as a deadline.
         let over = |pending: &Pending| pending.deadline <= now || pending.reply.is_closed();
-        let ids: Vec<Id> = self.running.iter().filter(|(_, pending)| over(pending)).map(|(id, _)| *id).collect();
-        ids.into_iter().filter_map(|id| Some((id, self.end(&id, Ended::TimedOut)?))).collect()
+        let ids: Vec<Id> = self
+            .running
+            .iter()
+            .filter(|(_, pending)| over(pending))
+            .map(|(id, _)| *id)
+            .collect();
+        ids.into_iter()
+            .filter_map(|id| Some((id, self.end(&id, Ended::TimedOut)?)))
+            .collect()
     }
 }
 
@@ -157,9 +185,18 @@ mod tests {
     use proptest::prelude::*;
 
     fn record() -> Record {
-        let releases = vec![ReleaseEntry::new("1.0.0".parse().unwrap(), Hash::of(b"manifest"))];
+        let releases = vec![ReleaseEntry::new(
+            "1.0.0".parse().unwrap(),
+            Hash::of(b"manifest"),
+        )];
         let state = HeadState::first(Ecosystem::Generic, "web".parse().unwrap(), releases);
-        let (head, _) = state.sign(&Keypair::generate_ed25519(), Timestamp(1), Duration::from_secs(60)).unwrap();
+        let (head, _) = state
+            .sign(
+                &Keypair::generate_ed25519(),
+                Timestamp(1),
+                Duration::from_secs(60),
+            )
+            .unwrap();
         Record::Head(head)
     }
 
@@ -237,10 +274,29 @@ mod tests {
         let mut lookups = Lookups::new();
         let (pending, mut receiver) = pending(Want::Quorum(3), now + Duration::from_secs(1));
         lookups.start("a", pending);
-        lookups.answer(&"a", Answer { peer: Some(PeerId::random()), record: record() });
+        lookups.answer(
+            &"a",
+            Answer {
+                peer: Some(PeerId::random()),
+                record: record(),
+            },
+        );
         assert!(lookups.expire(now).is_empty());
         let expired = lookups.expire(now + Duration::from_secs(1));
-        assert!(matches!(expired.as_slice(), [("a", Done { found: true, unanswered: false, .. })]), "{expired:?}");
+        assert!(
+            matches!(
+                expired.as_slice(),
+                [(
+                    "a",
+                    Done {
+                        found: true,
+                        unanswered: false,
+                        ..
+                    }
+                )]
+            ),
+            "{expired:?}"
+        );
         let lookup = receiver.try_recv().unwrap();
         assert_eq!((lookup.answers.len(), lookup.ended), (1, Ended::TimedOut));
     }

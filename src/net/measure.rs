@@ -1,4 +1,5 @@
-//! What the Health screen shows: measured here as it happens, over a window of time and within a bound.
+//! What the Health screen shows: measured here as it happens, over a window of time and within a
+//! bound.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -47,7 +48,10 @@ struct Recent<T> {
 
 impl<T> Recent<T> {
     fn new(window: Duration) -> Self {
-        Self { window, kept: VecDeque::new() }
+        Self {
+            window,
+            kept: VecDeque::new(),
+        }
     }
 
     fn push(&mut self, value: T, now: Instant) {
@@ -59,7 +63,11 @@ impl<T> Recent<T> {
     }
 
     fn forget(&mut self, now: Instant) {
-        while self.kept.front().is_some_and(|(at, _)| now.duration_since(*at) > self.window) {
+        while self
+            .kept
+            .front()
+            .is_some_and(|(at, _)| now.duration_since(*at) > self.window)
+        {
             self.kept.pop_front();
         }
     }
@@ -86,11 +94,16 @@ struct Process {
     disk: Option<(u64, u64)>,
 }
 
-/// A peer came, or went; `lost` when it was not us who ended the connection, `dead` when nothing came any more.
+/// A peer came, or went; `lost` when it was not us who ended the connection, `dead` when nothing
+/// came any more.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Move {
     Came,
-    Went { peer: PeerId, lost: bool, dead: bool },
+    Went {
+        peer: PeerId,
+        lost: bool,
+        dead: bool,
+    },
 }
 
 /// How the own packages are kept, as the registry found it.
@@ -166,7 +179,9 @@ impl Measures {
     pub fn looked_up(&mut self, done: Done) {
         let outcome = match done {
             Done { found: true, .. } => LookedUp::Found,
-            Done { unanswered: true, .. } => LookedUp::Unanswered,
+            Done {
+                unanswered: true, ..
+            } => LookedUp::Unanswered,
             _ => LookedUp::Missing,
         };
         self.metrics.looked_up(outcome, done.took);
@@ -190,11 +205,17 @@ impl Measures {
     /// Peers that came and went, and those that were lost in the last two minutes and are not back.
     fn churn(&self, now: Instant, is_back: impl Fn(&PeerId) -> bool) -> (usize, usize, usize) {
         const AT_ONCE: Duration = Duration::from_secs(120);
-        let came = self.moves.values().filter(|moved| **moved == Move::Came).count();
+        let came = self
+            .moves
+            .values()
+            .filter(|moved| **moved == Move::Came)
+            .count();
         let lost: HashSet<PeerId> = (self.moves.kept.iter())
             .filter(|(at, _)| now.duration_since(*at) <= AT_ONCE)
             .filter_map(|(_, moved)| match moved {
-                Move::Went { peer, lost: true, .. } if !is_back(peer) => Some(*peer),
+                Move::Went {
+                    peer, lost: true, ..
+                } if !is_back(peer) => Some(*peer),
                 _ => None,
             })
             .collect();
@@ -205,7 +226,9 @@ impl Measures {
     fn dead(&self) -> usize {
         let dead: HashSet<&PeerId> = (self.moves.values())
             .filter_map(|moved| match moved {
-                Move::Went { peer, dead: true, .. } => Some(peer),
+                Move::Went {
+                    peer, dead: true, ..
+                } => Some(peer),
                 _ => None,
             })
             .collect();
@@ -217,11 +240,17 @@ impl Measures {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.gossip).ok()?;
         let sum = |name: &str| -> f64 {
-            let lines = text.lines().filter(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with('{')));
-            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+            let lines = text.lines().filter(|line| {
+                line.strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with('{'))
+            });
+            lines
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum()
         };
         let all = sum("topic_msg_recv_counts_unfiltered_total");
-        (all > 0.0).then(|| rounded((1.0 - sum("topic_msg_recv_counts_total") / all).clamp(0.0, 1.0)))
+        (all > 0.0)
+            .then(|| rounded((1.0 - sum("topic_msg_recv_counts_total") / all).clamp(0.0, 1.0)))
     }
 
     /// A message of gossip was judged; `refused` when it is one that no honest node sends.
@@ -234,7 +263,8 @@ impl Measures {
         self.told = None;
     }
 
-    /// Reads `/proc` aside, for the next sample: a process with many descriptors takes a while to count them.
+    /// Reads `/proc` aside, for the next sample: a process with many descriptors takes a while to
+    /// count them.
     fn look_at_process(&self, database: PathBuf) {
         let held = self.process.clone();
         tokio::task::spawn_blocking(move || {
@@ -254,8 +284,12 @@ impl Measures {
             return (0.0, 0.0);
         }
         let sum = |direction: &str| {
-            let lines = text.lines().filter(|line| !line.starts_with('#') && line.contains(direction));
-            lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
+            let lines = text
+                .lines()
+                .filter(|line| !line.starts_with('#') && line.contains(direction));
+            lines
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum()
         };
         (sum("\"Inbound\""), sum("\"Outbound\""))
     }
@@ -267,7 +301,8 @@ impl Task {
         let sample = self.sample();
         let (before, again) = (self.measures.told.as_ref(), self.measures.again);
         if again || before != Some(&sample) {
-            // A change is believed when two samples say so, and on a quiet node there would be no second one.
+            // A change is believed when two samples say so, and on a quiet node there would be no
+            // second one.
             let state = |sample: &Sample| verdict(sample).state;
             self.measures.again = before.map(state) != Some(state(&sample));
             self.measures.told = Some(sample.clone());
@@ -278,27 +313,57 @@ impl Task {
     pub(super) fn sample(&mut self) -> Sample {
         let now = Instant::now();
         if self.measures.samples.is_multiple_of(PROCESS_EVERY) {
-            self.measures.look_at_process(self.wiring.store.path().to_owned());
+            self.measures
+                .look_at_process(self.wiring.store.path().to_owned());
         }
         self.measures.samples = self.measures.samples.wrapping_add(1);
         let counters = self.wiring.tally.snapshot();
         let (bytes_in, bytes_out) = self.measures.bytes();
-        let listening = listen::in_words(self.swarm.listeners()).into_iter().collect();
+        let listening = listen::in_words(self.swarm.listeners())
+            .into_iter()
+            .collect();
         let measures = &mut self.measures;
-        let totals = Totals { announced: counters.announcements, overloaded: counters.overloaded, bytes_in, bytes_out };
+        let totals = Totals {
+            announced: counters.announcements,
+            overloaded: counters.overloaded,
+            bytes_in,
+            bytes_out,
+        };
         measures.totals.push(totals, now);
         measures.lookups.forget(now);
         measures.dials.forget(now);
         measures.messages.forget(now);
         measures.moves.forget(now);
-        let (since, before) = measures.totals.kept.front().copied().unwrap_or((now, totals));
+        let (since, before) = measures
+            .totals
+            .kept
+            .front()
+            .copied()
+            .unwrap_or((now, totals));
         let seconds = now.duration_since(since).as_secs_f64();
-        let a_second = |now: f64, before: f64| (seconds >= 1.0).then(|| rounded((now - before) / seconds));
+        let a_second =
+            |now: f64, before: f64| (seconds >= 1.0).then(|| rounded((now - before) / seconds));
 
-        let lookups = percentiles(measures.lookups.values().map(|done| millis(done.took)).collect());
+        let lookups = percentiles(
+            measures
+                .lookups
+                .values()
+                .map(|done| millis(done.took))
+                .collect(),
+        );
         let from = clock::now().before(LONG);
-        let gossip = percentiles(self.wiring.tally.travelled_since(from).into_iter().map(millis).collect());
-        let process = *measures.process.lock().unwrap_or_else(PoisonError::into_inner);
+        let gossip = percentiles(
+            self.wiring
+                .tally
+                .travelled_since(from)
+                .into_iter()
+                .map(millis)
+                .collect(),
+        );
+        let process = *measures
+            .process
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let count = |values: usize| values as u64;
         let behaviour = self.swarm.behaviour_mut();
         let announce = self.topics.announce.hash();
@@ -311,11 +376,24 @@ impl Task {
         // One that is off is one, however often it is tried.
         let dials: HashMap<PeerId, Option<&str>> = measures.dials.values().copied().collect();
         let mut dial_errors: BTreeMap<String, u64> = BTreeMap::new();
-        dials.values().flatten().for_each(|why| *dial_errors.entry((*why).to_owned()).or_default() += 1);
+        dials
+            .values()
+            .flatten()
+            .for_each(|why| *dial_errors.entry((*why).to_owned()).or_default() += 1);
         let safety = measures.safety.borrow().clone();
-        let directions = |wanted| self.peers.directions().filter(|direction| *direction == wanted).count();
+        let directions = |wanted| {
+            self.peers
+                .directions()
+                .filter(|direction| *direction == wanted)
+                .count()
+        };
         Sample {
-            running_for: Duration::from_secs(clock::now().since(self.started_at).as_secs().min(MINUTE.as_secs())),
+            running_for: Duration::from_secs(
+                clock::now()
+                    .since(self.started_at)
+                    .as_secs()
+                    .min(MINUTE.as_secs()),
+            ),
             peers_in: directions(Direction::Inbound),
             peers_out: directions(Direction::Outbound),
             known_peers: self.peers.len(),
@@ -325,17 +403,36 @@ impl Task {
                 .all_peers()
                 .filter(|(_, topics)| topics.contains(&&announce))
                 .count(),
-            presence_mesh: behaviour.gossip.mesh_peers(&self.topics.presence.hash()).count(),
-            routing_table: behaviour.kad.kbuckets().map(|bucket| bucket.num_entries()).sum(),
+            presence_mesh: behaviour
+                .gossip
+                .mesh_peers(&self.topics.presence.hash())
+                .count(),
+            routing_table: behaviour
+                .kad
+                .kbuckets()
+                .map(|bucket| bucket.num_entries())
+                .sum(),
             lookups: count(measures.lookups.kept.len()),
-            lookups_failed: count(measures.lookups.values().filter(|done| done.unanswered).count()),
+            lookups_failed: count(
+                measures
+                    .lookups
+                    .values()
+                    .filter(|done| done.unanswered)
+                    .count(),
+            ),
             lookup_p50_ms: lookups.map(|(p50, _)| rounded(p50)),
             lookup_p95_ms: lookups.map(|(_, p95)| rounded(p95)),
             announced_a_minute: totals.announced.saturating_sub(before.announced),
             gossip_p50_ms: gossip.map(|(p50, _)| rounded(p50)),
             gossip_p95_ms: gossip.map(|(_, p95)| rounded(p95)),
             messages: count(measures.messages.kept.len()),
-            messages_refused: count(measures.messages.values().filter(|refused| **refused).count()),
+            messages_refused: count(
+                measures
+                    .messages
+                    .values()
+                    .filter(|refused| **refused)
+                    .count(),
+            ),
             dials: count(dials.len()),
             dials_failed: count(dials.values().flatten().count()),
             bytes_in: a_second(bytes_in, before.bytes_in),
@@ -344,7 +441,10 @@ impl Task {
             memory: process.memory.map(|bytes| bytes >> 20 << 20),
             descriptors: process.descriptors,
             overloaded: totals.overloaded.saturating_sub(before.overloaded),
-            clock_offset_ms: self.peers.clock_offset(now).map(|offset| offset.ms / 1_000 * 1_000),
+            clock_offset_ms: self
+                .peers
+                .clock_offset(now)
+                .map(|offset| offset.ms / 1_000 * 1_000),
             tcp: here.tcp,
             quic: here.quic,
             dht_server: behaviour.kad.mode() == kad::Mode::Server,
@@ -358,7 +458,12 @@ impl Task {
                 self.wiring.store.newest_signed_at().unwrap_or_default(),
             )
             .is_clock_behind(),
-            banned: self.penalties.ledger().all().filter(|(_, sheet)| sheet.ban(at).is_some()).count(),
+            banned: self
+                .penalties
+                .ledger()
+                .all()
+                .filter(|(_, sheet)| sheet.ban(at).is_some())
+                .count(),
             // To ten seconds: a figure that moves with every sample would cost a frame each.
             refreshed_ago: measures
                 .refreshed
@@ -377,7 +482,9 @@ impl Task {
             agents: here.agents,
             own: safety.as_ref().map(|safety| safety.own),
             endangered: safety.as_ref().map_or(0, |safety| safety.endangered),
-            endangered_named: safety.map(|safety| safety.endangered_named).unwrap_or_default(),
+            endangered_named: safety
+                .map(|safety| safety.endangered_named)
+                .unwrap_or_default(),
             copies: *measures.copies.borrow(),
             disk: process.disk.map(|(free, all)| (free >> 24 << 24, all)),
         }
@@ -408,7 +515,10 @@ mod tests {
         for n in 0..10 {
             recent.push(n, start + Duration::from_secs(n * 10));
         }
-        assert_eq!(recent.values().copied().collect::<Vec<_>>(), [3, 4, 5, 6, 7, 8, 9]);
+        assert_eq!(
+            recent.values().copied().collect::<Vec<_>>(),
+            [3, 4, 5, 6, 7, 8, 9]
+        );
         for n in 0..2_000 {
             recent.push(n, start + Duration::from_secs(91));
         }
@@ -417,7 +527,13 @@ mod tests {
 
     #[test]
     fn noise_is_rounded_away() {
-        for (value, shown) in [(0.0, 0.0), (1.234, 1.2), (98.7, 99.0), (123_456.0, 120_000.0), (0.01234, 0.012)] {
+        for (value, shown) in [
+            (0.0, 0.0),
+            (1.234, 1.2),
+            (98.7, 99.0),
+            (123_456.0, 120_000.0),
+            (0.01234, 0.012),
+        ] {
             assert!((rounded(value) - shown).abs() < 1e-9, "{value}");
         }
     }

@@ -1,8 +1,8 @@
 //! The network: one task owns the swarm, everyone else holds a [`Net`] to tell it what to do.
 //!
-//! Commands go over a bounded channel, each with the `oneshot` its reply comes back on, so nothing here is locked while
-//! the network is waited for. What peers send goes to the registry over a bounded channel too; the task never waits
-//! for either.
+//! Commands go over a bounded channel, each with the `oneshot` its reply comes back on, so nothing
+//! here is locked while the network is waited for. What peers send goes to the registry over a
+//! bounded channel too; the task never waits for either.
 
 mod answer;
 mod asking;
@@ -85,8 +85,9 @@ use content::{Broken, BusyPeers, ContentLink};
 use protocol::{Request, Response};
 use sync::{HeadSet, Stopped, SyncLink};
 
-/// The port a node listens on unless told otherwise, TCP and UDP (QUIC): fixed, so that one firewall rule and one
-/// address on a whiteboard serve a whole site; in the range no other service is registered for.
+/// The port a node listens on unless told otherwise, TCP and UDP (QUIC): fixed, so that one
+/// firewall rule and one address on a whiteboard serve a whole site; in the range no other service
+/// is registered for.
 pub const DEFAULT_PORT: u16 = 4807;
 
 /// Lookups that may run at once.
@@ -123,7 +124,8 @@ pub struct ClockOffset {
     pub peers: usize,
 }
 
-/// A handle on the swarm task. Cheap to clone; the task ends when it is told to shut down or the last handle is gone.
+/// A handle on the swarm task. Cheap to clone; the task ends when it is told to shut down or the
+/// last handle is gone.
 #[derive(Clone)]
 pub struct Net {
     commands: mpsc::Sender<Command>,
@@ -167,16 +169,26 @@ impl Net {
 
     async fn send<T>(&self, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Result<T> {
         let (reply, receiver) = oneshot::channel();
-        self.commands.send(command(reply)).await.map_err(|_| RegistryError::Closed)?;
+        self.commands
+            .send(command(reply))
+            .await
+            .map_err(|_| RegistryError::Closed)?;
         receiver.await.map_err(|_| RegistryError::Closed)
     }
 
-    /// Looks a record up in the DHT. Resolves at the latest after `timeout`, with what came by then. `what` is what it is
-    /// for, as a person is told.
+    /// Looks a record up in the DHT. Resolves at the latest after `timeout`, with what came by
+    /// then. `what` is what it is for, as a person is told.
     ///
     /// # Errors
-    /// [`RegistryError::Busy`] beyond [`MAX_LOOKUPS`] at once, [`RegistryError::Closed`] while shutting down.
-    pub async fn find(&self, key: DhtKey, want: Want, what: Option<String>, timeout: Duration) -> Result<Lookup> {
+    /// [`RegistryError::Busy`] beyond [`MAX_LOOKUPS`] at once, [`RegistryError::Closed`] while
+    /// shutting down.
+    pub async fn find(
+        &self,
+        key: DhtKey,
+        want: Want,
+        what: Option<String>,
+        timeout: Duration,
+    ) -> Result<Lookup> {
         let ending = Ending::of(tracing::info_span!(
             "lookup",
             key = %Hash(key.0),
@@ -186,7 +198,9 @@ impl Net {
             outcome = Empty,
             ms = Empty
         ));
-        let found = ending.within(self.start_lookup(key, want, what, timeout)).await;
+        let found = ending
+            .within(self.start_lookup(key, want, what, timeout))
+            .await;
         match &found {
             Ok(lookup) => {
                 ending.count("asked", lookup.asked);
@@ -202,29 +216,59 @@ impl Net {
         found
     }
 
-    async fn start_lookup(&self, key: DhtKey, want: Want, what: Option<String>, timeout: Duration) -> Result<Lookup> {
+    async fn start_lookup(
+        &self,
+        key: DhtKey,
+        want: Want,
+        what: Option<String>,
+        timeout: Duration,
+    ) -> Result<Lookup> {
         let permit = self
             .lookups
             .clone()
             .try_acquire_owned()
-            .map_err(|_| RegistryError::Busy { what: "the lookup table", limit: MAX_LOOKUPS })?;
+            .map_err(|_| RegistryError::Busy {
+                what: "the lookup table",
+                limit: MAX_LOOKUPS,
+            })?;
         let deadline = clock::deadline(std::time::Instant::now(), timeout);
-        self.send(|reply| Command::Find { key, want, what, deadline, permit, reply }).await
+        self.send(|reply| Command::Find {
+            key,
+            want,
+            what,
+            deadline,
+            permit,
+            reply,
+        })
+        .await
     }
 
-    /// Puts a record into the DHT. Returns how many peers acknowledged it, which does not mean that they kept it:
-    /// reading back does.
+    /// Puts a record into the DHT. Returns how many peers acknowledged it, which does not mean that
+    /// they kept it: reading back does.
     pub async fn put(&self, record: Record, timeout: Duration) -> Result<usize> {
         let deadline = clock::deadline(std::time::Instant::now(), timeout);
-        self.send(|reply| Command::Put { record: Box::new(record), deadline, reply }).await
+        self.send(|reply| Command::Put {
+            record: Box::new(record),
+            deadline,
+            reply,
+        })
+        .await
     }
 
-    /// Gossips an announcement. Returns the peers it went to, which may not all be there any more: see
-    /// [`Self::alive`].
+    /// Gossips an announcement. Returns the peers it went to, which may not all be there any more:
+    /// see [`Self::alive`].
     pub async fn announce(&self, data: Bytes) -> Result<Vec<PeerId>> {
-        let span = tracing::info_span!("announce", bytes = data.len(), peers = Empty, outcome = Empty, ms = Empty);
+        let span = tracing::info_span!(
+            "announce",
+            bytes = data.len(),
+            peers = Empty,
+            outcome = Empty,
+            ms = Empty
+        );
         let ending = Ending::of(span);
-        let heard = ending.within(self.send(|reply| Command::Announce { data, reply })).await;
+        let heard = ending
+            .within(self.send(|reply| Command::Announce { data, reply }))
+            .await;
         match &heard {
             Ok(peers) => {
                 ending.count("peers", peers.len());
@@ -235,9 +279,14 @@ impl Net {
         heard
     }
 
-    /// How many of these peers prove to be there after `since`, within `most`. What is sent over a connection arrives in
-    /// order, so that they have got what was sent before, too.
-    pub async fn alive(&self, peers: &[PeerId], since: std::time::Instant, most: Duration) -> Result<usize> {
+    /// How many of these peers prove to be there after `since`, within `most`. What is sent over a
+    /// connection arrives in order, so that they have got what was sent before, too.
+    pub async fn alive(
+        &self,
+        peers: &[PeerId],
+        since: std::time::Instant,
+        most: Duration,
+    ) -> Result<usize> {
         /// Their answers are looked for this often.
         const LOOK: Duration = Duration::from_millis(20);
         let deadline = Instant::from_std(clock::deadline(std::time::Instant::now(), most));
@@ -245,7 +294,14 @@ impl Net {
         loop {
             let peers = peers.to_vec();
             let (all, ask) = (peers.len(), std::mem::take(&mut greet));
-            let alive = self.send(|reply| Command::Alive { peers, since, greet: ask, reply }).await?;
+            let alive = self
+                .send(|reply| Command::Alive {
+                    peers,
+                    since,
+                    greet: ask,
+                    reply,
+                })
+                .await?;
             if alive == all || Instant::now() >= deadline {
                 return Ok(alive);
             }
@@ -254,17 +310,35 @@ impl Net {
     }
 
     /// Asks one peer, and waits no longer than `timeout`, also for its turn.
-    pub async fn ask(&self, peer: PeerId, request: Request, timeout: Duration) -> Result<Result<Response, AskError>> {
+    pub async fn ask(
+        &self,
+        peer: PeerId,
+        request: Request,
+        timeout: Duration,
+    ) -> Result<Result<Response, AskError>> {
         let deadline = clock::deadline(std::time::Instant::now(), timeout);
-        let Ok(_place) = tokio::time::timeout_at(Instant::from_std(deadline), self.asking.place(peer)).await else {
+        let Ok(_place) =
+            tokio::time::timeout_at(Instant::from_std(deadline), self.asking.place(peer)).await
+        else {
             return Ok(Err(AskError::TimedOut));
         };
-        self.send(|reply| Command::Ask { peer, request, deadline, reply }).await
+        self.send(|reply| Command::Ask {
+            peer,
+            request,
+            deadline,
+            reply,
+        })
+        .await
     }
 
     /// Up to `limit` connected peers worth asking, by reputation.
     pub async fn best_peers(&self, min_reputation: f64, limit: usize) -> Result<Vec<PeerId>> {
-        self.send(|reply| Command::BestPeers { min_reputation, limit, reply }).await
+        self.send(|reply| Command::BestPeers {
+            min_reputation,
+            limit,
+            reply,
+        })
+        .await
     }
 
     /// This machine's clock beside the peers'; `None` with fewer than two to compare with.
@@ -272,7 +346,8 @@ impl Net {
         *self.clock.borrow()
     }
 
-    /// Whether a peer's word counts in a quorum: not while only the share of peers that a rule may ban spares it.
+    /// Whether a peer's word counts in a quorum: not while only the share of peers that a rule may
+    /// ban spares it.
     pub fn counts(&self, peer: &PeerId) -> bool {
         !self.doubted.borrow().contains(peer)
     }
@@ -293,24 +368,38 @@ impl Net {
     /// [`Broken`] when it could not be reached within `most`, or does not speak the protocol.
     pub async fn open_content(&self, peer: PeerId, most: Duration) -> Result<ContentLink, Broken> {
         let busy = self.busy.hold(peer);
-        let stream = self.open(peer, &self.content, most).await.map_err(Broken::Lost)?;
+        let stream = self
+            .open(peer, &self.content, most)
+            .await
+            .map_err(Broken::Lost)?;
         Ok(ContentLink::new(peer, stream, self.idle, busy))
     }
 
     /// Opens a stream to compare catalogues with a peer.
     ///
     /// # Errors
-    /// [`Stopped::Lost`] when it could not be reached within `most`, or does not speak the protocol.
+    /// [`Stopped::Lost`] when it could not be reached within `most`, or does not speak the
+    /// protocol.
     pub async fn open_sync(&self, peer: PeerId, most: Duration) -> Result<SyncLink, Stopped> {
         let busy = self.busy.hold(peer);
-        let stream = self.open(peer, &self.sync, most).await.map_err(Stopped::Lost)?;
+        let stream = self
+            .open(peer, &self.sync, most)
+            .await
+            .map_err(Stopped::Lost)?;
         Ok(SyncLink::new(peer, stream, busy))
     }
 
-    async fn open(&self, peer: PeerId, protocol: &StreamProtocol, most: Duration) -> std::io::Result<Stream> {
+    async fn open(
+        &self,
+        peer: PeerId,
+        protocol: &StreamProtocol,
+        most: Duration,
+    ) -> std::io::Result<Stream> {
         let mut streams = self.streams.clone();
         let opened = tokio::time::timeout(most, streams.open_stream(peer, protocol.clone())).await;
-        opened.map_err(std::io::Error::other)?.map_err(std::io::Error::other)
+        opened
+            .map_err(std::io::Error::other)?
+            .map_err(std::io::Error::other)
     }
 
     /// The heads of this node's catalogue, for comparing.
@@ -318,7 +407,8 @@ impl Net {
         &self.heads
     }
 
-    /// Takes these for the publishers that are known here: what they announce is heard before what strangers do.
+    /// Takes these for the publishers that are known here: what they announce is heard before what
+    /// strangers do.
     pub(crate) fn know(&self, publishers: HashSet<PublisherId>) {
         self.known.send_replace(publishers);
     }
@@ -328,15 +418,28 @@ impl Net {
         self.known.borrow().clone()
     }
 
-    /// Asks the DHT who says that it has what is behind a key; peers come as they are found, and the end is the end of
-    /// the search. `what` is what it is for, as a person is told.
-    pub async fn find_providers(&self, key: DhtKey, what: String, timeout: Duration) -> Result<mpsc::Receiver<PeerId>> {
+    /// Asks the DHT who says that it has what is behind a key; peers come as they are found, and
+    /// the end is the end of the search. `what` is what it is for, as a person is told.
+    pub async fn find_providers(
+        &self,
+        key: DhtKey,
+        what: String,
+        timeout: Duration,
+    ) -> Result<mpsc::Receiver<PeerId>> {
         /// More than are ever asked.
         const PROVIDERS: usize = 64;
         let (found, receiver) = mpsc::channel(PROVIDERS);
         let deadline = clock::deadline(std::time::Instant::now(), timeout);
-        let command = Command::FindProviders { key, what, deadline, found };
-        self.commands.send(command).await.map_err(|_| RegistryError::Closed)?;
+        let command = Command::FindProviders {
+            key,
+            what,
+            deadline,
+            found,
+        };
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| RegistryError::Closed)?;
         Ok(receiver)
     }
 
@@ -344,18 +447,24 @@ impl Net {
     pub async fn provide(&self, key: DhtKey, what: String) -> Result<()> {
         let (reply, told) = oneshot::channel();
         let command = Command::Provide { key, what, reply };
-        self.commands.send(command).await.map_err(|_| RegistryError::Closed)?;
+        self.commands
+            .send(command)
+            .await
+            .map_err(|_| RegistryError::Closed)?;
         // Dropped when there is nobody to tell: whoever asks this node is told by itself.
         let _ = told.await;
         Ok(())
     }
 
-    /// Connected peers with their scores, the best first; nodes that are `publisher`'s own before all others.
+    /// Connected peers with their scores, the best first; nodes that are `publisher`'s own before
+    /// all others.
     pub async fn sources(&self, publisher: Option<PublisherId>) -> Result<Vec<(PeerId, f64)>> {
-        self.send(|reply| Command::Sources { publisher, reply }).await
+        self.send(|reply| Command::Sources { publisher, reply })
+            .await
     }
 
-    /// Notes what a peer's answer was worth. Dropped when the task has too much to do: evidence is statistics.
+    /// Notes what a peer's answer was worth. Dropped when the task has too much to do: evidence is
+    /// statistics.
     pub fn observe(&self, peer: PeerId, outcome: Outcome) {
         let _ = self.commands.try_send(Command::Observe { peer, outcome });
     }
@@ -367,7 +476,12 @@ impl Net {
 
     /// Has a peer banned, protected, or let be; false when it changes nothing.
     pub async fn judge(&self, peer: PeerId, ruling: Ruling) -> Result<bool> {
-        self.send(|reply| Command::Obey { peer, ruling, reply }).await
+        self.send(|reply| Command::Obey {
+            peer,
+            ruling,
+            reply,
+        })
+        .await
     }
 
     /// Changes what peers are told of this node, at the next hello.
@@ -401,15 +515,17 @@ impl Net {
 
     /// What is measured now.
     pub async fn health(&self) -> Result<Sample> {
-        self.send(|reply| Command::Health { reply }).await.map(|sample| *sample)
+        self.send(|reply| Command::Health { reply })
+            .await
+            .map(|sample| *sample)
     }
 
-    /// Connects to a peer, and waits until it is known to be of this network. With `keep`, it is dialled again whenever
-    /// the connection is lost, like one that was named at the start.
+    /// Connects to a peer, and waits until it is known to be of this network. With `keep`, it is
+    /// dialled again whenever the connection is lost, like one that was named at the start.
     ///
     /// # Errors
-    /// [`RegistryError::Address`] without `/p2p/` at its end, [`RegistryError::Unreached`] when nobody of this network
-    /// answered there after `most`.
+    /// [`RegistryError::Address`] without `/p2p/` at its end, [`RegistryError::Unreached`] when
+    /// nobody of this network answered there after `most`.
     pub async fn dial(&self, address: Multiaddr, keep: bool, most: Duration) -> Result<PeerId> {
         let peer = listen::peer_of(&address).ok_or_else(|| RegistryError::Address {
             given: address.to_string(),
@@ -419,11 +535,22 @@ impl Net {
         const LOOK: Duration = Duration::from_millis(200);
         let deadline = Instant::from_std(clock::deadline(std::time::Instant::now(), most));
         let mut joined = self.joined.clone();
-        let unreached = RegistryError::Unreached { address: address.to_string(), millis: most.as_millis() };
-        self.commands.send(Command::Dial { peer, address, keep }).await.map_err(|_| RegistryError::Closed)?;
+        let unreached = RegistryError::Unreached {
+            address: address.to_string(),
+            millis: most.as_millis(),
+        };
+        self.commands
+            .send(Command::Dial {
+                peer,
+                address,
+                keep,
+            })
+            .await
+            .map_err(|_| RegistryError::Closed)?;
         loop {
-            let is_it =
-                |known: &PeerSnapshot| known.id == peer && known.connection.is_some() && !known.protocols.is_empty();
+            let is_it = |known: &PeerSnapshot| {
+                known.id == peer && known.connection.is_some() && !known.protocols.is_empty()
+            };
             if self.peers().await?.iter().any(is_it) {
                 return Ok(peer);
             }
@@ -431,7 +558,8 @@ impl Net {
                 return Err(unreached);
             }
             // Either is a reason to look again.
-            let _ = tokio::time::timeout_at(deadline.min(Instant::now() + LOOK), joined.changed()).await;
+            let _ = tokio::time::timeout_at(deadline.min(Instant::now() + LOOK), joined.changed())
+                .await;
         }
     }
 
@@ -444,7 +572,10 @@ impl Net {
     pub async fn reputations(&self) -> Result<Vec<f64>> {
         let standings = self.send(|reply| Command::Standings { reply }).await?;
         let scores = tokio::task::spawn_blocking(move || standings.scores()).await;
-        scores.map_err(|error| RegistryError::Internal { what: "scoring the peers", why: error.to_string() })
+        scores.map_err(|error| RegistryError::Internal {
+            what: "scoring the peers",
+            why: error.to_string(),
+        })
     }
 
     /// libp2p's own metrics.
@@ -465,10 +596,13 @@ impl Net {
     /// Waits until a peer of this network is connected; false when there is none after `most`.
     pub async fn wait_joined(&self, most: Duration) -> bool {
         let mut joined = self.joined.clone();
-        tokio::time::timeout(most, joined.wait_for(|peers| *peers > 0)).await.is_ok_and(|waited| waited.is_ok())
+        tokio::time::timeout(most, joined.wait_for(|peers| *peers > 0))
+            .await
+            .is_ok_and(|waited| waited.is_ok())
     }
 
-    /// Tells the peers, closes the connections, writes what is unwritten. Returns within two seconds.
+    /// Tells the peers, closes the connections, writes what is unwritten. Returns within two
+    /// seconds.
     pub async fn shutdown(&self) -> Result<()> {
         self.serving.stop.cancel();
         self.serving.tasks.close();

@@ -37,9 +37,12 @@ impl Task {
         self.judge(Event::Pong(peer, rtt));
     }
 
-    /// Follows a person's decision about a peer, and replies when it is on the disk: false when it changes nothing.
+    /// Follows a person's decision about a peer, and replies when it is on the disk: false when it
+    /// changes nothing.
     pub(super) fn obey(&mut self, peer: PeerId, ruling: Ruling, reply: oneshot::Sender<bool>) {
-        let (changed, orders) = self.penalties.rule(peer, ruling, &mut self.peers, clock::now());
+        let (changed, orders) = self
+            .penalties
+            .rule(peer, ruling, &mut self.peers, clock::now());
         orders.into_iter().for_each(|order| self.carry_out(order));
         let (sheets, store) = (self.penalties.take_unwritten(), self.wiring.store.clone());
         self.write(async move {
@@ -84,7 +87,9 @@ impl Task {
             }
             Order::Promote(peer) => {
                 if !self.wiring.callers.of(peer).good {
-                    self.wiring.callers.set(self.peers.caller(peer, clock::now()));
+                    self.wiring
+                        .callers
+                        .set(self.peers.caller(peer, clock::now()));
                 }
             }
             Order::Notice(level, text) => self.notice(level, text),
@@ -95,7 +100,12 @@ impl Task {
     pub(super) fn sender(&self, peer: PeerId) -> Sender {
         let caller = self.wiring.callers.of(peer);
         let doubtful = &self.swarm.behaviour().gate.admission.doubtful;
-        Sender { caller, doubtful: caller.prefix.is_some_and(|prefix| doubtful.contains(&prefix)) }
+        Sender {
+            caller,
+            doubtful: caller
+                .prefix
+                .is_some_and(|prefix| doubtful.contains(&prefix)),
+        }
     }
 
     /// Takes one of what a peer may send; false when it has none left.

@@ -25,7 +25,9 @@ use crate::{
         places::Caller,
         prefix::{Classes, Prefix},
         record::{NodeClaim, Presence, Signed},
-        reputation::{Basis, Candidate, Choices, Outcome, Population, Selection, Standing, Weights, score},
+        reputation::{
+            Basis, Candidate, Choices, Outcome, Population, Selection, Standing, Weights, score,
+        },
         text::{fit, printable},
         time::Timestamp,
     },
@@ -35,15 +37,15 @@ use crate::{
 
 /// Peers kept; the one unseen for longest makes room, unless it is connected.
 pub(super) const MAX_PEERS: usize = 2_000;
-/// Peers of them that are known from a presence message only: names to sign one with cost nothing, so they displace each other
-/// and nobody who was ever met.
+/// Peers of them that are known from a presence message only: names to sign one with cost nothing,
+/// so they displace each other and nobody who was ever met.
 const MAX_HEARD: usize = 500;
 const MAX_ADDRESSES: usize = 16;
 const MAX_PROTOCOLS: usize = 32;
 /// Longest text a peer may say of itself, in columns.
 const MAX_AGENT: usize = 40;
-/// A round trip that was measured longer ago says nothing of now. Pings go every few seconds; a link that is full answers
-/// some of them late.
+/// A round trip that was measured longer ago says nothing of now. Pings go every few seconds; a
+/// link that is full answers some of them late.
 const RTT_LIFE: Duration = Duration::from_secs(60);
 /// Likewise for what a peer said in a hello, of which there is one a minute.
 const HELLO_LIFE: Duration = Duration::from_secs(180);
@@ -127,12 +129,15 @@ impl Peer {
 
     /// What it said lately.
     fn said(&self, now: Instant) -> Option<&Said> {
-        self.said.as_ref().filter(|said| now.saturating_duration_since(said.at) <= HELLO_LIFE)
+        self.said
+            .as_ref()
+            .filter(|said| now.saturating_duration_since(said.at) <= HELLO_LIFE)
     }
 
     /// Two nodes with its key said hello by turns, lately.
     fn are_two(&self, now: Instant) -> bool {
-        self.twins.is_some_and(|at| now.saturating_duration_since(at) <= HELLO_LIFE)
+        self.twins
+            .is_some_and(|at| now.saturating_duration_since(at) <= HELLO_LIFE)
     }
 
     /// The last round trips, if the newest is not too old to say something.
@@ -144,11 +149,14 @@ impl Peer {
 
     /// Of where it is connected from, or was last.
     fn group(&self, classes: Classes) -> Option<Prefix> {
-        self.place.remote().and_then(|ip| Prefix::classed(ip, classes))
+        self.place
+            .remote()
+            .and_then(|ip| Prefix::classed(ip, classes))
     }
 }
 
-/// What the scores of all known peers are made of. Two thousand take 3.5 ms to compute, for which no message should wait.
+/// What the scores of all known peers are made of. Two thousand take 3.5 ms to compute, for which
+/// no message should wait.
 pub(super) struct Standings {
     /// Each with the distance in km that earns a bonus.
     peers: Vec<(Standing, Option<f64>)>,
@@ -161,7 +169,11 @@ impl Standings {
     /// The scores, 0 to 1.
     pub fn scores(&self) -> Vec<f64> {
         let one = |(standing, km): &(Standing, Option<f64>)| {
-            score(&Basis::of(standing, &self.population, *km, self.at), &self.weights).total
+            score(
+                &Basis::of(standing, &self.population, *km, self.at),
+                &self.weights,
+            )
+            .total
         };
         self.peers.iter().map(one).collect()
     }
@@ -209,7 +221,11 @@ impl PeerTable {
         let peers = known
             .into_iter()
             .map(|known| {
-                let mut peer = Peer { standing: known.standing, addresses: known.addresses, ..Peer::new(now) };
+                let mut peer = Peer {
+                    standing: known.standing,
+                    addresses: known.addresses,
+                    ..Peer::new(now)
+                };
                 peer.place.lists(&peer.addresses);
                 (known.id, peer)
             })
@@ -250,7 +266,13 @@ impl PeerTable {
                 // Whoever was met leaves no room.
                 return None;
             }
-            self.peers.insert(id, Peer { met: false, ..Peer::new(now) });
+            self.peers.insert(
+                id,
+                Peer {
+                    met: false,
+                    ..Peer::new(now)
+                },
+            );
             self.heard.insert(id);
         }
         self.dirty.insert(id);
@@ -282,14 +304,30 @@ impl PeerTable {
         self.peers.len()
     }
 
-    pub fn connected(&mut self, id: PeerId, conn: ConnectionId, address: &Multiaddr, outbound: bool, now: Timestamp) {
+    pub fn connected(
+        &mut self,
+        id: PeerId,
+        conn: ConnectionId,
+        address: &Multiaddr,
+        outbound: bool,
+        now: Timestamp,
+    ) {
         let peer = self.entry(id, now);
         if peer.open.is_empty() {
             peer.counted_until = now;
         }
         peer.place.connected(address, peer.open.is_empty());
-        let direction = if outbound { Direction::Outbound } else { Direction::Inbound };
-        peer.open.push(Open { id: conn, address: address.to_string(), direction, since: now });
+        let direction = if outbound {
+            Direction::Outbound
+        } else {
+            Direction::Inbound
+        };
+        peer.open.push(Open {
+            id: conn,
+            address: address.to_string(),
+            direction,
+            since: now,
+        });
         peer.standing.last_seen = now;
         peer.alive = Some(Instant::now());
         if outbound && !peer.addresses.contains(address) && peer.addresses.len() < MAX_ADDRESSES {
@@ -299,7 +337,9 @@ impl PeerTable {
 
     /// A connection closed; true when it was the last one.
     pub fn disconnected(&mut self, id: &PeerId, conn: ConnectionId, now: Timestamp) -> bool {
-        let Some(peer) = self.peers.get_mut(id) else { return true };
+        let Some(peer) = self.peers.get_mut(id) else {
+            return true;
+        };
         peer.open.retain(|open| open.id != conn);
         let last = peer.open.is_empty();
         if last {
@@ -328,12 +368,18 @@ impl PeerTable {
         peer.agent = Some(fit(&printable(agent), MAX_AGENT));
         peer.addresses = addresses.into_iter().take(MAX_ADDRESSES).collect();
         peer.place.lists(&peer.addresses);
-        peer.protocols = protocols.iter().take(MAX_PROTOCOLS).map(|name| fit(&printable(name), 80)).collect();
+        peer.protocols = protocols
+            .iter()
+            .take(MAX_PROTOCOLS)
+            .map(|name| fit(&printable(name), 80))
+            .collect();
         peer.ours = true;
     }
 
     pub fn is_ours(&self, id: &PeerId) -> bool {
-        self.peers.get(id).is_some_and(|peer| peer.ours && !peer.open.is_empty())
+        self.peers
+            .get(id)
+            .is_some_and(|peer| peer.ours && !peer.open.is_empty())
     }
 
     pub fn is_connected(&self, id: &PeerId) -> bool {
@@ -348,12 +394,21 @@ impl PeerTable {
 
     /// When a peer was last connected; now, for one that is.
     pub fn last_seen(&self, id: &PeerId, now: Timestamp) -> Option<Timestamp> {
-        self.peers.get(id).map(|peer| if peer.open.is_empty() { peer.standing.last_seen } else { now })
+        self.peers.get(id).map(|peer| {
+            if peer.open.is_empty() {
+                peer.standing.last_seen
+            } else {
+                now
+            }
+        })
     }
 
     /// Connected peers of this network.
     pub fn ours(&self) -> impl Iterator<Item = PeerId> {
-        self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty()).map(|(id, _)| *id)
+        self.peers
+            .iter()
+            .filter(|(_, peer)| peer.ours && !peer.open.is_empty())
+            .map(|(id, _)| *id)
     }
 
     /// Whether it has said hello in its turn.
@@ -363,19 +418,31 @@ impl PeerTable {
 
     /// Connected peers of this network, and how many packages each says it has.
     pub fn catalogues(&self, now: Instant) -> Vec<(PeerId, u64)> {
-        let here = self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty());
-        here.filter_map(|(id, peer)| Some((*id, peer.said(now)?.packages))).collect()
+        let here = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.ours && !peer.open.is_empty());
+        here.filter_map(|(id, peer)| Some((*id, peer.said(now)?.packages)))
+            .collect()
     }
 
     /// Connected peers of this network, and how many bytes each says it may keep for others.
     pub fn rooms(&self, now: Instant) -> Vec<(PeerId, u64)> {
-        let here = self.peers.iter().filter(|(_, peer)| peer.ours && !peer.open.is_empty());
-        here.map(|(id, peer)| (*id, peer.said(now).map_or(0, |said| said.room))).collect()
+        let here = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.ours && !peer.open.is_empty());
+        here.map(|(id, peer)| (*id, peer.said(now).map_or(0, |said| said.room)))
+            .collect()
     }
 
     /// Who opened the connection, for each connected peer of this network.
     pub fn directions(&self) -> impl Iterator<Item = Direction> {
-        self.peers.values().filter(|peer| peer.ours).filter_map(|peer| peer.open.first()).map(|open| open.direction)
+        self.peers
+            .values()
+            .filter(|peer| peer.ours)
+            .filter_map(|peer| peer.open.first())
+            .map(|open| open.direction)
     }
 
     /// The connected peers of this network, taken together.
@@ -384,24 +451,34 @@ impl PeerTable {
         const AGENTS: usize = 6;
         let mut here = Here::default();
         for peer in self.peers.values().filter(|peer| peer.ours) {
-            let Some(open) = peer.open.first() else { continue };
+            let Some(open) = peer.open.first() else {
+                continue;
+            };
             if open.address.contains("/quic") {
                 here.quic += 1;
             } else {
                 here.tcp += 1;
             }
             here.negative += usize::from(peer.gossip_score.is_some_and(|score| score < 0.0));
-            here.rtts_ms.extend(peer.rtts_ms(now).next_back().map(f64::from));
+            here.rtts_ms
+                .extend(peer.rtts_ms(now).next_back().map(f64::from));
             let agent = peer.agent.as_deref().unwrap_or_default();
             let known = here.agents.contains_key(agent) || here.agents.len() < AGENTS;
-            *here.agents.entry(if known { agent } else { "others" }.to_owned()).or_default() += 1;
+            *here
+                .agents
+                .entry(if known { agent } else { "others" }.to_owned())
+                .or_default() += 1;
         }
         here
     }
 
     /// Connected peers that this node dialled.
     pub fn outbound_count(&self) -> usize {
-        let is_outbound = |peer: &&Peer| peer.open.first().is_some_and(|open| open.direction == Direction::Outbound);
+        let is_outbound = |peer: &&Peer| {
+            peer.open
+                .first()
+                .is_some_and(|open| open.direction == Direction::Outbound)
+        };
         self.peers.values().filter(is_outbound).count()
     }
 
@@ -429,11 +506,17 @@ impl PeerTable {
 
     /// Those that have been good to ask, connected or not.
     pub fn good(&self, now: Timestamp) -> impl Iterator<Item = PeerId> {
-        self.peers.iter().filter(move |(_, peer)| self.is_good(peer, now)).map(|(id, _)| *id)
+        self.peers
+            .iter()
+            .filter(move |(_, peer)| self.is_good(peer, now))
+            .map(|(id, _)| *id)
     }
 
     pub fn connected_count(&self) -> usize {
-        self.peers.values().filter(|peer| !peer.open.is_empty()).count()
+        self.peers
+            .values()
+            .filter(|peer| !peer.open.is_empty())
+            .count()
     }
 
     pub fn observe(&mut self, id: PeerId, outcome: Outcome, now: Timestamp) {
@@ -479,7 +562,10 @@ impl PeerTable {
 
     /// Whether it is connected, and something has come from it since.
     pub fn is_alive_since(&self, id: &PeerId, since: Instant) -> bool {
-        self.peers.get(id).and_then(|peer| peer.alive).is_some_and(|at| at >= since)
+        self.peers
+            .get(id)
+            .and_then(|peer| peer.alive)
+            .is_some_and(|at| at >= since)
     }
 
     /// It answered something.
@@ -502,8 +588,8 @@ impl PeerTable {
         self.peers.get(id)?.group(self.classes)
     }
 
-    /// A peer answered a ping. True when it has left a question without an answer since the ping before, and answered none:
-    /// however many there were, all of them may be one interruption.
+    /// A peer answered a ping. True when it has left a question without an answer since the ping
+    /// before, and answered none: however many there were, all of them may be one interruption.
     pub fn round_trip(&mut self, id: PeerId, rtt: Duration, now: Timestamp) -> bool {
         let peer = self.entry(id, now);
         peer.standing.observe_rtt(rtt, now);
@@ -518,14 +604,25 @@ impl PeerTable {
 
     /// Takes what a peer says of itself in a hello.
     pub fn hello(&mut self, id: PeerId, hello: &Hello, now: Timestamp) -> Start {
-        let owner = hello.claim.as_ref().and_then(|claim| Signed::<NodeClaim>::verify(claim).ok());
+        let owner = hello
+            .claim
+            .as_ref()
+            .and_then(|claim| Signed::<NodeClaim>::verify(claim).ok());
         let owner = owner.filter(|claim| claim.node == id && claim.expires > now);
         let peer = self.entry(id, now);
         if !peer.open.is_empty() {
             let clock_offset_ms = now.offset_ms(hello.at);
-            peer.said = Some(Said { at: Instant::now(), packages: hello.packages, room: hello.room, clock_offset_ms });
+            peer.said = Some(Said {
+                at: Instant::now(),
+                packages: hello.packages,
+                room: hello.room,
+                clock_offset_ms,
+            });
         }
-        peer.owner = owner.map(|claim| NodeOwner { publisher: claim.signer(), handle: claim.handle.clone() });
+        peer.owner = owner.map(|claim| NodeOwner {
+            publisher: claim.signer(),
+            handle: claim.handle.clone(),
+        });
         peer.standing.last_seen = now;
         peer.place.hello(hello.location.clone(), hello.at, now);
         let start = peer.starts.said(hello.start);
@@ -537,13 +634,22 @@ impl PeerTable {
 
     /// Its connections but one.
     pub fn other_connections(&self, id: &PeerId, but: ConnectionId) -> Vec<ConnectionId> {
-        let open = self.peers.get(id).map(|peer| peer.open.as_slice()).unwrap_or_default();
-        open.iter().map(|open| open.id).filter(|open| *open != but).collect()
+        let open = self
+            .peers
+            .get(id)
+            .map(|peer| peer.open.as_slice())
+            .unwrap_or_default();
+        open.iter()
+            .map(|open| open.id)
+            .filter(|open| *open != but)
+            .collect()
     }
 
     /// Whether two nodes have its key.
     pub fn are_two(&self, id: &PeerId) -> bool {
-        self.peers.get(id).is_some_and(|peer| peer.are_two(Instant::now()))
+        self.peers
+            .get(id)
+            .is_some_and(|peer| peer.are_two(Instant::now()))
     }
 
     /// Takes a presence message that `id` itself has signed.
@@ -559,7 +665,9 @@ impl PeerTable {
     /// Whether it says itself that it is at an address.
     pub fn lists(&self, id: &PeerId, address: &Multiaddr) -> bool {
         let sought = bare(address);
-        self.peers.get(id).is_some_and(|peer| peer.addresses.iter().any(|one| bare(one) == sought))
+        self.peers
+            .get(id)
+            .is_some_and(|peer| peer.addresses.iter().any(|one| bare(one) == sought))
     }
 
     pub fn set_mesh(&mut self, mesh: &HashSet<PeerId>) {
@@ -574,7 +682,11 @@ impl PeerTable {
 
     /// What gossip itself makes of the connected peers.
     pub fn set_gossip_scores(&mut self, score: impl Fn(&PeerId) -> Option<f64>) {
-        for (id, peer) in self.peers.iter_mut().filter(|(_, peer)| !peer.open.is_empty()) {
+        for (id, peer) in self
+            .peers
+            .iter_mut()
+            .filter(|(_, peer)| !peer.open.is_empty())
+        {
             // To a tenth: time in the mesh moves it by less than that every second.
             peer.gossip_score = score(id).map(|score| (score * 10.0).round() / 10.0);
         }
@@ -588,7 +700,12 @@ impl PeerTable {
         let here = self.peers.values().filter(|peer| !peer.open.is_empty());
         self.population = Population::of(here.map(|peer| &peer.standing));
         // Scores move with time and with the median.
-        self.dirty.extend(self.peers.iter().filter(|(_, peer)| !peer.open.is_empty()).map(|(id, _)| *id));
+        self.dirty.extend(
+            self.peers
+                .iter()
+                .filter(|(_, peer)| !peer.open.is_empty())
+                .map(|(id, _)| *id),
+        );
         if !self.placed && self.bearings.atlas.is_ready() {
             self.placed = true;
             self.touch_all();
@@ -596,7 +713,12 @@ impl PeerTable {
     }
 
     fn basis(&self, peer: &Peer, now: Timestamp) -> Basis {
-        Basis::of(&current(peer, now), &self.population, self.bonus_km(peer, now), now)
+        Basis::of(
+            &current(peer, now),
+            &self.population,
+            self.bonus_km(peer, now),
+            now,
+        )
     }
 
     fn score(&self, peer: &Peer, now: Timestamp) -> f64 {
@@ -604,8 +726,17 @@ impl PeerTable {
     }
 
     pub fn standings(&self, now: Timestamp) -> Standings {
-        let peers = self.peers.values().map(|peer| (current(peer, now), self.bonus_km(peer, now))).collect();
-        Standings { peers, population: self.population, weights: self.weights, at: now }
+        let peers = self
+            .peers
+            .values()
+            .map(|peer| (current(peer, now), self.bonus_km(peer, now)))
+            .collect();
+        Standings {
+            peers,
+            population: self.population,
+            weights: self.weights,
+            at: now,
+        }
     }
 
     fn bonus_km(&self, peer: &Peer, now: Timestamp) -> Option<f64> {
@@ -656,24 +787,33 @@ impl PeerTable {
             .collect()
     }
 
-    /// Median of our clock minus the peers', with two of them at least: one may be the one that is wrong.
+    /// Median of our clock minus the peers', with two of them at least: one may be the one that is
+    /// wrong.
     pub fn clock_offset(&self, now: Instant) -> Option<ClockOffset> {
         let said = self.peers.values().filter_map(|peer| peer.said(now));
         let mut offsets: Vec<i64> = said.map(|said| said.clock_offset_ms).collect();
         offsets.sort_unstable();
-        let ms = *offsets.get(offsets.len() / 2).filter(|_| offsets.len() >= 2)?;
-        Some(ClockOffset { ms, peers: offsets.len() })
+        let ms = *offsets
+            .get(offsets.len() / 2)
+            .filter(|_| offsets.len() >= 2)?;
+        Some(ClockOffset {
+            ms,
+            peers: offsets.len(),
+        })
     }
 
     /// Snapshots of what changed since the last call, and the peers forgotten.
     pub fn take_changes(&mut self, now: Timestamp) -> (Vec<PeerSnapshot>, Vec<PeerId>) {
         let dirty = std::mem::take(&mut self.dirty);
-        let changed = dirty.iter().filter_map(|id| Some(self.snapshot(*id, self.peers.get(id)?, now))).collect();
+        let changed = dirty
+            .iter()
+            .filter_map(|id| Some(self.snapshot(*id, self.peers.get(id)?, now)))
+            .collect();
         (changed, std::mem::take(&mut self.gone))
     }
 
-    /// Connected peers of this network with their scores, in the order in which to ask them; those of `publisher` before
-    /// all others.
+    /// Connected peers of this network with their scores, in the order in which to ask them; those
+    /// of `publisher` before all others.
     pub fn sources(
         &self,
         selection: Selection,
@@ -682,16 +822,23 @@ impl PeerTable {
         rng: &mut impl Rng,
     ) -> Vec<(PeerId, f64)> {
         let candidates = self.candidates(selection, now);
-        let scores: HashMap<PeerId, f64> = candidates.iter().map(|one| (one.peer, one.score)).collect();
+        let scores: HashMap<PeerId, f64> =
+            candidates.iter().map(|one| (one.peer, one.score)).collect();
         let mut sources = selection.order(&candidates, rng);
         let owner = |id: &PeerId| Some(&self.peers.get(id)?.owner.as_ref()?.publisher);
         sources.sort_by_key(|id| publisher.is_none() || owner(id) != publisher);
-        sources.into_iter().filter_map(|id| Some((id, *scores.get(&id)?))).collect()
+        sources
+            .into_iter()
+            .filter_map(|id| Some((id, *scores.get(&id)?)))
+            .collect()
     }
 
     /// Everybody that is known.
     pub fn snapshots(&self, now: Timestamp) -> Vec<PeerSnapshot> {
-        self.peers.iter().map(|(id, peer)| self.snapshot(*id, peer, now)).collect()
+        self.peers
+            .iter()
+            .map(|(id, peer)| self.snapshot(*id, peer, now))
+            .collect()
     }
 
     /// Makes the next changes contain everybody: for a reader that is new.
@@ -747,10 +894,15 @@ impl PeerTable {
     }
 }
 
-/// What a peer's score is made of: it is seen for as long as it is connected. Without the evidence, which is for eyes.
+/// What a peer's score is made of: it is seen for as long as it is connected. Without the evidence,
+/// which is for eyes.
 fn current(peer: &Peer, now: Timestamp) -> Standing {
     Standing {
-        last_seen: if peer.open.is_empty() { peer.standing.last_seen } else { now },
+        last_seen: if peer.open.is_empty() {
+            peer.standing.last_seen
+        } else {
+            now
+        },
         recent: VecDeque::new(),
         ..peer.standing
     }
@@ -779,12 +931,29 @@ mod tests {
             })
             .collect();
         let ids = known.iter().map(|peer| peer.id).collect();
-        let bearings = Bearings { atlas: Atlas::default(), here: None, judged: true };
-        (PeerTable::new(known, Weights::default(), Metrics::default(), bearings, Classes::default(), NOW), ids)
+        let bearings = Bearings {
+            atlas: Atlas::default(),
+            here: None,
+            judged: true,
+        };
+        (
+            PeerTable::new(
+                known,
+                Weights::default(),
+                Metrics::default(),
+                bearings,
+                Classes::default(),
+                NOW,
+            ),
+            ids,
+        )
     }
 
     fn presence(at: Timestamp) -> Presence {
-        Presence { at, location: GeoLocation::new(48.9, 2.4, None) }
+        Presence {
+            at,
+            location: GeoLocation::new(48.9, 2.4, None),
+        }
     }
 
     #[test]
@@ -793,16 +962,37 @@ mod tests {
             let (mut table, ids) = table(known);
             let connected = PeerId::random();
             for n in 0..3 * MAX_PEERS as u64 {
-                table.presence(PeerId::random(), presence(NOW), NOW.after(Duration::from_secs(n)));
+                table.presence(
+                    PeerId::random(),
+                    presence(NOW),
+                    NOW.after(Duration::from_secs(n)),
+                );
                 if n == 5 {
                     let address = "/ip4/127.0.0.1/tcp/1".parse().unwrap();
-                    table.connected(connected, ConnectionId::new_unchecked(1), &address, false, NOW);
+                    table.connected(
+                        connected,
+                        ConnectionId::new_unchecked(1),
+                        &address,
+                        false,
+                        NOW,
+                    );
                 }
             }
-            let lost = ids.iter().filter(|id| !table.peers.contains_key(id)).count();
-            assert_eq!(lost, usize::from(known == MAX_PEERS), "one made room for a peer that connected");
+            let lost = ids
+                .iter()
+                .filter(|id| !table.peers.contains_key(id))
+                .count();
+            assert_eq!(
+                lost,
+                usize::from(known == MAX_PEERS),
+                "one made room for a peer that connected"
+            );
             assert!(table.peers.contains_key(&connected) && table.len() <= MAX_PEERS);
-            assert_eq!(table.to_store().len(), known - lost, "these are remembered after a restart");
+            assert_eq!(
+                table.to_store().len(),
+                known - lost,
+                "these are remembered after a restart"
+            );
             assert!(table.heard.len() <= MAX_HEARD);
         }
     }
@@ -814,7 +1004,14 @@ mod tests {
         table.presence(peer, presence(NOW), NOW);
         assert_eq!(table.heard.len(), 1);
         table.observe(peer, Outcome::RecordValid, NOW);
-        assert!(table.heard.is_empty() && table.peers[&peer].place.placed(&table.bearings, NOW).location.is_some());
+        assert!(
+            table.heard.is_empty()
+                && table.peers[&peer]
+                    .place
+                    .placed(&table.bearings, NOW)
+                    .location
+                    .is_some()
+        );
     }
 
     proptest! {

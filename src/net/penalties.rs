@@ -1,5 +1,5 @@
-//! Penalties: evidence for peers' scores, faults in the ledger, and the bans that follow. A machine without I/O: it is told what
-//! happened and returns what the task has to do.
+//! Penalties: evidence for peers' scores, faults in the ledger, and the bans that follow. A machine
+//! without I/O: it is told what happened and returns what the task has to do.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -69,7 +69,11 @@ pub(super) struct Penalties {
 
 impl Penalties {
     pub fn new(ledger: Ledger, metrics: Metrics) -> Self {
-        Self { ledger, unwritten: HashSet::new(), metrics }
+        Self {
+            ledger,
+            unwritten: HashSet::new(),
+            metrics,
+        }
     }
 
     pub fn ledger(&self) -> &Ledger {
@@ -82,7 +86,9 @@ impl Penalties {
             Event::Observed(peer, outcome) => self.observe(peer, outcome, peers, now),
             Event::Fault(peer, fault) => self.fault(peer, fault, peers, now),
             Event::Gave(peer) => self.gave(peer, peers, now),
-            Event::Pong(peer, rtt) if peers.round_trip(peer, rtt, now) => self.fault(peer, Fault::Stalling, peers, now),
+            Event::Pong(peer, rtt) if peers.round_trip(peer, rtt, now) => {
+                self.fault(peer, Fault::Stalling, peers, now)
+            }
             Event::Pong(..) => Vec::new(),
             Event::Start => self.start(peers, now),
             Event::Due => {
@@ -94,8 +100,15 @@ impl Penalties {
         }
     }
 
-    /// Follows a person's decision about a peer. Returns whether it changes anything, and what is to be done.
-    pub fn rule(&mut self, peer: PeerId, ruling: Ruling, peers: &mut PeerTable, now: Timestamp) -> (bool, Vec<Order>) {
+    /// Follows a person's decision about a peer. Returns whether it changes anything, and what is
+    /// to be done.
+    pub fn rule(
+        &mut self,
+        peer: PeerId,
+        ruling: Ruling,
+        peers: &mut PeerTable,
+        now: Timestamp,
+    ) -> (bool, Vec<Order>) {
         let changed = self.ledger.obey(peer, ruling, now);
         let mut orders = self.sheet_changed(peer, peers, now);
         if matches!(ruling, Ruling::Ban { .. }) {
@@ -107,10 +120,19 @@ impl Penalties {
     /// The sheets to write: each peer's, or nothing for a peer that is forgotten.
     pub fn take_unwritten(&mut self) -> Vec<(PeerId, Option<Sheet>)> {
         let unwritten = std::mem::take(&mut self.unwritten);
-        unwritten.into_iter().map(|peer| (peer, self.ledger.sheet(&peer).cloned())).collect()
+        unwritten
+            .into_iter()
+            .map(|peer| (peer, self.ledger.sheet(&peer).cloned()))
+            .collect()
     }
 
-    fn observe(&mut self, peer: PeerId, outcome: Outcome, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
+    fn observe(
+        &mut self,
+        peer: PeerId,
+        outcome: Outcome,
+        peers: &mut PeerTable,
+        now: Timestamp,
+    ) -> Vec<Order> {
         peers.observe(peer, outcome, now);
         let mut orders = match outcome {
             // A peer that stalls answers the next ping; one that is cut off does not.
@@ -139,10 +161,21 @@ impl Penalties {
         orders
     }
 
-    fn fault(&mut self, peer: PeerId, fault: Fault, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
+    fn fault(
+        &mut self,
+        peer: PeerId,
+        fault: Fault,
+        peers: &mut PeerTable,
+        now: Timestamp,
+    ) -> Vec<Order> {
         self.metrics.faulted(fault);
-        let connected: Vec<_> = peers.ours().map(|peer| (peer, peers.group(&peer))).collect();
-        let sentence = self.ledger.note(peer, fault, peers.group(&peer), &connected, now);
+        let connected: Vec<_> = peers
+            .ours()
+            .map(|peer| (peer, peers.group(&peer)))
+            .collect();
+        let sentence = self
+            .ledger
+            .note(peer, fault, peers.group(&peer), &connected, now);
         tracing::debug!(%peer, fault = fault.label(), ?sentence, "a fault");
         let mut orders = self.sheet_changed(peer, peers, now);
         match sentence {
@@ -160,7 +193,11 @@ impl Penalties {
                 let text = self.told_of_ban(peer, &ban, now);
                 tracing::warn!(%peer, "{text}");
                 self.metrics.banned();
-                orders.extend([Order::Notice(Level::Warning, text), Order::Disconnect(peer), Order::Unroute(peer)]);
+                orders.extend([
+                    Order::Notice(Level::Warning, text),
+                    Order::Disconnect(peer),
+                    Order::Unroute(peer),
+                ]);
             }
         }
         orders
@@ -177,8 +214,15 @@ impl Penalties {
     }
 
     fn told_of_ban(&self, peer: PeerId, ban: &Ban, now: Timestamp) -> String {
-        let counts = self.ledger.sheet(&peer).map(|sheet| &sheet.counts).into_iter().flatten();
-        let counts: Vec<String> = counts.map(|(fault, count)| format!("{count} × {}", fault.label())).collect();
+        let counts = self
+            .ledger
+            .sheet(&peer)
+            .map(|sheet| &sheet.counts)
+            .into_iter()
+            .flatten();
+        let counts: Vec<String> = counts
+            .map(|(fault, count)| format!("{count} × {}", fault.label()))
+            .collect();
         let long = ban.until.map_or(Duration::ZERO, |until| until.since(now));
         format!(
             "{} is banned for {} min: {}; `swarmdex peers unban {peer}` takes it back",
@@ -202,20 +246,40 @@ impl Penalties {
     /// The peers that are let in, refused and doubted now: bans and doubts end as time goes by.
     fn admission(&self, peers: &PeerTable, now: Timestamp) -> Vec<Order> {
         let ledger = &self.ledger;
-        let banned = ledger.all().filter(|(_, sheet)| sheet.ban(now).is_some()).map(|(peer, _)| *peer).collect();
+        let banned = ledger
+            .all()
+            .filter(|(_, sheet)| sheet.ban(now).is_some())
+            .map(|(peer, _)| *peer)
+            .collect();
         let doubtful: HashSet<Prefix> = ledger.doubtful(now).into_keys().collect();
-        let good = if doubtful.is_empty() { HashSet::new() } else { self.good(peers, now) };
-        vec![Order::Admit(Admission { banned, doubtful, good }), Order::Doubt(ledger.doubted(now))]
+        let good = if doubtful.is_empty() {
+            HashSet::new()
+        } else {
+            self.good(peers, now)
+        };
+        vec![
+            Order::Admit(Admission {
+                banned,
+                doubtful,
+                good,
+            }),
+            Order::Doubt(ledger.doubted(now)),
+        ]
     }
 
     /// Peers that are untouched by what their neighbours do.
     fn good(&self, peers: &PeerTable, now: Timestamp) -> HashSet<PeerId> {
-        let protected = self.ledger.all().filter(|(_, sheet)| sheet.protected).map(|(peer, _)| *peer);
+        let protected = self
+            .ledger
+            .all()
+            .filter(|(_, sheet)| sheet.protected)
+            .map(|(peer, _)| *peer);
         peers.good(now).chain(protected).collect()
     }
 
     fn start(&mut self, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
-        // Only banned and protected peers are loaded, so that the table keeps room for good ones; others are when they connect.
+        // Only banned and protected peers are loaded, so that the table keeps room for good ones;
+        // others are when they connect.
         let is_loaded = |sheet: &Sheet| sheet.protected || sheet.ban(now).is_some();
         for (peer, sheet) in self.ledger.all().filter(|(_, sheet)| is_loaded(sheet)) {
             peers.set_sheet(*peer, Some(sheet.clone()), now);
@@ -239,21 +303,39 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
     const BAN: Duration = Duration::from_secs(1_800);
 
-    /// Penalties, and a table with so many connected peers of this network, each at an address of its own prefix.
+    /// Penalties, and a table with so many connected peers of this network, each at an address of
+    /// its own prefix.
     fn with(count: usize) -> (Penalties, PeerTable, Vec<PeerId>) {
-        let bearings = Bearings { atlas: Atlas::default(), here: None, judged: true };
-        let mut table =
-            PeerTable::new(Vec::new(), Weights::default(), Metrics::default(), bearings, Classes::ByRange, NOW);
+        let bearings = Bearings {
+            atlas: Atlas::default(),
+            here: None,
+            judged: true,
+        };
+        let mut table = PeerTable::new(
+            Vec::new(),
+            Weights::default(),
+            Metrics::default(),
+            bearings,
+            Classes::ByRange,
+            NOW,
+        );
         let ids: Vec<PeerId> = (0..count)
             .map(|n| {
-                let (peer, address) = (PeerId::random(), format!("/ip4/81.{}.69.1/tcp/4001", n % 200));
+                let (peer, address) = (
+                    PeerId::random(),
+                    format!("/ip4/81.{}.69.1/tcp/4001", n % 200),
+                );
                 let address: Multiaddr = address.parse().unwrap();
                 table.connected(peer, ConnectionId::new_unchecked(n), &address, true, NOW);
                 table.identified(peer, "swarmdex", vec![address], Vec::new(), NOW);
                 peer
             })
             .collect();
-        (Penalties::new(Ledger::new([], BAN, NOW), Metrics::default()), table, ids)
+        (
+            Penalties::new(Ledger::new([], BAN, NOW), Metrics::default()),
+            table,
+            ids,
+        )
     }
 
     fn admission(orders: &[Order]) -> Admission {
@@ -283,14 +365,18 @@ mod tests {
         let first = penalties.on(forged, &mut table, NOW);
         assert!(!first.contains(&Order::Unroute(ids[0])) && admission(&first).banned.is_empty());
         let second = penalties.on(forged, &mut table, NOW);
-        assert!(second.contains(&Order::Disconnect(ids[0])) && second.contains(&Order::Unroute(ids[0])));
+        assert!(
+            second.contains(&Order::Disconnect(ids[0])) && second.contains(&Order::Unroute(ids[0]))
+        );
         let told = second.iter().any(
             |order| matches!(order, Order::Notice(Level::Warning, text) if text.contains("30 min: 2 × forged record")),
         );
         assert!(told, "{second:?}");
         assert_eq!(admission(&second).banned, HashSet::from([ids[0]]));
         let unwritten = penalties.take_unwritten();
-        assert!(unwritten.len() == 1 && unwritten[0].1.as_ref().is_some_and(|sheet| sheet.bans == 1));
+        assert!(
+            unwritten.len() == 1 && unwritten[0].1.as_ref().is_some_and(|sheet| sheet.bans == 1)
+        );
         assert!(penalties.take_unwritten().is_empty(), "they are taken once");
 
         let later = penalties.on(Event::Due, &mut table, after(BAN.as_secs() - 1));
@@ -305,8 +391,20 @@ mod tests {
         let pong = Event::Pong(ids[0], Duration::from_millis(20));
         for second in 0..100 {
             // One that answers nothing is cut off, and one that is never asked owes nothing.
-            penalties.on(Event::Observed(ids[1], Outcome::AnswerLate), &mut table, after(second));
-            assert!(penalties.on(Event::Pong(ids[2], Duration::ZERO), &mut table, after(second)).is_empty());
+            penalties.on(
+                Event::Observed(ids[1], Outcome::AnswerLate),
+                &mut table,
+                after(second),
+            );
+            assert!(
+                penalties
+                    .on(
+                        Event::Pong(ids[2], Duration::ZERO),
+                        &mut table,
+                        after(second)
+                    )
+                    .is_empty()
+            );
         }
         assert!(penalties.ledger().all().next().is_none());
         let mut silences = 0;
@@ -314,7 +412,10 @@ mod tests {
             silences += 1;
             let at = after(silences * 10);
             penalties.on(Event::Observed(ids[0], Outcome::AnswerLate), &mut table, at);
-            if penalties.on(pong, &mut table, at).contains(&Order::Unroute(ids[0])) {
+            if penalties
+                .on(pong, &mut table, at)
+                .contains(&Order::Unroute(ids[0]))
+            {
                 break;
             }
         }
@@ -325,30 +426,58 @@ mod tests {
     fn a_right_answer_takes_back_silence_and_earns_places() {
         let (mut penalties, mut table, ids) = with(6);
         for second in 0..9 {
-            penalties.on(Event::Observed(ids[0], Outcome::ContentLate), &mut table, after(second));
-            penalties.on(Event::Pong(ids[0], Duration::ZERO), &mut table, after(second));
+            penalties.on(
+                Event::Observed(ids[0], Outcome::ContentLate),
+                &mut table,
+                after(second),
+            );
+            penalties.on(
+                Event::Pong(ids[0], Duration::ZERO),
+                &mut table,
+                after(second),
+            );
         }
-        let orders = penalties.on(Event::Observed(ids[0], Outcome::ContentRight), &mut table, after(9));
+        let orders = penalties.on(
+            Event::Observed(ids[0], Outcome::ContentRight),
+            &mut table,
+            after(9),
+        );
         assert!(orders.iter().any(|order| *order == Order::Promote(ids[0])));
-        penalties.on(Event::Observed(ids[0], Outcome::AnswerLate), &mut table, after(10));
+        penalties.on(
+            Event::Observed(ids[0], Outcome::AnswerLate),
+            &mut table,
+            after(10),
+        );
         let orders = penalties.on(Event::Pong(ids[0], Duration::ZERO), &mut table, after(10));
-        assert!(admission(&orders).banned.is_empty(), "the nine before are forgiven");
+        assert!(
+            admission(&orders).banned.is_empty(),
+            "the nine before are forgiven"
+        );
     }
 
     #[test]
     fn a_person_bans_protects_and_takes_it_back() {
         let (mut penalties, mut table, ids) = with(3);
-        let (changed, banned) = penalties.rule(ids[0], Ruling::Ban { seconds: None }, &mut table, NOW);
+        let (changed, banned) =
+            penalties.rule(ids[0], Ruling::Ban { seconds: None }, &mut table, NOW);
         assert!(changed);
-        assert!(banned.contains(&Order::Disconnect(ids[0])) && banned.contains(&Order::Unroute(ids[0])));
+        assert!(
+            banned.contains(&Order::Disconnect(ids[0])) && banned.contains(&Order::Unroute(ids[0]))
+        );
         assert!(admission(&banned).banned.contains(&ids[0]));
         let (changed, unbanned) = penalties.rule(ids[0], Ruling::Unban, &mut table, NOW);
         assert!(changed && !penalties.rule(ids[0], Ruling::Unban, &mut table, NOW).0);
-        assert!(admission(&unbanned).banned.is_empty() && !unbanned.contains(&Order::Disconnect(ids[0])));
+        assert!(
+            admission(&unbanned).banned.is_empty()
+                && !unbanned.contains(&Order::Disconnect(ids[0]))
+        );
         assert!(penalties.rule(ids[0], Ruling::Protect, &mut table, NOW).0);
         for _ in 0..10 {
             let orders = penalties.on(Event::Fault(ids[0], Fault::ForgedRecord), &mut table, NOW);
-            assert!(admission(&orders).banned.is_empty() && !orders.contains(&Order::Disconnect(ids[0])));
+            assert!(
+                admission(&orders).banned.is_empty()
+                    && !orders.contains(&Order::Disconnect(ids[0]))
+            );
         }
     }
 
@@ -358,13 +487,24 @@ mod tests {
         let mut last = Vec::new();
         for peer in &ids {
             for _ in 0..4 {
-                last = penalties.on(Event::Observed(*peer, Outcome::AnswerWrong), &mut table, NOW);
+                last = penalties.on(
+                    Event::Observed(*peer, Outcome::AnswerWrong),
+                    &mut table,
+                    NOW,
+                );
             }
         }
         let banned = admission(&last).banned;
-        assert!(!banned.is_empty() && banned.len() <= ids.len() / 3, "{}", banned.len());
+        assert!(
+            !banned.is_empty() && banned.len() <= ids.len() / 3,
+            "{}",
+            banned.len()
+        );
         assert_eq!(banned.len() + doubted(&last).len(), ids.len());
-        assert!(last.iter().any(|order| matches!(order, Order::Notice(Level::Error, _))));
+        assert!(
+            last.iter()
+                .any(|order| matches!(order, Order::Notice(Level::Error, _)))
+        );
         // Bytes that a peer forged itself have no cap.
         for peer in &ids {
             for _ in 0..2 {
@@ -377,15 +517,29 @@ mod tests {
     #[test]
     fn what_was_on_the_disk_holds_from_the_start() {
         let (mut before, mut table, ids) = with(4);
-        before.rule(ids[0], Ruling::Ban { seconds: Some(3_600) }, &mut table, NOW);
+        before.rule(
+            ids[0],
+            Ruling::Ban {
+                seconds: Some(3_600),
+            },
+            &mut table,
+            NOW,
+        );
         before.rule(ids[1], Ruling::Protect, &mut table, NOW);
         before.on(Event::Fault(ids[2], Fault::WrongAnswer), &mut table, NOW);
-        let sheets = before.take_unwritten().into_iter().filter_map(|(peer, sheet)| Some((peer, sheet?)));
+        let sheets = before
+            .take_unwritten()
+            .into_iter()
+            .filter_map(|(peer, sheet)| Some((peer, sheet?)));
         let mut penalties = Penalties::new(Ledger::new(sheets, BAN, NOW), Metrics::default());
         let (_, mut table, _) = with(0);
         let orders = penalties.on(Event::Start, &mut table, NOW);
         assert_eq!(admission(&orders).banned, HashSet::from([ids[0]]));
-        assert_eq!(table.len(), 2, "what is neither banned nor protected is loaded when it connects");
+        assert_eq!(
+            table.len(),
+            2,
+            "what is neither banned nor protected is loaded when it connects"
+        );
         assert!(penalties.take_unwritten().is_empty());
     }
 

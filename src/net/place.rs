@@ -44,9 +44,11 @@ pub(super) struct Placed<'a> {
 }
 
 impl Placed<'_> {
-    /// The distance for which there is a bonus: only that to a place of which the round trip is a witness.
+    /// The distance for which there is a bonus: only that to a place of which the round trip is a
+    /// witness.
     pub fn bonus_km(&self) -> Option<f64> {
-        self.distance_km.filter(|_| self.provenance.plausibility == Plausibility::Supported)
+        self.distance_km
+            .filter(|_| self.provenance.plausibility == Plausibility::Supported)
     }
 }
 
@@ -56,7 +58,8 @@ pub(super) struct Bearings {
     pub atlas: Atlas,
     /// Where this node says it is.
     pub here: Option<GeoLocation>,
-    /// Round trips say something of places: not where nodes on one machine play to be elsewhere, without the delays for it.
+    /// Round trips say something of places: not where nodes on one machine play to be elsewhere,
+    /// without the delays for it.
     pub judged: bool,
 }
 
@@ -82,7 +85,9 @@ impl Whereabouts {
     /// Takes the addresses that the peer gave, for when there is no connection to see one at.
     pub fn lists(&mut self, addresses: &[Multiaddr]) {
         let all = || addresses.iter().filter_map(ip_of);
-        let listed = all().find(|ip| !address::is_local(*ip)).or_else(|| all().next());
+        let listed = all()
+            .find(|ip| !address::is_local(*ip))
+            .or_else(|| all().next());
         if self.listed != listed {
             self.listed = listed;
             if self.remote.is_none() {
@@ -101,10 +106,13 @@ impl Whereabouts {
     /// What it says in a hello, which nobody passes on: it holds whatever was said before.
     pub fn hello(&mut self, location: Option<GeoLocation>, at: Timestamp, now: Timestamp) {
         self.said_at = at;
-        self.declared = location.filter(GeoLocation::is_valid).map(|location| (location, now.after(Presence::LIFE)));
+        self.declared = location
+            .filter(GeoLocation::is_valid)
+            .map(|location| (location, now.after(Presence::LIFE)));
     }
 
-    /// What it says in a presence message. One that was long on its way brings nothing back that was withdrawn since.
+    /// What it says in a presence message. One that was long on its way brings nothing back that
+    /// was withdrawn since.
     pub fn presence(&mut self, presence: Presence) {
         if presence.at < self.said_at {
             return;
@@ -120,18 +128,38 @@ impl Whereabouts {
         let declared = self.declared.as_ref().filter(|(_, until)| *until > now);
         let (location, source, approximate) = match (declared, self.found(&bearings.atlas)) {
             (Some((location, _)), _) => (Some(location), Source::Declared, false),
-            (None, Some(Found::At { location, source, approximate })) => (Some(location), source.clone(), *approximate),
+            (
+                None,
+                Some(Found::At {
+                    location,
+                    source,
+                    approximate,
+                }),
+            ) => (Some(location), source.clone(), *approximate),
             (None, Some(Found::Local)) => (None, Source::Local, false),
             (None, Some(Found::Nowhere) | None) => (None, Source::Unknown, false),
         };
-        let distance_km = bearings.here.as_ref().zip(location).map(|(here, there)| here.distance_km(there));
+        let distance_km = bearings
+            .here
+            .as_ref()
+            .zip(location)
+            .map(|(here, there)| here.distance_km(there));
         // A country may reach to next door from wherever its capital is.
         let exact_km = distance_km.filter(|_| !approximate && bearings.judged);
         let smallest = self.round_trips_ms.iter().copied().min_by(f64::total_cmp);
         let plausibility = Plausibility::of(exact_km, smallest);
         let round_trip_ms = smallest.filter(|_| plausibility != Plausibility::Unjudged);
-        let provenance = Provenance { source, approximate, plausibility, round_trip_ms };
-        Placed { location, provenance, distance_km }
+        let provenance = Provenance {
+            source,
+            approximate,
+            plausibility,
+            round_trip_ms,
+        };
+        Placed {
+            location,
+            provenance,
+            distance_km,
+        }
     }
 
     /// What its address says; not yet, while the table is being read.
@@ -144,7 +172,8 @@ impl Whereabouts {
     }
 }
 
-/// The peer's own address in `address`; `None` for a name, and for one behind a relay, whose address it would be.
+/// The peer's own address in `address`; `None` for a name, and for one behind a relay, whose
+/// address it would be.
 fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     if address.iter().any(|part| part == Protocol::P2pCircuit) {
         return None;
@@ -163,7 +192,11 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
     fn bearings(here: Option<&str>) -> Bearings {
-        Bearings { atlas: Atlas::default(), here: here.map(|text| text.parse().unwrap()), judged: true }
+        Bearings {
+            atlas: Atlas::default(),
+            here: here.map(|text| text.parse().unwrap()),
+            judged: true,
+        }
     }
 
     /// Once the table is there.
@@ -193,9 +226,20 @@ mod tests {
         peer.round_trip(ms(0.1));
         let there = placed(&peer, &berlin);
         assert_eq!(there.location.unwrap().to_string(), "Netherlands");
-        assert!(there.provenance.approximate && matches!(there.provenance.source, Source::Country { .. }));
-        assert!(there.distance_km.is_some_and(|km| (500.0..700.0).contains(&km)));
-        assert_eq!(there.provenance.plausibility, Plausibility::Unjudged, "a country is large");
+        assert!(
+            there.provenance.approximate
+                && matches!(there.provenance.source, Source::Country { .. })
+        );
+        assert!(
+            there
+                .distance_km
+                .is_some_and(|km| (500.0..700.0).contains(&km))
+        );
+        assert_eq!(
+            there.provenance.plausibility,
+            Plausibility::Unjudged,
+            "a country is large"
+        );
         assert_eq!(there.bonus_km(), None);
         // What it declares goes before.
         peer.hello(Some("48.9,2.4,Paris".parse().unwrap()), NOW, NOW);
@@ -205,28 +249,54 @@ mod tests {
             ("Paris".to_owned(), Source::Declared)
         );
         peer.hello(None, NOW, NOW);
-        assert_eq!(placed(&peer, &berlin).location.unwrap().to_string(), "Netherlands");
+        assert_eq!(
+            placed(&peer, &berlin).location.unwrap().to_string(),
+            "Netherlands"
+        );
         // From another place.
         peer.connected(&"/ip6/2001:200::1/udp/1/quic-v1".parse().unwrap(), true);
-        assert_eq!(placed(&peer, &berlin).location.unwrap().to_string(), "Japan");
+        assert_eq!(
+            placed(&peer, &berlin).location.unwrap().to_string(),
+            "Japan"
+        );
         peer.connected(&"/ip4/8.8.8.8/tcp/1".parse().unwrap(), false);
-        assert_eq!(placed(&peer, &berlin).location.unwrap().to_string(), "Japan", "the oldest connection is shown");
+        assert_eq!(
+            placed(&peer, &berlin).location.unwrap().to_string(),
+            "Japan",
+            "the oldest connection is shown"
+        );
     }
 
     #[test]
     fn what_has_no_place_says_why() {
         let nowhere = bearings(None);
         let source = |peer: &Whereabouts| placed(peer, &nowhere).provenance.source;
-        assert_eq!(source(&connected("/ip4/192.168.1.7/tcp/4807")), Source::Local);
+        assert_eq!(
+            source(&connected("/ip4/192.168.1.7/tcp/4807")),
+            Source::Local
+        );
         assert_eq!(source(&connected("/ip6/fd00::7/tcp/4807")), Source::Local);
-        assert_eq!(source(&connected("/ip4/192.0.2.7/tcp/4807")), Source::Unknown);
-        assert_eq!(source(&connected("/dns4/example.org/tcp/4807")), Source::Unknown);
+        assert_eq!(
+            source(&connected("/ip4/192.0.2.7/tcp/4807")),
+            Source::Unknown
+        );
+        assert_eq!(
+            source(&connected("/dns4/example.org/tcp/4807")),
+            Source::Unknown
+        );
         assert_eq!(source(&Whereabouts::default()), Source::Unknown);
         let relayed = "/ip4/8.8.8.8/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN/p2p-circuit";
-        assert_eq!(source(&connected(relayed)), Source::Unknown, "the relay's address is not the peer's");
+        assert_eq!(
+            source(&connected(relayed)),
+            Source::Unknown,
+            "the relay's address is not the peer's"
+        );
         // Known from before, and not connected: what it lists is all there is.
         let mut known = Whereabouts::default();
-        known.lists(&["/ip4/10.0.0.1/tcp/1".parse().unwrap(), "/ip4/133.11.0.1/tcp/1".parse().unwrap()]);
+        known.lists(&[
+            "/ip4/10.0.0.1/tcp/1".parse().unwrap(),
+            "/ip4/133.11.0.1/tcp/1".parse().unwrap(),
+        ]);
         assert!(matches!(source(&known), Source::Country { .. }));
         known.lists(&["/ip4/10.0.0.1/tcp/1".parse().unwrap()]);
         assert_eq!(source(&known), Source::Local);
@@ -244,7 +314,11 @@ mod tests {
         assert_eq!(judged(&peer), Plausibility::Possible);
         peer.round_trip(ms(17.0));
         assert_eq!(judged(&peer), Plausibility::Supported);
-        assert!(placed(&peer, &berlin).bonus_km().is_some_and(|km| km > 800.0));
+        assert!(
+            placed(&peer, &berlin)
+                .bonus_km()
+                .is_some_and(|km| km > 800.0)
+        );
         peer.round_trip(ms(0.4));
         peer.round_trip(ms(60.0));
         assert_eq!(judged(&peer), Plausibility::Implausible);
@@ -262,8 +336,14 @@ mod tests {
         assert_eq!(judged(&stays), Plausibility::Unjudged);
         // A demo's nodes play to be elsewhere.
         stays.round_trip(ms(0.4));
-        let demo = Bearings { judged: false, ..berlin.clone() };
-        assert_eq!(placed(&stays, &demo).provenance.plausibility, Plausibility::Unjudged);
+        let demo = Bearings {
+            judged: false,
+            ..berlin.clone()
+        };
+        assert_eq!(
+            placed(&stays, &demo).provenance.plausibility,
+            Plausibility::Unjudged
+        );
     }
 
     #[test]
@@ -273,22 +353,41 @@ mod tests {
         let source = |peer: &Whereabouts| placed(peer, &nowhere).provenance.source;
         let mut peer = connected("/ip4/127.0.0.1/tcp/4807");
         let said = NOW.before(Duration::from_secs(60));
-        peer.presence(Presence { at: said, location: paris() });
+        peer.presence(Presence {
+            at: said,
+            location: paris(),
+        });
         assert_eq!(source(&peer), Source::Declared);
         peer.hello(None, NOW, NOW);
         assert_eq!(source(&peer), Source::Local, "withdrawn within a hello");
-        peer.presence(Presence { at: said, location: paris() });
+        peer.presence(Presence {
+            at: said,
+            location: paris(),
+        });
         assert_eq!(source(&peer), Source::Local);
-        peer.presence(Presence { at: NOW.after(Duration::from_secs(1)), location: paris() });
+        peer.presence(Presence {
+            at: NOW.after(Duration::from_secs(1)),
+            location: paris(),
+        });
         assert_eq!(source(&peer), Source::Declared, "it opted in again");
-        peer.presence(Presence { at: NOW.after(Duration::from_secs(2)), location: None });
+        peer.presence(Presence {
+            at: NOW.after(Duration::from_secs(2)),
+            location: None,
+        });
         assert_eq!(source(&peer), Source::Local);
         // A clock that was set back: what it says itself holds.
         peer.hello(paris(), said, NOW);
         assert_eq!(source(&peer), Source::Declared);
-        peer.presence(Presence { at: NOW.before(Presence::LIFE), location: None });
+        peer.presence(Presence {
+            at: NOW.before(Presence::LIFE),
+            location: None,
+        });
         assert_eq!(source(&peer), Source::Declared);
         let later = NOW.after(Presence::LIFE);
-        assert_eq!(peer.placed(&nowhere, later).provenance.source, Source::Local, "not said again");
+        assert_eq!(
+            peer.placed(&nowhere, later).provenance.source,
+            Source::Local,
+            "not said again"
+        );
     }
 }

@@ -30,7 +30,13 @@ pub(crate) struct Held {
 
 impl Pool {
     pub fn new(size: Size) -> Self {
-        Self(Arc::new(Mutex::new(Inner { places: Places::new(size), ends: HashMap::new() })), Arc::default())
+        Self(
+            Arc::new(Mutex::new(Inner {
+                places: Places::new(size),
+                ends: HashMap::new(),
+            })),
+            Arc::default(),
+        )
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -46,7 +52,11 @@ impl Pool {
         inner.ends.insert(place, end.clone());
         drop(inner);
         ended.inspect(CancellationToken::cancel);
-        Ok(Held { pool: self.clone(), place, end })
+        Ok(Held {
+            pool: self.clone(),
+            place,
+            end,
+        })
     }
 
     /// Takes a place as soon as there is one.
@@ -72,7 +82,10 @@ impl Pool {
 impl Held {
     /// Bytes were moved, which is what the place is for.
     pub fn moved(&self, bytes: u64) {
-        self.pool.lock().places.moved(self.place, bytes, Instant::now());
+        self.pool
+            .lock()
+            .places
+            .moved(self.place, bytes, Instant::now());
     }
 
     /// Cancelled when the place is given to somebody else.
@@ -97,12 +110,24 @@ pub(crate) struct Callers(Arc<RwLock<HashMap<PeerId, Caller>>>);
 
 impl Callers {
     pub fn of(&self, peer: PeerId) -> Caller {
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner).get(&peer).copied();
-        known.unwrap_or(Caller { peer, good: false, prefix: None })
+        let known = self
+            .0
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&peer)
+            .copied();
+        known.unwrap_or(Caller {
+            peer,
+            good: false,
+            prefix: None,
+        })
     }
 
     pub fn set(&self, caller: Caller) {
-        self.0.write().unwrap_or_else(PoisonError::into_inner).insert(caller.peer, caller);
+        self.0
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(caller.peer, caller);
     }
 
     /// Takes these for all that are connected.
@@ -117,7 +142,11 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_has_the_place_that_is_given_back() {
-        let pool = Pool::new(Size { places: 2, of_a_peer: 1, yields: false });
+        let pool = Pool::new(Size {
+            places: 2,
+            of_a_peer: 1,
+            yields: false,
+        });
         let callers = Callers::default();
         let held = pool.take(callers.of(PeerId::random())).unwrap();
         let waiting = tokio::spawn({
@@ -132,7 +161,11 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_it_is_dropped() {
-        let pool = Pool::new(Size { places: 2, of_a_peer: 1, yields: true });
+        let pool = Pool::new(Size {
+            places: 2,
+            of_a_peer: 1,
+            yields: true,
+        });
         let callers = Callers::default();
         let held = pool.take(callers.of(PeerId::random())).unwrap();
         let other = callers.of(PeerId::random());
@@ -142,7 +175,10 @@ mod tests {
         assert_eq!(pool.moving().len(), 1);
         drop(held);
         assert!(pool.moving().is_empty() && pool.take(other).is_ok());
-        callers.set(Caller { good: true, ..other });
+        callers.set(Caller {
+            good: true,
+            ..other
+        });
         assert!(callers.of(other.peer).good);
         callers.replace(HashMap::new());
         assert!(!callers.of(other.peer).good);

@@ -1,4 +1,5 @@
-//! The query protocol, `/swarmdex/<network>/query/3`: one CBOR request, one CBOR response, both bounded.
+//! The query protocol, `/swarmdex/<network>/query/3`: one CBOR request, one CBOR response, both
+//! bounded.
 
 use libp2p::{StreamProtocol, request_response};
 use serde::{Deserialize, Serialize};
@@ -33,7 +34,8 @@ pub enum Request {
     Head(PackageId),
     /// Manifests and pages by their payload hashes.
     Objects(Vec<Hash>),
-    /// Keep the bytes of the release with this manifest for others, if there is room; asked again, how far that is.
+    /// Keep the bytes of the release with this manifest for others, if there is room; asked again,
+    /// how far that is.
     Keep(ByteBuf),
 }
 
@@ -60,8 +62,12 @@ impl Response {
     pub fn payload(&self) -> usize {
         match self {
             Self::Packages { items, .. } => {
-                let manifest = |item: &Item| item.manifest.as_ref().map_or(0, |manifest| manifest.len());
-                items.iter().map(|item| item.head.len() + manifest(item)).sum()
+                let manifest =
+                    |item: &Item| item.manifest.as_ref().map_or(0, |manifest| manifest.len());
+                items
+                    .iter()
+                    .map(|item| item.head.len() + manifest(item))
+                    .sum()
             }
             Self::Heads(parts) | Self::Objects(parts) => parts.iter().map(|part| part.len()).sum(),
             Self::Hello(_) | Self::Keeping(_) | Self::Busy | Self::Refused => 0,
@@ -102,7 +108,8 @@ pub struct Hello {
     /// Bytes that it may keep for others.
     #[serde(default)]
     pub room: u64,
-    /// A number that it drew when it started; 0 of nodes that draw none. Two nodes with one key differ in it.
+    /// A number that it drew when it started; 0 of nodes that draw none. Two nodes with one key
+    /// differ in it.
     #[serde(default)]
     pub start: u64,
     /// The sender is connected with two nodes that have the receiver's key.
@@ -134,7 +141,12 @@ pub(super) fn behaviour(protocol: StreamProtocol, timeout: std::time::Duration) 
     let codec = request_response::cbor::codec::Codec::default()
         .set_request_size_maximum(MAX_REQUEST)
         .set_response_size_maximum(MAX_RESPONSE);
-    let config =
-        request_response::Config::default().with_request_timeout(timeout).with_max_concurrent_streams(MAX_STREAMS);
-    Behaviour::with_codec(codec, [(protocol, request_response::ProtocolSupport::Full)], config)
+    let config = request_response::Config::default()
+        .with_request_timeout(timeout)
+        .with_max_concurrent_streams(MAX_STREAMS);
+    Behaviour::with_codec(
+        codec,
+        [(protocol, request_response::ProtocolSupport::Full)],
+        config,
+    )
 }

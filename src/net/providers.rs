@@ -1,4 +1,5 @@
-//! This node's own questions to the DHT who has a content. What it holds for others is in `claims.rs`.
+//! This node's own questions to the DHT who has a content. What it holds for others is in
+//! `claims.rs`.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,11 +26,23 @@ pub(super) struct Findings(HashMap<QueryId, Finding>);
 
 impl Findings {
     pub fn start(&mut self, id: QueryId, deadline: Instant, found: mpsc::Sender<PeerId>) {
-        self.0.insert(id, Finding { deadline, found, told: HashSet::new() });
+        self.0.insert(
+            id,
+            Finding {
+                deadline,
+                found,
+                told: HashSet::new(),
+            },
+        );
     }
 
     /// Hands on what Kademlia found; returns those that were not known before.
-    pub fn progress(&mut self, id: QueryId, result: &kad::GetProvidersResult, last: bool) -> Vec<PeerId> {
+    pub fn progress(
+        &mut self,
+        id: QueryId,
+        result: &kad::GetProvidersResult,
+        last: bool,
+    ) -> Vec<PeerId> {
         let mut new = Vec::new();
         if let (Some(finding), Ok(kad::GetProvidersOk::FoundProviders { providers, .. })) =
             (self.0.get_mut(&id), result)
@@ -54,7 +67,12 @@ impl Findings {
     /// Ends what is past its deadline or that nobody waits for; Kademlia can stop these.
     pub fn expire(&mut self, now: Instant) -> Vec<QueryId> {
         let over = |finding: &Finding| finding.deadline <= now || finding.found.is_closed();
-        let ids: Vec<QueryId> = self.0.iter().filter(|(_, finding)| over(finding)).map(|(id, _)| *id).collect();
+        let ids: Vec<QueryId> = self
+            .0
+            .iter()
+            .filter(|(_, finding)| over(finding))
+            .map(|(id, _)| *id)
+            .collect();
         for id in &ids {
             self.0.remove(id);
         }

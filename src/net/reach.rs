@@ -8,17 +8,18 @@ use libp2p::{
     kad::Mode,
 };
 
-/// Different peers that must have failed to dial back before this node takes itself for unreachable. On an isolated
-/// network nobody may ever try, and then it serves.
+/// Different peers that must have failed to dial back before this node takes itself for
+/// unreachable. On an isolated network nobody may ever try, and then it serves.
 const FAILURES: usize = 3;
 /// Servers remembered.
 const MAX_SERVERS: usize = 64;
 
-/// Asks peers to dial back, and does it for them. AutoNAT v1 and not v2: v2 tests each address once, by one server, and
-/// what that one says stands for as long as the node runs.
+/// Asks peers to dial back, and does it for them. AutoNAT v1 and not v2: v2 tests each address
+/// once, by one server, and what that one says stands for as long as the node runs.
 pub(super) fn behaviour(me: PeerId, every: Duration) -> Behaviour {
     let config = Config {
-        // A dial-back tries one address after the other, and a QUIC address where nobody is takes five seconds.
+        // A dial-back tries one address after the other, and a QUIC address where nobody is takes
+        // five seconds.
         timeout: Duration::from_secs(60),
         boot_delay: every,
         retry_interval: every,
@@ -71,11 +72,19 @@ mod tests {
         let mut reach = Reach::default();
         let servers: Vec<PeerId> = (0..FAILURES).map(|_| PeerId::random()).collect();
         for _ in 0..10 {
-            assert_eq!(reach.dialled_back(servers[0], false), None, "the same server again says nothing new");
+            assert_eq!(
+                reach.dialled_back(servers[0], false),
+                None,
+                "the same server again says nothing new"
+            );
         }
         assert_eq!(reach.dialled_back(servers[1], false), None);
         assert_eq!(reach.dialled_back(servers[2], false), Some(Mode::Client));
         assert_eq!(reach.dialled_back(servers[0], true), Some(Mode::Server));
-        assert_eq!(reach.dialled_back(servers[1], false), None, "and it counts from the start");
+        assert_eq!(
+            reach.dialled_back(servers[1], false),
+            None,
+            "and it counts from the start"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Requests to peers that are open: each ends exactly once, with a response, a failure, or at its deadline.
+//! Requests to peers that are open: each ends exactly once, with a response, a failure, or at its
+//! deadline.
 
 use std::{
     collections::HashMap,
@@ -49,14 +50,32 @@ impl<Id: Copy + Eq + Hash> Requests<Id> {
         Self(HashMap::new())
     }
 
-    pub fn sent(&mut self, id: Id, peer: PeerId, reply: Option<Reply>, deadline: Instant, now: Instant) {
-        self.0.insert(id, Open { peer, sent: now, deadline, reply });
+    pub fn sent(
+        &mut self,
+        id: Id,
+        peer: PeerId,
+        reply: Option<Reply>,
+        deadline: Instant,
+        now: Instant,
+    ) {
+        self.0.insert(
+            id,
+            Open {
+                peer,
+                sent: now,
+                deadline,
+                reply,
+            },
+        );
     }
 
     /// Ends a request with its response; `None` when it has ended before.
     pub fn answered(&mut self, id: &Id, now: Instant) -> Option<Answered> {
         let open = self.0.remove(id)?;
-        Some(Answered { took: now.saturating_duration_since(open.sent), reply: open.reply })
+        Some(Answered {
+            took: now.saturating_duration_since(open.sent),
+            reply: open.reply,
+        })
     }
 
     /// Ends a request without a response, and tells its sender; `None` when it has ended before.
@@ -72,7 +91,11 @@ impl<Id: Copy + Eq + Hash> Requests<Id> {
         // The sender may have gone.
         let _ = open.reply.map(|reply| reply.send(Err(error)));
         let took_over = (outcome == Some(Outcome::AnswerLate)).then_some(waited);
-        Some(Failed { peer: open.peer, outcome, took_over })
+        Some(Failed {
+            peer: open.peer,
+            outcome,
+            took_over,
+        })
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -81,7 +104,11 @@ impl<Id: Copy + Eq + Hash> Requests<Id> {
 
     /// Requests that are past their deadline; [`Self::failed`] ends them.
     pub fn late(&self, now: Instant) -> Vec<Id> {
-        self.0.iter().filter(|(_, open)| open.deadline <= now).map(|(id, _)| *id).collect()
+        self.0
+            .iter()
+            .filter(|(_, open)| open.deadline <= now)
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     /// Peers of which a response is awaited.
@@ -96,7 +123,14 @@ mod tests {
 
     use super::*;
 
-    fn with(deadline: Duration) -> (Requests<u8>, PeerId, Instant, oneshot::Receiver<Result<Response, AskError>>) {
+    fn with(
+        deadline: Duration,
+    ) -> (
+        Requests<u8>,
+        PeerId,
+        Instant,
+        oneshot::Receiver<Result<Response, AskError>>,
+    ) {
         let (mut requests, peer, now) = (Requests::new(), PeerId::random(), Instant::now());
         let (reply, receiver) = oneshot::channel();
         requests.sent(1, peer, Some(reply), now + deadline, now);
@@ -107,22 +141,40 @@ mod tests {
     fn silence_counts_for_a_peer_only_after_a_fair_time() {
         for (waited, outcome) in [(FAIR, Some(Outcome::AnswerLate)), (FAIR / 2, None)] {
             let (mut requests, peer, now, mut receiver) = with(waited);
-            assert!(requests.late(now).is_empty() && requests.next_deadline() == Some(now + waited));
+            assert!(
+                requests.late(now).is_empty() && requests.next_deadline() == Some(now + waited)
+            );
             let now = now + waited;
             assert_eq!(requests.late(now), [1]);
             let failed = requests.failed(&1, AskError::TimedOut, now);
-            assert_eq!(failed, Some(Failed { peer, outcome, took_over: outcome.map(|_| waited) }));
+            assert_eq!(
+                failed,
+                Some(Failed {
+                    peer,
+                    outcome,
+                    took_over: outcome.map(|_| waited)
+                })
+            );
             assert_eq!(receiver.try_recv().unwrap().err(), Some(AskError::TimedOut));
         }
     }
 
     #[test]
     fn a_peer_that_is_busy_or_refuses_has_answered() {
-        for (error, outcome) in
-            [(AskError::Busy, None), (AskError::Refused, None), (AskError::Unreachable, Some(Outcome::Unreachable))]
-        {
+        for (error, outcome) in [
+            (AskError::Busy, None),
+            (AskError::Refused, None),
+            (AskError::Unreachable, Some(Outcome::Unreachable)),
+        ] {
             let (mut requests, peer, now, _receiver) = with(FAIR);
-            assert_eq!(requests.failed(&1, error, now + 2 * FAIR), Some(Failed { peer, outcome, took_over: None }));
+            assert_eq!(
+                requests.failed(&1, error, now + 2 * FAIR),
+                Some(Failed {
+                    peer,
+                    outcome,
+                    took_over: None
+                })
+            );
         }
     }
 
@@ -130,7 +182,10 @@ mod tests {
     fn a_request_whose_sender_is_gone_ends_as_any_other() {
         let (mut requests, _, now, receiver) = with(FAIR);
         drop(receiver);
-        assert!(requests.failed(&1, AskError::Unreachable, now).is_some() && requests.next_deadline().is_none());
+        assert!(
+            requests.failed(&1, AskError::Unreachable, now).is_some()
+                && requests.next_deadline().is_none()
+        );
     }
 
     proptest! {

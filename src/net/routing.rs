@@ -1,5 +1,5 @@
-//! Who gets into the routing table. Kademlia would take whoever comes, and whoever has many addresses on one network could
-//! fill the table around any key.
+//! Who gets into the routing table. Kademlia would take whoever comes, and whoever has many
+//! addresses on one network could fill the table around any key.
 
 use libp2p::{Multiaddr, PeerId, kad};
 
@@ -12,8 +12,8 @@ const OF_THE_TABLE: usize = 3;
 /// Addresses of one peer beyond which those go that it does not say any more.
 const MAX_ADDRESSES: usize = 16;
 
-/// Whether a peer of a group may come in, with the groups of those in its bucket and of those in other buckets. Peers without
-/// a group, on private networks, always may.
+/// Whether a peer of a group may come in, with the groups of those in its bucket and of those in
+/// other buckets. Peers without a group, on private networks, always may.
 fn has_room(group: Option<Prefix>, bucket: &[Option<Prefix>], others: &[Option<Prefix>]) -> bool {
     if group.is_none() {
         return true;
@@ -45,20 +45,32 @@ impl Task {
                     had = entry.node.value.iter().cloned().collect();
                     continue;
                 }
-                let group = self.peers.group(&known).or_else(|| group(entry.node.value.iter()));
-                if distance(known) == bucket { here.push(group) } else { others.push(group) }
+                let group = self
+                    .peers
+                    .group(&known)
+                    .or_else(|| group(entry.node.value.iter()));
+                if distance(known) == bucket {
+                    here.push(group)
+                } else {
+                    others.push(group)
+                }
             }
         }
         if !has_room(own, &here, &others) {
             tracing::debug!(%peer, "not routed: enough peers of its prefix are");
             return;
         }
-        for address in addresses.iter().filter(|address| address.len() <= MAX_ADDRESS) {
+        for address in addresses
+            .iter()
+            .filter(|address| address.len() <= MAX_ADDRESS)
+        {
             kad.add_address(&peer, address.clone());
         }
         // Kademlia keeps whatever a peer ever said.
         if had.len() > MAX_ADDRESSES {
-            had.iter().filter(|one| !addresses.contains(one)).for_each(|one| drop(kad.remove_address(&peer, one)));
+            had.iter()
+                .filter(|one| !addresses.contains(one))
+                .for_each(|one| drop(kad.remove_address(&peer, one)));
         }
     }
 }
@@ -74,15 +86,27 @@ mod tests {
         let group = |n| Prefix::of(Ipv4Addr::new(81, 2, n, 1).into());
         let (a, b) = (group(1), group(2));
         assert!(has_room(a, &[], &[]) && has_room(a, &[a], &[a]));
-        assert!(!has_room(a, &[a, a], &[]) && !has_room(a, &[], &[a, a, a]) && !has_room(a, &[a], &[a, a]));
-        assert!(has_room(b, &[a, a], &[a]) && has_room(None, &[None; 20], &[None; 60]), "a LAN is no prefix");
+        assert!(
+            !has_room(a, &[a, a], &[])
+                && !has_room(a, &[], &[a, a, a])
+                && !has_room(a, &[a], &[a, a])
+        );
+        assert!(
+            has_room(b, &[a, a], &[a]) && has_room(None, &[None; 20], &[None; 60]),
+            "a LAN is no prefix"
+        );
     }
 
     #[test]
     fn what_a_peer_is_told_apart_by_is_its_public_address() {
-        let addresses: Vec<Multiaddr> =
-            ["/ip4/10.0.0.1/tcp/1", "/ip4/81.2.1.9/tcp/1"].iter().map(|text| text.parse().unwrap()).collect();
-        assert_eq!(group(&addresses).map(|group| group.to_string()).as_deref(), Some("81.2.1.0/24"));
+        let addresses: Vec<Multiaddr> = ["/ip4/10.0.0.1/tcp/1", "/ip4/81.2.1.9/tcp/1"]
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect();
+        assert_eq!(
+            group(&addresses).map(|group| group.to_string()).as_deref(),
+            Some("81.2.1.0/24")
+        );
         assert_eq!(group(&addresses[..1]), None);
     }
 }

@@ -1,9 +1,11 @@
-//! A TCP connection on which nothing comes any more is dead. The system tells of a closed connection, not of a cable
-//! that is out or a machine that lost its power: it sends again for a quarter of an hour and says nothing, and libp2p
-//! reports pings that fail and closes nothing. QUIC has such a timeout of its own.
+//! A TCP connection on which nothing comes any more is dead. The system tells of a closed
+//! connection, not of a cable that is out or a machine that lost its power: it sends again for a
+//! quarter of an hour and says nothing, and libp2p reports pings that fail and closes nothing. QUIC
+//! has such a timeout of its own.
 //!
-//! Each side pings the other, so that of a peer that is there bytes come at least every few seconds, also over a slow
-//! link that is full: then they are those of what fills it, or of writes that go on because the peer takes them.
+//! Each side pings the other, so that of a peer that is there bytes come at least every few
+//! seconds, also over a slow link that is full: then they are those of what fills it, or of writes
+//! that go on because the peer takes them.
 
 use std::{
     future::Future,
@@ -17,14 +19,15 @@ use futures::{AsyncRead, AsyncWrite};
 use libp2p::swarm::ConnectionError;
 use tokio::time::{Instant, Sleep, sleep};
 
-/// A connection is looked at once in the time between two pings; after so many looks at which nothing had come, it is
-/// dead: three pings have been sent by then, and the last one has had time to be answered.
+/// A connection is looked at once in the time between two pings; after so many looks at which
+/// nothing had come, it is dead: three pings have been sent by then, and the last one has had time
+/// to be answered.
 pub(super) const MOST: u32 = 4;
 
 /// A stream that ends with [`io::ErrorKind::TimedOut`] when nothing comes any more.
 ///
-/// Looks are counted, and not the time since something came: whoever was stopped for a while looks once, and finds what
-/// came meanwhile.
+/// Looks are counted, and not the time since something came: whoever was stopped for a while looks
+/// once, and finds what came meanwhile.
 pub(super) struct Watched<S> {
     inner: S,
     every: Duration,
@@ -40,13 +43,24 @@ pub(super) struct Watched<S> {
 impl<S> Watched<S> {
     /// Looks at a connection so often.
     pub fn new(inner: S, every: Duration) -> Self {
-        Self { inner, every, look: Box::pin(sleep(every)), moved: false, silent: 0, held_up: false }
+        Self {
+            inner,
+            every,
+            look: Box::pin(sleep(every)),
+            moved: false,
+            silent: 0,
+            held_up: false,
+        }
     }
 
     /// Waits, and no longer than a peer that is there would have it wait.
     fn wait<T>(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         while self.look.as_mut().poll(cx).is_ready() {
-            self.silent = if std::mem::take(&mut self.moved) { 0 } else { self.silent + 1 };
+            self.silent = if std::mem::take(&mut self.moved) {
+                0
+            } else {
+                self.silent + 1
+            };
             if self.silent >= MOST {
                 let seconds = (self.every * MOST).as_secs();
                 let text = format!("nothing came from the peer for {seconds} s");
@@ -59,7 +73,11 @@ impl<S> Watched<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let read = Pin::new(&mut this.inner).poll_read(cx, bytes);
         match read {
@@ -73,7 +91,11 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.inner).poll_write(cx, bytes);
         match written {
@@ -98,8 +120,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     }
 }
 
-/// Whether a connection ended because nothing came any more. What the transport said is wrapped in what libp2p makes of
-/// it.
+/// Whether a connection ended because nothing came any more. What the transport said is wrapped in
+/// what libp2p makes of it.
 pub(super) fn is_dead(error: &ConnectionError) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(this) = cause {
@@ -128,15 +150,27 @@ mod tests {
     struct Pipe(DuplexStream);
 
     impl AsyncRead for Pipe {
-        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &mut [u8]) -> Poll<io::Result<usize>> {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &mut [u8],
+        ) -> Poll<io::Result<usize>> {
             let mut bytes = ReadBuf::new(bytes);
-            ready!(tokio::io::AsyncRead::poll_read(Pin::new(&mut self.0), cx, &mut bytes))?;
+            ready!(tokio::io::AsyncRead::poll_read(
+                Pin::new(&mut self.0),
+                cx,
+                &mut bytes
+            ))?;
             Poll::Ready(Ok(bytes.filled().len()))
         }
     }
 
     impl AsyncWrite for Pipe {
-        fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
             tokio::io::AsyncWrite::poll_write(Pin::new(&mut self.0), cx, bytes)
         }
 
@@ -163,15 +197,24 @@ mod tests {
         far.write_all(b"hello").await.unwrap();
         assert_eq!(near.read(&mut bytes).await.unwrap(), 5);
         let begun = Instant::now();
-        assert_eq!(near.read(&mut bytes).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            near.read(&mut bytes).await.unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
         let took = begun.elapsed();
-        assert!(took >= EVERY * MOST && took <= EVERY * (MOST + 1), "{took:?}");
+        assert!(
+            took >= EVERY * MOST && took <= EVERY * (MOST + 1),
+            "{took:?}"
+        );
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_write_that_nobody_takes_ends_too() {
         let (mut near, _far) = pair(64);
-        assert_eq!(near.write_all(&[0; 65]).await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+        assert_eq!(
+            near.write_all(&[0; 65]).await.unwrap_err().kind(),
+            io::ErrorKind::TimedOut
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -203,7 +246,10 @@ mod tests {
         // Asked once, so that the timer runs, and not again for an hour.
         assert!(futures::poll!(near.read(&mut bytes)).is_pending());
         tokio::time::advance(Duration::from_secs(3_600)).await;
-        assert!(futures::poll!(near.read(&mut bytes)).is_pending(), "one look, however late");
+        assert!(
+            futures::poll!(near.read(&mut bytes)).is_pending(),
+            "one look, however late"
+        );
         far.write_all(b"hello").await.unwrap();
         assert_eq!(near.read(&mut bytes).await.unwrap(), 5);
     }

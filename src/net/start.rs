@@ -66,7 +66,8 @@ const LISTEN_WAIT: Duration = Duration::from_secs(5);
 const INTERFACES_WAIT: Duration = Duration::from_millis(500);
 /// Hellos that tell something new, or that were not answered.
 pub(super) const GREET_EVERY: Duration = Duration::from_secs(10);
-/// A connection is looked at for silence no more often than this: however often pings go, a busy machine answers late.
+/// A connection is looked at for silence no more often than this: however often pings go, a busy
+/// machine answers late.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Remembered peers that are dialled at the start.
 const REDIALLED: usize = 16;
@@ -93,7 +94,8 @@ pub struct NetOptions {
     pub high_water: usize,
     /// How content is served; anything but honest is for demos and tests.
     pub conduct: content::Conduct,
-    /// How long what peers send is held back, likewise. `None`: nothing is between the node and its connections.
+    /// How long what peers send is held back, likewise. `None`: nothing is between the node and its
+    /// connections.
     pub delays: Option<Delays>,
     /// Serve what was fetched too, and not only what is own.
     pub provide: bool,
@@ -108,11 +110,12 @@ pub struct NetOptions {
     pub classes: Classes,
 }
 
-/// Starts the swarm task; returns once it listens, with what peers send, and those that have what this node lacks.
+/// Starts the swarm task; returns once it listens, with what peers send, and those that have what
+/// this node lacks.
 ///
 /// # Errors
-/// [`RegistryError::Listen`] when an address that was asked for cannot be had, [`RegistryError::Address`] for a
-/// bootstrap address that names no peer.
+/// [`RegistryError::Listen`] when an address that was asked for cannot be had,
+/// [`RegistryError::Address`] for a bootstrap address that names no peer.
 pub async fn start(
     options: NetOptions,
     (store, contents): (Store, ContentStore),
@@ -146,15 +149,27 @@ pub async fn start(
     let kad_store = KadStore::new(me, store.dht_records()?, now);
 
     let (addresses, moved) = listen::choose(&options.listen)?;
-    let notice = |level, text: String| bus.emit(Event::Notice(Notice { at: clock::now(), level, text }));
+    let notice = |level, text: String| {
+        bus.emit(Event::Notice(Notice {
+            at: clock::now(),
+            level,
+            text,
+        }))
+    };
     if let Some(text) = moved {
         tracing::warn!("{text}");
         notice(Level::Warning, text);
     }
     // Of one behaviour it is either family.
     let find = |enable_ipv6| {
-        let config = mdns::Config { enable_ipv6, ..mdns::Config::default() };
-        options.mdns.then(|| mdns::tokio::Behaviour::new(config, me)).transpose()
+        let config = mdns::Config {
+            enable_ipv6,
+            ..mdns::Config::default()
+        };
+        options
+            .mdns
+            .then(|| mdns::tokio::Behaviour::new(config, me))
+            .transpose()
     };
     let mdns6 = find(true).ok().flatten();
     let mdns = find(false).unwrap_or_else(|error| {
@@ -189,7 +204,8 @@ pub async fn start(
     let mut protocols_told = Registry::default();
     let families = Families::new(&mut protocols_told);
     let early = listen_on(&mut swarm, addresses).await?;
-    // Apart, because how many bytes went by is read again and again, and the rest only when somebody asks.
+    // Apart, because how many bytes went by is read again and again, and the rest only when
+    // somebody asks.
     let bandwidth = Arc::new(bandwidth);
 
     if swarm.listeners().next().is_none() {
@@ -212,14 +228,21 @@ pub async fn start(
     let (served, callers) = (Pool::new(server::STREAMS), Callers::default());
     let (known, known_receiver) = watch::channel(HashSet::new());
     let (busy, serving) = (BusyPeers::default(), CancellationToken::new());
-    let incoming = streams
-        .clone()
-        .accept(content.clone())
-        .map_err(|error| RegistryError::Internal { what: "serving content", why: error.to_string() })?;
+    let incoming =
+        streams
+            .clone()
+            .accept(content.clone())
+            .map_err(|error| RegistryError::Internal {
+                what: "serving content",
+                why: error.to_string(),
+            })?;
     let compared = streams
         .clone()
         .accept(protocols.sync.clone())
-        .map_err(|error| RegistryError::Internal { what: "serving the catalogue", why: error.to_string() })?;
+        .map_err(|error| RegistryError::Internal {
+            what: "serving the catalogue",
+            why: error.to_string(),
+        })?;
     let tasks = TaskTracker::new();
     let (heads, sync) = (HeadSet::new(store.clone()), protocols.sync.clone());
     let (lacking, we_lack) = sync::server::lacking();
@@ -247,7 +270,11 @@ pub async fn start(
         tasks: tasks.clone(),
     };
     tasks.spawn(server::serve(shared, incoming));
-    let bearings = Bearings { atlas: options.atlas, here: options.location, judged: options.judge_places };
+    let bearings = Bearings {
+        atlas: options.atlas,
+        here: options.location,
+        judged: options.judge_places,
+    };
     let task = Task::new(
         swarm,
         Wiring {
@@ -268,7 +295,14 @@ pub async fn start(
             metrics: metrics.clone(),
         },
         discovery,
-        PeerTable::new(remembered, options.weights, metrics.clone(), bearings, options.classes, now),
+        PeerTable::new(
+            remembered,
+            options.weights,
+            metrics.clone(),
+            bearings,
+            options.classes,
+            now,
+        ),
         protocols,
         topics,
         options.network,
@@ -307,7 +341,10 @@ pub async fn start(
         busy,
         asking: super::asking::Asking::default(),
         idle: options.idle,
-        serving: Arc::new(Serving { stop: serving, tasks }),
+        serving: Arc::new(Serving {
+            stop: serving,
+            tasks,
+        }),
         families: [Arc::new(protocols_told), bandwidth],
     };
     Ok((net, inbound_receiver, we_lack))
@@ -321,8 +358,12 @@ fn build(
     delays: Option<Delays>,
 ) -> Result<(Swarm<Limited>, Registry)> {
     let mut bandwidth = Registry::default();
-    let internal = |why: String| RegistryError::Internal { what: "starting the network", why };
-    let transport = transport(&key, ping_every.max(LOOK_EVERY), delays).map_err(|error| internal(error.to_string()))?;
+    let internal = |why: String| RegistryError::Internal {
+        what: "starting the network",
+        why,
+    };
+    let transport = transport(&key, ping_every.max(LOOK_EVERY), delays)
+        .map_err(|error| internal(error.to_string()))?;
     let swarm = SwarmBuilder::with_existing_identity(key)
         .with_tokio()
         .with_other_transport(|_| transport)
@@ -345,22 +386,43 @@ fn innermost(error: &dyn std::error::Error) -> String {
     }
 }
 
-/// Listens everywhere it was told to, and waits until each has an address. Every interface may have none: then it is
-/// listened there as soon as one has. Returns what happened meanwhile: peers may have come already.
-async fn listen_on(swarm: &mut Swarm<Limited>, addresses: Vec<Multiaddr>) -> Result<Vec<SwarmEvent<BehaviourEvent>>> {
+/// Listens everywhere it was told to, and waits until each has an address. Every interface may have
+/// none: then it is listened there as soon as one has. Returns what happened meanwhile: peers may
+/// have come already.
+async fn listen_on(
+    swarm: &mut Swarm<Limited>,
+    addresses: Vec<Multiaddr>,
+) -> Result<Vec<SwarmEvent<BehaviourEvent>>> {
     let (mut waiting, mut hoping, mut early) = (HashSet::new(), HashSet::new(), Vec::new());
     for address in addresses {
-        let failed = |why: String| RegistryError::Listen { address: address.to_string(), why };
-        let listened = swarm.listen_on(address.clone()).map_err(|error| match error {
-            TransportError::MultiaddrNotSupported(_) => failed("neither TCP nor QUIC can listen there".to_owned()),
-            TransportError::Other(error) => failed(innermost(&error)),
-        })?;
-        if listen::is_any(&address) { &mut hoping } else { &mut waiting }.insert(listened);
+        let failed = |why: String| RegistryError::Listen {
+            address: address.to_string(),
+            why,
+        };
+        let listened = swarm
+            .listen_on(address.clone())
+            .map_err(|error| match error {
+                TransportError::MultiaddrNotSupported(_) => {
+                    failed("neither TCP nor QUIC can listen there".to_owned())
+                }
+                TransportError::Other(error) => failed(innermost(&error)),
+            })?;
+        if listen::is_any(&address) {
+            &mut hoping
+        } else {
+            &mut waiting
+        }
+        .insert(listened);
     }
     let begun = tokio::time::Instant::now();
     while !(waiting.is_empty() && hoping.is_empty()) {
-        let most = if waiting.is_empty() { INTERFACES_WAIT } else { LISTEN_WAIT };
-        let Ok(event) = tokio::time::timeout_at(begun + most, swarm.select_next_some()).await else {
+        let most = if waiting.is_empty() {
+            INTERFACES_WAIT
+        } else {
+            LISTEN_WAIT
+        };
+        let Ok(event) = tokio::time::timeout_at(begun + most, swarm.select_next_some()).await
+        else {
             if waiting.is_empty() {
                 break;
             }
@@ -374,11 +436,19 @@ async fn listen_on(swarm: &mut Swarm<Limited>, addresses: Vec<Multiaddr>) -> Res
                 waiting.remove(listener_id);
                 hoping.remove(listener_id);
             }
-            SwarmEvent::ListenerClosed { listener_id, reason: Err(error), addresses }
-                if waiting.contains(listener_id) || hoping.contains(listener_id) =>
-            {
-                let address = addresses.first().map(ToString::to_string).unwrap_or_default();
-                return Err(RegistryError::Listen { address, why: error.to_string() });
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                reason: Err(error),
+                addresses,
+            } if waiting.contains(listener_id) || hoping.contains(listener_id) => {
+                let address = addresses
+                    .first()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                return Err(RegistryError::Listen {
+                    address,
+                    why: error.to_string(),
+                });
             }
             _ => {}
         }

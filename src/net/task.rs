@@ -63,10 +63,15 @@ const TICK: Duration = Duration::from_millis(500);
 const GOODBYE: Duration = Duration::from_millis(300);
 /// Peers that must have acknowledged a put for it to be over; the others are still sent it.
 pub(super) const PUT_QUORUM: usize = 3;
-/// Questions that are answered at once, and those of one peer. A place is held for as long as the answer takes, which has a
-/// bound of its own: nobody loses one for being idle.
-const QUESTIONS: Size = Size { places: 128, of_a_peer: 8, yields: false };
-/// Longest time that one question takes, of what its peer has left: a search of half a million packages takes a tenth.
+/// Questions that are answered at once, and those of one peer. A place is held for as long as the
+/// answer takes, which has a bound of its own: nobody loses one for being idle.
+const QUESTIONS: Size = Size {
+    places: 128,
+    of_a_peer: 8,
+    yields: false,
+};
+/// Longest time that one question takes, of what its peer has left: a search of half a million
+/// packages takes a tenth.
 pub(super) const MOST_ANSWERING: Duration = Duration::from_secs(2);
 /// Verdicts and answers outstanding from the registry.
 pub(super) const MAX_OUTSTANDING: usize = 1_024;
@@ -94,9 +99,22 @@ pub(super) struct Wiring {
 
 /// What the registry decided.
 pub(super) enum Settled {
-    Message { id: MessageId, via: PeerId, author: Option<PeerId>, verdict: Verdict },
-    Put { from: PeerId, outcome: Result<Box<Record>, Refusal> },
-    Answer { peer: PeerId, channel: ResponseChannel<Response>, place: Place, answered: Answered },
+    Message {
+        id: MessageId,
+        via: PeerId,
+        author: Option<PeerId>,
+        verdict: Verdict,
+    },
+    Put {
+        from: PeerId,
+        outcome: Result<Box<Record>, Refusal>,
+    },
+    Answer {
+        peer: PeerId,
+        channel: ResponseChannel<Response>,
+        place: Place,
+        answered: Answered,
+    },
 }
 
 pub(super) struct PendingPut {
@@ -240,7 +258,14 @@ impl Task {
 
     fn on_command(&mut self, command: Command) {
         match command {
-            Command::Find { key, want, what, deadline, permit, reply } => {
+            Command::Find {
+                key,
+                want,
+                what,
+                deadline,
+                permit,
+                reply,
+            } => {
                 let kad = &mut self.swarm.behaviour_mut().kad;
                 let id = kad.get_record(RecordKey::new(&key.0));
                 let trace = kad.follow(id, what).unwrap_or(0);
@@ -259,7 +284,11 @@ impl Task {
                     },
                 );
             }
-            Command::Put { record, deadline, reply } => self.put(&record, deadline, reply),
+            Command::Put {
+                record,
+                deadline,
+                reply,
+            } => self.put(&record, deadline, reply),
             Command::Announce { data, reply } => {
                 if !self.announcing.take(clock::now()) {
                     // The outbox tries again, and catalogues are compared.
@@ -270,11 +299,21 @@ impl Task {
                 let subscribers = self.subscribers(&topic);
                 let published = self.swarm.behaviour_mut().gossip.publish(topic, data);
                 // With nobody there to hear it, publishing is not an error: the outbox tries again.
-                let _ = reply.send(if published.is_ok() { subscribers } else { Vec::new() });
+                let _ = reply.send(if published.is_ok() {
+                    subscribers
+                } else {
+                    Vec::new()
+                });
             }
-            Command::Alive { peers, since, greet, reply } => {
-                let (alive, unproven): (Vec<PeerId>, Vec<PeerId>) =
-                    peers.into_iter().partition(|peer| self.peers.is_alive_since(peer, since));
+            Command::Alive {
+                peers,
+                since,
+                greet,
+                reply,
+            } => {
+                let (alive, unproven): (Vec<PeerId>, Vec<PeerId>) = peers
+                    .into_iter()
+                    .partition(|peer| self.peers.is_alive_since(peer, since));
                 for peer in unproven.into_iter().filter(|_| greet) {
                     if self.peers.is_ours(&peer) {
                         self.say_hello(peer);
@@ -282,11 +321,26 @@ impl Task {
                 }
                 let _ = reply.send(alive.len());
             }
-            Command::Ask { peer, request, deadline, reply } => {
-                let id = self.swarm.behaviour_mut().query.send_request(&peer, request);
-                self.requests.sent(id, peer, Some(reply), deadline, Instant::now());
+            Command::Ask {
+                peer,
+                request,
+                deadline,
+                reply,
+            } => {
+                let id = self
+                    .swarm
+                    .behaviour_mut()
+                    .query
+                    .send_request(&peer, request);
+                self.requests
+                    .sent(id, peer, Some(reply), deadline, Instant::now());
             }
-            Command::FindProviders { key, what, deadline, found } => {
+            Command::FindProviders {
+                key,
+                what,
+                deadline,
+                found,
+            } => {
                 let kad = &mut self.swarm.behaviour_mut().kad;
                 let id = kad.get_providers(RecordKey::new(&key.0));
                 kad.follow(id, Some(what));
@@ -299,41 +353,81 @@ impl Task {
                         kad.follow(id, Some(what));
                         self.providing.insert(id, reply);
                     }
-                    Err(error) => tracing::debug!(%error, "a content of ours was not noted as provided"),
+                    Err(error) => {
+                        tracing::debug!(%error, "a content of ours was not noted as provided")
+                    }
                 }
             }
-            Command::Look { sought, what, deadline, reply } => self.look(sought, what, deadline, reply),
-            Command::Trace { number, reply } => drop(reply.send(self.swarm.behaviour().kad.traces.get(number))),
-            Command::Lookups { reply } => drop(reply.send(self.swarm.behaviour().kad.traces.list())),
+            Command::Look {
+                sought,
+                what,
+                deadline,
+                reply,
+            } => self.look(sought, what, deadline, reply),
+            Command::Trace { number, reply } => {
+                drop(reply.send(self.swarm.behaviour().kad.traces.get(number)))
+            }
+            Command::Lookups { reply } => {
+                drop(reply.send(self.swarm.behaviour().kad.traces.list()))
+            }
             Command::Routing { reply } => drop(reply.send(self.routing())),
             Command::Sources { publisher, reply } => {
-                let sources = self.peers.sources(self.selection, publisher.as_ref(), clock::now(), &mut self.rng);
+                let sources = self.peers.sources(
+                    self.selection,
+                    publisher.as_ref(),
+                    clock::now(),
+                    &mut self.rng,
+                );
                 let _ = reply.send(sources);
             }
-            Command::BestPeers { min_reputation, limit, reply } => {
+            Command::BestPeers {
+                min_reputation,
+                limit,
+                reply,
+            } => {
                 let candidates = self.peers.candidates(self.selection, clock::now());
-                let mut chosen = self.selection.choose(&candidates, min_reputation, candidates.len(), &mut self.rng);
+                let mut chosen = self.selection.choose(
+                    &candidates,
+                    min_reputation,
+                    candidates.len(),
+                    &mut self.rng,
+                );
                 // Stable: both keep their order.
                 chosen.sort_by_key(|peer| self.wiring.doubted.borrow().contains(peer));
                 chosen.truncate(limit);
                 self.peers.chosen(&chosen);
                 let _ = reply.send(chosen);
             }
-            Command::Catalogues { reply } => drop(reply.send(self.peers.catalogues(Instant::now()))),
+            Command::Catalogues { reply } => {
+                drop(reply.send(self.peers.catalogues(Instant::now())))
+            }
             Command::Rooms { reply } => drop(reply.send(self.peers.rooms(Instant::now()))),
             Command::Observe { peer, outcome } => self.observe(peer, outcome),
             Command::Gave { peer, bytes, took } => {
                 self.peers.gave(peer, bytes, took, clock::now());
                 self.judge(penalties::Event::Gave(peer));
             }
-            Command::Obey { peer, ruling, reply } => self.obey(peer, ruling, reply),
+            Command::Obey {
+                peer,
+                ruling,
+                reply,
+            } => self.obey(peer, ruling, reply),
             Command::Standings { reply } => drop(reply.send(self.peers.standings(clock::now()))),
             Command::Status { reply } => drop(reply.send(self.snapshot())),
             Command::Peers { reply } => drop(reply.send(self.peers.snapshots(clock::now()))),
             Command::Health { reply } => drop(reply.send(Box::new(self.sample()))),
-            Command::Dial { peer, address, keep } => {
-                let origin = if keep { Origin::Bootstrap } else { Origin::Asked };
-                self.discovery.add_now(peer, address, origin, Instant::now());
+            Command::Dial {
+                peer,
+                address,
+                keep,
+            } => {
+                let origin = if keep {
+                    Origin::Bootstrap
+                } else {
+                    Origin::Asked
+                };
+                self.discovery
+                    .add_now(peer, address, origin, Instant::now());
                 self.dial_due();
             }
             Command::Disconnect { peer, reply } => {
@@ -346,7 +440,9 @@ impl Task {
                 self.measures.tell_again();
                 self.swarm.behaviour_mut().kad.traces.touch_all();
                 self.wiring.board.tell_again();
-                self.wiring.bus.emit(Event::Counters(self.wiring.tally.snapshot()));
+                self.wiring
+                    .bus
+                    .emit(Event::Counters(self.wiring.tally.snapshot()));
                 self.tell_readers();
             }
             Command::Shutdown { .. } => {}
@@ -365,7 +461,8 @@ impl Task {
         deadline: Instant,
         reply: Option<oneshot::Sender<usize>>,
     ) {
-        let quorum = std::num::NonZeroUsize::new(PUT_QUORUM).map_or(kad::Quorum::One, kad::Quorum::N);
+        let quorum =
+            std::num::NonZeroUsize::new(PUT_QUORUM).map_or(kad::Quorum::One, kad::Quorum::N);
         let kad = &mut self.swarm.behaviour_mut().kad;
         match kad.put_record(value, quorum) {
             Ok(id) => {
@@ -380,17 +477,28 @@ impl Task {
     }
 
     pub fn subscribers(&self, topic: &gossipsub::TopicHash) -> Vec<PeerId> {
-        let subscribed = self.swarm.behaviour().gossip.all_peers().filter(|(_, topics)| topics.contains(&topic));
+        let subscribed = self
+            .swarm
+            .behaviour()
+            .gossip
+            .all_peers()
+            .filter(|(_, topics)| topics.contains(&topic));
         subscribed.map(|(peer, _)| *peer).collect()
     }
 
     fn next_deadline(&self) -> Option<Instant> {
         let puts = self.puts.values().map(|put| put.deadline).min();
         let looks = self.looks.values().map(|look| look.deadline).min();
-        [self.lookups.next_deadline(), self.findings.next_deadline(), puts, self.requests.next_deadline(), looks]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.lookups.next_deadline(),
+            self.findings.next_deadline(),
+            puts,
+            self.requests.next_deadline(),
+            looks,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     /// Ends what is past its deadline, with what came by then.
@@ -404,9 +512,17 @@ impl Task {
             self.stop(&id, End::Deadline);
         }
         self.expire_looks(now);
-        let late: Vec<QueryId> = self.puts.iter().filter(|(_, put)| put.deadline <= now).map(|(id, _)| *id).collect();
+        let late: Vec<QueryId> = self
+            .puts
+            .iter()
+            .filter(|(_, put)| put.deadline <= now)
+            .map(|(id, _)| *id)
+            .collect();
         for id in late {
-            if let Some(PendingPut { reply: Some(reply), .. }) = self.puts.remove(&id) {
+            if let Some(PendingPut {
+                reply: Some(reply), ..
+            }) = self.puts.remove(&id)
+            {
                 let _ = reply.send(0);
             }
         }
@@ -416,7 +532,9 @@ impl Task {
     }
 
     pub fn ask_failed(&mut self, id: &OutboundRequestId, error: AskError) {
-        let Some(failed) = self.requests.failed(id, error, Instant::now()) else { return };
+        let Some(failed) = self.requests.failed(id, error, Instant::now()) else {
+            return;
+        };
         if let Some(took) = failed.took_over {
             self.peers.answered(&failed.peer, took);
         }
@@ -431,7 +549,11 @@ impl Task {
     }
 
     pub fn notice(&self, level: Level, text: String) {
-        self.wiring.bus.emit(Event::Notice(Notice { at: clock::now(), level, text }));
+        self.wiring.bus.emit(Event::Notice(Notice {
+            at: clock::now(),
+            level,
+            text,
+        }));
     }
 
     pub fn write(&mut self, job: impl Future<Output = crate::Result<()>> + Send + 'static) {
@@ -445,7 +567,9 @@ impl Task {
     /// Tells the readers of the bus what changed; with none, nothing is built.
     pub fn tell_readers(&mut self) {
         let joined = self.peers.ours().count();
-        self.wiring.joined.send_if_modified(|told| std::mem::replace(told, joined) != joined);
+        self.wiring
+            .joined
+            .send_if_modified(|told| std::mem::replace(told, joined) != joined);
         if !self.wiring.bus.has_readers() {
             return;
         }
@@ -467,7 +591,8 @@ impl Task {
         let node = Some(self.snapshot());
         if self.told.1 != node {
             self.told.1 = node.clone();
-            node.into_iter().for_each(|node| self.wiring.bus.emit(Event::Node(Box::new(node))));
+            node.into_iter()
+                .for_each(|node| self.wiring.bus.emit(Event::Node(Box::new(node))));
         }
     }
 
@@ -488,8 +613,16 @@ impl Task {
             dht_records: self.swarm.behaviour_mut().kad.store_mut().len(),
             mdns: self.swarm.behaviour().mdns.is_enabled(),
             dht_server: self.swarm.behaviour().kad.mode() == kad::Mode::Server,
-            mesh: self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).count(),
-            clock_offset_ms: self.peers.clock_offset(Instant::now()).map(|offset| offset.ms),
+            mesh: self
+                .swarm
+                .behaviour()
+                .gossip
+                .mesh_peers(&self.topics.announce.hash())
+                .count(),
+            clock_offset_ms: self
+                .peers
+                .clock_offset(Instant::now())
+                .map(|offset| offset.ms),
             location: self.peers.bearings.here.clone(),
             started_at: self.started_at,
         }
@@ -503,9 +636,10 @@ impl Task {
         self.settle_penalties();
         let swarm = &mut self.swarm;
         let goodbye = async {
-            // Long enough for what was said last to leave before the connections do. No unsubscriptions: they would forbid
-            // this node the mesh for a while, and whoever is back within that, as each verb is, pays for trying. That the
-            // connection ends takes it out of the meshes just as soon.
+            // Long enough for what was said last to leave before the connections do. No
+            // unsubscriptions: they would forbid this node the mesh for a while, and whoever is
+            // back within that, as each verb is, pays for trying. That the connection ends takes it
+            // out of the meshes just as soon.
             let said = tokio::time::sleep(GOODBYE / 3);
             tokio::pin!(said);
             loop {

@@ -40,8 +40,16 @@ pub(super) struct Timers(Vec<Timer>);
 
 impl Timers {
     pub fn new(greet_every: Duration, now: Instant) -> Self {
-        let after = |job, period| Timer { job, period, next: now + period };
-        let at_once = |job, period| Timer { job, period, next: now };
+        let after = |job, period| Timer {
+            job,
+            period,
+            next: now + period,
+        };
+        let at_once = |job, period| Timer {
+            job,
+            period,
+            next: now,
+        };
         let seconds = Duration::from_secs;
         Self(vec![
             after(Job::Settle, seconds(5)),
@@ -59,10 +67,14 @@ impl Timers {
 
     /// Jobs that are due, each of which is due again a period from now.
     pub fn due(&mut self, now: Instant) -> Vec<Job> {
-        let due = self.0.iter_mut().filter(|timer| now >= timer.next).map(|timer| {
-            timer.next = now + timer.period;
-            timer.job
-        });
+        let due = self
+            .0
+            .iter_mut()
+            .filter(|timer| now >= timer.next)
+            .map(|timer| {
+                timer.next = now + timer.period;
+                timer.job
+            });
         let mut due: Vec<Job> = due.collect();
         if due.contains(&Job::GreetAll) {
             due.retain(|job| *job != Job::Greet);
@@ -85,9 +97,15 @@ mod tests {
         for tick in 0..7_200 {
             let due = timers.due(start + tick * Duration::from_millis(500));
             assert!(due.is_sorted());
-            due.into_iter().for_each(|job| *done.entry(job).or_default() += 1);
+            due.into_iter()
+                .for_each(|job| *done.entry(job).or_default() += 1);
         }
-        for (job, an_hour) in [(Job::Settle, 719), (Job::Flush, 3_599), (Job::GreetAll, 59), (Job::Measure, 360)] {
+        for (job, an_hour) in [
+            (Job::Settle, 719),
+            (Job::Flush, 3_599),
+            (Job::GreetAll, 59),
+            (Job::Measure, 360),
+        ] {
             assert_eq!(done[&job], an_hour, "{job:?}");
         }
     }
@@ -97,7 +115,11 @@ mod tests {
         let start = Instant::now();
         let mut timers = Timers::new(Duration::from_secs(5), start);
         let late = start + Duration::from_secs(36_000);
-        assert_eq!(timers.due(late).len(), 9, "all but one of the two greetings");
+        assert_eq!(
+            timers.due(late).len(),
+            9,
+            "all but one of the two greetings"
+        );
         assert!(timers.due(late).is_empty());
     }
 }

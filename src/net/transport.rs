@@ -1,5 +1,5 @@
-//! TCP and QUIC as [`SwarmBuilder`](libp2p::SwarmBuilder) puts them together, which lets nobody in between: TCP
-//! connections end here when nothing comes any more, and delays are put around both.
+//! TCP and QUIC as [`SwarmBuilder`](libp2p::SwarmBuilder) puts them together, which lets nobody in
+//! between: TCP connections end here when nothing comes any more, and delays are put around both.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use libp2p::{
 
 use super::{delay::Delays, silence::Watched};
 
-/// The transport of a node. A TCP connection ends when nothing has come for [`silence::MOST`](super::silence::MOST)
-/// times `every`; QUIC has a timeout of its own, of 10 s.
+/// The transport of a node. A TCP connection ends when nothing has come for
+/// [`silence::MOST`](super::silence::MOST) times `every`; QUIC has a timeout of its own, of 10 s.
 pub(super) fn transport(
     key: &Keypair,
     every: Duration,
@@ -31,6 +31,8 @@ pub(super) fn transport(
     let both = tcp.or_transport(quic).map(|either, _| either.into_inner());
     Ok(match delays {
         None => both.boxed(),
-        Some(delays) => both.map(move |(peer, one), _| (peer, delays.apply(&me, &peer, one))).boxed(),
+        Some(delays) => both
+            .map(move |(peer, one), _| (peer, delays.apply(&me, &peer, one)))
+            .boxed(),
     })
 }

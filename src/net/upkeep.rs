@@ -32,19 +32,27 @@ use crate::{
     metrics::Displaced,
 };
 
-/// Of the connections that are kept, one of so many may be of an unknown peer that is served content.
+/// Of the connections that are kept, one of so many may be of an unknown peer that is served
+/// content.
 const SERVED_SHARE: usize = 4;
 
 impl Task {
     pub(super) fn upkeep(&mut self) {
         let now = Instant::now();
         self.dial_due();
-        let mesh: HashSet<PeerId> =
-            self.swarm.behaviour().gossip.mesh_peers(&self.topics.announce.hash()).copied().collect();
+        let mesh: HashSet<PeerId> = self
+            .swarm
+            .behaviour()
+            .gossip
+            .mesh_peers(&self.topics.announce.hash())
+            .copied()
+            .collect();
         self.peers.set_mesh(&mesh);
         self.wiring.board.settle(clock::now());
         let clock = self.peers.clock_offset(now);
-        self.wiring.clock.send_if_modified(|told| std::mem::replace(told, clock) != clock);
+        self.wiring
+            .clock
+            .send_if_modified(|told| std::mem::replace(told, clock) != clock);
         self.settle_identities(now);
         let due = self.timers.due(now);
         due.iter().for_each(|job| self.work(*job, now));
@@ -60,7 +68,9 @@ impl Task {
                 let gossip = &self.swarm.behaviour().gossip;
                 self.peers.set_gossip_scores(|peer| gossip.peer_score(peer));
                 self.peers.settle(clock::now());
-                self.wiring.callers.replace(self.peers.callers(clock::now()));
+                self.wiring
+                    .callers
+                    .replace(self.peers.callers(clock::now()));
             }
             Job::Flush => {
                 self.reput_one();
@@ -81,12 +91,15 @@ impl Task {
         }
     }
 
-    /// Says hello to the peers that this node dialled: to all of them where there is something new to tell, else to those that
-    /// have not answered yet.
+    /// Says hello to the peers that this node dialled: to all of them where there is something new
+    /// to tell, else to those that have not answered yet.
     fn greet(&mut self, all: bool) {
         let news = *self.wiring.greeting.borrow() != self.greeted;
         let wanted = |peer: &PeerId| all || news || !self.peers.has_answered(peer);
-        let outbound = self.peers.ours().filter(|peer| self.peers.is_outbound(peer));
+        let outbound = self
+            .peers
+            .ours()
+            .filter(|peer| self.peers.is_outbound(peer));
         let to_greet: Vec<PeerId> = outbound.filter(wanted).collect();
         self.greeted = self.wiring.greeting.borrow().clone();
         to_greet.into_iter().for_each(|peer| self.say_hello(peer));
@@ -97,10 +110,16 @@ impl Task {
         let (peers, ledger, at) = (&self.peers, self.penalties.ledger(), clock::now());
         let connected = (peers.connected_count(), peers.outbound_count());
         let is_done = |peer: &PeerId| peers.is_connected(peer) || ledger.ban(peer, at).is_some();
-        let due = self.discovery.due(now, connected, self.water.0, is_done, &mut self.rng);
+        let due = self
+            .discovery
+            .due(now, connected, self.water.0, is_done, &mut self.rng);
         for (peer, addresses, claimed) in due {
             let behaviour = self.swarm.behaviour_mut();
-            let addresses = if claimed { behaviour.dialable(addresses) } else { addresses };
+            let addresses = if claimed {
+                behaviour.dialable(addresses)
+            } else {
+                addresses
+            };
             if addresses.is_empty() {
                 continue;
             }
@@ -133,11 +152,15 @@ impl Task {
         }
     }
 
-    /// Dials the bootstrap addresses that name this node's own key: mostly it is itself that answers.
+    /// Dials the bootstrap addresses that name this node's own key: mostly it is itself that
+    /// answers.
     fn look_at_myself(&mut self, now: Instant) {
         for address in self.own_addresses.clone() {
             self.identities.looks(now);
-            if let Err(error) = self.swarm.dial(DialOpts::unknown_peer_id().address(address).build()) {
+            if let Err(error) = self
+                .swarm
+                .dial(DialOpts::unknown_peer_id().address(address).build())
+            {
                 tracing::debug!(%error, "a bootstrap address of this node's own was not dialled");
             }
         }
@@ -147,9 +170,15 @@ impl Task {
     fn settle_identities(&mut self, now: Instant) {
         self.identities.settle(now);
         let twin = self.identities.twin().map(str::to_owned);
-        let sample = Sample { twin, strange: self.identities.strange(), ..Sample::default() };
+        let sample = Sample {
+            twin,
+            strange: self.identities.strange(),
+            ..Sample::default()
+        };
         let row = health::row(Measure::Identity, &sample);
-        let complaint = row.complaint().map(|(cause, remedy)| format!("{cause}; {remedy}"));
+        let complaint = row
+            .complaint()
+            .map(|(cause, remedy)| format!("{cause}; {remedy}"));
         if self.told_identity != complaint {
             self.told_identity.clone_from(&complaint);
             if let Some(text) = complaint {
@@ -164,13 +193,20 @@ impl Task {
         let kad_store = self.swarm.behaviour_mut().kad.store_mut();
         kad_store.tick(clock::now());
         let Dirty { put, removed } = kad_store.take_dirty();
-        self.wiring.metrics.holds(kad_store.held().1, kad_store.providers.held());
+        self.wiring
+            .metrics
+            .holds(kad_store.held().1, kad_store.providers.held());
         let displaced = [
             (Displaced::Record, kad_store.take_displaced()),
             (Displaced::Claim, kad_store.providers.take_displaced()),
-            (Displaced::Address, self.swarm.behaviour_mut().kad.take_left_out()),
+            (
+                Displaced::Address,
+                self.swarm.behaviour_mut().kad.take_left_out(),
+            ),
         ];
-        displaced.into_iter().for_each(|(kind, count)| self.wiring.metrics.displaced(kind, count));
+        displaced
+            .into_iter()
+            .for_each(|(kind, count)| self.wiring.metrics.displaced(kind, count));
         if !put.is_empty() || !removed.is_empty() {
             let store = self.wiring.store.clone();
             self.write(async move { store.write_dht(put, removed).await });
@@ -182,7 +218,8 @@ impl Task {
         self.write(async move { store.remember_peers(peers, MAX_PEERS).await });
     }
 
-    /// One record a second at most: re-putting everything at once is what brings a small network down.
+    /// One record a second at most: re-putting everything at once is what brings a small network
+    /// down.
     fn reput_one(&mut self) {
         if *self.wiring.joined.borrow() == 0 {
             return;
@@ -200,18 +237,37 @@ impl Task {
     fn trim(&mut self) {
         let me = kad::KBucketKey::from(*self.swarm.local_peer_id());
         let behaviour = self.swarm.behaviour_mut();
-        let close = behaviour.kad.get_closest_local_peers(&me).take(kad::K_VALUE.get());
+        let close = behaviour
+            .kad
+            .get_closest_local_peers(&me)
+            .take(kad::K_VALUE.get());
         let mut protected: HashSet<PeerId> = close.map(|key| *key.preimage()).collect();
         protected.extend(behaviour.gossip.all_mesh_peers().copied());
         protected.extend(self.requests.peers());
         protected.extend(self.wiring.busy.list());
         // Of those that are served only some are sure of their place, and only while bytes move.
         let moving = self.wiring.served.moving();
-        protected.extend(moving.iter().filter(|caller| caller.good).map(|caller| caller.peer));
-        let unknown = moving.iter().filter(|caller| !caller.good).map(|caller| caller.peer);
+        protected.extend(
+            moving
+                .iter()
+                .filter(|caller| caller.good)
+                .map(|caller| caller.peer),
+        );
+        let unknown = moving
+            .iter()
+            .filter(|caller| !caller.good)
+            .map(|caller| caller.peer);
         protected.extend(unknown.take(self.water.0 / SERVED_SHARE));
-        protected.extend(self.penalties.ledger().all().filter(|(_, sheet)| sheet.protected).map(|(peer, _)| *peer));
-        let held = self.peers.held(|peer| protected.contains(peer), clock::now());
+        protected.extend(
+            self.penalties
+                .ledger()
+                .all()
+                .filter(|(_, sheet)| sheet.protected)
+                .map(|(peer, _)| *peer),
+        );
+        let held = self
+            .peers
+            .held(|peer| protected.contains(peer), clock::now());
         for peer in to_trim(&held, self.water.0, self.water.1) {
             let _ = self.swarm.disconnect_peer_id(peer);
         }
@@ -260,8 +316,8 @@ impl Task {
         self.requests.sent(id, peer, None, now + PATIENCE, now);
     }
 
-    /// Says where this node is, if its person opted in and there is somebody to hear it; and once that it does not say any
-    /// more, if it said so before it was started without.
+    /// Says where this node is, if its person opted in and there is somebody to hear it; and once
+    /// that it does not say any more, if it said so before it was started without.
     fn tell_presence(&mut self) {
         let location = self.peers.bearings.here.clone();
         if location.is_none() && !self.withdrawing {
@@ -269,11 +325,19 @@ impl Task {
         }
         let topic = self.topics.presence.hash();
         let told = location.is_some();
-        let presence = Presence { at: clock::now(), location };
+        let presence = Presence {
+            at: clock::now(),
+            location,
+        };
         if let Ok(data) = presence.encode()
             && !self.subscribers(&topic).is_empty()
         {
-            self.presence_told = self.swarm.behaviour_mut().gossip.publish(topic, data).is_ok();
+            self.presence_told = self
+                .swarm
+                .behaviour_mut()
+                .gossip
+                .publish(topic, data)
+                .is_ok();
             if self.presence_told && self.withdrawing != told {
                 self.withdrawing = told;
                 let store = self.wiring.store.clone();

@@ -6,7 +6,8 @@ use libp2p::PeerId;
 
 use super::start::INBOUND;
 
-/// Announcements of one peer that wait for their verdicts: half of what fits into the queue to the registry.
+/// Announcements of one peer that wait for their verdicts: half of what fits into the queue to the
+/// registry.
 const OF_A_PEER: usize = INBOUND / 2;
 /// Room in the queue that announcements of strangers leave to those of known publishers.
 const LEFT_TO_KNOWN: usize = INBOUND / 4;
@@ -16,10 +17,15 @@ const LEFT_TO_KNOWN: usize = INBOUND / 4;
 pub(super) struct Waiting(HashMap<PeerId, usize>);
 
 impl Waiting {
-    /// Returns whether one more announcement may wait, `free` being the places left in the queue. What one peer sends leaves
-    /// room for what others do, and what strangers publish for what known publishers do.
+    /// Returns whether one more announcement may wait, `free` being the places left in the queue.
+    /// What one peer sends leaves room for what others do, and what strangers publish for what
+    /// known publishers do.
     pub fn has_room(&self, via: PeerId, author: Option<PeerId>, known: bool, free: usize) -> bool {
-        let (most, left) = if known { (OF_A_PEER, 0) } else { (OF_A_PEER / 2, LEFT_TO_KNOWN) };
+        let (most, left) = if known {
+            (OF_A_PEER, 0)
+        } else {
+            (OF_A_PEER / 2, LEFT_TO_KNOWN)
+        };
         let of = |peer: PeerId| self.0.get(&peer).copied().unwrap_or(0);
         free > left && both(via, author).all(|peer| of(peer) < most)
     }
@@ -42,7 +48,9 @@ impl Waiting {
 
 /// Whoever passed an announcement on, and whoever signed it where that is somebody else.
 fn both(via: PeerId, author: Option<PeerId>) -> impl Iterator<Item = PeerId> {
-    [Some(via), author.filter(|author| *author != via)].into_iter().flatten()
+    [Some(via), author.filter(|author| *author != via)]
+        .into_iter()
+        .flatten()
 }
 
 #[cfg(test)]
@@ -61,15 +69,24 @@ mod tests {
                 taken += 1;
             }
             assert_eq!(taken, most);
-            assert!(waiting.has_room(PeerId::random(), None, known, INBOUND - taken), "others have room");
+            assert!(
+                waiting.has_room(PeerId::random(), None, known, INBOUND - taken),
+                "others have room"
+            );
         }
     }
 
     #[test]
     fn strangers_leave_the_last_quarter_to_known_publishers() {
         let (waiting, via) = (Waiting::default(), PeerId::random());
-        assert!(!waiting.has_room(via, None, false, LEFT_TO_KNOWN) && waiting.has_room(via, None, true, LEFT_TO_KNOWN));
-        assert!(waiting.has_room(via, None, false, LEFT_TO_KNOWN + 1) && !waiting.has_room(via, None, true, 0));
+        assert!(
+            !waiting.has_room(via, None, false, LEFT_TO_KNOWN)
+                && waiting.has_room(via, None, true, LEFT_TO_KNOWN)
+        );
+        assert!(
+            waiting.has_room(via, None, false, LEFT_TO_KNOWN + 1)
+                && !waiting.has_room(via, None, true, 0)
+        );
     }
 
     proptest! {

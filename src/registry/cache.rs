@@ -15,12 +15,19 @@ pub(super) struct Cache {
 
 impl Cache {
     pub fn get(&self, id: &PackageId, now: Timestamp) -> Option<&Package> {
-        self.packages.get(id).filter(|(since, _)| now.since(*since) < CONFIRMED_FOR).map(|(_, package)| package)
+        self.packages
+            .get(id)
+            .filter(|(since, _)| now.since(*since) < CONFIRMED_FOR)
+            .map(|(_, package)| package)
     }
 
     pub fn keep(&mut self, package: Package, since: Timestamp) {
         if self.packages.len() >= CAPACITY && !self.packages.contains_key(&package.id) {
-            let oldest = self.packages.iter().min_by_key(|(_, (since, _))| *since).map(|(id, _)| id.clone());
+            let oldest = self
+                .packages
+                .iter()
+                .min_by_key(|(_, (since, _))| *since)
+                .map(|(id, _)| id.clone());
             oldest.map(|id| self.packages.remove(&id));
         }
         self.packages.insert(package.id.clone(), (since, package));

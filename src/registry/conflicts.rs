@@ -47,7 +47,9 @@ impl P2pRegistry {
                         break;
                     }
                 };
-                let Some((number, _)) = cases.last() else { break };
+                let Some((number, _)) = cases.last() else {
+                    break;
+                };
                 last = *number;
                 for case in cases.into_iter().filter_map(|(_, case)| case) {
                     self.tell_conflict(case, &mut told);
@@ -60,7 +62,9 @@ impl P2pRegistry {
         if told.len() >= MOST_TOLD {
             told.clear();
         }
-        let Some(newest) = case.sides.last() else { return };
+        let Some(newest) = case.sides.last() else {
+            return;
+        };
         let count = told.entry(newest.publisher).or_default();
         *count += 1;
         if *count <= TOLD_OF_ONE {
@@ -78,12 +82,16 @@ impl P2pRegistry {
     }
 
     /// Hundreds of rows take their time.
-    async fn look<T: Send + 'static>(&self, look: impl FnOnce(&Store) -> Result<T> + Send + 'static) -> Result<T> {
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Store) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
         let store = self.store.clone();
         blocking("looking at conflicts", move || look(&store)).await
     }
 
-    /// Takes a head that changes a version, with the manifest that came along: the evidence is kept with it.
+    /// Takes a head that changes a version, with the manifest that came along: the evidence is kept
+    /// with it.
     pub(super) fn keep_evidence(
         &self,
         head: Authorised<Head>,
@@ -92,14 +100,21 @@ impl P2pRegistry {
     ) -> BoxFuture<'static, ()> {
         let registry = self.clone();
         Box::pin(async move {
-            if let Err(error) = registry.accept_head(head, manifest.into_iter().collect(), now).await {
+            if let Err(error) = registry
+                .accept_head(head, manifest.into_iter().collect(), now)
+                .await
+            {
                 tracing::error!(%error, "the evidence of a conflict could not be kept");
             }
         })
     }
 
     /// As [`Self::keep_evidence`], from an announcement.
-    pub(super) fn keep_announced(&self, data: &[u8], now: Timestamp) -> Option<BoxFuture<'static, ()>> {
+    pub(super) fn keep_announced(
+        &self,
+        data: &[u8],
+        now: Timestamp,
+    ) -> Option<BoxFuture<'static, ()>> {
         let announcement = Announcement::verify(data, now).ok()?;
         Some(self.keep_evidence(announcement.head, Some(announcement.manifest), now))
     }

@@ -33,17 +33,23 @@ pub trait Contents: Send + Sync {
     /// [`TooLarge`](crate::RegistryError::TooLarge) beyond the most that the node takes.
     async fn put(&self, bytes: Incoming) -> Result<Content>;
 
-    /// Fetches what is not here, from several peers at once, and returns when all of it is here and verified; goes on
-    /// where an earlier attempt stopped. Who asks for the same at the same time waits for the same fetch. Progress goes to
+    /// Fetches what is not here, from several peers at once, and returns when all of it is here and
+    /// verified; goes on where an earlier attempt stopped. Who asks for the same at the same time
+    /// waits for the same fetch. Progress goes to
     /// `progress`, as far as it has room.
     ///
     /// # Errors
-    /// [`Fetch`](crate::RegistryError::Fetch) when nobody gives the rest, [`Stopped`](crate::RegistryError::Stopped) when a
-    /// person stopped it.
-    async fn fetch(&self, wanted: Wanted, progress: Option<mpsc::Sender<Transfer>>) -> Result<Fetched>;
+    /// [`Fetch`](crate::RegistryError::Fetch) when nobody gives the rest,
+    /// [`Stopped`](crate::RegistryError::Stopped) when a person stopped it.
+    async fn fetch(
+        &self,
+        wanted: Wanted,
+        progress: Option<mpsc::Sender<Transfer>>,
+    ) -> Result<Fetched>;
 
-    /// Fetches what is small and travels beside files, many at once, from peers that are connected, and waits no longer than this.
-    /// What is not here then is to be fetched alone, which is all of it where this is not done.
+    /// Fetches what is small and travels beside files, many at once, from peers that are connected,
+    /// and waits no longer than this. What is not here then is to be fetched alone, which is all of
+    /// it where this is not done.
     async fn gather(&self, _wanted: Vec<Wanted>, _within: Duration) -> Result<()> {
         Ok(())
     }
@@ -57,11 +63,13 @@ pub trait Contents: Send + Sync {
     /// [`NoContent`](crate::RegistryError::NoContent) when it is not here.
     async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>>;
 
-    /// The verified bytes of content from offset `from` on, in order, as they come from other nodes where they are not here. What
-    /// stands first is fetched first, and the fetch goes on when nobody reads any more. A piece that is an error is the last.
+    /// The verified bytes of content from offset `from` on, in order, as they come from other nodes
+    /// where they are not here. What stands first is fetched first, and the fetch goes on when
+    /// nobody reads any more. A piece that is an error is the last.
     ///
     /// # Errors
-    /// [`TooLarge`](crate::RegistryError::TooLarge) for what no node takes; the last piece as [`Contents::fetch`].
+    /// [`TooLarge`](crate::RegistryError::TooLarge) for what no node takes; the last piece as
+    /// [`Contents::fetch`].
     async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>>;
 
     /// Content that is here, without its bytes.
@@ -75,21 +83,25 @@ pub trait Contents: Send + Sync {
 
     async fn usage(&self) -> Result<Usage>;
 
-    /// Keeps content whatever the quota says for a release, or no longer for that one; false when it is not here. What is
-    /// pinned for a release stays for it, whatever becomes of others with the same bytes.
+    /// Keeps content whatever the quota says for a release, or no longer for that one; false when
+    /// it is not here. What is pinned for a release stays for it, whatever becomes of others with
+    /// the same bytes.
     async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool>;
 
-    /// Removes what is neither own nor pinned: as much as the quota wants, or `all` of it; and what was left of fetches
-    /// that nobody has gone on with for a week, or with `all` for a minute.
+    /// Removes what is neither own nor pinned: as much as the quota wants, or `all` of it; and what
+    /// was left of fetches that nobody has gone on with for a week, or with `all` for a minute.
     async fn clean_up(&self, all: bool) -> Result<Freed>;
 
-    /// Reads and verifies one content; false when it was damaged. It is dropped then, and fetched again if it can be had.
+    /// Reads and verifies one content; false when it was damaged. It is dropped then, and fetched
+    /// again if it can be had.
     async fn check(&self, root: ContentRoot) -> Result<bool>;
 
-    /// Nodes that have a content: this one if it has, and those of which the DHT says so, each once.
+    /// Nodes that have a content: this one if it has, and those of which the DHT says so, each
+    /// once.
     async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>>;
 
-    /// Tells the DHT again of everything that is here, and has it looked at anew which of the own packages others have.
+    /// Tells the DHT again of everything that is here, and has it looked at anew which of the own
+    /// packages others have.
     async fn offer_again(&self) -> Result<()>;
 
     /// Transfers that run, and those that did lately, the newest first.
@@ -115,7 +127,10 @@ pub async fn read_whole(contents: &dyn Contents, root: ContentRoot, most: u64) -
     while let Some(piece) = pieces.recv().await {
         whole.extend_from_slice(&piece?);
         if whole.len() as u64 > most {
-            return Err(RegistryError::TooLarge { size: whole.len() as u64, most });
+            return Err(RegistryError::TooLarge {
+                size: whole.len() as u64,
+                most,
+            });
         }
     }
     Ok(whole)
@@ -125,10 +140,16 @@ pub async fn read_whole(contents: &dyn Contents, root: ContentRoot, most: u64) -
 impl Contents for P2pRegistry {
     async fn put(&self, bytes: Incoming) -> Result<Content> {
         let reader = SyncIoBridge::new(bytes);
-        self.contents.put(reader, false, self.state.options.max_content, |_| {}).await
+        self.contents
+            .put(reader, false, self.state.options.max_content, |_| {})
+            .await
     }
 
-    async fn fetch(&self, wanted: Wanted, progress: Option<mpsc::Sender<Transfer>>) -> Result<Fetched> {
+    async fn fetch(
+        &self,
+        wanted: Wanted,
+        progress: Option<mpsc::Sender<Transfer>>,
+    ) -> Result<Fetched> {
         self.store.asked_for(wanted.content.root).await?;
         self.fetch_content(wanted, progress).await
     }
@@ -149,13 +170,20 @@ impl Contents for P2pRegistry {
     }
 
     async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
-        let held = self.contents.get(&root)?.ok_or(RegistryError::NoContent(root))?;
+        let held = self
+            .contents
+            .get(&root)?
+            .ok_or(RegistryError::NoContent(root))?;
         let (sender, receiver) = mpsc::channel(PIECES);
         let (contents, count) = (self.contents.clone(), groups(held.content.size));
         tokio::task::spawn_blocking(move || {
             for start in (0..count).step_by(PIECE_GROUPS as usize) {
                 let read = contents.read(&root, &(start..(start + PIECE_GROUPS).min(count)));
-                let piece = read.and_then(|bytes| bytes.map(Bytes::from).ok_or(RegistryError::ContentDamaged(root)));
+                let piece = read.and_then(|bytes| {
+                    bytes
+                        .map(Bytes::from)
+                        .ok_or(RegistryError::ContentDamaged(root))
+                });
                 let failed = piece.is_err();
                 if sender.blocking_send(piece).is_err() || failed {
                     return;
@@ -193,13 +221,20 @@ impl Contents for P2pRegistry {
 
     async fn clean_up(&self, all: bool) -> Result<Freed> {
         let quota = self.contents.usage()?.quota;
-        let (most, age) = if all { (0, A_MINUTE) } else { (quota, LEFT_FOR) };
+        let (most, age) = if all {
+            (0, A_MINUTE)
+        } else {
+            (quota, LEFT_FOR)
+        };
         let freed = self.contents.gc(most, age).await?;
         Ok(freed)
     }
 
     async fn check(&self, root: ContentRoot) -> Result<bool> {
-        let held = self.contents.get(&root)?.ok_or(RegistryError::NoContent(root))?;
+        let held = self
+            .contents
+            .get(&root)?
+            .ok_or(RegistryError::NoContent(root))?;
         self.contents.verify(held.content).await
     }
 

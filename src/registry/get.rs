@@ -7,7 +7,8 @@ use libp2p::PeerId;
 use tracing::{Span, field::Empty};
 
 use super::{
-    P2pRegistry, Package, Release, ReleaseFile, ReleaseState, Source, claimed, files_of, judged, panel::Panel,
+    P2pRegistry, Package, Release, ReleaseFile, ReleaseState, Source, claimed, files_of, judged,
+    panel::Panel,
 };
 use crate::{
     RegistryError, Result, clock,
@@ -98,19 +99,28 @@ impl P2pRegistry {
             Owner::Handle(handle) => self.publisher_called(handle).await?,
         };
         match &package.name {
-            Asked::Exactly(name) => Ok(PackageId { owner, name: name.clone() }),
+            Asked::Exactly(name) => Ok(PackageId {
+                owner,
+                name: name.clone(),
+            }),
             Asked::Bare(name) => self.only_one(owner, name).await,
         }
     }
 
-    /// The only package of an owner that is called so, in whatever ecosystem: by what is held, else by what the network has. Where
-    /// there is none, it is one of `generic` that nobody has.
+    /// The only package of an owner that is called so, in whatever ecosystem: by what is held, else
+    /// by what the network has. Where there is none, it is one of `generic` that nobody has.
     async fn only_one(&self, owner: PublisherId, name: &WrittenName) -> Result<PackageId> {
-        let all = || Ecosystem::KNOWN.iter().filter_map(|ecosystem| PackageName::of(ecosystem, name).ok());
+        let all = || {
+            Ecosystem::KNOWN
+                .iter()
+                .filter_map(|ecosystem| PackageName::of(ecosystem, name).ok())
+        };
         let ids: Vec<PackageId> = all().map(|name| PackageId { owner, name }).collect();
         let mut there = Vec::new();
         for id in &ids {
-            if self.store.mark(id)?.is_some() || (owner == self.preview_owner() && self.store.is_preview(id)?) {
+            if self.store.mark(id)?.is_some()
+                || (owner == self.preview_owner() && self.store.is_preview(id)?)
+            {
                 there.push(id.clone());
             }
         }
@@ -123,16 +133,24 @@ impl P2pRegistry {
                 .map(|(id, _)| id.clone())
                 .collect();
         }
-        let nobodys = || PackageName::of(&Ecosystem::Generic, name).map(|name| PackageId { owner, name });
+        let nobodys =
+            || PackageName::of(&Ecosystem::Generic, name).map(|name| PackageId { owner, name });
         match <[PackageId; 1]>::try_from(there) {
             Ok([only]) => Ok(only),
             Err(there) if there.is_empty() => Ok(nobodys()?),
-            Err(packages) => Err(RegistryError::AmbiguousName { name: name.clone(), packages }),
+            Err(packages) => Err(RegistryError::AmbiguousName {
+                name: name.clone(),
+                packages,
+            }),
         }
     }
 
     /// The highest release that matches, after asking the network for one that is not held.
-    pub(super) async fn release(&self, package: &PackageRef, requirement: &RequirementText) -> Result<Release> {
+    pub(super) async fn release(
+        &self,
+        package: &PackageRef,
+        requirement: &RequirementText,
+    ) -> Result<Release> {
         let id = self.resolve(package).await?;
         let ecosystem = id.name.ecosystem();
         let asked = requirement.read(ecosystem)?;
@@ -142,10 +160,12 @@ impl P2pRegistry {
             found = self.package_from_network(&id).await.unwrap_or(found);
         }
         let entry =
-            release::resolve(ecosystem, &found.releases, Some(&asked)).ok_or_else(|| RegistryError::NoMatch {
-                package: found.title(),
-                requirement: requirement.clone(),
-                instead: release::instead(ecosystem, &found.releases, &asked),
+            release::resolve(ecosystem, &found.releases, Some(&asked)).ok_or_else(|| {
+                RegistryError::NoMatch {
+                    package: found.title(),
+                    requirement: requirement.clone(),
+                    instead: release::instead(ecosystem, &found.releases, &asked),
+                }
             })?;
         let (manifest, files, missing) = self.files_of(&id, entry).await?;
         Ok(Release {
@@ -163,7 +183,8 @@ impl P2pRegistry {
         })
     }
 
-    /// The files of a release, by the manifests of it that can be had; the first of these, which says what it is, and how many cannot.
+    /// The files of a release, by the manifests of it that can be had; the first of these, which
+    /// says what it is, and how many cannot.
     ///
     /// # Errors
     /// [`RegistryError::NotFound`] where none can be had.
@@ -173,7 +194,9 @@ impl P2pRegistry {
         entry: &ReleaseEntry,
     ) -> Result<(Authorised<Manifest>, Vec<ReleaseFile>, usize)> {
         let ask = |hash: Hash| async move { self.manifest(id, &hash).await };
-        let asked = stream::iter(entry.manifests.clone()).map(ask).buffered(MANIFESTS_AT_ONCE);
+        let asked = stream::iter(entry.manifests.clone())
+            .map(ask)
+            .buffered(MANIFESTS_AT_ONCE);
         let (mut had, mut last_error) = (Vec::new(), None);
         for manifest in asked.collect::<Vec<_>>().await {
             match manifest {
@@ -182,21 +205,36 @@ impl P2pRegistry {
                 Err(error) => return Err(error),
             }
         }
-        let files = files_of(entry, had.iter().map(|manifest| (manifest.hash(), &***manifest)));
+        let files = files_of(
+            entry,
+            had.iter().map(|manifest| (manifest.hash(), &***manifest)),
+        );
         let missing = entry.manifests.len() - had.len();
-        let nothing =
-            || RegistryError::NotFound { package: format!("the manifest of {id} {}", entry.version), asked: FAN_OUT };
+        let nothing = || RegistryError::NotFound {
+            package: format!("the manifest of {id} {}", entry.version),
+            asked: FAN_OUT,
+        };
         // What an index says of a release counts as long as there is nothing else.
-        let first = had.iter().position(|manifest| !manifest.is_description()).unwrap_or(0);
-        let first = had.into_iter().nth(first).ok_or_else(|| last_error.unwrap_or_else(nothing))?;
+        let first = had
+            .iter()
+            .position(|manifest| !manifest.is_description())
+            .unwrap_or(0);
+        let first = had
+            .into_iter()
+            .nth(first)
+            .ok_or_else(|| last_error.unwrap_or_else(nothing))?;
         Ok((first, files, missing))
     }
 
-    /// The package's state: memory, then the store while it is fresh, then the network, then the store however old.
+    /// The package's state: memory, then the store while it is fresh, then the network, then the
+    /// store however old.
     pub(super) async fn package(&self, id: &PackageId) -> Result<Package> {
         let now = clock::now();
         if let Some(package) = self.cache().get(id, now) {
-            return Ok(Package { source: Source::Cache, ..package.clone() });
+            return Ok(Package {
+                source: Source::Cache,
+                ..package.clone()
+            });
         }
         if id.owner == self.preview_owner() && self.store.is_preview(id)? {
             return Err(RegistryError::Preview(id.name.clone()));
@@ -207,7 +245,9 @@ impl P2pRegistry {
         }
         match (self.package_from_network(id).await, held) {
             (Ok(package), _) => Ok(package),
-            (Err(RegistryError::NotFound { .. }), Some(held)) => self.assemble(&held, Source::Local).await,
+            (Err(RegistryError::NotFound { .. }), Some(held)) => {
+                self.assemble(&held, Source::Local).await
+            }
             (Err(error), _) => Err(error),
         }
     }
@@ -215,20 +255,35 @@ impl P2pRegistry {
     /// Looks for the newest head and takes it.
     pub(super) async fn package_from_network(&self, id: &PackageId) -> Result<Package> {
         let (source, asked) = self.refresh_head(id).await?;
-        let missing = || RegistryError::NotFound { package: self.missing(id), asked };
+        let missing = || RegistryError::NotFound {
+            package: self.missing(id),
+            asked,
+        };
         let source = source.ok_or_else(missing)?;
         let held = self.store.head(id)?.ok_or_else(missing)?;
         self.assemble(&held, source).await
     }
 
-    /// Names a package that is not there, and those that the same owner has under that name in other ecosystems: an id without one means `generic`.
+    /// Names a package that is not there, and those that the same owner has under that name in
+    /// other ecosystems: an id without one means `generic`.
     fn missing(&self, id: &PackageId) -> String {
-        let Some(name) = id.name.bare().parse().ok().filter(|_| id.name.ecosystem().is_generic()) else {
+        let Some(name) = id
+            .name
+            .bare()
+            .parse()
+            .ok()
+            .filter(|_| id.name.ecosystem().is_generic())
+        else {
             return id.to_string();
         };
-        let others = Ecosystem::KNOWN.iter().filter(|ecosystem| !ecosystem.is_generic());
+        let others = Ecosystem::KNOWN
+            .iter()
+            .filter(|ecosystem| !ecosystem.is_generic());
         let others = others.filter_map(|ecosystem| PackageName::of(ecosystem, &name).ok());
-        let others = others.map(|name| PackageId { owner: id.owner, name });
+        let others = others.map(|name| PackageId {
+            owner: id.owner,
+            name,
+        });
         let there: Vec<String> = others
             .filter(|other| self.store.mark(other).is_ok_and(|mark| mark.is_some()))
             .map(|other| other.to_string())
@@ -239,17 +294,26 @@ impl P2pRegistry {
         }
     }
 
-    /// Asks the network for a package's head and takes the one to believe, if any is held now: where it came from,
-    /// and how many were asked.
+    /// Asks the network for a package's head and takes the one to believe, if any is held now:
+    /// where it came from, and how many were asked.
     pub(super) async fn refresh_head(&self, id: &PackageId) -> Result<(Option<Source>, usize)> {
         let now = clock::now();
-        let FoundHeads { mut heads, manifests, asked } = self.query_dht_parallel_heads(id).await?;
+        let FoundHeads {
+            mut heads,
+            manifests,
+            asked,
+        } = self.query_dht_parallel_heads(id).await?;
         // Of the get or publish that wants to know.
-        Span::current().record("asked", asked).record("answered", heads.len());
+        Span::current()
+            .record("asked", asked)
+            .record("answered", heads.len());
         let connected = *self.net.joined().borrow();
         let floor = self.store.mark(id)?.map_or(0, |mark| mark.seq);
-        // A head that conflicts with what was seen first is refused, and the next best one is tried.
-        while let Some(best) = select(heads.values().map(|(head, _)| head), floor, now).map(Authorised::hash) {
+        // A head that conflicts with what was seen first is refused, and the next best one is
+        // tried.
+        while let Some(best) =
+            select(heads.values().map(|(head, _)| head), floor, now).map(Authorised::hash)
+        {
             let (mut chosen, mut source, mut holding) = (None, Source::Dht, 0);
             heads.retain(|peer, (head, from)| {
                 let same = head.hash() == best;
@@ -260,11 +324,18 @@ impl P2pRegistry {
                 !same
             });
             let Some(head) = chosen else { break };
-            let listed = manifests.iter().filter(|manifest| consistent(&head, manifest).is_ok()).cloned().collect();
+            let listed = manifests
+                .iter()
+                .filter(|manifest| consistent(&head, manifest).is_ok())
+                .cloned()
+                .collect();
             let verdict = self.accept_head(head, listed, now).await?;
             match verdict {
                 HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => {
-                    verdict.refusal().into_iter().for_each(|refusal| self.tally.refused(refusal));
+                    verdict
+                        .refusal()
+                        .into_iter()
+                        .for_each(|refusal| self.tally.refused(refusal));
                 }
                 HeadVerdict::Admitted(_) | HeadVerdict::Disputed(_) => {
                     if confirms(holding, connected) {
@@ -289,17 +360,31 @@ impl P2pRegistry {
         self.net.find(key, want, what, timeout).await
     }
 
-    /// Asks different peers at once, the DHT and the best we are connected to, until a quorum of distinct peers has
-    /// answered or everybody has.
+    /// Asks different peers at once, the DHT and the best we are connected to, until a quorum of
+    /// distinct peers has answered or everybody has.
     async fn query_dht_parallel_heads(&self, id: &PackageId) -> Result<FoundHeads> {
         let timeout = self.net.query_timeout();
         let key = DhtKey::of_head(id);
-        let mut found = FoundHeads { heads: HashMap::new(), manifests: Vec::new(), asked: 0 };
+        let mut found = FoundHeads {
+            heads: HashMap::new(),
+            manifests: Vec::new(),
+            asked: 0,
+        };
         let mut direct = self.ask_best(Request::Head(id.clone())).await?;
         let what = Some(format!("head of {}", claimed(id, None)));
-        let mut dht = self.query_dht(key, Want::Quorum(QUORUM), what, timeout).boxed().fuse();
+        let mut dht = self
+            .query_dht(key, Want::Quorum(QUORUM), what, timeout)
+            .boxed()
+            .fuse();
         let mut dht_done = false;
-        let short = |found: &FoundHeads| found.heads.keys().filter(|peer| self.net.counts(peer)).count() < QUORUM;
+        let short = |found: &FoundHeads| {
+            found
+                .heads
+                .keys()
+                .filter(|peer| self.net.counts(peer))
+                .count()
+                < QUORUM
+        };
         while short(&found) && !(dht_done && direct.is_over()) {
             tokio::select! {
                 lookup = &mut dht, if !dht_done => {
@@ -327,8 +412,8 @@ impl P2pRegistry {
         Ok(found)
     }
 
-    /// The manifest that came with a head, if it is one of the head's. One that is not costs the peer nothing: the head, which
-    /// is half of its answer, is right.
+    /// The manifest that came with a head, if it is one of the head's. One that is not costs the
+    /// peer nothing: the head, which is half of its answer, is right.
     fn manifest_beside(
         &self,
         peer: PeerId,
@@ -358,7 +443,10 @@ impl P2pRegistry {
     ) -> Result<Option<Authorised<T>>> {
         let timeout = self.net.query_timeout();
         let mut direct = self.ask_best(Request::Objects(vec![*hash])).await?;
-        let mut dht = self.query_dht(key, Want::First, Some(what), timeout).boxed().fuse();
+        let mut dht = self
+            .query_dht(key, Want::First, Some(what), timeout)
+            .boxed()
+            .fuse();
         let mut dht_done = false;
         while !(dht_done && direct.is_over()) {
             tokio::select! {
@@ -388,7 +476,8 @@ impl P2pRegistry {
         Panel::of_best(&self.net, request, 0.0, (FAN_OUT, SPARE), times, timeout).await
     }
 
-    /// The envelopes of an answer that verify and are what was asked for, and what that says of the peer.
+    /// The envelopes of an answer that verify and are what was asked for, and what that says of the
+    /// peer.
     pub(super) fn verified<'a, T: Owned>(
         &self,
         peer: PeerId,
@@ -396,13 +485,23 @@ impl P2pRegistry {
         is_asked_for: impl Fn(&Authorised<T>) -> bool,
     ) -> Vec<Authorised<T>> {
         let judged = judged::envelopes(envelopes, is_asked_for);
-        judged.refused.iter().for_each(|refusal| self.tally.refused(*refusal));
-        judged.outcome().into_iter().for_each(|outcome| self.net.observe(peer, outcome));
+        judged
+            .refused
+            .iter()
+            .for_each(|refusal| self.tally.refused(*refusal));
+        judged
+            .outcome()
+            .into_iter()
+            .for_each(|outcome| self.net.observe(peer, outcome));
         judged.right
     }
 
     /// A manifest, from the store or the network.
-    pub(super) async fn manifest(&self, id: &PackageId, hash: &Hash) -> Result<Authorised<Manifest>> {
+    pub(super) async fn manifest(
+        &self,
+        id: &PackageId,
+        hash: &Hash,
+    ) -> Result<Authorised<Manifest>> {
         if let Some(manifest) = self.store.manifest(hash)? {
             return Ok(manifest);
         }
@@ -411,11 +510,18 @@ impl P2pRegistry {
             _ => None,
         };
         let what = format!("manifest of {}", claimed(id, None));
-        let found = self.query_dht_parallel_object(DhtKey::of_manifest(hash), what, hash, of_record).await?;
+        let found = self
+            .query_dht_parallel_object(DhtKey::of_manifest(hash), what, hash, of_record)
+            .await?;
         let manifest = found
             .filter(|manifest| manifest.package() == id)
-            .ok_or_else(|| RegistryError::NotFound { package: format!("the manifest of {id}"), asked: FAN_OUT })?;
-        self.store.take_manifest(manifest.clone(), clock::now()).await?;
+            .ok_or_else(|| RegistryError::NotFound {
+                package: format!("the manifest of {id}"),
+                asked: FAN_OUT,
+            })?;
+        self.store
+            .take_manifest(manifest.clone(), clock::now())
+            .await?;
         self.state.counted.notify_one();
         Ok(manifest)
     }
@@ -432,8 +538,13 @@ impl P2pRegistry {
                         Record::Page(page) => Some(page),
                         _ => None,
                     };
-                    let (key, what) = (DhtKey::of_page(&hash), format!("older releases of {}", claimed(id, None)));
-                    let found = self.query_dht_parallel_object::<Page>(key, what, &hash, of_record).await?;
+                    let (key, what) = (
+                        DhtKey::of_page(&hash),
+                        format!("older releases of {}", claimed(id, None)),
+                    );
+                    let found = self
+                        .query_dht_parallel_object::<Page>(key, what, &hash, of_record)
+                        .await?;
                     let Some(page) = found.filter(|page| page.package() == id) else {
                         break;
                     };
@@ -455,7 +566,9 @@ impl P2pRegistry {
             self.fetch_pages(&id, head).await?;
             (releases, complete) = self.store.releases(head)?;
         }
-        let latest = match release::resolve(id.name.ecosystem(), &releases, None).and_then(ReleaseEntry::first) {
+        let latest = match release::resolve(id.name.ecosystem(), &releases, None)
+            .and_then(ReleaseEntry::first)
+        {
             Some(hash) => match self.manifest(&id, &hash).await {
                 Ok(manifest) => Some(manifest.into_value()),
                 Err(RegistryError::NotFound { .. }) => None,
@@ -478,9 +591,15 @@ impl P2pRegistry {
             id,
         };
         if package.latest.is_some() && package.complete {
-            let since = if held.own { Some(clock::now()) } else { held.confirmed_at };
+            let since = if held.own {
+                Some(clock::now())
+            } else {
+                held.confirmed_at
+            };
             // What nobody has confirmed is asked for again.
-            since.into_iter().for_each(|since| self.cache().keep(package.clone(), since));
+            since
+                .into_iter()
+                .for_each(|since| self.cache().keep(package.clone(), since));
         }
         Ok(package)
     }

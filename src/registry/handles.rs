@@ -18,20 +18,37 @@ impl P2pRegistry {
     /// Collects what is known of a handle; with `ask`, peers are asked first who claims it.
     pub(super) async fn claims_of(&self, handle: &Handle, ask: bool) -> Result<Claims> {
         let bound = self.bound(handle)?;
-        let (answered, needed) = if ask { self.ask_for_claimants(handle).await? } else { (0, 0) };
+        let (answered, needed) = if ask {
+            self.ask_for_claimants(handle).await?
+        } else {
+            (0, 0)
+        };
         let (own, claimants) = (self.publisher_id(), self.store.claimants(handle)?);
         let published = own.map_or(Ok(false), |own| self.store.claims(&own, handle))?;
-        Ok(Claims { handle: handle.clone(), bound, own, published, claimants, answered, needed })
+        Ok(Claims {
+            handle: handle.clone(),
+            bound,
+            own,
+            published,
+            claimants,
+            answered,
+            needed,
+        })
     }
 
-    /// The key that a handle means here whatever others claim: one's own handle always means one's own key.
+    /// The key that a handle means here whatever others claim: one's own handle always means one's
+    /// own key.
     fn bound(&self, handle: &Handle) -> Result<Option<(PublisherId, Bound)>> {
         if let Some(own) = self.publisher_id()
-            && (self.state.options.handle.as_ref() == Some(handle) || self.store.claims(&own, handle)?)
+            && (self.state.options.handle.as_ref() == Some(handle)
+                || self.store.claims(&own, handle)?)
         {
             return Ok(Some((own, Bound::Own)));
         }
-        Ok(self.store.pin_of(handle)?.map(|publisher| (publisher, Bound::Pinned)))
+        Ok(self
+            .store
+            .pin_of(handle)?
+            .map(|publisher| (publisher, Bound::Pinned)))
     }
 
     /// A search's text with the publishers that are bound here named by their keys.
@@ -60,24 +77,30 @@ impl P2pRegistry {
         }
         match claims.meaning() {
             Meaning::Bound(publisher) | Meaning::One(publisher) => Ok(publisher),
-            Meaning::Several(claimants) => Err(RegistryError::AmbiguousHandle { handle: handle.clone(), claimants }),
+            Meaning::Several(claimants) => Err(RegistryError::AmbiguousHandle {
+                handle: handle.clone(),
+                claimants,
+            }),
             Meaning::Nobody => Err(RegistryError::UnknownHandle(handle.clone())),
         }
     }
 
-    /// Asks peers who claims a handle, and takes what they show. Returns how many different ones have answered, and how
-    /// many had to for the answer to count.
+    /// Asks peers who claims a handle, and takes what they show. Returns how many different ones
+    /// have answered, and how many had to for the answer to count.
     async fn ask_for_claimants(&self, handle: &Handle) -> Result<(usize, usize)> {
         let now = clock::now();
         let needed = trust::needed(*self.net.joined().borrow());
         let mut answered = 0;
         let mut answers = self.ask_best(Request::Handle(handle.clone())).await?;
         while let Some((peer, response)) = answers.next().await {
-            let Ok(Response::Heads(heads)) = response else { continue };
+            let Ok(Response::Heads(heads)) = response else {
+                continue;
+            };
             let shown = heads.len();
-            let heads = self.verified::<Head>(peer, heads.iter().map(|head| head.as_slice()), |head| {
-                head.handle.as_ref() == Some(handle)
-            });
+            let heads =
+                self.verified::<Head>(peer, heads.iter().map(|head| head.as_slice()), |head| {
+                    head.handle.as_ref() == Some(handle)
+                });
             // A peer that shows something else has not answered.
             answered += usize::from(heads.len() == shown && self.net.counts(&peer));
             for head in heads {
@@ -87,19 +110,23 @@ impl P2pRegistry {
         Ok((answered, needed))
     }
 
-    async fn take_claim(&self, head: Authorised<Head>, now: crate::domain::time::Timestamp) -> Result<()> {
+    async fn take_claim(
+        &self,
+        head: Authorised<Head>,
+        now: crate::domain::time::Timestamp,
+    ) -> Result<()> {
         if let Some(refusal) = self.accept_head(head, Vec::new(), now).await?.refusal() {
             self.tally.refused(refusal);
         }
         Ok(())
     }
 
-    /// Names the dependencies of a draft by key. One's own handle is one's own key, and what the package's last release
-    /// called a key it still means in the next.
+    /// Names the dependencies of a draft by key. One's own handle is one's own key, and what the
+    /// package's last release called a key it still means in the next.
     ///
     /// # Errors
-    /// [`RegistryError::AmbiguousHandle`], [`RegistryError::UnknownHandle`], or [`RegistryError::UnpinnedHandle`] for one
-    /// that a person has to agree to first.
+    /// [`RegistryError::AmbiguousHandle`], [`RegistryError::UnknownHandle`], or
+    /// [`RegistryError::UnpinnedHandle`] for one that a person has to agree to first.
     pub(super) async fn by_key(
         &self,
         draft: Draft,
@@ -113,9 +140,15 @@ impl P2pRegistry {
                 None => None,
             };
             let unknown = |handle: &Handle| RegistryError::UnknownHandle(handle.clone());
-            let mut by_key = dependency.by_key(&draft.ecosystem, |handle| meant.ok_or_else(|| unknown(handle)))?;
+            let mut by_key = dependency.by_key(&draft.ecosystem, |handle| {
+                meant.ok_or_else(|| unknown(handle))
+            })?;
             // A form that goes on from the last release has its keys, and not what it called them.
-            let before = last.and_then(|last| last.dependencies.iter().find(|one| one.written() == by_key.written()));
+            let before = last.and_then(|last| {
+                last.dependencies
+                    .iter()
+                    .find(|one| one.written() == by_key.written())
+            });
             if let crate::domain::manifest::On::Package { handle: label, .. } = &mut by_key.on
                 && label.is_none()
             {
@@ -123,7 +156,10 @@ impl P2pRegistry {
             }
             dependencies.push(by_key);
         }
-        Ok(Draft { dependencies, ..draft })
+        Ok(Draft {
+            dependencies,
+            ..draft
+        })
     }
 
     async fn meant_by(
@@ -146,26 +182,37 @@ impl P2pRegistry {
             claims = self.claims_of(handle, true).await?;
         }
         Err(match claims.meaning() {
-            Meaning::Several(claimants) => RegistryError::AmbiguousHandle { handle: handle.clone(), claimants },
-            Meaning::Bound(publisher) | Meaning::One(publisher) => {
-                RegistryError::UnpinnedHandle { handle: handle.clone(), publisher }
-            }
+            Meaning::Several(claimants) => RegistryError::AmbiguousHandle {
+                handle: handle.clone(),
+                claimants,
+            },
+            Meaning::Bound(publisher) | Meaning::One(publisher) => RegistryError::UnpinnedHandle {
+                handle: handle.clone(),
+                publisher,
+            },
             Meaning::Nobody => RegistryError::UnknownHandle(handle.clone()),
         })
     }
 
-    /// Before anything is signed under a handle: whether the key may claim one more, if it is one more.
+    /// Before anything is signed under a handle: whether the key may claim one more, if it is one
+    /// more.
     pub(super) fn check_handles(&self, own: &PublisherId, handle: Option<&Handle>) -> Result<()> {
         let Some(handle) = handle else { return Ok(()) };
         let handles = self.store.handles_of(own)?;
         if handles.len() < MAX_HANDLES || handles.contains(handle) {
             return Ok(());
         }
-        Err(RegistryError::TooManyHandles { handle: handle.clone(), handles })
+        Err(RegistryError::TooManyHandles {
+            handle: handle.clone(),
+            handles,
+        })
     }
 
     pub(super) async fn own_publisher(&self) -> Result<Publisher> {
         let (key, new_key) = self.publisher_or_new().await?;
-        Ok(Publisher { id: PublisherId::of(&key.public()), new_key })
+        Ok(Publisher {
+            id: PublisherId::of(&key.public()),
+            new_key,
+        })
     }
 }

@@ -1,4 +1,5 @@
-//! Many small releases at once: an index that somebody else made, as previews for this node's own eyes, or signed.
+//! Many small releases at once: an index that somebody else made, as previews for this node's own
+//! eyes, or signed.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -41,7 +42,8 @@ pub struct Bundle {
 pub enum Importing {
     /// Listed on this node and marked: nobody has signed it, nobody else is told of it.
     Preview,
-    /// Signed as this node's own. Spreads as catalogues are compared; the DHT is told in the background.
+    /// Signed as this node's own. Spreads as catalogues are compared; the DHT is told in the
+    /// background.
     Sign,
 }
 
@@ -63,9 +65,16 @@ pub enum Imported {
 }
 
 impl P2pRegistry {
-    pub(super) async fn import_batch(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>> {
+    pub(super) async fn import_batch(
+        &self,
+        batch: Vec<Bundle>,
+        how: Importing,
+    ) -> Result<Vec<Imported>> {
         if batch.len() > MAX_BATCH {
-            return Err(RegistryError::Usage(format!("a batch has {} releases, and {MAX_BATCH} at most", batch.len())));
+            return Err(RegistryError::Usage(format!(
+                "a batch has {} releases, and {MAX_BATCH} at most",
+                batch.len()
+            )));
         }
         let outcomes = match how {
             Importing::Preview => self.preview(batch).await?,
@@ -75,7 +84,8 @@ impl P2pRegistry {
         Ok(outcomes)
     }
 
-    /// Whose previews are: nobody's, so that they stand apart from what this node's publisher signs.
+    /// Whose previews are: nobody's, so that they stand apart from what this node's publisher
+    /// signs.
     pub(super) fn preview_owner(&self) -> PublisherId {
         PublisherId::from(self.net.peer_id())
     }
@@ -107,9 +117,14 @@ impl P2pRegistry {
             let mut seen = HashSet::new();
             let (mut releases, mut outcomes) = (Vec::new(), Vec::new());
             for bundle in batch {
-                let twice = bundle.draft.package().is_ok_and(|package| !seen.insert(package));
+                let twice = bundle
+                    .draft
+                    .package()
+                    .is_ok_and(|package| !seen.insert(package));
                 let signed = match twice {
-                    true => Err(Imported::Refused { why: "its package is in the batch twice".to_owned() }),
+                    true => Err(Imported::Refused {
+                        why: "its package is in the batch twice".to_owned(),
+                    }),
                     false => registry.sign_bundle(&key, bundle)?,
                 };
                 match signed {
@@ -124,7 +139,9 @@ impl P2pRegistry {
         });
         let signed = signed_or(signing.await)?;
         let (releases, outcomes) = signed;
-        let handle: Option<Handle> = releases.iter().find_map(|release| release.head.handle.clone());
+        let handle: Option<Handle> = releases
+            .iter()
+            .find_map(|release| release.head.handle.clone());
         self.claim_node(handle.as_ref());
         for release in &releases {
             let id = release.head.package().clone();
@@ -136,19 +153,33 @@ impl P2pRegistry {
         Ok(outcomes)
     }
 
-    /// The release as this node's own, by what it knows of the package: the network is not asked for each of thousands.
+    /// The release as this node's own, by what it knows of the package: the network is not asked
+    /// for each of thousands.
     fn sign_bundle(&self, key: &Keypair, bundle: Bundle) -> Result<Result<OwnRelease, Imported>> {
         let now = clock::now();
         let (artifacts, text) = (file_of(&bundle), bundle.text);
         if text.len() as u64 >= SMALL {
-            return Ok(Err(Imported::Refused { why: format!("it has {} bytes, and may have {SMALL}", text.len()) }));
+            return Ok(Err(Imported::Refused {
+                why: format!("it has {} bytes, and may have {SMALL}", text.len()),
+            }));
         }
-        let handle = bundle.draft.handle.clone().or_else(|| self.state.options.handle.clone());
+        let handle = bundle
+            .draft
+            .handle
+            .clone()
+            .or_else(|| self.state.options.handle.clone());
         let name = match bundle.draft.package() {
             Ok(name) => name,
-            Err(error) => return Ok(Err(Imported::Refused { why: error.to_string() })),
+            Err(error) => {
+                return Ok(Err(Imported::Refused {
+                    why: error.to_string(),
+                }));
+            }
         };
-        let id = PackageId { owner: PublisherId::of(&key.public()), name };
+        let id = PackageId {
+            owner: PublisherId::of(&key.public()),
+            name,
+        };
         let draft = match own_by_key(bundle.draft, &id.owner, handle.as_ref()) {
             Ok(draft) => draft,
             Err(why) => return Ok(Err(Imported::Refused { why })),
@@ -158,48 +189,72 @@ impl P2pRegistry {
             Err(errors) => return Ok(Err(refused(&errors))),
         };
         let mut base = self.base(&id)?;
-        match check_version(&id.name, &manifest.version, &base.entries.all, base.complete) {
+        match check_version(
+            &id.name,
+            &manifest.version,
+            &base.entries.all,
+            base.complete,
+        ) {
             Ok(()) => {}
             Err(RegistryError::VersionTaken { version, .. }) => {
-                let there =
-                    release::find(id.name.ecosystem(), &base.entries.all, &version).and_then(ReleaseEntry::first);
-                let there = there.map(|hash| self.store.manifest(&hash)).transpose()?.flatten();
+                let there = release::find(id.name.ecosystem(), &base.entries.all, &version)
+                    .and_then(ReleaseEntry::first);
+                let there = there
+                    .map(|hash| self.store.manifest(&hash))
+                    .transpose()?
+                    .flatten();
                 // Not everything in a version of another ecosystem's can be said in one of ours.
                 return Ok(Err(match there {
                     // Its package was published, which says as much.
                     Some(there) if !there.is_description() => Imported::Known,
                     Some(there) if there.content() != manifest.content() => Imported::Refused {
-                        why: format!("{version} is there already and is another text; a release never changes"),
+                        why: format!(
+                            "{version} is there already and is another text; a release never changes"
+                        ),
                     },
                     _ => Imported::Known,
                 }));
             }
             Err(error) if error.code() == "history_unknown" => {
-                return Ok(Err(Imported::Refused { why: error.to_string() }));
+                return Ok(Err(Imported::Refused {
+                    why: error.to_string(),
+                }));
             }
             Err(error) => return Err(error),
         }
-        let what = |refusal| Imported::Refused { why: format!("it cannot be signed: {refusal}") };
+        let what = |refusal| Imported::Refused {
+            why: format!("it cannot be signed: {refusal}"),
+        };
         let manifest = match Authorised::<Manifest>::sign(key, manifest) {
             Ok(manifest) => manifest,
             Err(refusal) => return Ok(Err(what(refusal))),
         };
         let handle = handle.or_else(|| base.handle.clone());
         if let Err(error) = self.check_handles(&id.owner, handle.as_ref()) {
-            return Ok(Err(Imported::Refused { why: error.to_string() }));
+            return Ok(Err(Imported::Refused {
+                why: error.to_string(),
+            }));
         }
         let called = format!("{} {}", claimed(&id, handle.as_ref()), manifest.version);
-        base.entries.add(id.name.ecosystem(), &manifest.version, manifest.hash());
+        base.entries
+            .add(id.name.ecosystem(), &manifest.version, manifest.hash());
         (base.name, base.handle) = (manifest.name.clone(), handle);
-        Ok(match base.next(id.name.ecosystem()).sign(key, now, DEFAULT_LIFE) {
-            Ok((head, pages)) => {
-                Ok(OwnRelease { head, pages, manifest, called, bytes: Bytes::from(text.into_bytes()) })
-            }
-            Err(refusal) => Err(what(refusal)),
-        })
+        Ok(
+            match base.next(id.name.ecosystem()).sign(key, now, DEFAULT_LIFE) {
+                Ok((head, pages)) => Ok(OwnRelease {
+                    head,
+                    pages,
+                    manifest,
+                    called,
+                    bytes: Bytes::from(text.into_bytes()),
+                }),
+                Err(refusal) => Err(what(refusal)),
+            },
+        )
     }
 
-    /// Puts what was imported into the DHT, a little at a time, until `stop` is called; goes on where an earlier run ended.
+    /// Puts what was imported into the DHT, a little at a time, until `stop` is called; goes on
+    /// where an earlier run ended.
     pub async fn run_spreading(self, stop: CancellationToken) {
         let mut pace = tokio::time::interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -235,13 +290,25 @@ impl P2pRegistry {
 
     async fn spread(&self, id: &PackageId) -> Result<()> {
         let head = self.store.head(id)?.map(|held| held.head);
-        let newest = head.as_ref().and_then(|head| head.releases.last()).and_then(|entry| entry.manifests.last());
-        let manifest = newest.map(|hash| self.store.manifest(hash)).transpose()?.flatten();
+        let newest = head
+            .as_ref()
+            .and_then(|head| head.releases.last())
+            .and_then(|entry| entry.manifests.last());
+        let manifest = newest
+            .map(|hash| self.store.manifest(hash))
+            .transpose()?
+            .flatten();
         let timeout = self.net.query_timeout();
-        for record in head.map(Record::Head).into_iter().chain(manifest.clone().map(Record::Manifest)) {
+        for record in head
+            .map(Record::Head)
+            .into_iter()
+            .chain(manifest.clone().map(Record::Manifest))
+        {
             self.net.put(record, timeout).await?;
         }
-        manifest.iter().for_each(|manifest| self.provide_files_soon(manifest));
+        manifest
+            .iter()
+            .for_each(|manifest| self.provide_files_soon(manifest));
         self.store.spread(id.clone()).await
     }
 }
@@ -250,33 +317,57 @@ impl P2pRegistry {
 fn taken(OwnRelease { head, manifest, .. }: &OwnRelease) -> Imported {
     let read = |version: &VersionText| version.read(&head.ecosystem).ok();
     match head.latest() {
-        Some(latest) if read(&latest.version) > read(&manifest.version) => {
-            Imported::Behind { version: manifest.version.clone(), latest: latest.version.clone() }
-        }
+        Some(latest) if read(&latest.version) > read(&manifest.version) => Imported::Behind {
+            version: manifest.version.clone(),
+            latest: latest.version.clone(),
+        },
         _ => Imported::Taken,
     }
 }
 
-/// The draft with its dependencies by key. A batch is one publisher's, so no handle but its own is looked up.
+/// The draft with its dependencies by key. A batch is one publisher's, so no handle but its own is
+/// looked up.
 fn own_by_key(draft: Draft, own: &PublisherId, called: Option<&Handle>) -> Result<Draft, String> {
     let meaning = |handle: &Handle| match called {
         Some(called) if called == handle => Ok(*own),
-        _ => Err(format!("it needs packages of {handle}; name them by key, as publisher-id/name")),
+        _ => Err(format!(
+            "it needs packages of {handle}; name them by key, as publisher-id/name"
+        )),
     };
-    let by_key = draft.dependencies.iter().cloned().map(|dependency| dependency.by_key(&draft.ecosystem, meaning));
+    let by_key = draft
+        .dependencies
+        .iter()
+        .cloned()
+        .map(|dependency| dependency.by_key(&draft.ecosystem, meaning));
     let dependencies = by_key.collect::<Result<_, _>>()?;
-    Ok(Draft { dependencies, ..draft })
+    Ok(Draft {
+        dependencies,
+        ..draft
+    })
 }
 
 fn file_of(bundle: &Bundle) -> File {
-    File::of(&bundle.draft.ecosystem, bundle.file.clone(), bundle.text.as_bytes())
+    File::of(
+        &bundle.draft.ecosystem,
+        bundle.file.clone(),
+        bundle.text.as_bytes(),
+    )
 }
 
 fn refused(errors: &[crate::domain::manifest::FieldError]) -> Imported {
-    let why = errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let why = errors
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ");
     Imported::Refused { why }
 }
 
 fn signed_or<T>(done: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
-    done.unwrap_or_else(|error| Err(RegistryError::Internal { what: "signing a batch", why: error.to_string() }))
+    done.unwrap_or_else(|error| {
+        Err(RegistryError::Internal {
+            what: "signing a batch",
+            why: error.to_string(),
+        })
+    })
 }

@@ -1,4 +1,5 @@
-//! What peers send: announcements, records to store, questions. Everything is verified here before anything else.
+//! What peers send: announcements, records to store, questions. Everything is verified here before
+//! anything else.
 
 use std::{
     sync::Arc,
@@ -21,7 +22,8 @@ use crate::{
         manifest::Manifest,
         query::could_match,
         record::{
-            Admission, Announcement, Authorised, DhtKey, Head, Horizon, MAX_AHEAD, Record, Refusal, consistent, is_of,
+            Admission, Announcement, Authorised, DhtKey, Head, Horizon, MAX_AHEAD, Record, Refusal,
+            consistent, is_of,
         },
         release,
         time::Timestamp,
@@ -37,8 +39,8 @@ use crate::{
 /// Questions that wait longer for their turn are not answered: whoever asked does not wait either.
 const TURN: Duration = Duration::from_secs(5);
 
-/// Questions are answered on so many threads at once: a processor each, and two at least. Peers that are unknown have half
-/// of them, so that good ones always find one.
+/// Questions are answered on so many threads at once: a processor each, and two at least. Peers
+/// that are unknown have half of them, so that good ones always find one.
 #[derive(Clone)]
 pub(super) struct Threads {
     all: Arc<Semaphore>,
@@ -47,8 +49,13 @@ pub(super) struct Threads {
 
 impl Default for Threads {
     fn default() -> Self {
-        let count = std::thread::available_parallelism().map_or(2, usize::from).max(2);
-        Self { all: Arc::new(Semaphore::new(count)), of_unknown: Arc::new(Semaphore::new(count / 2)) }
+        let count = std::thread::available_parallelism()
+            .map_or(2, usize::from)
+            .max(2);
+        Self {
+            all: Arc::new(Semaphore::new(count)),
+            of_unknown: Arc::new(Semaphore::new(count / 2)),
+        }
     }
 }
 
@@ -56,7 +63,11 @@ impl Threads {
     async fn turn(&self, good: bool) -> Option<[Option<OwnedSemaphorePermit>; 2]> {
         let one = async |threads: &Arc<Semaphore>| threads.clone().acquire_owned().await.ok();
         let waited = async {
-            let unknown = if good { None } else { one(&self.of_unknown).await };
+            let unknown = if good {
+                None
+            } else {
+                one(&self.of_unknown).await
+            };
             [unknown, one(&self.all).await]
         };
         timeout(TURN, waited).await.ok()
@@ -66,7 +77,8 @@ impl Threads {
 /// What it costs at most to see what is kept of a release: a signature, and some rows.
 const KEPT_IN: Duration = Duration::from_millis(5);
 
-/// Commits and answers on their way; beyond it the queue fills, and the network task drops and counts.
+/// Commits and answers on their way; beyond it the queue fills, and the network task drops and
+/// counts.
 const MAX_RUNNING: usize = 256;
 
 impl P2pRegistry {
@@ -89,22 +101,40 @@ impl P2pRegistry {
 
     fn take(&self, inbound: Inbound) -> Option<BoxFuture<'static, ()>> {
         match inbound {
-            Inbound::Announcement { data, via, author, verdict } => {
+            Inbound::Announcement {
+                data,
+                via,
+                author,
+                verdict,
+            } => {
                 let now = clock::now();
                 let judged = self.judge_announcement(&data, via, now);
                 // The verdict comes before the commit: peers wait for it to pass the message on.
                 let _ = verdict.send(judged.as_ref().map(drop).map_err(|refusal| *refusal));
                 if let Err(refusal) = judged {
-                    return (refusal == Refusal::Conflict).then(|| self.keep_announced(&data, now)).flatten();
+                    return (refusal == Refusal::Conflict)
+                        .then(|| self.keep_announced(&data, now))
+                        .flatten();
                 }
                 let (announcement, admission) = judged.ok()?;
                 let registry = self.clone();
                 if let Some(author) = author {
-                    announcement.manifest.files.iter().for_each(|file| self.state.announcers.note(file.root, author));
+                    announcement
+                        .manifest
+                        .files
+                        .iter()
+                        .for_each(|file| self.state.announcers.note(file.root, author));
                 }
-                Some(Box::pin(async move { registry.commit(announcement, admission, via, now).await }))
+                Some(Box::pin(async move {
+                    registry.commit(announcement, admission, via, now).await
+                }))
             }
-            Inbound::Put { key, value, from: _, verdict } => {
+            Inbound::Put {
+                key,
+                value,
+                from: _,
+                verdict,
+            } => {
                 let now = clock::now();
                 let judged = judge_put(&self.store, &key, &value, self.horizon(now), now);
                 let disputed = match &judged {
@@ -114,7 +144,12 @@ impl P2pRegistry {
                 let _ = verdict.send(judged.map(|(record, _)| record));
                 Some(self.keep_evidence(disputed?, None, now))
             }
-            Inbound::Query { from, request: Request::Keep(envelope), reply, .. } => {
+            Inbound::Query {
+                from,
+                request: Request::Keep(envelope),
+                reply,
+                ..
+            } => {
                 let registry = self.clone();
                 Some(Box::pin(async move {
                     let begun = Instant::now();
@@ -124,11 +159,19 @@ impl P2pRegistry {
                     drop(reply.send(Answered { response, took }));
                 }))
             }
-            Inbound::Query { from, request, time, good, reply } => {
+            Inbound::Query {
+                from,
+                request,
+                time,
+                good,
+                reply,
+            } => {
                 let (store, threads) = (self.store.clone(), self.state.threads.clone());
                 Some(Box::pin(async move {
                     // Without a reply the peer is told that we are busy.
-                    let Some(turn) = threads.turn(good).await else { return };
+                    let Some(turn) = threads.turn(good).await else {
+                        return;
+                    };
                     let answering = tokio::task::spawn_blocking(move || {
                         let begun = Instant::now();
                         let answer = answer(&store.until(clock::deadline(begun, time)), request);
@@ -143,7 +186,10 @@ impl P2pRegistry {
                             } else {
                                 tracing::warn!(%error, "a peer's question could not be answered");
                             }
-                            drop(reply.send(Answered { response: Response::Busy, took }));
+                            drop(reply.send(Answered {
+                                response: Response::Busy,
+                                took,
+                            }));
                         }
                         Err(error) => tracing::error!(%error, "answering a peer failed"),
                     }
@@ -164,7 +210,12 @@ impl P2pRegistry {
             tracing::error!(%error, "the catalogue could not be read");
             Refusal::Busy
         };
-        if self.store.trust(&head.owner(), head.handle.as_ref()).map_err(stored)? == Trust::Distrusted {
+        if self
+            .store
+            .trust(&head.owner(), head.handle.as_ref())
+            .map_err(stored)?
+            == Trust::Distrusted
+        {
             return Err(Refusal::Distrusted);
         }
         if !self.is_welcome(&head.owner(), via).map_err(stored)? {
@@ -177,10 +228,13 @@ impl P2pRegistry {
         }
         let is_first = || self.store.is_first(&announcement.manifest).map_err(stored);
         match verdict {
-            // What is announced is another release than the one that was seen first: nobody is told of it from here.
+            // What is announced is another release than the one that was seen first: nobody is told
+            // of it from here.
             HeadVerdict::Disputed(_) if !is_first()? => Err(Refusal::Conflict),
             // Whether a file is changed says only the manifest.
-            HeadVerdict::Admitted(_) if announcement.head.ecosystem.grows() && !is_first()? => Err(Refusal::Conflict),
+            HeadVerdict::Admitted(_) if announcement.head.ecosystem.grows() && !is_first()? => {
+                Err(Refusal::Conflict)
+            }
             HeadVerdict::Admitted(Admission::Same) | HeadVerdict::Disputed(Admission::Same)
                 if !self.state.notices.is_news(&announcement) =>
             {
@@ -190,7 +244,9 @@ impl P2pRegistry {
                 self.state.notices.note(&announcement);
                 Ok((announcement, admission))
             }
-            HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => Err(Refusal::Inconsistent),
+            HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => {
+                Err(Refusal::Inconsistent)
+            }
         }
     }
 
@@ -201,8 +257,14 @@ impl P2pRegistry {
         manifest: Option<&Authorised<Manifest>>,
         now: Timestamp,
     ) -> Result<(), Refusal> {
-        let latest = manifest.map_or(head.signed_at, |manifest| manifest.signed_at.max(head.signed_at));
-        if latest <= now.after(MAX_AHEAD) { Ok(()) } else { self.horizon(now).check_time(latest) }
+        let latest = manifest.map_or(head.signed_at, |manifest| {
+            manifest.signed_at.max(head.signed_at)
+        });
+        if latest <= now.after(MAX_AHEAD) {
+            Ok(())
+        } else {
+            self.horizon(now).check_time(latest)
+        }
     }
 
     /// The latest time that a record from the network may have.
@@ -214,7 +276,13 @@ impl P2pRegistry {
         Horizon::of(now, self.net.clock_offset().map(|offset| offset.ms), newest)
     }
 
-    async fn commit(&self, announcement: Announcement, admission: Admission, via: PeerId, verified_at: Timestamp) {
+    async fn commit(
+        &self,
+        announcement: Announcement,
+        admission: Admission,
+        via: PeerId,
+        verified_at: Timestamp,
+    ) {
         let (head, manifest) = (announcement.head.clone(), announcement.manifest.clone());
         match self.accept_head(head, vec![manifest], verified_at).await {
             Ok(verdict) if verdict.refusal().is_some() => return,
@@ -238,7 +306,10 @@ impl P2pRegistry {
         if self.check_dates(&head, None, now).is_err() {
             return Ok(HeadVerdict::Ahead);
         }
-        let verdict = self.store.take_head(head, Vec::new(), manifests, false, now).await?;
+        let verdict = self
+            .store
+            .take_head(head, Vec::new(), manifests, false, now)
+            .await?;
         if verdict.refusal().is_none() {
             self.cache().forget(&id);
             self.state.counted.notify_one();
@@ -253,8 +324,8 @@ impl P2pRegistry {
     }
 }
 
-/// What a peer wants stored in the DHT goes by the same rules as everything else, high-water marks included.
-/// With the record comes whether it is a head with entries that are not taken.
+/// What a peer wants stored in the DHT goes by the same rules as everything else, high-water marks
+/// included. With the record comes whether it is a head with entries that are not taken.
 pub(super) fn judge_put(
     store: &Store,
     key: &[u8],
@@ -286,7 +357,11 @@ pub(super) fn judge_put(
             let id = manifest.package().clone();
             let held = store.head(&id).map_err(stored)?;
             let lists = |stored: StoredHead| {
-                stored.head.releases.iter().any(|entry| entry.lists(&manifest.hash()) && !is_of(entry, manifest))
+                stored
+                    .head
+                    .releases
+                    .iter()
+                    .any(|entry| entry.lists(&manifest.hash()) && !is_of(entry, manifest))
             };
             if held.is_some_and(lists) {
                 return Err(Refusal::Inconsistent);
@@ -305,13 +380,22 @@ pub(super) fn answer(store: &Store, request: Request) -> Result<Response> {
             let terms = query.terms();
             let (mut items, mut size, mut more) = (Vec::new(), 0, false);
             for hit in store.search_for_others(&query, clock::now())?.hits {
-                let Some(stored) = store.head(&hit.package)? else { continue };
-                let entry = release::find(&stored.head.ecosystem, &stored.head.releases, &hit.version);
-                let Some(manifest) = entry.map(|entry| store.first_held(entry)).transpose()?.flatten() else {
+                let Some(stored) = store.head(&hit.package)? else {
+                    continue;
+                };
+                let entry =
+                    release::find(&stored.head.ecosystem, &stored.head.releases, &hit.version);
+                let Some(manifest) = entry
+                    .map(|entry| store.first_held(entry))
+                    .transpose()?
+                    .flatten()
+                else {
                     continue;
                 };
                 // What an asker would not take is not sent, by the same rules.
-                if consistent(&stored.head, &manifest).is_err() || !could_match(&terms, &stored.head, &manifest) {
+                if consistent(&stored.head, &manifest).is_err()
+                    || !could_match(&terms, &stored.head, &manifest)
+                {
                     continue;
                 }
                 size += stored.head.envelope().len() + manifest.envelope().len() + 32;
@@ -320,7 +404,10 @@ pub(super) fn answer(store: &Store, request: Request) -> Result<Response> {
                     break;
                 }
                 let manifest = Some(bytes(manifest.envelope()));
-                items.push(Item { head: bytes(stored.head.envelope()), manifest });
+                items.push(Item {
+                    head: bytes(stored.head.envelope()),
+                    manifest,
+                });
             }
             more |= items.len() >= query.limit;
             Response::Packages { items, more }
@@ -332,10 +419,19 @@ pub(super) fn answer(store: &Store, request: Request) -> Result<Response> {
         Request::Head(package) => {
             let mut items = Vec::new();
             if let Some(stored) = store.head(&package)? {
-                let manifest = stored.head.latest().map(|entry| store.first_held(entry)).transpose()?.flatten();
-                let manifest = manifest.filter(|manifest| consistent(&stored.head, manifest).is_ok());
+                let manifest = stored
+                    .head
+                    .latest()
+                    .map(|entry| store.first_held(entry))
+                    .transpose()?
+                    .flatten();
+                let manifest =
+                    manifest.filter(|manifest| consistent(&stored.head, manifest).is_ok());
                 let manifest = manifest.map(|manifest| bytes(manifest.envelope()));
-                items.push(Item { head: bytes(stored.head.envelope()), manifest });
+                items.push(Item {
+                    head: bytes(stored.head.envelope()),
+                    manifest,
+                });
             }
             Response::Packages { items, more: false }
         }

@@ -1,8 +1,9 @@
 //! What of a peer's answer holds, and what that says of the peer.
 //!
-//! What others signed is no peer's doing: an item that breaks a rule is left out, and costs the peer only where most of its
-//! answer is like that. A signature that does not match its bytes is its doing, because no honest node takes, keeps or sends one.
-//! The rules are those by which every node takes what it then sends: see [`consistent`] and [`could_match`].
+//! What others signed is no peer's doing: an item that breaks a rule is left out, and costs the
+//! peer only where most of its answer is like that. A signature that does not match its bytes is
+//! its doing, because no honest node takes, keeps or sends one. The rules are those by which every
+//! node takes what it then sends: see [`consistent`] and [`could_match`].
 
 use std::collections::HashSet;
 
@@ -27,7 +28,10 @@ pub(super) struct Judged<T> {
 
 impl<T> Judged<T> {
     fn of(items: impl Iterator<Item = Result<T, Refusal>>) -> Self {
-        let mut judged = Self { right: Vec::new(), refused: Vec::new() };
+        let mut judged = Self {
+            right: Vec::new(),
+            refused: Vec::new(),
+        };
         for item in items {
             match item {
                 Ok(item) => judged.right.push(item),
@@ -43,7 +47,10 @@ impl<T> Judged<T> {
     }
 
     pub fn wrong(&self) -> usize {
-        self.refused.iter().filter(|refusal| refusal.class() == Class::Reject).count()
+        self.refused
+            .iter()
+            .filter(|refusal| refusal.class() == Class::Reject)
+            .count()
     }
 
     /// What the peer did. `None` where it sent nothing, or nothing that says anything of it.
@@ -70,7 +77,11 @@ pub(super) fn envelopes<'a, T: Owned>(
 ) -> Judged<Authorised<T>> {
     Judged::of(envelopes.map(|envelope| {
         let signed = Authorised::<T>::verify(envelope)?;
-        if is_asked_for(&signed) { Ok(signed) } else { Err(Refusal::Mismatch) }
+        if is_asked_for(&signed) {
+            Ok(signed)
+        } else {
+            Err(Refusal::Mismatch)
+        }
     }))
 }
 
@@ -83,7 +94,8 @@ pub(super) fn hits(
 ) -> Judged<(Authorised<Head>, Authorised<Manifest>)> {
     Judged::of(items.into_iter().take(limit).map(|item| {
         let head = Authorised::<Head>::verify(&item.head)?;
-        let manifest = Authorised::<Manifest>::verify(item.manifest.as_ref().ok_or(Refusal::Malformed)?)?;
+        let manifest =
+            Authorised::<Manifest>::verify(item.manifest.as_ref().ok_or(Refusal::Malformed)?)?;
         consistent(&head, &manifest)?;
         if !could_match(terms, &head, &manifest) {
             return Err(Refusal::Irrelevant);
@@ -105,10 +117,18 @@ pub(super) fn records(
         if !asked.contains(&head.hash()) {
             return Err(Refusal::Irrelevant);
         }
-        let manifest = item.manifest.as_ref().map(|bytes| Authorised::<Manifest>::verify(bytes)).transpose()?;
-        manifest.as_ref().map_or(Ok(()), |manifest| consistent(&head, manifest))?;
+        let manifest = item
+            .manifest
+            .as_ref()
+            .map(|bytes| Authorised::<Manifest>::verify(bytes))
+            .transpose()?;
+        manifest
+            .as_ref()
+            .map_or(Ok(()), |manifest| consistent(&head, manifest))?;
         horizon.check(&head)?;
-        manifest.as_ref().map_or(Ok(()), |manifest| horizon.check_time(manifest.signed_at))?;
+        manifest
+            .as_ref()
+            .map_or(Ok(()), |manifest| horizon.check_time(manifest.signed_at))?;
         Ok((head, manifest))
     }))
 }

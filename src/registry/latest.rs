@@ -1,7 +1,8 @@
-//! Packages that are listed by another release than their latest, because its manifest is not here: it is asked for.
+//! Packages that are listed by another release than their latest, because its manifest is not here:
+//! it is asked for.
 //!
-//! An announcement brings the manifest of the release that it is about, which after a fix of an older line, or a yank, is
-//! not the latest.
+//! An announcement brings the manifest of the release that it is about, which after a fix of an
+//! older line, or a yank, is not the latest.
 
 use std::{
     collections::VecDeque,
@@ -20,7 +21,8 @@ use crate::{
     },
 };
 
-/// Packages that wait to be asked for. Who announces more of them at once is listed by what was announced.
+/// Packages that wait to be asked for. Who announces more of them at once is listed by what was
+/// announced.
 const MOST: usize = 256;
 
 #[derive(Default)]
@@ -39,14 +41,19 @@ impl Unlisted {
     }
 
     fn next(&self) -> Option<PackageId> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        self.waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop_front()
     }
 }
 
 impl P2pRegistry {
     /// Notes that the latest release of a package is to be asked for, if its manifest is not here.
     pub(super) fn note_latest(&self, head: &Authorised<Head>) -> Result<()> {
-        let Some(latest) = head.latest() else { return Ok(()) };
+        let Some(latest) = head.latest() else {
+            return Ok(());
+        };
         if self.store.first_held(latest)?.is_none() {
             self.state.unlisted.add(head.package().clone());
         }
@@ -73,8 +80,12 @@ impl P2pRegistry {
 
     /// Has the package listed by its latest release.
     async fn fetch_latest(&self, id: &PackageId) -> Result<()> {
-        let Some(held) = self.store.head(id)? else { return Ok(()) };
-        let Some(latest) = held.head.latest() else { return Ok(()) };
+        let Some(held) = self.store.head(id)? else {
+            return Ok(());
+        };
+        let Some(latest) = held.head.latest() else {
+            return Ok(());
+        };
         match latest.first() {
             Some(first) => self.manifest(id, &first).await.map(drop),
             None => Ok(()),

@@ -1,4 +1,5 @@
-//! Whose package a bare name is on this node: what is known is gathered here, and the rule is in the domain.
+//! Whose package a bare name is on this node: what is known is gathered here, and the rule is in
+//! the domain.
 
 use async_trait::async_trait;
 use futures::future::join_all;
@@ -8,7 +9,10 @@ use crate::{
     RegistryError, Result, clock,
     domain::{
         name::{PackageId, PackageName, PublisherId},
-        names::{Block, By, Decided, Known, Meaning, NamePattern, NameRule, Served, TrustedKey, Written, decide},
+        names::{
+            Block, By, Decided, Known, Meaning, NamePattern, NameRule, Served, TrustedKey, Written,
+            decide,
+        },
         version::VersionText,
     },
 };
@@ -29,25 +33,28 @@ pub struct NameTable {
 /// Whose package a bare name is on a node. `Send + Sync` and object safe, like the registry.
 #[async_trait]
 pub trait Names: Send + Sync {
-    /// Decides whose package a name is, and says why. Asks the network where nobody here is known to have it.
+    /// Decides whose package a name is, and says why. Asks the network where nobody here is known
+    /// to have it.
     async fn why(&self, name: &PackageName) -> Result<Decided>;
 
     /// As [`Names::why`], by what is known here: nobody is asked.
     async fn known(&self, name: &PackageName) -> Result<Decided>;
 
-    /// As [`Names::why`], for somebody who is served by it: who is first to be served for a name keeps it, and a person is told of
-    /// those who would have it too.
+    /// As [`Names::why`], for somebody who is served by it: who is first to be served for a name
+    /// keeps it, and a person is told of those who would have it too.
     async fn serve(&self, name: &PackageName) -> Result<Decided>;
 
     async fn table(&self) -> Result<NameTable>;
 
-    /// Has a name, or all of a pattern, be this key's from now on. Only a person's act may call this.
+    /// Has a name, or all of a pattern, be this key's from now on. Only a person's act may call
+    /// this.
     ///
     /// # Errors
     /// [`Usage`](crate::RegistryError::Usage) where the settings say otherwise.
     async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()>;
 
-    /// Takes that back, and forgets from whom the name was served; false when there was nothing to take back.
+    /// Takes that back, and forgets from whom the name was served; false when there was nothing to
+    /// take back.
     async fn unset_name(&self, pattern: NamePattern) -> Result<bool>;
 
     /// Trusts a key for these names. Only a person's act may call this.
@@ -103,36 +110,60 @@ impl P2pRegistry {
         if let Meaning::Owner { owner, .. } = decided.meaning
             && self.store.is_distrusted(&owner)?
         {
-            let why = format!("its owner {owner} is distrusted here, which `swarmdex trust {owner}` takes back");
+            let why = format!(
+                "its owner {owner} is distrusted here, which `swarmdex trust {owner}` takes back"
+            );
             decided.meaning = Meaning::Blocked(why);
         }
         Ok(decided)
     }
 
-    /// Looks in the network for packages of this name that trusted keys have; false when nobody could be asked.
+    /// Looks in the network for packages of this name that trusted keys have; false when nobody
+    /// could be asked.
     async fn find_among_trusted(&self, name: &PackageName, trusted: &[TrustedKey]) -> Result<bool> {
         if *self.net.joined().borrow() == 0 {
             return Ok(false);
         }
-        let mut owners: Vec<_> = trusted.iter().filter(|key| key.names.takes(name)).map(|key| key.publisher).collect();
+        let mut owners: Vec<_> = trusted
+            .iter()
+            .filter(|key| key.names.takes(name))
+            .map(|key| key.publisher)
+            .collect();
         owners.sort_unstable();
         owners.dedup();
         owners.truncate(ASKED);
-        let packages: Vec<_> = owners.into_iter().map(|owner| PackageId { owner, name: name.clone() }).collect();
-        let found = join_all(packages.iter().map(|package| self.package_from_network(package))).await;
+        let packages: Vec<_> = owners
+            .into_iter()
+            .map(|owner| PackageId {
+                owner,
+                name: name.clone(),
+            })
+            .collect();
+        let found = join_all(
+            packages
+                .iter()
+                .map(|package| self.package_from_network(package)),
+        )
+        .await;
         Ok(found.iter().any(Result::is_ok))
     }
 
     /// Tells a person, once for each, whom a name is not served from although they trust them.
     fn tell_passed_over(&self, decided: &Decided) {
-        let (Meaning::Owner { owner, by }, name) = (&decided.meaning, &decided.name) else { return };
+        let (Meaning::Owner { owner, by }, name) = (&decided.meaning, &decided.name) else {
+            return;
+        };
         for other in &decided.passed_over {
             if !self.state.told_names.note(name, other) {
                 continue;
             }
             let how = match by {
                 By::Own => "your own package is served".to_owned(),
-                _ => format!("it goes on being served from {} ({})", owner, decided.reason()),
+                _ => format!(
+                    "it goes on being served from {} ({})",
+                    owner,
+                    decided.reason()
+                ),
             };
             let (key, fingerprint) = (other, other.fingerprint());
             self.warn(format!(
@@ -145,13 +176,18 @@ impl P2pRegistry {
 
 /// What a person was told of names since the start.
 #[derive(Default)]
-pub(super) struct ToldNames(std::sync::Mutex<std::collections::HashSet<(PackageName, PublisherId)>>);
+pub(super) struct ToldNames(
+    std::sync::Mutex<std::collections::HashSet<(PackageName, PublisherId)>>,
+);
 
 impl ToldNames {
     /// Returns whether it is news; all is forgotten when there is very much.
     fn note(&self, name: &PackageName, key: &PublisherId) -> bool {
         const MOST: usize = 4_096;
-        let mut told = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut told = self
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         if told.len() >= MOST {
             told.clear();
         }
@@ -173,7 +209,9 @@ impl Names for P2pRegistry {
         let decided = self.decided(name, true).await?;
         if let Some(owner) = decided.owner() {
             if self.store.first_served(name)?.is_none() {
-                self.store.note_served(name.clone(), owner, clock::now()).await?;
+                self.store
+                    .note_served(name.clone(), owner, clock::now())
+                    .await?;
             }
             self.tell_passed_over(&decided);
         }
@@ -190,7 +228,12 @@ impl Names for P2pRegistry {
     }
 
     async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()> {
-        let settings = self.state.options.names.iter().find(|rule| rule.pattern == pattern);
+        let settings = self
+            .state
+            .options
+            .names
+            .iter()
+            .find(|rule| rule.pattern == pattern);
         if let Some(rule) = settings.filter(|rule| rule.owner != owner) {
             debug_assert_eq!(rule.written, Written::Settings);
             return Err(RegistryError::Usage(format!(
@@ -211,7 +254,9 @@ impl Names for P2pRegistry {
     }
 
     async fn trust_for_names(&self, key: PublisherId, patterns: Vec<NamePattern>) -> Result<()> {
-        self.store.trust_for_names(key, patterns, clock::now()).await
+        self.store
+            .trust_for_names(key, patterns, clock::now())
+            .await
     }
 
     async fn block(
@@ -221,7 +266,15 @@ impl Names for P2pRegistry {
         file: Option<String>,
         why: String,
     ) -> Result<()> {
-        self.store.block(Block { name, version, file, why, since: clock::now() }).await
+        self.store
+            .block(Block {
+                name,
+                version,
+                file,
+                why,
+                since: clock::now(),
+            })
+            .await
     }
 
     async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool> {

@@ -1,7 +1,8 @@
-//! Publishers that nobody here has heard of: each peer may bring so many of them, and then a few at a time.
+//! Publishers that nobody here has heard of: each peer may bring so many of them, and then a few at
+//! a time.
 //!
-//! A key costs nothing. Without a bound, one peer could fill the catalogue with publishers that it makes up, and put
-//! honest ones out of it.
+//! A key costs nothing. Without a bound, one peer could fill the catalogue with publishers that it
+//! makes up, and put honest ones out of it.
 
 use std::{
     collections::HashMap,
@@ -11,7 +12,8 @@ use std::{
 
 use libp2p::PeerId;
 
-/// Unknown publishers that a peer may bring at once: those of a large network, for a node that has just joined it.
+/// Unknown publishers that a peer may bring at once: those of a large network, for a node that has
+/// just joined it.
 const AT_ONCE: f64 = 5_000.0;
 /// And after that, one more every so often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -30,7 +32,10 @@ impl Newcomers {
             (left + since).min(AT_ONCE)
         };
         if peers.len() >= MOST && !peers.contains_key(&peer) {
-            let idle = peers.iter().max_by(|(_, a), (_, b)| left(a).total_cmp(&left(b))).map(|(peer, _)| *peer);
+            let idle = peers
+                .iter()
+                .max_by(|(_, a), (_, b)| left(a).total_cmp(&left(b)))
+                .map(|(peer, _)| *peer);
             idle.map(|idle| peers.remove(&idle));
         }
         let entry = peers.entry(peer).or_insert((AT_ONCE, now));
@@ -50,8 +55,14 @@ mod tests {
     #[test]
     fn a_peer_may_bring_many_at_once_and_then_one_by_one() {
         let (newcomers, peer, now) = (Newcomers::default(), PeerId::random(), Instant::now());
-        assert_eq!((0..10_000).filter(|_| newcomers.admit(peer, now)).count(), AT_ONCE as usize);
-        assert!(newcomers.admit(PeerId::random(), now), "another one may still");
+        assert_eq!(
+            (0..10_000).filter(|_| newcomers.admit(peer, now)).count(),
+            AT_ONCE as usize
+        );
+        assert!(
+            newcomers.admit(PeerId::random(), now),
+            "another one may still"
+        );
         let later = now + EVERY * 3;
         assert_eq!((0..10).filter(|_| newcomers.admit(peer, later)).count(), 3);
     }

@@ -7,8 +7,8 @@ use std::{
 
 use crate::domain::{name::PackageId, record::Announcement, time::Timestamp};
 
-/// Packages of which it is remembered; all are forgotten together when there are more. A replay is then passed on once more,
-/// within the ten minutes in which it is valid at all.
+/// Packages of which it is remembered; all are forgotten together when there are more. A replay is
+/// then passed on once more, within the ten minutes in which it is valid at all.
 const REMEMBERED: usize = 65_536;
 
 #[derive(Default)]
@@ -17,7 +17,9 @@ pub(super) struct Notices(Mutex<HashMap<PackageId, Timestamp>>);
 impl Notices {
     /// Whether the publisher said this later than anything that was heard of the package.
     pub fn is_news(&self, announcement: &Announcement) -> bool {
-        self.held().get(&id(announcement)).is_none_or(|at| announcement.announced_at() > *at)
+        self.held()
+            .get(&id(announcement))
+            .is_none_or(|at| announcement.announced_at() > *at)
     }
 
     pub fn note(&self, announcement: &Announcement) {

@@ -27,8 +27,10 @@ impl P2pRegistry {
                     .transpose()?
                     .flatten();
                 let reach = self.store.reach(&id)?;
-                let copies =
-                    latest.as_ref().and_then(ReleaseEntry::first).map_or(Ok(0), |hash| self.copies_of(&hash))?;
+                let copies = latest
+                    .as_ref()
+                    .and_then(ReleaseEntry::first)
+                    .map_or(Ok(0), |hash| self.copies_of(&hash))?;
                 Ok(OwnPackage {
                     handle: head.handle.clone(),
                     seq: head.seq,

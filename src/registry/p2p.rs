@@ -12,10 +12,11 @@ use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
 
 use super::{
-    Announced, Artifacts, Bundle, Catalogue, Change, Imported, Importing, LookAlike, Namesake, Own, Package,
-    PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, announcers::Announcers,
-    cache::Cache, copies::Copying, fetch::Fetches, intake::Threads, latest::Unlisted, names::ToldNames,
-    newcomers::Newcomers, notices::Notices, panel, provide::Providing, publish, safety::Looking, search,
+    Announced, Artifacts, Bundle, Catalogue, Change, Imported, Importing, LookAlike, Namesake, Own,
+    Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
+    announcers::Announcers, cache::Cache, copies::Copying, fetch::Fetches, intake::Threads,
+    latest::Unlisted, names::ToldNames, newcomers::Newcomers, notices::Notices, panel,
+    provide::Providing, publish, safety::Looking, search,
 };
 use crate::{
     RegistryError, Result,
@@ -125,7 +126,15 @@ impl P2pRegistry {
     /// # Errors
     /// [`RegistryError::Key`] when there is a publisher key that cannot be read.
     pub async fn new(parts: Parts, options: RegistryOptions) -> Result<Self> {
-        let Parts { net, store, contents, board, bus, tally, metrics } = parts;
+        let Parts {
+            net,
+            store,
+            contents,
+            board,
+            bus,
+            tally,
+            metrics,
+        } = parts;
         let publisher = keys::load(&keys::publisher_path(&options.data_dir))?;
         if let Some(key) = &publisher {
             let id = PublisherId::of(&key.public());
@@ -155,8 +164,22 @@ impl P2pRegistry {
             unlisted: Unlisted::default(),
             told_names: ToldNames::default(),
         };
-        let registry = Self { net, store, contents, board, bus, tally, metrics, state: Arc::new(state) };
-        let handle = registry.state.options.handle.clone().or(registry.published_handle()?);
+        let registry = Self {
+            net,
+            store,
+            contents,
+            board,
+            bus,
+            tally,
+            metrics,
+            state: Arc::new(state),
+        };
+        let handle = registry
+            .state
+            .options
+            .handle
+            .clone()
+            .or(registry.published_handle()?);
         registry.claim_node(handle.as_ref());
         registry.count();
         Ok(registry)
@@ -164,7 +187,10 @@ impl P2pRegistry {
 
     /// What this node's publisher called itself last.
     fn published_handle(&self) -> Result<Option<Handle>> {
-        Ok(self.store.newest_own_head()?.and_then(|stored| stored.head.handle.clone()))
+        Ok(self
+            .store
+            .newest_own_head()?
+            .and_then(|stored| stored.head.handle.clone()))
     }
 
     /// Tells peers whose node this is, if there is a publisher and it calls itself something.
@@ -172,8 +198,12 @@ impl P2pRegistry {
         let claim = handle.zip(self.publisher_key()).and_then(|(handle, key)| {
             let now = clock::now();
             let node: PeerId = self.net.peer_id();
-            let claim =
-                NodeClaim { node, handle: handle.clone(), signed_at: now, expires: now.after(NodeClaim::MAX_LIFE) };
+            let claim = NodeClaim {
+                node,
+                handle: handle.clone(),
+                signed_at: now,
+                expires: now.after(NodeClaim::MAX_LIFE),
+            };
             Signed::sign(&key, claim).ok()
         });
         self.net.greet(|greeting| {
@@ -187,7 +217,8 @@ impl P2pRegistry {
     }
 
     pub(super) fn publisher_id(&self) -> Option<PublisherId> {
-        self.publisher_key().map(|key| PublisherId::of(&key.public()))
+        self.publisher_key()
+            .map(|key| PublisherId::of(&key.public()))
     }
 
     /// The publisher's key, and where it is when this made it.
@@ -201,14 +232,20 @@ impl P2pRegistry {
                 return Ok((key.clone(), None));
             }
             let path = keys::publisher_path(&self.state.options.data_dir);
-            let key = keys::load_or_first(Role::Publisher, &path, self.store.known_key(Role::Publisher)?)?;
+            let key = keys::load_or_first(
+                Role::Publisher,
+                &path,
+                self.store.known_key(Role::Publisher)?,
+            )?;
             *publisher = Some(key.clone());
             (key, path)
         };
         let id = PublisherId::of(&key.public());
         self.store.set_own_publisher(id);
         // If this fails, the next start remembers the file that is there.
-        self.store.remember_key(Role::Publisher, &id.to_string()).await?;
+        self.store
+            .remember_key(Role::Publisher, &id.to_string())
+            .await?;
         Ok((key, Some(path)))
     }
 
@@ -219,12 +256,20 @@ impl P2pRegistry {
     /// Tells whoever watches what a person should know.
     pub(super) fn warn(&self, text: String) {
         tracing::warn!("{text}");
-        self.bus.emit(Event::Notice(Notice { at: clock::now(), level: Level::Warning, text }));
+        self.bus.emit(Event::Notice(Notice {
+            at: clock::now(),
+            level: Level::Warning,
+            text,
+        }));
     }
 
     /// Tells whoever watches what a person may like to know.
     pub(super) fn note(&self, text: String) {
-        self.bus.emit(Event::Notice(Notice { at: clock::now(), level: Level::Info, text }));
+        self.bus.emit(Event::Notice(Notice {
+            at: clock::now(),
+            level: Level::Info,
+            text,
+        }));
     }
 
     /// Tells peers how many packages are here now.
@@ -255,7 +300,10 @@ impl P2pRegistry {
             at: verified_at,
             package: head.package().clone(),
             handle: head.handle.clone(),
-            trust: self.store.trust(&head.owner(), head.handle.as_ref()).unwrap_or_default(),
+            trust: self
+                .store
+                .trust(&head.owner(), head.handle.as_ref())
+                .unwrap_or_default(),
             version: manifest.version.clone(),
             summary: manifest.summary().to_string(),
             yanked: entry.is_some_and(ReleaseEntry::is_yanked),
@@ -266,9 +314,12 @@ impl P2pRegistry {
         })));
     }
 
-    /// Waits until no own release is being given to others any more; false when one is after `most`.
+    /// Waits until no own release is being given to others any more; false when one is after
+    /// `most`.
     pub async fn wait_copied(&self, most: std::time::Duration) -> bool {
-        tokio::time::timeout(most, self.state.copying.idle()).await.is_ok()
+        tokio::time::timeout(most, self.state.copying.idle())
+            .await
+            .is_ok()
     }
 
     /// Waits until the network has taken every publish; false when it has not after `most`.
@@ -310,8 +361,15 @@ impl Registry for P2pRegistry {
         self.traced_get(package, get, |found| found.source).await
     }
 
-    async fn get_package_version(&self, package: &PackageRef, requirement: &RequirementText) -> Result<Release> {
-        self.traced_get(package, self.release(package, requirement), |found| found.source).await
+    async fn get_package_version(
+        &self,
+        package: &PackageRef,
+        requirement: &RequirementText,
+    ) -> Result<Release> {
+        self.traced_get(package, self.release(package, requirement), |found| {
+            found.source
+        })
+        .await
     }
 
     async fn list_versions(&self, package: &PackageRef) -> Result<Vec<ReleaseEntry>> {
@@ -324,10 +382,15 @@ impl Registry for P2pRegistry {
         artifacts: Artifacts,
         progress: Option<mpsc::Sender<PublishStep>>,
     ) -> Result<Receipt> {
-        // On a task of its own: whoever asked may stop waiting, and what is signed must still be delivered.
+        // On a task of its own: whoever asked may stop waiting, and what is signed must still be
+        // delivered.
         let registry = self.clone();
         let ending = publish::ending("publish", &draft.name, &draft.version);
-        let publish = async move { registry.publish_release(draft, artifacts, progress.as_ref()).await };
+        let publish = async move {
+            registry
+                .publish_release(draft, artifacts, progress.as_ref())
+                .await
+        };
         joined(tokio::spawn(publish::traced(ending, publish)).await)
     }
 
@@ -348,8 +411,13 @@ impl Registry for P2pRegistry {
 
     async fn own(&self) -> Result<Own> {
         let publisher = self.publisher_id();
-        let packages = publisher.map_or_else(|| Ok(Vec::new()), |publisher| self.packages_of(&publisher))?;
-        Ok(Own { publisher, key: keys::publisher_path(&self.state.options.data_dir), packages })
+        let packages =
+            publisher.map_or_else(|| Ok(Vec::new()), |publisher| self.packages_of(&publisher))?;
+        Ok(Own {
+            publisher,
+            key: keys::publisher_path(&self.state.options.data_dir),
+            packages,
+        })
     }
 
     async fn publisher(&self) -> Result<Publisher> {
@@ -360,11 +428,21 @@ impl Registry for P2pRegistry {
         self.claims_of(handle, ask).await
     }
 
-    async fn look_alike(&self, name: &PackageName, publisher: Option<PublisherId>) -> Result<Option<LookAlike>> {
+    async fn look_alike(
+        &self,
+        name: &PackageName,
+        publisher: Option<PublisherId>,
+    ) -> Result<Option<LookAlike>> {
         match publisher.filter(|publisher| self.publisher_id() != Some(*publisher)) {
-            Some(publisher) => self.store.look_alike(&PackageId { owner: publisher, name: name.clone() }),
+            Some(publisher) => self.store.look_alike(&PackageId {
+                owner: publisher,
+                name: name.clone(),
+            }),
             // A package that was published before keeps its name.
-            None => match self.publisher_id().map(|publisher| PackageId { owner: publisher, name: name.clone() }) {
+            None => match self.publisher_id().map(|publisher| PackageId {
+                owner: publisher,
+                name: name.clone(),
+            }) {
                 Some(own) if self.store.mark(&own)?.is_some() => Ok(None),
                 _ => self.store.look_alike_of_own(name),
             },
@@ -393,8 +471,12 @@ impl Registry for P2pRegistry {
 
     async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest> {
         let found = self.get_package(package).await?;
-        let entry = release::find(found.id.name.ecosystem(), &found.releases, version)
-            .ok_or_else(|| RegistryError::NoVersion { package: found.title(), version: version.clone() })?;
+        let entry = release::find(found.id.name.ecosystem(), &found.releases, version).ok_or_else(
+            || RegistryError::NoVersion {
+                package: found.title(),
+                version: version.clone(),
+            },
+        )?;
         Ok(self.files_of(&found.id, entry).await?.0.into_value())
     }
 
@@ -419,8 +501,12 @@ impl Registry for P2pRegistry {
     }
 
     async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
-        handle.map(|handle| self.not_own(handle, publisher)).transpose()?;
-        self.store.trust_again(publisher, handle, clock::now()).await?;
+        handle
+            .map(|handle| self.not_own(handle, publisher))
+            .transpose()?;
+        self.store
+            .trust_again(publisher, handle, clock::now())
+            .await?;
         self.cache().clear();
         self.know().await
     }
@@ -433,5 +519,10 @@ impl Registry for P2pRegistry {
 }
 
 fn joined<T>(result: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
-    result.unwrap_or_else(|error| Err(RegistryError::Internal { what: "a publish", why: error.to_string() }))
+    result.unwrap_or_else(|error| {
+        Err(RegistryError::Internal {
+            what: "a publish",
+            why: error.to_string(),
+        })
+    })
 }

@@ -39,10 +39,20 @@ impl Answers {
 
     /// What nine of ten answers took no longer than.
     fn late(&self) -> Duration {
-        let mut times: Vec<_> = self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().copied().collect();
+        let mut times: Vec<_> = self
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .iter()
+            .copied()
+            .collect();
         times.sort_unstable();
         let at = times.len() * 9 / 10;
-        times.get(at).copied().filter(|_| times.len() >= ENOUGH).unwrap_or(LATE)
+        times
+            .get(at)
+            .copied()
+            .filter(|_| times.len() >= ENOUGH)
+            .unwrap_or(LATE)
     }
 }
 
@@ -66,7 +76,8 @@ pub(super) struct Panel {
 }
 
 impl Panel {
-    /// Asks the best of the peers of at least `min_reputation`; `spare` more may be asked in their place.
+    /// Asks the best of the peers of at least `min_reputation`; `spare` more may be asked in their
+    /// place.
     pub async fn of_best(
         net: &Net,
         request: Request,
@@ -123,15 +134,16 @@ impl Panel {
         self.open.is_empty()
     }
 
-    /// The next that answers, or of which it is known that it will not; `None` when all have. Those that take longer than
-    /// nearly all did lately are still waited for, beside as many others.
+    /// The next that answers, or of which it is known that it will not; `None` when all have. Those
+    /// that take longer than nearly all did lately are still waited for, beside as many others.
     pub async fn next(&mut self) -> Option<(PeerId, Answer)> {
         loop {
             tokio::select! {
                 biased;
                 answer = self.open.next() => {
                     let (peer, took, answer) = answer?;
-                    // Only a node that ends has none at all; whoever waits for more goes on until it has heard of all.
+                    // Only a node that ends has none at all; whoever waits for more goes on until
+                    // it has heard of all.
                     let answer = answer.unwrap_or(Err(AskError::Unreachable));
                     match &answer {
                         Ok(_) => self.times.note(took),
@@ -162,6 +174,10 @@ mod tests {
         for ms in (0..100).rev() {
             answers.note(Duration::from_millis(ms));
         }
-        assert_eq!(answers.late(), Duration::from_millis(57), "of the 64 that came last");
+        assert_eq!(
+            answers.late(),
+            Duration::from_millis(57),
+            "of the 64 that came last"
+        );
     }
 }

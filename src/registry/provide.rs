@@ -1,4 +1,5 @@
-//! What a registry does for content by itself: tell the DHT what is here, go on with fetches, have damaged content again.
+//! What a registry does for content by itself: tell the DHT what is here, go on with fetches, have
+//! damaged content again.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -71,15 +72,23 @@ impl Providing {
 }
 
 impl P2pRegistry {
-    /// The DHT is told that this node has a content, by what it is called, before those that are only told of again.
+    /// The DHT is told that this node has a content, by what it is called, before those that are
+    /// only told of again.
     pub(super) fn provide_soon(&self, root: ContentRoot, what: &str) {
-        self.state.providing.add(DhtKey::of_content(&root), &format!("content of {what}"), true);
+        self.state.providing.add(
+            DhtKey::of_content(&root),
+            &format!("content of {what}"),
+            true,
+        );
     }
 
     /// As [`Self::provide_soon`] for every file that a manifest lists.
     pub(super) fn provide_files_soon(&self, manifest: &Manifest) {
         let what = format!("{} {}", manifest.name, manifest.version);
-        manifest.files.iter().for_each(|file| self.provide_soon(file.root, &what));
+        manifest
+            .files
+            .iter()
+            .for_each(|file| self.provide_soon(file.root, &what));
     }
 
     /// Runs until `stop` is called.
@@ -147,33 +156,58 @@ impl P2pRegistry {
     pub(super) fn provide_everything(&self) {
         match self.contents.list() {
             Ok(held) => {
-                let offered = held.into_iter().filter(|held| held.own || self.state.options.provide);
+                let offered = held
+                    .into_iter()
+                    .filter(|held| held.own || self.state.options.provide);
                 offered.for_each(|held| {
-                    let what = held.what.map_or_else(|| "a content".to_owned(), |what| format!("content of {what}"));
-                    self.state.providing.add(DhtKey::of_content(&held.content.root), &what, false);
+                    let what = held.what.map_or_else(
+                        || "a content".to_owned(),
+                        |what| format!("content of {what}"),
+                    );
+                    self.state
+                        .providing
+                        .add(DhtKey::of_content(&held.content.root), &what, false);
                 });
             }
             Err(error) => tracing::error!(%error, "what is here could not be listed"),
         }
     }
 
-    /// Words of packages that this node knows, for those who know few: its own packages' at once, and of the rare ones of
-    /// all the catalogue those that are nearest to it, so that nodes share the work without a word.
+    /// Words of packages that this node knows, for those who know few: its own packages' at once,
+    /// and of the rare ones of all the catalogue those that are nearest to it, so that nodes share
+    /// the work without a word.
     async fn provide_words(&self, told: &mut HashSet<DhtKey>) {
-        let (store, full) = (self.store.clone(), self.state.options.catalogue == Catalogue::Full);
+        let (store, full) = (
+            self.store.clone(),
+            self.state.options.catalogue == Catalogue::Full,
+        );
         let read = tokio::task::spawn_blocking(move || {
             let own = store.own_words()?;
-            let rare = if full { store.rare_words(RARE)? } else { Vec::new() };
+            let rare = if full {
+                store.rare_words(RARE)?
+            } else {
+                Vec::new()
+            };
             Ok::<_, RegistryError>((own, rare))
         });
-        let Ok(Ok((own, rare))) = read.await else { return };
+        let Ok(Ok((own, rare))) = read.await else {
+            return;
+        };
         let here = DhtKey::of_word(&self.net.peer_id().to_base58());
-        let mut rare: Vec<(DhtKey, &str)> = rare.iter().map(|word| (DhtKey::of_word(word), word.as_str())).collect();
+        let mut rare: Vec<(DhtKey, &str)> = rare
+            .iter()
+            .map(|word| (DhtKey::of_word(word), word.as_str()))
+            .collect();
         rare.sort_unstable_by_key(|(key, _)| key.distance(&here));
-        let own = own.iter().take(OWN_WORDS).map(|word| (DhtKey::of_word(word), word.as_str()));
+        let own = own
+            .iter()
+            .take(OWN_WORDS)
+            .map(|word| (DhtKey::of_word(word), word.as_str()));
         for (key, word) in own.chain(rare.into_iter().take(RARE_WORDS)) {
             if told.insert(key) {
-                self.state.providing.add(key, &format!("packages with “{word}”"), false);
+                self.state
+                    .providing
+                    .add(key, &format!("packages with “{word}”"), false);
             }
         }
     }
@@ -181,7 +215,11 @@ impl P2pRegistry {
     /// Words of a package that was just published.
     pub(super) fn provide_words_soon(&self, text: &str) {
         words(text).for_each(|word| {
-            self.state.providing.add(DhtKey::of_word(&word), &format!("packages with “{word}”"), true);
+            self.state.providing.add(
+                DhtKey::of_word(&word),
+                &format!("packages with “{word}”"),
+                true,
+            );
         });
     }
 
@@ -193,7 +231,13 @@ impl P2pRegistry {
         });
         for Lost { content, what, .. } in lost {
             let what = what.unwrap_or_else(|| content.root.to_string());
-            let wanted = Wanted { content, what, package: None, beside: None, for_others: false };
+            let wanted = Wanted {
+                content,
+                what,
+                package: None,
+                beside: None,
+                for_others: false,
+            };
             if let Err(error) = self.begin_fetch(wanted) {
                 tracing::error!(%error, root = %content.root, "damaged content is not fetched again");
             }

@@ -22,7 +22,12 @@ pub struct Replicas {
 }
 
 /// Waits until as many peers as are wanted have a release, `most` long.
-pub async fn replicated(registry: &dyn Registry, receipt: &Receipt, wanted: usize, most: Duration) -> Result<Replicas> {
+pub async fn replicated(
+    registry: &dyn Registry,
+    receipt: &Receipt,
+    wanted: usize,
+    most: Duration,
+) -> Result<Replicas> {
     let deadline = Instant::now() + most;
     loop {
         let own = registry.own().await?.packages;
@@ -31,7 +36,11 @@ pub async fn replicated(registry: &dyn Registry, receipt: &Receipt, wanted: usiz
         // The records are put on as many as there are; the bytes are given to so many.
         let enough = records >= wanted && copies >= wanted.min(receipt.steps.copies_wanted);
         if enough || Instant::now() >= deadline {
-            return Ok(Replicas { records, copies, enough });
+            return Ok(Replicas {
+                records,
+                copies,
+                enough,
+            });
         }
         tokio::time::sleep(LOOK).await;
     }

@@ -46,7 +46,8 @@ pub(super) struct Looking {
 }
 
 impl P2pRegistry {
-    /// Tells the DHT again of everything that is here, and looks again at which of it is kept elsewhere.
+    /// Tells the DHT again of everything that is here, and looks again at which of it is kept
+    /// elsewhere.
     pub(super) fn offer_everything(&self) {
         self.provide_everything();
         self.state.looking.again.notify_one();
@@ -73,7 +74,9 @@ impl P2pRegistry {
             };
             match looked {
                 Ok(safety) => self.net.tell_safety(safety),
-                Err(error) => tracing::debug!(%error, "who else has what is ours could not be found out"),
+                Err(error) => {
+                    tracing::debug!(%error, "who else has what is ours could not be found out")
+                }
             }
             // What comes and goes at once is looked at once.
             const REST: Duration = Duration::from_secs(10);
@@ -105,7 +108,10 @@ impl P2pRegistry {
             let head = &stored.head;
             let id = head.package().clone();
             if expires_soon(head, now) || self.is_alone(head, now).await? {
-                let handle = head.handle.as_ref().map_or_else(|| head.owner().fingerprint(), ToString::to_string);
+                let handle = head
+                    .handle
+                    .as_ref()
+                    .map_or_else(|| head.owner().fingerprint(), ToString::to_string);
                 found().insert(id, format!("{handle}/{}", head.package().name));
             } else {
                 found().remove(&id);
@@ -120,16 +126,27 @@ impl P2pRegistry {
         })
     }
 
-    /// Whether too few nodes have the content of a package's newest release, although they had time to fetch it.
+    /// Whether too few nodes have the content of a package's newest release, although they had time
+    /// to fetch it.
     async fn is_alone(&self, head: &Authorised<Head>, now: Timestamp) -> Result<bool> {
-        let Some(entry) = head.latest() else { return Ok(false) };
-        let Some(hash) = entry.manifests.last() else { return Ok(false) };
-        let Some(manifest) = self.store.manifest(hash)? else { return Ok(false) };
+        let Some(entry) = head.latest() else {
+            return Ok(false);
+        };
+        let Some(hash) = entry.manifests.last() else {
+            return Ok(false);
+        };
+        let Some(manifest) = self.store.manifest(hash)? else {
+            return Ok(false);
+        };
         if manifest.signed_at.after(YOUNG) > now {
             return Ok(false);
         }
         let what = format!("who else has {} {}", manifest.name, manifest.version);
-        Ok(self.find_holders(manifest.content().root, what, ENOUGH - 1).await?.len() < ENOUGH - 1)
+        Ok(self
+            .find_holders(manifest.content().root, what, ENOUGH - 1)
+            .await?
+            .len()
+            < ENOUGH - 1)
     }
 }
 

@@ -1,4 +1,5 @@
-//! Search: the local catalogue at once, then what peers answer, until they all have or the time is up.
+//! Search: the local catalogue at once, then what peers answer, until they all have or the time is
+//! up.
 
 use std::{
     collections::HashMap,
@@ -35,10 +36,12 @@ use crate::{
 const FAN_OUT: usize = 5;
 /// Others that may be asked in the place of those that fail, or are slow.
 const SPARE: usize = 3;
-/// And by a node that keeps no full catalogue, of those that the DHT names, for so many of the words.
+/// And by a node that keeps no full catalogue, of those that the DHT names, for so many of the
+/// words.
 const HOLDERS: usize = 8;
 const WORDS_LOOKED_UP: usize = 3;
-/// Updates waiting for a reader; one that falls further behind gets a search that is cut short, and says so.
+/// Updates waiting for a reader; one that falls further behind gets a search that is cut short, and
+/// says so.
 const BUFFER: usize = 64;
 
 pub(super) fn start(registry: P2pRegistry, query: Query) -> mpsc::Receiver<SearchUpdate> {
@@ -86,31 +89,52 @@ impl Found {
     fn outcome(&self) -> &'static str {
         match self.coverage {
             _ if self.local + self.peer > 0 => "found",
-            Coverage { asked: 1.., answered: 0, .. } => "timeout",
+            Coverage {
+                asked: 1..,
+                answered: 0,
+                ..
+            } => "timeout",
             _ => "missing",
         }
     }
 }
 
 /// The page of a search that `query` asks for.
-pub(super) async fn collect(query: &Query, mut updates: mpsc::Receiver<SearchUpdate>) -> SearchResults {
+pub(super) async fn collect(
+    query: &Query,
+    mut updates: mpsc::Receiver<SearchUpdate>,
+) -> SearchResults {
     let mut results = SearchResults::default();
     while let Some(update) = updates.recv().await {
         match update {
-            SearchUpdate::Hits { hits, coverage, total, instead } => {
+            SearchUpdate::Hits {
+                hits,
+                coverage,
+                total,
+                instead,
+            } => {
                 (results.coverage, results.total) = (coverage, total);
                 results.instead = results.instead.or(instead);
                 for hit in hits {
                     // A newer state of a package takes the older one's place.
-                    match results.hits.iter_mut().find(|held| held.package == hit.package) {
+                    match results
+                        .hits
+                        .iter_mut()
+                        .find(|held| held.package == hit.package)
+                    {
                         Some(held) => *held = hit,
                         None => results.hits.push(hit),
                     }
                 }
             }
             SearchUpdate::Facets { facets } => results.facets = facets,
-            SearchUpdate::Done { coverage, elapsed, truncated } => {
-                (results.coverage, results.elapsed, results.truncated) = (coverage, elapsed, truncated);
+            SearchUpdate::Done {
+                coverage,
+                elapsed,
+                truncated,
+            } => {
+                (results.coverage, results.elapsed, results.truncated) =
+                    (coverage, elapsed, truncated);
             }
         }
     }
@@ -118,17 +142,30 @@ pub(super) async fn collect(query: &Query, mut updates: mpsc::Receiver<SearchUpd
         // Stable: equals stay in the order in which they came.
         results.hits.sort_by(|a, b| b.score.total_cmp(&a.score));
     }
-    results.hits = results.hits.into_iter().skip(query.offset).take(query.limit).collect();
+    results.hits = results
+        .hits
+        .into_iter()
+        .skip(query.offset)
+        .take(query.limit)
+        .collect();
     results
 }
 
 async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUpdate>) -> Found {
     let started = Instant::now();
     // A handle that is bound here names one key, here and at others, whoever else claims it.
-    let query = Query { text: registry.name_publishers(&query.text), ..query };
+    let query = Query {
+        text: registry.name_publishers(&query.text),
+        ..query
+    };
     let terms = query.terms();
-    // Whoever wants the second page is shown the first one too, and passes it over: what others have is between the two.
-    let query = Query { limit: query.offset + query.limit, offset: 0, ..query };
+    // Whoever wants the second page is shown the first one too, and passes it over: what others
+    // have is between the two.
+    let query = Query {
+        limit: query.offset + query.limit,
+        offset: 0,
+        ..query
+    };
     let mut search = Running {
         limit: query.limit,
         seen: HashMap::new(),
@@ -157,8 +194,12 @@ async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUp
         Err(error) => tracing::error!(%error, "the catalogue could not be searched"),
     }
     match in_store(&registry, &query, Store::facets).await {
-        Ok(facets) => search.truncated |= updates.try_send(SearchUpdate::Facets { facets }).is_err(),
-        Err(error) => tracing::error!(%error, "the labels of a search's matches could not be counted"),
+        Ok(facets) => {
+            search.truncated |= updates.try_send(SearchUpdate::Facets { facets }).is_err()
+        }
+        Err(error) => {
+            tracing::error!(%error, "the labels of a search's matches could not be counted")
+        }
     }
     let mut accepted = Vec::new();
     // Whoever understands it otherwise would answer with everything.
@@ -167,10 +208,19 @@ async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUp
         accepted = ask_peers(asking, &mut search, &mut coverage).await;
     }
     let now = clock::now();
-    let commits = accepted.into_iter().map(|(head, manifest)| registry.accept_head(head, vec![manifest], now));
+    let commits = accepted
+        .into_iter()
+        .map(|(head, manifest)| registry.accept_head(head, vec![manifest], now));
     futures::future::join_all(commits).await;
-    let done = SearchUpdate::Done { coverage, elapsed: started.elapsed(), truncated: search.truncated };
-    let found = Found { coverage, ..search.found };
+    let done = SearchUpdate::Done {
+        coverage,
+        elapsed: started.elapsed(),
+        truncated: search.truncated,
+    };
+    let found = Found {
+        coverage,
+        ..search.found
+    };
     let _ = updates.send(done).await;
     found
 }
@@ -200,24 +250,57 @@ impl<'a> Asking<'a> {
         let timeout = query.timeout.unwrap_or(registry.net.query_timeout());
         let min_reputation = query.min_reputation;
         // Whom we trust, and how long we wait, is nobody's business.
-        let query = Query { min_reputation: 0.0, timeout: None, ..query.clone() }.bounded();
-        Self { registry, terms, query, min_reputation, timeout }
+        let query = Query {
+            min_reputation: 0.0,
+            timeout: None,
+            ..query.clone()
+        }
+        .bounded();
+        Self {
+            registry,
+            terms,
+            query,
+            min_reputation,
+            timeout,
+        }
     }
 }
 
-/// Asks a few peers at once, and others in the place of those that fail, or take longer than nearly all did lately.
+/// Asks a few peers at once, and others in the place of those that fail, or take longer than nearly
+/// all did lately.
 async fn ask_peers(
     asking: Asking<'_>,
     search: &mut Running<'_>,
     coverage: &mut Coverage,
 ) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
-    let Asking { registry, ref terms, query, min_reputation, timeout } = asking;
+    let Asking {
+        registry,
+        ref terms,
+        query,
+        min_reputation,
+        timeout,
+    } = asking;
     let net = &registry.net;
     let limit = query.limit;
     let times = registry.state.search_times.clone();
-    let panel = Panel::of_best(net, Request::Search(query), min_reputation, (FAN_OUT, SPARE), times, timeout).await;
-    let Ok(mut panel) = panel else { return Vec::new() };
-    let catalogues: HashMap<PeerId, u64> = net.catalogues().await.unwrap_or_default().into_iter().collect();
+    let panel = Panel::of_best(
+        net,
+        Request::Search(query),
+        min_reputation,
+        (FAN_OUT, SPARE),
+        times,
+        timeout,
+    )
+    .await;
+    let Ok(mut panel) = panel else {
+        return Vec::new();
+    };
+    let catalogues: HashMap<PeerId, u64> = net
+        .catalogues()
+        .await
+        .unwrap_or_default()
+        .into_iter()
+        .collect();
     let own = registry.store.package_count().unwrap_or_default();
     let there_are = estimate(own, &catalogues.values().copied().collect::<Vec<_>>());
     let mut searched = vec![own];
@@ -225,7 +308,9 @@ async fn ask_peers(
 
     // Of whom nothing is known there is no score to be sure of.
     let mut holders = match registry.state.options.catalogue {
-        Catalogue::Partial if min_reputation <= 0.0 => Some(holders(registry.clone(), terms, timeout)),
+        Catalogue::Partial if min_reputation <= 0.0 => {
+            Some(holders(registry.clone(), terms, timeout))
+        }
         _ => None,
     };
     let mut accepted = Vec::new();
@@ -251,8 +336,9 @@ async fn ask_peers(
                 let verified = registry.verify_items(peer, items, limit, terms);
                 searched.extend(catalogues.get(&peer));
                 coverage.share = share(there_are, searched.iter().copied());
-                let hits =
-                    verified.iter().map(|(head, manifest)| (head.seq, registry.hit(peer, terms, head, manifest)));
+                let hits = verified
+                    .iter()
+                    .map(|(head, manifest)| (head.seq, registry.hit(peer, terms, head, manifest)));
                 coverage.asked = panel.asked;
                 search.show(hits.collect(), *coverage);
                 accepted.extend(verified);
@@ -277,8 +363,13 @@ fn holders(registry: P2pRegistry, terms: &Terms, timeout: Duration) -> mpsc::Rec
     words.truncate(WORDS_LOOKED_UP);
     let name_them = async move {
         for word in words {
-            let (key, what) = (DhtKey::of_word(&word), format!("who has packages with “{word}”"));
-            let Ok(mut found) = registry.net.find_providers(key, what, timeout).await else { return };
+            let (key, what) = (
+                DhtKey::of_word(&word),
+                format!("who has packages with “{word}”"),
+            );
+            let Ok(mut found) = registry.net.find_providers(key, what, timeout).await else {
+                return;
+            };
             while let Some(peer) = found.recv().await {
                 if sender.send(peer).await.is_err() {
                     return;
@@ -330,7 +421,16 @@ impl Running<'_> {
             fresh.push(hit);
         }
         let (total, instead) = (self.total, self.instead.clone());
-        if self.updates.try_send(SearchUpdate::Hits { hits: fresh, coverage, total, instead }).is_err() {
+        if self
+            .updates
+            .try_send(SearchUpdate::Hits {
+                hits: fresh,
+                coverage,
+                total,
+                instead,
+            })
+            .is_err()
+        {
             self.truncated = true;
         }
     }
@@ -350,19 +450,33 @@ impl P2pRegistry {
         self.weigh(peer, &judged);
         judged.right.retain(|(head, _)| {
             let trust = self.store.trust(&head.owner(), head.handle.as_ref());
-            let held = self.store.judge_head(head, now).map(|verdict| verdict.refusal());
+            let held = self
+                .store
+                .judge_head(head, now)
+                .map(|verdict| verdict.refusal());
             !matches!(trust, Ok(Trust::Distrusted)) && matches!(held, Ok(None))
         });
         judged.right
     }
 
-    /// Notes what of an answer was refused, and what it says of the peer. An empty one is right too.
+    /// Notes what of an answer was refused, and what it says of the peer. An empty one is right
+    /// too.
     pub(super) fn weigh<T>(&self, peer: PeerId, judged: &Judged<T>) {
-        judged.refused.iter().for_each(|refusal| self.tally.refused(*refusal));
-        self.net.observe(peer, judged.outcome().unwrap_or(Outcome::AnswerRight));
+        judged
+            .refused
+            .iter()
+            .for_each(|refusal| self.tally.refused(*refusal));
+        self.net
+            .observe(peer, judged.outcome().unwrap_or(Outcome::AnswerRight));
     }
 
-    fn hit(&self, peer: PeerId, terms: &Terms, head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> Hit {
+    fn hit(
+        &self,
+        peer: PeerId,
+        terms: &Terms,
+        head: &Authorised<Head>,
+        manifest: &Authorised<Manifest>,
+    ) -> Hit {
         let (categories, tags) = (manifest.categories.join(" "), manifest.tags.join(" "));
         let candidate = Candidate {
             name: head.package().name.bare(),
@@ -379,7 +493,10 @@ impl P2pRegistry {
             score: Ranking::of(terms).score(&candidate),
             package: id.clone(),
             handle: head.handle.clone(),
-            trust: self.store.trust(&head.owner(), head.handle.as_ref()).unwrap_or_default(),
+            trust: self
+                .store
+                .trust(&head.owner(), head.handle.as_ref())
+                .unwrap_or_default(),
             version: manifest.version.clone(),
             summary: manifest.summary().to_string(),
             categories: manifest.categories.clone(),

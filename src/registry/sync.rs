@@ -1,4 +1,5 @@
-//! Keeping the catalogue whole: compared with a few peers on joining, every now and then, and after sleep.
+//! Keeping the catalogue whole: compared with a few peers on joining, every now and then, and after
+//! sleep.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -34,18 +35,21 @@ use crate::{
 /// Peers that the catalogue is compared with in a round: good ones, and others.
 const GOOD: usize = 2;
 const OTHERS: usize = 1;
-/// A peer that has joined is given so long to say hello first; and others as long to join, so that it is one round.
+/// A peer that has joined is given so long to say hello first; and others as long to join, so that
+/// it is one round.
 const SETTLE: Duration = Duration::from_millis(300);
 /// Nobody is compared with more often than this, however often somebody asks for it.
 const GAP: Duration = Duration::from_secs(2);
 /// A peer is reached within this.
 const REACH: Duration = Duration::from_secs(5);
-/// Questions for heads asked ahead of their answers, and answers that wait to be verified: of 256 heads each.
+/// Questions for heads asked ahead of their answers, and answers that wait to be verified: of 256
+/// heads each.
 const AHEAD: usize = 2;
 const WAITING: usize = 4;
 /// Heads that are stored in one transaction, as far as they are there.
 const AT_ONCE: usize = 1_000;
-/// Heads that a peer may have and this node not: twice what a full catalogue has by default, or 32 MiB of hashes.
+/// Heads that a peer may have and this node not: twice what a full catalogue has by default, or 32
+/// MiB of hashes.
 const MOST_CLAIMED: usize = 1_000_000;
 /// Whether this machine slept is looked at this often; it did when so much more time has gone by.
 const LOOK: Duration = Duration::from_secs(10);
@@ -109,7 +113,8 @@ impl Plan {
 
     fn failed(&mut self, peer: PeerId, failed: u32) {
         if failed < TRIES && self.again.len() < REMEMBERED {
-            self.again.push((Instant::now() + GAP * (failed + 1), peer, failed + 1));
+            self.again
+                .push((Instant::now() + GAP * (failed + 1), peer, failed + 1));
         }
     }
 
@@ -129,12 +134,15 @@ impl Plan {
     fn slept(&mut self) -> bool {
         let (now, time) = (Instant::now(), SystemTime::now());
         let (before, time_before) = std::mem::replace(&mut self.looked, (now, time));
-        slept(now.duration_since(before), time.duration_since(time_before).unwrap_or_default())
+        slept(
+            now.duration_since(before),
+            time.duration_since(time_before).unwrap_or_default(),
+        )
     }
 }
 
-/// Whether the machine slept, by how long its timer says that it was and by how long the clock does: of some systems the
-/// timer stands still meanwhile, of others it goes on.
+/// Whether the machine slept, by how long its timer says that it was and by how long the clock
+/// does: of some systems the timer stands still meanwhile, of others it goes on.
 fn slept(awake: Duration, gone: Duration) -> bool {
     gone > awake + SLEPT || awake > LOOK + SLEPT
 }
@@ -201,7 +209,9 @@ impl P2pRegistry {
                 }
             }
             while let Some((peer, failed)) = plan.next() {
-                let Some(compared) = stop.run_until_cancelled(self.sync_with(peer)).await else { return };
+                let Some(compared) = stop.run_until_cancelled(self.sync_with(peer)).await else {
+                    return;
+                };
                 if let Err(error) = compared {
                     tracing::debug!(%peer, %error, "catalogues could not be compared");
                     plan.failed(peer, failed);
@@ -212,8 +222,15 @@ impl P2pRegistry {
 
     /// A few of the peers that joined: everything is at each of them, as a rule.
     async fn choose(&self, fresh: &[PeerId], plan: &mut Plan) {
-        let good = self.net.best_peers(0.0, usize::MAX).await.unwrap_or_default();
-        good.iter().filter(|peer| fresh.contains(peer)).take(GOOD + OTHERS).for_each(|peer| plan.add(*peer));
+        let good = self
+            .net
+            .best_peers(0.0, usize::MAX)
+            .await
+            .unwrap_or_default();
+        good.iter()
+            .filter(|peer| fresh.contains(peer))
+            .take(GOOD + OTHERS)
+            .for_each(|peer| plan.add(*peer));
     }
 
     async fn round(&self, plan: &mut Plan) {
@@ -227,10 +244,12 @@ impl P2pRegistry {
         }
     }
 
-    /// Compares this node's catalogue with a peer's, and takes what the peer has and this node has not.
+    /// Compares this node's catalogue with a peer's, and takes what the peer has and this node has
+    /// not.
     ///
     /// # Errors
-    /// When the peer cannot be reached or does not answer as it should, or the store cannot be used.
+    /// When the peer cannot be reached or does not answer as it should, or the store cannot be
+    /// used.
     pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
         let begun = Instant::now();
         let mut report = SyncReport::default();
@@ -242,7 +261,10 @@ impl P2pRegistry {
         tracing::info!(%peer, ?report, ms = begun.elapsed().as_millis(), "catalogues were compared");
         if report.taken >= WORTH_TELLING {
             let seconds = begun.elapsed().as_secs_f64();
-            self.note(format!("{} packages came from another node's catalogue in {seconds:.1} s", report.taken));
+            self.note(format!(
+                "{} packages came from another node's catalogue in {seconds:.1} s",
+                report.taken
+            ));
         }
         match ended {
             Ok(()) => {
@@ -259,7 +281,10 @@ impl P2pRegistry {
                     Stopped::Silent => self.net.observe(peer, Outcome::AnswerLate),
                     Stopped::Lost(_) | Stopped::Busy => {}
                 }
-                Err(RegistryError::Internal { what: COMPARING, why: stopped.to_string() })
+                Err(RegistryError::Internal {
+                    what: COMPARING,
+                    why: stopped.to_string(),
+                })
             }
         }
     }
@@ -286,7 +311,12 @@ impl P2pRegistry {
     }
 
     /// Asks for the heads, while those that came are verified and stored.
-    async fn take_all(&self, link: &mut SyncLink, wanted: Vec<Hash>, taken: &mut usize) -> Result<(), Failed> {
+    async fn take_all(
+        &self,
+        link: &mut SyncLink,
+        wanted: Vec<Hash>,
+        taken: &mut usize,
+    ) -> Result<(), Failed> {
         let peer = link.peer;
         let (sender, mut answers) = mpsc::channel::<(HashSet<Hash>, Vec<Item>)>(WAITING);
         let asking = async move {
@@ -299,7 +329,9 @@ impl P2pRegistry {
                     link.want(chunk).await?;
                     asked.push_back(chunk.iter().copied().collect::<HashSet<_>>());
                 }
-                let Some(chunk) = asked.pop_front() else { return Ok::<_, Failed>(()) };
+                let Some(chunk) = asked.pop_front() else {
+                    return Ok::<_, Failed>(());
+                };
                 let records = link.records().await?;
                 if sender.send((chunk, records)).await.is_err() {
                     // What became of it is said by the other half.
@@ -313,7 +345,10 @@ impl P2pRegistry {
             let judged = judged;
             while let Some((asked, items)) = answers.recv().await {
                 let registry = self.clone();
-                let done = blocking(COMPARING, move || Ok(registry.judge_items(peer, &asked, items))).await??;
+                let done = blocking(COMPARING, move || {
+                    Ok(registry.judge_items(peer, &asked, items))
+                })
+                .await??;
                 if judged.send(done).await.is_err() {
                     break;
                 }
@@ -329,19 +364,23 @@ impl P2pRegistry {
                 {
                     judged.good.extend(more.good);
                     judged.unwanted.extend(more.unwanted);
-                    (judged.sent, judged.wrong) = (judged.sent + more.sent, judged.wrong + more.wrong);
+                    (judged.sent, judged.wrong) =
+                        (judged.sent + more.sent, judged.wrong + more.wrong);
                 }
                 (sent, wrong) = (sent + judged.sent, wrong + judged.wrong);
                 *taken += self.take_judged(judged).await?;
             }
             Ok::<_, Failed>(())
         };
-        // Each works on another part at the same time; what ends one of them ends those that wait for it.
+        // Each works on another part at the same time; what ends one of them ends those that wait
+        // for it.
         let (asked, judged, took) = tokio::join!(asking, judging, taking);
         took.and(judged).and(asked)?;
         // What others made costs the items; the peer only where it had little else.
         if is_mostly_wrong(wrong, sent) {
-            return Err(Failed::Theirs(Stopped::Lied("most of the records that it sent break a rule")));
+            return Err(Failed::Theirs(Stopped::Lied(
+                "most of the records that it sent break a rule",
+            )));
         }
         if self.store.make_room(clock::now()).await? > 0 {
             self.state.counted.notify_one();
@@ -350,9 +389,17 @@ impl P2pRegistry {
     }
 
     /// Takes what holds; returns how many packages that changed.
-    async fn take_judged(&self, Wanted { good, mut unwanted, .. }: Wanted) -> Result<usize, Failed> {
+    async fn take_judged(
+        &self,
+        Wanted {
+            good, mut unwanted, ..
+        }: Wanted,
+    ) -> Result<usize, Failed> {
         let now = clock::now();
-        let ids: Vec<(PackageId, Hash)> = good.iter().map(|(head, _)| (head.package().clone(), head.hash())).collect();
+        let ids: Vec<(PackageId, Hash)> = good
+            .iter()
+            .map(|(head, _)| (head.package().clone(), head.hash()))
+            .collect();
         let verdicts = self.store.take_heads(good, now).await?;
         let mut taken = 0;
         for ((id, hash), verdict) in ids.into_iter().zip(verdicts) {
@@ -385,18 +432,35 @@ impl P2pRegistry {
         Ok(taken)
     }
 
-    /// As strict as with gossip; off the tasks that serve the network, because signatures take their time.
-    fn judge_items(&self, peer: PeerId, asked: &HashSet<Hash>, items: Vec<Item>) -> Result<Wanted, Failed> {
+    /// As strict as with gossip; off the tasks that serve the network, because signatures take
+    /// their time.
+    fn judge_items(
+        &self,
+        peer: PeerId,
+        asked: &HashSet<Hash>,
+        items: Vec<Item>,
+    ) -> Result<Wanted, Failed> {
         let judged = judged::records(items, asked, self.horizon(clock::now()));
-        judged.refused.iter().for_each(|refusal| self.tally.refused(*refusal));
+        judged
+            .refused
+            .iter()
+            .for_each(|refusal| self.tally.refused(*refusal));
         if judged.refused.iter().any(|refusal| refusal.is_proven()) {
             self.net.observe(peer, Outcome::RecordInvalid);
-            return Err(Failed::Theirs(Stopped::Lied("it sent a record that was altered")));
+            return Err(Failed::Theirs(Stopped::Lied(
+                "it sent a record that was altered",
+            )));
         }
         if judged.refused.contains(&Refusal::Irrelevant) {
-            return Err(Failed::Theirs(Stopped::Lied("it sent a record that was not asked for")));
+            return Err(Failed::Theirs(Stopped::Lied(
+                "it sent a record that was not asked for",
+            )));
         }
-        let mut wanted = Wanted { wrong: judged.wrong(), sent: judged.sent(), ..Wanted::default() };
+        let mut wanted = Wanted {
+            wrong: judged.wrong(),
+            sent: judged.sent(),
+            ..Wanted::default()
+        };
         let mut known: HashMap<(PublisherId, Option<Handle>), (Trust, bool)> = HashMap::new();
         for (head, manifest) in judged.right {
             let whose = (head.owner(), head.handle.clone());
@@ -404,7 +468,10 @@ impl P2pRegistry {
                 Some(known) => *known,
                 None => {
                     let trust = self.store.trust(&whose.0, whose.1.as_ref())?;
-                    let judged = (trust, trust != Trust::Distrusted && self.is_welcome(&whose.0, peer)?);
+                    let judged = (
+                        trust,
+                        trust != Trust::Distrusted && self.is_welcome(&whose.0, peer)?,
+                    );
                     known.insert(whose, judged);
                     judged
                 }
@@ -471,7 +538,9 @@ mod tests {
     #[test]
     fn sleep_is_told_from_a_clock_that_is_set_a_little() {
         let hour = Duration::from_secs(3_600);
-        assert!(!slept(LOOK, LOOK) && !slept(LOOK, LOOK + SLEPT / 2) && !slept(LOOK, Duration::ZERO));
+        assert!(
+            !slept(LOOK, LOOK) && !slept(LOOK, LOOK + SLEPT / 2) && !slept(LOOK, Duration::ZERO)
+        );
         assert!(slept(LOOK, hour), "the timer stood still");
         assert!(slept(hour, hour), "the timer went on");
     }

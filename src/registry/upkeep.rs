@@ -1,4 +1,5 @@
-//! What a registry does by itself: deliver what is on its way out, join forks, renew heads before they expire.
+//! What a registry does by itself: deliver what is on its way out, join forks, renew heads before
+//! they expire.
 
 use std::time::Duration;
 
@@ -16,7 +17,8 @@ use crate::{
     store::StoredHead,
 };
 
-/// First wait before the network is tried again while something is on its way out; it doubles with each.
+/// First wait before the network is tried again while something is on its way out; it doubles with
+/// each.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 /// Own heads are looked through for renewal this often.
@@ -26,9 +28,11 @@ const RENEWAL_JITTER: f64 = 0.1;
 const MAX_RENEWED: usize = 1_000;
 /// Publishers that are known are looked through this often.
 const KNOWN_EVERY: Duration = Duration::from_secs(600);
-/// A publisher is known that was seen first so long ago: making a key costs nothing, and waiting does.
+/// A publisher is known that was seen first so long ago: making a key costs nothing, and waiting
+/// does.
 const KNOWN_AFTER: Duration = Duration::from_secs(24 * 3_600);
-/// Publishers that are known at most, those seen first before others: each is a hundred bytes of memory.
+/// Publishers that are known at most, those seen first before others: each is a hundred bytes of
+/// memory.
 const MAX_KNOWN: usize = 100_000;
 /// Counting waits this long for more to come.
 const COUNT_DELAY: Duration = Duration::from_millis(200);
@@ -85,7 +89,8 @@ impl P2pRegistry {
         self.store.catalogue_bytes()
     }
 
-    /// After the catalogue has changed: who depends on whom, room for what comes next, and how much there is.
+    /// After the catalogue has changed: who depends on whom, room for what comes next, and how much
+    /// there is.
     async fn tidy(&self) -> Result<()> {
         self.store.recount().await?;
         self.store.make_room(clock::now()).await?;
@@ -93,13 +98,17 @@ impl P2pRegistry {
         Ok(())
     }
 
-    /// Joins forks in which a head of this node lost: exactly one of the nodes that published at once, so that
-    /// joining does not fork again.
+    /// Joins forks in which a head of this node lost: exactly one of the nodes that published at
+    /// once, so that joining does not fork again.
     async fn join_forks(&self) -> Result<()> {
-        let Some(publisher) = self.publisher_id() else { return Ok(()) };
+        let Some(publisher) = self.publisher_id() else {
+            return Ok(());
+        };
         for id in self.store.forked_packages(&publisher)? {
             let _one_at_a_time = self.state.publishing.lock().await;
-            let Some(held) = self.store.head(&id)? else { continue };
+            let Some(held) = self.store.head(&id)? else {
+                continue;
+            };
             let lost = |(loser, own): &(Authorised<Head>, bool)| *own && loser.seq == held.head.seq;
             if self.store.fork_losers(&id)?.iter().any(lost) {
                 tracing::info!(package = %id, seq = held.head.seq, "joining a fork");
@@ -112,20 +121,29 @@ impl P2pRegistry {
     /// Looks through whom this node knows of the publishers.
     pub(super) async fn know(&self) -> Result<()> {
         let (store, before) = (self.store.clone(), clock::now().before(KNOWN_AFTER));
-        let known = blocking("reading the publishers", move || store.known_publishers(before, MAX_KNOWN)).await?;
+        let known = blocking("reading the publishers", move || {
+            store.known_publishers(before, MAX_KNOWN)
+        })
+        .await?;
         self.net.know(known);
         Ok(())
     }
 
-    /// Signs own heads anew once a third of their life is over, a little earlier or later by package.
+    /// Signs own heads anew once a third of their life is over, a little earlier or later by
+    /// package.
     async fn renew(&self) -> Result<()> {
         let now = clock::now();
         let third = |jitter: f64| DEFAULT_LIFE.mul_f64(1.0 / 3.0 - jitter);
-        // Verifying what is read takes its time, and thousands of packages may have been imported at once.
+        // Verifying what is read takes its time, and thousands of packages may have been imported
+        // at once.
         let (store, before) = (self.store.clone(), now.before(third(RENEWAL_JITTER)));
-        let due = blocking("renewing heads", move || store.own_heads_before(before, MAX_RENEWED)).await?;
+        let due = blocking("renewing heads", move || {
+            store.own_heads_before(before, MAX_RENEWED)
+        })
+        .await?;
         for StoredHead { head, .. } in due {
-            let jitter = f64::from(head.hash().0.first().copied().unwrap_or_default()) / 255.0 * RENEWAL_JITTER;
+            let jitter = f64::from(head.hash().0.first().copied().unwrap_or_default()) / 255.0
+                * RENEWAL_JITTER;
             if now.since(head.signed_at) < third(jitter) {
                 continue;
             }
@@ -137,12 +155,15 @@ impl P2pRegistry {
 
     /// Signs the package's state as it is, as its next head.
     async fn sign_again(&self, id: &PackageId) -> Result<()> {
-        let Some(key) = self.publisher_key().filter(|key| PublisherId::of(&key.public()) == id.owner) else {
+        let Some(key) = self
+            .publisher_key()
+            .filter(|key| PublisherId::of(&key.public()) == id.owner)
+        else {
             return Ok(());
         };
         let base = self.base(id)?;
-        let Some(about) =
-            release::resolve(id.name.ecosystem(), &base.entries.all, None).map(|entry| entry.version.clone())
+        let Some(about) = release::resolve(id.name.ecosystem(), &base.entries.all, None)
+            .map(|entry| entry.version.clone())
         else {
             return Ok(());
         };

@@ -14,7 +14,8 @@ use super::{
 };
 use crate::ecosystem::Version;
 use pubgrub::{
-    DefaultStringReporter, DerivationTree, Derived, External, Map, ReportFormatter, Reporter, Term, VersionSet,
+    DefaultStringReporter, DerivationTree, Derived, External, Map, ReportFormatter, Reporter, Term,
+    VersionSet,
 };
 
 type Tree = DerivationTree<Node, Set, String>;
@@ -44,8 +45,12 @@ pub(super) fn explain<S: Source + ?Sized>(tree: Tree, universe: &Universe<'_, S>
     let collapsed = Arc::new(collapse_gaps(&nodes));
     let proof = (depth <= MAX_DEPTH && walked <= MAX_WALKED)
         .then(|| match &*collapsed {
-            DerivationTree::External(fact) => format!("Because {}, {IMPOSSIBLE}.", teller.format_external(fact)),
-            DerivationTree::Derived(_) => DefaultStringReporter::report_with_formatter(&collapsed, &teller),
+            DerivationTree::External(fact) => {
+                format!("Because {}, {IMPOSSIBLE}.", teller.format_external(fact))
+            }
+            DerivationTree::Derived(_) => {
+                DefaultStringReporter::report_with_formatter(&collapsed, &teller)
+            }
         })
         .filter(|proof| proof.lines().count() <= MAX_LINES);
     let mut lines = proof.unwrap_or_else(|| teller.facts(&bottom_up(&collapsed)));
@@ -59,7 +64,8 @@ pub(super) fn explain<S: Source + ?Sized>(tree: Tree, universe: &Universe<'_, S>
     lines
 }
 
-/// Every node once, causes before what they cause. The tree shares nodes: walked as a tree it can be exponentially large.
+/// Every node once, causes before what they cause. The tree shares nodes: walked as a tree it can
+/// be exponentially large.
 fn bottom_up(tree: &Arc<Tree>) -> Vec<Arc<Tree>> {
     let mut order = Vec::new();
     let mut seen = HashSet::new();
@@ -85,9 +91,13 @@ fn size(nodes: &[Arc<Tree>]) -> (usize, usize) {
         last = match &**node {
             DerivationTree::External(_) => (0, 1),
             DerivationTree::Derived(step) => {
-                let of = |cause: &Arc<Tree>| sizes.get(&Arc::as_ptr(cause)).copied().unwrap_or_default();
+                let of =
+                    |cause: &Arc<Tree>| sizes.get(&Arc::as_ptr(cause)).copied().unwrap_or_default();
                 let ((depth1, walked1), (depth2, walked2)) = (of(&step.cause1), of(&step.cause2));
-                (1 + depth1.max(depth2), walked1.saturating_add(walked2).saturating_add(1))
+                (
+                    1 + depth1.max(depth2),
+                    walked1.saturating_add(walked2).saturating_add(1),
+                )
             }
         };
         sizes.insert(Arc::as_ptr(node), last);
@@ -95,9 +105,10 @@ fn size(nodes: &[Arc<Tree>]) -> (usize, usize) {
     last
 }
 
-/// Leaves out that there is nothing between releases: "1.0.0 and 1.1.0 need it, and there is no other" becomes "^1 needs
-/// it". [`DerivationTree::collapse_no_versions`] does so as well where that is the whole reason, and "needs ^9" would be
-/// all that is said; and it walks shared nodes once for each way to them.
+/// Leaves out that there is nothing between releases: "1.0.0 and 1.1.0 need it, and there is no
+/// other" becomes "^1 needs it". [`DerivationTree::collapse_no_versions`] does so as well where
+/// that is the whole reason, and "needs ^9" would be all that is said; and it walks shared nodes
+/// once for each way to them.
 fn collapse_gaps(nodes: &[Arc<Tree>]) -> Tree {
     let mut collapsed: HashMap<*const Tree, Arc<Tree>> = HashMap::new();
     let mut last = None;
@@ -105,10 +116,17 @@ fn collapse_gaps(nodes: &[Arc<Tree>]) -> Tree {
         let new = match &**node {
             DerivationTree::External(_) => node.clone(),
             DerivationTree::Derived(step) => {
-                let of = |cause: &Arc<Tree>| collapsed.get(&Arc::as_ptr(cause)).unwrap_or(cause).clone();
+                let of =
+                    |cause: &Arc<Tree>| collapsed.get(&Arc::as_ptr(cause)).unwrap_or(cause).clone();
                 let (cause1, cause2) = (of(&step.cause1), of(&step.cause2));
                 let merged = merge(&cause1, &cause2).or_else(|| merge(&cause2, &cause1));
-                merged.unwrap_or_else(|| Arc::new(DerivationTree::Derived(Step { cause1, cause2, ..step.clone() })))
+                merged.unwrap_or_else(|| {
+                    Arc::new(DerivationTree::Derived(Step {
+                        cause1,
+                        cause2,
+                        ..step.clone()
+                    }))
+                })
             }
         };
         collapsed.insert(Arc::as_ptr(node), new.clone());
@@ -119,10 +137,14 @@ fn collapse_gaps(nodes: &[Arc<Tree>]) -> Tree {
 }
 
 fn merge(gap: &Tree, other: &Arc<Tree>) -> Option<Arc<Tree>> {
-    let DerivationTree::External(External::NoVersions(package, nothing)) = gap else { return None };
+    let DerivationTree::External(External::NoVersions(package, nothing)) = gap else {
+        return None;
+    };
     match &**other {
         DerivationTree::Derived(_) => Some(other.clone()),
-        DerivationTree::External(External::FromDependencyOf(of, set, on, needed)) if of == package => {
+        DerivationTree::External(External::FromDependencyOf(of, set, on, needed))
+            if of == package =>
+        {
             let set = set.union(nothing);
             let fact = External::FromDependencyOf(of.clone(), set, on.clone(), needed.clone());
             Some(Arc::new(DerivationTree::External(fact)))
@@ -133,13 +155,18 @@ fn merge(gap: &Tree, other: &Arc<Tree>) -> Option<Arc<Tree>> {
             Some(other.clone())
         }
         DerivationTree::External(External::Custom(of, set, why)) if of == package => {
-            Some(Arc::new(DerivationTree::External(External::Custom(of.clone(), set.union(nothing), why.clone()))))
+            Some(Arc::new(DerivationTree::External(External::Custom(
+                of.clone(),
+                set.union(nothing),
+                why.clone(),
+            ))))
         }
         DerivationTree::External(_) => None,
     }
 }
 
-/// Drops a tree node by node: by itself it would do so as deep as the longest derivation, which the stack is not.
+/// Drops a tree node by node: by itself it would do so as deep as the longest derivation, which the
+/// stack is not.
 fn take_apart(tree: Arc<Tree>) {
     let mut rest = vec![tree];
     while let Some(tree) = rest.pop() {
@@ -154,36 +181,71 @@ struct Teller<'u, 'a, S: ?Sized> {
 }
 
 impl<S: Source + ?Sized> Teller<'_, '_, S> {
-    /// A set with the releases that are held back put in again, which are told at the end. No requirement excludes its
-    /// lower bound but for such a hole; one that the solver made, by trying a release, stays.
+    /// A set with the releases that are held back put in again, which are told at the end. No
+    /// requirement excludes its lower bound but for such a hole; one that the solver made, by
+    /// trying a release, stays.
     fn whole(&self, found: &Found, set: &Set) -> Set {
-        let above = |version: &&Version| set.0.iter().any(|(from, _)| *from == Bound::Excluded((*version).clone()));
-        let held_back = found.releases.iter().filter(|choice| !is_plain(choice)).map(|(version, _)| version);
-        set.union(&Set::of(held_back.filter(above).filter(|version| !self.universe.tried(&found.id, version))))
+        let above = |version: &&Version| {
+            set.0
+                .iter()
+                .any(|(from, _)| *from == Bound::Excluded((*version).clone()))
+        };
+        let held_back = found
+            .releases
+            .iter()
+            .filter(|choice| !is_plain(choice))
+            .map(|(version, _)| version);
+        set.union(&Set::of(
+            held_back
+                .filter(above)
+                .filter(|version| !self.universe.tried(&found.id, version)),
+        ))
     }
 
     /// As [`Self::whole`]; where sets are lists of releases, as ranges of what there is.
     fn told(&self, found: &Found, set: &Set) -> Set {
         let whole = self.whole(found, set);
-        match found.releases.first().is_some_and(|(version, _)| version.semver().is_none()) {
-            true => Set(whole.0.simplify(found.releases.iter().map(|(version, _)| version))),
+        match found
+            .releases
+            .first()
+            .is_some_and(|(version, _)| version.semver().is_none())
+        {
+            true => Set(whole
+                .0
+                .simplify(found.releases.iter().map(|(version, _)| version))),
             false => whole,
         }
     }
 
     /// Some releases of a package, by what sets them apart from its other releases.
     fn some_of(&self, node: &Node, set: &Set) -> String {
-        let Some(found) = self.universe.found(node) else { return node.to_string() };
-        let plain = found.releases.iter().filter(|choice| is_plain(choice)).map(|(version, _)| version);
+        let Some(found) = self.universe.found(node) else {
+            return node.to_string();
+        };
+        let plain = found
+            .releases
+            .iter()
+            .filter(|choice| is_plain(choice))
+            .map(|(version, _)| version);
         let simple = Set(self.whole(&found, set).0.simplify(plain));
-        if simple == Set::full() { format!("{EVERY} {node}") } else { format!("{node} {simple}") }
+        if simple == Set::full() {
+            format!("{EVERY} {node}")
+        } else {
+            format!("{node} {simple}")
+        }
     }
 
     /// What is asked of a package.
     fn asked_of(&self, node: &Node, set: &Set) -> String {
-        let Some(found) = self.universe.found(node) else { return node.to_string() };
+        let Some(found) = self.universe.found(node) else {
+            return node.to_string();
+        };
         let set = self.told(&found, set);
-        if set == Set::full() { node.to_string() } else { format!("{node} {set}") }
+        if set == Set::full() {
+            node.to_string()
+        } else {
+            format!("{node} {set}")
+        }
     }
 
     fn unusable(&self, node: &Node, set: &Set) -> String {
@@ -194,10 +256,15 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
     }
 
     fn needs(&self, of: &Node, set: &Set, on: &Node, needed: &Set) -> String {
-        format!("{} needs {}", self.some_of(of, set), self.asked_of(on, needed))
+        format!(
+            "{} needs {}",
+            self.some_of(of, set),
+            self.asked_of(on, needed)
+        )
     }
 
-    /// The facts that a long proof rests on: no two steps of it need be followed to see that they cannot all hold.
+    /// The facts that a long proof rests on: no two steps of it need be followed to see that they
+    /// cannot all hold.
     fn facts(&self, nodes: &[Arc<Tree>]) -> String {
         let mut facts: Vec<&Fact> = Vec::new();
         for node in nodes {
@@ -213,7 +280,10 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
             External::NoVersions(..) => 1,
             _ => 2,
         });
-        let shown = facts.iter().take(MAX_FACTS).map(|fact| format!("\n- {}", self.format_external(fact)));
+        let shown = facts
+            .iter()
+            .take(MAX_FACTS)
+            .map(|fact| format!("\n- {}", self.format_external(fact)));
         let mut text = "These facts exclude each other:".to_owned();
         text.extend(shown);
         if let Some(more) = facts.len().checked_sub(MAX_FACTS).filter(|more| *more > 0) {
@@ -234,14 +304,18 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
         }
         let mut notes = Vec::new();
         for (package, set) in packages.into_iter().take(MAX_HELD_BACK) {
-            let Some(found) = self.universe.found(&package) else { continue };
+            let Some(found) = self.universe.found(&package) else {
+                continue;
+            };
             let set = self.whole(&found, set);
             let builds: Vec<_> = found
                 .releases
                 .iter()
                 .rev()
                 .map(|(version, _)| version)
-                .filter(|version| !set.contains(version) && set.named().any(|named| version.is_build_of(named)))
+                .filter(|version| {
+                    !set.contains(version) && set.named().any(|named| version.is_build_of(named))
+                })
                 .take(MAX_HELD_BACK)
                 .map(ToString::to_string)
                 .collect();
@@ -254,24 +328,41 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
             // Who asks for ^2 wants to know of 2.0.0-rc.1, which is below it.
             let proper = |version: &Version| {
                 let version = version.semver()?;
-                Some(Version::from(semver::Version::new(version.major, version.minor, version.patch)))
+                Some(Version::from(semver::Version::new(
+                    version.major,
+                    version.minor,
+                    version.patch,
+                )))
             };
             let within = |version: &Version| {
                 set.contains(version) || proper(version).is_some_and(|proper| set.contains(&proper))
             };
-            let held_back = found.releases.iter().rev().filter(|choice| !is_plain(choice) && within(&choice.0));
+            let held_back = found
+                .releases
+                .iter()
+                .rev()
+                .filter(|choice| !is_plain(choice) && within(&choice.0));
             let held_back: Vec<_> = held_back
                 .take(MAX_HELD_BACK)
                 .map(|(_, release)| {
-                    let why = if release.is_yanked() { "yanked" } else { "a pre-release" };
+                    let why = if release.is_yanked() {
+                        "yanked"
+                    } else {
+                        "a pre-release"
+                    };
                     format!("{} ({why})", release.version)
                 })
                 .collect();
             if !held_back.is_empty() {
-                notes.push(format!("{package} also has {}: ask for one exactly to get it.", held_back.join(", ")));
+                notes.push(format!(
+                    "{package} also has {}: ask for one exactly to get it.",
+                    held_back.join(", ")
+                ));
             }
             if !found.complete {
-                notes.push(format!("The oldest releases of {package} could not be had."));
+                notes.push(format!(
+                    "The oldest releases of {package} could not be had."
+                ));
             }
         }
         notes
@@ -290,7 +381,9 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
                 }
                 _ => format!("{package} has no release"),
             },
-            External::Custom(package, set, why) => format!("{} ({why})", self.unusable(package, set)),
+            External::Custom(package, set, why) => {
+                format!("{} ({why})", self.unusable(package, set))
+            }
             External::FromDependencyOf(of, set, on, needed) => self.needs(of, set, on, needed),
         }
     }
@@ -303,16 +396,27 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
             [(node, Term::Positive(set))] => self.unusable(node, set),
             [(node, Term::Negative(set))] => format!("{} must be used", self.asked_of(node, set)),
             [(of, Term::Positive(set)), (on, Term::Negative(needed))]
-            | [(on, Term::Negative(needed)), (of, Term::Positive(set))] => self.needs(of, set, on, needed),
-            [(one, Term::Positive(set)), (other, Term::Positive(excluded))] => {
-                format!("{} excludes {}", self.some_of(one, set), self.some_of(other, excluded))
+            | [(on, Term::Negative(needed)), (of, Term::Positive(set))] => {
+                self.needs(of, set, on, needed)
+            }
+            [
+                (one, Term::Positive(set)),
+                (other, Term::Positive(excluded)),
+            ] => {
+                format!(
+                    "{} excludes {}",
+                    self.some_of(one, set),
+                    self.some_of(other, excluded)
+                )
             }
             terms => {
                 let told: Vec<_> = terms
                     .iter()
                     .map(|(node, term)| match term {
                         Term::Positive(set) => self.some_of(node, set),
-                        Term::Negative(set) => format!("doing without {}", self.asked_of(node, set)),
+                        Term::Negative(set) => {
+                            format!("doing without {}", self.asked_of(node, set))
+                        }
                     })
                     .collect();
                 format!("{} cannot go together", told.join(" and "))
@@ -320,7 +424,12 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
         }
     }
 
-    fn explain_both_external(&self, first: &Fact, second: &Fact, so: &Map<Node, Term<Set>>) -> String {
+    fn explain_both_external(
+        &self,
+        first: &Fact,
+        second: &Fact,
+        so: &Map<Node, Term<Set>>,
+    ) -> String {
         let (first, second) = (self.format_external(first), self.format_external(second));
         format!("Because {first} and {second}, {}.", self.format_terms(so))
     }
@@ -333,24 +442,52 @@ impl<S: Source + ?Sized> ReportFormatter<Node, Set, String> for Teller<'_, '_, S
         second: &Step,
         so: &Map<Node, Term<Set>>,
     ) -> String {
-        let (first, second) = (self.format_terms(&first.terms), self.format_terms(&second.terms));
-        format!("Because {first} ({first_line}) and {second} ({second_line}), {}.", self.format_terms(so))
+        let (first, second) = (
+            self.format_terms(&first.terms),
+            self.format_terms(&second.terms),
+        );
+        format!(
+            "Because {first} ({first_line}) and {second} ({second_line}), {}.",
+            self.format_terms(so)
+        )
     }
 
-    fn explain_ref_and_external(&self, line: usize, step: &Step, fact: &Fact, so: &Map<Node, Term<Set>>) -> String {
+    fn explain_ref_and_external(
+        &self,
+        line: usize,
+        step: &Step,
+        fact: &Fact,
+        so: &Map<Node, Term<Set>>,
+    ) -> String {
         let (step, fact) = (self.format_terms(&step.terms), self.format_external(fact));
-        format!("Because {step} ({line}) and {fact}, {}.", self.format_terms(so))
+        format!(
+            "Because {step} ({line}) and {fact}, {}.",
+            self.format_terms(so)
+        )
     }
 
     fn and_explain_external(&self, fact: &Fact, so: &Map<Node, Term<Set>>) -> String {
-        format!("And because {}, {}.", self.format_external(fact), self.format_terms(so))
+        format!(
+            "And because {}, {}.",
+            self.format_external(fact),
+            self.format_terms(so)
+        )
     }
 
     fn and_explain_ref(&self, line: usize, step: &Step, so: &Map<Node, Term<Set>>) -> String {
-        format!("And because {} ({line}), {}.", self.format_terms(&step.terms), self.format_terms(so))
+        format!(
+            "And because {} ({line}), {}.",
+            self.format_terms(&step.terms),
+            self.format_terms(so)
+        )
     }
 
-    fn and_explain_prior_and_external(&self, prior: &Fact, fact: &Fact, so: &Map<Node, Term<Set>>) -> String {
+    fn and_explain_prior_and_external(
+        &self,
+        prior: &Fact,
+        fact: &Fact,
+        so: &Map<Node, Term<Set>>,
+    ) -> String {
         let (prior, fact) = (self.format_external(prior), self.format_external(fact));
         format!("And because {prior} and {fact}, {}.", self.format_terms(so))
     }

@@ -1,9 +1,10 @@
-//! The lock file: which releases were resolved, down to the hash of each manifest, so that everybody who has it gets the
-//! same bytes.
+//! The lock file: which releases were resolved, down to the hash of each manifest, so that
+//! everybody who has it gets the same bytes.
 //!
-//! It is TOML with one entry for each package, sorted by id, so that a change of one release is a change of one entry.
-//! A person may read it and resolve a merge in it; what no longer fits together is refused, by entry, with what to do. A
-//! lock names what it says by key: what a handle means on another node changes nothing.
+//! It is TOML with one entry for each package, sorted by id, so that a change of one release is a
+//! change of one entry. A person may read it and resolve a merge in it; what no longer fits
+//! together is refused, by entry, with what to do. A lock names what it says by key: what a handle
+//! means on another node changes nothing.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,7 +32,8 @@ use crate::{
 pub const FILE: &str = "swarmdex.lock";
 /// The format that this version writes, and the only one it reads.
 pub const FORMAT: u32 = 2;
-/// Bytes that are read of a lock file: what the most packages with the most dependencies each may take.
+/// Bytes that are read of a lock file: what the most packages with the most dependencies each may
+/// take.
 const MAX_BYTES: u64 = 16 << 20;
 
 const HEADER: &str = "\
@@ -47,7 +49,10 @@ pub struct LockError(String);
 impl LockError {
     /// The library's error for the lock file at a path.
     pub fn at(self, path: &Path) -> RegistryError {
-        RegistryError::Lock { path: path.to_owned(), why: self.0 }
+        RegistryError::Lock {
+            path: path.to_owned(),
+            why: self.0,
+        }
     }
 }
 
@@ -69,7 +74,8 @@ pub struct Locked {
     pub version: VersionText,
     /// The manifest that came first, which says what the release is.
     pub manifest: Hash,
-    /// The files that there were, in the order in which they were added. What is added later is not taken.
+    /// The files that there were, in the order in which they were added. What is added later is not
+    /// taken.
     pub files: Vec<LockedFile>,
     /// Sorted.
     pub dependencies: Vec<(PackageId, VersionText)>,
@@ -85,7 +91,11 @@ pub struct LockedFile {
 
 impl From<&File> for LockedFile {
     fn from(file: &File) -> Self {
-        Self { name: file.name.clone(), content: file.content(), sha256: file.sha256 }
+        Self {
+            name: file.name.clone(),
+            content: file.content(),
+            sha256: file.sha256,
+        }
     }
 }
 
@@ -96,7 +106,8 @@ impl Locked {
     }
 }
 
-/// A lock that fits together: each package once, with everything it needs, and nothing that nobody needs.
+/// A lock that fits together: each package once, with everything it needs, and nothing that nobody
+/// needs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
     wanted: Vec<Wanted>,
@@ -151,34 +162,60 @@ struct FileEntry {
 impl Lock {
     /// What `resolution` came to, for what `wanted` asked: the same list it was resolved from.
     pub fn of(resolution: &Resolution, wanted: &[(PackageRef, RequirementText)]) -> Self {
-        let versions: BTreeMap<_, _> =
-            resolution.releases.iter().map(|release| (&release.package, &release.version)).collect();
+        let versions: BTreeMap<_, _> = resolution
+            .releases
+            .iter()
+            .map(|release| (&release.package, &release.version))
+            .collect();
         let locked = |release: &super::Resolved| Locked {
             id: release.package.clone(),
             handle: release.handle.clone(),
             version: release.version.clone(),
             manifest: release.manifest_hash,
-            files: release.manifest.files.iter().map(LockedFile::from).collect(),
+            files: release
+                .manifest
+                .files
+                .iter()
+                .map(LockedFile::from)
+                .collect(),
             dependencies: release
                 .needs
                 .iter()
                 .filter_map(|needed| Some((needed.clone(), (*versions.get(needed)?).clone())))
                 .collect(),
         };
-        let packages = resolution.releases.iter().map(|release| (release.package.clone(), locked(release))).collect();
-        let wanted = wanted.iter().zip(&resolution.root).map(|((package, requirement), id)| {
-            // Two requirements of one package were refused before anything was resolved.
-            let wish = (package.clone(), requirement.clone());
-            let (package, requirement) = super::universe::with_inner(wish.clone()).unwrap_or(wish);
-            Wanted { package, requirement, id: id.clone() }
-        });
-        Self { wanted: wanted.collect(), packages }
+        let packages = resolution
+            .releases
+            .iter()
+            .map(|release| (release.package.clone(), locked(release)))
+            .collect();
+        let wanted = wanted
+            .iter()
+            .zip(&resolution.root)
+            .map(|((package, requirement), id)| {
+                // Two requirements of one package were refused before anything was resolved.
+                let wish = (package.clone(), requirement.clone());
+                let (package, requirement) =
+                    super::universe::with_inner(wish.clone()).unwrap_or(wish);
+                Wanted {
+                    package,
+                    requirement,
+                    id: id.clone(),
+                }
+            });
+        Self {
+            wanted: wanted.collect(),
+            packages,
+        }
     }
 
     /// Locks the files that a release has now, of all its manifests.
     pub fn lock_files(&mut self, package: &PackageId, files: &[ReleaseFile]) {
         if let Some(locked) = self.packages.get_mut(package) {
-            locked.files = files.iter().map(|one| LockedFile::from(&one.file)).collect();
+            locked.files = files
+                .iter()
+                .map(|one| LockedFile::from(&one.file))
+                .collect();
         }
     }
 
@@ -201,25 +238,50 @@ impl Lock {
         if self.wanted.iter().any(|wanted| wanted.id == *package) {
             return None;
         }
-        let needs = |locked: &&Locked| locked.dependencies.iter().any(|(needed, _)| needed == package);
+        let needs = |locked: &&Locked| {
+            locked
+                .dependencies
+                .iter()
+                .any(|(needed, _)| needed == package)
+        };
         let needs = self.packages.values().find(needs)?;
-        Some(format!("{} {}", registry::claimed(&needs.id, needs.handle.as_ref()), needs.version))
+        Some(format!(
+            "{} {}",
+            registry::claimed(&needs.id, needs.handle.as_ref()),
+            needs.version
+        ))
     }
 
     /// Whether this lock is the answer to exactly this question.
     pub fn answers(&self, wanted: &[(PackageRef, RequirementText)]) -> bool {
-        let locked = self.wanted.iter().map(|wanted| (wanted.package.clone(), wanted.requirement.clone()));
-        wanted.iter().cloned().map(|wish| super::universe::with_inner(wish).ok()).eq(locked.map(Some))
+        let locked = self
+            .wanted
+            .iter()
+            .map(|wanted| (wanted.package.clone(), wanted.requirement.clone()));
+        wanted
+            .iter()
+            .cloned()
+            .map(|wish| super::universe::with_inner(wish).ok())
+            .eq(locked.map(Some))
     }
 
     /// Every release with what it needs before it, as in [`Resolution::releases`].
     pub fn dependencies_first(&self) -> Vec<&Locked> {
-        let needs = self
-            .packages
-            .values()
-            .map(|locked| (locked.id.clone(), locked.dependencies.iter().map(|(needed, _)| needed.clone()).collect()));
+        let needs = self.packages.values().map(|locked| {
+            (
+                locked.id.clone(),
+                locked
+                    .dependencies
+                    .iter()
+                    .map(|(needed, _)| needed.clone())
+                    .collect(),
+            )
+        });
         let order = super::order::dependencies_first(&needs.collect());
-        order.iter().filter_map(|id| self.packages.get(id)).collect()
+        order
+            .iter()
+            .filter_map(|id| self.packages.get(id))
+            .collect()
     }
 
     /// The file's text.
@@ -230,17 +292,25 @@ impl Lock {
             package: self.packages.values().map(PackageEntry::from).collect(),
         };
         // Strings, numbers and lists of strings: nothing in these types is beyond TOML.
-        format!("{HEADER}{}", toml::to_string_pretty(&file).unwrap_or_default())
+        format!(
+            "{HEADER}{}",
+            toml::to_string_pretty(&file).unwrap_or_default()
+        )
     }
 
     /// Reads a lock back.
     ///
     /// # Errors
-    /// When it is no TOML, of another format, or does not fit together; the error names the line or the entry.
+    /// When it is no TOML, of another format, or does not fit together; the error names the line or
+    /// the entry.
     pub fn from_text(text: &str) -> Result<Self, LockError> {
         let broken = |error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start);
-            let line = 1 + text.bytes().take(start).filter(|byte| *byte == b'\n').count();
+            let line = 1 + text
+                .bytes()
+                .take(start)
+                .filter(|byte| *byte == b'\n')
+                .count();
             LockError(format!(
                 "is broken at line {line}: {}; correct it, or delete the file and resolve again",
                 in_toml(error.message())
@@ -253,21 +323,37 @@ impl Lock {
                     "has format {format}, and this Swarmdex knows format {FORMAT}; use the version that wrote it, or delete the file and resolve again"
                 )));
             }
-            None => return Err(LockError("has no format number; delete the file and resolve again".to_owned())),
+            None => {
+                return Err(LockError(
+                    "has no format number; delete the file and resolve again".to_owned(),
+                ));
+            }
         }
         let file: Text = toml::from_str(text).map_err(broken)?;
         if file.package.len() > MAX_PACKAGES {
-            return Err(unfit(format!("has {} packages, {MAX_PACKAGES} at most", file.package.len())));
+            return Err(unfit(format!(
+                "has {} packages, {MAX_PACKAGES} at most",
+                file.package.len()
+            )));
         }
         let wanted = file.wanted.iter().enumerate().map(|(index, entry)| {
-            entry.read().map_err(|why| unfit(format!("has a [[wanted]] that is wrong, number {}: {why}", index + 1)))
+            entry.read().map_err(|why| {
+                unfit(format!(
+                    "has a [[wanted]] that is wrong, number {}: {why}",
+                    index + 1
+                ))
+            })
         });
         let wanted = wanted.collect::<Result<Vec<_>, _>>()?;
         let mut packages = BTreeMap::new();
         for (index, entry) in file.package.iter().enumerate() {
             let what = || text::fit(&text::printable(&entry.id), 90);
             let locked = entry.read().map_err(|why| {
-                unfit(format!("has a [[package]] that is wrong, number {}, {}: {why}", index + 1, what()))
+                unfit(format!(
+                    "has a [[package]] that is wrong, number {}, {}: {why}",
+                    index + 1,
+                    what()
+                ))
             })?;
             if packages.insert(locked.id.clone(), locked).is_some() {
                 return Err(unfit(format!("has two entries for {}", what())));
@@ -286,7 +372,10 @@ impl Lock {
         let reading = RegistryError::file(path, "read");
         let text = match fs::metadata(path) {
             Ok(file) if file.len() > MAX_BYTES => {
-                let why = format!("has {} bytes, {MAX_BYTES} at most; delete it and resolve again", file.len());
+                let why = format!(
+                    "has {} bytes, {MAX_BYTES} at most; delete it and resolve again",
+                    file.len()
+                );
                 return Err(LockError(why).at(path));
             }
             Ok(_) => fs::read_to_string(path).map_err(reading)?,
@@ -303,10 +392,12 @@ impl Lock {
         disk::replace(path, self.to_text().as_bytes()).map_err(RegistryError::file(path, "written"))
     }
 
-    /// Whether what a registry has for a package is what is locked: to be asked before anything is fetched by it.
+    /// Whether what a registry has for a package is what is locked: to be asked before anything is
+    /// fetched by it.
     ///
     /// # Errors
-    /// When the package is not in the lock, or is another release, or the lock has been changed by hand.
+    /// When the package is not in the lock, or is another release, or the lock has been changed by
+    /// hand.
     pub fn check(
         &self,
         package: &PackageId,
@@ -314,7 +405,9 @@ impl Lock {
         manifest: &Manifest,
         files: &[ReleaseFile],
     ) -> Result<(), LockError> {
-        let locked = self.get(package).ok_or_else(|| unfit(format!("has no entry for {package}")))?;
+        let locked = self
+            .get(package)
+            .ok_or_else(|| unfit(format!("has no entry for {package}")))?;
         let differs = |what: &str, has: &dyn fmt::Display, locked_as: &dyn fmt::Display| {
             Err(LockError(format!(
                 "and the registry differ about {package} {}: {what} is {has} there and {locked_as} in the lock; a release never changes, so find out which one is right before you resolve again",
@@ -330,11 +423,19 @@ impl Lock {
             Ok(of) => return differs("the package", &of, package),
             Err(error) => return differs("the package", &error, package),
         }
-        if manifest.version.key(package.name.ecosystem()) != locked.version.key(package.name.ecosystem()) {
+        if manifest.version.key(package.name.ecosystem())
+            != locked.version.key(package.name.ecosystem())
+        {
             return differs("the version", &manifest.version, &locked.version);
         }
-        for LockedFile { name, content, sha256 } in &locked.files {
-            let Some(ReleaseFile { file, .. }) = files.iter().find(|one| one.file.name == *name) else {
+        for LockedFile {
+            name,
+            content,
+            sha256,
+        } in &locked.files
+        {
+            let Some(ReleaseFile { file, .. }) = files.iter().find(|one| one.file.name == *name)
+            else {
                 return differs("the file", &"missing", name);
             };
             if file.root != content.root {
@@ -347,7 +448,11 @@ impl Lock {
                 return differs("the SHA-256", &file.sha256, sha256);
             }
         }
-        for dependency in manifest.dependencies.iter().filter(|dependency| is_always_needed(dependency)) {
+        for dependency in manifest
+            .dependencies
+            .iter()
+            .filter(|dependency| is_always_needed(dependency))
+        {
             let Some(needed) = dependency.id_beside(package.owner, &manifest.ecosystem) else {
                 let given = text::fit(&text::printable(dependency.written()), 60);
                 return Err(unfit(format!(
@@ -361,8 +466,11 @@ impl Lock {
             let met = |(id, version): (&PackageId, &VersionText)| {
                 is_it(id) && takes(&needed, &dependency.requirement, version)
             };
-            let mut had =
-                locked.dependencies.iter().map(|(id, version)| (id, version)).chain([(package, &locked.version)]);
+            let mut had = locked
+                .dependencies
+                .iter()
+                .map(|(id, version)| (id, version))
+                .chain([(package, &locked.version)]);
             if !had.any(met) {
                 return Err(unfit(format!(
                     "has no dependency of {package} {} that is {} {}, which its manifest needs",
@@ -378,8 +486,13 @@ impl Lock {
     /// What does not fit together, if anything.
     fn fits(&self) -> Result<(), String> {
         for wanted in &self.wanted {
-            let Wanted { package, requirement, id } = wanted;
-            let meant = matches!(package.owner, Owner::Publisher(publisher) if publisher != id.owner);
+            let Wanted {
+                package,
+                requirement,
+                id,
+            } = wanted;
+            let meant =
+                matches!(package.owner, Owner::Publisher(publisher) if publisher != id.owner);
             let named = package.name.within(id.name.ecosystem());
             if meant || named.as_ref() != Ok(&id.name) {
                 return Err(format!("says that {package} is {id}, which it cannot be"));
@@ -387,7 +500,10 @@ impl Lock {
             match self.packages.get(id) {
                 None => return Err(format!("lacks the package {id}, which was asked for")),
                 Some(locked) if !takes(id, requirement, &locked.version) => {
-                    return Err(format!("has {id} {}, where {requirement} was asked for", locked.version));
+                    return Err(format!(
+                        "has {id} {}, where {requirement} was asked for",
+                        locked.version
+                    ));
                 }
                 Some(_) => {}
             }
@@ -395,7 +511,12 @@ impl Lock {
         for locked in self.packages.values() {
             for (needed, version) in &locked.dependencies {
                 match self.packages.get(needed) {
-                    None => return Err(format!("lacks the package {needed} {version}, which {} needs", locked.id)),
+                    None => {
+                        return Err(format!(
+                            "lacks the package {needed} {version}, which {} needs",
+                            locked.id
+                        ));
+                    }
                     Some(other) if other.version != *version => {
                         return Err(format!(
                             "has {needed} {}, where {} needs {needed} {version}",
@@ -411,7 +532,10 @@ impl Lock {
         while let Some(id) = open.pop() {
             if needed.insert(id) {
                 open.extend(
-                    self.packages.get(id).into_iter().flat_map(|locked| locked.dependencies.iter().map(|(id, _)| id)),
+                    self.packages
+                        .get(id)
+                        .into_iter()
+                        .flat_map(|locked| locked.dependencies.iter().map(|(id, _)| id)),
                 );
             }
         }
@@ -424,11 +548,19 @@ impl Lock {
 
 /// Returns true where it is needed on every machine.
 fn is_always_needed(dependency: &Dependency) -> bool {
-    let Dependency { optional, kind, under, marker, platform, .. } = dependency;
+    let Dependency {
+        optional,
+        kind,
+        under,
+        marker,
+        platform,
+        ..
+    } = dependency;
     !optional && *kind == Kind::Runtime && under.is_none() && marker.is_none() && platform.is_none()
 }
 
-/// Returns true where the requirement may have taken the version: also a pre-release that was asked for elsewhere.
+/// Returns true where the requirement may have taken the version: also a pre-release that was asked
+/// for elsewhere.
 fn takes(package: &PackageId, requirement: &RequirementText, version: &VersionText) -> bool {
     let ecosystem = package.name.ecosystem();
     match (requirement.read(ecosystem), version.read(ecosystem)) {
@@ -438,7 +570,9 @@ fn takes(package: &PackageId, requirement: &RequirementText, version: &VersionTe
 }
 
 fn unfit(why: String) -> LockError {
-    LockError(format!("{why}; undo the change, or delete the file and resolve again"))
+    LockError(format!(
+        "{why}; undo the change, or delete the file and resolve again"
+    ))
 }
 
 impl From<&Wanted> for WantedEntry {
@@ -459,22 +593,44 @@ impl From<&Locked> for PackageEntry {
             version: locked.version.to_string(),
             manifest: locked.manifest.to_string(),
             files: locked.files.iter().map(FileEntry::from).collect(),
-            dependencies: locked.dependencies.iter().map(|(id, version)| format!("{id} {version}")).collect(),
+            dependencies: locked
+                .dependencies
+                .iter()
+                .map(|(id, version)| format!("{id} {version}"))
+                .collect(),
         }
     }
 }
 
 impl From<&LockedFile> for FileEntry {
-    fn from(LockedFile { name, content, sha256 }: &LockedFile) -> Self {
-        Self { name: name.clone(), content: content.root.to_string(), size: content.size, sha256: sha256.to_string() }
+    fn from(
+        LockedFile {
+            name,
+            content,
+            sha256,
+        }: &LockedFile,
+    ) -> Self {
+        Self {
+            name: name.clone(),
+            content: content.root.to_string(),
+            size: content.size,
+            sha256: sha256.to_string(),
+        }
     }
 }
 
 impl FileEntry {
     fn read(&self) -> Result<LockedFile, String> {
         check_file(&self.name).map_err(|why| format!("files: {why}"))?;
-        let content = Content { root: field("content", &self.content)?, size: self.size };
-        Ok(LockedFile { name: self.name.clone(), content, sha256: field("sha256", &self.sha256)? })
+        let content = Content {
+            root: field("content", &self.content)?,
+            size: self.size,
+        };
+        Ok(LockedFile {
+            name: self.name.clone(),
+            content,
+            sha256: field("sha256", &self.sha256)?,
+        })
     }
 }
 
@@ -484,35 +640,50 @@ impl WantedEntry {
         if package.requirement.is_some() {
             return Err("package: a requirement belongs into the field of that name".to_owned());
         }
-        Ok(Wanted { package, requirement: field("requirement", &self.requirement)?, id: id_of("id", &self.id)? })
+        Ok(Wanted {
+            package,
+            requirement: field("requirement", &self.requirement)?,
+            id: id_of("id", &self.id)?,
+        })
     }
 }
 
 impl PackageEntry {
     fn read(&self) -> Result<Locked, String> {
-        let files = self.files.iter().map(FileEntry::read).collect::<Result<Vec<_>, _>>()?;
+        let files = self
+            .files
+            .iter()
+            .map(FileEntry::read)
+            .collect::<Result<Vec<_>, _>>()?;
         let names: BTreeSet<_> = files.iter().map(|file| &file.name).collect();
         if names.len() != files.len() || files.is_empty() {
             return Err("files: there must be one at least, and each once".to_owned());
         }
         let mut dependencies = Vec::with_capacity(self.dependencies.len());
         for dependency in &self.dependencies {
-            let (id, version) = dependency
-                .split_once(' ')
-                .ok_or("dependencies: each is a package's id, a space and its version".to_owned())?;
+            let (id, version) = dependency.split_once(' ').ok_or(
+                "dependencies: each is a package's id, a space and its version".to_owned(),
+            )?;
             let id = id_of("dependencies", id)?;
             let version = version_of("dependencies", &id, version)?;
             dependencies.push((id, version));
         }
         dependencies.sort_by(|(a, _): &(PackageId, VersionText), (b, _)| a.cmp(b));
-        if dependencies.windows(2).any(|pair| matches!(pair, [(one, _), (other, _)] if one == other)) {
+        if dependencies
+            .windows(2)
+            .any(|pair| matches!(pair, [(one, _), (other, _)] if one == other))
+        {
             return Err("dependencies: a package is there twice".to_owned());
         }
         let id = id_of("id", &self.id)?;
         Ok(Locked {
             version: version_of("version", &id, &self.version)?,
             id,
-            handle: self.handle.as_deref().map(|handle| field("handle", handle)).transpose()?,
+            handle: self
+                .handle
+                .as_deref()
+                .map(|handle| field("handle", handle))
+                .transpose()?,
             manifest: field("manifest", &self.manifest)?,
             files,
             dependencies,
@@ -526,7 +697,9 @@ fn field<T: std::str::FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Res
 
 fn version_of(name: &str, id: &PackageId, text: &str) -> Result<VersionText, String> {
     let version: VersionText = field(name, text)?;
-    version.read(id.name.ecosystem()).map_err(|why| format!("{name}: {why}"))?;
+    version
+        .read(id.name.ecosystem())
+        .map_err(|why| format!("{name}: {why}"))?;
     Ok(version)
 }
 
@@ -548,12 +721,19 @@ mod tests {
     };
 
     fn files(hash: Hash, manifest: &Manifest) -> Vec<ReleaseFile> {
-        registry::files_of(&ReleaseEntry::new(manifest.version.clone(), hash), [(hash, manifest)])
+        registry::files_of(
+            &ReleaseEntry::new(manifest.version.clone(), hash),
+            [(hash, manifest)],
+        )
     }
 
     fn world() -> World {
         World::default()
-            .with("alice/app", "1.2.0", &["alice/json ^1", "bob/log *", "?bob/gone *"])
+            .with(
+                "alice/app",
+                "1.2.0",
+                &["alice/json ^1", "bob/log *", "?bob/gone *"],
+            )
             .with("alice/json", "1.5.0", &["alice/json *"])
             .with("bob/log", "0.3.0-rc.1+b7", &["alice/json >=1.2, <2"])
     }
@@ -572,7 +752,11 @@ mod tests {
         assert!(lock().answers(&wanted(&ASKED)));
         assert!(lock().answers(&wanted(&[("alice/app@^1", "*"), ASKED[1]])));
         assert!(!lock().answers(&wanted(&ASKED[..1])));
-        let order: Vec<_> = lock().dependencies_first().iter().map(|locked| locked.id.name.to_string()).collect();
+        let order: Vec<_> = lock()
+            .dependencies_first()
+            .iter()
+            .map(|locked| locked.id.name.to_string())
+            .collect();
         assert_eq!(order, ["json", "log", "app"]);
     }
 
@@ -586,39 +770,88 @@ mod tests {
         fs::write(&path, "format = 7").unwrap();
         let error = Lock::read(&path).unwrap_err();
         assert_eq!(error.code(), "lock");
-        assert!(error.to_string().starts_with(&format!("the lock file {} has format 7, and", path.display())));
+        assert!(error.to_string().starts_with(&format!(
+            "the lock file {} has format 7, and",
+            path.display()
+        )));
     }
 
     #[test]
     fn what_was_changed_by_hand_and_does_not_fit_is_refused() {
         let text = lock().to_text();
         let json = id("alice/json").to_string();
-        let of_app =
-            format!("[[wanted]]\npackage = \"alice/app\"\nrequirement = \"^1\"\nid = \"{}\"\n", id("alice/app"));
+        let of_app = format!(
+            "[[wanted]]\npackage = \"alice/app\"\nrequirement = \"^1\"\nid = \"{}\"\n",
+            id("alice/app")
+        );
         let changed = |from: &str, to: &str| {
             assert!(text.contains(from), "{from}\n{text}");
-            Lock::from_text(&text.replace(from, to)).unwrap_err().to_string()
+            Lock::from_text(&text.replace(from, to))
+                .unwrap_err()
+                .to_string()
         };
         let entries: Vec<_> = text.split("\n[[package]]\n").collect();
-        let (last, of_json) =
-            (entries.len() - 1, entries.iter().position(|entry| entry.contains("json-1.5.0")).unwrap());
-        let without: Vec<_> = (0..=last).filter(|at| *at != of_json).map(|at| entries[at]).collect();
+        let (last, of_json) = (
+            entries.len() - 1,
+            entries
+                .iter()
+                .position(|entry| entry.contains("json-1.5.0"))
+                .unwrap(),
+        );
+        let without: Vec<_> = (0..=last)
+            .filter(|at| *at != of_json)
+            .map(|at| entries[at])
+            .collect();
         let twice = [entries.clone(), vec![entries[of_json]]].concat();
-        let join = |entries: &[&str]| Lock::from_text(&entries.join("\n[[package]]\n")).unwrap_err().to_string();
+        let join = |entries: &[&str]| {
+            Lock::from_text(&entries.join("\n[[package]]\n"))
+                .unwrap_err()
+                .to_string()
+        };
         for (error, says) in [
-            (changed("format = 2", "format = 3"), "has format 3, and this Swarmdex knows format 2; use"),
+            (
+                changed("format = 2", "format = 3"),
+                "has format 3, and this Swarmdex knows format 2; use",
+            ),
             (changed("format = 2", ""), "has no format number; delete"),
-            (changed("format = 2", "format = 2\nformat = 2"), "is broken at line 4: duplicate key"),
+            (
+                changed("format = 2", "format = 2\nformat = 2"),
+                "is broken at line 4: duplicate key",
+            ),
             (changed("size = ", "seize = "), "there is no key seize"),
-            (changed("version = \"1.5.0\"", "version = \"1.5\""), "number 2, 12D3Koo"),
-            (changed("version = \"1.5.0\"", "version = \"1.6.0\""), "where"),
-            (changed("\"^1\"", "\"^2\""), "1.2.0, where ^2 was asked for; undo the change"),
-            (changed("package = \"alice/app\"", "package = \"alice/ape\""), "which it cannot be"),
-            (changed("package = \"alice/app\"", "package = \"alice/app@1\""), "number 1: package: a requirement"),
-            (changed("name = \"json-1.5.0\"", "name = \"../json\""), "files: "),
+            (
+                changed("version = \"1.5.0\"", "version = \"1.5\""),
+                "number 2, 12D3Koo",
+            ),
+            (
+                changed("version = \"1.5.0\"", "version = \"1.6.0\""),
+                "where",
+            ),
+            (
+                changed("\"^1\"", "\"^2\""),
+                "1.2.0, where ^2 was asked for; undo the change",
+            ),
+            (
+                changed("package = \"alice/app\"", "package = \"alice/ape\""),
+                "which it cannot be",
+            ),
+            (
+                changed("package = \"alice/app\"", "package = \"alice/app@1\""),
+                "number 1: package: a requirement",
+            ),
+            (
+                changed("name = \"json-1.5.0\"", "name = \"../json\""),
+                "files: ",
+            ),
             (changed("sha256 = ", "sha512 = "), "there is no key sha512"),
-            (changed(&of_app, ""), &format!("has the package {}, which nothing needs", id("alice/app"))),
-            (join(&without), &format!("lacks the package {json} 1.5.0, which")),
+            (
+                changed(&of_app, ""),
+                &format!("has the package {}, which nothing needs", id("alice/app")),
+            ),
+            (
+                join(&without),
+                &format!("lacks the package {json} 1.5.0, which"),
+            ),
             (join(&twice), &format!("has two entries for {json}; undo")),
         ] {
             assert!(error.contains(says), "{says}: {error}");
@@ -630,13 +863,22 @@ mod tests {
         let resolution = world().solve(&ASKED).unwrap();
         for release in &resolution.releases {
             let files = files(release.manifest_hash, &release.manifest);
-            lock().check(&release.package, &release.manifest_hash, &release.manifest, &files).unwrap();
+            lock()
+                .check(
+                    &release.package,
+                    &release.manifest_hash,
+                    &release.manifest,
+                    &files,
+                )
+                .unwrap();
         }
         let app = resolution.releases.last().unwrap();
         let check = |lock: &Lock, hash: Hash, change: &dyn Fn(&mut Manifest)| {
             let mut manifest = app.manifest.clone();
             change(&mut manifest);
-            lock.check(&app.package, &hash, &manifest, &files(hash, &manifest)).unwrap_err().to_string()
+            lock.check(&app.package, &hash, &manifest, &files(hash, &manifest))
+                .unwrap_err()
+                .to_string()
         };
         let hash = app.manifest_hash;
         assert!(check(&lock(), Hash([1; 32]), &|_| {}).contains("the manifest is 0101"));
@@ -647,20 +889,38 @@ mod tests {
         let other = |manifest: &mut Manifest| manifest.files[0].root = ContentRoot([0; 32]);
         assert!(check(&lock(), hash, &other).contains("the content is"));
         assert!(
-            check(&lock(), hash, &|manifest| manifest.files[0].sha256 = Digest([0; 32])).contains("the SHA-256 is")
+            check(&lock(), hash, &|manifest| manifest.files[0].sha256 =
+                Digest([0; 32]))
+            .contains("the SHA-256 is")
         );
         assert!(
-            check(&lock(), hash, &|manifest| manifest.version = "2.2.0".parse().unwrap())
-                .contains("the version is 2.2.0")
+            check(&lock(), hash, &|manifest| manifest.version =
+                "2.2.0".parse().unwrap())
+            .contains("the version is 2.2.0")
         );
-        assert!(check(&lock(), hash, &|manifest| manifest.files[0].name = "b".into()).contains("the file is missing"));
+        assert!(
+            check(&lock(), hash, &|manifest| manifest.files[0].name =
+                "b".into())
+            .contains("the file is missing")
+        );
         let mut grown = app.manifest.clone();
-        grown.files.push(File::of(&grown.ecosystem, "added.zip", b"later"));
-        lock().check(&app.package, &hash, &grown, &files(hash, &grown)).unwrap();
+        grown
+            .files
+            .push(File::of(&grown.ecosystem, "added.zip", b"later"));
+        lock()
+            .check(&app.package, &hash, &grown, &files(hash, &grown))
+            .unwrap();
         let mut forged = lock();
-        forged.packages.get_mut(&app.package).unwrap().dependencies.clear();
+        forged
+            .packages
+            .get_mut(&app.package)
+            .unwrap()
+            .dependencies
+            .clear();
         assert!(check(&forged, hash, &|_| {}).contains("has no dependency of"));
-        let error = lock().check(&id("carol/x"), &hash, &app.manifest, &[]).unwrap_err();
+        let error = lock()
+            .check(&id("carol/x"), &hash, &app.manifest, &[])
+            .unwrap_err();
         assert!(error.to_string().starts_with("has no entry for"));
     }
 
@@ -668,7 +928,12 @@ mod tests {
         let package = (
             "[a-z0-9][a-z0-9._-]{0,9}",
             prop::option::of("[a-z]{1,8}"),
-            prop::sample::select(vec!["1.0.0", "0.0.0-a.1+x-y", "18446744073709551615.0.0", "2.1.3+7"]),
+            prop::sample::select(vec![
+                "1.0.0",
+                "0.0.0-a.1+x-y",
+                "18446744073709551615.0.0",
+                "2.1.3+7",
+            ]),
             any::<([u8; 32], [u8; 32])>(),
             any::<u64>(),
             "[a-zA-Zü '#=\\[\\]]{0,20}z",
@@ -679,10 +944,14 @@ mod tests {
             let ids: Vec<_> = list
                 .iter()
                 .enumerate()
-                .map(|(at, package)| PackageId { owner: keys[at % 2], name: package.0.parse().unwrap() })
+                .map(|(at, package)| PackageId {
+                    owner: keys[at % 2],
+                    name: package.0.parse().unwrap(),
+                })
                 .collect();
             let mut packages = BTreeMap::new();
-            for (id, (_, handle, version, (manifest, root), size, file, _)) in ids.iter().zip(&list) {
+            for (id, (_, handle, version, (manifest, root), size, file, _)) in ids.iter().zip(&list)
+            {
                 packages.entry(id.clone()).or_insert_with(|| Locked {
                     id: id.clone(),
                     handle: handle.as_ref().map(|handle| handle.parse().unwrap()),
@@ -690,7 +959,10 @@ mod tests {
                     manifest: Hash(*manifest),
                     files: vec![LockedFile {
                         name: file.clone(),
-                        content: Content { root: ContentRoot(*root), size: *size },
+                        content: Content {
+                            root: ContentRoot(*root),
+                            size: *size,
+                        },
                         sha256: Digest(*manifest),
                     }],
                     dependencies: Vec::new(),
@@ -698,7 +970,10 @@ mod tests {
             }
             for (id, package) in ids.iter().zip(&list) {
                 let needed: BTreeSet<_> = package.6.iter().map(|index| index.get(&ids)).collect();
-                let needed = needed.into_iter().map(|id| (id.clone(), packages[id].version.clone())).collect();
+                let needed = needed
+                    .into_iter()
+                    .map(|id| (id.clone(), packages[id].version.clone()))
+                    .collect();
                 packages.get_mut(id).unwrap().dependencies = needed;
             }
             let wanted = packages.values().map(|locked| Wanted {
@@ -706,7 +981,10 @@ mod tests {
                 requirement: RequirementText::exactly(locked.id.name.ecosystem(), &locked.version),
                 id: locked.id.clone(),
             });
-            Lock { wanted: wanted.collect(), packages }
+            Lock {
+                wanted: wanted.collect(),
+                packages,
+            }
         })
     }
 

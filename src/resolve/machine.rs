@@ -1,7 +1,8 @@
 //! Which of the things that a release needs count on this machine.
 //!
-//! Followed are those that are needed to use a release, always or on a machine such as this one. What cannot be decided, because it
-//! is about something that is not known here, is taken, but for what only an extra asks for.
+//! Followed are those that are needed to use a release, always or on a machine such as this one.
+//! What cannot be decided, because it is about something that is not known here, is taken, but for
+//! what only an extra asks for.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -51,7 +52,13 @@ impl Machine {
             ("platform_system", system),
             ("platform_machine", machine),
         ];
-        Self { arch, os, python: python.map(|(key, value)| (key.to_owned(), value.to_owned())).into() }
+        Self {
+            arch,
+            os,
+            python: python
+                .map(|(key, value)| (key.to_owned(), value.to_owned()))
+                .into(),
+        }
     }
 
     /// With a Python of this version, such as `3.11` or `3.11.7`.
@@ -62,18 +69,29 @@ impl Machine {
         Ecosystem::Pypi.version(version)?;
         let parts: Vec<&str> = version.split('.').collect();
         let (Some(major), Some(minor)) = (parts.first(), parts.get(1)) else {
-            return Err(Refused("needs two numbers at least, as 3.11 has".to_owned()));
+            return Err(Refused(
+                "needs two numbers at least, as 3.11 has".to_owned(),
+            ));
         };
-        self.python.insert("python_version".to_owned(), format!("{major}.{minor}"));
+        self.python
+            .insert("python_version".to_owned(), format!("{major}.{minor}"));
         if parts.len() > 2 {
-            self.python.insert("python_full_version".to_owned(), version.to_owned());
+            self.python
+                .insert("python_full_version".to_owned(), version.to_owned());
         }
         Ok(self)
     }
 
     /// Why a dependency of a release of `ecosystem` is not followed; none where it is.
     pub fn leaves_out(&self, dependency: &Dependency, ecosystem: &Ecosystem) -> Option<String> {
-        let Dependency { kind, optional, under, marker, platform, .. } = dependency;
+        let Dependency {
+            kind,
+            optional,
+            under,
+            marker,
+            platform,
+            ..
+        } = dependency;
         if *kind != Kind::Runtime {
             return Some(format!("it is of the kind {kind}"));
         }
@@ -97,9 +115,14 @@ impl Machine {
         match marker.holds(&self.python, &BTreeSet::new()) {
             Ok(true) => None,
             Ok(false) => Some(format!("it is for {text}")),
-            Err(_) if marker.asks_for_extra() => Some(format!("it is for {text}, of which an extra is a part")),
+            Err(_) if marker.asks_for_extra() => {
+                Some(format!("it is for {text}, of which an extra is a part"))
+            }
             // It may be false of every Python that there is, too.
-            Err(_) => match self.pythons().all(|python| marker.holds(&python, &BTreeSet::new()) == Ok(false)) {
+            Err(_) => match self
+                .pythons()
+                .all(|python| marker.holds(&python, &BTreeSet::new()) == Ok(false))
+            {
                 true => Some(format!("it is for {text}")),
                 false => None,
             },
@@ -109,7 +132,9 @@ impl Machine {
     /// Those that this machine may have, as far as conditions are about them.
     fn pythons(&self) -> impl Iterator<Item = BTreeMap<String, String>> {
         let versions = iter::once((2, 7)).chain((0..=20).map(|minor| (3, minor)));
-        let each = versions.flat_map(|version| [("cpython", "CPython"), ("pypy", "PyPy")].map(|kind| (version, kind)));
+        let each = versions.flat_map(|version| {
+            [("cpython", "CPython"), ("pypy", "PyPy")].map(|kind| (version, kind))
+        });
         each.map(|((major, minor), (name, implementation))| {
             let mut python = self.python.clone();
             for (key, value) in [
@@ -125,16 +150,28 @@ impl Machine {
         })
     }
 
-    /// Tells if a target of cargo's, a triple or what `cfg(…)` says, is this machine; none where that cannot be told.
+    /// Tells if a target of cargo's, a triple or what `cfg(…)` says, is this machine; none where
+    /// that cannot be told.
     fn is_target(&self, text: &str) -> Option<bool> {
-        let Some(condition) = text.strip_prefix("cfg(").and_then(|rest| rest.strip_suffix(')')) else {
-            let os = if self.os == "macos" { "darwin" } else { self.os };
+        let Some(condition) = text
+            .strip_prefix("cfg(")
+            .and_then(|rest| rest.strip_suffix(')'))
+        else {
+            let os = if self.os == "macos" {
+                "darwin"
+            } else {
+                self.os
+            };
             let mut parts = text.split('-');
             return Some(parts.next() == Some(self.arch) && parts.any(|part| part == os));
         };
         let mut rest = condition;
         let holds = self.condition(&mut rest, 0)?;
-        if rest.trim().is_empty() { holds.known() } else { None }
+        if rest.trim().is_empty() {
+            holds.known()
+        } else {
+            None
+        }
     }
 
     /// A condition at the front of a text; none where it cannot be read.
@@ -142,8 +179,12 @@ impl Machine {
         /// Deepest nesting of brackets.
         const MAX_DEPTH: usize = 16;
         let text = rest.trim_start();
-        let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-        let (word, behind) = text.split_at_checked(end).filter(|(word, _)| !word.is_empty() && depth < MAX_DEPTH)?;
+        let end = text
+            .find(|c: char| !c.is_alphanumeric() && c != '_')
+            .unwrap_or(text.len());
+        let (word, behind) = text
+            .split_at_checked(end)
+            .filter(|(word, _)| !word.is_empty() && depth < MAX_DEPTH)?;
         let behind = behind.trim_start();
         if let Some(list) = behind.strip_prefix('(') {
             *rest = list;
@@ -184,20 +225,27 @@ impl Machine {
             ("windows", None) => is_windows,
             ("target_os", Some(os)) => os == self.os,
             ("target_arch", Some(arch)) => arch == self.arch,
-            ("target_family", Some(family)) => family == if is_windows { "windows" } else { "unix" },
+            ("target_family", Some(family)) => {
+                family == if is_windows { "windows" } else { "unix" }
+            }
             ("target_pointer_width", Some(bits)) => bits == usize::BITS.to_string(),
-            ("target_endian", Some(endian)) => (endian == "little") == cfg!(target_endian = "little"),
+            ("target_endian", Some(endian)) => {
+                (endian == "little") == cfg!(target_endian = "little")
+            }
             // Of Windows alone.
             ("target_env", Some("msvc")) if !is_windows => false,
             // Others are what only those set who build it by hand.
-            _ if key.starts_with("target_") || matches!(key, "panic" | "feature") => return Holds::Unknown,
+            _ if key.starts_with("target_") || matches!(key, "panic" | "feature") => {
+                return Holds::Unknown;
+            }
             _ => false,
         };
         if holds { Holds::Yes } else { Holds::No }
     }
 }
 
-/// A condition as far as it can be told. The least of several is what all of them make together, the greatest what any of them does.
+/// A condition as far as it can be told. The least of several is what all of them make together,
+/// the greatest what any of them does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holds {
     No,
@@ -245,13 +293,19 @@ mod tests {
             ("cfg(windows)", Some(false)),
             ("cfg(not(windows))", Some(true)),
             ("cfg(all(unix, target_arch = \"x86_64\"))", Some(true)),
-            ("cfg(any(target_os=\"macos\",target_os = \"ios\",))", Some(false)),
+            (
+                "cfg(any(target_os=\"macos\",target_os = \"ios\",))",
+                Some(false),
+            ),
             ("cfg(all())", Some(true)),
             ("cfg(any())", Some(false)),
             ("cfg(target_env = \"gnu\")", None),
             ("cfg(tokio_unstable)", Some(false)),
             ("cfg(any(unix, target_env = \"musl\"))", Some(true)),
-            ("cfg(all(target_arch = \"x86_64\", target_env = \"msvc\", not(windows_raw_dylib)))", Some(false)),
+            (
+                "cfg(all(target_arch = \"x86_64\", target_env = \"msvc\", not(windows_raw_dylib)))",
+                Some(false),
+            ),
             ("cfg(not(target_feature = \"sse4\"))", None),
             ("cfg(getrandom_backend = \"custom\")", Some(false)),
             ("cfg(unix windows)", None),
@@ -264,30 +318,52 @@ mod tests {
             assert_eq!(linux().is_target(target), holds, "{target}");
         }
         let windows = Machine::of("x86_64", "windows", "windows");
-        assert_eq!(windows.is_target("cfg(all(windows, not(unix)))"), Some(true));
+        assert_eq!(
+            windows.is_target("cfg(all(windows, not(unix)))"),
+            Some(true)
+        );
     }
 
     #[test]
     fn markers_are_those_of_python_and_what_is_not_known_is_taken() {
         let out = |machine: &Machine, marker: &str| {
-            let dependency = Dependency { marker: Some(marker.to_owned()), ..lib() };
+            let dependency = Dependency {
+                marker: Some(marker.to_owned()),
+                ..lib()
+            };
             machine.leaves_out(&dependency, &Ecosystem::Pypi).is_some()
         };
         let old = linux().with_python("3.9.1").unwrap();
         for (marker, here, with_old) in [
             ("sys_platform == 'win32'", true, true),
-            ("sys_platform == 'linux' and platform_machine == 'x86_64'", false, false),
+            (
+                "sys_platform == 'linux' and platform_machine == 'x86_64'",
+                false,
+                false,
+            ),
             ("python_version < '3.11'", false, false),
             ("python_version >= '3.11'", false, true),
             ("python_full_version >= '3.9.2'", false, true),
             ("extra == 'docs'", true, true),
             ("extra == 'docs' and python_version < '3.11'", true, true),
             ("implementation_name == 'pypy'", false, false),
-            ("sys_platform == 'win32' and python_version < '3.8'", true, true),
+            (
+                "sys_platform == 'win32' and python_version < '3.8'",
+                true,
+                true,
+            ),
             ("python_version < '2.0'", true, true),
-            ("sys_platform == 'linux' and platform_release == '6'", false, false),
+            (
+                "sys_platform == 'linux' and platform_release == '6'",
+                false,
+                false,
+            ),
         ] {
-            assert_eq!((out(&linux(), marker), out(&old, marker)), (here, with_old), "{marker}");
+            assert_eq!(
+                (out(&linux(), marker), out(&old, marker)),
+                (here, with_old),
+                "{marker}"
+            );
         }
         assert!(linux().with_python("3").is_err() && linux().with_python("three").is_err());
     }
@@ -297,13 +373,31 @@ mod tests {
         let fine = lib();
         assert_eq!(linux().leaves_out(&fine, &Ecosystem::Cargo), None);
         for other in [
-            Dependency { optional: true, ..fine.clone() },
-            Dependency { kind: Kind::Build, ..fine.clone() },
-            Dependency { kind: "post-install".parse().unwrap(), ..fine.clone() },
-            Dependency { under: Some("tls".to_owned()), ..fine.clone() },
-            Dependency { platform: Some("cfg(windows)".to_owned()), ..fine },
+            Dependency {
+                optional: true,
+                ..fine.clone()
+            },
+            Dependency {
+                kind: Kind::Build,
+                ..fine.clone()
+            },
+            Dependency {
+                kind: "post-install".parse().unwrap(),
+                ..fine.clone()
+            },
+            Dependency {
+                under: Some("tls".to_owned()),
+                ..fine.clone()
+            },
+            Dependency {
+                platform: Some("cfg(windows)".to_owned()),
+                ..fine
+            },
         ] {
-            assert!(linux().leaves_out(&other, &Ecosystem::Cargo).is_some(), "{other:?}");
+            assert!(
+                linux().leaves_out(&other, &Ecosystem::Cargo).is_some(),
+                "{other:?}"
+            );
         }
     }
 

@@ -1,13 +1,15 @@
 //! Which releases a package needs, all together, and the lock file that fixes them.
 //!
-//! A requirement takes a set of versions ([`range`]), narrowed to what it may have of yanked releases and pre-releases
-//! (`admit`). What the solver, PubGrub, is given depends on nothing but the releases and the requirement, never on the
-//! order in which things came to be known: so it finds a solution wherever there is one, the same one every time, and
-//! what it explains is true. Where a release comes from is a [`Source`]'s matter, and the rules need no network.
+//! A requirement takes a set of versions ([`range`]), narrowed to what it may have of yanked
+//! releases and pre-releases (`admit`). What the solver, PubGrub, is given depends on nothing but
+//! the releases and the requirement, never on the order in which things came to be known: so it
+//! finds a solution wherever there is one, the same one every time, and what it explains is true.
+//! Where a release comes from is a [`Source`]'s matter, and the rules need no network.
 //!
-//! Packages are told apart by [`PackageId`]: `alice/json` and `12D3KooW…/json` are one package if that key is alice's.
-//! There is one release of a package in a resolution. What counts of the things that a release needs is for [`Machine`] to say. A bare
-//! name is a package of this node's own publisher, else of the dependent's owner, else of the one pinned publisher who has it.
+//! Packages are told apart by [`PackageId`]: `alice/json` and `12D3KooW…/json` are one package if
+//! that key is alice's. There is one release of a package in a resolution. What counts of the
+//! things that a release needs is for [`Machine`] to say. A bare name is a package of this node's
+//! own publisher, else of the dependent's owner, else of the one pinned publisher who has it.
 
 mod admit;
 mod explain;
@@ -45,11 +47,11 @@ use crate::{
 };
 use universe::{Node, Universe};
 
-/// Packages that one resolution may look at, in the solution or not. Manifests come from anybody, and one of 256
-/// dependencies at each of a few levels would otherwise ask for the whole network.
+/// Packages that one resolution may look at, in the solution or not. Manifests come from anybody,
+/// and one of 256 dependencies at each of a few levels would otherwise ask for the whole network.
 pub const MAX_PACKAGES: usize = 2_000;
-/// Decisions that the solver may make and take back. The problem is NP-complete, so there are inputs that no solver ends
-/// on; what people publish takes about one decision for each package.
+/// Decisions that the solver may make and take back. The problem is NP-complete, so there are
+/// inputs that no solver ends on; what people publish takes about one decision for each package.
 pub const MAX_STEPS: usize = 10_000;
 
 /// What there is of a package.
@@ -57,13 +59,15 @@ pub const MAX_STEPS: usize = 10_000;
 pub struct Releases {
     pub id: PackageId,
     pub handle: Option<Handle>,
-    /// Tells whether the handle is bound to the key here: else the package is shown with the key's fingerprint.
+    /// Tells whether the handle is bound to the key here: else the package is shown with the key's
+    /// fingerprint.
     pub trust: Trust,
     /// In any order.
     pub releases: Vec<ReleaseEntry>,
     /// False when the oldest releases could not be had.
     pub complete: bool,
-    /// A manifest that came along, which then need not be asked for: mostly it is the one that is chosen.
+    /// A manifest that came along, which then need not be asked for: mostly it is the one that is
+    /// chosen.
     pub latest: Option<Manifest>,
 }
 
@@ -72,8 +76,8 @@ pub trait Source {
     /// Every release of a package, by whatever name it is called.
     ///
     /// # Errors
-    /// One that says "missing" (not found, or a handle that nobody has) rules out the releases that need this package;
-    /// every other one ends the resolution.
+    /// One that says "missing" (not found, or a handle that nobody has) rules out the releases that
+    /// need this package; every other one ends the resolution.
     fn releases(&self, package: &PackageRef) -> crate::Result<Releases>;
 
     /// The manifest of one release.
@@ -82,7 +86,8 @@ pub trait Source {
     /// As for [`Source::releases`]: a missing one rules out the release.
     fn manifest(&self, package: &PackageId, version: &VersionText) -> crate::Result<Manifest>;
 
-    /// The packages of a name that may be meant by it in a release of `beside`, as far as is known here.
+    /// The packages of a name that may be meant by it in a release of `beside`, as far as is known
+    /// here.
     ///
     /// # Errors
     /// When it cannot be looked up, which ends the resolution.
@@ -93,9 +98,13 @@ pub trait Source {
     /// The machine that is resolved for.
     fn machine(&self) -> &Machine;
 
-    /// [`Source::releases`] of several packages, in their order; one after the other, unless a source can do better.
+    /// [`Source::releases`] of several packages, in their order; one after the other, unless a
+    /// source can do better.
     fn all_releases(&self, packages: &[PackageRef]) -> Vec<crate::Result<Releases>> {
-        packages.iter().map(|package| self.releases(package)).collect()
+        packages
+            .iter()
+            .map(|package| self.releases(package))
+            .collect()
     }
 }
 
@@ -106,7 +115,10 @@ pub enum Resolving {
     /// The releases of a package are asked for.
     Asking { package: String },
     /// A release was chosen, for now.
-    Chose { package: String, version: VersionText },
+    Chose {
+        package: String,
+        version: VersionText,
+    },
     /// A package or manifest is missing, so what needs it is ruled out.
     Missing { what: String, why: String },
 }
@@ -145,7 +157,8 @@ pub struct LeftOut {
 /// Releases that go together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resolution {
-    /// What each thing that was asked for turned out to be, in that order; twice the same for two names of one package.
+    /// What each thing that was asked for turned out to be, in that order; twice the same for two
+    /// names of one package.
     pub root: Vec<PackageId>,
     /// What is needed comes before what needs it, ties by id; packages in a circle stand together.
     pub releases: Vec<Resolved>,
@@ -174,19 +187,23 @@ impl From<Unresolved> for RegistryError {
     fn from(unresolved: Unresolved) -> Self {
         match unresolved {
             Unresolved::Failed(error) => error,
-            other => Self::Unresolvable { explanation: other.to_string() },
+            other => Self::Unresolvable {
+                explanation: other.to_string(),
+            },
         }
     }
 }
 
-/// Finds one release of every package that is needed, such that every requirement is met: the highest versions that go
-/// together, those that were asked for first. A requirement within a reference in `wanted` counts where the one beside it is `*`.
+/// Finds one release of every package that is needed, such that every requirement is met: the
+/// highest versions that go together, those that were asked for first. A requirement within a
+/// reference in `wanted` counts where the one beside it is `*`.
 ///
-/// Blocks for as long as `source` does; never call it on a runtime's own thread with a source that asks a network.
+/// Blocks for as long as `source` does; never call it on a runtime's own thread with a source that
+/// asks a network.
 ///
 /// # Errors
-/// [`Unresolved::Conflict`] where there are no such releases, the other kinds where that could not be found out. A
-/// package in `wanted` that is not found is the source's own error.
+/// [`Unresolved::Conflict`] where there are no such releases, the other kinds where that could not
+/// be found out. A package in `wanted` that is not found is the source's own error.
 pub fn resolve(
     source: &(impl Source + ?Sized),
     wanted: &[(PackageRef, RequirementText)],
@@ -210,7 +227,9 @@ fn resolve_within(
     let selected = match pubgrub::resolve(&universe, Node::Asked, asked()) {
         Ok(selected) => selected,
         Err(PubGrubError::NoSolution(tree)) => {
-            return Err(Unresolved::Conflict { explanation: explain::explain(tree, &universe) });
+            return Err(Unresolved::Conflict {
+                explanation: explain::explain(tree, &universe),
+            });
         }
         Err(
             PubGrubError::ErrorRetrievingDependencies { source: error, .. }
@@ -225,7 +244,16 @@ fn resolve_within(
             releases.insert(id, release);
         }
     }
-    let needs = releases.iter().map(|(id, release)| (id.clone(), release.needs.clone())).collect();
-    let ordered = order::dependencies_first(&needs).into_iter().filter_map(|id| releases.remove(&id)).collect();
-    Ok(Resolution { root: universe.root().to_vec(), releases: ordered })
+    let needs = releases
+        .iter()
+        .map(|(id, release)| (id.clone(), release.needs.clone()))
+        .collect();
+    let ordered = order::dependencies_first(&needs)
+        .into_iter()
+        .filter_map(|id| releases.remove(&id))
+        .collect();
+    Ok(Resolution {
+        root: universe.root().to_vec(),
+        releases: ordered,
+    })
 }

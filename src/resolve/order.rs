@@ -2,18 +2,26 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every key of `needs` once, dependencies first, ties by key. Packages that need each other in a circle stand together,
-/// by key, after everything else that the circle needs. What is needed and is no key is passed over.
+/// Every key of `needs` once, dependencies first, ties by key. Packages that need each other in a
+/// circle stand together, by key, after everything else that the circle needs. What is needed and
+/// is no key is passed over.
 ///
-/// Neither step recurses: a chain as long as somebody cares to publish must not be as deep as the stack.
+/// Neither step recurses: a chain as long as somebody cares to publish must not be as deep as the
+/// stack.
 pub(super) fn dependencies_first<K: Ord + Clone>(needs: &BTreeMap<K, Vec<K>>) -> Vec<K> {
     let circles = circles(needs);
-    let circle_of: BTreeMap<&K, usize> =
-        circles.iter().enumerate().flat_map(|(circle, keys)| keys.iter().map(move |key| (*key, circle))).collect();
+    let circle_of: BTreeMap<&K, usize> = circles
+        .iter()
+        .enumerate()
+        .flat_map(|(circle, keys)| keys.iter().map(move |key| (*key, circle)))
+        .collect();
     let mut waits: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); circles.len()];
     let mut holds_up: Vec<Vec<usize>> = vec![Vec::new(); circles.len()];
     for (key, needed) in needs {
-        for (of, on) in needed.iter().filter_map(|needed| circle_of.get(key).zip(circle_of.get(needed))) {
+        for (of, on) in needed
+            .iter()
+            .filter_map(|needed| circle_of.get(key).zip(circle_of.get(needed)))
+        {
             if of != on
                 && let (Some(waits), Some(holds_up)) = (waits.get_mut(*of), holds_up.get_mut(*on))
                 && waits.insert(*on)
@@ -31,7 +39,13 @@ pub(super) fn dependencies_first<K: Ord + Clone>(needs: &BTreeMap<K, Vec<K>>) ->
         .collect();
     let mut order = Vec::with_capacity(needs.len());
     while let Some((_, circle)) = ready.pop_first() {
-        order.extend(circles.get(circle).into_iter().flatten().map(|key| (*key).clone()));
+        order.extend(
+            circles
+                .get(circle)
+                .into_iter()
+                .flatten()
+                .map(|key| (*key).clone()),
+        );
         for &next in holds_up.get(circle).into_iter().flatten() {
             if let Some(waits) = waits.get_mut(next)
                 && waits.remove(&circle)
@@ -61,9 +75,17 @@ fn circles<K: Ord>(needs: &BTreeMap<K, Vec<K>>) -> Vec<Vec<&K>> {
                 finished.push(key);
             } else if seen.insert(key) {
                 path.push((key, true));
-                path.extend(needs.get_key_value(key).into_iter().flat_map(|(_, needed)| {
-                    needed.iter().filter_map(|needed| needs.get_key_value(needed)).map(|(needed, _)| (needed, false))
-                }));
+                path.extend(
+                    needs
+                        .get_key_value(key)
+                        .into_iter()
+                        .flat_map(|(_, needed)| {
+                            needed
+                                .iter()
+                                .filter_map(|needed| needs.get_key_value(needed))
+                                .map(|(needed, _)| (needed, false))
+                        }),
+                );
             }
         }
     }
@@ -93,13 +115,25 @@ mod tests {
     use super::*;
 
     fn order(needs: &[(u8, &[u8])]) -> Vec<u8> {
-        dependencies_first(&needs.iter().map(|(key, needs)| (*key, needs.to_vec())).collect())
+        dependencies_first(
+            &needs
+                .iter()
+                .map(|(key, needs)| (*key, needs.to_vec()))
+                .collect(),
+        )
     }
 
     #[test]
     fn what_is_needed_comes_first_and_a_circle_together() {
-        assert_eq!(order(&[(1, &[3, 2]), (2, &[4]), (3, &[4]), (4, &[])]), [4, 2, 3, 1]);
-        assert_eq!(order(&[(1, &[2]), (2, &[3]), (3, &[2, 9]), (9, &[])]), [9, 2, 3, 1], "9 is needed by the circle");
+        assert_eq!(
+            order(&[(1, &[3, 2]), (2, &[4]), (3, &[4]), (4, &[])]),
+            [4, 2, 3, 1]
+        );
+        assert_eq!(
+            order(&[(1, &[2]), (2, &[3]), (3, &[2, 9]), (9, &[])]),
+            [9, 2, 3, 1],
+            "9 is needed by the circle"
+        );
         assert_eq!(order(&[(1, &[1, 7])]), [1], "itself, and what is not there");
         assert_eq!(order(&[(2, &[]), (1, &[])]), [1, 2]);
     }

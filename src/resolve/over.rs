@@ -1,4 +1,5 @@
-//! Resolving over a running registry: the solver blocks on a thread of its own, the registry answers on the runtime.
+//! Resolving over a running registry: the solver blocks on a thread of its own, the registry
+//! answers on the runtime.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use crate::{
     registry::{Namesake, Registry},
 };
 
-/// Packages asked for at once: half of what a peer answers one asker at a time, so that a person can still search.
+/// Packages asked for at once: half of what a peer answers one asker at a time, so that a person
+/// can still search.
 const AT_ONCE: usize = 4;
 
 /// A registry as a [`Source`]. Its methods block: call them where that is allowed.
@@ -56,16 +58,23 @@ async fn ask(registry: &dyn Registry, package: &PackageRef) -> Result<Releases> 
     })
 }
 
-/// Refuses a handle that is not bound to a key here: which packages are fetched in the end is nothing for whoever claims it
-/// first to say. Whoever asks a person, or was told to trust, asks by key.
+/// Refuses a handle that is not bound to a key here: which packages are fetched in the end is
+/// nothing for whoever claims it first to say. Whoever asks a person, or was told to trust, asks by
+/// key.
 async fn is_bound(registry: &dyn Registry, handle: &Handle) -> Result<()> {
     if registry.claims(handle, false).await?.bound.is_some() {
         return Ok(());
     }
     Err(match registry.claims(handle, true).await?.meaning() {
         Meaning::Bound(_) => return Ok(()),
-        Meaning::One(publisher) => RegistryError::UnpinnedHandle { handle: handle.clone(), publisher },
-        Meaning::Several(claimants) => RegistryError::AmbiguousHandle { handle: handle.clone(), claimants },
+        Meaning::One(publisher) => RegistryError::UnpinnedHandle {
+            handle: handle.clone(),
+            publisher,
+        },
+        Meaning::Several(claimants) => RegistryError::AmbiguousHandle {
+            handle: handle.clone(),
+            claimants,
+        },
         Meaning::Nobody => RegistryError::UnknownHandle(handle.clone()),
     })
 }
@@ -90,13 +99,20 @@ impl Source for OverRegistry {
 
     fn all_releases(&self, packages: &[PackageRef]) -> Vec<Result<Releases>> {
         let questions = packages.iter().map(|package| ask(&*self.registry, package));
-        let answers = self.wait(async { Ok(stream::iter(questions).buffered(AT_ONCE).collect().await) });
-        answers.unwrap_or_else(|_| packages.iter().map(|_| Err(RegistryError::Closed)).collect())
+        let answers =
+            self.wait(async { Ok(stream::iter(questions).buffered(AT_ONCE).collect().await) });
+        answers.unwrap_or_else(|_| {
+            packages
+                .iter()
+                .map(|_| Err(RegistryError::Closed))
+                .collect()
+        })
     }
 }
 
-/// [`resolve`] over a registry. `told` is called on another thread, and must not block for long. When the future is
-/// dropped, the question that runs is given up, and the thread ends with it or at its next one.
+/// [`resolve`] over a registry. `told` is called on another thread, and must not block for long.
+/// When the future is dropped, the question that runs is given up, and the thread ends with it or
+/// at its next one.
 ///
 /// # Errors
 /// [`RegistryError::Unresolvable`] with the explanation, or whatever a question failed with.
@@ -108,10 +124,18 @@ pub async fn resolve_on(
 ) -> Result<Resolution> {
     let stop = CancellationToken::new();
     let _until_dropped = stop.clone().drop_guard();
-    let source = OverRegistry { registry, runtime: runtime::Handle::current(), machine, stop };
+    let source = OverRegistry {
+        registry,
+        runtime: runtime::Handle::current(),
+        machine,
+        stop,
+    };
     let resolution = tokio::task::spawn_blocking(move || resolve(&source, &wanted, &told)).await;
     match resolution {
         Ok(resolution) => Ok(resolution?),
-        Err(error) => Err(RegistryError::Internal { what: "resolving", why: error.to_string() }),
+        Err(error) => Err(RegistryError::Internal {
+            what: "resolving",
+            why: error.to_string(),
+        }),
     }
 }

@@ -1,15 +1,19 @@
 //! Requirements as sets of versions, which a solver can intersect and take the complement of.
 //!
-//! In most ecosystems what a requirement takes is no matter of order alone (a wildcard of PyPI's, the pre-releases of npm's), and the set
-//! is that of the releases it takes. Cargo's language, which `generic` has too, is one of ranges, which can be told in few words:
+//! In most ecosystems what a requirement takes is no matter of order alone (a wildcard of PyPI's,
+//! the pre-releases of npm's), and the set is that of the releases it takes. Cargo's language,
+//! which `generic` has too, is one of ranges, which can be told in few words:
 //!
-//! For versions without a pre-release the set holds exactly what [`Requirement::matches`] takes. For pre-releases it is an
-//! outer bound: whatever matches is in it, and no pre-release of an upper bound is, so that `^1` never reaches
-//! `2.0.0-alpha`. Which pre-releases inside are taken is not a matter of order, and is decided in [`super::admit`].
+//! For versions without a pre-release the set holds exactly what [`Requirement::matches`] takes.
+//! For pre-releases it is an outer bound: whatever matches is in it, and no pre-release of an upper
+//! bound is, so that `^1` never reaches
+//! `2.0.0-alpha`. Which pre-releases inside are taken is not a matter of order, and is decided in
+//! [`super::admit`].
 //!
-//! A version that is named exactly is one build, of `cargo` only where the build is named. All other comparators ignore build
-//! metadata, as semver has it. [`Version`] orders by it, though, so a bound that should take `1.2.3` and not what comes after is
-//! written as "below the next version there can be", and holds every build of `1.2.3`.
+//! A version that is named exactly is one build, of `cargo` only where the build is named. All
+//! other comparators ignore build metadata, as semver has it. [`Version`] orders by it, though, so
+//! a bound that should take `1.2.3` and not what comes after is written as "below the next version
+//! there can be", and holds every build of `1.2.3`.
 
 use std::ops::Bound;
 
@@ -28,7 +32,14 @@ pub fn of<'a>(
     }
     let Some(comparators) = requirement.comparators() else {
         let taken = there.filter(|version| requirement.includes(version));
-        return taken.map(|version| (Bound::Included(version.clone()), Bound::Included(version.clone()))).collect();
+        return taken
+            .map(|version| {
+                (
+                    Bound::Included(version.clone()),
+                    Bound::Included(version.clone()),
+                )
+            })
+            .collect();
     };
     comparators
         .iter()
@@ -53,26 +64,35 @@ fn one(comparator: &Comparator, requirement: &Comparators) -> Ranges<ecosystem::
         None => after(major, minor, None),
     };
     match comparator.op {
-        Op::Greater => past.map_or_else(Ranges::empty, |past| Ranges::higher_than(ecosystem::Version::from(past))),
+        Op::Greater => past.map_or_else(Ranges::empty, |past| {
+            Ranges::higher_than(ecosystem::Version::from(past))
+        }),
         Op::GreaterEq => Ranges::higher_than(ecosystem::Version::from(lowest)),
-        Op::Less if patch.is_some() && names_pre_release_of(requirement, &lowest) => below(Some(lowest)),
+        Op::Less if patch.is_some() && names_pre_release_of(requirement, &lowest) => {
+            below(Some(lowest))
+        }
         Op::Less => below(Some(first_of(major, lowest.minor, lowest.patch))),
         Op::LessEq => below(past),
         Op::Tilde => from_to(lowest, after(major, minor, None)),
         Op::Caret => {
-            // Where another comparator brings pre-releases in, semver takes those of x.y.0 for ^x.y.
+            // Where another comparator brings pre-releases in, semver takes those of x.y.0 for
+            // ^x.y.
             let start = match patch {
-                None if names_pre_release_of(requirement, &lowest) => first_of(major, lowest.minor, 0),
+                None if names_pre_release_of(requirement, &lowest) => {
+                    first_of(major, lowest.minor, 0)
+                }
                 _ => lowest,
             };
             from_to(start, caret_end(major, minor, patch))
         }
-        // Exact with a part of a version, wildcard, and whatever semver may add, which it can only by a new release that is read first.
+        // Exact with a part of a version, wildcard, and whatever semver may add, which it can only
+        // by a new release that is read first.
         _ => from_to(lowest, past),
     }
 }
 
-/// Where `^major.minor.patch` ends: at the next version whose leftmost part that is not zero differs.
+/// Where `^major.minor.patch` ends: at the next version whose leftmost part that is not zero
+/// differs.
 pub(super) fn caret_end(major: u64, minor: Option<u64>, patch: Option<u64>) -> Option<Version> {
     match (major, minor, patch) {
         (0, Some(0), Some(_)) => after(major, minor, patch),
@@ -83,34 +103,51 @@ pub(super) fn caret_end(major: u64, minor: Option<u64>, patch: Option<u64>) -> O
 
 /// The lowest version there can be after every one with these parts; `None` where the numbers end.
 fn after(major: u64, minor: Option<u64>, patch: Option<u64>) -> Option<Version> {
-    let patched = minor.zip(patch).and_then(|(minor, patch)| Some(first_of(major, minor, patch.checked_add(1)?)));
+    let patched = minor
+        .zip(patch)
+        .and_then(|(minor, patch)| Some(first_of(major, minor, patch.checked_add(1)?)));
     let minored = || minor.and_then(|minor| Some(first_of(major, minor.checked_add(1)?, 0)));
-    patched.or_else(minored).or_else(|| Some(first_of(major.checked_add(1)?, 0, 0)))
+    patched
+        .or_else(minored)
+        .or_else(|| Some(first_of(major.checked_add(1)?, 0, 0)))
 }
 
-/// The lowest version after every build of this one: a pre-release with one more field, or the next patch's first.
+/// The lowest version after every build of this one: a pre-release with one more field, or the next
+/// patch's first.
 pub(super) fn next(version: &Version) -> Option<Version> {
     if version.pre.is_empty() {
         return after(version.major, Some(version.minor), Some(version.patch));
     }
     let pre = Prerelease::new(&format!("{}.0", version.pre)).ok()?;
-    Some(Version { pre, ..Version::new(version.major, version.minor, version.patch) })
+    Some(Version {
+        pre,
+        ..Version::new(version.major, version.minor, version.patch)
+    })
 }
 
 /// The lowest pre-release of a version: semver orders numbers before words.
 fn first_of(major: u64, minor: u64, patch: u64) -> Version {
-    Version { pre: Prerelease::new("0").unwrap_or_default(), ..Version::new(major, minor, patch) }
+    Version {
+        pre: Prerelease::new("0").unwrap_or_default(),
+        ..Version::new(major, minor, patch)
+    }
 }
 
 fn names_pre_release_of(requirement: &Comparators, version: &Version) -> bool {
     let same = |other: &Comparator| {
-        (other.major, other.minor, other.patch) == (version.major, Some(version.minor), Some(version.patch))
+        (other.major, other.minor, other.patch)
+            == (version.major, Some(version.minor), Some(version.patch))
     };
-    requirement.iter().map(|(other, _)| other).any(|other| !other.pre.is_empty() && same(other))
+    requirement
+        .iter()
+        .map(|(other, _)| other)
+        .any(|other| !other.pre.is_empty() && same(other))
 }
 
 fn below(end: Option<Version>) -> Ranges<ecosystem::Version> {
-    end.map_or_else(Ranges::full, |end| Ranges::strictly_lower_than(ecosystem::Version::from(end)))
+    end.map_or_else(Ranges::full, |end| {
+        Ranges::strictly_lower_than(ecosystem::Version::from(end))
+    })
 }
 
 fn from_to(start: Version, end: Option<Version>) -> Ranges<ecosystem::Version> {
@@ -141,25 +178,44 @@ mod tests {
         of(requirement, std::iter::empty())
     }
 
-    fn version(pre: impl Strategy<Value = Option<&'static str>>) -> impl Strategy<Value = ecosystem::Version> {
-        (number(), number(), number(), pre, build()).prop_map(|(major, minor, patch, pre, build)| {
-            let pre = pre.map(|pre| format!("-{pre}")).unwrap_or_default();
-            let version: Version = format!("{major}.{minor}.{patch}{pre}{build}").parse().unwrap();
-            version.into()
-        })
+    fn version(
+        pre: impl Strategy<Value = Option<&'static str>>,
+    ) -> impl Strategy<Value = ecosystem::Version> {
+        (number(), number(), number(), pre, build()).prop_map(
+            |(major, minor, patch, pre, build)| {
+                let pre = pre.map(|pre| format!("-{pre}")).unwrap_or_default();
+                let version: Version = format!("{major}.{minor}.{patch}{pre}{build}")
+                    .parse()
+                    .unwrap();
+                version.into()
+            },
+        )
     }
 
     fn comparator() -> impl Strategy<Value = String> {
         let op = prop::sample::select(vec!["", "^", "~", "=", ">", ">=", "<", "<="]);
-        let parts = (number(), number(), number(), prop::option::weighted(0.3, pre()), 1usize..=3);
-        let full = (op, parts, build()).prop_map(|(op, (major, minor, patch, pre, parts), build)| match (parts, pre) {
-            (1, _) => format!("{op}{major}"),
-            (2, _) => format!("{op}{major}.{minor}"),
-            (_, None) => format!("{op}{major}.{minor}.{patch}{build}"),
-            (_, Some(pre)) => format!("{op}{major}.{minor}.{patch}-{pre}{build}"),
+        let parts = (
+            number(),
+            number(),
+            number(),
+            prop::option::weighted(0.3, pre()),
+            1usize..=3,
+        );
+        let full = (op, parts, build()).prop_map(
+            |(op, (major, minor, patch, pre, parts), build)| match (parts, pre) {
+                (1, _) => format!("{op}{major}"),
+                (2, _) => format!("{op}{major}.{minor}"),
+                (_, None) => format!("{op}{major}.{minor}.{patch}{build}"),
+                (_, Some(pre)) => format!("{op}{major}.{minor}.{patch}-{pre}{build}"),
+            },
+        );
+        let wild = (number(), number(), any::<bool>()).prop_map(|(a, b, minor)| {
+            if minor {
+                format!("{a}.{b}.*")
+            } else {
+                format!("{a}.*")
+            }
         });
-        let wild = (number(), number(), any::<bool>())
-            .prop_map(|(a, b, minor)| if minor { format!("{a}.{b}.*") } else { format!("{a}.*") });
         prop_oneof![6 => full, 1 => wild]
     }
 
@@ -210,7 +266,11 @@ mod tests {
             ("*", "0.0.0-0", true),
         ] {
             let set = set(&Ecosystem::Generic.requirement(requirement).unwrap());
-            assert_eq!(set.contains(&Ecosystem::Generic.version(version).unwrap()), within, "{requirement} {version}");
+            assert_eq!(
+                set.contains(&Ecosystem::Generic.version(version).unwrap()),
+                within,
+                "{requirement} {version}"
+            );
         }
     }
 }

@@ -55,7 +55,16 @@ impl VersionSet for Set {
 impl Set {
     /// These versions and no others.
     pub fn of<'a>(versions: impl Iterator<Item = &'a Version>) -> Self {
-        Self(versions.map(|version| (Bound::Included(version.clone()), Bound::Included(version.clone()))).collect())
+        Self(
+            versions
+                .map(|version| {
+                    (
+                        Bound::Included(version.clone()),
+                        Bound::Included(version.clone()),
+                    )
+                })
+                .collect(),
+        )
     }
 
     /// The versions in it that stand alone.
@@ -104,8 +113,14 @@ impl fmt::Display for Set {
 }
 
 /// Returns true where `end` says that what begins at `from` ends at `to`.
-fn ends(from: &Version, to: &Version, end: impl Fn(&semver::Version) -> Option<semver::Version>) -> bool {
-    from.semver().and_then(end).is_some_and(|end| to.semver() == Some(&end))
+fn ends(
+    from: &Version,
+    to: &Version,
+    end: impl Fn(&semver::Version) -> Option<semver::Version>,
+) -> bool {
+    from.semver()
+        .and_then(end)
+        .is_some_and(|end| to.semver() == Some(&end))
 }
 
 fn caret_end(from: &semver::Version) -> Option<semver::Version> {
@@ -131,7 +146,11 @@ fn upper(f: &mut fmt::Formatter<'_>, bound: &Bound<Version>) -> fmt::Result {
 /// A bound without the `-0` that only keeps the pre-releases of it out, or in.
 fn plain(version: &Version) -> Version {
     match version.semver() {
-        Some(bound) if bound.pre.as_str() == "0" => semver::Version { pre: Prerelease::EMPTY, ..bound.clone() }.into(),
+        Some(bound) if bound.pre.as_str() == "0" => semver::Version {
+            pre: Prerelease::EMPTY,
+            ..bound.clone()
+        }
+        .into(),
         _ => version.clone(),
     }
 }
@@ -158,7 +177,11 @@ mod tests {
             (">1, <1", "(no version)"),
         ] {
             assert_eq!(
-                Set(range::of(&Ecosystem::Generic.requirement(requirement).unwrap(), std::iter::empty())).to_string(),
+                Set(range::of(
+                    &Ecosystem::Generic.requirement(requirement).unwrap(),
+                    std::iter::empty()
+                ))
+                .to_string(),
                 shown,
                 "{requirement}"
             );

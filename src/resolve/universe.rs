@@ -1,4 +1,5 @@
-//! What the solver knows: the packages and manifests that were asked for, each once, and the choices it may make.
+//! What the solver knows: the packages and manifests that were asked for, each once, and the
+//! choices it may make.
 
 use std::{
     cell::{Cell, RefCell},
@@ -11,7 +12,10 @@ use std::{
 
 use pubgrub::{Dependencies, DependencyProvider, PackageResolutionStatistics, VersionSet};
 
-use super::{LeftOut, MAX_PACKAGES, Releases, Resolved, Resolving, Source, Unresolved, admit::admit, set::Set};
+use super::{
+    LeftOut, MAX_PACKAGES, Releases, Resolved, Resolving, Source, Unresolved, admit::admit,
+    set::Set,
+};
 use crate::{
     RegistryError,
     domain::{
@@ -58,11 +62,17 @@ pub(super) struct Found {
 
 impl Found {
     fn node(&self) -> Node {
-        Node::Package { id: self.id.clone(), title: self.title.clone() }
+        Node::Package {
+            id: self.id.clone(),
+            title: self.title.clone(),
+        }
     }
 
     pub fn release(&self, version: &Version) -> Option<&ReleaseEntry> {
-        let at = self.releases.binary_search_by(|(one, _)| one.cmp(version)).ok()?;
+        let at = self
+            .releases
+            .binary_search_by(|(one, _)| one.cmp(version))
+            .ok()?;
         self.releases.get(at).map(|(_, release)| release)
     }
 }
@@ -109,19 +119,34 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             known: RefCell::default(),
             steps_left: Cell::new(steps),
         };
-        let wanted: Vec<Wish> = wanted.iter().cloned().map(with_inner).collect::<Result<_, _>>()?;
+        let wanted: Vec<Wish> = wanted
+            .iter()
+            .cloned()
+            .map(with_inner)
+            .collect::<Result<_, _>>()?;
         for asked in universe.ask(wanted.iter().map(|(package, _)| package))? {
             universe.learn(asked?);
         }
         for (package, requirement) in wanted {
             let found = universe.look_up([&package])?.pop();
-            // Just learned, unless a source calls a package that was asked for by its key by another key.
+            // Just learned, unless a source calls a package that was asked for by its key by
+            // another key.
             let Some(Ok(found)) = found else {
-                return Err(RegistryError::NotFound { package: package.to_string(), asked: 0 }.into());
+                return Err(RegistryError::NotFound {
+                    package: package.to_string(),
+                    asked: 0,
+                }
+                .into());
             };
-            let requirement = requirement.read(found.id.name.ecosystem()).map_err(RegistryError::from)?;
+            let requirement = requirement
+                .read(found.id.name.ecosystem())
+                .map_err(RegistryError::from)?;
             universe.root.push(found.id.clone());
-            universe.asked.entry(found.id.clone()).or_default().push(requirement);
+            universe
+                .asked
+                .entry(found.id.clone())
+                .or_default()
+                .push(requirement);
         }
         Ok(universe)
     }
@@ -140,13 +165,25 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
 
     /// Whether the solver has looked into a release.
     pub fn tried(&self, id: &PackageId, version: &Version) -> bool {
-        self.known.borrow().manifests.contains_key(&(id.clone(), version.clone()))
+        self.known
+            .borrow()
+            .manifests
+            .contains_key(&(id.clone(), version.clone()))
     }
 
     /// One chosen release in full. Only asks for what has been asked for already.
     pub fn resolved(&self, id: &PackageId, version: &Version) -> Result<Resolved, Unresolved> {
-        let lost = || RegistryError::Internal { what: "resolving", why: format!("{id} {version} was lost") };
-        let found = self.known.borrow().packages.get(id).cloned().ok_or_else(lost)?;
+        let lost = || RegistryError::Internal {
+            what: "resolving",
+            why: format!("{id} {version} was lost"),
+        };
+        let found = self
+            .known
+            .borrow()
+            .packages
+            .get(id)
+            .cloned()
+            .ok_or_else(lost)?;
         let manifest = self.manifest(&found, version)?.map_err(|_| lost())?;
         let release = found.release(version).ok_or_else(lost)?;
         let wishes = self.wishes(&manifest)?.map_err(|_| lost())?;
@@ -168,25 +205,47 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
 
     /// What a release needs and is not followed.
     fn left_out(&self, manifest: &Manifest) -> Vec<LeftOut> {
-        let Manifest { ecosystem, dependencies, .. } = manifest;
+        let Manifest {
+            ecosystem,
+            dependencies,
+            ..
+        } = manifest;
         let mut left_out = Vec::new();
         for dependency in dependencies {
-            let why = self.source.machine().leaves_out(dependency, ecosystem).or_else(|| {
-                let asks = *ecosystem == Ecosystem::Pypi && !dependency.extras.is_empty();
-                asks.then(|| format!("of {} extras are not followed", dependency.written()))
-            });
-            left_out.extend(why.map(|why| LeftOut { dependency: dependency.clone(), why }));
+            let why = self
+                .source
+                .machine()
+                .leaves_out(dependency, ecosystem)
+                .or_else(|| {
+                    let asks = *ecosystem == Ecosystem::Pypi && !dependency.extras.is_empty();
+                    asks.then(|| format!("of {} extras are not followed", dependency.written()))
+                });
+            left_out.extend(why.map(|why| LeftOut {
+                dependency: dependency.clone(),
+                why,
+            }));
         }
         left_out
     }
 
-    /// The dependencies of a manifest that count here. They are named by key, or by a name that their ecosystem knows: what a handle
-    /// means is nothing that a manifest of somebody else's may have looked up here.
+    /// The dependencies of a manifest that count here. They are named by key, or by a name that
+    /// their ecosystem knows: what a handle means is nothing that a manifest of somebody else's may
+    /// have looked up here.
     fn wishes(&self, manifest: &Manifest) -> Result<Result<Vec<Wish>, Why>, Unresolved> {
-        let Manifest { owner, ecosystem, dependencies, .. } = manifest;
+        let Manifest {
+            owner,
+            ecosystem,
+            dependencies,
+            ..
+        } = manifest;
         let mut wishes = Vec::new();
         for dependency in dependencies {
-            if self.source.machine().leaves_out(dependency, ecosystem).is_some() {
+            if self
+                .source
+                .machine()
+                .leaves_out(dependency, ecosystem)
+                .is_some()
+            {
                 continue;
             }
             let id = match (&dependency.on, dependency.id_beside(*owner, ecosystem)) {
@@ -197,7 +256,9 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 },
                 (_, None) => {
                     let given = text::fit(&text::printable(dependency.written()), 60);
-                    return Ok(Err(format!("it needs \"{given}\", which names no package by its key")));
+                    return Ok(Err(format!(
+                        "it needs \"{given}\", which names no package by its key"
+                    )));
                 }
             };
             wishes.push((PackageRef::of(&id), dependency.requirement.clone()));
@@ -205,7 +266,8 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         Ok(Ok(wishes))
     }
 
-    /// The package that is meant by the name of `id` in a release of its owner. Where none is known here, the owner's own is asked for.
+    /// The package that is meant by the name of `id` in a release of its owner. Where none is known
+    /// here, the owner's own is asked for.
     fn meant_by(&self, id: PackageId) -> Result<Result<PackageId, Why>, Unresolved> {
         let key = (id.name.clone(), id.owner);
         if let Some(meant) = self.known.borrow().meant.get(&key) {
@@ -226,7 +288,15 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             let known = self.known.borrow();
             let unknown: BTreeMap<_, _> = packages
                 .into_iter()
-                .map(|package| (spelling(package), PackageRef { requirement: None, ..package.clone() }))
+                .map(|package| {
+                    (
+                        spelling(package),
+                        PackageRef {
+                            requirement: None,
+                            ..package.clone()
+                        },
+                    )
+                })
                 .filter(|(spelling, _)| !known.knows(spelling))
                 .collect();
             if known.spelled.len() + unknown.len() > MAX_PACKAGES {
@@ -236,9 +306,15 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         };
         let (spellings, packages): (Vec<_>, Vec<_>) = unknown.into_iter().unzip();
         for package in &packages {
-            (self.told)(Resolving::Asking { package: package.to_string() });
+            (self.told)(Resolving::Asking {
+                package: package.to_string(),
+            });
         }
-        let answers = if packages.is_empty() { Vec::new() } else { self.source.all_releases(&packages) };
+        let answers = if packages.is_empty() {
+            Vec::new()
+        } else {
+            self.source.all_releases(&packages)
+        };
         let mut asked = Vec::with_capacity(packages.len());
         for ((spelling, package), answer) in spellings.into_iter().zip(packages).zip(answers) {
             match answer {
@@ -246,7 +322,10 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 Err(error) => {
                     if error.is_missing() {
                         let (what, why) = (package.to_string(), error.to_string());
-                        self.known.borrow_mut().spelled.insert(spelling, Err(format!("{what}, which was not found")));
+                        self.known
+                            .borrow_mut()
+                            .spelled
+                            .insert(spelling, Err(format!("{what}, which was not found")));
                         (self.told)(Resolving::Missing { what, why });
                     }
                     asked.push(Err(error));
@@ -258,27 +337,46 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
 
     fn learn(&self, (spelling, releases): (Spelling, Releases)) {
         let mut known = self.known.borrow_mut();
-        let Releases { id, handle, trust, releases, complete, latest } = releases;
+        let Releases {
+            id,
+            handle,
+            trust,
+            releases,
+            complete,
+            latest,
+        } = releases;
         let ecosystem = id.name.ecosystem();
         if let Some(latest) = latest.filter(|latest| is_of(latest, &id))
             && let Ok(version) = latest.version.read(ecosystem)
         {
-            known.manifests.entry((id.clone(), version)).or_insert_with(|| Ok(Rc::new(latest)));
+            known
+                .manifests
+                .entry((id.clone(), version))
+                .or_insert_with(|| Ok(Rc::new(latest)));
         }
         let found = match known.packages.get(&id) {
             Some(found) => found.clone(),
             None => {
                 let read = release::read(ecosystem, &releases).into_iter();
-                let mut releases: Vec<Choice> = read.map(|(version, entry)| (version, entry.clone())).collect();
+                let mut releases: Vec<Choice> = read
+                    .map(|(version, entry)| (version, entry.clone()))
+                    .collect();
                 releases.sort_by(|(a, _), (b, _)| a.cmp(b));
                 releases.dedup_by(|(a, _), (b, _)| a == b);
-                // A handle is a claim: where two packages would have the same title, the second shows its key.
+                // A handle is a claim: where two packages would have the same title, the second
+                // shows its key.
                 let title = Some(registry::title(&id, handle.as_ref(), trust))
                     .filter(|title| !known.titles.contains(title.as_str()))
                     .unwrap_or_else(|| registry::claimed(&id, None));
                 let title: Arc<str> = title.into();
                 known.titles.insert(title.clone());
-                let found = Rc::new(Found { id: id.clone(), handle, title, releases, complete });
+                let found = Rc::new(Found {
+                    id: id.clone(),
+                    handle,
+                    title,
+                    releases,
+                    complete,
+                });
                 known.packages.insert(id, found.clone());
                 found
             }
@@ -299,58 +397,89 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             }
         }
         let known = self.known.borrow();
-        Ok(packages.into_iter().map(|package| known.get(package)).collect())
+        Ok(packages
+            .into_iter()
+            .map(|package| known.get(package))
+            .collect())
     }
 
-    fn manifest(&self, found: &Found, version: &Version) -> Result<Result<Rc<Manifest>, Why>, Unresolved> {
+    fn manifest(
+        &self,
+        found: &Found,
+        version: &Version,
+    ) -> Result<Result<Rc<Manifest>, Why>, Unresolved> {
         let key = (found.id.clone(), version.clone());
         if let Some(manifest) = self.known.borrow().manifests.get(&key) {
             return Ok(manifest.clone());
         }
         let written: VersionText = version.as_str().parse().map_err(RegistryError::from)?;
         let is_it = |manifest: &Manifest| {
-            is_of(manifest, &found.id) && manifest.version.read(found.id.name.ecosystem()).as_ref() == Ok(version)
+            is_of(manifest, &found.id)
+                && manifest.version.read(found.id.name.ecosystem()).as_ref() == Ok(version)
         };
         let manifest = match self.source.manifest(&found.id, &written) {
             // A head may point its release at whatever manifest its publisher signed.
             Ok(manifest) if is_it(&manifest) => Ok(Rc::new(manifest)),
-            Ok(manifest) => Err(format!("its manifest is that of {} {}", manifest.name, manifest.version)),
+            Ok(manifest) => Err(format!(
+                "its manifest is that of {} {}",
+                manifest.name, manifest.version
+            )),
             Err(error) if error.is_missing() => {
                 let what = format!("the manifest of {} {version}", found.title);
-                (self.told)(Resolving::Missing { what, why: error.to_string() });
+                (self.told)(Resolving::Missing {
+                    what,
+                    why: error.to_string(),
+                });
                 Err("its manifest was not found".to_owned())
             }
             Err(error) => {
                 let by = self.known.borrow().needed_by.get(&found.id).cloned();
-                return Err(error.needed_by(by.filter(|_| !self.asked.contains_key(&found.id))).into());
+                return Err(error
+                    .needed_by(by.filter(|_| !self.asked.contains_key(&found.id)))
+                    .into());
             }
         };
-        self.known.borrow_mut().manifests.insert(key, manifest.clone());
+        self.known
+            .borrow_mut()
+            .manifests
+            .insert(key, manifest.clone());
         Ok(manifest)
     }
 
     fn set(&self, requirement: &Requirement, found: &Found) -> Set {
-        admit(requirement, &found.releases, self.asked.get(&found.id).map_or(&[], Vec::as_slice))
+        admit(
+            requirement,
+            &found.releases,
+            self.asked.get(&found.id).map_or(&[], Vec::as_slice),
+        )
     }
 
     /// What one release needs, or why that cannot be had.
-    fn needs(&self, found: &Found, version: &Version) -> Result<Result<Vec<(Node, Set)>, Why>, Unresolved> {
+    fn needs(
+        &self,
+        found: &Found,
+        version: &Version,
+    ) -> Result<Result<Vec<(Node, Set)>, Why>, Unresolved> {
         let manifest = match self.manifest(found, version)? {
             Ok(manifest) => manifest,
             Err(why) => return Ok(Err(why)),
         };
         if manifest.is_description() {
-            return Ok(Err("there is what an index says of it, and no package".to_owned()));
+            return Ok(Err(
+                "there is what an index says of it, and no package".to_owned()
+            ));
         }
         let wishes = match self.wishes(&manifest)? {
             Ok(wishes) => wishes,
             Err(why) => return Ok(Err(why)),
         };
         let by = || format!("{} {version}", found.title);
-        let packages = self.look_up(wishes.iter().map(|(package, _)| package)).map_err(|failed| match failed {
-            Unresolved::Failed(error) => Unresolved::Failed(error.needed_by(Some(by()))),
-            other => other,
-        })?;
+        let packages = self
+            .look_up(wishes.iter().map(|(package, _)| package))
+            .map_err(|failed| match failed {
+                Unresolved::Failed(error) => Unresolved::Failed(error.needed_by(Some(by()))),
+                other => other,
+            })?;
         let mut needs: Vec<(Node, Set)> = Vec::with_capacity(wishes.len());
         for ((_, requirement), needed) in wishes.iter().zip(packages) {
             let needed = match needed {
@@ -361,7 +490,11 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 Ok(requirement) => requirement,
                 Err(error) => return Ok(Err(format!("it needs {}, but {error}", needed.title))),
             };
-            self.known.borrow_mut().needed_by.entry(needed.id.clone()).or_insert_with(by);
+            self.known
+                .borrow_mut()
+                .needed_by
+                .entry(needed.id.clone())
+                .or_insert_with(by);
             let set = self.set(&requirement, &needed);
             // The solver leaves it to us what a release means that needs its own package.
             if needed.id != found.id {
@@ -371,7 +504,9 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                     None => needs.push((node, set)),
                 }
             } else if !set.0.contains(version) {
-                return Ok(Err(format!("it needs itself as {requirement}, and there is one release of a package")));
+                return Ok(Err(format!(
+                    "it needs itself as {requirement}, and there is one release of a package"
+                )));
             }
         }
         Ok(Ok(needs))
@@ -383,9 +518,11 @@ impl Known {
         let spelling = spelling(package);
         match self.by_id(&spelling) {
             Some(found) => Ok(found.clone()),
-            None => {
-                self.spelled.get(&spelling).cloned().unwrap_or_else(|| Err(format!("{package}, which was not found")))
-            }
+            None => self
+                .spelled
+                .get(&spelling)
+                .cloned()
+                .unwrap_or_else(|| Err(format!("{package}, which was not found"))),
         }
     }
 
@@ -395,9 +532,10 @@ impl Known {
 
     fn by_id(&self, spelling: &Spelling) -> Option<&Rc<Found>> {
         match spelling {
-            (Owner::Publisher(owner), Asked::Exactly(name)) => {
-                self.packages.get(&PackageId { owner: *owner, name: name.clone() })
-            }
+            (Owner::Publisher(owner), Asked::Exactly(name)) => self.packages.get(&PackageId {
+                owner: *owner,
+                name: name.clone(),
+            }),
             _ => None,
         }
     }
@@ -417,7 +555,9 @@ pub(super) fn with_inner((mut package, mut requirement): Wish) -> crate::Result<
     match package.requirement.take() {
         Some(inner) if requirement == RequirementText::any() => requirement = inner,
         Some(inner) if inner != requirement => {
-            let why = format!("{package} is asked for as {inner} and as {requirement}; write one requirement");
+            let why = format!(
+                "{package} is asked for as {inner} and as {requirement}; write one requirement"
+            );
             return Err(RegistryError::Usage(why));
         }
         _ => {}
@@ -425,20 +565,39 @@ pub(super) fn with_inner((mut package, mut requirement): Wish) -> crate::Result<
     Ok((package, requirement))
 }
 
-/// Which of the packages of a name is meant in a release of `beside`: the own one, else that of the same owner, else the one that a
-/// pinned publisher has. None where nothing is known; why not where there are several.
-pub(super) fn meant(namesakes: &[Namesake], name: &PackageName, beside: PublisherId) -> Result<Option<PackageId>, Why> {
+/// Which of the packages of a name is meant in a release of `beside`: the own one, else that of the
+/// same owner, else the one that a pinned publisher has. None where nothing is known; why not where
+/// there are several.
+pub(super) fn meant(
+    namesakes: &[Namesake],
+    name: &PackageName,
+    beside: PublisherId,
+) -> Result<Option<PackageId>, Why> {
     let own = namesakes.iter().find(|namesake| namesake.own);
-    let same = || namesakes.iter().find(|namesake| namesake.package.owner == beside);
+    let same = || {
+        namesakes
+            .iter()
+            .find(|namesake| namesake.package.owner == beside)
+    };
     match (own.or_else(same), namesakes) {
         (Some(namesake), _) | (None, [namesake]) => Ok(Some(namesake.package.clone())),
         (None, []) => Ok(None),
         (None, several) => {
-            let called = |namesake: &Namesake| registry::claimed(&namesake.package, namesake.handle.as_ref());
-            let named =
-                |namesake: &Namesake| format!("{} ({})", called(namesake), namesake.package.owner.fingerprint());
+            let called = |namesake: &Namesake| {
+                registry::claimed(&namesake.package, namesake.handle.as_ref())
+            };
+            let named = |namesake: &Namesake| {
+                format!(
+                    "{} ({})",
+                    called(namesake),
+                    namesake.package.owner.fingerprint()
+                )
+            };
             let all: Vec<_> = several.iter().map(named).collect();
-            Err(format!("it needs {name}, which several pinned publishers have: {}", all.join(", ")))
+            Err(format!(
+                "it needs {name}, which several pinned publishers have: {}",
+                all.join(", ")
+            ))
         }
     }
 }
@@ -449,39 +608,65 @@ impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {
     type VS = Set;
     type M = Why;
     type Err = Unresolved;
-    /// What was in many conflicts, so that they are not found again at the end of every branch; then what was asked for,
-    /// so that it gets its highest version; then what has the fewest releases to choose from.
+    /// What was in many conflicts, so that they are not found again at the end of every branch;
+    /// then what was asked for, so that it gets its highest version; then what has the fewest
+    /// releases to choose from.
     type Priority = (u32, bool, Reverse<usize>);
 
-    fn prioritize(&self, node: &Node, set: &Set, statistics: &PackageResolutionStatistics) -> Self::Priority {
+    fn prioritize(
+        &self,
+        node: &Node,
+        set: &Set,
+        statistics: &PackageResolutionStatistics,
+    ) -> Self::Priority {
         let Some(found) = self.found(node) else {
             return (u32::MAX, true, Reverse(0));
         };
-        let choices = set.0.contains_many(found.releases.iter().map(|(version, _)| version));
+        let choices = set
+            .0
+            .contains_many(found.releases.iter().map(|(version, _)| version));
         let choices = choices.filter(|within| *within).count();
-        (statistics.conflict_count(), self.asked.contains_key(&found.id), Reverse(choices))
+        (
+            statistics.conflict_count(),
+            self.asked.contains_key(&found.id),
+            Reverse(choices),
+        )
     }
 
     fn choose_version(&self, node: &Node, set: &Set) -> Result<Option<Version>, Unresolved> {
         let Some(found) = self.found(node) else {
             return Ok(Some(super::asked()));
         };
-        let within = found.releases.iter().filter(|(version, _)| set.0.contains(version));
+        let within = found
+            .releases
+            .iter()
+            .filter(|(version, _)| set.0.contains(version));
         let best = within.max_by_key(|(version, release)| (!release.is_yanked(), version));
         Ok(best.map(|(version, release)| {
-            (self.told)(Resolving::Chose { package: found.title.to_string(), version: release.version.clone() });
+            (self.told)(Resolving::Chose {
+                package: found.title.to_string(),
+                version: release.version.clone(),
+            });
             version.clone()
         }))
     }
 
-    fn get_dependencies(&self, node: &Node, version: &Version) -> Result<Dependencies<Node, Set, Why>, Unresolved> {
+    fn get_dependencies(
+        &self,
+        node: &Node,
+        version: &Version,
+    ) -> Result<Dependencies<Node, Set, Why>, Unresolved> {
         let needs = match self.found(node) {
             Some(found) => self.needs(&found, version)?,
             None => {
                 let known = self.known.borrow();
                 let wishes = self.asked.iter().filter_map(|(id, requirements)| {
                     let found = known.packages.get(id)?;
-                    Some(requirements.iter().map(|requirement| (found.node(), self.set(requirement, found))))
+                    Some(
+                        requirements
+                            .iter()
+                            .map(|requirement| (found.node(), self.set(requirement, found))),
+                    )
                 });
                 Ok(wishes.flatten().collect())
             }
@@ -493,7 +678,11 @@ impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {
     }
 
     fn should_cancel(&self) -> Result<(), Unresolved> {
-        let left = self.steps_left.get().checked_sub(1).ok_or(Unresolved::TooManySteps)?;
+        let left = self
+            .steps_left
+            .get()
+            .checked_sub(1)
+            .ok_or(Unresolved::TooManySteps)?;
         self.steps_left.set(left);
         Ok(())
     }

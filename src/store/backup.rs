@@ -1,7 +1,9 @@
-//! Backups of a data directory: a directory that is whole or not there, and its way back, which is whole or not there too.
+//! Backups of a data directory: a directory that is whole or not there, and its way back, which is
+//! whole or not there too.
 //!
-//! A backup is made beside its place and renamed. It has the database as it was at one moment, the keys, the content that
-//! was chosen, and `backup.json`, which lists every file with its hash. [`restore`] is in `backup/restore.rs`.
+//! A backup is made beside its place and renamed. It has the database as it was at one moment, the
+//! keys, the content that was chosen, and `backup.json`, which lists every file with its hash.
+//! [`restore`] is in `backup/restore.rs`.
 
 mod restore;
 
@@ -35,8 +37,8 @@ const CONTENT: &str = "content";
 /// Copied at a time.
 const PIECE: usize = 1 << 20;
 
-/// The content that goes into a backup. What does not is remembered as missing where it was own or pinned, so that it is kept
-/// again once it is there again.
+/// The content that goes into a backup. What does not is remembered as missing where it was own or
+/// pinned, so that it is kept again once it is there again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
@@ -126,7 +128,8 @@ pub(crate) type Step<'a> = &'a mut dyn FnMut(&Path) -> Result<()>;
 /// Makes a backup of a data directory on which a node may run; blocks until it is on the disk.
 ///
 /// # Errors
-/// When the place is taken, or anything cannot be read or written: nothing of the backup is left then.
+/// When the place is taken, or anything cannot be read or written: nothing of the backup is left
+/// then.
 pub fn make(data_dir: &Path, ask: &Ask) -> Result<Backup> {
     make_telling(data_dir, ask, &mut |_| Ok(()))
 }
@@ -137,8 +140,10 @@ pub fn make(data_dir: &Path, ask: &Ask) -> Result<Backup> {
 /// As [`make`], and [`RegistryError::DataDirInUse`] while somebody has the directory.
 pub fn make_stopped(data_dir: &Path, ask: &Ask) -> Result<Backup> {
     if !database_path(data_dir).exists() {
-        let why =
-            format!("there is no database in {}, so there is nothing to back up; check --data-dir", data_dir.display());
+        let why = format!(
+            "there is no database in {}, so there is nothing to back up; check --data-dir",
+            data_dir.display()
+        );
         return Err(RegistryError::Usage(why));
     }
     let _lock = lock::DirLock::take(data_dir)?;
@@ -152,17 +157,21 @@ fn make_telling(data_dir: &Path, ask: &Ask, step: Step<'_>) -> Result<Backup> {
     forget_unfinished(parent, &prefix);
     // The crate makes directories with the mode that the umask leaves.
     let ours = std::os::unix::fs::PermissionsExt::from_mode(0o700);
-    let made = tempfile::Builder::new().prefix(&prefix).permissions(ours).tempdir_in(parent);
+    let made = tempfile::Builder::new()
+        .prefix(&prefix)
+        .permissions(ours)
+        .tempdir_in(parent);
     let beside = made.map_err(RegistryError::file(&ask.dir, "made"))?;
     // Held until it has its name: what a backup that was killed left behind is nobody's.
     let held = File::open(beside.path()).map_err(RegistryError::file(&ask.dir, "made"))?;
-    held.lock().map_err(RegistryError::file(&ask.dir, "locked"))?;
+    held.lock()
+        .map_err(RegistryError::file(&ask.dir, "locked"))?;
     let backup = write(data_dir, ask, beside.path(), step)?;
     step(&ask.dir)?;
     fs::rename(beside.path(), &ask.dir).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists | io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::NotADirectory => {
-            taken(&ask.dir)
-        }
+        io::ErrorKind::AlreadyExists
+        | io::ErrorKind::DirectoryNotEmpty
+        | io::ErrorKind::NotADirectory => taken(&ask.dir),
         _ => RegistryError::file(&ask.dir, "made")(error),
     })?;
     let _ = beside.keep();
@@ -171,13 +180,23 @@ fn make_telling(data_dir: &Path, ask: &Ask, step: Step<'_>) -> Result<Backup> {
 }
 
 fn taken(dir: &Path) -> RegistryError {
-    RegistryError::Usage(format!("{} is there already; choose a name for a new directory", dir.display()))
+    RegistryError::Usage(format!(
+        "{} is there already; choose a name for a new directory",
+        dir.display()
+    ))
 }
 
 /// Where the backup goes, if there is room for its name.
 fn place(dir: &Path) -> Result<(&Path, String)> {
-    let Some(name) = dir.file_name().and_then(|name| name.to_str()).filter(|_| dir.is_absolute()) else {
-        return Err(RegistryError::Usage(format!("{} names no directory that could be made", dir.display())));
+    let Some(name) = dir
+        .file_name()
+        .and_then(|name| name.to_str())
+        .filter(|_| dir.is_absolute())
+    else {
+        return Err(RegistryError::Usage(format!(
+            "{} names no directory that could be made",
+            dir.display()
+        )));
     };
     match fs::symlink_metadata(dir) {
         Ok(_) => return Err(taken(dir)),
@@ -191,7 +210,11 @@ fn place(dir: &Path) -> Result<(&Path, String)> {
 /// Removes what backups of this name left that were killed.
 fn forget_unfinished(parent: &Path, prefix: &str) {
     let old = fs::read_dir(parent).into_iter().flatten().flatten();
-    for old in old.filter(|old| old.file_name().to_str().is_some_and(|name| name.starts_with(prefix))) {
+    for old in old.filter(|old| {
+        old.file_name()
+            .to_str()
+            .is_some_and(|name| name.starts_with(prefix))
+    }) {
         let left = File::open(old.path()).is_ok_and(|dir| dir.try_lock().is_ok());
         if left && let Err(error) = fs::remove_dir_all(old.path()) {
             tracing::warn!(%error, path = %old.path().display(), "what an earlier backup left could not be removed");
@@ -216,7 +239,11 @@ fn write(data_dir: &Path, ask: &Ask, dir: &Path, step: Step<'_>) -> Result<Backu
         let taken = ask.contents.takes(&held);
         if !taken || held.in_file && !copy_content(data_dir, dir, &held, &mut files, step)? {
             if taken {
-                missing.push(held.what.clone().unwrap_or_else(|| held.content.root.to_string()));
+                missing.push(
+                    held.what
+                        .clone()
+                        .unwrap_or_else(|| held.content.root.to_string()),
+                );
             }
             gone.push(held);
         }
@@ -234,7 +261,10 @@ fn write(data_dir: &Path, ask: &Ask, dir: &Path, step: Step<'_>) -> Result<Backu
     let schema = schema::version(&db)?;
     db.close().map_err(|(_, error)| error)?;
     files.push(listed(dir, Path::new(DATABASE))?);
-    for role in [Role::Identity, Role::Publisher].into_iter().filter(|_| ask.keys) {
+    for role in [Role::Identity, Role::Publisher]
+        .into_iter()
+        .filter(|_| ask.keys)
+    {
         let name = key_name(role);
         let from = data_dir.join(&name);
         step(&from)?;
@@ -244,12 +274,23 @@ fn write(data_dir: &Path, ask: &Ask, dir: &Path, step: Step<'_>) -> Result<Backu
     }
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let contents = ask.contents;
-    let backup =
-        Backup { swarmdex_backup: FORMAT, made_at: now, version, schema, node, publisher, contents, files, missing };
+    let backup = Backup {
+        swarmdex_backup: FORMAT,
+        made_at: now,
+        version,
+        schema,
+        node,
+        publisher,
+        contents,
+        files,
+        missing,
+    };
     let list = dir.join(LIST);
     step(&list)?;
-    let text = serde_json::to_vec_pretty(&backup)
-        .map_err(|error| RegistryError::Internal { what: "writing a backup's list", why: error.to_string() })?;
+    let text = serde_json::to_vec_pretty(&backup).map_err(|error| RegistryError::Internal {
+        what: "writing a backup's list",
+        why: error.to_string(),
+    })?;
     disk::replace(&list, &text).map_err(RegistryError::file(&list, "written"))?;
     for dir in [&dir.join(CONTENT), dir] {
         disk::sync_dir(dir).map_err(RegistryError::file(dir, "written"))?;
@@ -260,18 +301,32 @@ fn write(data_dir: &Path, ask: &Ask, dir: &Path, step: Step<'_>) -> Result<Backu
 /// The database as it is at one moment, while others write to it.
 fn snapshot(data_dir: &Path, to: &Path) -> Result<()> {
     // Made before SQLite does, for its owner alone.
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(to);
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(to);
     made.map_err(RegistryError::file(to, "made"))?;
-    let db = Connection::open_with_flags(database_path(data_dir), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+    let db =
+        Connection::open_with_flags(database_path(data_dir), OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     db.busy_timeout(super::BUSY)?;
     // A path that is no UTF-8 could not be told to SQLite.
-    let path = to.to_str().ok_or_else(|| RegistryError::Usage(format!("{} is not UTF-8", to.display())))?;
+    let path = to
+        .to_str()
+        .ok_or_else(|| RegistryError::Usage(format!("{} is not UTF-8", to.display())))?;
     db.execute("VACUUM INTO ?", [path])?;
     Ok(())
 }
 
-/// Copies the two files of a content; false when they are not there any more, or not what they were.
-fn copy_content(data_dir: &Path, dir: &Path, held: &Held, files: &mut Vec<Listed>, step: Step<'_>) -> Result<bool> {
+/// Copies the two files of a content; false when they are not there any more, or not what they
+/// were.
+fn copy_content(
+    data_dir: &Path,
+    dir: &Path,
+    held: &Held,
+    files: &mut Vec<Listed>,
+    step: Step<'_>,
+) -> Result<bool> {
     let root = &held.content.root;
     let [data, hashes] = content::paths_of(Path::new(CONTENT), root);
     let mut copied = Vec::new();
@@ -279,7 +334,8 @@ fn copy_content(data_dir: &Path, dir: &Path, held: &Held, files: &mut Vec<Listed
         step(&dir.join(name))?;
         match copy(&data_dir.join(name), dir, name) {
             Ok(file) => copied.push(file),
-            Err(RegistryError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            Err(RegistryError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            }
             Err(error) => return Err(error),
         }
     }
@@ -307,28 +363,49 @@ fn private(dir: &Path) -> Result<()> {
 fn copy(from: &Path, dir: &Path, name: &Path) -> Result<Listed> {
     let to = dir.join(name);
     let mut source = File::open(from).map_err(RegistryError::file(from, "read"))?;
-    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&to);
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&to);
     let mut target = made.map_err(RegistryError::file(&to, "made"))?;
     let (mut hasher, mut size, mut piece) = (blake3::Hasher::new(), 0, vec![0; PIECE]);
     loop {
-        let read = source.read(&mut piece).map_err(RegistryError::file(from, "read"))?;
-        let Some(read) = piece.get(..read).filter(|read| !read.is_empty()) else { break };
+        let read = source
+            .read(&mut piece)
+            .map_err(RegistryError::file(from, "read"))?;
+        let Some(read) = piece.get(..read).filter(|read| !read.is_empty()) else {
+            break;
+        };
         hasher.update(read);
         size += read.len() as u64;
-        target.write_all(read).map_err(RegistryError::file(&to, "written"))?;
+        target
+            .write_all(read)
+            .map_err(RegistryError::file(&to, "written"))?;
     }
-    target.sync_all().map_err(RegistryError::file(&to, "written"))?;
-    Ok(Listed { path: name.to_owned(), size, hash: hasher.finalize().to_hex().to_string() })
+    target
+        .sync_all()
+        .map_err(RegistryError::file(&to, "written"))?;
+    Ok(Listed {
+        path: name.to_owned(),
+        size,
+        hash: hasher.finalize().to_hex().to_string(),
+    })
 }
 
 /// What a file is that is there, once it is on the disk.
 fn listed(dir: &Path, name: &Path) -> Result<Listed> {
     let path = dir.join(name);
     let mut file = File::open(&path).map_err(RegistryError::file(&path, "read"))?;
-    file.sync_all().map_err(RegistryError::file(&path, "written"))?;
+    file.sync_all()
+        .map_err(RegistryError::file(&path, "written"))?;
     let mut hasher = blake3::Hasher::new();
     let size = io::copy(&mut file, &mut hasher).map_err(RegistryError::file(&path, "read"))?;
-    Ok(Listed { path: name.to_owned(), size, hash: hasher.finalize().to_hex().to_string() })
+    Ok(Listed {
+        path: name.to_owned(),
+        size,
+        hash: hasher.finalize().to_hex().to_string(),
+    })
 }
 
 #[cfg(test)]

@@ -33,13 +33,28 @@ pub struct OwnRelease {
 
 impl Store {
     /// Lists packages that nobody has signed.
-    pub async fn take_previews(&self, owner: PublisherId, previews: Vec<Manifest>, now: Timestamp) -> Result<()> {
+    pub async fn take_previews(
+        &self,
+        owner: PublisherId,
+        previews: Vec<Manifest>,
+        now: Timestamp,
+    ) -> Result<()> {
         let list_some = move |db: &Connection, previews: Vec<Manifest>| {
             for manifest in &previews {
-                // One that has no name in its ecosystem was never a preview: drafts are checked before.
-                let Ok(name) = PackageName::of(&manifest.ecosystem, &manifest.name) else { continue };
+                // One that has no name in its ecosystem was never a preview: drafts are checked
+                // before.
+                let Ok(name) = PackageName::of(&manifest.ecosystem, &manifest.name) else {
+                    continue;
+                };
                 let package = &PackageId { owner, name };
-                let listing = Listing { package, handle: None, manifest, hash: None, signed_at: now, flags: PREVIEW };
+                let listing = Listing {
+                    package,
+                    handle: None,
+                    manifest,
+                    hash: None,
+                    signed_at: now,
+                    flags: PREVIEW,
+                };
                 listing::list(db, &listing)?;
             }
             Ok(())
@@ -52,7 +67,9 @@ impl Store {
         self.write(move |db| {
             let names = db
                 .prepare_cached("SELECT name FROM packages WHERE publisher = ? AND flags & ? != 0")?
-                .query_map(params![owner.to_bytes(), PREVIEW], |row| row.get::<_, String>(0))?
+                .query_map(params![owner.to_bytes(), PREVIEW], |row| {
+                    row.get::<_, String>(0)
+                })?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
             for name in &names {
                 let name = name.parse().map_err(|_| damaged(0, "name"))?;
@@ -66,17 +83,26 @@ impl Store {
     /// Whether a package is listed without anybody having signed it.
     pub fn is_preview(&self, id: &PackageId) -> Result<bool> {
         self.read(|db| {
-            db.prepare_cached("SELECT 1 FROM packages WHERE publisher = ? AND name = ? AND flags & ? != 0")?
-                .exists(params![id.owner.to_bytes(), id.name.as_str(), PREVIEW])
+            db.prepare_cached(
+                "SELECT 1 FROM packages WHERE publisher = ? AND name = ? AND flags & ? != 0",
+            )?
+            .exists(params![id.owner.to_bytes(), id.name.as_str(), PREVIEW])
         })
     }
 
-    /// Takes releases that this node has just signed, with their bytes, and notes that the DHT has yet to have them.
-    pub async fn take_own_releases(&self, releases: Vec<OwnRelease>, now: Timestamp) -> Result<Vec<HeadVerdict>> {
+    /// Takes releases that this node has just signed, with their bytes, and notes that the DHT has
+    /// yet to have them.
+    pub async fn take_own_releases(
+        &self,
+        releases: Vec<OwnRelease>,
+        now: Timestamp,
+    ) -> Result<Vec<HeadVerdict>> {
         let room = self.room();
         let take_some = move |db: &Connection, releases: Vec<OwnRelease>| {
-            let verdicts =
-                releases.iter().map(|release| take_one(db, release, now)).collect::<rusqlite::Result<Vec<_>>>()?;
+            let verdicts = releases
+                .iter()
+                .map(|release| take_one(db, release, now))
+                .collect::<rusqlite::Result<Vec<_>>>()?;
             Ok((verdicts, room::fit(db, room, 0, now)?))
         };
         let taken = self.write_each(releases, take_some).await?;
@@ -96,7 +122,10 @@ impl Store {
                 .query_row([], |row| {
                     let name: String = row.get(1)?;
                     let name = name.parse().map_err(|_| damaged(1, "name"))?;
-                    Ok(PackageId { owner: catalogue::publisher(row, 0)?, name })
+                    Ok(PackageId {
+                        owner: catalogue::publisher(row, 0)?,
+                        name,
+                    })
                 })
                 .optional()
         })
@@ -113,13 +142,26 @@ impl Store {
     }
 }
 
-fn take_one(db: &Connection, release: &OwnRelease, now: Timestamp) -> rusqlite::Result<HeadVerdict> {
-    let OwnRelease { head, pages, manifest, called, bytes } = release;
+fn take_one(
+    db: &Connection,
+    release: &OwnRelease,
+    now: Timestamp,
+) -> rusqlite::Result<HeadVerdict> {
+    let OwnRelease {
+        head,
+        pages,
+        manifest,
+        called,
+        bytes,
+    } = release;
     own_small(db, &manifest.content(), called, bytes, now)?;
     let manifests = std::slice::from_ref(manifest);
     let verdict = catalogue::take(db, head, pages, manifests, true, now)?;
     db.prepare_cached("INSERT OR IGNORE INTO unspread (publisher, name) VALUES (?, ?)")?
-        .execute(params![head.owner().to_bytes(), head.package().name.as_str()])?;
+        .execute(params![
+            head.owner().to_bytes(),
+            head.package().name.as_str()
+        ])?;
     copies::want(db, &manifest.hash(), now)?;
     Ok(verdict)
 }

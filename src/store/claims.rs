@@ -17,21 +17,26 @@ use crate::{
 };
 
 impl Store {
-    /// One head of each key that claims `handle`, first seen first: whoever claims it later, however often, is behind.
+    /// One head of each key that claims `handle`, first seen first: whoever claims it later,
+    /// however often, is behind.
     pub fn heads_of_handle(&self, handle: &Handle, most: usize) -> Result<Vec<Authorised<Head>>> {
         self.read_together(|db| {
             let claimants = claimants(db, handle, most)?;
-            let mut head =
-                db.prepare_cached("SELECT envelope FROM heads WHERE handle = ? AND publisher = ? LIMIT 1")?;
+            let mut head = db.prepare_cached(
+                "SELECT envelope FROM heads WHERE handle = ? AND publisher = ? LIMIT 1",
+            )?;
             let of = |claimant: &Claimant| {
-                head.query_row(params![handle.as_str(), claimant.publisher.to_bytes()], |row| signed(row, 0))
+                head.query_row(
+                    params![handle.as_str(), claimant.publisher.to_bytes()],
+                    |row| signed(row, 0),
+                )
             };
             claimants.iter().map(of).collect()
         })
     }
 
-    /// The keys that claim `handle` in any head held, first seen first. Distrusted ones are left out: what they claim
-    /// counts for nothing here.
+    /// The keys that claim `handle` in any head held, first seen first. Distrusted ones are left
+    /// out: what they claim counts for nothing here.
     pub fn claimants(&self, handle: &Handle) -> Result<Vec<Claimant>> {
         self.read(|db| claimants(db, handle, MAX_CLAIMANTS))
     }
@@ -47,14 +52,21 @@ impl Store {
     /// Every handle that a key claims.
     pub fn handles_of(&self, publisher: &PublisherId) -> Result<Vec<Handle>> {
         self.read(|db| {
-            let mut handles = db.prepare_cached("SELECT handle FROM claims WHERE publisher = ? ORDER BY since")?;
+            let mut handles =
+                db.prepare_cached("SELECT handle FROM claims WHERE publisher = ? ORDER BY since")?;
             let names = handles.query_map([publisher.to_bytes()], |row| row.get::<_, String>(0))?;
-            names.map(|name| name?.parse().map_err(|_| super::damaged(0, "handle"))).collect()
+            names
+                .map(|name| name?.parse().map_err(|_| super::damaged(0, "handle")))
+                .collect()
         })
     }
 }
 
-pub(super) fn claimants(db: &Connection, handle: &Handle, most: usize) -> rusqlite::Result<Vec<Claimant>> {
+pub(super) fn claimants(
+    db: &Connection,
+    handle: &Handle,
+    most: usize,
+) -> rusqlite::Result<Vec<Claimant>> {
     db.prepare_cached(
         "SELECT publisher, since FROM claims WHERE handle = ? AND publisher NOT IN (SELECT publisher FROM distrusted)
          ORDER BY since, publisher LIMIT ?",
@@ -65,12 +77,19 @@ pub(super) fn claimants(db: &Connection, handle: &Handle, most: usize) -> rusqli
     .collect()
 }
 
-/// Keeps what a head that was just taken claims, and forgets what its key has ceased to claim with it.
-pub(super) fn note(db: &Connection, head: &Authorised<Head>, now: Timestamp) -> rusqlite::Result<()> {
+/// Keeps what a head that was just taken claims, and forgets what its key has ceased to claim with
+/// it.
+pub(super) fn note(
+    db: &Connection,
+    head: &Authorised<Head>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let key = head.owner().to_bytes();
     if let Some(handle) = &head.handle {
-        db.prepare_cached("INSERT OR IGNORE INTO claims (publisher, handle, since) VALUES (?, ?, ?)")?
-            .execute(params![key, handle.as_str(), now.0])?;
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO claims (publisher, handle, since) VALUES (?, ?, ?)",
+        )?
+        .execute(params![key, handle.as_str(), now.0])?;
     }
     // There are few of one key, and each is looked up in an index.
     db.prepare_cached(
@@ -83,7 +102,9 @@ pub(super) fn note(db: &Connection, head: &Authorised<Head>, now: Timestamp) -> 
 
 /// Returns whether taking the head would make its key claim more handles than one may.
 pub(super) fn is_one_too_many(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<bool> {
-    let Some(handle) = &head.handle else { return Ok(false) };
+    let Some(handle) = &head.handle else {
+        return Ok(false);
+    };
     // A handle that only the replaced state claims goes with that state.
     let others: usize = db
         .prepare_cached(
@@ -117,8 +138,15 @@ mod tests {
     }
 
     fn head(key: &Keypair, name: &str, called: &str, seq: u64) -> Authorised<Head> {
-        let releases = vec![ReleaseEntry::new("1.0.0".parse().unwrap(), Hash::of(name.as_bytes()))];
-        let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
+        let releases = vec![ReleaseEntry::new(
+            "1.0.0".parse().unwrap(),
+            Hash::of(name.as_bytes()),
+        )];
+        let prev = if seq == 1 {
+            vec![]
+        } else {
+            vec![Hash::of(b"before")]
+        };
         let state = HeadState {
             handle: Some(handle(called)),
             seq,
@@ -129,12 +157,18 @@ mod tests {
     }
 
     async fn take(store: &Store, head: Authorised<Head>, millis: u64) -> HeadVerdict {
-        store.take_head(head, vec![], vec![], false, Timestamp(NOW.0 + millis)).await.unwrap()
+        store
+            .take_head(head, vec![], vec![], false, Timestamp(NOW.0 + millis))
+            .await
+            .unwrap()
     }
 
     fn claimed(store: &Store, called: &str) -> Vec<(PublisherId, u64)> {
         let claimants = store.claimants(&handle(called)).unwrap();
-        claimants.iter().map(|one| (one.publisher, one.since.0 - NOW.0)).collect()
+        claimants
+            .iter()
+            .map(|one| (one.publisher, one.since.0 - NOW.0))
+            .collect()
     }
 
     #[tokio::test]
@@ -150,20 +184,40 @@ mod tests {
         take(&store, head(&a, "web", "alice", 2), 9).await;
         assert_eq!(claimed(&store, "alice"), [(id, 5), (other, 7)]);
         let heads = store.heads_of_handle(&handle("alice"), 1).unwrap();
-        assert_eq!(heads.iter().map(Authorised::owner).collect::<Vec<_>>(), [id], "first seen first");
+        assert_eq!(
+            heads.iter().map(Authorised::owner).collect::<Vec<_>>(),
+            [id],
+            "first seen first"
+        );
 
         store.distrust(other, NOW).await.unwrap();
-        assert_eq!(claimed(&store, "alice"), [(id, 5)], "a distrusted key claims nothing");
+        assert_eq!(
+            claimed(&store, "alice"),
+            [(id, 5)],
+            "a distrusted key claims nothing"
+        );
         // Given up for one package it is claimed for the other still, and then not any more.
         take(&store, head(&a, "web", "ally", 3), 10).await;
-        assert_eq!((claimed(&store, "alice"), claimed(&store, "ally")), (vec![(id, 5)], vec![(id, 10)]));
+        assert_eq!(
+            (claimed(&store, "alice"), claimed(&store, "ally")),
+            (vec![(id, 5)], vec![(id, 10)])
+        );
         take(&store, head(&a, "json", "ally", 2), 11).await;
-        assert_eq!((claimed(&store, "alice"), claimed(&store, "ally")), (vec![], vec![(id, 10)]));
+        assert_eq!(
+            (claimed(&store, "alice"), claimed(&store, "ally")),
+            (vec![], vec![(id, 10)])
+        );
         assert_eq!(store.handles_of(&id).unwrap(), [handle("ally")]);
         // A package that made room for others claims nothing either.
-        store.set_room(Room { packages: 0, ..Room::default() });
+        store.set_room(Room {
+            packages: 0,
+            ..Room::default()
+        });
         store.make_room(NOW).await.unwrap();
-        assert_eq!((claimed(&store, "ally"), store.handles_of(&id).unwrap()), (vec![], vec![]));
+        assert_eq!(
+            (claimed(&store, "ally"), store.handles_of(&id).unwrap()),
+            (vec![], vec![])
+        );
     }
 
     #[tokio::test]
@@ -172,21 +226,35 @@ mod tests {
         let store = Store::open(dir.path(), Metrics::default()).unwrap();
         let key = Keypair::generate_ed25519();
         for n in 0..MAX_HANDLES {
-            let verdict = take(&store, head(&key, &format!("pkg-{n}"), &format!("name-{n}"), 1), 0).await;
+            let verdict = take(
+                &store,
+                head(&key, &format!("pkg-{n}"), &format!("name-{n}"), 1),
+                0,
+            )
+            .await;
             assert_eq!(verdict, HeadVerdict::Admitted(Admission::Newer));
         }
         let ninth = head(&key, "one-more", "one-more", 1);
         let refusal = take(&store, ninth.clone(), 0).await.refusal().unwrap();
         assert_eq!(refusal.class(), Class::Ignore);
-        assert_eq!(store.judge_head(&ninth, NOW).unwrap(), HeadVerdict::TooManyHandles);
+        assert_eq!(
+            store.judge_head(&ninth, NOW).unwrap(),
+            HeadVerdict::TooManyHandles
+        );
         assert!(store.claimants(&handle("one-more")).unwrap().is_empty());
-        // A name that it has already is no other one, and a package may change to a new one in the place of its last.
+        // A name that it has already is no other one, and a package may change to a new one in the
+        // place of its last.
         let verdict = take(&store, head(&key, "more", "name-3", 1), 0).await;
         assert_eq!(verdict, HeadVerdict::Admitted(Admission::Newer));
         let verdict = take(&store, head(&key, "pkg-0", "renamed", 2), 0).await;
         assert_eq!(verdict, HeadVerdict::Admitted(Admission::Newer));
         // Another key is free to claim any.
-        let verdict = take(&store, head(&Keypair::generate_ed25519(), "x", "name-1", 1), 0).await;
+        let verdict = take(
+            &store,
+            head(&Keypair::generate_ed25519(), "x", "name-1", 1),
+            0,
+        )
+        .await;
         assert_eq!(verdict, HeadVerdict::Admitted(Admission::Newer));
     }
 }

@@ -1,4 +1,5 @@
-//! What does not go together, kept with what was signed: as it is noted, listed and exported. Bounded, the oldest goes first.
+//! What does not go together, kept with what was signed: as it is noted, listed and exported.
+//! Bounded, the oldest goes first.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,7 +14,8 @@ use crate::{
     RegistryError, Result,
     domain::{
         conflict::{
-            Case, ConflictId, Conflicts, Envelope, Evidence, InForce, Kind, MAX_SIDES, Proven, Side, Statement,
+            Case, ConflictId, Conflicts, Envelope, Evidence, InForce, Kind, MAX_SIDES, Proven,
+            Side, Statement,
         },
         fold,
         hash::Hash,
@@ -27,7 +29,8 @@ use crate::{
     },
 };
 
-/// Changed versions and forks that are kept of one publisher, and of all of them together. One takes 44 KiB at most.
+/// Changed versions and forks that are kept of one publisher, and of all of them together. One
+/// takes 44 KiB at most.
 const MOST_OF_ONE: i64 = 32;
 /// And so many bytes of one publisher, so that nobody fills a megabyte by changing its versions.
 const MOST_BYTES_OF_ONE: i64 = 512 * 1_024;
@@ -48,7 +51,11 @@ struct Signature {
 
 impl Signature {
     fn of(head: &Authorised<Head>) -> Self {
-        Self { envelope: head.envelope().to_vec(), seq: Some(head.seq), at: Some(head.signed_at) }
+        Self {
+            envelope: head.envelope().to_vec(),
+            seq: Some(head.seq),
+            at: Some(head.signed_at),
+        }
     }
 }
 
@@ -61,19 +68,39 @@ pub(super) fn note_versions(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let publisher = head.owner();
-    for VersionConflict { version, kept, offered } in changed.iter().take(MOST_OF_HEAD) {
+    for VersionConflict {
+        version,
+        kept,
+        offered,
+    } in changed.iter().take(MOST_OF_HEAD)
+    {
         let version = version.key(&head.ecosystem);
         let first = statement_of(db, &publisher, &head.package().name, &version, kept)?;
-        let offered_manifest = manifests.iter().find(|manifest| manifest.hash() == *offered);
-        let manifests = [held_manifest(db, kept)?, offered_manifest.map(|manifest| (*manifest).clone())];
-        note(db, Kind::Version, head, &version, [kept, offered], first, manifests, now)?;
+        let offered_manifest = manifests
+            .iter()
+            .find(|manifest| manifest.hash() == *offered);
+        let manifests = [
+            held_manifest(db, kept)?,
+            offered_manifest.map(|manifest| (*manifest).clone()),
+        ];
+        note(
+            db,
+            Kind::Version,
+            head,
+            &version,
+            [kept, offered],
+            first,
+            manifests,
+            now,
+        )?;
     }
     forget(db, changed.len().saturating_sub(MOST_OF_HEAD))?;
     make_room(db, &publisher)
 }
 
-/// Keeps that a manifest lists files with other bytes than one of the same version that is held, and tells which of the two was
-/// seen first. `known` is what was seen of the package, in that order; what is not in it is seen now.
+/// Keeps that a manifest lists files with other bytes than one of the same version that is held,
+/// and tells which of the two was seen first. `known` is what was seen of the package, in that
+/// order; what is not in it is seen now.
 pub(super) fn note_files(
     db: &Connection,
     handle: Option<&Handle>,
@@ -85,11 +112,21 @@ pub(super) fn note_files(
     let changed = changed_files(db, manifest, known)?;
     let mut folded = folds::changed_files(db, manifest)?;
     folded.retain(|(file, _)| !changed.iter().any(|(other, ..)| other == file));
-    let both = changed.iter().take(MOST_OF_HEAD).map(|(file, other, other_first)| {
-        let (kept, offered) = if *other_first { (other, manifest) } else { (manifest, other) };
-        (file, kept.hash(), Some(kept), offered)
-    });
-    let one_side = folded.iter().take(MOST_OF_HEAD).map(|(file, kept)| (file, *kept, None, manifest));
+    let both = changed
+        .iter()
+        .take(MOST_OF_HEAD)
+        .map(|(file, other, other_first)| {
+            let (kept, offered) = if *other_first {
+                (other, manifest)
+            } else {
+                (manifest, other)
+            };
+            (file, kept.hash(), Some(kept), offered)
+        });
+    let one_side = folded
+        .iter()
+        .take(MOST_OF_HEAD)
+        .map(|(file, kept)| (file, *kept, None, manifest));
     for (file, kept, kept_manifest, offered) in both.chain(one_side) {
         db.prepare_cached(
             "INSERT OR IGNORE INTO conflicts (kind, publisher, name, version, handle, kept, offered, seen_at, kept_at, offered_at,
@@ -125,40 +162,72 @@ pub(super) fn unlisted(db: &Connection, package: &PackageId) -> rusqlite::Result
     .collect()
 }
 
-/// Files of a manifest that another manifest of the version, which is held, lists with other bytes; each with that, and whether
-/// that was seen first.
+/// Files of a manifest that another manifest of the version, which is held, lists with other bytes;
+/// each with that, and whether that was seen first.
 pub(super) fn changed_files(
     db: &Connection,
     manifest: &Authorised<Manifest>,
     known: &[ReleaseEntry],
 ) -> rusqlite::Result<Vec<(String, Authorised<Manifest>, bool)>> {
     let (ecosystem, mut changed) = (manifest.package().name.ecosystem(), Vec::new());
-    let Some(entry) = release::find(ecosystem, known, &manifest.version).filter(|_| ecosystem.grows()) else {
+    let Some(entry) =
+        release::find(ecosystem, known, &manifest.version).filter(|_| ecosystem.grows())
+    else {
         return Ok(changed);
     };
-    let at = entry.manifests.iter().position(|one| *one == manifest.hash());
+    let at = entry
+        .manifests
+        .iter()
+        .position(|one| *one == manifest.hash());
     let names = manifest.files.iter().map(|file| file.name.as_str());
     let mut others = listing_files(db, manifest.package(), &manifest.version, names)?;
     others.remove(&manifest.hash());
-    for (nth, hash) in entry.manifests.iter().enumerate().filter(|(_, hash)| others.contains(hash)) {
-        let Some(other) = held_manifest(db, hash)?.filter(|other| other.package() == manifest.package()) else {
+    for (nth, hash) in entry
+        .manifests
+        .iter()
+        .enumerate()
+        .filter(|(_, hash)| others.contains(hash))
+    {
+        let Some(other) =
+            held_manifest(db, hash)?.filter(|other| other.package() == manifest.package())
+        else {
             continue;
         };
-        let differs = |file: &&File| other.files.iter().any(|one| one.name == file.name && one.root != file.root);
-        let files: Vec<String> = manifest.files.iter().filter(differs).map(|file| file.name.clone()).collect();
-        changed.extend(files.into_iter().map(|file| (file, other.clone(), at.is_none_or(|at| nth < at))));
+        let differs = |file: &&File| {
+            other
+                .files
+                .iter()
+                .any(|one| one.name == file.name && one.root != file.root)
+        };
+        let files: Vec<String> = manifest
+            .files
+            .iter()
+            .filter(differs)
+            .map(|file| file.name.clone())
+            .collect();
+        changed.extend(
+            files
+                .into_iter()
+                .map(|file| (file, other.clone(), at.is_none_or(|at| nth < at))),
+        );
     }
     Ok(changed)
 }
 
 /// Manifests of a package that change a file which was seen before in another one.
 pub(super) fn overruled(db: &Connection, package: &PackageId) -> rusqlite::Result<HashSet<Hash>> {
-    db.prepare_cached("SELECT offered FROM conflicts WHERE kind = 'file' AND publisher = ? AND name = ?")?
-        .query_map(params![package.owner.to_bytes(), package.name.as_str()], |row| row.get(0).map(Hash))?
-        .collect()
+    db.prepare_cached(
+        "SELECT offered FROM conflicts WHERE kind = 'file' AND publisher = ? AND name = ?",
+    )?
+    .query_map(
+        params![package.owner.to_bytes(), package.name.as_str()],
+        |row| row.get(0).map(Hash),
+    )?
+    .collect()
 }
 
-/// Keeps that a head lacks manifests which the head before it lists. `page` is what was cut between the two.
+/// Keeps that a head lacks manifests which the head before it lists. `page` is what was cut between
+/// the two.
 pub(super) fn note_removed(
     db: &Connection,
     before: &Authorised<Head>,
@@ -197,7 +266,8 @@ pub(super) fn note_removed(
     make_room(db, &package.owner)
 }
 
-/// Completes what was kept of changed versions without the head that listed the first manifest, where this is one that did.
+/// Completes what was kept of changed versions without the head that listed the first manifest,
+/// where this is one that did.
 pub(super) fn complete_versions(db: &Connection, head: &Authorised<Head>) -> rusqlite::Result<()> {
     let key = head.owner().to_bytes();
     let one_sided = db
@@ -218,12 +288,30 @@ pub(super) fn complete_versions(db: &Connection, head: &Authorised<Head>) -> rus
          WHERE kind = 'version' AND publisher = ? AND name = ? AND version = ? AND kept = ? AND kept_by IS NULL",
     )?;
     let Signature { envelope, seq, at } = Signature::of(head);
-    for (entry, manifest) in head.releases.iter().filter_map(|entry| Some((entry, entry.first()?))) {
+    for (entry, manifest) in head
+        .releases
+        .iter()
+        .filter_map(|entry| Some((entry, entry.first()?)))
+    {
         let at = at.map(|at| at.0);
         let version = entry.version.key(&head.ecosystem);
         let folded = fold::folded(&manifest).0;
-        whole.execute(params![manifest.0, key, head.package().name.as_str(), version, folded])?;
-        complete.execute(params![envelope, seq, at, key, head.package().name.as_str(), version, manifest.0])?;
+        whole.execute(params![
+            manifest.0,
+            key,
+            head.package().name.as_str(),
+            version,
+            folded
+        ])?;
+        complete.execute(params![
+            envelope,
+            seq,
+            at,
+            key,
+            head.package().name.as_str(),
+            version,
+            manifest.0
+        ])?;
     }
     Ok(())
 }
@@ -249,20 +337,38 @@ pub(super) fn note_fork(
         return Ok(());
     }
     let hashes = [&winner.hash(), &loser.hash()];
-    note(db, Kind::Fork, loser, "", hashes, Some(Signature::of(winner)), [None, None], now)?;
+    note(
+        db,
+        Kind::Fork,
+        loser,
+        "",
+        hashes,
+        Some(Signature::of(winner)),
+        [None, None],
+        now,
+    )?;
     make_room(db, &publisher)
 }
 
-/// Notes that a handle is claimed by several keys, when the head that was taken just now makes it so.
-pub(super) fn note_handle(db: &Connection, head: &Authorised<Head>, now: Timestamp) -> rusqlite::Result<()> {
-    let Some(handle) = &head.handle else { return Ok(()) };
+/// Notes that a handle is claimed by several keys, when the head that was taken just now makes it
+/// so.
+pub(super) fn note_handle(
+    db: &Connection,
+    head: &Authorised<Head>,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let Some(handle) = &head.handle else {
+        return Ok(());
+    };
     // Two looks beside its own rows in the index, of which there may be very many.
     let others = db
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM heads WHERE handle = ?1 AND publisher < ?2)
                  OR EXISTS (SELECT 1 FROM heads WHERE handle = ?1 AND publisher > ?2)",
         )?
-        .query_row(params![handle.as_str(), head.owner().to_bytes()], |row| row.get::<_, bool>(0))?;
+        .query_row(params![handle.as_str(), head.owner().to_bytes()], |row| {
+            row.get::<_, bool>(0)
+        })?;
     if !others {
         return Ok(());
     }
@@ -299,7 +405,8 @@ fn note(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let then = Signature::of(head);
-    let [kept_manifest, offered_manifest] = manifests.map(|manifest| manifest.map(|one| one.envelope().to_vec()));
+    let [kept_manifest, offered_manifest] =
+        manifests.map(|manifest| manifest.map(|one| one.envelope().to_vec()));
     // What was not held when it was seen first may be now.
     db.prepare_cached(
         "INSERT INTO conflicts (kind, publisher, name, version, handle, kept, offered, seen_at, kept_seq, kept_at,
@@ -333,8 +440,8 @@ fn note(
     Ok(())
 }
 
-/// The first to go of one publisher, and of all, are forks, which are mostly honest, and then the oldest; those of publishers
-/// that a person has pinned go last.
+/// The first to go of one publisher, and of all, are forks, which are mostly honest, and then the
+/// oldest; those of publishers that a person has pinned go last.
 fn make_room(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<()> {
     let of_one = db
         .prepare_cached(
@@ -366,8 +473,8 @@ const SIGNED_BYTES: &str = "coalesce(length(kept_by), 0) + coalesce(length(offer
                             + coalesce(length(kept_manifest), 0) + coalesce(length(offered_manifest), 0) \
                             + coalesce(length(page), 0)";
 
-/// Drops the first to go until what is left takes no more than `most` bytes: for a catalogue that has less room than conflicts
-/// may take.
+/// Drops the first to go until what is left takes no more than `most` bytes: for a catalogue that
+/// has less room than conflicts may take.
 pub(super) fn shrink(db: &Connection, most: u64) -> rusqlite::Result<()> {
     let gone = db
         .prepare_cached(&format!(
@@ -398,23 +505,34 @@ fn statement_of(
     version: &str,
     manifest: &Hash,
 ) -> rusqlite::Result<Option<Signature>> {
-    let Some(held) = held_head(db, publisher, name)? else { return Ok(None) };
+    let Some(held) = held_head(db, publisher, name)? else {
+        return Ok(None);
+    };
     let lists = |releases: &[crate::domain::release::ReleaseEntry]| {
-        releases.iter().any(|entry| entry.lists(manifest) && entry.version.key(name.ecosystem()) == version)
+        releases
+            .iter()
+            .any(|entry| entry.lists(manifest) && entry.version.key(name.ecosystem()) == version)
     };
     if lists(&held.head.releases) {
         return Ok(Some(Signature::of(&held.head)));
     }
     let mut next = held.head.older;
     for _ in 0..MOST_PAGES {
-        let Some(page) = next.map(|hash| held_page(db, &hash)).transpose()?.flatten() else { break };
+        let Some(page) = next.map(|hash| held_page(db, &hash)).transpose()?.flatten() else {
+            break;
+        };
         // The link is only a hash, and says nothing of whose page it is.
         if page.owner() == *publisher && page.package().name == *name && lists(&page.releases) {
-            return Ok(Some(Signature { envelope: page.envelope().to_vec(), seq: None, at: None }));
+            return Ok(Some(Signature {
+                envelope: page.envelope().to_vec(),
+                seq: None,
+                at: None,
+            }));
         }
         next = page.older;
     }
-    let mut losers = db.prepare_cached("SELECT envelope FROM forks WHERE publisher = ? AND name = ?")?;
+    let mut losers =
+        db.prepare_cached("SELECT envelope FROM forks WHERE publisher = ? AND name = ?")?;
     let mut rows = losers.query(params![publisher.to_bytes(), name.as_str()])?;
     while let Some(row) = rows.next()? {
         let loser: Authorised<Head> = signed(row, 0)?;
@@ -430,7 +548,8 @@ impl Store {
     pub fn cases(&self) -> Result<Conflicts> {
         self.read_together(|db| {
             let said = Said::of(db, self.own_publisher())?;
-            let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts ORDER BY id DESC"))?;
+            let mut statement =
+                db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts ORDER BY id DESC"))?;
             let mut rows = statement.query([])?;
             let mut cases = Vec::new();
             while let Some(row) = rows.next()? {
@@ -440,7 +559,10 @@ impl Store {
                 .prepare_cached("SELECT count FROM forgotten WHERE what = 'conflicts'")?
                 .query_row([], |row| row.get(0))
                 .optional()?;
-            Ok(Conflicts { cases, forgotten: forgotten.unwrap_or(0) })
+            Ok(Conflicts {
+                cases,
+                forgotten: forgotten.unwrap_or(0),
+            })
         })
     }
 
@@ -448,8 +570,9 @@ impl Store {
     pub fn cases_since(&self, number: i64, most: usize) -> Result<Vec<(i64, Option<Case>)>> {
         self.read_together(|db| {
             let said = Said::of(db, self.own_publisher())?;
-            let mut statement =
-                db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts WHERE id > ? ORDER BY id LIMIT ?"))?;
+            let mut statement = db.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM conflicts WHERE id > ? ORDER BY id LIMIT ?"
+            ))?;
             let mut rows = statement.query(params![number, most as i64])?;
             let mut cases = Vec::new();
             while let Some(row) = rows.next()? {
@@ -473,15 +596,17 @@ impl Store {
     /// What others can be shown of a case.
     ///
     /// # Errors
-    /// [`RegistryError::NoConflict`] when it is not known, [`RegistryError::OneSided`] when one side of it is not held as it
-    /// was signed, so that it would prove nothing.
+    /// [`RegistryError::NoConflict`] when it is not known, [`RegistryError::OneSided`] when one
+    /// side of it is not held as it was signed, so that it would prove nothing.
     pub fn evidence(&self, id: &ConflictId) -> Result<Evidence> {
         let found = self.read_together(|db| {
             let said = Said::of(db, self.own_publisher())?;
             let mut statement = db.prepare_cached(&format!("SELECT {COLUMNS} FROM conflicts"))?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
-                if let Some((number, case)) = case(db, row, &said)?.filter(|(_, case)| case.id == *id) {
+                if let Some((number, case)) =
+                    case(db, row, &said)?.filter(|(_, case)| case.id == *id)
+                {
                     let about = case.about();
                     return Ok(Some(evidence(db, number, case)?.ok_or(about)));
                 }
@@ -547,16 +672,26 @@ fn word(kind: Kind) -> &'static str {
     }
 }
 
-fn parsed<T: std::str::FromStr>(row: &Row<'_>, column: usize, what: &'static str) -> rusqlite::Result<T> {
-    row.get_ref(column)?.as_str()?.parse().map_err(|_| damaged(column, what))
+fn parsed<T: std::str::FromStr>(
+    row: &Row<'_>,
+    column: usize,
+    what: &'static str,
+) -> rusqlite::Result<T> {
+    row.get_ref(column)?
+        .as_str()?
+        .parse()
+        .map_err(|_| damaged(column, what))
 }
 
-/// The case of a row, with the row's number; `None` for a handle that is not claimed by several any more.
+/// The case of a row, with the row's number; `None` for a handle that is not claimed by several any
+/// more.
 fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<(i64, Case)>> {
     let (number, kind): (i64, String) = (row.get(0)?, row.get(1)?);
     let seen_at = Timestamp(row.get(8)?);
     if kind == word(Kind::Handle) {
-        return Ok(handle_case(db, parsed(row, 3, "handle")?, seen_at, said)?.map(|case| (number, case)));
+        return Ok(
+            handle_case(db, parsed(row, 3, "handle")?, seen_at, said)?.map(|case| (number, case))
+        );
     }
     let publisher = publisher(row, 2)?;
     let package: PackageName = parsed(row, 3, "name")?;
@@ -595,11 +730,22 @@ fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<
         let seq: u64 = row.get(9)?;
         let newest: Option<u64> = db
             .prepare_cached("SELECT seq FROM marks WHERE publisher = ? AND name = ?")?
-            .query_row(params![publisher.to_bytes(), package.as_str()], |row| row.get(0))
+            .query_row(params![publisher.to_bytes(), package.as_str()], |row| {
+                row.get(0)
+            })
             .optional()?;
         let went_on = newest.is_some_and(|newest| newest > seq);
-        let in_force = if went_on { InForce::Superseded } else { InForce::Preferred };
-        (Kind::Fork, ConflictId::of_fork(&publisher, &package, seq, [kept, offered]), None, in_force)
+        let in_force = if went_on {
+            InForce::Superseded
+        } else {
+            InForce::Preferred
+        };
+        (
+            Kind::Fork,
+            ConflictId::of_fork(&publisher, &package, seq, [kept, offered]),
+            None,
+            in_force,
+        )
     } else {
         let version: VersionText = parsed(row, 4, "version")?;
         let id = ConflictId::of_version(&publisher, &package, &version, [kept, offered]);
@@ -607,31 +753,54 @@ fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<
     };
     let file = Some(file).filter(|file| !file.is_empty());
     let (package, more) = (Some(package), 0);
-    Ok(Some((number, Case { id, kind, handle, package, version, file, sides, more, in_force, seen_at })))
+    Ok(Some((
+        number,
+        Case {
+            id,
+            kind,
+            handle,
+            package,
+            version,
+            file,
+            sides,
+            more,
+            in_force,
+            seen_at,
+        },
+    )))
 }
 
-fn handle_case(db: &Connection, handle: Handle, seen_at: Timestamp, said: &Said) -> rusqlite::Result<Option<Case>> {
-    let mut keys =
-        db.prepare_cached("SELECT publisher, since FROM claims WHERE handle = ? ORDER BY since, publisher LIMIT ?")?;
-    let mut one =
-        db.prepare_cached("SELECT name, seq, hash, signed_at FROM heads WHERE handle = ? AND publisher = ? LIMIT 1")?;
+fn handle_case(
+    db: &Connection,
+    handle: Handle,
+    seen_at: Timestamp,
+    said: &Said,
+) -> rusqlite::Result<Option<Case>> {
+    let mut keys = db.prepare_cached(
+        "SELECT publisher, since FROM claims WHERE handle = ? ORDER BY since, publisher LIMIT ?",
+    )?;
+    let mut one = db.prepare_cached(
+        "SELECT name, seq, hash, signed_at FROM heads WHERE handle = ? AND publisher = ? LIMIT 1",
+    )?;
     let mut sides: Vec<Side> = Vec::new();
     let mut rows = keys.query(params![handle.as_str(), MAX_CLAIMANTS as i64])?;
     while let Some(row) = rows.next()? {
         let (publisher, since) = (publisher(row, 0)?, Timestamp(row.get(1)?));
-        sides.push(one.query_row(params![handle.as_str(), publisher.to_bytes()], |row| {
-            Ok(Side {
-                publisher,
-                trust: said.trust(&publisher, Some(&handle)),
-                hash: Hash(row.get(2)?),
-                seq: row.get(1)?,
-                signed_at: Some(Timestamp(row.get(3)?)).filter(|at| at.0 > 0),
-                since: Some(since),
-                package: Some(parsed(row, 0, "name")?),
-                held: true,
-                manifest: false,
-            })
-        })?);
+        sides.push(
+            one.query_row(params![handle.as_str(), publisher.to_bytes()], |row| {
+                Ok(Side {
+                    publisher,
+                    trust: said.trust(&publisher, Some(&handle)),
+                    hash: Hash(row.get(2)?),
+                    seq: row.get(1)?,
+                    signed_at: Some(Timestamp(row.get(3)?)).filter(|at| at.0 > 0),
+                    since: Some(since),
+                    package: Some(parsed(row, 0, "name")?),
+                    held: true,
+                    manifest: false,
+                })
+            })?,
+        );
     }
     if sides.len() < 2 {
         return Ok(None);
@@ -669,32 +838,67 @@ fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option
     let statement = |envelope: Vec<u8>| {
         // The two kinds have domains of their own, so a page is no head.
         let is_page = Authorised::<crate::domain::record::Page>::verify(&envelope).is_ok();
-        if is_page { Statement::Page(Envelope(envelope)) } else { Statement::Head(Envelope(envelope)) }
+        if is_page {
+            Statement::Page(Envelope(envelope))
+        } else {
+            Statement::Head(Envelope(envelope))
+        }
     };
-    let Case { id, kind, handle, package, version, file, sides, .. } = case;
+    let Case {
+        id,
+        kind,
+        handle,
+        package,
+        version,
+        file,
+        sides,
+        ..
+    } = case;
     let claim = match (kind, handle, package, version, sides.first()) {
         (Kind::Handle, Some(handle), ..) => {
             let mut envelopes = Vec::new();
             for side in &sides {
-                let Some(package) = &side.package else { continue };
+                let Some(package) = &side.package else {
+                    continue;
+                };
                 let held = held_head(db, &side.publisher, package)?;
                 envelopes.extend(held.map(|held| statement(held.head.envelope().to_vec())));
             }
             let enough = envelopes.len() >= 2;
             return Ok(enough.then(|| Evidence::of(id, Proven::Handle { handle }, envelopes, [])));
         }
-        (Kind::Version, _, Some(package), Some(version), Some(side)) => {
-            Proven::Version { publisher: side.publisher, package, version }
-        }
-        (Kind::File, _, Some(package), Some(version), Some(side)) => {
-            Proven::File { publisher: side.publisher, package, version, file: file.unwrap_or_default() }
-        }
-        (Kind::Removed, _, Some(package), Some(version), Some(side)) => {
-            Proven::Removed { publisher: side.publisher, package, version, manifest: side.hash }
-        }
-        (Kind::Fork, _, Some(package), _, Some(Side { publisher, seq: Some(seq), .. })) => {
-            Proven::Fork { publisher: *publisher, package, seq: *seq }
-        }
+        (Kind::Version, _, Some(package), Some(version), Some(side)) => Proven::Version {
+            publisher: side.publisher,
+            package,
+            version,
+        },
+        (Kind::File, _, Some(package), Some(version), Some(side)) => Proven::File {
+            publisher: side.publisher,
+            package,
+            version,
+            file: file.unwrap_or_default(),
+        },
+        (Kind::Removed, _, Some(package), Some(version), Some(side)) => Proven::Removed {
+            publisher: side.publisher,
+            package,
+            version,
+            manifest: side.hash,
+        },
+        (
+            Kind::Fork,
+            _,
+            Some(package),
+            _,
+            Some(Side {
+                publisher,
+                seq: Some(seq),
+                ..
+            }),
+        ) => Proven::Fork {
+            publisher: *publisher,
+            package,
+            seq: *seq,
+        },
         _ => return Ok(None),
     };
     let [mut kept, offered, kept_manifest, offered_manifest, page] = db
@@ -708,13 +912,34 @@ fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option
         let both = kept_manifest.zip(offered_manifest);
         return Ok(both.map(|(kept, offered)| Evidence::of(id, claim, Vec::new(), [kept, offered])));
     }
-    if let (None, Proven::Version { publisher, package, version }, Some(side)) = (&kept, &claim, sides.first()) {
-        kept = statement_of(db, publisher, package, &version.key(package.ecosystem()), &side.hash)?
-            .map(|found| found.envelope);
+    if let (
+        None,
+        Proven::Version {
+            publisher,
+            package,
+            version,
+        },
+        Some(side),
+    ) = (&kept, &claim, sides.first())
+    {
+        kept = statement_of(
+            db,
+            publisher,
+            package,
+            &version.key(package.ecosystem()),
+            &side.hash,
+        )?
+        .map(|found| found.envelope);
     }
-    let (Some(kept), Some(offered)) = (kept, offered) else { return Ok(None) };
+    let (Some(kept), Some(offered)) = (kept, offered) else {
+        return Ok(None);
+    };
     let manifests = [kept_manifest, offered_manifest].into_iter().flatten();
-    let statements = [Some(kept), Some(offered), page].into_iter().flatten().map(statement).collect();
+    let statements = [Some(kept), Some(offered), page]
+        .into_iter()
+        .flatten()
+        .map(statement)
+        .collect();
     Ok(Some(Evidence::of(id, claim, statements, manifests)))
 }
 

@@ -1,4 +1,5 @@
-//! Releases whose bytes are kept for others, own releases that want copies, and who was seen to have them.
+//! Releases whose bytes are kept for others, own releases that want copies, and who was seen to
+//! have them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -22,7 +23,8 @@ use crate::{
 /// What became of a release that a peer asks to be kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reserved {
-    /// There is room for it, once the contents of these releases are gone. They are not kept any more.
+    /// There is room for it, once the contents of these releases are gone. They are not kept any
+    /// more.
     Taken {
         gone: Vec<ContentRoot>,
     },
@@ -78,15 +80,19 @@ fn drop_copies(db: &Connection, releases: &[Hash]) -> rusqlite::Result<Vec<Conte
         for root in of.query_map([release.0], |row| row.get(0).map(ContentRoot))? {
             roots.insert(root?);
         }
-        db.prepare_cached("DELETE FROM copies WHERE release = ?")?.execute([release.0])?;
+        db.prepare_cached("DELETE FROM copies WHERE release = ?")?
+            .execute([release.0])?;
     }
     let mut gone = Vec::new();
     for root in roots {
-        let kept = db.prepare_cached("SELECT 1 FROM copied WHERE root = ?")?.exists([root.0])?;
+        let kept = db
+            .prepare_cached("SELECT 1 FROM copied WHERE root = ?")?
+            .exists([root.0])?;
         let wanted =
             db.prepare_cached("SELECT 1 FROM contents WHERE root = ?1 AND (own = 1 OR EXISTS (SELECT 1 FROM content_pins WHERE root = ?1))")?.exists([root.0])?;
         if !kept && !wanted {
-            db.prepare_cached("DELETE FROM contents WHERE root = ?")?.execute([root.0])?;
+            db.prepare_cached("DELETE FROM contents WHERE root = ?")?
+                .execute([root.0])?;
             gone.push(root);
         }
     }
@@ -134,7 +140,8 @@ impl Store {
                 release.envelope().as_ref()
             ])?;
             for content in contents {
-                // What is here already, or begun, was asked for by a person, unless another copy brought it.
+                // What is here already, or begun, was asked for by a person, unless another copy
+                // brought it.
                 db.prepare_cached(
                     "INSERT OR IGNORE INTO copied (root, release) SELECT ?1, ?2
                      WHERE NOT EXISTS (SELECT 1 FROM contents WHERE root = ?1
@@ -152,13 +159,14 @@ impl Store {
         .await
     }
 
-    /// Keeps a release no longer for others. Returns the contents that nobody asked for: they are not held any more.
+    /// Keeps a release no longer for others. Returns the contents that nobody asked for: they are
+    /// not held any more.
     pub async fn drop_copy(&self, release: Hash) -> Result<Vec<ContentRoot>> {
         self.write(move |db| drop_copies(db, &[release])).await
     }
 
-    /// Drops what was reserved and had not come when the node ended, and what is beyond `room` bytes. Returns the contents that
-    /// nobody asked for: they are not held any more.
+    /// Drops what was reserved and had not come when the node ended, and what is beyond `room`
+    /// bytes. Returns the contents that nobody asked for: they are not held any more.
     pub async fn tidy_copies(
         &self,
         known: std::sync::Arc<HashSet<PublisherId>>,
@@ -188,7 +196,8 @@ impl Store {
                     .prepare_cached("SELECT release FROM copied WHERE root = ?")?
                     .query_map([root.0], |row| hash(row, 0))?
                     .collect::<rusqlite::Result<Vec<_>>>()?;
-                db.prepare_cached("DELETE FROM copied WHERE root = ?")?.execute([root.0])?;
+                db.prepare_cached("DELETE FROM copied WHERE root = ?")?
+                    .execute([root.0])?;
                 for release in releases {
                     db.prepare_cached(
                         "DELETE FROM copies WHERE release = ?1
@@ -205,17 +214,25 @@ impl Store {
 
     /// Whether a content is kept for others, and no person asked for it.
     pub fn is_for_others(&self, root: &ContentRoot) -> Result<bool> {
-        self.read(|db| db.prepare_cached("SELECT 1 FROM copied WHERE root = ?")?.exists([root.0]))
+        self.read(|db| {
+            db.prepare_cached("SELECT 1 FROM copied WHERE root = ?")?
+                .exists([root.0])
+        })
     }
 
     /// Bytes that are kept for others, and those of them that are of publishers in `known`.
     pub fn copies_usage(&self, known: &HashSet<PublisherId>) -> Result<(u64, u64)> {
         let totals = self.read(totals)?;
-        let of_known = totals.iter().filter(|(publisher, _)| known.contains(publisher)).map(|(_, bytes)| bytes).sum();
+        let of_known = totals
+            .iter()
+            .filter(|(publisher, _)| known.contains(publisher))
+            .map(|(_, bytes)| bytes)
+            .sum();
         Ok((totals.values().sum(), of_known))
     }
 
-    /// Up to `most` releases that are kept for others, from the one after `from` on in the order of their hashes.
+    /// Up to `most` releases that are kept for others, from the one after `from` on in the order of
+    /// their hashes.
     pub fn copies_after(&self, from: Hash, most: usize) -> Result<Vec<(Copy, Bytes)>> {
         self.read(|db| {
             db.prepare_cached(
@@ -236,7 +253,8 @@ impl Store {
         })
     }
 
-    /// Up to `most` own releases that other nodes were seen to have, from the one after `from` on in the order of their hashes.
+    /// Up to `most` own releases that other nodes were seen to have, from the one after `from` on
+    /// in the order of their hashes.
     pub fn copied_after(&self, from: Hash, most: usize) -> Result<Vec<Hash>> {
         self.read(|db| {
             db.prepare_cached(
@@ -250,9 +268,11 @@ impl Store {
 
     pub async fn set_elsewhere(&self, release: Hash, elsewhere: u64) -> Result<()> {
         self.write(move |db| {
-            db.prepare_cached("UPDATE copies SET elsewhere = ?1 WHERE release = ?2 AND elsewhere != ?1")?
-                .execute(params![elsewhere as i64, release.0])
-                .map(drop)
+            db.prepare_cached(
+                "UPDATE copies SET elsewhere = ?1 WHERE release = ?2 AND elsewhere != ?1",
+            )?
+            .execute(params![elsewhere as i64, release.0])
+            .map(drop)
         })
         .await
     }
@@ -285,7 +305,8 @@ impl Store {
         .await
     }
 
-    /// A peer that had a release could not be asked for it; it has not been for as long as it says since when.
+    /// A peer that had a release could not be asked for it; it has not been for as long as it says
+    /// since when.
     pub async fn missed_holder(&self, release: Hash, peer: PeerId, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached(
@@ -310,9 +331,11 @@ impl Store {
     /// The own release that wants copies and was tried longest ago, if that was before then.
     pub fn next_uncopied(&self, before: Timestamp) -> Result<Option<Hash>> {
         self.read(|db| {
-            db.prepare_cached("SELECT release FROM uncopied WHERE tried_at < ? ORDER BY tried_at LIMIT 1")?
-                .query_row([before.0], |row| hash(row, 0))
-                .optional()
+            db.prepare_cached(
+                "SELECT release FROM uncopied WHERE tried_at < ? ORDER BY tried_at LIMIT 1",
+            )?
+            .query_row([before.0], |row| hash(row, 0))
+            .optional()
         })
     }
 
@@ -328,7 +351,8 @@ impl Store {
     pub async fn tried_to_copy(&self, release: Hash, done: bool, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             if done {
-                db.prepare_cached("DELETE FROM uncopied WHERE release = ?")?.execute([release.0])?;
+                db.prepare_cached("DELETE FROM uncopied WHERE release = ?")?
+                    .execute([release.0])?;
             } else {
                 db.prepare_cached("UPDATE uncopied SET tried_at = ? WHERE release = ?")?
                     .execute(params![now.0, release.0])?;
@@ -366,10 +390,18 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_790_000_000_000);
 
     fn release(key: &Keypair, name: &str, bytes: &[u8]) -> Authorised<Manifest> {
-        let draft: crate::domain::manifest::Draft =
-            toml::from_str(&format!("name = \"{name}\"\nversion = \"1.0.0\"\ndescription = \"A thing\"")).unwrap();
+        let draft: crate::domain::manifest::Draft = toml::from_str(&format!(
+            "name = \"{name}\"\nversion = \"1.0.0\"\ndescription = \"A thing\""
+        ))
+        .unwrap();
         let file = File::of(&Ecosystem::Generic, "thing", bytes);
-        Authorised::sign(key, draft.into_manifest(PublisherId::of(&key.public()), file, NOW).unwrap()).unwrap()
+        Authorised::sign(
+            key,
+            draft
+                .into_manifest(PublisherId::of(&key.public()), file, NOW)
+                .unwrap(),
+        )
+        .unwrap()
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -379,19 +411,46 @@ mod tests {
         let contents = ContentStore::open(dir.path(), store.clone(), 1 << 30).unwrap();
         let key = Keypair::generate_ed25519();
         let (begun, held, new) = (b"begun".as_slice(), b"held".as_slice(), b"new".as_slice());
-        let wanted = Content { root: ContentRoot::of(begun), size: 5 };
-        let wanted = Wanted { content: wanted, what: "web".to_owned(), package: None, beside: None, for_others: false };
+        let wanted = Content {
+            root: ContentRoot::of(begun),
+            size: 5,
+        };
+        let wanted = Wanted {
+            content: wanted,
+            what: "web".to_owned(),
+            package: None,
+            beside: None,
+            for_others: false,
+        };
         store.note_fetch(wanted, true, NOW).await.unwrap();
-        contents.put(std::io::Cursor::new(held), false, 1 << 20, |_| {}).await.unwrap();
+        contents
+            .put(std::io::Cursor::new(held), false, 1 << 20, |_| {})
+            .await
+            .unwrap();
         let room = 1 << 30;
         for (name, bytes, kept) in [("begun", begun, 0), ("held", held, 0), ("new", new, LEAST)] {
             let release = release(&key, name, bytes);
-            let reserved = store.reserve_copy(release.clone(), Arc::default(), room, NOW).await.unwrap();
+            let reserved = store
+                .reserve_copy(release.clone(), Arc::default(), room, NOW)
+                .await
+                .unwrap();
             assert_eq!(reserved, Reserved::Taken { gone: Vec::new() }, "{name}");
-            assert_eq!(store.copies_usage(&HashSet::new()).unwrap(), (kept, 0), "{name}");
+            assert_eq!(
+                store.copies_usage(&HashSet::new()).unwrap(),
+                (kept, 0),
+                "{name}"
+            );
             // It did not come: what a person has or began stays.
             let gone = store.drop_copy(release.hash()).await.unwrap();
-            assert_eq!(gone, if kept > 0 { vec![release.content().root] } else { Vec::new() }, "{name}");
+            assert_eq!(
+                gone,
+                if kept > 0 {
+                    vec![release.content().root]
+                } else {
+                    Vec::new()
+                },
+                "{name}"
+            );
         }
         assert_eq!(store.fetches().unwrap().len(), 1);
         assert!(contents.get(&ContentRoot::of(held)).unwrap().is_some());
@@ -403,20 +462,53 @@ mod tests {
         let store = Store::open(dir.path(), Metrics::default()).unwrap();
         let contents = ContentStore::open(dir.path(), store.clone(), 1 << 30).unwrap();
         let key = Keypair::generate_ed25519();
-        let (one, two) = (release(&key, "one", b"bytes"), release(&key, "two", b"bytes"));
-        store.reserve_copy(one.clone(), Arc::default(), 1 << 30, NOW).await.unwrap();
-        contents.put(std::io::Cursor::new(b"bytes"), false, 1 << 20, |_| {}).await.unwrap();
-        store.reserve_copy(two.clone(), Arc::default(), 1 << 30, NOW).await.unwrap();
+        let (one, two) = (
+            release(&key, "one", b"bytes"),
+            release(&key, "two", b"bytes"),
+        );
+        store
+            .reserve_copy(one.clone(), Arc::default(), 1 << 30, NOW)
+            .await
+            .unwrap();
+        contents
+            .put(std::io::Cursor::new(b"bytes"), false, 1 << 20, |_| {})
+            .await
+            .unwrap();
+        store
+            .reserve_copy(two.clone(), Arc::default(), 1 << 30, NOW)
+            .await
+            .unwrap();
         assert_eq!(store.copies_usage(&HashSet::new()).unwrap().0, 2 * LEAST);
         assert_eq!(store.drop_copy(one.hash()).await.unwrap(), []);
-        assert!(contents.get(&one.content().root).unwrap().unwrap().for_others);
-        assert_eq!(store.drop_copy(two.hash()).await.unwrap(), [two.content().root]);
+        assert!(
+            contents
+                .get(&one.content().root)
+                .unwrap()
+                .unwrap()
+                .for_others
+        );
+        assert_eq!(
+            store.drop_copy(two.hash()).await.unwrap(),
+            [two.content().root]
+        );
         assert_eq!(contents.get(&one.content().root).unwrap(), None);
         // A person asks for what is kept for others: it is theirs.
-        store.reserve_copy(one.clone(), Arc::default(), 1 << 30, NOW).await.unwrap();
-        contents.put(std::io::Cursor::new(b"bytes"), false, 1 << 20, |_| {}).await.unwrap();
+        store
+            .reserve_copy(one.clone(), Arc::default(), 1 << 30, NOW)
+            .await
+            .unwrap();
+        contents
+            .put(std::io::Cursor::new(b"bytes"), false, 1 << 20, |_| {})
+            .await
+            .unwrap();
         store.asked_for(one.content().root).await.unwrap();
         assert_eq!(store.copies_usage(&HashSet::new()).unwrap(), (0, 0));
-        assert!(!contents.get(&one.content().root).unwrap().unwrap().for_others);
+        assert!(
+            !contents
+                .get(&one.content().root)
+                .unwrap()
+                .unwrap()
+                .for_others
+        );
     }
 }

@@ -25,23 +25,28 @@ pub struct StoredRecord {
 impl Store {
     pub fn dht_records(&self) -> Result<Vec<StoredRecord>> {
         self.read(|db| {
-            db.prepare_cached("SELECT key, value, expires, refreshed_at, peer, prefix FROM records")?
-                .query_map([], |row| {
-                    Ok(StoredRecord {
-                        key: DhtKey(row.get(0)?),
-                        value: row.get(1)?,
-                        expires: Timestamp(row.get(2)?),
-                        refreshed_at: Timestamp(row.get(3)?),
-                        origin: origin(row)?,
-                    })
-                })?
-                .collect()
+            db.prepare_cached(
+                "SELECT key, value, expires, refreshed_at, peer, prefix FROM records",
+            )?
+            .query_map([], |row| {
+                Ok(StoredRecord {
+                    key: DhtKey(row.get(0)?),
+                    value: row.get(1)?,
+                    expires: Timestamp(row.get(2)?),
+                    refreshed_at: Timestamp(row.get(3)?),
+                    origin: origin(row)?,
+                })
+            })?
+            .collect()
         })
     }
 
     /// Whether a record is among those that this node keeps for the DHT: it was put.
     pub fn has_dht_record(&self, key: &DhtKey) -> Result<bool> {
-        self.read(|db| db.prepare_cached("SELECT 1 FROM records WHERE key = ?")?.exists([key.0]))
+        self.read(|db| {
+            db.prepare_cached("SELECT 1 FROM records WHERE key = ?")?
+                .exists([key.0])
+        })
     }
 
     /// Writes what changed since the last time: records put, and keys removed.
@@ -51,11 +56,25 @@ impl Store {
                 "INSERT OR REPLACE INTO records (key, value, expires, refreshed_at, peer, prefix)
                  VALUES (?, ?, ?, ?, ?, ?)",
             )?;
-            for StoredRecord { key, value, expires, refreshed_at, origin } in &put {
+            for StoredRecord {
+                key,
+                value,
+                expires,
+                refreshed_at,
+                origin,
+            } in &put
+            {
                 let peer = origin.peer.map(PeerId::to_bytes);
                 let prefix = origin.prefix.map(|prefix| prefix.to_string());
                 // One that cannot be a row is no reason to lose the others.
-                match insert.execute(params![key.0, value, expires.0, refreshed_at.0, peer, prefix]) {
+                match insert.execute(params![
+                    key.0,
+                    value,
+                    expires.0,
+                    refreshed_at.0,
+                    peer,
+                    prefix
+                ]) {
                     Err(rusqlite::Error::ToSqlConversionFailure(error)) => {
                         tracing::error!(%error, ?key, "a record that no row can hold was left out");
                     }
@@ -74,8 +93,14 @@ impl Store {
 
 fn origin(row: &Row<'_>) -> rusqlite::Result<Origin> {
     let peer = row.get_ref(4)?.as_blob_or_null()?;
-    let peer = peer.map(PeerId::from_bytes).transpose().map_err(|_| damaged(4, "peer id"))?;
+    let peer = peer
+        .map(PeerId::from_bytes)
+        .transpose()
+        .map_err(|_| damaged(4, "peer id"))?;
     let prefix: Option<String> = row.get(5)?;
-    let prefix = prefix.map(|text| text.parse::<Prefix>()).transpose().map_err(|_| damaged(5, "prefix"))?;
+    let prefix = prefix
+        .map(|text| text.parse::<Prefix>())
+        .transpose()
+        .map_err(|_| damaged(5, "prefix"))?;
     Ok(Origin { peer, prefix })
 }

@@ -24,8 +24,13 @@ impl Store {
             db.prepare_cached("SELECT wanted, paused, since FROM fetches ORDER BY since, root")?
                 .query_map([], |row| {
                     let wanted: String = row.get(0)?;
-                    let wanted = serde_json::from_str(&wanted).map_err(|_| damaged(0, "a fetch"))?;
-                    Ok(StoredFetch { wanted, paused: row.get(1)?, since: Timestamp(row.get(2)?) })
+                    let wanted =
+                        serde_json::from_str(&wanted).map_err(|_| damaged(0, "a fetch"))?;
+                    Ok(StoredFetch {
+                        wanted,
+                        paused: row.get(1)?,
+                        since: Timestamp(row.get(2)?),
+                    })
                 })?
                 .collect()
         })
@@ -45,6 +50,11 @@ impl Store {
     }
 
     pub async fn forget_fetch(&self, root: ContentRoot) -> Result<()> {
-        self.write(move |db| db.prepare_cached("DELETE FROM fetches WHERE root = ?")?.execute([root.0]).map(drop)).await
+        self.write(move |db| {
+            db.prepare_cached("DELETE FROM fetches WHERE root = ?")?
+                .execute([root.0])
+                .map(drop)
+        })
+        .await
     }
 }

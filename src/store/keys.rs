@@ -35,13 +35,19 @@ pub fn path(role: Role, data_dir: &Path) -> PathBuf {
 
 /// The error of a key whose file is gone, and that was this one.
 pub fn lost(role: Role, path: &Path, id: String) -> RegistryError {
-    RegistryError::LostKey { role, path: path.to_owned(), id }
+    RegistryError::LostKey {
+        role,
+        path: path.to_owned(),
+        id,
+    }
 }
 
-/// Reads the key, or makes one and keeps it where none has ever been; `known` is the one that was there last.
+/// Reads the key, or makes one and keeps it where none has ever been; `known` is the one that was
+/// there last.
 ///
 /// # Errors
-/// [`RegistryError::LostKey`] when there was one and its file is gone; as [`load`] and [`save`] otherwise.
+/// [`RegistryError::LostKey`] when there was one and its file is gone; as [`load`] and [`save`]
+/// otherwise.
 pub fn load_or_first(role: Role, path: &Path, known: Option<String>) -> Result<Keypair> {
     match (load(path)?, known) {
         (None, Some(id)) => Err(lost(role, path, id)),
@@ -56,22 +62,30 @@ pub fn load_or_first(role: Role, path: &Path, known: Option<String>) -> Result<K
 
 /// Reads the key, or `None` when there is no such file.
 pub fn load(path: &Path) -> Result<Option<Keypair>> {
-    let Some(bytes) = read(path)? else { return Ok(None) };
-    let damaged = |why: &str| RegistryError::Key { path: path.to_owned(), why: why.to_owned() };
+    let Some(bytes) = read(path)? else {
+        return Ok(None);
+    };
+    let damaged = |why: &str| RegistryError::Key {
+        path: path.to_owned(),
+        why: why.to_owned(),
+    };
     disk::tighten(path).map_err(RegistryError::file(path, "made private"))?;
     match KeyFile::recognise(&bytes) {
         Some(KeyFile::Plain(key)) => Ok(Some(*key)),
         Some(KeyFile::Sealed(_)) => {
             let path = path.display();
-            let why = format!("{path} is sealed with a passphrase; move it elsewhere and `swarmdex key import` it");
+            let why = format!(
+                "{path} is sealed with a passphrase; move it elsewhere and `swarmdex key import` it"
+            );
             Err(RegistryError::Usage(why))
         }
         None => Err(damaged("it does not decode as a libp2p key")),
     }
 }
 
-/// The bytes of a file that may hold a key, or `None` when there is no such file. Of one that is larger than a key file
-/// there is one byte more than that may have, so that it is recognised as none.
+/// The bytes of a file that may hold a key, or `None` when there is no such file. Of one that is
+/// larger than a key file there is one byte more than that may have, so that it is recognised as
+/// none.
 ///
 /// # Errors
 /// When it cannot be read.
@@ -82,7 +96,9 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
         Err(error) => return Err(RegistryError::file(path, "read")(error)),
     };
     let mut bytes = Vec::new();
-    file.take(MAX_KEY_FILE + 1).read_to_end(&mut bytes).map_err(RegistryError::file(path, "read"))?;
+    file.take(MAX_KEY_FILE + 1)
+        .read_to_end(&mut bytes)
+        .map_err(RegistryError::file(path, "read"))?;
     Ok(Some(bytes))
 }
 
@@ -92,7 +108,10 @@ pub fn read(path: &Path) -> Result<Option<Vec<u8>>> {
 /// When it cannot be encoded, which is a defect.
 pub fn encoded(key: &Keypair) -> Result<Vec<u8>> {
     key.to_protobuf_encoding()
-        .map_err(|error| RegistryError::Internal { what: "encoding a key", why: error.to_string() })
+        .map_err(|error| RegistryError::Internal {
+            what: "encoding a key",
+            why: error.to_string(),
+        })
 }
 
 /// Reads the key, or makes one and keeps it.
@@ -118,10 +137,16 @@ mod tests {
         assert!(load(&path).unwrap().is_none());
         let made = load_or_create(&path).unwrap();
         assert_eq!(load_or_create(&path).unwrap().public(), made.public());
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
         fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
         load(&path).unwrap();
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+            0o600
+        );
     }
 
     #[test]
@@ -130,7 +155,10 @@ mod tests {
         let path = publisher_path(dir.path());
         fs::write(&path, b"garbage").unwrap();
         let error = load_or_create(&path).unwrap_err().to_string();
-        assert!(error.contains("damaged") && error.contains("backup"), "{error}");
+        assert!(
+            error.contains("damaged") && error.contains("backup"),
+            "{error}"
+        );
         assert_eq!(fs::read(&path).unwrap(), b"garbage");
     }
 }

@@ -1,4 +1,5 @@
-//! Which keys this data directory had: a key file that is gone is not the same as one that has never been.
+//! Which keys this data directory had: a key file that is gone is not the same as one that has
+//! never been.
 
 use std::path::Path;
 
@@ -34,7 +35,8 @@ impl Store {
     }
 }
 
-/// The id of the key that was last in a data directory, whether or not a node runs on it; `None` where there is no database.
+/// The id of the key that was last in a data directory, whether or not a node runs on it; `None`
+/// where there is no database.
 ///
 /// # Errors
 /// When there is one that cannot be read.
@@ -52,12 +54,18 @@ pub fn known_key(data_dir: &Path, role: Role) -> Result<Option<String>> {
 }
 
 fn recorded(db: &Connection, role: Role) -> rusqlite::Result<Option<String>> {
-    db.prepare_cached("SELECT id FROM known_keys WHERE role = ?")?.query_row([role.word()], |row| row.get(0)).optional()
+    db.prepare_cached("SELECT id FROM known_keys WHERE role = ?")?
+        .query_row([role.word()], |row| row.get(0))
+        .optional()
 }
 
 /// A database from before keys were remembered has what the publisher's key signed.
 pub(super) fn known(db: &Connection, role: Role) -> rusqlite::Result<Option<String>> {
-    let recorded = if db.table_exists(None, "known_keys")? { recorded(db, role)? } else { None };
+    let recorded = if db.table_exists(None, "known_keys")? {
+        recorded(db, role)?
+    } else {
+        None
+    };
     if recorded.is_some() || role != Role::Publisher || !db.table_exists(None, "heads")? {
         return Ok(recorded);
     }

@@ -1,5 +1,6 @@
-//! Everything that a head and its pages list. Pages never change, and those that were read lately are kept: a package with thousands
-//! of releases has dozens, and each would be read and verified for every release that is added.
+//! Everything that a head and its pages list. Pages never change, and those that were read lately
+//! are kept: a package with thousands of releases has dozens, and each would be read and verified
+//! for every release that is added.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -55,13 +56,15 @@ impl Pages {
 }
 
 impl Store {
-    /// The entries that a head and its pages list themselves, whatever else was seen: the next state is made of them.
+    /// The entries that a head and its pages list themselves, whatever else was seen: the next
+    /// state is made of them.
     pub fn listed(&self, head: &Authorised<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
         self.read(|db| listed_together(db, &self.inner.pages, head))
     }
 
-    /// Every release a head lists, oldest first, as far as its pages are held; and whether all of them were. A version has the
-    /// manifest that was seen of it first, whatever the head says of it now.
+    /// Every release a head lists, oldest first, as far as its pages are held; and whether all of
+    /// them were. A version has the manifest that was seen of it first, whatever the head says of
+    /// it now.
     pub fn releases(&self, head: &Authorised<Head>) -> Result<(Vec<ReleaseEntry>, bool)> {
         self.read(|db| all_releases(db, &self.inner.pages, head))
     }
@@ -87,7 +90,11 @@ fn listed_together(
         next = page.older;
         older.push(page);
     }
-    let records = older.iter().rev().map(|page| page.releases.as_slice()).chain([head.releases.as_slice()]);
+    let records = older
+        .iter()
+        .rev()
+        .map(|page| page.releases.as_slice())
+        .chain([head.releases.as_slice()]);
     Ok((release::gather(&head.ecosystem, records), next.is_none()))
 }
 
@@ -98,29 +105,54 @@ fn all_releases(
 ) -> rusqlite::Result<(Vec<ReleaseEntry>, bool)> {
     let (mut releases, complete) = listed_together(db, pages, head)?;
     let known = first_seen(db, &head.owner(), &head.package().name)?;
-    for VersionConflict { version, kept, .. } in release::conflicts(&head.ecosystem, &known, &releases) {
-        releases.iter_mut().filter(|entry| entry.version == version).for_each(|entry| entry.manifests = vec![kept]);
+    for VersionConflict { version, kept, .. } in
+        release::conflicts(&head.ecosystem, &known, &releases)
+    {
+        releases
+            .iter_mut()
+            .filter(|entry| entry.version == version)
+            .for_each(|entry| entry.manifests = vec![kept]);
     }
-    let seen: HashMap<&Hash, usize> =
-        (0..).zip(known.iter().flat_map(|entry| &entry.manifests)).map(|(at, one)| (one, at)).collect();
+    let seen: HashMap<&Hash, usize> = (0..)
+        .zip(known.iter().flat_map(|entry| &entry.manifests))
+        .map(|(at, one)| (one, at))
+        .collect();
     // What was seen first is kept by its key.
-    let by_key: HashMap<&str, &ReleaseEntry> = known.iter().map(|entry| (entry.version.as_str(), entry)).collect();
+    let by_key: HashMap<&str, &ReleaseEntry> = known
+        .iter()
+        .map(|entry| (entry.version.as_str(), entry))
+        .collect();
     for entry in releases.iter_mut().filter(|_| head.ecosystem.grows()) {
-        // What was seen once stays, also where a state that lost does not say so; and of two files of one name the first counts.
+        // What was seen once stays, also where a state that lost does not say so; and of two files
+        // of one name the first counts.
         let first = by_key.get(entry.version.key(&head.ecosystem).as_str());
         let listed: HashSet<Hash> = entry.manifests.iter().copied().collect();
-        let unlisted = first.into_iter().flat_map(|first| &first.manifests).filter(|one| !listed.contains(one));
-        entry.manifests.extend(unlisted.copied().collect::<Vec<_>>());
-        entry.manifests.sort_by_key(|manifest| seen.get(manifest).copied().unwrap_or(usize::MAX));
+        let unlisted = first
+            .into_iter()
+            .flat_map(|first| &first.manifests)
+            .filter(|one| !listed.contains(one));
+        entry
+            .manifests
+            .extend(unlisted.copied().collect::<Vec<_>>());
+        entry
+            .manifests
+            .sort_by_key(|manifest| seen.get(manifest).copied().unwrap_or(usize::MAX));
     }
-    // Of a file that was folded and comes back with other bytes likewise: the manifest that changes it is none to choose from.
+    // Of a file that was folded and comes back with other bytes likewise: the manifest that changes
+    // it is none to choose from.
     if head.ecosystem.grows() {
         let unlisted = conflicts::unlisted(db, head.package())?;
-        releases.iter_mut().for_each(|entry| entry.manifests.retain(|manifest| !unlisted.contains(manifest)));
+        releases.iter_mut().for_each(|entry| {
+            entry
+                .manifests
+                .retain(|manifest| !unlisted.contains(manifest))
+        });
         releases.retain(|entry| !entry.manifests.is_empty());
     }
-    // Of a version that was folded and comes back as another, the first is not known by name any more: it is none to choose.
-    let changed = folds::fold_of(db, &head.owner(), &head.package().name)?.conflicts(&head.ecosystem, &releases);
+    // Of a version that was folded and comes back as another, the first is not known by name any
+    // more: it is none to choose.
+    let changed = folds::fold_of(db, &head.owner(), &head.package().name)?
+        .conflicts(&head.ecosystem, &releases);
     releases.retain(|entry| !changed.iter().any(|one| one.version == entry.version));
     Ok((releases, complete))
 }

@@ -1,4 +1,5 @@
-//! What of a package is in the index: its row, its words, and who needs it. Written with the head, in one transaction.
+//! What of a package is in the index: its row, its words, and who needs it. Written with the head,
+//! in one transaction.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -26,7 +27,8 @@ pub(super) const PREVIEW: u8 = 2;
 /// The release that it is listed by is deprecated.
 pub(super) const DEPRECATED: u8 = 4;
 
-/// Begins every word of the `facets` column. A private-use character, which the index splits nothing at and
+/// Begins every word of the `facets` column. A private-use character, which the index splits
+/// nothing at and
 /// `domain::query::words` takes for no letter, so that no text asks for one.
 const MARK: char = '\u{e000}';
 /// Providers of a package that count.
@@ -39,7 +41,11 @@ const RECOUNTED: usize = 2_000;
 /// The word that stands for a label. A hash, because the index would take a label apart.
 pub(super) fn facet_word(facet: Facet, value: &str) -> String {
     let hash = blake3::hash(fold(value).as_bytes()).to_hex();
-    format!("{MARK}{}{}", facet.key().get(..1).unwrap_or_default(), hash.get(..16).unwrap_or_default())
+    format!(
+        "{MARK}{}{}",
+        facet.key().get(..1).unwrap_or_default(),
+        hash.get(..16).unwrap_or_default()
+    )
 }
 
 /// The word that every package has, and those of packages that are not shown to everybody.
@@ -52,14 +58,16 @@ pub(super) fn flag_word(flag: Option<u8>) -> String {
     format!("{MARK}{letter}")
 }
 
-/// The id of a package by those that need it, as a number: the text itself would be most of the database.
+/// The id of a package by those that need it, as a number: the text itself would be most of the
+/// database.
 fn need(package: &str) -> i64 {
     let hash = blake3::hash(package.as_bytes());
     let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
     i64::from_be_bytes(first)
 }
 
-/// The number by which others need a package: of its key only, because anybody may claim its handle.
+/// The number by which others need a package: of its key only, because anybody may claim its
+/// handle.
 pub(super) fn need_of(id: &PackageId) -> i64 {
     need(&id.to_string())
 }
@@ -76,14 +84,23 @@ pub(super) struct Listing<'a> {
 }
 
 impl<'a> Listing<'a> {
-    pub fn of(head: &'a Authorised<Head>, manifest: &'a Authorised<Manifest>, entry: &ReleaseEntry) -> Self {
+    pub fn of(
+        head: &'a Authorised<Head>,
+        manifest: &'a Authorised<Manifest>,
+        entry: &ReleaseEntry,
+    ) -> Self {
         Self {
             package: head.package(),
             handle: head.handle.as_ref(),
             manifest,
             hash: Some(manifest.hash()),
             signed_at: head.signed_at,
-            flags: if entry.is_yanked() { YANKED } else { 0 } | if entry.deprecated.is_some() { DEPRECATED } else { 0 },
+            flags: if entry.is_yanked() { YANKED } else { 0 }
+                | if entry.deprecated.is_some() {
+                    DEPRECATED
+                } else {
+                    0
+                },
         }
     }
 
@@ -91,11 +108,19 @@ impl<'a> Listing<'a> {
         let manifest = self.manifest;
         let mut words = vec![flag_word(None)];
         let mut add = |facet, value: &str| words.push(facet_word(facet, value));
-        manifest.categories.iter().for_each(|value| add(Facet::Category, value));
-        manifest.tags.iter().for_each(|value| add(Facet::Tag, value));
+        manifest
+            .categories
+            .iter()
+            .for_each(|value| add(Facet::Category, value));
+        manifest
+            .tags
+            .iter()
+            .for_each(|value| add(Facet::Tag, value));
         if let Some(license) = &manifest.license {
             add(Facet::License, license);
-            licenses(license).filter(|one| one != license).for_each(|one| add(Facet::License, one));
+            licenses(license)
+                .filter(|one| one != license)
+                .for_each(|one| add(Facet::License, one));
         }
         add(Facet::Ecosystem, manifest.ecosystem.as_str());
         add(Facet::Publisher, &self.package.owner.to_string());
@@ -103,7 +128,10 @@ impl<'a> Listing<'a> {
             add(Facet::Publisher, handle.as_str());
         }
         words.extend(
-            [YANKED, PREVIEW].iter().filter(|flag| self.flags & **flag != 0).map(|flag| flag_word(Some(*flag))),
+            [YANKED, PREVIEW]
+                .iter()
+                .filter(|flag| self.flags & **flag != 0)
+                .map(|flag| flag_word(Some(*flag))),
         );
         words.join(" ")
     }
@@ -122,22 +150,37 @@ fn joined(labels: &[String]) -> String {
 }
 
 pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<()> {
-    let Listing { package, handle, manifest, hash, signed_at, flags } = listing;
+    let Listing {
+        package,
+        handle,
+        manifest,
+        hash,
+        signed_at,
+        flags,
+    } = listing;
     let (key, name) = (package.owner.to_bytes(), &package.name);
     let held: Option<(i64, Vec<u8>)> = db
         .prepare_cached("SELECT id, needs FROM packages WHERE publisher = ? AND name = ?")?
-        .query_row(params![key, name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![key, name.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
     // A bare name is taken for one of the same owner's, which is what those who import have.
-    let beside =
-        |dependency: &crate::domain::manifest::Dependency| dependency.id_beside(package.owner, &manifest.ecosystem);
-    let called = manifest.dependencies.iter().filter_map(beside).map(|package| package.to_string());
+    let beside = |dependency: &crate::domain::manifest::Dependency| {
+        dependency.id_beside(package.owner, &manifest.ecosystem)
+    };
+    let called = manifest
+        .dependencies
+        .iter()
+        .filter_map(beside)
+        .map(|package| package.to_string());
     let needed: BTreeMap<i64, String> = called.map(|package| (need(&package), package)).collect();
     let needs: Vec<u8> = needed.keys().flat_map(|need| need.to_be_bytes()).collect();
     let own = need_of(package);
     let row = match &held {
         Some((row, _)) => {
-            db.prepare_cached("DELETE FROM words WHERE rowid = ?")?.execute([row])?;
+            db.prepare_cached("DELETE FROM words WHERE rowid = ?")?
+                .execute([row])?;
             db.prepare_cached(
                 "UPDATE packages SET signed_at = ?, flags = ?, ecosystem = ?, handle = ?, version = ?, title = ?,
                  summary = ?, categories = ?, tags = ?, license = ?, needs = ?, manifest = ? WHERE id = ?",
@@ -186,11 +229,15 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
             ])?
         }
     };
-    if held.as_ref().map_or(!needs.is_empty(), |(_, before)| *before != needs) {
+    if held
+        .as_ref()
+        .map_or(!needs.is_empty(), |(_, before)| *before != needs)
+    {
         if let Some((_, before)) = &held {
             forget_needs(db, row, before)?;
         }
-        let mut depend = db.prepare_cached("INSERT OR IGNORE INTO dependents (need, package) VALUES (?, ?)")?;
+        let mut depend =
+            db.prepare_cached("INSERT OR IGNORE INTO dependents (need, package) VALUES (?, ?)")?;
         let mut changed = db.prepare_cached("INSERT INTO recount (need, called) VALUES (?, ?)")?;
         for (need, called) in &needed {
             depend.execute([need, &row])?;
@@ -212,33 +259,50 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
 }
 
 fn count_dependents(db: &Connection, need: i64) -> rusqlite::Result<i64> {
-    db.prepare_cached("SELECT count(*) FROM dependents WHERE need = ?")?.query_row([need], |row| row.get(0))
+    db.prepare_cached("SELECT count(*) FROM dependents WHERE need = ?")?
+        .query_row([need], |row| row.get(0))
 }
 
 fn forget_needs(db: &Connection, row: i64, needs: &[u8]) -> rusqlite::Result<()> {
-    let needs = needs.chunks_exact(8).filter_map(|bytes| bytes.try_into().ok().map(i64::from_be_bytes));
+    let needs = needs
+        .chunks_exact(8)
+        .filter_map(|bytes| bytes.try_into().ok().map(i64::from_be_bytes));
     for need in needs {
-        db.prepare_cached("DELETE FROM dependents WHERE need = ? AND package = ?")?.execute([need, row])?;
-        db.prepare_cached("INSERT INTO recount (need) VALUES (?)")?.execute([need])?;
+        db.prepare_cached("DELETE FROM dependents WHERE need = ? AND package = ?")?
+            .execute([need, row])?;
+        db.prepare_cached("INSERT INTO recount (need) VALUES (?)")?
+            .execute([need])?;
     }
     Ok(())
 }
 
-pub(super) fn unlist(db: &Connection, publisher: &PublisherId, name: &PackageName) -> rusqlite::Result<()> {
+pub(super) fn unlist(
+    db: &Connection,
+    publisher: &PublisherId,
+    name: &PackageName,
+) -> rusqlite::Result<()> {
     let row: Option<(i64, Vec<u8>)> = db
-        .prepare_cached("DELETE FROM packages WHERE publisher = ? AND name = ? RETURNING id, needs")?
-        .query_row(params![publisher.to_bytes(), name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .prepare_cached(
+            "DELETE FROM packages WHERE publisher = ? AND name = ? RETURNING id, needs",
+        )?
+        .query_row(params![publisher.to_bytes(), name.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
-    let Some((row, needs)) = row else { return Ok(()) };
+    let Some((row, needs)) = row else {
+        return Ok(());
+    };
     forget_needs(db, row, &needs)?;
-    db.prepare_cached("DELETE FROM words WHERE rowid = ?")?.execute([row])?;
-    db.prepare_cached("DELETE FROM providers WHERE package = ?")?.execute([row])?;
+    db.prepare_cached("DELETE FROM words WHERE rowid = ?")?
+        .execute([row])?;
+    db.prepare_cached("DELETE FROM providers WHERE package = ?")?
+        .execute([row])?;
     Ok(())
 }
 
 impl Store {
-    /// Counts anew who depends on the packages whose dependents changed. Returns whether there was anything to count;
-    /// what many changes name is counted once.
+    /// Counts anew who depends on the packages whose dependents changed. Returns whether there was
+    /// anything to count; what many changes name is counted once.
     pub async fn recount(&self) -> Result<bool> {
         let mut counted = false;
         loop {
@@ -256,7 +320,10 @@ impl Store {
         self.write(move |db| {
             let row: Option<i64> = db
                 .prepare_cached("SELECT id FROM packages WHERE publisher = ? AND name = ?")?
-                .query_row(params![package.owner.to_bytes(), package.name.as_str()], |row| row.get(0))
+                .query_row(
+                    params![package.owner.to_bytes(), package.name.as_str()],
+                    |row| row.get(0),
+                )
                 .optional()?;
             let Some(row) = row else { return Ok(()) };
             let seen: i64 = db
@@ -264,7 +331,9 @@ impl Store {
                 .query_row([row], |row| row.get(0))?;
             if seen < MAX_PROVIDERS {
                 let new = db
-                    .prepare_cached("INSERT OR IGNORE INTO providers (package, peer) VALUES (?, ?)")?
+                    .prepare_cached(
+                        "INSERT OR IGNORE INTO providers (package, peer) VALUES (?, ?)",
+                    )?
                     .execute(params![row, peer.to_bytes()])?;
                 db.prepare_cached("UPDATE packages SET popularity = popularity + ? WHERE id = ?")?
                     .execute([new as i64, row])?;
@@ -279,10 +348,15 @@ impl Store {
 fn recount(db: &Connection) -> rusqlite::Result<usize> {
     let changed = db
         .prepare_cached("SELECT id, need, called FROM recount ORDER BY id LIMIT ?")?
-        .query_map([RECOUNTED as i64], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?
+        .query_map([RECOUNTED as i64], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?
         .collect::<rusqlite::Result<Vec<(i64, i64, Option<String>)>>>()?;
-    let Some((last, ..)) = changed.last() else { return Ok(0) };
-    db.prepare_cached("DELETE FROM recount WHERE id <= ?")?.execute([last])?;
+    let Some((last, ..)) = changed.last() else {
+        return Ok(0);
+    };
+    db.prepare_cached("DELETE FROM recount WHERE id <= ?")?
+        .execute([last])?;
     let mut called: HashMap<i64, Option<&str>> = HashMap::new();
     for (_, need, name) in &changed {
         let known = called.entry(*need).or_default();
@@ -294,22 +368,31 @@ fn recount(db: &Connection) -> rusqlite::Result<usize> {
             recount_one(db, &id)?;
         }
     }
-    let nameless: HashSet<i64> = called.iter().filter(|(_, name)| name.is_none()).map(|(need, _)| *need).collect();
+    let nameless: HashSet<i64> = called
+        .iter()
+        .filter(|(_, name)| name.is_none())
+        .map(|(need, _)| *need)
+        .collect();
     if !nameless.is_empty() {
         recount_nameless(db, &nameless)?;
     }
     Ok(changed.len())
 }
 
-/// Looks through all packages for those that are not needed any more by somebody: rare, and the names would take more
-/// room than everything else about it.
+/// Looks through all packages for those that are not needed any more by somebody: rare, and the
+/// names would take more room than everything else about it.
 fn recount_nameless(db: &Connection, needs: &HashSet<i64>) -> rusqlite::Result<()> {
     let mut found = Vec::new();
     let mut all = db.prepare_cached("SELECT publisher, name FROM packages")?;
     let mut rows = all.query([])?;
     while let Some(row) = rows.next()? {
-        let Ok(name) = row.get_ref(1)?.as_str()?.parse() else { continue };
-        let id = PackageId { owner: catalogue::publisher(row, 0)?, name };
+        let Ok(name) = row.get_ref(1)?.as_str()?.parse() else {
+            continue;
+        };
+        let id = PackageId {
+            owner: catalogue::publisher(row, 0)?,
+            name,
+        };
         if needs.contains(&need_of(&id)) {
             found.push(id);
         }
@@ -321,13 +404,18 @@ fn recount_one(db: &Connection, id: &PackageId) -> rusqlite::Result<()> {
     let key = id.owner.to_bytes();
     let row: Option<(i64, i64)> = db
         .prepare_cached("SELECT id, popularity FROM packages WHERE publisher = ? AND name = ?")?
-        .query_row(params![key, id.name.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![key, id.name.as_str()], |row| {
+            Ok((row.get(0)?, row.get(1)?))
+        })
         .optional()?;
-    let Some((row, popularity)) = row else { return Ok(()) };
+    let Some((row, popularity)) = row else {
+        return Ok(());
+    };
     let dependents = count_dependents(db, need_of(id))?;
     let counted = dependents * DEPENDENT + popularity % DEPENDENT;
     if counted != popularity {
-        db.prepare_cached("UPDATE packages SET popularity = ? WHERE id = ?")?.execute([counted, row])?;
+        db.prepare_cached("UPDATE packages SET popularity = ? WHERE id = ?")?
+            .execute([counted, row])?;
     }
     Ok(())
 }

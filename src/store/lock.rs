@@ -12,15 +12,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{RegistryError, Result, process};
 
-/// Bytes of a record, filled up with spaces: it is written in one piece over the one before, and takes no more room on a disk
-/// that is full.
+/// Bytes of a record, filled up with spaces: it is written in one piece over the one before, and
+/// takes no more room on a disk that is full.
 const RECORD: usize = 512;
 
 /// Written into the lock file by whoever holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     pid: u32,
-    /// The moment at which the process started: without it, another process that got the same number later would count.
+    /// The moment at which the process started: without it, another process that got the same
+    /// number later would count.
     started: Option<String>,
     /// It stays until it is told to end, as a verb with a node of its own does not.
     #[serde(default)]
@@ -30,7 +31,8 @@ struct Record {
     socket: Option<PathBuf>,
 }
 
-/// Held for as long as the directory is in use; the system lets go of it when the process ends, however it ends.
+/// Held for as long as the directory is in use; the system lets go of it when the process ends,
+/// however it ends.
 pub(super) struct DirLock(File);
 
 impl DirLock {
@@ -55,20 +57,34 @@ impl DirLock {
                     return Ok(lock);
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(LOOK),
-                Err(TryLockError::Error(source)) => return Err(RegistryError::File { path, doing: "locked", source }),
+                Err(TryLockError::Error(source)) => {
+                    return Err(RegistryError::File {
+                        path,
+                        doing: "locked",
+                        source,
+                    });
+                }
             }
         }
         Err(in_use(data_dir))
     }
 
-    /// Records that this process stays, and where its control socket is; or, with false, that it is about to end.
+    /// Records that this process stays, and where its control socket is; or, with false, that it is
+    /// about to end.
     pub(super) fn write(&self, stays: bool, socket: Option<&Path>) {
         let pid = std::process::id();
-        let record = Record { pid, started: process::started(pid), stays, socket: socket.map(Path::to_owned) };
-        let written = serde_json::to_vec(&record).map_err(std::io::Error::from).and_then(|mut bytes| {
-            bytes.resize(bytes.len().max(RECORD), b' ');
-            self.0.write_all_at(&bytes, 0)
-        });
+        let record = Record {
+            pid,
+            started: process::started(pid),
+            stays,
+            socket: socket.map(Path::to_owned),
+        };
+        let written = serde_json::to_vec(&record)
+            .map_err(std::io::Error::from)
+            .and_then(|mut bytes| {
+                bytes.resize(bytes.len().max(RECORD), b' ');
+                self.0.write_all_at(&bytes, 0)
+            });
         // The lock holds without it, and others then look for the socket in its usual places.
         if let Err(error) = written {
             tracing::warn!(%error, "the lock file could not be written, so that others may not find this node");
@@ -83,7 +99,10 @@ fn path(data_dir: &Path) -> PathBuf {
 /// The error of whoever needs a directory that somebody else has.
 pub fn in_use(data_dir: &Path) -> RegistryError {
     let pid = holder(data_dir).and_then(|holder| holder.pid);
-    RegistryError::DataDirInUse { data_dir: data_dir.to_owned(), pid }
+    RegistryError::DataDirInUse {
+        data_dir: data_dir.to_owned(),
+        pid,
+    }
 }
 
 /// Returns whether some process has the directory.
@@ -100,7 +119,8 @@ fn held(data_dir: &Path) -> Option<File> {
 /// The process that has a data directory.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Holder {
-    /// Known only while the process that wrote it still runs: its start time agrees with what it wrote.
+    /// Known only while the process that wrote it still runs: its start time agrees with what it
+    /// wrote.
     pub pid: Option<u32>,
     /// It stays until it is told to end.
     pub stays: bool,
@@ -109,25 +129,47 @@ pub struct Holder {
     started: Option<String>,
 }
 
-/// The process that has the data directory, as far as the lock file says; `None` while nobody has it.
+/// The process that has the data directory, as far as the lock file says; `None` while nobody has
+/// it.
 pub fn holder(data_dir: &Path) -> Option<Holder> {
     let file = held(data_dir)?;
     let mut text = String::new();
     // One that cannot be read says nothing, and the lock is held all the same.
-    let read = file.take(2 * RECORD as u64).read_to_string(&mut text).is_ok();
+    let read = file
+        .take(2 * RECORD as u64)
+        .read_to_string(&mut text)
+        .is_ok();
     let record: Option<Record> = read.then(|| serde_json::from_str(&text).ok()).flatten();
-    let Some(Record { pid, started, stays, socket }) = record else {
-        return Some(Holder { pid: None, stays: false, socket: None, started: None });
+    let Some(Record {
+        pid,
+        started,
+        stays,
+        socket,
+    }) = record
+    else {
+        return Some(Holder {
+            pid: None,
+            stays: false,
+            socket: None,
+            started: None,
+        });
     };
     let runs = started.is_some() && process::started(pid) == started;
-    Some(Holder { pid: runs.then_some(pid), stays: stays && runs, socket, started })
+    Some(Holder {
+        pid: runs.then_some(pid),
+        stays: stays && runs,
+        socket,
+        started,
+    })
 }
 
 impl Holder {
-    /// Has the process end (SIGTERM), if it is known, of the same user, and has the lock file of the directory open; true when
-    /// it was told.
+    /// Has the process end (SIGTERM), if it is known, of the same user, and has the lock file of
+    /// the directory open; true when it was told.
     pub fn terminate(&self, data_dir: &Path) -> bool {
-        let (Some(pid), Some(started)) = (self.pid, &self.started) else { return false };
+        let (Some(pid), Some(started)) = (self.pid, &self.started) else {
+            return false;
+        };
         process::terminate(pid, started, &path(data_dir))
     }
 }
@@ -142,27 +184,48 @@ mod tests {
         assert_eq!(holder(dir.path()), None);
         let lock = DirLock::take(dir.path()).unwrap();
         let first = holder(dir.path()).unwrap();
-        assert_eq!((first.pid, first.stays, &first.socket), (Some(std::process::id()), false, &None));
+        assert_eq!(
+            (first.pid, first.stays, &first.socket),
+            (Some(std::process::id()), false, &None)
+        );
         // Over a record that is longer.
         let long = PathBuf::from("/run").join("x".repeat(90));
         lock.write(true, Some(&long));
         assert_eq!(holder(dir.path()).unwrap().socket, Some(long));
         lock.write(true, Some(Path::new("/run/a.sock")));
         let now = holder(dir.path()).unwrap();
-        assert_eq!((now.stays, now.socket.as_deref()), (true, Some(Path::new("/run/a.sock"))));
+        assert_eq!(
+            (now.stays, now.socket.as_deref()),
+            (true, Some(Path::new("/run/a.sock")))
+        );
         let error = DirLock::take(dir.path()).err().unwrap().to_string();
-        assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
+        assert!(
+            error.contains(&format!("process {}", std::process::id())),
+            "{error}"
+        );
         drop(lock);
-        assert_eq!(holder(dir.path()), None, "the record is still there, and nobody holds the lock");
+        assert_eq!(
+            holder(dir.path()),
+            None,
+            "the record is still there, and nobody holds the lock"
+        );
     }
 
     #[test]
     fn a_process_that_got_the_number_later_does_not_count() {
         let dir = tempfile::tempdir().unwrap();
         let lock = DirLock::take(dir.path()).unwrap();
-        let mut other = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let mut other = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         let record = |started: Option<String>| {
-            let record = Record { pid: other.id(), started, stays: true, socket: None };
+            let record = Record {
+                pid: other.id(),
+                started,
+                stays: true,
+                socket: None,
+            };
             let mut bytes = serde_json::to_vec(&record).unwrap();
             bytes.resize(RECORD, b' ');
             lock.0.write_all_at(&bytes, 0).unwrap();

@@ -21,7 +21,8 @@ use crate::{
 const MOST: i64 = 256;
 
 impl Store {
-    /// The package that this node's person knows (an own one, one of a pinned publisher, or one that these need) and that
+    /// The package that this node's person knows (an own one, one of a pinned publisher, or one
+    /// that these need) and that
     /// `package` may be taken for; `None` where there is none, or `package` is known itself.
     pub fn look_alike(&self, package: &PackageId) -> Result<Option<LookAlike>> {
         let own = self.own_publisher();
@@ -36,7 +37,8 @@ impl Store {
 }
 
 impl Store {
-    /// The packages of this very name that are this node's own publisher's, that of `beside`, or a pinned publisher's, the own one first.
+    /// The packages of this very name that are this node's own publisher's, that of `beside`, or a
+    /// pinned publisher's, the own one first.
     pub fn namesakes(&self, name: &PackageName, beside: &PublisherId) -> Result<Vec<Namesake>> {
         let own = self.own_publisher().map(PublisherId::to_bytes);
         self.read_together(|db| {
@@ -110,14 +112,32 @@ fn known(
 fn look_alike(row: &Row<'_>, why: Known) -> rusqlite::Result<LookAlike> {
     let (name, handle): (String, Option<String>) = (row.get(1)?, row.get(2)?);
     let name = name.parse().map_err(|_| damaged(1, "name"))?;
-    let handle: Option<Handle> = handle.map(|handle| handle.parse()).transpose().map_err(|_| damaged(2, "handle"))?;
-    Ok(LookAlike { package: PackageId { owner: publisher(row, 0)?, name }, handle, why })
+    let handle: Option<Handle> = handle
+        .map(|handle| handle.parse())
+        .transpose()
+        .map_err(|_| damaged(2, "handle"))?;
+    Ok(LookAlike {
+        package: PackageId {
+            owner: publisher(row, 0)?,
+            name,
+        },
+        handle,
+        why,
+    })
 }
 
 /// Returns whether this node's person knows the package.
-fn is_known(db: &Connection, own: Option<PublisherId>, package: &PackageId) -> rusqlite::Result<bool> {
+fn is_known(
+    db: &Connection,
+    own: Option<PublisherId>,
+    package: &PackageId,
+) -> rusqlite::Result<bool> {
     let key = package.owner.to_bytes();
-    if own == Some(package.owner) || db.prepare_cached("SELECT 1 FROM pins WHERE publisher = ?")?.exists([key])? {
+    if own == Some(package.owner)
+        || db
+            .prepare_cached("SELECT 1 FROM pins WHERE publisher = ?")?
+            .exists([key])?
+    {
         return Ok(true);
     }
     is_needed(db, own.map(PublisherId::to_bytes).as_deref(), package)

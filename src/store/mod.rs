@@ -1,8 +1,10 @@
-//! Durable state: one SQLite file, the key files beside it, and a lock that keeps a second node out.
+//! Durable state: one SQLite file, the key files beside it, and a lock that keeps a second node
+//! out.
 //!
-//! All writes go through one thread that commits whatever queued up in one transaction (`synchronous=FULL`), so an
-//! acknowledged write survives the power going off, and a hundred concurrent ones cost one `fsync`. Reads run on
-//! their own connections and never wait for the writer.
+//! All writes go through one thread that commits whatever queued up in one transaction
+//! (`synchronous=FULL`), so an acknowledged write survives the power going off, and a hundred
+//! concurrent ones cost one `fsync`. Reads run on their own connections and never wait for the
+//! writer.
 
 pub mod backup;
 mod batch;
@@ -58,21 +60,24 @@ use tokio::sync::Notify;
 use crate::{RegistryError, Result, disk, domain::name::PublisherId, metrics::Metrics};
 use writer::Writer;
 
-/// Instructions of SQLite's machine between two looks at the time, where there is a bound: some tens of microseconds.
+/// Instructions of SQLite's machine between two looks at the time, where there is a bound: some
+/// tens of microseconds.
 const CHECKED_EVERY: i32 = 2_000;
 /// Idle read connections kept open.
 const IDLE_READERS: usize = 2;
-/// Most KiB of pages that a connection keeps: a batch of a thousand packages changes some 20 MiB of a full catalogue, and
-/// a search looks at a few. Taken only by databases that are as large.
+/// Most KiB of pages that a connection keeps: a batch of a thousand packages changes some 20 MiB of
+/// a full catalogue, and a search looks at a few. Taken only by databases that are as large.
 const WRITER_CACHE: i64 = 48 * 1_024;
 const READER_CACHE: i64 = 12 * 1_024;
-/// Pages of the log after which they are brought into the database: several batches of a thousand packages, 64 MiB.
+/// Pages of the log after which they are brought into the database: several batches of a thousand
+/// packages, 64 MiB.
 const CHECKPOINT: i64 = 16_000;
 /// Bytes of the log's file that are left once its pages are in the database.
 const LOG_LEFT: i64 = 256 * 1_024;
 
-/// Records in one savepoint. A statement that fires a trigger has a savepoint of its own, and to release these took most of the time
-/// (`sqlite3BtreeSavepoint` of SQLite 3.54.1) where one savepoint around them had a thousand packages.
+/// Records in one savepoint. A statement that fires a trigger has a savepoint of its own, and to
+/// release these took most of the time (`sqlite3BtreeSavepoint` of SQLite 3.54.1) where one
+/// savepoint around them had a thousand packages.
 const TOGETHER: usize = 16;
 
 /// How long a connection waits for another one.
@@ -114,8 +119,9 @@ impl Store {
     /// Opens the state in `data_dir`, making it as needed; its commits are counted in `metrics`.
     ///
     /// # Errors
-    /// [`RegistryError::DataDirInUse`] while another node has it, [`RegistryError::NewerSchema`] and
-    /// [`RegistryError::OlderSchema`] when another version wrote it, [`RegistryError::File`] when the directory cannot be used.
+    /// [`RegistryError::DataDirInUse`] while another node has it, [`RegistryError::NewerSchema`]
+    /// and [`RegistryError::OlderSchema`] when another version wrote it, [`RegistryError::File`]
+    /// when the directory cannot be used.
     pub fn open(data_dir: &Path, metrics: Metrics) -> Result<Self> {
         make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
         let lock = lock::DirLock::take(data_dir)?;
@@ -150,24 +156,36 @@ impl Store {
         })
     }
 
-    /// The same store, whose reads are interrupted at `until`: what others ask has a bound in time. They end with the error
-    /// that [`is_interrupted`] tells.
+    /// The same store, whose reads are interrupted at `until`: what others ask has a bound in time.
+    /// They end with the error that [`is_interrupted`] tells.
     pub fn until(&self, until: Instant) -> Self {
-        Self { inner: self.inner.clone(), until: Some(until) }
+        Self {
+            inner: self.inner.clone(),
+            until: Some(until),
+        }
     }
 
-    /// Records for other programs that this process stays and where its control socket is; or that it is about to end.
+    /// Records for other programs that this process stays and where its control socket is; or that
+    /// it is about to end.
     pub fn stays(&self, stays: bool, socket: Option<&Path>) {
         self.inner.lock.write(stays, socket);
     }
 
     /// Says whose the packages of this node are.
     pub fn set_own_publisher(&self, publisher: PublisherId) {
-        *self.inner.own.lock().unwrap_or_else(PoisonError::into_inner) = Some(publisher);
+        *self
+            .inner
+            .own
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some(publisher);
     }
 
     pub(crate) fn own_publisher(&self) -> Option<PublisherId> {
-        *self.inner.own.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .inner
+            .own
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Runs `job` in the writer's next transaction and returns once it is on the disk.
@@ -178,8 +196,8 @@ impl Store {
         self.inner.writer.run(job).await
     }
 
-    /// Writes many records, some at a time, in as few transactions as they fit into; returns what became of each part. What comes
-    /// before a part that fails is kept.
+    /// Writes many records, some at a time, in as few transactions as they fit into; returns what
+    /// became of each part. What comes before a part that fails is kept.
     pub(crate) async fn write_each<R: Send + 'static, T: Send + 'static>(
         &self,
         mut records: Vec<R>,
@@ -199,7 +217,8 @@ impl Store {
         self.inner.heads.load(Ordering::Acquire)
     }
 
-    /// Resolves when the heads that are held may have changed since the last time; for one who waits.
+    /// Resolves when the heads that are held may have changed since the last time; for one who
+    /// waits.
     pub async fn wait_for_heads(&self) {
         self.inner.heads_changed.notified().await;
     }
@@ -209,13 +228,18 @@ impl Store {
         self.inner.heads_changed.notify_one();
     }
 
-    /// From asking for a commit to having it: the 95th percentile of the last ones; `None` before the first.
+    /// From asking for a commit to having it: the 95th percentile of the last ones; `None` before
+    /// the first.
     pub fn commit_p95(&self) -> Option<std::time::Duration> {
         self.inner.writer.p95()
     }
 
-    /// Runs `query` on a read connection, in the calling thread: point reads take tens of microseconds.
-    pub(crate) fn read<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    /// Runs `query` on a read connection, in the calling thread: point reads take tens of
+    /// microseconds.
+    pub(crate) fn read<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
         if self.until.is_some_and(|until| Instant::now() >= until) {
             return Err(interrupted().into());
         }
@@ -243,8 +267,12 @@ impl Store {
         Ok(answer)
     }
 
-    /// As [`Self::read`] for a query of many statements, which then see one state, and lock the file once.
-    pub(crate) fn read_together<T>(&self, query: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T> {
+    /// As [`Self::read`] for a query of many statements, which then see one state, and lock the
+    /// file once.
+    pub(crate) fn read_together<T>(
+        &self,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T> {
         self.read(|connection| {
             // Nothing is written in it; its end is the end of reading.
             let together = connection.unchecked_transaction()?;
@@ -255,7 +283,10 @@ impl Store {
     }
 
     fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.inner.readers.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .readers
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -266,7 +297,10 @@ fn database_path(data_dir: &Path) -> PathBuf {
 
 /// The error of a read that was interrupted.
 fn interrupted() -> rusqlite::Error {
-    rusqlite::Error::SqliteFailure(rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT), None)
+    rusqlite::Error::SqliteFailure(
+        rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_INTERRUPT),
+        None,
+    )
 }
 
 /// Whether a read ended because its time was up.
@@ -278,23 +312,28 @@ pub fn is_interrupted(error: &RegistryError) -> bool {
     code == Some(rusqlite::ErrorCode::OperationInterrupted)
 }
 
-/// Makes the directory for its owner alone. One that exists becomes that too: there are keys in it, and what somebody
-/// searches for and trusts.
+/// Makes the directory for its owner alone. One that exists becomes that too: there are keys in it,
+/// and what somebody searches for and trusts.
 pub(crate) fn make_private(dir: &Path) -> std::io::Result<()> {
     disk::private_dir(dir)?;
     disk::tighten_ours(dir)
 }
 
-/// Makes the database's file before SQLite does, for its owner alone: the log and its index are made with the mode that
-/// the database has. Those that are there are tightened.
+/// Makes the database's file before SQLite does, for its owner alone: the log and its index are
+/// made with the mode that the database has. Those that are there are tightened.
 fn make_database_private(path: &Path) -> Result<()> {
     use std::os::unix::fs::OpenOptionsExt;
-    let made = std::fs::OpenOptions::new().create(true).append(true).mode(0o600).open(path);
+    let made = std::fs::OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(path);
     made.map_err(RegistryError::file(path, "opened"))?;
     for end in ["", "-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();
         file.push(end);
-        disk::tighten_ours(Path::new(&file)).map_err(RegistryError::file(Path::new(&file), "made private"))?;
+        disk::tighten_ours(Path::new(&file))
+            .map_err(RegistryError::file(Path::new(&file), "made private"))?;
     }
     Ok(())
 }

@@ -30,7 +30,10 @@ impl Store {
     }
 
     pub fn is_distrusted(&self, key: &PublisherId) -> Result<bool> {
-        self.read(|db| db.prepare_cached("SELECT 1 FROM distrusted WHERE publisher = ?")?.exists([key.to_bytes()]))
+        self.read(|db| {
+            db.prepare_cached("SELECT 1 FROM distrusted WHERE publisher = ?")?
+                .exists([key.to_bytes()])
+        })
     }
 
     /// The rules that `names set` wrote, by pattern.
@@ -38,28 +41,47 @@ impl Store {
         self.read(|db| {
             db.prepare_cached("SELECT pattern, publisher FROM names ORDER BY pattern")?
                 .query_map([], |row| {
-                    let pattern = row.get::<_, String>(0)?.parse().map_err(|_| damaged(0, "pattern"))?;
-                    Ok(NameRule { pattern, owner: publisher(row, 1)?, written: Written::Command })
+                    let pattern = row
+                        .get::<_, String>(0)?
+                        .parse()
+                        .map_err(|_| damaged(0, "pattern"))?;
+                    Ok(NameRule {
+                        pattern,
+                        owner: publisher(row, 1)?,
+                        written: Written::Command,
+                    })
                 })?
                 .collect()
         })
     }
 
-    pub async fn set_name(&self, pattern: NamePattern, owner: PublisherId, now: Timestamp) -> Result<()> {
+    pub async fn set_name(
+        &self,
+        pattern: NamePattern,
+        owner: PublisherId,
+        now: Timestamp,
+    ) -> Result<()> {
         self.write(move |db| {
-            db.prepare_cached("INSERT OR REPLACE INTO names (pattern, publisher, since) VALUES (?, ?, ?)")?
-                .execute(params![pattern.to_string(), owner.to_bytes(), now.0])
-                .map(drop)
+            db.prepare_cached(
+                "INSERT OR REPLACE INTO names (pattern, publisher, since) VALUES (?, ?, ?)",
+            )?
+            .execute(params![pattern.to_string(), owner.to_bytes(), now.0])
+            .map(drop)
         })
         .await
     }
 
-    /// Takes a rule back, and forgets what the name was served from where it is for one; false when there was neither.
+    /// Takes a rule back, and forgets what the name was served from where it is for one; false when
+    /// there was neither.
     pub async fn unset_name(&self, pattern: NamePattern) -> Result<bool> {
         self.write(move |db| {
-            let ruled = db.prepare_cached("DELETE FROM names WHERE pattern = ?")?.execute([pattern.to_string()])?;
+            let ruled = db
+                .prepare_cached("DELETE FROM names WHERE pattern = ?")?
+                .execute([pattern.to_string()])?;
             let name = pattern.exactly().map(String::from);
-            let served = db.prepare_cached("DELETE FROM served WHERE name = ?")?.execute([name])?;
+            let served = db
+                .prepare_cached("DELETE FROM served WHERE name = ?")?
+                .execute([name])?;
             Ok(ruled + served > 0)
         })
         .await
@@ -68,16 +90,30 @@ impl Store {
     /// Keys that a person trusts for names, in the order in which that was said.
     pub fn trusted_keys(&self) -> Result<Vec<TrustedKey>> {
         self.read(|db| {
-            db.prepare_cached("SELECT publisher, pattern, since FROM trusted ORDER BY since, publisher, pattern")?
-                .query_map([], |row| {
-                    let names = row.get::<_, String>(1)?.parse().map_err(|_| damaged(1, "pattern"))?;
-                    Ok(TrustedKey { publisher: publisher(row, 0)?, names, since: Timestamp(row.get(2)?) })
-                })?
-                .collect()
+            db.prepare_cached(
+                "SELECT publisher, pattern, since FROM trusted ORDER BY since, publisher, pattern",
+            )?
+            .query_map([], |row| {
+                let names = row
+                    .get::<_, String>(1)?
+                    .parse()
+                    .map_err(|_| damaged(1, "pattern"))?;
+                Ok(TrustedKey {
+                    publisher: publisher(row, 0)?,
+                    names,
+                    since: Timestamp(row.get(2)?),
+                })
+            })?
+            .collect()
         })
     }
 
-    pub async fn trust_for_names(&self, key: PublisherId, patterns: Vec<NamePattern>, now: Timestamp) -> Result<()> {
+    pub async fn trust_for_names(
+        &self,
+        key: PublisherId,
+        patterns: Vec<NamePattern>,
+        now: Timestamp,
+    ) -> Result<()> {
         self.write(move |db| {
             // Whoever says for which names takes back that it is for all of them.
             if !patterns.contains(&NamePattern::all()) {
@@ -85,8 +121,10 @@ impl Store {
                     .execute(params![key.to_bytes(), NamePattern::all().to_string()])?;
             }
             for pattern in &patterns {
-                db.prepare_cached("INSERT OR IGNORE INTO trusted (publisher, pattern, since) VALUES (?, ?, ?)")?
-                    .execute(params![key.to_bytes(), pattern.to_string(), now.0])?;
+                db.prepare_cached(
+                    "INSERT OR IGNORE INTO trusted (publisher, pattern, since) VALUES (?, ?, ?)",
+                )?
+                .execute(params![key.to_bytes(), pattern.to_string(), now.0])?;
             }
             Ok(())
         })
@@ -103,11 +141,18 @@ impl Store {
     }
 
     /// Notes that a name is served from this owner, unless it was served before.
-    pub async fn note_served(&self, name: PackageName, owner: PublisherId, now: Timestamp) -> Result<()> {
+    pub async fn note_served(
+        &self,
+        name: PackageName,
+        owner: PublisherId,
+        now: Timestamp,
+    ) -> Result<()> {
         self.write(move |db| {
-            db.prepare_cached("INSERT OR IGNORE INTO served (name, publisher, since) VALUES (?, ?, ?)")?
-                .execute(params![name.as_str(), owner.to_bytes(), now.0])
-                .map(drop)
+            db.prepare_cached(
+                "INSERT OR IGNORE INTO served (name, publisher, since) VALUES (?, ?, ?)",
+            )?
+            .execute(params![name.as_str(), owner.to_bytes(), now.0])
+            .map(drop)
         })
         .await
     }
@@ -117,8 +162,15 @@ impl Store {
         self.read(|db| {
             db.prepare_cached("SELECT name, publisher, since FROM served ORDER BY name")?
                 .query_map([], |row| {
-                    let name = row.get::<_, String>(0)?.parse().map_err(|_| damaged(0, "name"))?;
-                    Ok(Served { name, owner: publisher(row, 1)?, since: Timestamp(row.get(2)?) })
+                    let name = row
+                        .get::<_, String>(0)?
+                        .parse()
+                        .map_err(|_| damaged(0, "name"))?;
+                    Ok(Served {
+                        name,
+                        owner: publisher(row, 1)?,
+                        since: Timestamp(row.get(2)?),
+                    })
                 })?
                 .collect()
         })

@@ -35,18 +35,31 @@ impl Store {
             let key = params![package.owner.to_bytes(), package.name.as_str()];
             let reach = |pending| {
                 move |row: &Row<'_>| {
-                    let (replicas, announced) = (row.get::<_, u32>(0)? as usize, row.get::<_, u32>(1)? as usize);
-                    Ok(Reach { replicas, announced, pending })
+                    let (replicas, announced) = (
+                        row.get::<_, u32>(0)? as usize,
+                        row.get::<_, u32>(1)? as usize,
+                    );
+                    Ok(Reach {
+                        replicas,
+                        announced,
+                        pending,
+                    })
                 }
             };
             let waiting = db
-                .prepare_cached("SELECT replicas, announced FROM outbox WHERE publisher = ? AND name = ?")?
+                .prepare_cached(
+                    "SELECT replicas, announced FROM outbox WHERE publisher = ? AND name = ?",
+                )?
                 .query_row(key, reach(true))
                 .optional()?;
-            let delivered = "SELECT replicas, announced FROM deliveries WHERE publisher = ? AND name = ?";
+            let delivered =
+                "SELECT replicas, announced FROM deliveries WHERE publisher = ? AND name = ?";
             match waiting {
                 Some(waiting) => Ok(Some(waiting)),
-                None => db.prepare_cached(delivered)?.query_row(key, reach(false)).optional(),
+                None => db
+                    .prepare_cached(delivered)?
+                    .query_row(key, reach(false))
+                    .optional(),
             }
         })
     }
@@ -98,7 +111,10 @@ fn pending(row: &Row<'_>) -> rusqlite::Result<Pending> {
     let name: String = row.get(1)?;
     let version: String = row.get(2)?;
     Ok(Pending {
-        package: PackageId { owner: publisher(row, 0)?, name: name.parse().map_err(|_| damaged(1, "name"))? },
+        package: PackageId {
+            owner: publisher(row, 0)?,
+            name: name.parse().map_err(|_| damaged(1, "name"))?,
+        },
         version: version.parse().map_err(|_| damaged(2, "version"))?,
         replicas: row.get::<_, u32>(3)? as usize,
         announced: row.get::<_, u32>(4)? as usize,

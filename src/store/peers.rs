@@ -21,23 +21,29 @@ impl Store {
     /// The `limit` peers seen last.
     pub fn known_peers(&self, limit: usize) -> Result<Vec<StoredPeer>> {
         self.read(|db| {
-            db.prepare_cached("SELECT id, addresses, standing FROM peers ORDER BY last_seen DESC LIMIT ?")?
-                .query_map([limit as i64], |row| {
-                    Ok(StoredPeer {
-                        id: PeerId::from_bytes(row.get_ref(0)?.as_blob()?).map_err(|_| damaged(0, "peer id"))?,
-                        addresses: serde_json::from_str(row.get_ref(1)?.as_str()?)
-                            .map_err(|_| damaged(1, "addresses"))?,
-                        standing: serde_json::from_str(row.get_ref(2)?.as_str()?)
-                            .map_err(|_| damaged(2, "standing"))?,
-                    })
-                })?
-                .collect()
+            db.prepare_cached(
+                "SELECT id, addresses, standing FROM peers ORDER BY last_seen DESC LIMIT ?",
+            )?
+            .query_map([limit as i64], |row| {
+                Ok(StoredPeer {
+                    id: PeerId::from_bytes(row.get_ref(0)?.as_blob()?)
+                        .map_err(|_| damaged(0, "peer id"))?,
+                    addresses: serde_json::from_str(row.get_ref(1)?.as_str()?)
+                        .map_err(|_| damaged(1, "addresses"))?,
+                    standing: serde_json::from_str(row.get_ref(2)?.as_str()?)
+                        .map_err(|_| damaged(2, "standing"))?,
+                })
+            })?
+            .collect()
         })
     }
 
     /// Whether others were told where this node is, so that it has to be withdrawn.
     pub fn is_presence_told(&self) -> Result<bool> {
-        self.read(|db| db.prepare_cached("SELECT 1 FROM todo WHERE what = 'withdraw presence'")?.exists([]))
+        self.read(|db| {
+            db.prepare_cached("SELECT 1 FROM todo WHERE what = 'withdraw presence'")?
+                .exists([])
+        })
     }
 
     /// Remembers that others are told where this node is, or not any more.
@@ -77,8 +83,10 @@ impl Store {
         self.read(|db| {
             db.prepare_cached("SELECT peer, sheet FROM ledger")?
                 .query_map([], |row| {
-                    let peer = PeerId::from_bytes(row.get_ref(0)?.as_blob()?).map_err(|_| damaged(0, "peer id"))?;
-                    let sheet = serde_json::from_str(row.get_ref(1)?.as_str()?).map_err(|_| damaged(1, "sheet"))?;
+                    let peer = PeerId::from_bytes(row.get_ref(0)?.as_blob()?)
+                        .map_err(|_| damaged(0, "peer id"))?;
+                    let sheet = serde_json::from_str(row.get_ref(1)?.as_str()?)
+                        .map_err(|_| damaged(1, "sheet"))?;
                     Ok((peer, sheet))
                 })?
                 .collect()
@@ -91,11 +99,13 @@ impl Store {
             for (peer, sheet) in &changed {
                 match sheet.as_ref().map(serde_json::to_string).transpose() {
                     Ok(Some(sheet)) => db
-                        .prepare_cached("INSERT OR REPLACE INTO ledger (peer, sheet) VALUES (?, ?)")?
+                        .prepare_cached(
+                            "INSERT OR REPLACE INTO ledger (peer, sheet) VALUES (?, ?)",
+                        )?
                         .execute(params![peer.to_bytes(), sheet])?,
-                    Ok(None) | Err(_) => {
-                        db.prepare_cached("DELETE FROM ledger WHERE peer = ?")?.execute([peer.to_bytes()])?
-                    }
+                    Ok(None) | Err(_) => db
+                        .prepare_cached("DELETE FROM ledger WHERE peer = ?")?
+                        .execute([peer.to_bytes()])?,
                 };
             }
             Ok(())

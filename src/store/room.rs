@@ -1,4 +1,5 @@
-//! Room in the catalogue: how many bytes and packages it may have, and who makes room when it is full.
+//! Room in the catalogue: how many bytes and packages it may have, and who makes room when it is
+//! full.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -26,19 +27,24 @@ use crate::{
 const AT_ONCE: usize = 500;
 /// Hashes of heads that are remembered as not wanted; the oldest are forgotten first.
 const MAX_REFUSED: i64 = 100_000;
-/// What is remembered of packages that are not held any more takes one part in so many of the room at most, and so do conflicts.
+/// What is remembered of packages that are not held any more takes one part in so many of the room
+/// at most, and so do conflicts.
 const OF_FOLDS: u64 = 16;
-/// And so many where the bytes have to fit in the transaction that writes: the packages of two megabytes and more.
+/// And so many where the bytes have to fit in the transaction that writes: the packages of two
+/// megabytes and more.
 const AT_MOST: usize = 4_000;
-/// A full catalogue is brought below its bound by one part in so many, so that not each record looks for who makes room.
+/// A full catalogue is brought below its bound by one part in so many, so that not each record
+/// looks for who makes room.
 const SLACK: u64 = 256;
-/// Most bytes that come with one head: itself, a manifest, a page or two, and a row for each version.
+/// Most bytes that come with one head: itself, a manifest, a page or two, and a row for each
+/// version.
 pub(super) const ONE: u64 = 64 * 1024;
 
 /// How much the catalogue may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Room {
-    /// Bytes of records: heads, manifests, pages, forks, conflicts, and what is remembered of versions.
+    /// Bytes of records: heads, manifests, pages, forks, conflicts, and what is remembered of
+    /// versions.
     pub bytes: u64,
     /// Heads.
     pub packages: u64,
@@ -47,7 +53,10 @@ pub struct Room {
 impl Default for Room {
     /// 1 GiB of records, or half a million packages.
     fn default() -> Self {
-        Self { bytes: 1 << 30, packages: 500_000 }
+        Self {
+            bytes: 1 << 30,
+            packages: 500_000,
+        }
     }
 }
 
@@ -55,11 +64,13 @@ impl Store {
     /// Whether any package of the publisher has ever been seen.
     pub fn knows(&self, publisher: &PublisherId) -> Result<bool> {
         self.read(|db| {
-            db.prepare_cached("SELECT 1 FROM marks WHERE publisher = ? LIMIT 1")?.exists([publisher.to_bytes()])
+            db.prepare_cached("SELECT 1 FROM marks WHERE publisher = ? LIMIT 1")?
+                .exists([publisher.to_bytes()])
         })
     }
 
-    /// Publishers that are known: this node's own, those that a person pinned, and those that were seen first before then.
+    /// Publishers that are known: this node's own, those that a person pinned, and those that were
+    /// seen first before then.
     /// `most` of them, without the distrusted.
     pub fn known_publishers(&self, before: Timestamp, most: usize) -> Result<HashSet<PublisherId>> {
         self.read(|db| {
@@ -82,11 +93,19 @@ impl Store {
 
     /// Bounds the catalogue from now on.
     pub fn set_room(&self, room: Room) {
-        *self.inner.room.lock().unwrap_or_else(PoisonError::into_inner) = room;
+        *self
+            .inner
+            .room
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = room;
     }
 
     pub(super) fn room(&self) -> Room {
-        *self.inner.room.lock().unwrap_or_else(PoisonError::into_inner)
+        *self
+            .inner
+            .room
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Heads that were seen and are not wanted: they are not asked for again.
@@ -110,15 +129,17 @@ impl Store {
 
     /// Notes what a write had to put out.
     pub(super) fn made_room(&self, gone: Gone) {
-        self.inner.metrics.displaced(Displaced::Package, gone.packages);
+        self.inner
+            .metrics
+            .displaced(Displaced::Package, gone.packages);
         self.inner.metrics.displaced(Displaced::Fold, gone.folds);
         if gone.packages > 0 {
             self.inner.full.store(true, Ordering::Release);
         }
     }
 
-    /// Puts packages out where the catalogue is, or was lately, full: a step at a time, so that others do not wait. What was seen
-    /// of their versions is remembered. Returns how many went.
+    /// Puts packages out where the catalogue is, or was lately, full: a step at a time, so that
+    /// others do not wait. What was seen of their versions is remembered. Returns how many went.
     pub async fn make_room(&self, now: Timestamp) -> Result<u64> {
         let room = self.room();
         let mut full = self.inner.full.swap(false, Ordering::AcqRel);
@@ -145,7 +166,12 @@ impl Store {
             }
             if gone == before {
                 if gone > 0 {
-                    tracing::info!(gone, bytes = usage.bytes, packages = usage.packages, "packages made room");
+                    tracing::info!(
+                        gone,
+                        bytes = usage.bytes,
+                        packages = usage.packages,
+                        "packages made room"
+                    );
                 }
                 return Ok(gone);
             }
@@ -154,14 +180,19 @@ impl Store {
 }
 
 fn refuse(db: &Connection, hashes: &[Hash], now: Timestamp) -> rusqlite::Result<()> {
-    let mut insert = db.prepare_cached("INSERT OR REPLACE INTO refused (hash, since) VALUES (?, ?)")?;
+    let mut insert =
+        db.prepare_cached("INSERT OR REPLACE INTO refused (hash, since) VALUES (?, ?)")?;
     for hash in hashes {
         insert.execute(params![hash.0, now.0])?;
     }
-    let count: i64 = db.prepare_cached("SELECT count(*) FROM refused")?.query_row([], |row| row.get(0))?;
+    let count: i64 = db
+        .prepare_cached("SELECT count(*) FROM refused")?
+        .query_row([], |row| row.get(0))?;
     if count > MAX_REFUSED {
-        db.prepare_cached("DELETE FROM refused WHERE hash IN (SELECT hash FROM refused ORDER BY since LIMIT ?)")?
-            .execute([count - MAX_REFUSED])?;
+        db.prepare_cached(
+            "DELETE FROM refused WHERE hash IN (SELECT hash FROM refused ORDER BY since LIMIT ?)",
+        )?
+        .execute([count - MAX_REFUSED])?;
     }
     Ok(())
 }
@@ -173,9 +204,14 @@ pub(super) struct Gone {
     pub folds: u64,
 }
 
-/// Brings the catalogue within its bytes, with room for `headroom` more, in the transaction that writes: so it is never beyond
-/// them. Nothing goes where nothing has to.
-pub(super) fn fit(db: &Connection, room: Room, headroom: u64, now: Timestamp) -> rusqlite::Result<Gone> {
+/// Brings the catalogue within its bytes, with room for `headroom` more, in the transaction that
+/// writes: so it is never beyond them. Nothing goes where nothing has to.
+pub(super) fn fit(
+    db: &Connection,
+    room: Room,
+    headroom: u64,
+    now: Timestamp,
+) -> rusqlite::Result<Gone> {
     let mut gone = Gone::default();
     let mut used = usage(db)?;
     if used.folds > room.bytes / OF_FOLDS {
@@ -188,9 +224,18 @@ pub(super) fn fit(db: &Connection, room: Room, headroom: u64, now: Timestamp) ->
         used = usage(db)?;
     }
     while used.bytes.saturating_add(headroom) > room.bytes {
-        let target = room.bytes.saturating_sub(headroom).saturating_sub(room.bytes / SLACK);
+        let target = room
+            .bytes
+            .saturating_sub(headroom)
+            .saturating_sub(room.bytes / SLACK);
         let tenants = tenants(db, now)?;
-        let owed = owed(&amounts(&tenants, |one| one.bytes), used.bytes, target, room.bytes, false);
+        let owed = owed(
+            &amounts(&tenants, |one| one.bytes),
+            used.bytes,
+            target,
+            room.bytes,
+            false,
+        );
         let mut plan = plan_of(&tenants, owed, |one| one.bytes, EVEN, Amount::Bytes).into();
         let packages = free(db, &mut plan, AT_MOST, now)?;
         gone.packages += packages;
@@ -224,8 +269,10 @@ struct Publisher {
     standing: Standing,
 }
 
-/// Publishers whose packages stay: those that this node has a key of, and those that a person has pinned.
-const KEPT: &str = "SELECT publisher FROM pins UNION ALL SELECT publisher FROM publishers WHERE own = 1";
+/// Publishers whose packages stay: those that this node has a key of, and those that a person has
+/// pinned.
+const KEPT: &str =
+    "SELECT publisher FROM pins UNION ALL SELECT publisher FROM publishers WHERE own = 1";
 
 fn tenants(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Publisher>> {
     let known = now.before(KNOWN_AFTER);
@@ -270,28 +317,63 @@ fn plan_of(
     amount: impl Fn(u64) -> Amount,
 ) -> Vec<Free> {
     let free = to_free(&amounts(publishers, of), owed, even);
-    let whose = |(at, free): (usize, u64)| Some(Free { publisher: publishers.get(at)?.id, amount: amount(free) });
+    let whose = |(at, free): (usize, u64)| {
+        Some(Free {
+            publisher: publishers.get(at)?.id,
+            amount: amount(free),
+        })
+    };
     free.into_iter().filter_map(whose).collect()
 }
 
-/// What is to go of a catalogue that has too many bytes or packages. Of one that was full, unknown publishers keep a quarter.
-fn plan(db: &Connection, used: &Usage, room: Room, full: bool, now: Timestamp) -> rusqlite::Result<Vec<Free>> {
+/// What is to go of a catalogue that has too many bytes or packages. Of one that was full, unknown
+/// publishers keep a quarter.
+fn plan(
+    db: &Connection,
+    used: &Usage,
+    room: Room,
+    full: bool,
+    now: Timestamp,
+) -> rusqlite::Result<Vec<Free>> {
     if used.bytes <= room.bytes && used.packages <= room.packages && !full {
         return Ok(Vec::new());
     }
     let tenants = tenants(db, now)?;
-    let of_bytes = owed(&amounts(&tenants, |one| one.bytes), used.bytes, room.bytes, room.bytes, full);
+    let of_bytes = owed(
+        &amounts(&tenants, |one| one.bytes),
+        used.bytes,
+        room.bytes,
+        room.bytes,
+        full,
+    );
     if of_bytes != Owed::default() {
-        return Ok(plan_of(&tenants, of_bytes, |one| one.bytes, EVEN, Amount::Bytes));
+        return Ok(plan_of(
+            &tenants,
+            of_bytes,
+            |one| one.bytes,
+            EVEN,
+            Amount::Bytes,
+        ));
     }
     let of = |one: &Publisher| one.packages;
-    let of_packages = owed(&amounts(&tenants, of), used.packages, room.packages, room.packages, false);
+    let of_packages = owed(
+        &amounts(&tenants, of),
+        used.packages,
+        room.packages,
+        room.packages,
+        false,
+    );
     Ok(plan_of(&tenants, of_packages, of, 1, Amount::Packages))
 }
 
-/// Puts out what a plan says, `most` packages at once, and leaves the rest in it: the oldest of each publisher first, but for
-/// what those need whose packages stay. Returns how many.
-fn free(db: &Connection, plan: &mut VecDeque<Free>, most: usize, now: Timestamp) -> rusqlite::Result<u64> {
+/// Puts out what a plan says, `most` packages at once, and leaves the rest in it: the oldest of
+/// each publisher first, but for what those need whose packages stay. Returns how many.
+fn free(
+    db: &Connection,
+    plan: &mut VecDeque<Free>,
+    most: usize,
+    now: Timestamp,
+) -> rusqlite::Result<u64> {
     let needed = needed(db)?;
     let (mut gone, mut refused) = (0u64, Vec::new());
     while let Some(Free { publisher, amount }) = plan.pop_front() {
@@ -301,15 +383,19 @@ fn free(db: &Connection, plan: &mut VecDeque<Free>, most: usize, now: Timestamp)
             Amount::Packages(free) => (0, has.1.saturating_sub(free)),
         };
         let (bytes, packages) = target(has);
-        let mut oldest =
-            db.prepare_cached("SELECT id, name, hash FROM heads WHERE publisher = ? ORDER BY signed_at, name")?;
+        let mut oldest = db.prepare_cached(
+            "SELECT id, name, hash FROM heads WHERE publisher = ? ORDER BY signed_at, name",
+        )?;
         let mut rows = oldest.query([publisher.to_bytes()])?;
         let mut left = has;
         let mut going = Vec::new();
         while let Some(row) = rows.next()? {
             let name: String = row.get(1)?;
             let Ok(name) = name.parse() else { continue };
-            let id = PackageId { owner: publisher, name };
+            let id = PackageId {
+                owner: publisher,
+                name,
+            };
             if !needed.contains(&listing::need_of(&id)) {
                 going.push((row.get::<_, i64>(0)?, id, Hash(row.get(2)?)));
             }
@@ -356,10 +442,13 @@ fn held_of(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<(u64, u
     }
 }
 
-/// What those need whose packages stay. Only needs that name a key: anybody may claim a handle, and with it to be needed.
+/// What those need whose packages stay. Only needs that name a key: anybody may claim a handle, and
+/// with it to be needed.
 fn needed(db: &Connection) -> rusqlite::Result<HashSet<i64>> {
     let mut needed = HashSet::new();
-    let mut needs = db.prepare_cached(&format!("SELECT needs FROM packages WHERE publisher IN ({KEPT})"))?;
+    let mut needs = db.prepare_cached(&format!(
+        "SELECT needs FROM packages WHERE publisher IN ({KEPT})"
+    ))?;
     let mut rows = needs.query([])?;
     while let Some(row) = rows.next()? {
         let needs = row.get_ref(0)?.as_blob()?.chunks_exact(8);

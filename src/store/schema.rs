@@ -6,8 +6,9 @@ use rusqlite::Connection;
 
 use crate::{RegistryError, Result};
 
-/// The number of [`SCHEMA`], in the database's `user_version`. Earlier ones, up to 6, held records whose hashes are computed
-/// otherwise, and 7 took words apart otherwise and knew no pins of releases: nothing leads from there to here.
+/// The number of [`SCHEMA`], in the database's `user_version`. Earlier ones, up to 6, held records
+/// whose hashes are computed otherwise, and 7 took words apart otherwise and knew no pins of
+/// releases: nothing leads from there to here.
 const VERSION: i64 = 12;
 
 const SCHEMA: &str = r"
@@ -210,20 +211,30 @@ pub(super) fn version(connection: &Connection) -> Result<i64> {
 }
 
 /// # Errors
-/// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] for a schema that is not this program's.
+/// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] for a schema that is not this
+/// program's.
 pub(super) fn check(found: i64, path: &Path) -> Result<()> {
     let path = path.to_owned();
     match found {
         VERSION => Ok(()),
-        found if found > VERSION => Err(RegistryError::NewerSchema { path, found, known: VERSION }),
-        found => Err(RegistryError::OlderSchema { path, found, known: VERSION }),
+        found if found > VERSION => Err(RegistryError::NewerSchema {
+            path,
+            found,
+            known: VERSION,
+        }),
+        found => Err(RegistryError::OlderSchema {
+            path,
+            found,
+            known: VERSION,
+        }),
     }
 }
 
 /// Makes the schema in a new database; leaves one alone that has another.
 ///
 /// # Errors
-/// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] for a database of another version.
+/// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] for a database of another
+/// version.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     match version(connection)? {
         // One transaction: a power cut leaves all of it or nothing.

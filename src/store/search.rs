@@ -1,8 +1,9 @@
 //! Searching the index.
 //!
-//! What is ranked is bounded however much matches: packages whose names begin with the text, those that the index ranks
-//! best (BM25), and those that most others depend on. Among these `domain::query::score` decides. Where next to nothing
-//! matches, words are replaced by those of the index that are spelt much alike.
+//! What is ranked is bounded however much matches: packages whose names begin with the text, those
+//! that the index ranks best (BM25), and those that most others depend on. Among these
+//! `domain::query::score` decides. Where next to nothing matches, words are replaced by those of
+//! the index that are spelt much alike.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
@@ -25,8 +26,8 @@ use crate::{
         name::{PackageId, PublisherId},
         package::Source,
         query::{
-            Asked, Candidate, Facet, FacetCount, Facets, Hit, Phrase, Query, Ranking, Terms, distance, licenses,
-            may_differ, words,
+            Asked, Candidate, Facet, FacetCount, Facets, Hit, Phrase, Query, Ranking, Terms,
+            distance, licenses, may_differ, words,
         },
         time::Timestamp,
         trust::Trust,
@@ -48,8 +49,9 @@ const PARTLY: f64 = 0.5;
 const BETWEEN_WORDS: [&str; 4] = ["-", "", ".", "_"];
 /// Words that one word is taken for.
 const ALIKE: usize = 8;
-/// Words that are looked at for others that are spelt alike, and words of the index that each search walks through for
-/// them: those with two first letters of a catalogue of half a million packages.
+/// Words that are looked at for others that are spelt alike, and words of the index that each
+/// search walks through for them: those with two first letters of a catalogue of half a million
+/// packages.
 const MOST_MISSPELT: usize = 4;
 const MOST_WALKED: usize = 50_000;
 /// Distrusted publishers that are left out by the index; more of them are left out one by one.
@@ -66,15 +68,18 @@ pub struct Found {
     pub hits: Vec<Hit>,
     /// Packages that match, shown or not.
     pub total: u64,
-    /// The words that were searched for instead, where next to nothing had those that were asked for.
+    /// The words that were searched for instead, where next to nothing had those that were asked
+    /// for.
     pub instead: Option<String>,
 }
 
 impl Store {
-    /// Packages that match, the best ones first; without words the newest first. What is yanked, and distrusted
-    /// publishers, are left out unless they are asked for.
+    /// Packages that match, the best ones first; without words the newest first. What is yanked,
+    /// and distrusted publishers, are left out unless they are asked for.
     pub fn search(&self, query: &Query, now: Timestamp) -> Result<Found> {
-        self.read_together(|db| Search::of(db, self.own_publisher(), query, now)?.run(query.offset, query.limit))
+        self.read_together(|db| {
+            Search::of(db, self.own_publisher(), query, now)?.run(query.offset, query.limit)
+        })
     }
 
     /// How many of a query's matches have which label.
@@ -104,20 +109,27 @@ impl Store {
         /// Shorter ones are abbreviations, and parts of versions.
         const SHORT: usize = 4;
         self.read(|db| {
-            let mut statement =
-                db.prepare_cached("SELECT term FROM vocabulary WHERE doc <= ? AND length(term) >= ?")?;
-            let rows = statement.query_map(params![most, SHORT as i64], |row| row.get::<_, String>(0))?;
+            let mut statement = db.prepare_cached(
+                "SELECT term FROM vocabulary WHERE doc <= ? AND length(term) >= ?",
+            )?;
+            let rows =
+                statement.query_map(params![most, SHORT as i64], |row| row.get::<_, String>(0))?;
             let is_word = |word: &String| word.chars().next().is_some_and(char::is_alphabetic);
-            rows.filter(|word| word.as_ref().map_or(true, is_word)).collect()
+            rows.filter(|word| word.as_ref().map_or(true, is_word))
+                .collect()
         })
     }
 
-    /// As [`Self::search`] for somebody else: without what is for this node's own eyes, and not more than it may see.
+    /// As [`Self::search`] for somebody else: without what is for this node's own eyes, and not
+    /// more than it may see.
     pub fn search_for_others(&self, query: &Query, now: Timestamp) -> Result<Found> {
         self.read_together(|db| {
             let mut search = Search::of(db, self.own_publisher(), query, now)?;
             search.public = true;
-            search.terms.asked = Asked { yanked: search.terms.asked.yanked, ..Asked::default() };
+            search.terms.asked = Asked {
+                yanked: search.terms.asked.yanked,
+                ..Asked::default()
+            };
             search.run(query.offset, query.limit)
         })
     }
@@ -142,7 +154,12 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn of(db: &'a Connection, own: Option<PublisherId>, query: &Query, now: Timestamp) -> rusqlite::Result<Self> {
+    fn of(
+        db: &'a Connection,
+        own: Option<PublisherId>,
+        query: &Query,
+        now: Timestamp,
+    ) -> rusqlite::Result<Self> {
         let distrusted = db
             .prepare_cached("SELECT publisher FROM distrusted")?
             .query_map([], |row| publisher(row, 0))?
@@ -167,12 +184,20 @@ impl<'a> Search<'a> {
         }
         if self.terms.wanted.is_empty() {
             let total = self.total()?;
-            return Ok(Found { hits: self.newest(offset, limit)?, total, instead: None });
+            return Ok(Found {
+                hits: self.newest(offset, limit)?,
+                total,
+                instead: None,
+            });
         }
         let (mut total, mut instead) = self.widen()?;
         if total > 0 && total < FEW && self.is_named()? {
             let hits = self.page(self.ranked(total, offset + limit)?, offset, limit)?;
-            return Ok(Found { hits, total, instead });
+            return Ok(Found {
+                hits,
+                total,
+                instead,
+            });
         }
         let mut ranked = self.ranked(total, offset + limit)?;
         // Whoever asks for others is told what has all of the words, and nothing else.
@@ -182,15 +207,22 @@ impl<'a> Search<'a> {
             if found > total {
                 (total, instead) = (found, self.instead(" OR "));
                 let held: HashSet<i64> = ranked.iter().map(|(_, row)| *row).collect();
-                let some = self.ranked(total, offset + limit)?.into_iter().filter(|(_, row)| !held.contains(row));
+                let some = self
+                    .ranked(total, offset + limit)?
+                    .into_iter()
+                    .filter(|(_, row)| !held.contains(row));
                 ranked.extend(some.map(|(score, row)| (score * PARTLY, row)));
             }
         }
-        Ok(Found { hits: self.page(ranked, offset, limit)?, total, instead })
+        Ok(Found {
+            hits: self.page(ranked, offset, limit)?,
+            total,
+            instead,
+        })
     }
 
-    /// Where next to nothing has the words, takes them for beginnings, and then for others that are spelt alike. Returns
-    /// how many match, and what is searched for instead.
+    /// Where next to nothing has the words, takes them for beginnings, and then for others that are
+    /// spelt alike. Returns how many match, and what is searched for instead.
     fn widen(&mut self) -> rusqlite::Result<(u64, Option<String>)> {
         let (mut total, mut instead) = (self.total()?, None);
         if total >= FEW || self.terms.wanted.is_empty() || (total > 0 && self.is_named()?) {
@@ -208,7 +240,11 @@ impl<'a> Search<'a> {
         }
         if total < FEW {
             self.misspelt()?;
-            let found = if self.alike.is_empty() { 0 } else { self.total()? };
+            let found = if self.alike.is_empty() {
+                0
+            } else {
+                self.total()?
+            };
             if found > total {
                 (total, instead) = (found, self.instead(" "));
             } else {
@@ -218,15 +254,23 @@ impl<'a> Search<'a> {
         Ok((total, instead))
     }
 
-    fn page(&self, ranked: Vec<(f64, i64)>, offset: usize, limit: usize) -> rusqlite::Result<Vec<Hit>> {
+    fn page(
+        &self,
+        ranked: Vec<(f64, i64)>,
+        offset: usize,
+        limit: usize,
+    ) -> rusqlite::Result<Vec<Hit>> {
         let page = ranked.into_iter().skip(offset).take(limit);
-        page.filter_map(|(score, row)| self.hit(row, score).transpose()).collect()
+        page.filter_map(|(score, row)| self.hit(row, score).transpose())
+            .collect()
     }
 
     /// Whether a package is called so: then nothing else was meant, however little there is.
     fn is_named(&self) -> rusqlite::Result<bool> {
         let words: Vec<&str> = self.terms.words().collect();
-        let mut named = self.db.prepare_cached("SELECT 1 FROM packages WHERE bare = ?")?;
+        let mut named = self
+            .db
+            .prepare_cached("SELECT 1 FROM packages WHERE bare = ?")?;
         for between in BETWEEN_WORDS {
             if named.exists([words.join(between)])? {
                 return Ok(true);
@@ -239,22 +283,34 @@ impl<'a> Search<'a> {
     fn expression(&self) -> String {
         let mut all: Vec<String> = Vec::new();
         let mut and = |part: String| all.push(part);
-        let phrases = self.terms.wanted.iter().enumerate().map(|(at, phrase)| match self.alike.get(&at) {
-            Some(alike) => {
-                let words: Vec<String> = alike.iter().map(|word| quoted(word)).collect();
-                format!("({} OR {})", spelt(phrase), words.join(" OR "))
-            }
-            None => spelt(phrase),
-        });
+        let phrases =
+            self.terms
+                .wanted
+                .iter()
+                .enumerate()
+                .map(|(at, phrase)| match self.alike.get(&at) {
+                    Some(alike) => {
+                        let words: Vec<String> = alike.iter().map(|word| quoted(word)).collect();
+                        format!("({} OR {})", spelt(phrase), words.join(" OR "))
+                    }
+                    None => spelt(phrase),
+                });
         if self.any {
             and(format!("({})", phrases.collect::<Vec<_>>().join(" OR ")));
         } else {
             phrases.for_each(&mut and);
         }
         let word = |facet, value: &str| quoted(&facet_word(facet, value));
-        let (unwanted, wanted): (Vec<_>, Vec<_>) = self.terms.filters.iter().partition(|filter| filter.not);
-        wanted.iter().for_each(|filter| and(word(filter.facet, &filter.value)));
-        let Asked { yanked, distrusted, preview } = self.terms.asked;
+        let (unwanted, wanted): (Vec<_>, Vec<_>) =
+            self.terms.filters.iter().partition(|filter| filter.not);
+        wanted
+            .iter()
+            .for_each(|filter| and(word(filter.facet, &filter.value)));
+        let Asked {
+            yanked,
+            distrusted,
+            preview,
+        } = self.terms.asked;
         [(yanked, YANKED), (preview, PREVIEW)]
             .iter()
             .filter(|(asked, _)| *asked)
@@ -267,8 +323,13 @@ impl<'a> Search<'a> {
             // Writing to a string does not fail.
             let _ = write!(expression, " NOT {part}");
         };
-        self.terms.unwanted.iter().for_each(|phrase| not(spelt(phrase)));
-        unwanted.iter().for_each(|filter| not(word(filter.facet, &filter.value)));
+        self.terms
+            .unwanted
+            .iter()
+            .for_each(|phrase| not(spelt(phrase)));
+        unwanted
+            .iter()
+            .for_each(|filter| not(word(filter.facet, &filter.value)));
         if !yanked {
             not(quoted(&flag_word(Some(YANKED))));
         }
@@ -285,11 +346,18 @@ impl<'a> Search<'a> {
     /// Rows of the index that match, as SQL with one parameter, the [`Self::expression`].
     fn matching(&self) -> String {
         let mut sql = "FROM words WHERE words MATCH ?1".to_owned();
-        let since = |age: Duration| self.now.0.saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX));
+        let since = |age: Duration| {
+            self.now
+                .0
+                .saturating_sub(u64::try_from(age.as_millis()).unwrap_or(u64::MAX))
+        };
         for (age, compare) in [(self.terms.within, ">="), (self.terms.before, "<")] {
             if let Some(age) = age {
                 let at = since(age);
-                let _ = write!(sql, " AND rowid IN (SELECT id FROM packages WHERE signed_at {compare} {at})");
+                let _ = write!(
+                    sql,
+                    " AND rowid IN (SELECT id FROM packages WHERE signed_at {compare} {at})"
+                );
             }
         }
         sql
@@ -297,7 +365,10 @@ impl<'a> Search<'a> {
 
     fn rows(&self, select: &str, rest: &str) -> rusqlite::Result<Vec<i64>> {
         let sql = format!("{select} {} {rest}", self.matching());
-        self.db.prepare_cached(&sql)?.query_map([self.expression()], |row| row.get(0))?.collect()
+        self.db
+            .prepare_cached(&sql)?
+            .query_map([self.expression()], |row| row.get(0))?
+            .collect()
     }
 
     /// How many match. They are kept: whatever is ranked is among them.
@@ -309,7 +380,12 @@ impl<'a> Search<'a> {
     }
 
     /// Those of a walk that match, until there are enough.
-    fn among(&self, sql: &str, arguments: impl rusqlite::Params, most: usize) -> rusqlite::Result<Vec<i64>> {
+    fn among(
+        &self,
+        sql: &str,
+        arguments: impl rusqlite::Params,
+        most: usize,
+    ) -> rusqlite::Result<Vec<i64>> {
         let mut walk = self.db.prepare_cached(sql)?;
         let mut rows = walk.query(arguments)?;
         let mut found = Vec::new();
@@ -327,7 +403,9 @@ impl<'a> Search<'a> {
     fn newest(&self, offset: usize, limit: usize) -> rusqlite::Result<Vec<Hit>> {
         // The index by age is walked until there are enough: nearly everything matches.
         let sql = if self.terms.is_everything() && !self.public && self.distrusted.is_empty() {
-            format!("SELECT id FROM packages WHERE flags & {YANKED} = 0 ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2")
+            format!(
+                "SELECT id FROM packages WHERE flags & {YANKED} = 0 ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2"
+            )
         } else {
             let matching = self.matching().replace("?1", "?3");
             format!(
@@ -344,8 +422,11 @@ impl<'a> Search<'a> {
             .query_map(params_from_iter(arguments), |row| row.get(0))?
             .collect::<rusqlite::Result<Vec<i64>>>()?;
         let shown = |hit: &Hit| self.terms.asked.distrusted || hit.trust != Trust::Distrusted;
-        let hits = rows.into_iter().filter_map(|row| self.hit(row, 0.0).transpose());
-        hits.filter(|hit| hit.as_ref().map_or(true, shown)).collect()
+        let hits = rows
+            .into_iter()
+            .filter_map(|row| self.hit(row, 0.0).transpose());
+        hits.filter(|hit| hit.as_ref().map_or(true, shown))
+            .collect()
     }
 
     /// The best ones, `most` at least where there are as many.
@@ -356,7 +437,10 @@ impl<'a> Search<'a> {
             // All of them are looked at: the index need not say which are best.
             rows.clone_from(&self.matched);
         } else if total <= MOST_WEIGHED {
-            rows.extend(self.rows("SELECT rowid", &format!("ORDER BY bm25(words, 8, 4, 1, 3, 0) LIMIT {limit}"))?);
+            rows.extend(self.rows(
+                "SELECT rowid",
+                &format!("ORDER BY bm25(words, 8, 4, 1, 3, 0) LIMIT {limit}"),
+            )?);
         }
         if total > rows.len() as u64 {
             rows.extend(self.named()?);
@@ -383,13 +467,17 @@ impl<'a> Search<'a> {
         Ok(ranked)
     }
 
-    /// Packages whose names begin with the text, the most popular first, as far as they match; of a short one those that
-    /// are named so, because the most popular ones are looked at anyway.
+    /// Packages whose names begin with the text, the most popular first, as far as they match; of a
+    /// short one those that are named so, because the most popular ones are looked at anyway.
     fn named(&self) -> rusqlite::Result<Vec<i64>> {
         const SHORT: usize = 2;
         let words: Vec<&str> = self.terms.words().collect();
         let mut named = Vec::new();
-        for between in BETWEEN_WORDS.iter().take(if words.len() == 1 { 1 } else { BETWEEN_WORDS.len() }) {
+        for between in BETWEEN_WORDS.iter().take(if words.len() == 1 {
+            1
+        } else {
+            BETWEEN_WORDS.len()
+        }) {
             let from = words.join(between);
             let exact = "SELECT id FROM packages WHERE bare = ?";
             named.extend(self.among(exact, [&from], BY_NAME)?);
@@ -403,34 +491,51 @@ impl<'a> Search<'a> {
         Ok(named)
     }
 
-    /// Whether there is a word that was not taken for a beginning, and could be one: `process` of `processes`.
+    /// Whether there is a word that was not taken for a beginning, and could be one: `process` of
+    /// `processes`.
     fn may_be_longer(&self) -> bool {
-        self.terms.wanted.iter().any(|phrase| !phrase.open && is_long(phrase))
+        self.terms
+            .wanted
+            .iter()
+            .any(|phrase| !phrase.open && is_long(phrase))
     }
 
     fn lengthen(&mut self) {
         self.lengthened = true;
-        self.terms.wanted.iter_mut().filter(|phrase| is_long(phrase)).for_each(|phrase| phrase.open = true);
+        self.terms
+            .wanted
+            .iter_mut()
+            .filter(|phrase| is_long(phrase))
+            .for_each(|phrase| phrase.open = true);
     }
 
     /// Looks for the words of the index that are spelt like those that were asked for.
     fn misspelt(&mut self) -> rusqlite::Result<()> {
         let (mut looked_at, mut walked) = (0, 0);
         for (at, phrase) in self.terms.wanted.iter().enumerate() {
-            let [word] = phrase.words.as_slice() else { continue };
+            let [word] = phrase.words.as_slice() else {
+                continue;
+            };
             let most = may_differ(word);
-            let Some(first) = word.chars().next().filter(|_| most > 0) else { continue };
+            let Some(first) = word.chars().next().filter(|_| most > 0) else {
+                continue;
+            };
             looked_at += 1;
             if looked_at > MOST_MISSPELT || walked >= MOST_WALKED {
                 break;
             }
-            // Words that begin alike: who types a first letter wrongly sees it. The second one may have come first.
-            let firsts: HashSet<char> = [Some(first), word.chars().nth(1)].into_iter().flatten().collect();
+            // Words that begin alike: who types a first letter wrongly sees it. The second one may
+            // have come first.
+            let firsts: HashSet<char> = [Some(first), word.chars().nth(1)]
+                .into_iter()
+                .flatten()
+                .collect();
             let mut alike = Vec::new();
             for first in firsts {
                 let (from, to) = (first.to_string(), format!("{first}{}", char::MAX));
-                let mut statement =
-                    self.db.prepare_cached("SELECT term, doc FROM vocabulary WHERE term >= ? AND term < ?")?;
+                let mut statement = self.db.prepare_cached(
+                    "SELECT term, doc FROM vocabulary WHERE term >= ? AND term < ?",
+                )?;
                 let mut terms = statement.query([from, to])?;
                 while walked < MOST_WALKED
                     && let Some(row) = terms.next()?
@@ -443,16 +548,25 @@ impl<'a> Search<'a> {
                     let whole = distance(word, term);
                     // The word may be the beginning of one.
                     let begins: String = term.chars().take(word.chars().count()).collect();
-                    let off = if phrase.open { whole.min(distance(word, &begins) + 1) } else { whole };
+                    let off = if phrase.open {
+                        whole.min(distance(word, &begins) + 1)
+                    } else {
+                        whole
+                    };
                     if off <= most {
-                        alike.push((off, std::cmp::Reverse(row.get::<_, u64>(1)?), term.to_owned()));
+                        alike.push((
+                            off,
+                            std::cmp::Reverse(row.get::<_, u64>(1)?),
+                            term.to_owned(),
+                        ));
                     }
                 }
             }
             alike.sort();
             alike.truncate(ALIKE);
             if !alike.is_empty() {
-                self.alike.insert(at, alike.into_iter().map(|(.., term)| term).collect());
+                self.alike
+                    .insert(at, alike.into_iter().map(|(.., term)| term).collect());
             }
         }
         Ok(())
@@ -460,11 +574,31 @@ impl<'a> Search<'a> {
 
     /// The words that are searched for, as a person would have typed them.
     fn instead(&self, between: &str) -> Option<String> {
-        let best = |(at, phrase): (usize, &Phrase)| match self.alike.get(&at).and_then(|alike| alike.first()) {
+        let best = |(at, phrase): (usize, &Phrase)| match self
+            .alike
+            .get(&at)
+            .and_then(|alike| alike.first())
+        {
             Some(word) => word.clone(),
-            None => format!("{}{}", phrase.text(), if phrase.open && self.lengthened { "*" } else { "" }),
+            None => format!(
+                "{}{}",
+                phrase.text(),
+                if phrase.open && self.lengthened {
+                    "*"
+                } else {
+                    ""
+                }
+            ),
         };
-        Some(self.terms.wanted.iter().enumerate().map(best).collect::<Vec<_>>().join(between))
+        Some(
+            self.terms
+                .wanted
+                .iter()
+                .enumerate()
+                .map(best)
+                .collect::<Vec<_>>()
+                .join(between),
+        )
     }
 
     /// Whichever spelling was meant, and how much it counts.
@@ -474,7 +608,10 @@ impl<'a> Search<'a> {
             for word in words {
                 let mut terms = self.terms.clone();
                 if let Some(phrase) = terms.wanted.get_mut(*at) {
-                    *phrase = Phrase { words: vec![word.clone()], open: false };
+                    *phrase = Phrase {
+                        words: vec![word.clone()],
+                        open: false,
+                    };
                 }
                 spellings.push((GUESSED, Ranking::of(&terms)));
             }
@@ -484,7 +621,9 @@ impl<'a> Search<'a> {
 
     /// How good a package is; `None` for one that is not shown.
     fn score(&self, spellings: &[(f64, Ranking)], row: &Row<'_>) -> rusqlite::Result<Option<f64>> {
-        if !self.distrusted.is_empty() && !self.terms.asked.distrusted && self.distrusted.contains(&publisher(row, 6)?)
+        if !self.distrusted.is_empty()
+            && !self.terms.asked.distrusted
+            && self.distrusted.contains(&publisher(row, 6)?)
         {
             return Ok(None);
         }
@@ -498,7 +637,9 @@ impl<'a> Search<'a> {
             dependents: u64::try_from(popularity / DEPENDENT).unwrap_or_default(),
             providers: u64::try_from(popularity % DEPENDENT).unwrap_or_default(),
         };
-        let scores = spellings.iter().map(|(counts, ranking)| counts * ranking.score(&candidate));
+        let scores = spellings
+            .iter()
+            .map(|(counts, ranking)| counts * ranking.score(&candidate));
         Ok(Some(scores.fold(0.0, f64::max)))
     }
 
@@ -528,8 +669,16 @@ impl<'a> Search<'a> {
         let handle: Option<String> = row.get(6)?;
         let version: String = row.get(7)?;
         let (categories, tags): (String, String) = (row.get(9)?, row.get(10)?);
-        let split = |labels: &str| labels.split(BETWEEN).filter(|label| !label.is_empty()).map(str::to_owned).collect();
-        let pinned = row.get::<_, Option<Vec<u8>>>(12)?.and_then(|bytes| PublisherId::from_bytes(&bytes));
+        let split = |labels: &str| {
+            labels
+                .split(BETWEEN)
+                .filter(|label| !label.is_empty())
+                .map(str::to_owned)
+                .collect()
+        };
+        let pinned = row
+            .get::<_, Option<Vec<u8>>>(12)?
+            .and_then(|bytes| PublisherId::from_bytes(&bytes));
         let trust = match pinned {
             _ if self.distrusted.contains(&of) => Trust::Distrusted,
             _ if self.own == Some(of) => Trust::Own,
@@ -537,7 +686,10 @@ impl<'a> Search<'a> {
             _ => Trust::Unknown,
         };
         Ok(Hit {
-            handle: handle.map(|handle| handle.parse()).transpose().map_err(|_| damaged(6, "handle"))?,
+            handle: handle
+                .map(|handle| handle.parse())
+                .transpose()
+                .map_err(|_| damaged(6, "handle"))?,
             trust,
             version: version.parse().map_err(|_| damaged(7, "version"))?,
             summary: row.get(8)?,
@@ -554,7 +706,10 @@ impl<'a> Search<'a> {
             signed_at: Timestamp(row.get(3)?),
             source: Source::Local,
             score,
-            package: PackageId { owner: of, name: name.parse().map_err(|_| damaged(1, "name"))? },
+            package: PackageId {
+                owner: of,
+                name: name.parse().map_err(|_| damaged(1, "name"))?,
+            },
         })
     }
 
@@ -570,37 +725,70 @@ impl<'a> Search<'a> {
              (SELECT publisher FROM pins WHERE handle = p.handle) FROM packages p WHERE id = ?",
         )?;
         let mut count = |facet, value: &str, shown: &str| {
-            counts.entry((facet, value.to_lowercase())).or_insert_with(|| (0, shown.to_owned())).0 += 1;
+            counts
+                .entry((facet, value.to_lowercase()))
+                .or_insert_with(|| (0, shown.to_owned()))
+                .0 += 1;
         };
-        for row in self.matched.iter().step_by(usize::try_from(step).unwrap_or(usize::MAX)) {
+        for row in self
+            .matched
+            .iter()
+            .step_by(usize::try_from(step).unwrap_or(usize::MAX))
+        {
             let mut found = statement.query([row])?;
             let Some(row) = found.next()? else { continue };
-            let text = |column| row.get_ref(column).and_then(|value| Ok(value.as_str_or_null()?.unwrap_or_default()));
+            let text = |column| {
+                row.get_ref(column)
+                    .and_then(|value| Ok(value.as_str_or_null()?.unwrap_or_default()))
+            };
             let of = publisher(row, 0)?;
             let (id, handle) = (of.to_string(), text(1)?);
-            let pinned = row.get_ref(6)?.as_blob_or_null()?.is_some_and(|key| *key == of.to_bytes());
+            let pinned = row
+                .get_ref(6)?
+                .as_blob_or_null()?
+                .is_some_and(|key| *key == of.to_bytes());
             match handle {
                 "" => count(Facet::Publisher, &id, &id),
                 handle if pinned || self.own == Some(of) => count(Facet::Publisher, &id, handle),
-                handle => count(Facet::Publisher, &id, &format!("{handle} ({})", of.fingerprint())),
+                handle => count(
+                    Facet::Publisher,
+                    &id,
+                    &format!("{handle} ({})", of.fingerprint()),
+                ),
             }
             count(Facet::Ecosystem, text(2)?, text(2)?);
             for (facet, column) in [(Facet::Category, 3), (Facet::Tag, 4)] {
-                let labels = text(column)?.split(BETWEEN).filter(|label| !label.is_empty());
+                let labels = text(column)?
+                    .split(BETWEEN)
+                    .filter(|label| !label.is_empty());
                 labels.for_each(|label| count(facet, label, label));
             }
             licenses(text(5)?).for_each(|license| count(Facet::License, license, license));
         }
         let mut all: Vec<FacetCount> = counts
             .into_iter()
-            .map(|((facet, value), (packages, shown))| FacetCount { facet, value, shown, packages: packages * step })
+            .map(|((facet, value), (packages, shown))| FacetCount {
+                facet,
+                value,
+                shown,
+                packages: packages * step,
+            })
             .collect();
         all.sort_by(|a, b| (a.facet, b.packages, &a.value).cmp(&(b.facet, a.packages, &b.value)));
         let counts = Facet::ALL
             .into_iter()
-            .flat_map(|facet| all.iter().filter(move |one| one.facet == facet).take(VALUES).cloned())
+            .flat_map(|facet| {
+                all.iter()
+                    .filter(move |one| one.facet == facet)
+                    .take(VALUES)
+                    .cloned()
+            })
             .collect();
-        Ok(Facets { total, counts, sampled: step > 1 })
+        Ok(Facets {
+            total,
+            counts,
+            sampled: step > 1,
+        })
     }
 }
 

@@ -22,11 +22,18 @@ impl Store {
     }
 
     /// Binds the handle to the key, unless it is bound already; returns the key it is bound to now.
-    pub async fn pin(&self, handle: &Handle, to: PublisherId, now: Timestamp) -> Result<PublisherId> {
+    pub async fn pin(
+        &self,
+        handle: &Handle,
+        to: PublisherId,
+        now: Timestamp,
+    ) -> Result<PublisherId> {
         let handle = handle.clone();
         self.write(move |db| {
-            db.prepare_cached("INSERT OR IGNORE INTO pins (handle, publisher, pinned_at) VALUES (?, ?, ?)")?
-                .execute(params![handle.as_str(), to.to_bytes(), now.0])?;
+            db.prepare_cached(
+                "INSERT OR IGNORE INTO pins (handle, publisher, pinned_at) VALUES (?, ?, ?)",
+            )?
+            .execute(params![handle.as_str(), to.to_bytes(), now.0])?;
             db.prepare_cached("SELECT publisher FROM pins WHERE handle = ?")?
                 .query_row([handle.as_str()], |row| publisher(row, 0))
         })
@@ -38,7 +45,10 @@ impl Store {
             db.prepare_cached("INSERT OR IGNORE INTO distrusted (publisher, since) VALUES (?, ?)")?
                 .execute(params![publisher.to_bytes(), now.0])?;
             for table in ["trusted", "names", "served"] {
-                db.execute(&format!("DELETE FROM {table} WHERE publisher = ?"), [publisher.to_bytes()])?;
+                db.execute(
+                    &format!("DELETE FROM {table} WHERE publisher = ?"),
+                    [publisher.to_bytes()],
+                )?;
             }
             Ok(())
         })
@@ -46,13 +56,21 @@ impl Store {
     }
 
     /// Takes a distrust back, and binds the handle to the key in place of any other.
-    pub async fn trust_again(&self, publisher: PublisherId, handle: Option<&Handle>, now: Timestamp) -> Result<()> {
+    pub async fn trust_again(
+        &self,
+        publisher: PublisherId,
+        handle: Option<&Handle>,
+        now: Timestamp,
+    ) -> Result<()> {
         let handle = handle.cloned();
         self.write(move |db| {
-            db.prepare_cached("DELETE FROM distrusted WHERE publisher = ?")?.execute([publisher.to_bytes()])?;
+            db.prepare_cached("DELETE FROM distrusted WHERE publisher = ?")?
+                .execute([publisher.to_bytes()])?;
             if let Some(handle) = &handle {
-                db.prepare_cached("INSERT OR REPLACE INTO pins (handle, publisher, pinned_at) VALUES (?, ?, ?)")?
-                    .execute(params![handle.as_str(), publisher.to_bytes(), now.0])?;
+                db.prepare_cached(
+                    "INSERT OR REPLACE INTO pins (handle, publisher, pinned_at) VALUES (?, ?, ?)",
+                )?
+                .execute(params![handle.as_str(), publisher.to_bytes(), now.0])?;
             }
             Ok(())
         })
@@ -62,7 +80,8 @@ impl Store {
     /// What this node's person has said of a publisher that calls itself `handle`.
     pub fn trust(&self, publisher: &PublisherId, handle: Option<&Handle>) -> Result<Trust> {
         let distrusted = self.read(|db| {
-            db.prepare_cached("SELECT 1 FROM distrusted WHERE publisher = ?")?.exists([publisher.to_bytes()])
+            db.prepare_cached("SELECT 1 FROM distrusted WHERE publisher = ?")?
+                .exists([publisher.to_bytes()])
         })?;
         if distrusted {
             return Ok(Trust::Distrusted);
@@ -70,7 +89,14 @@ impl Store {
         if self.own_publisher() == Some(*publisher) {
             return Ok(Trust::Own);
         }
-        let pinned = handle.map(|handle| self.pin_of(handle)).transpose()?.flatten();
-        Ok(if pinned == Some(*publisher) { Trust::Pinned } else { Trust::Unknown })
+        let pinned = handle
+            .map(|handle| self.pin_of(handle))
+            .transpose()?
+            .flatten();
+        Ok(if pinned == Some(*publisher) {
+            Trust::Pinned
+        } else {
+            Trust::Unknown
+        })
     }
 }

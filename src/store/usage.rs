@@ -1,5 +1,5 @@
-//! How many bytes the catalogue's records take, of each publisher and in all, counted by the database itself: whatever path
-//! writes a row, a trigger counts it in the same transaction.
+//! How many bytes the catalogue's records take, of each publisher and in all, counted by the
+//! database itself: whatever path writes a row, a trigger counts it in the same transaction.
 
 use rusqlite::Connection;
 
@@ -42,8 +42,18 @@ const CHARGED: [Charged; 6] = [
         bytes: "length(X.publisher) + length(X.name) + length(X.version) + length(X.manifest)",
         changes: "",
     },
-    Charged { table: "manifests", publisher: OF_HEAD, bytes: SIGNED, changes: "" },
-    Charged { table: "pages", publisher: OF_HEAD, bytes: SIGNED, changes: "" },
+    Charged {
+        table: "manifests",
+        publisher: OF_HEAD,
+        bytes: SIGNED,
+        changes: "",
+    },
+    Charged {
+        table: "pages",
+        publisher: OF_HEAD,
+        bytes: SIGNED,
+        changes: "",
+    },
 ];
 
 const OF_CONFLICT: &str =
@@ -56,13 +66,23 @@ const OF_CONFLICT: &str =
 pub(super) fn triggers() -> String {
     let of = |text: &str, row: &str| text.replace('X', row);
     let mut all = String::new();
-    for Charged { table, publisher, bytes, changes } in CHARGED {
+    for Charged {
+        table,
+        publisher,
+        bytes,
+        changes,
+    } in CHARGED
+    {
         let count = |row: &str, sign: &str| {
             let (publisher, bytes) = (of(publisher, row), of(bytes, row));
-            format!("UPDATE publishers SET bytes = bytes {sign} ({bytes} + {ROW}) WHERE publisher = {publisher};")
+            format!(
+                "UPDATE publishers SET bytes = bytes {sign} ({bytes} + {ROW}) WHERE publisher = {publisher};"
+            )
         };
-        // What else a row of this table says: how many packages there are, and what is left of those that are not.
-        let also = |row: &str, sign: &str| match table {
+        // What else a row of this table says: how many packages there are, and what is left of
+        // those that are not.
+        let also = |row: &str, sign: &str| {
+            match table {
             "heads" => format!(
                 "UPDATE publishers SET packages = packages {sign} 1 WHERE publisher = {row}.publisher;
                  UPDATE usage SET packages = packages {sign} 1;"
@@ -72,6 +92,7 @@ pub(super) fn triggers() -> String {
                 of(bytes, row)
             ),
             _ => String::new(),
+        }
         };
         all.push_str(&format!(
             "CREATE TRIGGER {table}_come AFTER INSERT ON {table} BEGIN {}{} END;
@@ -83,7 +104,11 @@ pub(super) fn triggers() -> String {
         ));
         if !changes.is_empty() {
             let (before, after) = (of(bytes, "OLD"), of(bytes, "NEW"));
-            let also = if table == "marks" { [also("OLD", "-"), also("NEW", "+")].concat() } else { String::new() };
+            let also = if table == "marks" {
+                [also("OLD", "-"), also("NEW", "+")].concat()
+            } else {
+                String::new()
+            };
             all.push_str(&format!(
                 "CREATE TRIGGER {table}_change AFTER UPDATE OF {changes} ON {table} BEGIN
                  UPDATE publishers SET bytes = bytes + ({after}) - ({before}) WHERE publisher = NEW.publisher;{also} END;"
@@ -119,10 +144,19 @@ pub(super) struct Usage {
 }
 
 pub(super) fn usage(db: &Connection) -> rusqlite::Result<Usage> {
-    db.prepare_cached("SELECT bytes, packages, folds, conflicts FROM usage")?.query_row([], |row| {
-        let of = |column| row.get::<_, i64>(column).map(|count| u64::try_from(count).unwrap_or_default());
-        Ok(Usage { bytes: of(0)? + of(3)?, packages: of(1)?, folds: of(2)?, conflicts: of(3)? })
-    })
+    db.prepare_cached("SELECT bytes, packages, folds, conflicts FROM usage")?
+        .query_row([], |row| {
+            let of = |column| {
+                row.get::<_, i64>(column)
+                    .map(|count| u64::try_from(count).unwrap_or_default())
+            };
+            Ok(Usage {
+                bytes: of(0)? + of(3)?,
+                packages: of(1)?,
+                folds: of(2)?,
+                conflicts: of(3)?,
+            })
+        })
 }
 
 /// The same, counted from the rows: for tests.
@@ -130,11 +164,22 @@ pub(super) fn usage(db: &Connection) -> rusqlite::Result<Usage> {
 pub(super) fn counted(db: &Connection) -> Usage {
     let number = |sql: String| db.query_row(&sql, [], |row| row.get::<_, u64>(0)).unwrap();
     let sum = |table: &str, bytes: &str, more: &str| {
-        number(format!("SELECT coalesce(sum({} + {ROW}), 0) FROM {table} {more}", bytes.replace("X.", "")))
+        number(format!(
+            "SELECT coalesce(sum({} + {ROW}), 0) FROM {table} {more}",
+            bytes.replace("X.", "")
+        ))
     };
-    let records: u64 = CHARGED.iter().map(|one| sum(one.table, one.bytes, "")).sum();
+    let records: u64 = CHARGED
+        .iter()
+        .map(|one| sum(one.table, one.bytes, ""))
+        .sum();
     let conflicts = sum("conflicts", OF_CONFLICT, "");
     let folds = sum("marks", CHARGED[1].bytes, "WHERE gone_at IS NOT NULL");
     let packages = number("SELECT count(*) FROM heads".to_owned());
-    Usage { bytes: records + conflicts, packages, folds, conflicts }
+    Usage {
+        bytes: records + conflicts,
+        packages,
+        folds,
+        conflicts,
+    }
 }

@@ -13,15 +13,17 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
-use crate::{RegistryError, Result, domain::percentile::percentiles, error::Trouble, metrics::Metrics};
+use crate::{
+    RegistryError, Result, domain::percentile::percentiles, error::Trouble, metrics::Metrics,
+};
 
 /// Most jobs in one transaction.
 const GROUP: usize = 1_000;
 /// Jobs waiting; further writers wait for room.
 const QUEUE: usize = 4_096;
 
-/// Does its part of the transaction, if there is one, and returns what to tell its caller once the commit is known, and why its
-/// part failed.
+/// Does its part of the transaction, if there is one, and returns what to tell its caller once the
+/// commit is known, and why its part failed.
 type Job = Box<dyn FnOnce(Option<&Connection>) -> (Reply, Option<Failure>) + Send>;
 type Reply = Box<dyn FnOnce(std::result::Result<(), Failure>)>;
 
@@ -34,7 +36,10 @@ struct Failure {
 
 impl From<&rusqlite::Error> for Failure {
     fn from(error: &rusqlite::Error) -> Self {
-        Self { trouble: Trouble::of(error), said: error.to_string() }
+        Self {
+            trouble: Trouble::of(error),
+            said: error.to_string(),
+        }
     }
 }
 
@@ -44,8 +49,8 @@ impl From<Failure> for RegistryError {
     }
 }
 
-/// With nothing to write for so long, the log is brought into the database and its file emptied: what is left of a burst is no
-/// larger than what it left in the tables.
+/// With nothing to write for so long, the log is brought into the database and its file emptied:
+/// what is left of a burst is no larger than what it left in the tables.
 const IDLE: Duration = Duration::from_secs(1);
 /// A log that is smaller than this is left as it is.
 const SMALL_LOG: u64 = 64 * 1_024;
@@ -66,14 +71,25 @@ impl Writer {
         thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
-                // For its clock: a thread can wait for the queue, but not for the queue or a second.
-                match tokio::runtime::Builder::new_current_thread().enable_time().build() {
+                // For its clock: a thread can wait for the queue, but not for the queue or a
+                // second.
+                match tokio::runtime::Builder::new_current_thread()
+                    .enable_time()
+                    .build()
+                {
                     Ok(clock) => serve(&connection, queue, &clock),
                     Err(error) => tracing::error!(%error, "the store's writer cannot start"),
                 }
             })
-            .map_err(|error| RegistryError::Internal { what: "starting the store's writer", why: error.to_string() })?;
-        Ok(Self { jobs, times: Mutex::default(), metrics })
+            .map_err(|error| RegistryError::Internal {
+                what: "starting the store's writer",
+                why: error.to_string(),
+            })?;
+        Ok(Self {
+            jobs,
+            times: Mutex::default(),
+            metrics,
+        })
     }
 
     pub(super) async fn run<T: Send + 'static>(
@@ -84,7 +100,9 @@ impl Writer {
         let (reply, answer) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
             let outcome = connection.map(|connection| in_savepoint(connection, job));
-            let failure = outcome.as_ref().and_then(|outcome| outcome.as_ref().err().map(Failure::from));
+            let failure = outcome
+                .as_ref()
+                .and_then(|outcome| outcome.as_ref().err().map(Failure::from));
             let reply = move |committed: std::result::Result<(), Failure>| {
                 let outcome = match (committed, outcome) {
                     (Ok(()), Some(outcome)) => outcome.map_err(RegistryError::from),
@@ -97,7 +115,10 @@ impl Writer {
             };
             (Box::new(reply) as Reply, failure)
         });
-        self.jobs.send(job).await.map_err(|_| RegistryError::Closed)?;
+        self.jobs
+            .send(job)
+            .await
+            .map_err(|_| RegistryError::Closed)?;
         let outcome = answer.await.map_err(|_| RegistryError::Closed)?;
         let took = asked.elapsed();
         self.metrics.committed(took);
@@ -126,7 +147,11 @@ fn in_savepoint<T>(
     let outcome = job(connection);
     // A disk that is full may have ended the whole transaction, and the savepoint with it.
     if outcome.is_ok() || !connection.is_autocommit() {
-        connection.execute_batch(if outcome.is_ok() { "RELEASE job" } else { "ROLLBACK TO job; RELEASE job" })?;
+        connection.execute_batch(if outcome.is_ok() {
+            "RELEASE job"
+        } else {
+            "ROLLBACK TO job; RELEASE job"
+        })?;
     }
     outcome
 }
@@ -137,7 +162,11 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>, clock: &Runtim
     loop {
         let came = clock.block_on(async {
             let more = queue.recv_many(&mut group, GROUP);
-            if written { tokio::time::timeout(IDLE, more).await.ok() } else { Some(more.await) }
+            if written {
+                tokio::time::timeout(IDLE, more).await.ok()
+            } else {
+                Some(more.await)
+            }
         });
         match came {
             Some(0) => return,
@@ -147,7 +176,11 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>, clock: &Runtim
                 continue;
             }
         }
-        let mut ended = connection.execute_batch("BEGIN IMMEDIATE").err().as_ref().map(Failure::from);
+        let mut ended = connection
+            .execute_batch("BEGIN IMMEDIATE")
+            .err()
+            .as_ref()
+            .map(Failure::from);
         let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
         for job in group.drain(..) {
             // Without a transaction each would commit its own part, and be told that it failed.
@@ -159,7 +192,9 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>, clock: &Runtim
         }
         let committed = match ended {
             Some(failure) => Err(failure),
-            None => connection.execute_batch("COMMIT").map_err(|error| Failure::from(&error)),
+            None => connection
+                .execute_batch("COMMIT")
+                .map_err(|error| Failure::from(&error)),
         };
         if let Err(Failure { said, .. }) = &committed {
             tracing::error!(error = said, jobs = replies.len(), "commit failed");
@@ -176,13 +211,21 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>, clock: &Runtim
 /// Empties the log's file, unless it is small. False while a reader needs it.
 fn empty_log(connection: &Connection) -> bool {
     let log = connection.path().map(|path| format!("{path}-wal"));
-    let size = log.and_then(|log| std::fs::metadata(log).ok()).map_or(0, |log| log.len());
+    let size = log
+        .and_then(|log| std::fs::metadata(log).ok())
+        .map_or(0, |log| log.len());
     if size < SMALL_LOG {
         return true;
     }
-    let checkpoint = || connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+    let checkpoint = || {
+        connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| {
+            row.get::<_, i64>(0)
+        })
+    };
     // Whoever wants to write does not wait until a reader has done.
-    let emptied = connection.busy_timeout(Duration::ZERO).and_then(|()| checkpoint());
+    let emptied = connection
+        .busy_timeout(Duration::ZERO)
+        .and_then(|()| checkpoint());
     let restored = connection.busy_timeout(super::BUSY);
     match restored.and(emptied) {
         Ok(busy) => busy == 0,

@@ -9,7 +9,8 @@ use crate::{RegistryError, Result};
 /// A filter of one layer.
 type Handle = reload::Handle<EnvFilter, Registry>;
 
-/// The filters of the log of this process, once there is one: a process has one log, as it has one stderr.
+/// The filters of the log of this process, once there is one: a process has one log, as it has one
+/// stderr.
 static IN_FORCE: OnceLock<Filters> = OnceLock::new();
 
 /// What is said when the log's filter is to be changed and there is no log.
@@ -23,7 +24,10 @@ pub(super) struct Filters {
 
 impl Filters {
     pub fn new(text: &str) -> Self {
-        Self { layers: Vec::new(), text: Mutex::new(text.to_owned()) }
+        Self {
+            layers: Vec::new(),
+            text: Mutex::new(text.to_owned()),
+        }
     }
 
     /// A filter for one more layer.
@@ -34,16 +38,25 @@ impl Filters {
     }
 
     pub fn text(&self) -> String {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.text
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     pub fn set(&self, text: &str) -> Result<()> {
         let text = text.trim();
         // Each layer has one of its own; all are made before any is changed.
-        let filters = self.layers.iter().map(|_| parsed(text)).collect::<Result<Vec<_>>>()?;
+        let filters = self
+            .layers
+            .iter()
+            .map(|_| parsed(text))
+            .collect::<Result<Vec<_>>>()?;
         let mut told = self.text.lock().unwrap_or_else(PoisonError::into_inner);
         for (layer, filter) in self.layers.iter().zip(filters) {
-            layer.reload(filter).map_err(|_| RegistryError::Usage(NO_LOG.to_owned()))?;
+            layer
+                .reload(filter)
+                .map_err(|_| RegistryError::Usage(NO_LOG.to_owned()))?;
         }
         text.clone_into(&mut told);
         Ok(())
@@ -56,16 +69,18 @@ impl Filters {
     }
 }
 
-/// The filter that a `log_level` describes: a level, which is ours, or directives, which are taken as they stand.
-/// The error says what to write.
+/// The filter that a `log_level` describes: a level, which is ours, or directives, which are taken
+/// as they stand. The error says what to write.
 pub fn parse_filter(level: &str) -> Result<EnvFilter, String> {
-    let wrong =
-        || "write off, error, warn, info, debug or trace, or targets such as swarmdex=debug,libp2p_kad=info".to_owned();
+    let wrong = || {
+        "write off, error, warn, info, debug or trace, or targets such as swarmdex=debug,libp2p_kad=info".to_owned()
+    };
     let directives = match level.to_lowercase().as_str() {
         "off" => "off".to_owned(),
         "error" => "error".to_owned(),
         level @ ("warn" | "info" | "debug" | "trace") => format!("warn,swarmdex={level}"),
-        // A lone word that is no level would be taken for a target, and then nothing would be logged at all.
+        // A lone word that is no level would be taken for a target, and then nothing would be
+        // logged at all.
         _ if level.contains('=') => format!("warn,{level}"),
         _ => return Err(wrong()),
     };
@@ -79,23 +94,28 @@ fn parsed(text: &str) -> Result<EnvFilter> {
     })
 }
 
-/// Changes what the log of this process tells from now on, in the words of the key `log_level`. The settings stay as
-/// they are.
+/// Changes what the log of this process tells from now on, in the words of the key `log_level`. The
+/// settings stay as they are.
 ///
 /// # Errors
-/// [`RegistryError::Usage`] for what is no filter, with what to write; the one in force then stays. The same where there
-/// is no log.
+/// [`RegistryError::Usage`] for what is no filter, with what to write; the one in force then stays.
+/// The same where there is no log.
 pub fn set_filter(text: &str) -> Result<()> {
-    let filters = IN_FORCE.get().ok_or_else(|| RegistryError::Usage(NO_LOG.to_owned()))?;
+    let filters = IN_FORCE
+        .get()
+        .ok_or_else(|| RegistryError::Usage(NO_LOG.to_owned()))?;
     let before = filters.text();
     filters.set(text)?;
     tracing::info!(%before, now = %filters.text(), "the log's filter was changed");
     Ok(())
 }
 
-/// What the log of this process tells, in the words of the key `log_level`; `off` where there is none.
+/// What the log of this process tells, in the words of the key `log_level`; `off` where there is
+/// none.
 pub fn filter() -> String {
-    IN_FORCE.get().map_or_else(|| "off".to_owned(), Filters::text)
+    IN_FORCE
+        .get()
+        .map_or_else(|| "off".to_owned(), Filters::text)
 }
 
 #[cfg(test)]
@@ -104,7 +124,13 @@ mod tests {
 
     #[test]
     fn levels_and_directives_are_filters_and_other_words_are_not() {
-        for good in ["off", "info", "TRACE", "swarmdex=debug", "swarmdex::net=trace,libp2p_kad=info"] {
+        for good in [
+            "off",
+            "info",
+            "TRACE",
+            "swarmdex=debug",
+            "swarmdex::net=trace,libp2p_kad=info",
+        ] {
             assert!(parse_filter(good).is_ok(), "{good}");
         }
         for bad in ["", "loud", "swarmdex=loud", "a=b=c"] {
@@ -117,6 +143,9 @@ mod tests {
         // No test of the library starts the log of the process.
         assert_eq!(filter(), "off");
         let error = set_filter("debug").unwrap_err();
-        assert!(error.is_usage() && error.to_string().contains("no log"), "{error}");
+        assert!(
+            error.is_usage() && error.to_string().contains("no log"),
+            "{error}"
+        );
     }
 }

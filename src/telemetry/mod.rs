@@ -1,5 +1,5 @@
-//! Logs: rolling files in the state directory, never the explorer's screen; the last of it in memory, for a screen that
-//! asks.
+//! Logs: rolling files in the state directory, never the explorer's screen; the last of it in
+//! memory, for a screen that asks.
 
 mod filter;
 mod recent;
@@ -23,7 +23,8 @@ use rolling::{Bounds, RollingFile, Written};
 
 use crate::{RegistryError, Result, disk};
 
-/// Lines waiting for the disk. A disk that stalls costs log lines, which are counted, and not the swarm's time.
+/// Lines waiting for the disk. A disk that stalls costs log lines, which are counted, and not the
+/// swarm's time.
 const BACKLOG: usize = 16_384;
 
 /// Who else hears of what happens, besides the file.
@@ -85,7 +86,8 @@ impl Logs {
         self.written.path()
     }
 
-    /// The last of the log, in memory: what is in the file, and what a person should see whatever `log_level` says.
+    /// The last of the log, in memory: what is in the file, and what a person should see whatever
+    /// `log_level` says.
     pub fn recent(&self) -> Arc<LogRing> {
         self.recent.clone()
     }
@@ -94,30 +96,57 @@ impl Logs {
 /// Starts logging for the whole process, once. Fails when the directory cannot be written to.
 pub fn start(options: &LogOptions, screen: Screen) -> Result<Logs> {
     let (subscriber, logs, filters) = subscriber(options, screen)?;
-    tracing::subscriber::set_global_default(subscriber)
-        .map_err(|error| RegistryError::Internal { what: "starting the log", why: error.to_string() })?;
+    tracing::subscriber::set_global_default(subscriber).map_err(|error| {
+        RegistryError::Internal {
+            what: "starting the log",
+            why: error.to_string(),
+        }
+    })?;
     filters.put_in_force();
     // Once it can be told.
     let dir = &options.dir;
-    disk::tighten_ours(dir).and_then(|()| rolling::tighten(dir)).map_err(RegistryError::file(dir, "made private"))?;
+    disk::tighten_ours(dir)
+        .and_then(|()| rolling::tighten(dir))
+        .map_err(RegistryError::file(dir, "made private"))?;
     Ok(logs)
 }
 
-fn subscriber(options: &LogOptions, screen: Screen) -> Result<(impl tracing::Subscriber + Send + Sync, Logs, Filters)> {
+fn subscriber(
+    options: &LogOptions,
+    screen: Screen,
+) -> Result<(impl tracing::Subscriber + Send + Sync, Logs, Filters)> {
     let dir = &options.dir;
     // One directory may hold everything, and is private from the start then.
-    for above in options.private.iter().filter(|above| dir.starts_with(above)).chain([dir]) {
+    for above in options
+        .private
+        .iter()
+        .filter(|above| dir.starts_with(above))
+        .chain([dir])
+    {
         disk::private_dir(above).map_err(RegistryError::file(above, "created"))?;
     }
-    let bounds = Bounds { days: options.days, bytes: options.bytes };
+    let bounds = Bounds {
+        days: options.days,
+        bytes: options.bytes,
+    };
     let file = RollingFile::open(dir, bounds).map_err(RegistryError::file(dir, "written to"))?;
     let written = file.written();
-    let (writer, worker) = NonBlockingBuilder::default().lossy(true).buffered_lines_limit(BACKLOG).finish(file);
+    let (writer, worker) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(BACKLOG)
+        .finish(file);
     let recent = Arc::new(LogRing::new(written.clone()));
-    let logs = Logs { lost: writer.error_counter(), _worker: worker, written, recent: recent.clone() };
+    let logs = Logs {
+        lost: writer.error_counter(),
+        _worker: worker,
+        written,
+        recent: recent.clone(),
+    };
     let mut filters = Filters::new(&options.level);
     let to_file = lines(options.format, writer).with_filter(filters.another()?);
-    let worth_showing = Targets::new().with_default(LevelFilter::WARN).with_target("swarmdex", LevelFilter::INFO);
+    let worth_showing = Targets::new()
+        .with_default(LevelFilter::WARN)
+        .with_target("swarmdex", LevelFilter::INFO);
     let to_memory = Feed(recent).with_filter(worth_showing.or(filters.another()?));
     let to_screen = match (screen, options.format) {
         (Screen::Taken, _) => None,
@@ -131,9 +160,13 @@ fn subscriber(options: &LogOptions, screen: Screen) -> Result<(impl tracing::Sub
     Ok((Registry::default().with(layers), logs, filters))
 }
 
-/// Everything there is to say of an event, and of a span when it ends: only then are its outcome and its time known.
+/// Everything there is to say of an event, and of a span when it ends: only then are its outcome
+/// and its time known.
 fn lines<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(format: LogFormat, writer: W) -> Lines {
-    let lines = fmt::layer().with_ansi(false).with_writer(writer).with_span_events(FmtSpan::CLOSE);
+    let lines = fmt::layer()
+        .with_ansi(false)
+        .with_writer(writer)
+        .with_span_events(FmtSpan::CLOSE);
     match format {
         LogFormat::Text => lines.boxed(),
         LogFormat::Json => lines.json().boxed(),
@@ -141,7 +174,12 @@ fn lines<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(format: LogFormat, w
 }
 
 fn for_a_person<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(writer: W) -> Lines {
-    fmt::layer().with_writer(writer).with_ansi(false).with_target(false).without_time().boxed()
+    fmt::layer()
+        .with_writer(writer)
+        .with_ansi(false)
+        .with_target(false)
+        .without_time()
+        .boxed()
 }
 
 #[cfg(test)]
@@ -152,18 +190,28 @@ mod tests {
 
     fn options(dir: &std::path::Path, level: &str) -> LogOptions {
         let (dir, private, level) = (dir.join("logs"), vec![dir.to_owned()], level.to_owned());
-        LogOptions { dir, private, level, format: LogFormat::Text, days: 7, bytes: 1 << 20 }
+        LogOptions {
+            dir,
+            private,
+            level,
+            format: LogFormat::Text,
+            days: 7,
+            bytes: 1 << 20,
+        }
     }
 
     fn written(dir: &std::path::Path) -> String {
         let files = fs::read_dir(dir.join("logs")).unwrap();
-        files.map(|file| fs::read_to_string(file.unwrap().path()).unwrap()).collect()
+        files
+            .map(|file| fs::read_to_string(file.unwrap().path()).unwrap())
+            .collect()
     }
 
     #[test]
     fn what_the_level_asks_for_is_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
-        let (subscriber, logs, _) = subscriber(&options(dir.path(), "info"), Screen::Taken).unwrap();
+        let (subscriber, logs, _) =
+            subscriber(&options(dir.path(), "info"), Screen::Taken).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "swarmdex::net", "ours");
             tracing::debug!(target: "swarmdex::net", "too much");
@@ -174,14 +222,18 @@ mod tests {
         drop(logs);
         let text = written(dir.path());
         assert!(text.contains("ours") && text.contains("serious"), "{text}");
-        assert!(!text.contains("too much") && !text.contains("theirs"), "{text}");
+        assert!(
+            !text.contains("too much") && !text.contains("theirs"),
+            "{text}"
+        );
     }
 
     #[test]
     fn memory_has_what_a_person_should_see_whatever_the_file_has() {
         let heard = |level: &str| {
             let dir = tempfile::tempdir().unwrap();
-            let (subscriber, logs, _) = subscriber(&options(dir.path(), level), Screen::Taken).unwrap();
+            let (subscriber, logs, _) =
+                subscriber(&options(dir.path(), level), Screen::Taken).unwrap();
             tracing::subscriber::with_default(subscriber, || {
                 tracing::info!(target: "swarmdex::net", "ours");
                 tracing::debug!(target: "swarmdex::net", "detail");
@@ -192,13 +244,21 @@ mod tests {
             assert_eq!(recent.path(), logs.path());
             drop(logs);
             let file = fs::read_to_string(recent.path()).unwrap().lines().count();
-            let heard: Vec<_> = recent.since(0).0.into_iter().map(|entry| entry.message).collect();
+            let heard: Vec<_> = recent
+                .since(0)
+                .0
+                .into_iter()
+                .map(|entry| entry.message)
+                .collect();
             (heard.join(" "), file)
         };
         assert_eq!(heard("off"), ("ours serious".to_owned(), 0));
         assert_eq!(heard("info"), ("ours serious".to_owned(), 2));
         assert_eq!(heard("debug"), ("ours detail serious".to_owned(), 3));
-        assert_eq!(heard("libp2p_kad=info"), ("ours theirs serious".to_owned(), 2));
+        assert_eq!(
+            heard("libp2p_kad=info"),
+            ("ours theirs serious".to_owned(), 2)
+        );
     }
 
     #[test]
@@ -206,14 +266,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = subscriber(&options(&file, "info"), Screen::Free).err().unwrap();
-        assert!(matches!(&error, RegistryError::File { path, .. } if path.starts_with(&file)), "{error}");
+        let error = subscriber(&options(&file, "info"), Screen::Free)
+            .err()
+            .unwrap();
+        assert!(
+            matches!(&error, RegistryError::File { path, .. } if path.starts_with(&file)),
+            "{error}"
+        );
     }
 
     #[test]
     fn the_filter_is_changed_while_the_log_is_written() {
         let dir = tempfile::tempdir().unwrap();
-        let (subscriber, logs, filters) = subscriber(&options(dir.path(), "info"), Screen::Taken).unwrap();
+        let (subscriber, logs, filters) =
+            subscriber(&options(dir.path(), "info"), Screen::Taken).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             // One place in the code, as whether it is heard is remembered for each.
             let detail = |n: u32| tracing::debug!(target: "swarmdex::net", n, "detail");
@@ -224,14 +290,27 @@ mod tests {
             let error = filters.set("loud").unwrap_err();
             assert!(error.is_usage(), "{error}");
             let said = error.to_string();
-            assert!(said.contains("\"loud\"") && said.contains("info, debug or trace"), "{said}");
-            assert_eq!(filters.text(), "swarmdex::net=debug", "the one in force stays");
+            assert!(
+                said.contains("\"loud\"") && said.contains("info, debug or trace"),
+                "{said}"
+            );
+            assert_eq!(
+                filters.text(),
+                "swarmdex::net=debug",
+                "the one in force stays"
+            );
             detail(3);
             filters.set(" off ").unwrap();
             assert_eq!(filters.text(), "off");
             detail(4);
         });
-        let heard: Vec<_> = logs.recent().since(0).0.into_iter().map(|entry| entry.message).collect();
+        let heard: Vec<_> = logs
+            .recent()
+            .since(0)
+            .0
+            .into_iter()
+            .map(|entry| entry.message)
+            .collect();
         assert_eq!(heard, ["detail n=2", "detail n=3"], "in memory too");
         drop(logs);
         let text = written(dir.path());
@@ -242,22 +321,37 @@ mod tests {
     #[test]
     fn json_is_one_object_a_line_with_the_span_it_happened_in() {
         let dir = tempfile::tempdir().unwrap();
-        let options = LogOptions { format: LogFormat::Json, ..options(dir.path(), "info") };
+        let options = LogOptions {
+            format: LogFormat::Json,
+            ..options(dir.path(), "info")
+        };
         let (subscriber, logs, _) = subscriber(&options, Screen::Taken).unwrap();
         tracing::subscriber::with_default(subscriber, || {
-            let span =
-                tracing::info_span!(target: "swarmdex::net", "get", package = "a/b", outcome = tracing::field::Empty);
-            span.in_scope(|| tracing::warn!(target: "swarmdex::net", peer = 7, "a \"quoted\"\nline"));
+            let span = tracing::info_span!(target: "swarmdex::net", "get", package = "a/b", outcome = tracing::field::Empty);
+            span.in_scope(
+                || tracing::warn!(target: "swarmdex::net", peer = 7, "a \"quoted\"\nline"),
+            );
             span.record("outcome", "found");
         });
         drop(logs);
-        let lines: Vec<serde_json::Value> =
-            written(dir.path()).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let lines: Vec<serde_json::Value> = written(dir.path())
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         assert_eq!(lines.len(), 2);
         assert_eq!(lines[0]["level"], "WARN");
         assert_eq!(lines[0]["fields"]["message"], "a \"quoted\"\nline");
-        assert_eq!((&lines[0]["fields"]["peer"], &lines[0]["span"]["package"]), (&7.into(), &"a/b".into()));
-        assert_eq!((&lines[1]["span"]["name"], &lines[1]["span"]["outcome"]), (&"get".into(), &"found".into()));
-        assert_eq!(lines[1]["fields"]["message"], "close", "a span says how it ended");
+        assert_eq!(
+            (&lines[0]["fields"]["peer"], &lines[0]["span"]["package"]),
+            (&7.into(), &"a/b".into())
+        );
+        assert_eq!(
+            (&lines[1]["span"]["name"], &lines[1]["span"]["outcome"]),
+            (&"get".into(), &"found".into())
+        );
+        assert_eq!(
+            lines[1]["fields"]["message"], "close",
+            "a span says how it ended"
+        );
     }
 }

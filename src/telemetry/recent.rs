@@ -32,12 +32,13 @@ pub struct Entry {
     pub level: Level,
     /// The part of the program, such as `swarmdex::net::task`.
     pub target: String,
-    /// At most [`MOST_CHARACTERS`], with nothing in it that moves a cursor; fields follow the text as `name=value`.
+    /// At most [`MOST_CHARACTERS`], with nothing in it that moves a cursor; fields follow the text
+    /// as `name=value`.
     pub message: String,
 }
 
-/// The newest [`RECENT`] entries, numbered from 0 as they came. Reading and writing hold a lock for as long as it takes
-/// to copy what is asked for, or to push one entry.
+/// The newest [`RECENT`] entries, numbered from 0 as they came. Reading and writing hold a lock for
+/// as long as it takes to copy what is asked for, or to push one entry.
 #[derive(Debug, Default)]
 pub struct LogRing {
     ring: Mutex<Ring>,
@@ -53,17 +54,25 @@ struct Ring {
 
 impl LogRing {
     pub(super) fn new(written: Arc<Written>) -> Self {
-        Self { ring: Mutex::default(), written }
+        Self {
+            ring: Mutex::default(),
+            written,
+        }
     }
 
-    /// The entries from number `sequence` on, the number to ask for next, and how many from `sequence` on were
-    /// overwritten before they were asked for. `since(0)` is everything there is.
+    /// The entries from number `sequence` on, the number to ask for next, and how many from
+    /// `sequence` on were overwritten before they were asked for. `since(0)` is everything there
+    /// is.
     pub fn since(&self, sequence: u64) -> (Vec<Entry>, u64, u64) {
         let ring = self.lock();
         let oldest = ring.next.saturating_sub(ring.entries.len() as u64);
         let lost = oldest.saturating_sub(sequence);
         let known = usize::try_from(sequence.saturating_sub(oldest)).unwrap_or(usize::MAX);
-        (ring.entries.iter().skip(known).cloned().collect(), ring.next, lost)
+        (
+            ring.entries.iter().skip(known).cloned().collect(),
+            ring.next,
+            lost,
+        )
     }
 
     /// The file being written now, which has more of it.
@@ -93,12 +102,21 @@ impl<S: Subscriber> Layer<S> for Feed {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut text = Text::default();
         event.record(&mut text);
-        let (level, target) = (*event.metadata().level(), event.metadata().target().to_owned());
-        self.0.push(Entry { at: clock::now(), level, target, message: text.finish() });
+        let (level, target) = (
+            *event.metadata().level(),
+            event.metadata().target().to_owned(),
+        );
+        self.0.push(Entry {
+            at: clock::now(),
+            level,
+            target,
+            message: text.finish(),
+        });
     }
 }
 
-/// The text of an event and its fields, which are cut where they are longer than anybody would read.
+/// The text of an event and its fields, which are cut where they are longer than anybody would
+/// read.
 #[derive(Default)]
 struct Text {
     message: Cut,
@@ -113,7 +131,10 @@ impl Text {
         if !cut && text.chars().count() <= MOST_CHARACTERS {
             return text;
         }
-        text.chars().take(MOST_CHARACTERS - 1).chain(['…']).collect()
+        text.chars()
+            .take(MOST_CHARACTERS - 1)
+            .chain(['…'])
+            .collect()
     }
 }
 
@@ -159,7 +180,12 @@ mod tests {
     use super::*;
 
     fn entry(number: u64) -> Entry {
-        Entry { at: Timestamp(number), level: Level::INFO, target: String::new(), message: number.to_string() }
+        Entry {
+            at: Timestamp(number),
+            level: Level::INFO,
+            target: String::new(),
+            message: number.to_string(),
+        }
     }
 
     fn recorded(log: impl FnOnce()) -> Vec<Entry> {
@@ -190,8 +216,14 @@ mod tests {
             tracing::warn!(target: "swarmdex::net", peer = "12D3", tries = 3, why = ?Some(1), "no answer from {}", "it");
             tracing::info!(only = "fields");
         });
-        assert_eq!((entries[0].level, entries[0].target.as_str()), (Level::WARN, "swarmdex::net"));
-        assert_eq!(entries[0].message, "no answer from it peer=12D3 tries=3 why=Some(1)");
+        assert_eq!(
+            (entries[0].level, entries[0].target.as_str()),
+            (Level::WARN, "swarmdex::net")
+        );
+        assert_eq!(
+            entries[0].message,
+            "no answer from it peer=12D3 tries=3 why=Some(1)"
+        );
         assert_eq!(entries[1].message, "only=fields");
         assert!(entries[0].at > Timestamp(1_700_000_000_000));
     }
@@ -206,10 +238,22 @@ mod tests {
         });
         for entry in &entries {
             assert!(entry.message.chars().count() <= MOST_CHARACTERS);
-            assert!(!entry.message.chars().any(crate::domain::text::is_unsafe_char));
+            assert!(
+                !entry
+                    .message
+                    .chars()
+                    .any(crate::domain::text::is_unsafe_char)
+            );
         }
-        let cut: Vec<_> = entries.iter().map(|entry| entry.message.ends_with('…')).collect();
+        let cut: Vec<_> = entries
+            .iter()
+            .map(|entry| entry.message.ends_with('…'))
+            .collect();
         assert_eq!(cut, [true, true, false, true]);
-        assert!(entries[0].message.starts_with("a [31m bü"), "{}", entries[0].message);
+        assert!(
+            entries[0].message.starts_with("a [31m bü"),
+            "{}",
+            entries[0].message
+        );
     }
 }

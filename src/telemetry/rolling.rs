@@ -1,7 +1,8 @@
 //! The log files: one after another, bounded in age and in size together.
 //!
-//! `swarmdex.2026-11-23.log`, then `swarmdex.2026-11-23.1.log` once that is as large as a file may be, and so on; the
-//! next day begins with the first name again. Days are those of UTC, like the times in the lines.
+//! `swarmdex.2026-11-23.log`, then `swarmdex.2026-11-23.1.log` once that is as large as a file may
+//! be, and so on; the next day begins with the first name again. Days are those of UTC, like the
+//! times in the lines.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -18,7 +19,8 @@ use jiff::{Span, civil::Date, tz::TimeZone};
 
 use crate::{clock, domain::time::Timestamp};
 
-/// The share of the room that one file may take: small enough that deleting the oldest leaves most of what there was.
+/// The share of the room that one file may take: small enough that deleting the oldest leaves most
+/// of what there was.
 const FILES: u64 = 8;
 const PREFIX: &str = "swarmdex.";
 const SUFFIX: &str = ".log";
@@ -48,7 +50,10 @@ pub(super) struct Written {
 impl Written {
     /// The file being written now.
     pub fn path(&self) -> PathBuf {
-        self.path.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.path
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Lines that the disk did not take.
@@ -76,19 +81,28 @@ impl Name {
     /// `None` for a file that is none of ours, and never touched.
     fn parse(file: &str) -> Option<Self> {
         let inner = file.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
-        let (day, part) = inner.split_once('.').map_or((inner, Some(0)), |(day, part)| (day, part.parse().ok()));
-        let name = Self { day: day.parse().ok()?, part: part? };
+        let (day, part) = inner
+            .split_once('.')
+            .map_or((inner, Some(0)), |(day, part)| (day, part.parse().ok()));
+        let name = Self {
+            day: day.parse().ok()?,
+            part: part?,
+        };
         (name.file() == file).then_some(name)
     }
 }
 
-/// Which of the files that are not written any more have to go, oldest first: those of days that are too long ago, and
-/// then as many as it takes for the rest to fit into `bytes`.
+/// Which of the files that are not written any more have to go, oldest first: those of days that
+/// are too long ago, and then as many as it takes for the rest to fit into `bytes`.
 fn superfluous(files: &[(Name, u64)], today: Date, days: usize, bytes: u64) -> Vec<Name> {
     let mut newest_first = files.to_vec();
     newest_first.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(*name));
     let days = i64::try_from(days).unwrap_or(i64::MAX);
-    let oldest = Span::new().try_days(days).ok().and_then(|days| today.checked_sub(days).ok()).unwrap_or(Date::MIN);
+    let oldest = Span::new()
+        .try_days(days)
+        .ok()
+        .and_then(|days| today.checked_sub(days).ok())
+        .unwrap_or(Date::MIN);
     let mut sum = 0u64;
     let mut superfluous: Vec<Name> = newest_first
         .into_iter()
@@ -125,8 +139,20 @@ impl RollingFile {
 
     fn with_clock(dir: &Path, bounds: Bounds, clock: fn() -> Timestamp) -> io::Result<Self> {
         let day = day(clock());
-        let open = open(dir, Name { day, part: newest_part(dir, day)? })?;
-        let mut this = Self { dir: dir.to_owned(), bounds, clock, written: Arc::default(), open };
+        let open = open(
+            dir,
+            Name {
+                day,
+                part: newest_part(dir, day)?,
+            },
+        )?;
+        let mut this = Self {
+            dir: dir.to_owned(),
+            bounds,
+            clock,
+            written: Arc::default(),
+            open,
+        };
         this.shown();
         this.delete_superfluous();
         Ok(this)
@@ -145,7 +171,11 @@ impl RollingFile {
         }
         fs::create_dir_all(&self.dir)?;
         let newest = newest_part(&self.dir, day)?;
-        let part = if day == self.open.name.day { newest.max(self.open.name.part).saturating_add(1) } else { newest };
+        let part = if day == self.open.name.day {
+            newest.max(self.open.name.part).saturating_add(1)
+        } else {
+            newest
+        };
         self.open = open(&self.dir, Name { day, part })?;
         self.shown();
         self.delete_superfluous();
@@ -154,15 +184,25 @@ impl RollingFile {
 
     fn shown(&mut self) {
         let path = self.dir.join(self.open.name.file());
-        *self.written.path.lock().unwrap_or_else(PoisonError::into_inner) = path;
+        *self
+            .written
+            .path
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = path;
     }
 
-    /// Leaves room for this file to become as large as it may. A file that cannot be deleted now is tried again with
-    /// the next one.
+    /// Leaves room for this file to become as large as it may. A file that cannot be deleted now is
+    /// tried again with the next one.
     fn delete_superfluous(&self) {
         let Ok(files) = files(&self.dir) else { return };
-        let others: Vec<_> = files.into_iter().filter(|(name, _)| *name != self.open.name).collect();
-        let room = self.bounds.bytes.saturating_sub(self.bounds.file().max(self.open.size));
+        let others: Vec<_> = files
+            .into_iter()
+            .filter(|(name, _)| *name != self.open.name)
+            .collect();
+        let room = self
+            .bounds
+            .bytes
+            .saturating_sub(self.bounds.file().max(self.open.size));
         for name in superfluous(&others, day((self.clock)()), self.bounds.days, room) {
             let _ = fs::remove_file(self.dir.join(name.file()));
         }
@@ -192,14 +232,20 @@ impl Write for RollingFile {
 }
 
 fn open(dir: &Path, name: Name) -> io::Result<Open> {
-    let file = OpenOptions::new().create(true).append(true).mode(0o600).open(dir.join(name.file()))?;
+    let file = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .mode(0o600)
+        .open(dir.join(name.file()))?;
     let size = file.metadata()?.len();
     Ok(Open { file, name, size })
 }
 
 /// Makes the log files that are there their owner's alone: they name peers, addresses and packages.
 pub(super) fn tighten(dir: &Path) -> io::Result<()> {
-    files(dir)?.into_iter().try_for_each(|(name, _)| crate::disk::tighten_ours(&dir.join(name.file())))
+    files(dir)?
+        .into_iter()
+        .try_for_each(|(name, _)| crate::disk::tighten_ours(&dir.join(name.file())))
 }
 
 /// Our files in `dir`, with their sizes.
@@ -207,7 +253,9 @@ fn files(dir: &Path) -> io::Result<Vec<(Name, u64)>> {
     let mut files = Vec::new();
     for file in fs::read_dir(dir)? {
         let file = file?;
-        let Some(name) = file.file_name().to_str().and_then(Name::parse) else { continue };
+        let Some(name) = file.file_name().to_str().and_then(Name::parse) else {
+            continue;
+        };
         // One that another node has deleted meanwhile takes no room.
         files.push((name, file.metadata().map_or(0, |file| file.len())));
     }
@@ -215,13 +263,19 @@ fn files(dir: &Path) -> io::Result<Vec<(Name, u64)>> {
 }
 
 fn newest_part(dir: &Path, day: Date) -> io::Result<u32> {
-    let parts = files(dir)?.into_iter().filter(|(name, _)| name.day == day).map(|(name, _)| name.part);
+    let parts = files(dir)?
+        .into_iter()
+        .filter(|(name, _)| name.day == day)
+        .map(|(name, _)| name.part);
     Ok(parts.max().unwrap_or(0))
 }
 
 fn day(at: Timestamp) -> Date {
     let millis = i64::try_from(at.0).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_millisecond(millis).unwrap_or(jiff::Timestamp::MAX).to_zoned(TimeZone::UTC).date()
+    jiff::Timestamp::from_millisecond(millis)
+        .unwrap_or(jiff::Timestamp::MAX)
+        .to_zoned(TimeZone::UTC)
+        .date()
 }
 
 #[cfg(test)]
@@ -238,12 +292,17 @@ mod tests {
     }
 
     fn name(day: &str, part: u32) -> Name {
-        Name { day: date(day), part }
+        Name {
+            day: date(day),
+            part,
+        }
     }
 
     fn names(dir: &Path) -> Vec<String> {
-        let mut names: Vec<_> =
-            fs::read_dir(dir).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        let mut names: Vec<_> = fs::read_dir(dir)
+            .unwrap()
+            .map(|file| file.unwrap().file_name().into_string().unwrap())
+            .collect();
         names.sort();
         names
     }
@@ -278,8 +337,15 @@ mod tests {
             (name("2026-11-20", 0), 1),
         ];
         assert_eq!(superfluous(&files, today, 7, 100), []);
-        assert_eq!(superfluous(&files, today, 3, 100), [name("2026-11-20", 0)], "today and two days before it");
-        assert_eq!(superfluous(&files, today, 7, 20), [name("2026-11-20", 0), name("2026-11-22", 0)]);
+        assert_eq!(
+            superfluous(&files, today, 3, 100),
+            [name("2026-11-20", 0)],
+            "today and two days before it"
+        );
+        assert_eq!(
+            superfluous(&files, today, 7, 20),
+            [name("2026-11-20", 0), name("2026-11-22", 0)]
+        );
         assert_eq!(superfluous(&files, today, 7, 0).len(), 4);
     }
 
@@ -301,10 +367,22 @@ mod tests {
         drop(log);
         let mut again = RollingFile::with_clock(dir.path(), bounds, || MONDAY).unwrap();
         again.write_all(b"2\n").unwrap();
-        assert_eq!(fs::read_to_string(dir.path().join(&parts[3])).unwrap(), "1\n2\n", "it goes on where it was");
+        assert_eq!(
+            fs::read_to_string(dir.path().join(&parts[3])).unwrap(),
+            "1\n2\n",
+            "it goes on where it was"
+        );
         again.clock = || TUESDAY;
         again.write_all(b"3\n").unwrap();
-        assert!(again.written().path().ends_with(Name { day: self::day(TUESDAY), part: 0 }.file()));
+        assert!(
+            again.written().path().ends_with(
+                Name {
+                    day: self::day(TUESDAY),
+                    part: 0
+                }
+                .file()
+            )
+        );
     }
 
     #[test]
@@ -312,15 +390,27 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("notes.txt"), vec![0; 5_000]).unwrap();
         fs::write(dir.path().join("swarmdex.2001-01-01.log"), "old").unwrap();
-        let bounds = Bounds { days: 7, bytes: 1_000 };
+        let bounds = Bounds {
+            days: 7,
+            bytes: 1_000,
+        };
         let mut log = RollingFile::with_clock(dir.path(), bounds, || MONDAY).unwrap();
         assert!(!dir.path().join("swarmdex.2001-01-01.log").exists());
         for number in 0..1_000 {
-            log.write_all(format!("line {number}\n").as_bytes()).unwrap();
-            let sum: u64 = files(dir.path()).unwrap().iter().map(|(_, size)| size).sum();
+            log.write_all(format!("line {number}\n").as_bytes())
+                .unwrap();
+            let sum: u64 = files(dir.path())
+                .unwrap()
+                .iter()
+                .map(|(_, size)| size)
+                .sum();
             assert!(sum <= bounds.bytes, "{sum} bytes after line {number}");
         }
-        assert!(fs::read_to_string(log.written().path()).unwrap().contains("line 999"));
+        assert!(
+            fs::read_to_string(log.written().path())
+                .unwrap()
+                .contains("line 999")
+        );
         assert!(dir.path().join("notes.txt").exists());
         assert_eq!(log.written().failed(), 0);
     }
@@ -330,7 +420,15 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let logs = dir.path().join("logs");
         fs::create_dir(&logs).unwrap();
-        let mut log = RollingFile::with_clock(&logs, Bounds { days: 7, bytes: 1_000 }, || MONDAY).unwrap();
+        let mut log = RollingFile::with_clock(
+            &logs,
+            Bounds {
+                days: 7,
+                bytes: 1_000,
+            },
+            || MONDAY,
+        )
+        .unwrap();
         fs::remove_dir_all(&logs).unwrap();
         fs::write(&logs, "in the way").unwrap();
         log.clock = || TUESDAY;
@@ -338,7 +436,11 @@ mod tests {
         assert_eq!(log.written().failed(), 1);
         fs::remove_file(&logs).unwrap();
         log.write_all(b"line\n").unwrap();
-        assert_eq!(names(&logs).len(), 1, "and once the disk is back, so is the log");
+        assert_eq!(
+            names(&logs).len(),
+            1,
+            "and once the disk is back, so is the log"
+        );
     }
 
     proptest! {

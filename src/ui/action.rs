@@ -62,7 +62,10 @@ impl Screen {
 
     /// The screen `steps` further on, round and round.
     pub fn step(self, steps: isize) -> Self {
-        let here = Self::ALL.iter().position(|screen| *screen == self).unwrap_or(0);
+        let here = Self::ALL
+            .iter()
+            .position(|screen| *screen == self)
+            .unwrap_or(0);
         let there = (here as isize + steps).rem_euclid(Self::ALL.len() as isize) as usize;
         Self::ALL.get(there).copied().unwrap_or_default()
     }

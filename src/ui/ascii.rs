@@ -1,4 +1,5 @@
-//! Frames for terminals that have no box drawing, blocks or signs: each of ours becomes a character of ASCII.
+//! Frames for terminals that have no box drawing, blocks or signs: each of ours becomes a character
+//! of ASCII.
 //!
 //! Other people's text stays as it is: it is not ours to spell.
 

@@ -29,7 +29,10 @@ use crate::{
         trust::{Claims, Trust},
         version::VersionText,
     },
-    registry::{Content, Held, LookAlike, Order, Own, Package, PublishStep, Receipt, Release, SearchUpdate, Wanted},
+    registry::{
+        Content, Held, LookAlike, Order, Own, Package, PublishStep, Receipt, Release, SearchUpdate,
+        Wanted,
+    },
 };
 
 #[derive(Clone, Debug, PartialEq)]
@@ -267,9 +270,17 @@ pub enum Message {
 /// What becomes of a download.
 pub enum Download {
     /// The release was found; the files that are missing here come.
-    Found { release: Box<Release>, missing: Vec<Wanted>, looks_like: Option<LookAlike> },
+    Found {
+        release: Box<Release>,
+        missing: Vec<Wanted>,
+        looks_like: Option<LookAlike>,
+    },
     /// With its content, if it came as far as that.
-    Failed { root: Option<ContentRoot>, what: String, why: String },
+    Failed {
+        root: Option<ContentRoot>,
+        what: String,
+        why: String,
+    },
 }
 
 /// Messages waiting; an effect that has more waits with them.

@@ -50,7 +50,14 @@ pub struct Executor {
 
 impl Executor {
     pub fn new(messages: mpsc::Sender<Message>) -> Self {
-        Self { control: None, messages, search: None, ready: Arc::default(), keeper: None, of_the_node: Vec::new() }
+        Self {
+            control: None,
+            messages,
+            search: None,
+            ready: Arc::default(),
+            keeper: None,
+            of_the_node: Vec::new(),
+        }
     }
 
     pub fn connect(&mut self, control: Arc<dyn Control>) {
@@ -84,13 +91,25 @@ impl Executor {
                 }
             }
             Effect::Stat { generation, path } => self.blocking(move || {
-                let (state, proposals) = (files::state_of(Path::new(&path)), picker::complete(&path));
-                Message::Stat { generation, state, proposals }
+                let (state, proposals) =
+                    (files::state_of(Path::new(&path)), picker::complete(&path));
+                Message::Stat {
+                    generation,
+                    state,
+                    proposals,
+                }
             }),
             Effect::List { generation, dir } => {
-                self.blocking(move || Message::Listed { generation, entries: picker::list(&dir) });
+                self.blocking(move || Message::Listed {
+                    generation,
+                    entries: picker::list(&dir),
+                });
             }
-            Effect::Hash { generation, path, draft } => self.hash(generation, path, draft),
+            Effect::Hash {
+                generation,
+                path,
+                draft,
+            } => self.hash(generation, path, draft),
             Effect::Export { path, sheet } => self.blocking(move || {
                 let result = files::export(Path::new(&path), &sheet).map(|()| sheet.rows.len());
                 Message::Exported { path, result }
@@ -101,7 +120,9 @@ impl Executor {
 
     /// Effects that need the node.
     fn ask(&mut self, effect: Effect) {
-        let Some(control) = self.control.clone() else { return };
+        let Some(control) = self.control.clone() else {
+            return;
+        };
         let (registry, contents) = (control.registry(), control.contents());
         let messages = self.messages.clone();
         match effect {
@@ -111,21 +132,39 @@ impl Executor {
                     let started = Instant::now();
                     let mut updates = registry.search_stream(Query::text(text));
                     while let Some(update) = updates.recv().await {
-                        let message = Message::Search { generation, update, after: started.elapsed() };
+                        let message = Message::Search {
+                            generation,
+                            update,
+                            after: started.elapsed(),
+                        };
                         if messages.send(message).await.is_err() {
                             return;
                         }
                     }
                 }));
             }
-            Effect::Look { generation, package } => drop(tokio::spawn(async move {
+            Effect::Look {
+                generation,
+                package,
+            } => drop(tokio::spawn(async move {
                 let result = Box::new(registry.get_package(&PackageRef::of(&package)).await);
                 messages.send(Message::Looked { generation, result }).await
             })),
-            Effect::Files { generation, package, version } => drop(tokio::spawn(async move {
+            Effect::Files {
+                generation,
+                package,
+                version,
+            } => drop(tokio::spawn(async move {
                 let exactly = RequirementText::exactly(package.name.ecosystem(), &version);
-                let found = registry.get_package_version(&PackageRef::of(&package), &exactly).await;
-                messages.send(Message::Files { generation, result: Box::new(found) }).await
+                let found = registry
+                    .get_package_version(&PackageRef::of(&package), &exactly)
+                    .await;
+                messages
+                    .send(Message::Files {
+                        generation,
+                        result: Box::new(found),
+                    })
+                    .await
             })),
             Effect::Held { generation, root } => drop(tokio::spawn(async move {
                 let result = Box::new(contents.held(root).await);
@@ -137,39 +176,81 @@ impl Executor {
                     contents.fetch(*wanted, None).await?;
                     read_whole(&*contents, root, limit::BESIDE).await
                 };
-                let result = read.await.map(|bytes| Readme::of(&bytes)).map_err(|error| error.to_string());
+                let result = read
+                    .await
+                    .map(|bytes| Readme::of(&bytes))
+                    .map_err(|error| error.to_string());
                 messages.send(Message::Readme { generation, result }).await
             })),
-            Effect::Download { package, version, title } => drop(tokio::spawn(async move {
+            Effect::Download {
+                package,
+                version,
+                title,
+            } => drop(tokio::spawn(async move {
                 let mut root = None;
-                if let Err(error) = download(&*control, &messages, &package, &version, &mut root).await {
+                if let Err(error) =
+                    download(&*control, &messages, &package, &version, &mut root).await
+                {
                     let (what, why) = (format!("{title} {version}"), error.to_string());
-                    let _ = messages.send(Message::Download(Download::Failed { root, what, why })).await;
+                    let _ = messages
+                        .send(Message::Download(Download::Failed { root, what, why }))
+                        .await;
                 }
             })),
             Effect::Direct { id, order, what } => drop(tokio::spawn(async move {
                 let result = Box::new(contents.direct(id, order).await);
-                messages.send(Message::Directed { what, order, result }).await
+                messages
+                    .send(Message::Directed {
+                        what,
+                        order,
+                        result,
+                    })
+                    .await
             })),
             Effect::Peer { id, name, deed } => drop(tokio::spawn(async move {
                 let result = match deed {
                     Deed::Judge(ruling) => control.judge(id, ruling).await,
                     Deed::Disconnect => control.disconnect(id).await,
                 };
-                messages.send(Message::Peer { name, deed, result: Box::new(result) }).await
+                messages
+                    .send(Message::Peer {
+                        name,
+                        deed,
+                        result: Box::new(result),
+                    })
+                    .await
             })),
             Effect::PackagesOf { peer, publisher } => drop(tokio::spawn(async move {
                 /// Named in a window; the others are counted.
                 const NAMED: usize = 20;
                 let text = format!("publisher:{publisher}");
-                let query = Query { local: true, limit: NAMED, ..Query::text(text) };
-                let Ok(found) = registry.search(&query).await else { return };
-                let names = found.hits.iter().map(|hit| hit.package.name.to_string()).collect();
-                let _ = messages.send(Message::Served(Served { peer, names, total: found.total })).await;
+                let query = Query {
+                    local: true,
+                    limit: NAMED,
+                    ..Query::text(text)
+                };
+                let Ok(found) = registry.search(&query).await else {
+                    return;
+                };
+                let names = found
+                    .hits
+                    .iter()
+                    .map(|hit| hit.package.name.to_string())
+                    .collect();
+                let _ = messages
+                    .send(Message::Served(Served {
+                        peer,
+                        names,
+                        total: found.total,
+                    }))
+                    .await;
             })),
             Effect::Offer => drop(tokio::spawn(async move {
                 let (level, text) = match contents.offer_again().await {
-                    Ok(()) => (Level::Info, "offered again: what is here; who has it is looked at anew".to_owned()),
+                    Ok(()) => (
+                        Level::Info,
+                        "offered again: what is here; who has it is looked at anew".to_owned(),
+                    ),
                     Err(error) => (Level::Error, format!("not offered: {error}")),
                 };
                 messages.send(Message::Told(level, text)).await
@@ -191,47 +272,110 @@ impl Executor {
                 messages.send(Message::Conflicts(result)).await
             })),
             Effect::ExportEvidence { path, id } => drop(tokio::spawn(async move {
-                let evidence = registry.conflict_evidence(id).await.map_err(|error| error.to_string());
+                let evidence = registry
+                    .conflict_evidence(id)
+                    .await
+                    .map_err(|error| error.to_string());
                 let file = PathBuf::from(&path);
-                let write =
-                    move || evidence.and_then(|evidence| files::write_new(&file, evidence.to_text().as_bytes()));
+                let write = move || {
+                    evidence
+                        .and_then(|evidence| files::write_new(&file, evidence.to_text().as_bytes()))
+                };
                 let result = tokio::task::spawn_blocking(write).await;
                 let result = result.unwrap_or_else(|error| Err(error.to_string()));
-                messages.send(Message::ExportedEvidence { path, result }).await
+                messages
+                    .send(Message::ExportedEvidence { path, result })
+                    .await
             })),
-            Effect::Trust { publisher, handle, what } => drop(tokio::spawn(async move {
+            Effect::Trust {
+                publisher,
+                handle,
+                what,
+            } => drop(tokio::spawn(async move {
                 let result = Box::new(registry.trust(publisher, handle.as_ref()).await);
-                let trust = if handle.is_some() { Trust::Pinned } else { Trust::Unknown };
-                messages.send(Message::Said { what, publisher, handle, trust, result }).await
+                let trust = if handle.is_some() {
+                    Trust::Pinned
+                } else {
+                    Trust::Unknown
+                };
+                messages
+                    .send(Message::Said {
+                        what,
+                        publisher,
+                        handle,
+                        trust,
+                        result,
+                    })
+                    .await
             })),
             Effect::Distrust { publisher, what } => drop(tokio::spawn(async move {
                 let result = Box::new(registry.distrust(publisher).await);
                 let (handle, trust) = (None, Trust::Distrusted);
-                messages.send(Message::Said { what, publisher, handle, trust, result }).await
+                messages
+                    .send(Message::Said {
+                        what,
+                        publisher,
+                        handle,
+                        trust,
+                        result,
+                    })
+                    .await
             })),
             Effect::Claimed { handle, ask } => drop(tokio::spawn(async move {
-                let Ok(claims) = registry.claims(&handle, ask).await else { return };
+                let Ok(claims) = registry.claims(&handle, ask).await else {
+                    return;
+                };
                 let _ = messages.send(Message::Claimed(Box::new(claims))).await;
             })),
-            Effect::Yank { package, version, yank, name } => drop(tokio::spawn(async move {
-                let done = if yank { "yanked" } else { "not yanked any more" };
+            Effect::Yank {
+                package,
+                version,
+                yank,
+                name,
+            } => drop(tokio::spawn(async move {
+                let done = if yank {
+                    "yanked"
+                } else {
+                    "not yanked any more"
+                };
                 let what = format!("{name} is {done}");
                 let result = if yank {
                     registry.yank(&package, &version).await
                 } else {
                     registry.unyank(&package, &version).await
                 };
-                messages.send(Message::Yanked { what, result: Box::new(result) }).await
+                messages
+                    .send(Message::Yanked {
+                        what,
+                        result: Box::new(result),
+                    })
+                    .await
             })),
-            Effect::Publish { generation, draft, content, path } => {
+            Effect::Publish {
+                generation,
+                draft,
+                content,
+                path,
+            } => {
                 let ready = self.ready.lock().ok().and_then(|mut ready| ready.take());
                 let own = self.of_the_node.clone();
                 drop(tokio::spawn(async move {
                     let started = Instant::now();
-                    let publishing =
-                        publish(control, messages.clone(), generation, *draft, content, path, ready, own, started);
+                    let publishing = publish(
+                        control,
+                        messages.clone(),
+                        generation,
+                        *draft,
+                        content,
+                        path,
+                        ready,
+                        own,
+                        started,
+                    );
                     let result = Box::new(publishing.await);
-                    messages.send(Message::Published { generation, result }).await
+                    messages
+                        .send(Message::Published { generation, result })
+                        .await
                 }));
             }
             _ => {}
@@ -249,25 +393,38 @@ impl Executor {
     }
 
     fn hash(&self, generation: u64, path: PathBuf, draft: Option<Box<Draft>>) {
-        let (messages, ready, own) = (self.messages.clone(), self.ready.clone(), self.of_the_node.clone());
+        let (messages, ready, own) = (
+            self.messages.clone(),
+            self.ready.clone(),
+            self.of_the_node.clone(),
+        );
         tokio::task::spawn_blocking(move || {
             let tell = |hashed| drop(messages.try_send(Message::Hashed { generation, hashed }));
             // Told once, and must arrive; the explorer may have ended.
             let list = |listing: &Listing| {
                 let listing = Box::new(listing.clone());
-                drop(messages.blocking_send(Message::Listing { generation, listing }));
+                drop(messages.blocking_send(Message::Listing {
+                    generation,
+                    listing,
+                }));
             };
             let read = match draft {
                 Some(draft) if path.is_dir() => pack(&path, *draft, &own, list, tell),
                 draft => {
                     // Hashing says whatever else is wrong with a file.
-                    let looked =
-                        draft.filter(|_| path.is_file()).map(|draft| prepare::file(&path, *draft, &own)).transpose();
-                    let hashed = looked.map_err(|error| error.to_string()).and_then(|prepared| {
-                        prepared.iter().for_each(|prepared| list(&prepared.listing));
-                        let hashed = files::hash(&path, |done, size| tell(Hashed::Reading { done, size }));
-                        hashed.map_err(|why| format!("the file {why}"))
-                    });
+                    let looked = draft
+                        .filter(|_| path.is_file())
+                        .map(|draft| prepare::file(&path, *draft, &own))
+                        .transpose();
+                    let hashed = looked
+                        .map_err(|error| error.to_string())
+                        .and_then(|prepared| {
+                            prepared.iter().for_each(|prepared| list(&prepared.listing));
+                            let hashed = files::hash(&path, |done, size| {
+                                tell(Hashed::Reading { done, size })
+                            });
+                            hashed.map_err(|why| format!("the file {why}"))
+                        });
                     hashed.map(|(content, stamp)| (content, Ready::File(path, stamp)))
                 }
             };
@@ -301,11 +458,16 @@ async fn download(
 ) -> Result<()> {
     let (contents, registry) = (control.contents(), control.registry());
     let exactly = RequirementText::exactly(package.name.ecosystem(), version);
-    let release = registry.get_package_version(&PackageRef::of(package), &exactly).await?;
+    let release = registry
+        .get_package_version(&PackageRef::of(package), &exactly)
+        .await?;
     let first = Wanted::of(&release);
     *root = Some(first.content.root);
     let mut missing = Vec::new();
-    let files = release.files.iter().map(|one| Wanted::file(&release, &one.file));
+    let files = release
+        .files
+        .iter()
+        .map(|one| Wanted::file(&release, &one.file));
     for file in files {
         if contents.held(file.content.root).await?.is_none() {
             missing.push(file);
@@ -313,9 +475,15 @@ async fn download(
     }
     let beside = Wanted::beside(&release);
     // Told before it begins, so that its end cannot come first.
-    let looks_like = registry.look_alike(&package.name, Some(package.owner)).await?;
+    let looks_like = registry
+        .look_alike(&package.name, Some(package.owner))
+        .await?;
     let looks_like = looks_like.filter(|_| !release.trust.is_bound());
-    let found = Download::Found { release: Box::new(release), missing: missing.clone(), looks_like };
+    let found = Download::Found {
+        release: Box::new(release),
+        missing: missing.clone(),
+        looks_like,
+    };
     let _ = messages.send(Message::Download(found)).await;
     for one in missing.into_iter().chain(beside) {
         contents.start_fetch(one).await?;
@@ -338,12 +506,20 @@ fn pack(
     list: impl Fn(&Listing),
     tell: impl Fn(Hashed),
 ) -> Result<(Content, Ready), String> {
-    let told = |at: crate::archive::pack::Packing| tell(Hashed::Packing { done: at.bytes_done, size: at.bytes });
-    let planned = prepare::plan_as(path, draft, MAX_CONTENT, own).map_err(|error| error.to_string())?;
+    let told = |at: crate::archive::pack::Packing| {
+        tell(Hashed::Packing {
+            done: at.bytes_done,
+            size: at.bytes,
+        })
+    };
+    let planned =
+        prepare::plan_as(path, draft, MAX_CONTENT, own).map_err(|error| error.to_string())?;
     list(planned.listing());
     let mut prepared = planned.pack(told).map_err(|error| error.to_string())?;
     let size = prepared.size;
-    let content = prepared.hash(|done| tell(Hashed::Reading { done, size })).map_err(|error| error.to_string())?;
+    let content = prepared
+        .hash(|done| tell(Hashed::Reading { done, size }))
+        .map_err(|error| error.to_string())?;
     Ok((content, Ready::Packed(Box::new(prepared))))
 }
 
@@ -373,18 +549,32 @@ async fn publish(
     let mut done = 0;
     let taken = move |bytes: usize| {
         done += bytes as u64;
-        drop(told.try_send(Message::Putting { generation, taken: (done, size) }));
+        drop(told.try_send(Message::Putting {
+            generation,
+            taken: (done, size),
+        }));
     };
     let (draft, artifacts) = prepared.put(&*control.contents(), taken).await?;
     let (progress, mut steps) = mpsc::channel(16);
     let relay = tokio::spawn(async move {
         while let Some(step) = steps.recv().await {
-            if messages.send(Message::Step { generation, step, after: started.elapsed() }).await.is_err() {
+            if messages
+                .send(Message::Step {
+                    generation,
+                    step,
+                    after: started.elapsed(),
+                })
+                .await
+                .is_err()
+            {
                 return;
             }
         }
     });
-    let result = control.registry().publish(draft, artifacts, Some(progress)).await;
+    let result = control
+        .registry()
+        .publish(draft, artifacts, Some(progress))
+        .await;
     let _ = relay.await;
     result
 }

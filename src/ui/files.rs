@@ -1,4 +1,5 @@
-//! Files the explorer reads and writes: what is published, what is exported, and what is kept between two runs.
+//! Files the explorer reads and writes: what is published, what is exported, and what is kept
+//! between two runs.
 
 use std::{
     collections::BTreeMap,
@@ -29,7 +30,10 @@ pub struct Stamp {
 }
 
 fn stamp(meta: &fs::Metadata) -> Stamp {
-    Stamp { size: meta.len(), modified: meta.modified().ok() }
+    Stamp {
+        size: meta.len(),
+        modified: meta.modified().ok(),
+    }
 }
 
 /// What a path names, for the sentence beside its field.
@@ -39,7 +43,9 @@ pub fn state_of(path: &Path) -> FileState {
             Ok(_) => FileState::Directory,
             Err(error) => FileState::Wrong(cannot(&error)),
         },
-        Ok(meta) if !meta.is_file() => FileState::Wrong("is neither a file nor a directory".to_owned()),
+        Ok(meta) if !meta.is_file() => {
+            FileState::Wrong("is neither a file nor a directory".to_owned())
+        }
         Ok(meta) => match File::open(path) {
             Ok(_) => FileState::Is { size: meta.len() },
             Err(error) => FileState::Wrong(cannot(&error)),
@@ -86,11 +92,19 @@ pub fn hash(path: &Path, mut tell: impl FnMut(u64, u64)) -> Result<(Content, Sta
             tell(done, before.size);
         }
     }
-    let after = fs::metadata(path).map(|meta| stamp(&meta)).map_err(|error| cannot(&error))?;
+    let after = fs::metadata(path)
+        .map(|meta| stamp(&meta))
+        .map_err(|error| cannot(&error))?;
     if after != before || done != before.size {
         return Err(changed());
     }
-    Ok((Content { root: hasher.finalize().into(), size: done }, before))
+    Ok((
+        Content {
+            root: hasher.finalize().into(),
+            size: done,
+        },
+        before,
+    ))
 }
 
 fn changed() -> String {
@@ -115,19 +129,27 @@ pub fn unchanged(path: &Path, hashed: Option<(PathBuf, Stamp)>) -> Result<()> {
 /// # Errors
 /// A sentence that names the file.
 pub fn export(path: &Path, sheet: &Sheet) -> Result<(), String> {
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let bytes = sheet.write(name).map_err(|error| not_written(path, &error))?;
+    let name = path
+        .file_name()
+        .and_then(|name| name.to_str())
+        .unwrap_or_default();
+    let bytes = sheet
+        .write(name)
+        .map_err(|error| not_written(path, &error))?;
     write_new(path, &bytes)
 }
 
-/// Writes a file that is not there yet, whole or not at all, with the mode of any other file of the person's.
+/// Writes a file that is not there yet, whole or not at all, with the mode of any other file of the
+/// person's.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
     disk::make(path, bytes, 0o666).map_err(|error| not_written(path, &error))
 }
 
 fn not_written(path: &Path, error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::AlreadyExists => format!("{} is there already; choose another name", path.display()),
+        io::ErrorKind::AlreadyExists => {
+            format!("{} is there already; choose another name", path.display())
+        }
         _ => format!("{} cannot be written: {error}", path.display()),
     }
 }
@@ -169,7 +191,8 @@ struct Wanted {
     columns: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// Writes what is to be kept, behind the explorer's back: the newest state only, one after the other.
+/// Writes what is to be kept, behind the explorer's back: the newest state only, one after the
+/// other.
 pub struct Keeper {
     wanted: watch::Sender<Wanted>,
     task: JoinHandle<()>,
@@ -196,11 +219,13 @@ impl Keeper {
     }
 
     pub fn keep_searches(&self, texts: Vec<String>) {
-        self.wanted.send_modify(|wanted| wanted.searches = Some(texts));
+        self.wanted
+            .send_modify(|wanted| wanted.searches = Some(texts));
     }
 
     pub fn keep_columns(&self, table: &'static str, words: Vec<String>) {
-        self.wanted.send_modify(|wanted| drop(wanted.columns.insert(table, words)));
+        self.wanted
+            .send_modify(|wanted| drop(wanted.columns.insert(table, words)));
     }
 
     /// Writes what is still to be written.
@@ -226,14 +251,22 @@ async fn write_behind(
         if now.draft != written.draft
             && let Some(draft) = &now.draft
         {
-            write_draft(&kept.draft, draft.as_ref())
-                .map_err(|error| format!("the draft could not be kept in {}: {error}", kept.draft.display()))?;
+            write_draft(&kept.draft, draft.as_ref()).map_err(|error| {
+                format!(
+                    "the draft could not be kept in {}: {error}",
+                    kept.draft.display()
+                )
+            })?;
         }
         if now.searches != written.searches
             && let Some(searches) = &now.searches
         {
-            write_searches(&kept.searches, searches)
-                .map_err(|error| format!("the searches could not be kept in {}: {error}", kept.searches.display()))?;
+            write_searches(&kept.searches, searches).map_err(|error| {
+                format!(
+                    "the searches could not be kept in {}: {error}",
+                    kept.searches.display()
+                )
+            })?;
         }
         if now.columns != written.columns
             && let Some(settings) = &kept.settings
@@ -276,14 +309,26 @@ mod tests {
         let path = dir.path().join("web.tar");
         fs::write(&path, b"bytes").unwrap();
         let (content, stamp) = hash(&path, |_, _| {}).unwrap();
-        assert_eq!((content.size, content.root), (5, crate::domain::hash::ContentRoot::of(b"bytes")));
+        assert_eq!(
+            (content.size, content.root),
+            (5, crate::domain::hash::ContentRoot::of(b"bytes"))
+        );
         unchanged(&path, Some((path.clone(), stamp))).unwrap();
         fs::write(&path, b"other bytes").unwrap();
-        assert!(unchanged(&path, Some((path.clone(), stamp))).unwrap_err().to_string().contains("has changed"));
+        assert!(
+            unchanged(&path, Some((path.clone(), stamp)))
+                .unwrap_err()
+                .to_string()
+                .contains("has changed")
+        );
         fs::remove_file(&path).unwrap();
         assert!(unchanged(&path, Some((path.clone(), stamp))).is_err());
         assert_eq!(hash(&path, |_, _| {}).unwrap_err(), "there is no such file");
-        assert!(hash(dir.path(), |_, _| {}).unwrap_err().contains("is a directory"));
+        assert!(
+            hash(dir.path(), |_, _| {})
+                .unwrap_err()
+                .contains("is a directory")
+        );
     }
 
     #[test]
@@ -295,17 +340,32 @@ mod tests {
             let mut file = File::options().append(true).open(&path).unwrap();
             file.write_all(b"more").unwrap();
         };
-        assert!(hash(&path, grow).unwrap_err().contains("changed while it was read"));
+        assert!(
+            hash(&path, grow)
+                .unwrap_err()
+                .contains("changed while it was read")
+        );
     }
 
     #[test]
     fn an_export_writes_over_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peers.csv");
-        let sheet = Sheet { columns: vec!["peer".to_owned()], rows: vec![] };
+        let sheet = Sheet {
+            columns: vec!["peer".to_owned()],
+            rows: vec![],
+        };
         export(&path, &sheet).unwrap();
-        assert!(export(&path, &sheet).unwrap_err().contains("is there already"));
-        assert!(export(&dir.path().join("no/peers.csv"), &sheet).unwrap_err().contains("cannot be written"));
+        assert!(
+            export(&path, &sheet)
+                .unwrap_err()
+                .contains("is there already")
+        );
+        assert!(
+            export(&dir.path().join("no/peers.csv"), &sheet)
+                .unwrap_err()
+                .contains("cannot be written")
+        );
     }
 
     #[tokio::test]
@@ -313,7 +373,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let draft = dir.path().join("state").join("draft.json");
         let searches = dir.path().join("state").join("searches.json");
-        let kept = Kept { draft: draft.clone(), searches: searches.clone(), settings: None };
+        let kept = Kept {
+            draft: draft.clone(),
+            searches: searches.clone(),
+            settings: None,
+        };
         let start = || Keeper::start(kept.clone(), |why| panic!("{why}"));
         let texts = |name: &str| Texts::from([("name".to_owned(), name.to_owned())]);
         let keeper = start();
@@ -322,7 +386,9 @@ mod tests {
         keeper.keep_searches(vec!["tag:cli".to_owned(), "web".to_owned()]);
         keeper.end().await;
         assert_eq!(read_searches(&searches), ["tag:cli", "web"]);
-        let mode = std::os::unix::fs::PermissionsExt::mode(&fs::metadata(&searches).unwrap().permissions());
+        let mode = std::os::unix::fs::PermissionsExt::mode(
+            &fs::metadata(&searches).unwrap().permissions(),
+        );
         assert_eq!(mode & 0o077, 0, "nobody else reads it");
         assert_eq!(read_draft(&draft), Some(texts("web")));
         let keeper = start();
@@ -330,6 +396,9 @@ mod tests {
         keeper.end().await;
         assert_eq!(read_draft(&draft), None);
         fs::write(&searches, "{}").unwrap();
-        assert!(read_searches(&searches).is_empty(), "what makes no sense is no reason not to start");
+        assert!(
+            read_searches(&searches).is_empty(),
+            "what makes no sense is no reason not to start"
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Keys, clicks and sizes, read by a thread of their own.
 //!
-//! Not by crossterm's `EventStream`: when the terminal goes away, crossterm 0.29 reads the end of it for ever, and whoever
-//! polls it then serves nothing else any more, signals least of all.
+//! Not by crossterm's `EventStream`: when the terminal goes away, crossterm 0.29 reads the end of
+//! it for ever, and whoever polls it then serves nothing else any more, signals least of all.
 
 use std::{
     io,
@@ -50,7 +50,9 @@ pub fn events() -> impl Stream<Item = io::Result<Event>> + Unpin {
             }
         }
     });
-    Box::pin(stream::unfold(receiver, async |mut receiver| Some((receiver.recv().await?, receiver))))
+    Box::pin(stream::unfold(receiver, async |mut receiver| {
+        Some((receiver.recv().await?, receiver))
+    }))
 }
 
 /// Nothing is read while this is held: what is typed is another program's.

@@ -59,48 +59,106 @@ pub fn areas(model: &Model) -> Areas {
         Screen::Search => 1 + (model.search.said(usize::from(width)).len() as u16).min(height / 6),
         _ => u16::from(model.table().filter().is_shown()),
     };
-    let row = |y: u16, height: u16| Rect { x: 0, y, width, height };
+    let row = |y: u16, height: u16| Rect {
+        x: 0,
+        y,
+        width,
+        height,
+    };
     let rest = height.saturating_sub(header + 1 + field + 2);
     let mut body = row(header + 1 + field, rest);
-    let none = Rect { height: 0, width: 0, ..body };
+    let none = Rect {
+        height: 0,
+        width: 0,
+        ..body
+    };
     let (mut side, mut top, mut below) = (none, none, none);
     match model.screen {
         Screen::Health => {
-            let lines =
-                model.health.history.verdict().map_or(1, |verdict| verdict_lines(verdict, usize::from(width)).len());
+            let lines = model.health.history.verdict().map_or(1, |verdict| {
+                verdict_lines(verdict, usize::from(width)).len()
+            });
             // Half of the room is the table's.
             let verdict = (lines as u16 + u16::from(height >= TALL)).min(rest / 2);
-            let changes = if height >= ROOMY { (rest / 4).min(9) } else { 0 };
-            top = Rect { height: verdict.min(rest), ..body };
-            body = Rect { y: body.y + top.height, height: rest.saturating_sub(top.height + changes), ..body };
-            below = Rect { y: body.bottom(), height: changes, ..body };
+            let changes = if height >= ROOMY {
+                (rest / 4).min(9)
+            } else {
+                0
+            };
+            top = Rect {
+                height: verdict.min(rest),
+                ..body
+            };
+            body = Rect {
+                y: body.y + top.height,
+                height: rest.saturating_sub(top.height + changes),
+                ..body
+            };
+            below = Rect {
+                y: body.bottom(),
+                height: changes,
+                ..body
+            };
         }
         Screen::Map if map::is_drawn(model) => {
             // Rows that a world of this width has; what is left over is for words.
             let world = (f64::from(width) * 0.2).ceil() as u16;
             let words = rest.saturating_sub(world).clamp(3, MAP_WORDS).min(rest);
-            body = Rect { height: rest - words, ..body };
-            below = Rect { y: body.bottom(), height: words, ..body };
+            body = Rect {
+                height: rest - words,
+                ..body
+            };
+            below = Rect {
+                y: body.bottom(),
+                height: words,
+                ..body
+            };
         }
         Screen::Search => {
             if width >= WIDE {
-                side = Rect { x: width - FACETS, width: FACETS, ..body };
+                side = Rect {
+                    x: width - FACETS,
+                    width: FACETS,
+                    ..body
+                };
                 body.width -= FACETS + 1;
             }
             if model.search.is_blank() && height >= TAUGHT {
-                top = Rect { height: screen::search::taught(body.width).min(rest / 2), ..body };
-                body = Rect { y: top.bottom(), height: rest.saturating_sub(top.height), ..body };
+                top = Rect {
+                    height: screen::search::taught(body.width).min(rest / 2),
+                    ..body
+                };
+                body = Rect {
+                    y: top.bottom(),
+                    height: rest.saturating_sub(top.height),
+                    ..body
+                };
             }
         }
         Screen::Lookups => {
             let said = model.lookups.said(usize::from(width)).len() as u16;
-            let said = if height >= TALL { said.min(rest / 4) } else { 0 };
-            top = Rect { height: said, ..body };
-            body = Rect { y: top.bottom(), height: rest.saturating_sub(said), ..body };
+            let said = if height >= TALL {
+                said.min(rest / 4)
+            } else {
+                0
+            };
+            top = Rect {
+                height: said,
+                ..body
+            };
+            body = Rect {
+                y: top.bottom(),
+                height: rest.saturating_sub(said),
+                ..body
+            };
         }
         Screen::Publish if width >= WIDE => {
             let list = width * 2 / 5;
-            side = Rect { x: list + 2, width: width.saturating_sub(list + 2), ..body };
+            side = Rect {
+                x: list + 2,
+                width: width.saturating_sub(list + 2),
+                ..body
+            };
             body.width = list;
         }
         // One of the two has all of the room.
@@ -128,7 +186,8 @@ pub fn page(model: &Model) -> usize {
     usize::from(areas(model).body.height.saturating_sub(1))
 }
 
-/// A text field beside its label: the columns for its text, and those of the text that are scrolled out of it.
+/// A text field beside its label: the columns for its text, and those of the text that are scrolled
+/// out of it.
 pub fn field_view(width: usize, label: &str, input: &Input) -> (usize, usize) {
     let room = width.saturating_sub(label.width() + 1).max(1);
     (room, input.visual_scroll(room.saturating_sub(1)))
@@ -137,8 +196,14 @@ pub fn field_view(width: usize, label: &str, input: &Input) -> (usize, usize) {
 /// The verdict as lines: its state, its cause, and what to do about it.
 pub fn verdict_lines(verdict: &Verdict, width: usize) -> Vec<String> {
     // Two columns less, for the sign before the state.
-    let mut lines =
-        wrap(&format!("{}: {}", verdict.state.label().to_uppercase(), verdict.cause), width.saturating_sub(2));
+    let mut lines = wrap(
+        &format!(
+            "{}: {}",
+            verdict.state.label().to_uppercase(),
+            verdict.cause
+        ),
+        width.saturating_sub(2),
+    );
     if !verdict.remedy.is_empty() {
         lines.extend(wrap(&format!("What to do: {}", verdict.remedy), width));
     }
@@ -149,7 +214,10 @@ pub fn verdict_lines(verdict: &Verdict, width: usize) -> Vec<String> {
 pub fn tabs(model: &Model) -> Vec<(Screen, String, Rect)> {
     let area = areas(model).tabs;
     let long = |screen: Screen| format!(" {} {} ", screen.digit(), screen.name());
-    let all: usize = Screen::ALL.into_iter().map(|screen| long(screen).width() + 1).sum();
+    let all: usize = Screen::ALL
+        .into_iter()
+        .map(|screen| long(screen).width() + 1)
+        .sum();
     let mut x = area.x;
     let mut out = Vec::new();
     for screen in Screen::ALL {
@@ -174,16 +242,26 @@ pub fn window(model: &Model, popup: &Popup) -> Rect {
         Popup::Confirm(_) => boxed(model, 64, 10),
         Popup::Export(_) => boxed(model, 64, 10),
         Popup::Picker(_) => boxed(model, 84, 32),
-        Popup::Recent(_) => boxed(model, 64, rows(popup::recent::ABOVE + model.search.recent.len().clamp(3, 12))),
+        Popup::Recent(_) => boxed(
+            model,
+            64,
+            rows(popup::recent::ABOVE + model.search.recent.len().clamp(3, 12)),
+        ),
         // Where they are shown anyway, in place.
         Popup::Facets => match areas(model).side {
             side if side.height > 0 => side,
             // The field stays in sight, because it changes with them.
             _ => {
                 let Areas { field, status, .. } = areas(model);
-                let (width, height) = (44.min(field.width), status.y.saturating_sub(field.bottom()));
+                let (width, height) =
+                    (44.min(field.width), status.y.saturating_sub(field.bottom()));
                 let height = height.min(rows(popup::facets::all(model).len().max(3)));
-                Rect { x: field.right() - width, y: field.bottom(), width, height }
+                Rect {
+                    x: field.right() - width,
+                    y: field.bottom(),
+                    width,
+                    height,
+                }
             }
         },
         _ => drawer(model),
@@ -193,7 +271,11 @@ pub fn window(model: &Model, popup: &Popup) -> Rect {
 /// Everything between the bar and the status.
 fn inner(model: &Model) -> Rect {
     let Areas { tabs, status, .. } = areas(model);
-    Rect { y: tabs.bottom(), height: status.y.saturating_sub(tabs.bottom()), ..tabs }
+    Rect {
+        y: tabs.bottom(),
+        height: status.y.saturating_sub(tabs.bottom()),
+        ..tabs
+    }
 }
 
 /// A drawer: the right part of the body where there is room beside it, else all of it.
@@ -203,7 +285,11 @@ pub fn drawer(model: &Model) -> Rect {
         return body;
     }
     let width = (body.width * 3 / 5).max(64);
-    Rect { x: body.right().saturating_sub(width), width, ..body }
+    Rect {
+        x: body.right().saturating_sub(width),
+        width,
+        ..body
+    }
 }
 
 fn boxed(model: &Model, width: u16, height: u16) -> Rect {
@@ -211,7 +297,12 @@ fn boxed(model: &Model, width: u16, height: u16) -> Rect {
     let (width, height) = (width.min(body.width), height.min(body.height));
     let x = body.x + (body.width - width) / 2;
     let y = body.y + (body.height - height) / 3;
-    Rect { x, y, width, height }
+    Rect {
+        x,
+        y,
+        width,
+        height,
+    }
 }
 
 /// One line of the form.
@@ -228,7 +319,8 @@ pub enum FormLine {
 /// Width of the labels of the form.
 pub const LABEL: u16 = 13;
 
-/// The form as lines of `width` columns. What is wrong is said once something is typed, or once it was to be published.
+/// The form as lines of `width` columns. What is wrong is said once something is typed, or once it
+/// was to be published.
 pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> Vec<FormLine> {
     let mut lines = Vec::new();
     let focused = typing.then(|| form.focused());
@@ -243,7 +335,11 @@ pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> V
         };
         let room = usize::from(width.saturating_sub(LABEL + 2)).max(16);
         if let Some(problem) = problem {
-            lines.extend(wrap(&format!("{named}{problem}"), room).into_iter().map(FormLine::Problem));
+            lines.extend(
+                wrap(&format!("{named}{problem}"), room)
+                    .into_iter()
+                    .map(FormLine::Problem),
+            );
         } else if focused == Some(field) {
             lines.extend(wrap(field.hint(), room).into_iter().map(FormLine::Hint));
         }
@@ -258,23 +354,42 @@ pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> V
                 let rest = room.saturating_sub(package + requirement + 2).max(3);
                 if !table {
                     let optional = if rest < 8 { "opt" } else { "optional" };
-                    let (label, package, requirement) =
-                        (usize::from(LABEL), usize::from(package) + 1, usize::from(requirement) + 1);
-                    let head =
-                        format!("{:<label$}{:<package$}{:<requirement$}{optional}", "needs", "package", "versions");
+                    let (label, package, requirement) = (
+                        usize::from(LABEL),
+                        usize::from(package) + 1,
+                        usize::from(requirement) + 1,
+                    );
+                    let head = format!(
+                        "{:<label$}{:<package$}{:<requirement$}{optional}",
+                        "needs", "package", "versions"
+                    );
                     lines.push(FormLine::Heading(head));
                     table = true;
                 }
                 lines.push(FormLine::Fields(vec![
                     (Field::Needs(row, Part::Package), LABEL, package),
-                    (Field::Needs(row, Part::Requirement), LABEL + package + 1, requirement),
-                    (Field::Needs(row, Part::Optional), LABEL + package + requirement + 2, rest),
+                    (
+                        Field::Needs(row, Part::Requirement),
+                        LABEL + package + 1,
+                        requirement,
+                    ),
+                    (
+                        Field::Needs(row, Part::Optional),
+                        LABEL + package + requirement + 2,
+                        rest,
+                    ),
                 ]));
-                Part::ALL.iter().for_each(|part| say(&mut lines, Field::Needs(row, *part)));
+                Part::ALL
+                    .iter()
+                    .for_each(|part| say(&mut lines, Field::Needs(row, *part)));
             }
             Field::Needs(..) => {}
             field => {
-                lines.push(FormLine::Fields(vec![(field, LABEL, width.saturating_sub(LABEL))]));
+                lines.push(FormLine::Fields(vec![(
+                    field,
+                    LABEL,
+                    width.saturating_sub(LABEL),
+                )]));
                 say(&mut lines, field);
             }
         }
@@ -289,10 +404,16 @@ pub fn form_offset(form: &Form, lines: &[FormLine], height: u16) -> usize {
     let at = lines.iter().position(has).unwrap_or(0);
     let height = usize::from(height).max(1);
     // With what is said of it below.
-    (at + 3).saturating_sub(height).min(lines.len().saturating_sub(height))
+    (at + 3)
+        .saturating_sub(height)
+        .min(lines.len().saturating_sub(height))
 }
 
 /// The part of the side where the form's fields are.
 pub fn form_area(side: Rect) -> Rect {
-    Rect { y: side.y + 1.min(side.height), height: side.height.saturating_sub(2), ..side }
+    Rect {
+        y: side.y + 1.min(side.height),
+        height: side.height.saturating_sub(2),
+        ..side
+    }
 }

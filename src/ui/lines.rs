@@ -42,5 +42,8 @@ pub fn extent(model: &Model, window: &Popup) -> (usize, usize) {
 
 /// What a window's frame leaves.
 pub fn inside(width: u16, height: u16) -> (usize, usize) {
-    (usize::from(width.saturating_sub(4)), usize::from(height.saturating_sub(2)))
+    (
+        usize::from(width.saturating_sub(4)),
+        usize::from(height.saturating_sub(2)),
+    )
 }

@@ -4,8 +4,9 @@ use std::ops::Range;
 
 use crate::domain::query::{Phrase, letters, split};
 
-/// The parts of `text` that one of `phrases` asks for, in bytes: in order, apart from one another, and at the borders of
-/// characters. Words are told apart as the index tells them, so that what is marked is why it was found.
+/// The parts of `text` that one of `phrases` asks for, in bytes: in order, apart from one another,
+/// and at the borders of characters. Words are told apart as the index tells them, so that what is
+/// marked is why it was found.
 pub fn marks(phrases: &[Phrase], text: &str) -> Vec<Range<usize>> {
     let words: Vec<Word<'_>> = split(text).collect();
     let mut found: Vec<Range<usize>> = Vec::new();
@@ -44,8 +45,8 @@ fn begins(words: &[Word<'_>], phrase: &Phrase) -> Option<Range<usize>> {
     Some(*start..end)
 }
 
-/// Bytes of `word` that are `wanted`, which is as the index has it; a character may have more or fewer bytes there. False
-/// where the last character is only begun by it, as ß is by an s.
+/// Bytes of `word` that are `wanted`, which is as the index has it; a character may have more or
+/// fewer bytes there. False where the last character is only begun by it, as ß is by an s.
 fn common(word: &str, wanted: &str) -> Option<(usize, bool)> {
     let mut left = letters(wanted).peekable();
     let mut rest = word.char_indices().peekable();
@@ -74,15 +75,32 @@ mod tests {
     use proptest::prelude::*;
 
     fn marked<'a>(query: &str, text: &'a str) -> Vec<&'a str> {
-        marks(&parse(query).wanted, text).into_iter().map(|range| &text[range]).collect()
+        marks(&parse(query).wanted, text)
+            .into_iter()
+            .map(|range| &text[range])
+            .collect()
     }
 
     #[test]
     fn what_is_marked_is_why_it_was_found() {
-        assert_eq!(marked("json par", "serde-json: parses JSON"), ["json", "par", "JSON"]);
-        assert_eq!(marked("par ", "a par parser"), ["par", "par"], "the last word may be a beginning");
-        assert_eq!(marked("\"web server\"", "A web server, web of servers"), ["web server"]);
-        assert_eq!(marked("son", "json"), Vec::<&str>::new(), "the index does not find it either");
+        assert_eq!(
+            marked("json par", "serde-json: parses JSON"),
+            ["json", "par", "JSON"]
+        );
+        assert_eq!(
+            marked("par ", "a par parser"),
+            ["par", "par"],
+            "the last word may be a beginning"
+        );
+        assert_eq!(
+            marked("\"web server\"", "A web server, web of servers"),
+            ["web server"]
+        );
+        assert_eq!(
+            marked("son", "json"),
+            Vec::<&str>::new(),
+            "the index does not find it either"
+        );
         assert_eq!(marked("tag:json -json", "json"), Vec::<&str>::new());
         assert_eq!(marked("größ", "GRÖßE 日本"), ["GRÖß"]);
         assert_eq!(marked("日本", "日本語"), ["日本"]);
@@ -92,7 +110,10 @@ mod tests {
         assert_eq!(marked("stras", "die Straße"), ["Straß"]);
         assert_eq!(marked("\"stras\"", "die Straße"), Vec::<&str>::new());
         assert_eq!(marked("c++", "C++ and C"), ["C++"]);
-        assert_eq!(marked("می\u{200c}خواهم", "می\u{200c}خواهم"), ["می\u{200c}خواهم"]);
+        assert_eq!(
+            marked("می\u{200c}خواهم", "می\u{200c}خواهم"),
+            ["می\u{200c}خواهم"]
+        );
     }
 
     proptest! {

@@ -32,11 +32,14 @@ use crate::{
 const CHANGED: usize = 100;
 
 fn look() -> Result<Look> {
-    Ok(Look { themes: Themes::load("dark", None, Depth::True)?, ascii: false })
+    Ok(Look {
+        themes: Themes::load("dark", None, Depth::True)?,
+        ascii: false,
+    })
 }
 
-/// Milliseconds of each of `frames` frames of a table of `peers`, a hundred of which change between two frames: taking
-/// the batch, filtering, sorting when it is due, and drawing.
+/// Milliseconds of each of `frames` frames of a table of `peers`, a hundred of which change between
+/// two frames: taking the batch, filtering, sorting when it is due, and drawing.
 ///
 /// # Errors
 /// None in practice: the themes are built in.
@@ -56,11 +59,19 @@ pub fn time_map_frames(width: u16, height: u16, peers: usize, frames: usize) -> 
             since: clock::now(),
         };
         // By the id, so that it stays where it is.
-        let place =
-            id.to_bytes().iter().rev().fold(0u32, |sum, byte| sum.wrapping_mul(31).wrapping_add((*byte).into()));
-        let location =
-            GeoLocation::new(f64::from(place % 120) - 50.0, f64::from(place / 120 % 360) - 180.0, Some("Somewhere"));
-        PeerSnapshot { connection: Some(connection), location, ..snapshot(id, n) }
+        let place = id.to_bytes().iter().rev().fold(0u32, |sum, byte| {
+            sum.wrapping_mul(31).wrapping_add((*byte).into())
+        });
+        let location = GeoLocation::new(
+            f64::from(place % 120) - 50.0,
+            f64::from(place / 120 % 360) - 180.0,
+            Some("Somewhere"),
+        );
+        PeerSnapshot {
+            connection: Some(connection),
+            location,
+            ..snapshot(id, n)
+        }
     })
 }
 
@@ -75,7 +86,11 @@ fn time(
     let mut model = Model::new("swarmdex".to_owned(), false, (width, height), clock::now());
     let Ok(mut terminal) = Terminal::new(TestBackend::new(width, height));
     let look = look()?;
-    let all = ids.iter().enumerate().map(|(n, id)| snapshot(*id, n)).collect();
+    let all = ids
+        .iter()
+        .enumerate()
+        .map(|(n, id)| snapshot(*id, n))
+        .collect();
     let node = NodeSnapshot {
         peer_id: PeerId::random(),
         network: "bench".to_owned(),
@@ -92,13 +107,33 @@ fn time(
         location: GeoLocation::new(52.5, 13.4, Some("Berlin")),
         started_at: clock::now(),
     };
-    model.apply(Batch { node: Some(node), peers: all, events: 1, ..Batch::default() }, clock::now());
+    model.apply(
+        Batch {
+            node: Some(node),
+            peers: all,
+            events: 1,
+            ..Batch::default()
+        },
+        clock::now(),
+    );
     model.screen = screen;
     let frame = |number: usize| {
-        let changed = ids.iter().enumerate().cycle().skip(number * CHANGED % peers.max(1)).take(CHANGED.min(peers));
+        let changed = ids
+            .iter()
+            .enumerate()
+            .cycle()
+            .skip(number * CHANGED % peers.max(1))
+            .take(CHANGED.min(peers));
         let peers = changed.map(|(n, id)| snapshot(*id, n + number)).collect();
         let started = Instant::now();
-        model.apply(Batch { peers, events: 1, ..Batch::default() }, clock::now());
+        model.apply(
+            Batch {
+                peers,
+                events: 1,
+                ..Batch::default()
+            },
+            clock::now(),
+        );
         update::settle(&mut model);
         let Ok(_) = terminal.draw(|frame| look.draw(frame, &model));
         started.elapsed().as_secs_f64() * 1_000.0
@@ -116,8 +151,15 @@ impl Surface for Timed {
     fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         let Ok(_) = self.terminal.draw(render);
         // The head of the feed begins with the time; that of the peers with a sign.
-        let feed = self.terminal.backend().buffer().cell((0, 3)).is_some_and(|cell| cell.symbol() == "t");
-        self.drawn.send((Instant::now(), feed)).map_err(io::Error::other)
+        let feed = self
+            .terminal
+            .backend()
+            .buffer()
+            .cell((0, 3))
+            .is_some_and(|cell| cell.symbol() == "t");
+        self.drawn
+            .send((Instant::now(), feed))
+            .map_err(io::Error::other)
     }
 
     fn suspend(&mut self) -> io::Result<()> {
@@ -137,8 +179,8 @@ impl Surface for Timed {
     }
 }
 
-/// Milliseconds from each of `keys` keys to the frame that shows what it did, while another thread puts `a_second`
-/// changes of peers on the bus every second.
+/// Milliseconds from each of `keys` keys to the frame that shows what it did, while another thread
+/// puts `a_second` changes of peers on the bus every second.
 ///
 /// # Errors
 /// None in practice: the themes are built in.
@@ -171,8 +213,16 @@ pub async fn time_keys(keys: usize, a_second: usize) -> Result<Vec<f64>> {
         executor: Executor::new(sender),
         frames: 0,
     };
-    let inputs = Box::pin(stream::unfold(pressed, async |mut keys| Some((keys.recv().await?, keys))));
-    let mut sources = Sources { inputs, signals, messages, batches, next_tick: tokio::time::Instant::now() };
+    let inputs = Box::pin(stream::unfold(pressed, async |mut keys| {
+        Some((keys.recv().await?, keys))
+    }));
+    let mut sources = Sources {
+        inputs,
+        signals,
+        messages,
+        batches,
+        next_tick: tokio::time::Instant::now(),
+    };
     let running = tokio::spawn(async move { explorer.run(&mut sources).await });
     let mut times = Vec::new();
     for number in 0..keys {
@@ -181,7 +231,11 @@ pub async fn time_keys(keys: usize, a_second: usize) -> Result<Vec<f64>> {
         // Not in step with the frames.
         tokio::time::sleep(Duration::from_millis(20 + number as u64 * 7 % 31)).await;
         let started = Instant::now();
-        if press.send(Ok(Input::Key(KeyEvent::new(key, KeyModifiers::NONE)))).await.is_err() {
+        if press
+            .send(Ok(Input::Key(KeyEvent::new(key, KeyModifiers::NONE))))
+            .await
+            .is_err()
+        {
             break;
         }
         while let Some((at, feed)) = frames.recv().await {
@@ -212,7 +266,10 @@ fn snapshot(id: PeerId, n: usize) -> PeerSnapshot {
         addresses: vec![format!("/ip4/127.0.0.1/tcp/{n}")],
         protocols: Vec::new(),
         rtts_ms: (0..12).map(|step| ((n + step) % 17) as f32).collect(),
-        score: Score { total: (n % 100) as f64 / 100.0, ..Score::default() },
+        score: Score {
+            total: (n % 100) as f64 / 100.0,
+            ..Score::default()
+        },
         location: None,
         distance_km: Some(n as f64),
         provenance: None,

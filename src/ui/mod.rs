@@ -1,5 +1,5 @@
-//! The explorer: input becomes actions, actions and batches change the model, the model is drawn, effects ask the
-//! registry. The swarm never waits for it, nor it for the swarm.
+//! The explorer: input becomes actions, actions and batches change the model, the model is drawn,
+//! effects ask the registry. The swarm never waits for it, nor it for the swarm.
 
 mod action;
 mod ascii;
@@ -76,21 +76,39 @@ pub struct Options {
     pub kept: Kept,
 }
 
-/// What is wrong with the settings that only the explorer understands, in a sentence each: the theme, keys that mean two
-/// things, and names of actions, tables and columns that are not known.
+/// What is wrong with the settings that only the explorer understands, in a sentence each: the
+/// theme, keys that mean two things, and names of actions, tables and columns that are not known.
 pub fn settings_problems(settings: &Settings) -> Vec<String> {
-    let themes = Themes::load(&settings.theme, settings.paths.themes().as_deref(), Depth::None);
-    let mut problems: Vec<String> = themes.err().map(|error| format!("theme: {error}")).into_iter().collect();
-    problems.extend(keymap::Keymap::new(&settings.keys).err().unwrap_or_default());
+    let themes = Themes::load(
+        &settings.theme,
+        settings.paths.themes().as_deref(),
+        Depth::None,
+    );
+    let mut problems: Vec<String> = themes
+        .err()
+        .map(|error| format!("theme: {error}"))
+        .into_iter()
+        .collect();
+    problems.extend(
+        keymap::Keymap::new(&settings.keys)
+            .err()
+            .unwrap_or_default(),
+    );
     for (name, words) in &settings.columns {
         match model::TABLES.iter().find(|(table, _)| table == name) {
             Some((_, columns)) => {
                 let wrong = table::column::unknown(columns, words);
-                problems.extend(wrong.into_iter().map(|problem| format!("columns.{name}: {problem}")));
+                problems.extend(
+                    wrong
+                        .into_iter()
+                        .map(|problem| format!("columns.{name}: {problem}")),
+                );
             }
             None => {
                 let known = model::TABLES.map(|(table, _)| table).join(", ");
-                problems.push(format!("columns.{name}: there is no such table; there are {known}"));
+                problems.push(format!(
+                    "columns.{name}: there is no such table; there are {known}"
+                ));
             }
         }
     }
@@ -122,12 +140,14 @@ pub fn check_terminal() -> Result<()> {
     ))
 }
 
-/// Returns whether the terminal says that it can only write one line after another, as an editor's may.
+/// Returns whether the terminal says that it can only write one line after another, as an editor's
+/// may.
 pub fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Runs until the person quits. The first frame is there at once, while `starting` still starts the node, or finds it.
+/// Runs until the person quits. The first frame is there at once, while `starting` still starts the
+/// node, or finds it.
 pub async fn run(
     starting: impl Future<Output = Result<Arc<dyn Control>>> + Send + 'static,
     options: Options,
@@ -141,7 +161,8 @@ pub async fn run(
     let surface = Tui::take(options.mouse).map_err(failed)?;
     let mut model = Model::new(options.title, options.demo, size, clock::now());
     model.keymap = keymap::Keymap::new(&options.keys).unwrap_or_default();
-    (model.mouse, model.places, model.ends_node) = (options.mouse, options.places, options.ends_node);
+    (model.mouse, model.places, model.ends_node) =
+        (options.mouse, options.places, options.ends_node);
     model.ascii = options.ascii;
     for screen in action::Screen::ALL {
         let table = model.table_of_mut(screen);
@@ -161,13 +182,28 @@ pub async fn run(
         // With the explorer gone or behind, the log has it.
         let _ = told.try_send(Message::Told(Level::Error, why));
     }));
-    let mut explorer = Explorer { model, surface, look: Look { themes, ascii: options.ascii }, executor, frames: 0 };
+    let mut explorer = Explorer {
+        model,
+        surface,
+        look: Look {
+            themes,
+            ascii: options.ascii,
+        },
+        executor,
+        frames: 0,
+    };
     let start = tokio::spawn(async move {
         let started = Box::new(starting.await);
         // Nobody listens any more when the person has quit already.
         let _ = sender.send(Message::Started(started)).await;
     });
-    let mut sources = Sources { inputs: input::events(), signals, messages, batches: None, next_tick: Instant::now() };
+    let mut sources = Sources {
+        inputs: input::events(),
+        signals,
+        messages,
+        batches: None,
+        next_tick: Instant::now(),
+    };
     let ended = explorer.run(&mut sources).await;
     let keeper = explorer.executor.keeper.take();
     drop(explorer);
@@ -183,7 +219,10 @@ pub async fn run(
 /// SIGTERM and SIGHUP end the explorer like `q` does.
 fn ending_signals() -> Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel(1);
-    let failed = |error: io::Error| RegistryError::Internal { what: "watching signals", why: error.to_string() };
+    let failed = |error: io::Error| RegistryError::Internal {
+        what: "watching signals",
+        why: error.to_string(),
+    };
     for kind in [SignalKind::terminate(), SignalKind::hangup()] {
         let mut signal = signal(kind).map_err(failed)?;
         let sender = sender.clone();

@@ -91,8 +91,8 @@ impl<I: Stream<Item = std::io::Result<Input>> + Unpin> Sources<I> {
     }
 }
 
-/// When the next frame may be drawn: 60 a second, and for a key up to half a frame sooner, which the frames after it make
-/// up for.
+/// When the next frame may be drawn: 60 a second, and for a key up to half a frame sooner, which
+/// the frames after it make up for.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     not_before: Instant,
@@ -102,12 +102,19 @@ pub struct Pace {
 
 impl Pace {
     pub fn new(now: Instant) -> Self {
-        Self { not_before: now, keeps_up: true }
+        Self {
+            not_before: now,
+            keeps_up: true,
+        }
     }
 
     /// When to draw what is owed; `pressed` when a person waits for it.
     pub fn due(self, dirty: bool, pressed: bool, now: Instant) -> Option<Instant> {
-        let sooner = if pressed && self.keeps_up { FRAME / 2 } else { Duration::ZERO };
+        let sooner = if pressed && self.keeps_up {
+            FRAME / 2
+        } else {
+            Duration::ZERO
+        };
         dirty.then(|| self.not_before.checked_sub(sooner).unwrap_or(now).max(now))
     }
 
@@ -115,7 +122,11 @@ impl Pace {
     pub fn drawn(&mut self, started: Instant, ended: Instant) {
         let took = ended.duration_since(started);
         self.keeps_up = took <= FRAME;
-        self.not_before = if self.keeps_up { started.max(self.not_before) + FRAME } else { ended + took * 2 };
+        self.not_before = if self.keeps_up {
+            started.max(self.not_before) + FRAME
+        } else {
+            ended + took * 2
+        };
     }
 }
 
@@ -167,7 +178,9 @@ impl<S: Surface> Explorer<S> {
                     self.draw(&mut pace)?;
                     pressed = false;
                 }
-                Turn::Message(Message::Started(started)) => sources.batches = Some(self.connect(*started)?),
+                Turn::Message(Message::Started(started)) => {
+                    sources.batches = Some(self.connect(*started)?)
+                }
                 turn => self.serve(turn)?,
             }
         }
@@ -195,7 +208,9 @@ impl<S: Surface> Explorer<S> {
             Turn::Input(Input::Key(key)) if key.kind != KeyEventKind::Release => {
                 update::on_key(&mut self.model, Chord::of(&key), now)
             }
-            Turn::Input(Input::Mouse(event)) if self.model.mouse => update::on_mouse(&mut self.model, event, now),
+            Turn::Input(Input::Mouse(event)) if self.model.mouse => {
+                update::on_mouse(&mut self.model, event, now)
+            }
             Turn::Input(Input::Paste(text)) => update::on_paste(&mut self.model, &text, now),
             Turn::Input(Input::Resize(width, height)) => {
                 update::on_resize(&mut self.model, (width, height));
@@ -227,9 +242,15 @@ impl<S: Surface> Explorer<S> {
                 Effect::Mouse(on) => self.surface.mouse(on).map_err(terminal_error)?,
                 Effect::Copy { text, things } => {
                     self.surface.copy(&text).map_err(terminal_error)?;
-                    let what = if things == 1 { fit(&text, 60) } else { format!("{things} rows") };
-                    self.model
-                        .answer(Level::Info, format!("copied {what} (by OSC 52, if the terminal lets programs copy)"));
+                    let what = if things == 1 {
+                        fit(&text, 60)
+                    } else {
+                        format!("{things} rows")
+                    };
+                    self.model.answer(
+                        Level::Info,
+                        format!("copied {what} (by OSC 52, if the terminal lets programs copy)"),
+                    );
                 }
                 Effect::Pager(path) => {
                     if let Err(error) = self.surface.page(&path) {
@@ -245,8 +266,15 @@ impl<S: Surface> Explorer<S> {
 
     pub fn draw(&mut self, pace: &mut Pace) -> Result<()> {
         let started = Instant::now();
-        let Self { model, surface, look, .. } = self;
-        surface.draw(|frame| look.draw(frame, model)).map_err(terminal_error)?;
+        let Self {
+            model,
+            surface,
+            look,
+            ..
+        } = self;
+        surface
+            .draw(|frame| look.draw(frame, model))
+            .map_err(terminal_error)?;
         self.model.dirty = false;
         self.frames += 1;
         pace.drawn(started, Instant::now());

@@ -13,8 +13,8 @@ use crossterm::{
     event::{DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture},
     execute,
     terminal::{
-        BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
-        disable_raw_mode, enable_raw_mode,
+        BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen,
+        LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
     },
 };
 use ratatui::{Frame, Terminal, backend::CrosstermBackend};
@@ -36,7 +36,8 @@ pub trait Surface {
         true
     }
 
-    /// Puts a text on the clipboard of the person's terminal, wherever that is: OSC 52 goes through ssh.
+    /// Puts a text on the clipboard of the person's terminal, wherever that is: OSC 52 goes through
+    /// ssh.
     fn copy(&mut self, text: &str) -> io::Result<()>;
 
     /// Whether clicks and the wheel come to us.
@@ -60,7 +61,10 @@ impl Tui {
             leave();
             earlier(panic);
         }));
-        Ok(Self { terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?, mouse })
+        Ok(Self {
+            terminal: Terminal::new(CrosstermBackend::new(io::stdout()))?,
+            mouse,
+        })
     }
 
     /// Gives the terminal away for as long as `meanwhile` takes.
@@ -70,8 +74,8 @@ impl Tui {
         let outcome = meanwhile();
         drop(away);
         enter(self.mouse)?;
-        // A new one knows nothing of what was on the screen. `Terminal::clear` would ask the terminal for its cursor,
-        // and not every terminal answers.
+        // A new one knows nothing of what was on the screen. `Terminal::clear` would ask the
+        // terminal for its cursor, and not every terminal answers.
         self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         outcome
     }
@@ -101,19 +105,34 @@ impl Surface for Tui {
 
     fn mouse(&mut self, on: bool) -> io::Result<()> {
         self.mouse = on;
-        if on { execute!(io::stdout(), EnableMouseCapture) } else { execute!(io::stdout(), DisableMouseCapture) }
+        if on {
+            execute!(io::stdout(), EnableMouseCapture)
+        } else {
+            execute!(io::stdout(), DisableMouseCapture)
+        }
     }
 
     fn page(&mut self, path: &Path) -> io::Result<()> {
-        let pager = std::env::var("PAGER").ok().filter(|pager| !pager.trim().is_empty());
+        let pager = std::env::var("PAGER")
+            .ok()
+            .filter(|pager| !pager.trim().is_empty());
         let pager = pager.unwrap_or_else(|| "less".to_owned());
         let mut words = pager.split_whitespace();
         let program = words.next().unwrap_or("less").to_owned();
         let arguments: Vec<&str> = words.collect();
-        self.away(|| Command::new(&program).args(&arguments).arg(path).status().map(drop)).map_err(|error| {
+        self.away(|| {
+            Command::new(&program)
+                .args(&arguments)
+                .arg(path)
+                .status()
+                .map(drop)
+        })
+        .map_err(|error| {
             io::Error::new(
                 error.kind(),
-                format!("{program} does not start: {error}; set PAGER to a program that shows files"),
+                format!(
+                    "{program} does not start: {error}; set PAGER to a program that shows files"
+                ),
             )
         })
     }
@@ -128,8 +147,17 @@ impl Drop for Tui {
 fn enter(mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::SeqCst);
-    execute!(io::stdout(), EnterAlternateScreen, Clear(ClearType::All), EnableBracketedPaste)?;
-    if mouse { execute!(io::stdout(), EnableMouseCapture) } else { Ok(()) }
+    execute!(
+        io::stdout(),
+        EnterAlternateScreen,
+        Clear(ClearType::All),
+        EnableBracketedPaste
+    )?;
+    if mouse {
+        execute!(io::stdout(), EnableMouseCapture)
+    } else {
+        Ok(())
+    }
 }
 
 fn leave() {

@@ -11,11 +11,18 @@ use crate::{RegistryError, Result, bus::Level, error::toml_error};
 const BUILT_IN: [(&str, &str); 4] = [
     ("dark", include_str!("../../assets/themes/dark.toml")),
     ("light", include_str!("../../assets/themes/light.toml")),
-    ("contrast", include_str!("../../assets/themes/contrast.toml")),
-    ("colour-blind", include_str!("../../assets/themes/colour-blind.toml")),
+    (
+        "contrast",
+        include_str!("../../assets/themes/contrast.toml"),
+    ),
+    (
+        "colour-blind",
+        include_str!("../../assets/themes/colour-blind.toml"),
+    ),
 ];
 
-/// Least contrast of text on its ground: level AA of <https://www.w3.org/TR/WCAG22/#contrast-minimum>.
+/// Least contrast of text on its ground: level AA of
+/// <https://www.w3.org/TR/WCAG22/#contrast-minimum>.
 const CONTRAST: f64 = 4.5;
 
 /// A colour of 24 bits.
@@ -28,7 +35,10 @@ impl TryFrom<String> for Rgb {
 
     fn try_from(text: String) -> Result<Self, String> {
         let wrong = || format!("{text:?} is no colour; write one like \"#62c4dc\"");
-        let hex = text.strip_prefix('#').filter(|hex| hex.len() == 6 && hex.is_ascii()).ok_or_else(wrong)?;
+        let hex = text
+            .strip_prefix('#')
+            .filter(|hex| hex.len() == 6 && hex.is_ascii())
+            .ok_or_else(wrong)?;
         let number = u32::from_str_radix(hex, 16).map_err(|_| wrong())?;
         let [_, r, g, b] = number.to_be_bytes();
         Ok(Self([r, g, b]))
@@ -40,7 +50,11 @@ impl Rgb {
     fn luminance(self) -> f64 {
         let [r, g, b] = self.0.map(|channel| {
             let share = f64::from(channel) / 255.0;
-            if share <= 0.04045 { share / 12.92 } else { ((share + 0.055) / 1.055).powf(2.4) }
+            if share <= 0.04045 {
+                share / 12.92
+            } else {
+                ((share + 0.055) / 1.055).powf(2.4)
+            }
         });
         0.2126 * r + 0.7152 * g + 0.0722 * b
     }
@@ -56,17 +70,31 @@ impl Rgb {
         const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
         let nearest = |channel: u8| {
             (0u8..6)
-                .min_by_key(|step| STEPS.get(usize::from(*step)).map_or(255, |at| at.abs_diff(channel)))
+                .min_by_key(|step| {
+                    STEPS
+                        .get(usize::from(*step))
+                        .map_or(255, |at| at.abs_diff(channel))
+                })
                 .unwrap_or(0)
         };
         let distance = |[r, g, b]: [u8; 3]| {
-            self.0.iter().zip([r, g, b]).map(|(a, b)| u32::from(a.abs_diff(b)).pow(2)).sum::<u32>()
+            self.0
+                .iter()
+                .zip([r, g, b])
+                .map(|(a, b)| u32::from(a.abs_diff(b)).pow(2))
+                .sum::<u32>()
         };
         let cube = self.0.map(nearest);
         let in_cube = cube.map(|step| STEPS.get(usize::from(step)).copied().unwrap_or(0));
-        let grey = (0u8..24).min_by_key(|step| distance([8 + 10 * step; 3])).unwrap_or(0);
+        let grey = (0u8..24)
+            .min_by_key(|step| distance([8 + 10 * step; 3]))
+            .unwrap_or(0);
         let [r, g, b] = cube;
-        if distance([8 + 10 * grey; 3]) < distance(in_cube) { 232 + grey } else { 16 + 36 * r + 6 * g + b }
+        if distance([8 + 10 * grey; 3]) < distance(in_cube) {
+            232 + grey
+        } else {
+            16 + 36 * r + 6 * g + b
+        }
     }
 }
 
@@ -100,8 +128,15 @@ impl Palette {
             ("bad", self.bad),
             ("link", self.link),
         ];
-        let pairs = on_ground.into_iter().map(|(name, colour)| (name, colour, "background", self.background));
-        let selected = ("selected_text", self.selected_text, "selected_background", self.selected_background);
+        let pairs = on_ground
+            .into_iter()
+            .map(|(name, colour)| (name, colour, "background", self.background));
+        let selected = (
+            "selected_text",
+            self.selected_text,
+            "selected_background",
+            self.selected_background,
+        );
         pairs
             .chain([selected])
             .map(|(name, colour, on, ground)| (name, on, colour.contrast(ground)))
@@ -147,21 +182,39 @@ impl Themes {
     /// The built-in themes and those in `dir`, a file `NAME.toml` for each; `chosen` is shown.
     ///
     /// # Errors
-    /// [`RegistryError::Usage`] for a theme that does not exist, or a file of one that is wrong or cannot be read by a
-    /// person.
+    /// [`RegistryError::Usage`] for a theme that does not exist, or a file of one that is wrong or
+    /// cannot be read by a person.
     pub fn load(chosen: &str, dir: Option<&Path>, depth: Depth) -> Result<Self> {
         let mut all = Vec::new();
         for (name, text) in BUILT_IN {
-            let palette = toml::from_str(text)
-                .map_err(|error| RegistryError::Internal { what: "reading a theme", why: error.to_string() })?;
-            all.push(Named { name: name.to_owned(), palette });
+            let palette = toml::from_str(text).map_err(|error| RegistryError::Internal {
+                what: "reading a theme",
+                why: error.to_string(),
+            })?;
+            all.push(Named {
+                name: name.to_owned(),
+                palette,
+            });
         }
-        let own = dir.and_then(|dir| fs::read_dir(dir).ok()).into_iter().flatten().flatten();
+        let own = dir
+            .and_then(|dir| fs::read_dir(dir).ok())
+            .into_iter()
+            .flatten()
+            .flatten();
         let mut paths: Vec<_> = own.map(|entry| entry.path()).collect();
-        paths.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+        paths.retain(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        });
         paths.sort();
         for path in paths {
-            let Some(name) = path.file_stem().and_then(|stem| stem.to_str()).map(str::to_owned) else { continue };
+            let Some(name) = path
+                .file_stem()
+                .and_then(|stem| stem.to_str())
+                .map(str::to_owned)
+            else {
+                continue;
+            };
             // One that nobody asked for must not keep the explorer from starting.
             match own_theme(&path) {
                 Ok(palette) => all.push(Named { name, palette }),
@@ -169,10 +222,16 @@ impl Themes {
                 Err(error) => tracing::warn!(%error, "a theme is left out"),
             }
         }
-        let at = all.iter().position(|theme| theme.name == chosen).ok_or_else(|| {
-            let known: Vec<&str> = all.iter().map(|theme| theme.name.as_str()).collect();
-            RegistryError::Usage(format!("there is no theme called {chosen}; there are {}", known.join(", ")))
-        })?;
+        let at = all
+            .iter()
+            .position(|theme| theme.name == chosen)
+            .ok_or_else(|| {
+                let known: Vec<&str> = all.iter().map(|theme| theme.name.as_str()).collect();
+                RegistryError::Usage(format!(
+                    "there is no theme called {chosen}; there are {}",
+                    known.join(", ")
+                ))
+            })?;
         Ok(Self { all, at, depth })
     }
 
@@ -181,29 +240,45 @@ impl Themes {
         self.at = (self.at + 1) % self.all.len().max(1);
         match self.depth {
             Depth::None => "no theme: colours are off (NO_COLOR, or a terminal without)".to_owned(),
-            _ => format!("theme {}", self.all.get(self.at).map_or("", |theme| theme.name.as_str())),
+            _ => format!(
+                "theme {}",
+                self.all
+                    .get(self.at)
+                    .map_or("", |theme| theme.name.as_str())
+            ),
         }
     }
 
     pub fn current(&self) -> Theme {
-        Theme { palette: self.all.get(self.at).map(|theme| theme.palette), depth: self.depth }
+        Theme {
+            palette: self.all.get(self.at).map(|theme| theme.palette),
+            depth: self.depth,
+        }
     }
 }
 
 fn own_theme(path: &Path) -> Result<Palette> {
     let text = fs::read_to_string(path).map_err(RegistryError::file(path, "read"))?;
-    let palette: Palette = toml::from_str(&text).map_err(|error| toml_error(path, &text, &error))?;
+    let palette: Palette =
+        toml::from_str(&text).map_err(|error| toml_error(path, &text, &error))?;
     let unreadable = palette.unreadable();
     if unreadable.is_empty() {
         return Ok(palette);
     }
-    Err(RegistryError::Usage(format!("{}: {}; choose colours further apart", path.display(), unreadable.join("; "))))
+    Err(RegistryError::Usage(format!(
+        "{}: {}; choose colours further apart",
+        path.display(),
+        unreadable.join("; ")
+    )))
 }
 
 impl Theme {
     /// No colours: weight and reversal only.
     pub fn plain() -> Self {
-        Self { palette: None, depth: Depth::None }
+        Self {
+            palette: None,
+            depth: Depth::None,
+        }
     }
 
     fn colour(self, of: impl Fn(&Palette) -> Rgb) -> Option<Color> {
@@ -219,12 +294,20 @@ impl Theme {
     }
 
     fn with(self, of: impl Fn(&Palette) -> Rgb, modifier: Modifier) -> Style {
-        Style { fg: self.colour(of), ..Style::new() }.add_modifier(modifier)
+        Style {
+            fg: self.colour(of),
+            ..Style::new()
+        }
+        .add_modifier(modifier)
     }
 
     /// Everything that nothing else is said of.
     pub fn ground(self) -> Style {
-        Style { fg: self.colour(|p| p.text), bg: self.colour(|p| p.background), ..Style::new() }
+        Style {
+            fg: self.colour(|p| p.text),
+            bg: self.colour(|p| p.background),
+            ..Style::new()
+        }
     }
 
     pub fn text(self) -> Style {
@@ -265,7 +348,10 @@ impl Theme {
     }
 
     pub fn selected(self) -> Style {
-        match (self.colour(|p| p.selected_text), self.colour(|p| p.selected_background)) {
+        match (
+            self.colour(|p| p.selected_text),
+            self.colour(|p| p.selected_background),
+        ) {
             (Some(text), Some(ground)) => Style::new().fg(text).bg(ground),
             _ => Style::new().add_modifier(Modifier::REVERSED),
         }
@@ -308,9 +394,18 @@ mod tests {
         let themes = Themes::load("dark", None, Depth::True).unwrap();
         assert_eq!(themes.all.len(), BUILT_IN.len());
         for theme in &themes.all {
-            assert_eq!(theme.palette.unreadable(), Vec::<String>::new(), "{}", theme.name);
+            assert_eq!(
+                theme.palette.unreadable(),
+                Vec::<String>::new(),
+                "{}",
+                theme.name
+            );
         }
-        let highest = themes.all.iter().find(|theme| theme.name == "contrast").unwrap();
+        let highest = themes
+            .all
+            .iter()
+            .find(|theme| theme.name == "contrast")
+            .unwrap();
         assert!(highest.palette.text.contrast(highest.palette.background) > 20.9);
     }
 
@@ -318,15 +413,42 @@ mod tests {
     fn own_themes_are_checked() {
         let dir = tempfile::tempdir().unwrap();
         let (_, dark) = BUILT_IN[0];
-        fs::write(dir.path().join("mine.toml"), dark.replace("#d5dae3", "#eeeeee")).unwrap();
-        fs::write(dir.path().join("mud.toml"), dark.replace("#d5dae3", "#222222")).unwrap();
+        fs::write(
+            dir.path().join("mine.toml"),
+            dark.replace("#d5dae3", "#eeeeee"),
+        )
+        .unwrap();
+        fs::write(
+            dir.path().join("mud.toml"),
+            dark.replace("#d5dae3", "#222222"),
+        )
+        .unwrap();
         fs::write(dir.path().join("typo.toml"), dark.replace("#d5dae3", "red")).unwrap();
         let load = |name| Themes::load(name, Some(dir.path()), Depth::True);
         let mut themes = load("mine").unwrap();
-        assert_eq!(themes.step(), "theme dark", "round to the first, without those that are wrong");
-        assert!(load("mud").unwrap_err().to_string().contains("text on background has a contrast of 1.1"));
-        assert!(load("typo").unwrap_err().to_string().contains("is no colour"));
-        assert!(load("none").unwrap_err().to_string().contains("there are dark, light, contrast, colour-blind, mine"));
+        assert_eq!(
+            themes.step(),
+            "theme dark",
+            "round to the first, without those that are wrong"
+        );
+        assert!(
+            load("mud")
+                .unwrap_err()
+                .to_string()
+                .contains("text on background has a contrast of 1.1")
+        );
+        assert!(
+            load("typo")
+                .unwrap_err()
+                .to_string()
+                .contains("is no colour")
+        );
+        assert!(
+            load("none")
+                .unwrap_err()
+                .to_string()
+                .contains("there are dark, light, contrast, colour-blind, mine")
+        );
     }
 
     #[test]
@@ -336,6 +458,13 @@ mod tests {
         assert_eq!(rgb("#ffffff").to_256(), 231);
         assert_eq!(rgb("#ff0000").to_256(), 196);
         assert_eq!(rgb("#080808").to_256(), 232);
-        assert_eq!(Themes::load("dark", None, Depth::None).unwrap().current().good().fg, None);
+        assert_eq!(
+            Themes::load("dark", None, Depth::None)
+                .unwrap()
+                .current()
+                .good()
+                .fg,
+            None
+        );
     }
 }

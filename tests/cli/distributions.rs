@@ -1,4 +1,5 @@
-//! Wheels, source distributions and crates that no tool has built, and the forms in which tools upload them.
+//! Wheels, source distributions and crates that no tool has built, and the forms in which tools
+//! upload them.
 
 use std::io::{Cursor, Write};
 
@@ -10,31 +11,47 @@ fn normal(name: &str) -> String {
 
 /// The digest by which clients of the index know a file.
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 fn metadata(name: &str, version: &str, more: &str) -> String {
-    format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A {name}\n{more}\nread me\n")
+    format!(
+        "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A {name}\n{more}\nread me\n"
+    )
 }
 
-/// A wheel for every Python: its file name and its bytes. `inside` is the name that its metadata says.
+/// A wheel for every Python: its file name and its bytes. `inside` is the name that its metadata
+/// says.
 pub fn wheel_of(name: &str, inside: &str, version: &str, more: &str) -> (String, Vec<u8>) {
     let (module, mut bytes) = (normal(name), Cursor::new(Vec::new()));
     let info = format!("{}-{version}.dist-info", normal(inside));
     let mut zip = zip::ZipWriter::new(&mut bytes);
     let mut put = |path: String, text: &str| {
-        zip.start_file(path, zip::write::SimpleFileOptions::default()).unwrap();
+        zip.start_file(path, zip::write::SimpleFileOptions::default())
+            .unwrap();
         zip.write_all(text.as_bytes()).unwrap();
     };
-    put(format!("{module}/__init__.py"), &format!("V = '{version}'\n"));
+    put(
+        format!("{module}/__init__.py"),
+        &format!("V = '{version}'\n"),
+    );
     put(format!("{info}/METADATA"), &metadata(inside, version, more));
-    put(format!("{info}/WHEEL"), "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n");
+    put(
+        format!("{info}/WHEEL"),
+        "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+    );
     put(
         format!("{info}/RECORD"),
         &format!("{module}/__init__.py,,\n{info}/METADATA,,\n{info}/WHEEL,,\n{info}/RECORD,,\n"),
     );
     zip.finish().unwrap();
-    (format!("{module}-{version}-py3-none-any.whl"), bytes.into_inner())
+    (
+        format!("{module}-{version}-py3-none-any.whl"),
+        bytes.into_inner(),
+    )
 }
 
 /// A wheel as most are.
@@ -52,8 +69,14 @@ pub fn sdist(name: &str, version: &str) -> (String, Vec<u8>) {
             return info\n";
     let top = format!("{}-{version}", normal(name));
     let files = [
-        ("PKG-INFO", &*metadata(name, version, "Requires-Python: >=3.7\n")),
-        ("pyproject.toml", "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n"),
+        (
+            "PKG-INFO",
+            &*metadata(name, version, "Requires-Python: >=3.7\n"),
+        ),
+        (
+            "pyproject.toml",
+            "[build-system]\nrequires = []\nbuild-backend = \"backend\"\nbackend-path = [\".\"]\n",
+        ),
         ("backend.py", &BACKEND.replace("TOP", &top)),
     ];
     (format!("{top}.tar.gz"), gzipped(&top, &files))
@@ -61,18 +84,27 @@ pub fn sdist(name: &str, version: &str) -> (String, Vec<u8>) {
 
 /// A crate's file; `more` stands behind the package in its manifest.
 pub fn krate(name: &str, version: &str, more: &str) -> Vec<u8> {
-    let manifest = format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\n{more}");
-    gzipped(&format!("{name}-{version}"), &[("Cargo.toml", &manifest), ("src/lib.rs", "")])
+    let manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\n{more}"
+    );
+    gzipped(
+        &format!("{name}-{version}"),
+        &[("Cargo.toml", &manifest), ("src/lib.rs", "")],
+    )
 }
 
 /// A packed tar archive of files in one folder.
 pub fn gzipped(top: &str, files: &[(&str, &str)]) -> Vec<u8> {
-    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast()));
+    let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(
+        Vec::new(),
+        flate2::Compression::fast(),
+    ));
     for (path, text) in files {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
-        tar.append_data(&mut header, format!("{top}/{path}"), text.as_bytes()).unwrap();
+        tar.append_data(&mut header, format!("{top}/{path}"), text.as_bytes())
+            .unwrap();
     }
     tar.into_inner().unwrap().finish().unwrap()
 }
@@ -82,7 +114,10 @@ pub fn form(fields: &[(&str, &str)], file: &str, bytes: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, value) in fields {
         body.extend(
-            format!("--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n").bytes(),
+            format!(
+                "--{BOUNDARY}\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n"
+            )
+            .bytes(),
         );
     }
     let head = format!(

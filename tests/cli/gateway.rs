@@ -16,7 +16,8 @@ use crate::{
     program::{APART, Home, PATIENCE, Ran, Running, ran},
 };
 
-/// A node that stays, with a gateway on a free port, and a cargo with a home of its own that has never seen anything.
+/// A node that stays, with a gateway on a free port, and a cargo with a home of its own that has
+/// never seen anything.
 pub struct Site {
     pub home: Home,
     pub node: Running,
@@ -37,7 +38,12 @@ impl Site {
         let node = Running::start_with(&home, flags, &settings);
         let status = home.alone(&["status", "--json"]).json();
         let gateway = status["gateway"].as_str().unwrap().to_owned();
-        Self { home, node, gateway, space: None }
+        Self {
+            home,
+            node,
+            gateway,
+            space: None,
+        }
     }
 
     /// A program on this site's machine.
@@ -54,7 +60,10 @@ impl Site {
     }
 
     pub fn publisher(&self) -> String {
-        self.home.alone(&["key", "show", "--json"]).json()["publisher"].as_str().unwrap().to_owned()
+        self.home.alone(&["key", "show", "--json"]).json()["publisher"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// Waits until this node knows of a package.
@@ -65,7 +74,11 @@ impl Site {
             if shown.code == Some(0) {
                 return;
             }
-            assert!(std::time::Instant::now() < deadline, "{package}: {}", shown.stderr);
+            assert!(
+                std::time::Instant::now() < deadline,
+                "{package}: {}",
+                shown.stderr
+            );
         }
     }
 
@@ -77,19 +90,28 @@ impl Site {
     fn cargo_command(&self, dir: &str, words: &[&str]) -> Command {
         let mut cargo = self.program(std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
         for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("CARGO") || name.to_lowercase().contains("_proxy")) {
+            if name.to_str().is_some_and(|name| {
+                name.starts_with("CARGO") || name.to_lowercase().contains("_proxy")
+            }) {
                 cargo.env_remove(name);
             }
         }
         cargo.args(words).current_dir(self.home.path(dir));
         cargo.env("CARGO_HOME", self.home.path("cargo-home"));
-        cargo.env("CARGO_REGISTRIES_SWARM_INDEX", format!("sparse+{}/cargo/", self.gateway));
+        cargo.env(
+            "CARGO_REGISTRIES_SWARM_INDEX",
+            format!("sparse+{}/cargo/", self.gateway),
+        );
         cargo.env("CARGO_REGISTRIES_SWARM_TOKEN", self.token());
         // Nothing of a test goes anywhere else.
-        cargo.env("https_proxy", "http://127.0.0.1:1").env("CARGO_NET_RETRY", "0");
+        cargo
+            .env("https_proxy", "http://127.0.0.1:1")
+            .env("CARGO_NET_RETRY", "0");
         cargo.env("CARGO_TARGET_DIR", self.home.path("built"));
         cargo.stdin(std::process::Stdio::null());
-        cargo.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+        cargo
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::piped());
         cargo
     }
 
@@ -126,7 +148,12 @@ impl Site {
     pub fn keeps_nothing(&self) {
         self.keeps_no_upload();
         let contents = self.home.alone(&["contents", "--json"]);
-        assert_eq!((contents.code, contents.stdout.trim()), (Some(0), "[]"), "{}", contents.stderr);
+        assert_eq!(
+            (contents.code, contents.stdout.trim()),
+            (Some(0), "[]"),
+            "{}",
+            contents.stderr
+        );
     }
 
     /// One request, as it is; the answer's status, head and body.
@@ -145,19 +172,25 @@ impl Site {
         stream.write_all(request).unwrap();
         let mut answer = Vec::new();
         stream.read_to_end(&mut answer).unwrap();
-        let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap();
+        let end = answer
+            .windows(4)
+            .position(|four| four == b"\r\n\r\n")
+            .unwrap();
         let head = String::from_utf8(answer[..end].to_vec()).unwrap();
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
         (status, head.to_lowercase(), answer[end + 4..].to_vec())
     }
 
     pub fn gets(&self, path: &str, fields: &str) -> (u16, String, Vec<u8>) {
-        self.asks(&format!("GET {path} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n{fields}\r\n"))
+        self.asks(&format!(
+            "GET {path} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n{fields}\r\n"
+        ))
     }
 }
 
 pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
-    head.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
+    head.lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
 /// Two sites: alice, who publishes, and bob, who knows alice's node.
@@ -173,9 +206,17 @@ fn what_cargo_publishes_here_cargo_builds_elsewhere() {
     alice.package("tiny_one", "0.1.0", "", "pub fn one() -> u32 { 1 }\n");
     alice.publishes("tiny_one");
     let needs = "one = { package = \"tiny_one\", version = \"0.1\", registry = \"swarm\" }\n";
-    alice.package("Two-Of-Them", "1.0.0+first", needs, "pub fn two() -> u32 { one::one() + one::one() }\n");
+    alice.package(
+        "Two-Of-Them",
+        "1.0.0+first",
+        needs,
+        "pub fn two() -> u32 { one::one() + one::one() }\n",
+    );
     alice.publishes("Two-Of-Them");
-    let again = alice.cargo("Two-Of-Them", &["publish", "--registry", "swarm", "--allow-dirty"]);
+    let again = alice.cargo(
+        "Two-Of-Them",
+        &["publish", "--registry", "swarm", "--allow-dirty"],
+    );
     assert!(again.stderr.contains("already exists"), "{}", again.stderr);
 
     // A fresh node trusts nobody, and says what to do.
@@ -184,19 +225,38 @@ fn what_cargo_publishes_here_cargo_builds_elsewhere() {
     let (status, _, said) = bob.gets("/cargo/tw/o-/two-of-them", "");
     let said = String::from_utf8(said).unwrap();
     assert_eq!(status, 404, "{said}");
-    assert!(said.contains(&format!("swarmdex names set cargo:two-of-them {publisher}")), "{said}");
+    assert!(
+        said.contains(&format!("swarmdex names set cargo:two-of-them {publisher}")),
+        "{said}"
+    );
     assert_eq!(bob.home.alone(&["why", "cargo:two-of-them"]).code, Some(1));
-    assert_eq!(bob.home.alone(&["trust", &publisher, "--for", "cargo:*"]).code, Some(0));
-    let why = bob.home.alone(&["why", "cargo:Two_of_them", "--json"]).json();
+    assert_eq!(
+        bob.home
+            .alone(&["trust", &publisher, "--for", "cargo:*"])
+            .code,
+        Some(0)
+    );
+    let why = bob
+        .home
+        .alone(&["why", "cargo:Two_of_them", "--json"])
+        .json();
     assert_eq!(why["owner"], publisher.as_str());
 
-    bob.package("user", "0.1.0", "", "pub fn three() -> u32 { Two_Of_Them::two() + 1 }\n");
+    bob.package(
+        "user",
+        "0.1.0",
+        "",
+        "pub fn three() -> u32 { Two_Of_Them::two() + 1 }\n",
+    );
     let added = bob.cargo("user", &["add", "Two-Of-Them", "--registry", "swarm"]);
     assert_eq!(added.code, Some(0), "{}", added.stderr);
     let built = bob.cargo("user", &["build"]);
     assert_eq!(built.code, Some(0), "{}", built.stderr);
     let lock = std::fs::read_to_string(bob.home.path("user/Cargo.lock")).unwrap();
-    assert!(lock.contains("name = \"tiny_one\"") && lock.contains("version = \"1.0.0+first\""), "{lock}");
+    assert!(
+        lock.contains("name = \"tiny_one\"") && lock.contains("version = \"1.0.0+first\""),
+        "{lock}"
+    );
 
     // The publisher is gone, the cache is empty, and everything is still here.
     let Site { node, .. } = alice;
@@ -204,11 +264,24 @@ fn what_cargo_publishes_here_cargo_builds_elsewhere() {
     std::fs::remove_dir_all(bob.home.path("cargo-home")).unwrap();
     let fetched = bob.cargo("user", &["fetch", "--locked"]);
     assert_eq!(fetched.code, Some(0), "{}", fetched.stderr);
-    assert_eq!(std::fs::read_to_string(bob.home.path("user/Cargo.lock")).unwrap(), lock);
+    assert_eq!(
+        std::fs::read_to_string(bob.home.path("user/Cargo.lock")).unwrap(),
+        lock
+    );
     let found = bob.cargo("user", &["search", "tiny", "--registry", "swarm"]);
-    assert!(found.stdout.contains("tiny") && found.code == Some(0), "{} {}", found.stdout, found.stderr);
+    assert!(
+        found.stdout.contains("tiny") && found.code == Some(0),
+        "{} {}",
+        found.stdout,
+        found.stderr
+    );
     let info = bob.cargo("user", &["info", "tiny_one", "--registry", "swarm"]);
-    assert!(info.stdout.contains("A tiny_one"), "{} {}", info.stdout, info.stderr);
+    assert!(
+        info.stdout.contains("A tiny_one"),
+        "{} {}",
+        info.stdout,
+        info.stderr
+    );
 }
 
 #[test]
@@ -221,7 +294,12 @@ fn a_yank_is_honoured_by_whoever_has_no_lock_file() {
     let publisher = alice.publisher();
     bob.waits_for(&format!("{publisher}/cargo:tiny@=0.1.1"));
     bob.home.alone(&["trust", &publisher]);
-    bob.package("user", "0.1.0", "tiny = { version = \"0.1\", registry = \"swarm\" }\n", "");
+    bob.package(
+        "user",
+        "0.1.0",
+        "tiny = { version = \"0.1\", registry = \"swarm\" }\n",
+        "",
+    );
     let picked = |site: &Site| {
         let made = site.cargo("user", &["generate-lockfile"]);
         let lock = std::fs::read_to_string(site.home.path("user/Cargo.lock")).unwrap_or_default();
@@ -243,30 +321,56 @@ fn a_yank_is_honoured_by_whoever_has_no_lock_file() {
         assert!(std::time::Instant::now() < deadline, "{lines}");
     }
     let locked = bob.cargo("user", &["fetch", "--locked"]);
-    assert_eq!(locked.code, Some(0), "whoever has it in a lock file goes on with it: {}", locked.stderr);
+    assert_eq!(
+        locked.code,
+        Some(0),
+        "whoever has it in a lock file goes on with it: {}",
+        locked.stderr
+    );
     std::fs::remove_file(bob.home.path("user/Cargo.lock")).unwrap();
     assert_eq!(picked(&bob), "0.1.0");
     let back = alice.cargo("tiny", &[&words[..], &["--undo"]].concat());
     assert_eq!(back.code, Some(0), "{}", back.stderr);
     let theirs = bob.cargo("user", &["yank", "--registry", "swarm", "tiny@0.1.0"]);
-    assert!(theirs.code != Some(0) && theirs.stderr.contains("only that key can change it"), "{}", theirs.stderr);
+    assert!(
+        theirs.code != Some(0) && theirs.stderr.contains("only that key can change it"),
+        "{}",
+        theirs.stderr
+    );
     let owners = bob.cargo("user", &["owner", "--list", "tiny", "--registry", "swarm"]);
-    assert!(owners.stdout.contains(&publisher), "{} {}", owners.stdout, owners.stderr);
+    assert!(
+        owners.stdout.contains(&publisher),
+        "{} {}",
+        owners.stdout,
+        owners.stderr
+    );
 }
 
-/// A cargo home that has these archives from its default registry, whose index says what `line` makes of each digest.
-fn cargo_home(home: &Home, archives: &[(&str, &str, PathBuf)], line: impl Fn(&str, &str, &str) -> String) -> PathBuf {
+/// A cargo home that has these archives from its default registry, whose index says what `line`
+/// makes of each digest.
+fn cargo_home(
+    home: &Home,
+    archives: &[(&str, &str, PathBuf)],
+    line: impl Fn(&str, &str, &str) -> String,
+) -> PathBuf {
     let registry = home.path("online/registry");
     let dirs = ["cache", "index"].map(|dir| registry.join(dir).join("default-1949cf8c6b5b557f"));
     std::fs::create_dir_all(&dirs[0]).unwrap();
     for (name, version, file) in archives {
         let bytes = std::fs::read(file).unwrap();
         std::fs::write(dirs[0].join(format!("{name}-{version}.crate")), &bytes).unwrap();
-        let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let digest: String = Sha256::digest(&bytes)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         let index = dirs[1].join(".cache").join(&name[..2]).join(&name[2..4]);
         std::fs::create_dir_all(&index).unwrap();
         let line = line(name, version, &digest);
-        std::fs::write(index.join(name), format!("\x03\x02\0\0\0etag\0{version}\0{line}\0")).unwrap();
+        std::fs::write(
+            index.join(name),
+            format!("\x03\x02\0\0\0etag\0{version}\0{line}\0"),
+        )
+        .unwrap();
     }
     dirs[0].clone()
 }
@@ -276,13 +380,36 @@ fn what_a_cargo_home_attests_replaces_the_default_registry() {
     let (alice, bob) = two();
     let packed = |name: &str, needs: &str, code: &str| {
         alice.package(name, "1.0.0", needs, code);
-        let ran = alice.cargo(name, &["package", "--no-verify", "--allow-dirty", "--offline", "--exclude-lockfile"]);
+        let ran = alice.cargo(
+            name,
+            &[
+                "package",
+                "--no-verify",
+                "--allow-dirty",
+                "--offline",
+                "--exclude-lockfile",
+            ],
+        );
         assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-        alice.home.path(&format!("built/package/{name}-1.0.0.crate"))
+        alice
+            .home
+            .path(&format!("built/package/{name}-1.0.0.crate"))
     };
     let files = [
-        ("deep", "1.0.0", packed("deep", "", "pub fn deep() -> u32 { 7 }")),
-        ("wide", "1.0.0", packed("wide", "deep = \"1\"\n", "pub fn wide() -> u32 { deep::deep() }")),
+        (
+            "deep",
+            "1.0.0",
+            packed("deep", "", "pub fn deep() -> u32 { 7 }"),
+        ),
+        (
+            "wide",
+            "1.0.0",
+            packed(
+                "wide",
+                "deep = \"1\"\n",
+                "pub fn wide() -> u32 { deep::deep() }",
+            ),
+        ),
         ("fake", "1.0.0", packed("fake", "", "")),
     ];
     let cache = cargo_home(&alice.home, &files, |name, version, digest| {
@@ -291,18 +418,32 @@ fn what_a_cargo_home_attests_replaces_the_default_registry() {
         } else {
             ""
         };
-        let digest = if name == "fake" { "00".repeat(32) } else { digest.to_owned() };
+        let digest = if name == "fake" {
+            "00".repeat(32)
+        } else {
+            digest.to_owned()
+        };
         format!(
             r#"{{"name":"{name}","vers":"{version}","deps":[{needs}],"cksum":"{digest}","features":{{}},"yanked":false}}"#
         )
     });
     let imported = alice.home.alone(&["import", cache.to_str().unwrap()]);
-    assert_eq!(imported.code, Some(0), "{} {}", imported.stdout, imported.stderr);
+    assert_eq!(
+        imported.code,
+        Some(0),
+        "{} {}",
+        imported.stdout,
+        imported.stderr
+    );
     let publisher = alice.publisher();
     for (name, ..) in &files {
         bob.waits_for(&format!("{publisher}/cargo:{name}"));
     }
-    assert_eq!(bob.gets("/cargo-mirror/wi/de/wide", "").0, 404, "nobody is trusted yet");
+    assert_eq!(
+        bob.gets("/cargo-mirror/wi/de/wide", "").0,
+        404,
+        "nobody is trusted yet"
+    );
     bob.home.alone(&["trust", &publisher, "--for", "cargo:*"]);
 
     let replaced = |dir: &str| {
@@ -313,31 +454,53 @@ fn what_a_cargo_home_attests_replaces_the_default_registry() {
         std::fs::create_dir_all(bob.home.path(dir).join(".cargo")).unwrap();
         std::fs::write(bob.home.path(dir).join(".cargo/config.toml"), config).unwrap();
     };
-    bob.package("user", "0.1.0", "wide = \"1\"\n", "pub fn it() -> u32 { wide::wide() }");
+    bob.package(
+        "user",
+        "0.1.0",
+        "wide = \"1\"\n",
+        "pub fn it() -> u32 { wide::wide() }",
+    );
     replaced("user");
     let made = bob.cargo("user", &["generate-lockfile"]);
     assert_eq!(made.code, Some(0), "{}", made.stderr);
     let lock = std::fs::read_to_string(bob.home.path("user/Cargo.lock")).unwrap();
-    assert!(lock.matches("source = \"registry+").count() == 2 && !lock.contains("sparse+"), "{lock}");
+    assert!(
+        lock.matches("source = \"registry+").count() == 2 && !lock.contains("sparse+"),
+        "{lock}"
+    );
     std::fs::remove_dir_all(bob.home.path("cargo-home")).unwrap();
     let built = bob.cargo("user", &["build", "--locked"]);
     assert_eq!(built.code, Some(0), "{}", built.stderr);
-    assert_eq!(std::fs::read_to_string(bob.home.path("user/Cargo.lock")).unwrap(), lock);
+    assert_eq!(
+        std::fs::read_to_string(bob.home.path("user/Cargo.lock")).unwrap(),
+        lock
+    );
 
     // Without the registry's word it is a crate of the swarm's, and none of the default registry's.
     assert_eq!(bob.gets("/cargo-mirror/fa/ke/fake", "").0, 404);
-    assert_eq!(bob.gets("/cargo-mirror/api/v1/crates/fake/1.0.0/download", "").0, 404);
+    assert_eq!(
+        bob.gets("/cargo-mirror/api/v1/crates/fake/1.0.0/download", "")
+            .0,
+        404
+    );
     assert_eq!(bob.gets("/cargo/fa/ke/fake", "").0, 200);
-    let put =
-        "PUT /cargo-mirror/api/v1/crates/new HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let put = "PUT /cargo-mirror/api/v1/crates/new HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(bob.asks(put).0, 404);
 }
 
 #[test]
 fn two_owners_of_one_name_are_refused_until_a_person_decides() {
     let (alice, bob) = two();
-    let carol = Site::start(&["--bootstrap", &alice.node.address, "--bootstrap", &bob.node.address]);
-    for (site, code) in [(&alice, "pub const WHO: &str = \"alice\";"), (&bob, "pub const WHO: &str = \"bob\";")] {
+    let carol = Site::start(&[
+        "--bootstrap",
+        &alice.node.address,
+        "--bootstrap",
+        &bob.node.address,
+    ]);
+    for (site, code) in [
+        (&alice, "pub const WHO: &str = \"alice\";"),
+        (&bob, "pub const WHO: &str = \"bob\";"),
+    ] {
         site.package("clash-it", "1.0.0", "", code);
         site.publishes("clash-it");
     }
@@ -348,28 +511,61 @@ fn two_owners_of_one_name_are_refused_until_a_person_decides() {
     }
     let listed = carol.home.alone(&["trust", "--list", "--json"]).json();
     assert_eq!(listed.as_array().unwrap().len(), 2);
-    carol.package("user", "0.1.0", "clash-it = { version = \"1\", registry = \"swarm\" }\n", "");
+    carol.package(
+        "user",
+        "0.1.0",
+        "clash-it = { version = \"1\", registry = \"swarm\" }\n",
+        "",
+    );
     let refused = carol.cargo("user", &["fetch"]);
-    assert!(refused.code != Some(0) && refused.stderr.contains("no matching package"), "{}", refused.stderr);
+    assert!(
+        refused.code != Some(0) && refused.stderr.contains("no matching package"),
+        "{}",
+        refused.stderr
+    );
     // One publisher's own endpoint has it all the same: its address says whose.
     let (status, _, _) = carol.gets(&format!("/cargo/~{}/cl/as/clash-it", keys[1]), "");
     assert_eq!(status, 200);
 
-    assert_eq!(carol.home.alone(&["names", "set", "cargo:clash-it", &keys[1]]).code, Some(0));
+    assert_eq!(
+        carol
+            .home
+            .alone(&["names", "set", "cargo:clash-it", &keys[1]])
+            .code,
+        Some(0)
+    );
     let fetched = carol.cargo("user", &["fetch"]);
     assert_eq!(fetched.code, Some(0), "{}", fetched.stderr);
     let (_, _, index) = carol.gets("/cargo/cl/as/clash-it", "");
     let (_, _, theirs) = bob.gets("/cargo/cl/as/clash-it", "");
     assert_eq!(index, theirs);
-    let moved = carol.home.alone(&["names", "set", "cargo:clash-it", &keys[0]]);
+    let moved = carol
+        .home
+        .alone(&["names", "set", "cargo:clash-it", &keys[0]]);
     assert!(moved.stderr.contains("caches"), "{}", moved.stderr);
     // What was served from somebody goes on being served from them, whoever comes.
-    assert_eq!(carol.home.alone(&["names", "unset", "cargo:clash-it"]).code, Some(0));
-    assert_eq!(carol.home.alone(&["trust", &keys[1], "--for", "npm:*"]).code, Some(0));
+    assert_eq!(
+        carol.home.alone(&["names", "unset", "cargo:clash-it"]).code,
+        Some(0)
+    );
+    assert_eq!(
+        carol
+            .home
+            .alone(&["trust", &keys[1], "--for", "npm:*"])
+            .code,
+        Some(0)
+    );
     assert_eq!(carol.gets("/cargo/cl/as/clash-it", "").0, 200);
     assert_eq!(carol.home.alone(&["trust", &keys[1]]).code, Some(0));
-    let why = carol.home.alone(&["why", "cargo:clash-it", "--json"]).json();
-    assert_eq!((&why["owner"], &why["passed_over"][0]), (&keys[0].as_str().into(), &keys[1].as_str().into()), "{why}");
+    let why = carol
+        .home
+        .alone(&["why", "cargo:clash-it", "--json"])
+        .json();
+    assert_eq!(
+        (&why["owner"], &why["passed_over"][0]),
+        (&keys[0].as_str().into(), &keys[1].as_str().into()),
+        "{why}"
+    );
     assert!(why["reason"].as_str().unwrap().contains("first"), "{why}");
 }
 
@@ -377,15 +573,25 @@ fn two_owners_of_one_name_are_refused_until_a_person_decides() {
 fn whatever_changes_something_needs_the_token_and_a_page_of_somebody_else_is_refused() {
     let site = Site::start(&["--handle", "alice"]);
     site.package("tiny", "0.1.0", "", "");
-    let mut cargo = site.cargo_command("tiny", &["publish", "--registry", "swarm", "--allow-dirty"]);
+    let mut cargo =
+        site.cargo_command("tiny", &["publish", "--registry", "swarm", "--allow-dirty"]);
     cargo.env("CARGO_REGISTRIES_SWARM_TOKEN", "something-else");
     let refused = ran(cargo);
-    assert!(refused.code != Some(0) && refused.stderr.contains("gateway.token"), "{}", refused.stderr);
-    assert_eq!(site.gets("/cargo/ti/ny/tiny", "").0, 404, "nothing of it was taken");
+    assert!(
+        refused.code != Some(0) && refused.stderr.contains("gateway.token"),
+        "{}",
+        refused.stderr
+    );
+    assert_eq!(
+        site.gets("/cargo/ti/ny/tiny", "").0,
+        404,
+        "nothing of it was taken"
+    );
     site.publishes("tiny");
 
     let path = site.home.path(".local/share/swarmdex/gateway.token");
-    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
+    let mode =
+        std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&path).unwrap().permissions());
     assert_eq!(mode & 0o777, 0o600);
     let token = site.token();
     let page = site.asks(&format!(
@@ -393,14 +599,22 @@ fn whatever_changes_something_needs_the_token_and_a_page_of_somebody_else_is_ref
          Authorization: {token}\r\nConnection: close\r\n\r\n"
     ));
     assert_eq!(page.0, 403);
-    let rebound = site.asks("GET /cargo/config.json HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
+    let rebound = site
+        .asks("GET /cargo/config.json HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     assert_eq!(rebound.0, 421);
 
     // Lengths, parts and states of what is served.
     let (status, head, body) = site.gets("/cargo/ti/ny/tiny", "");
     let etag = field(&head, "etag").unwrap().to_owned();
-    assert_eq!((status, field(&head, "cache-control")), (200, Some("no-cache")));
-    assert_eq!(site.gets("/cargo/ti/ny/tiny", &format!("If-None-Match: {etag}\r\n")).0, 304);
+    assert_eq!(
+        (status, field(&head, "cache-control")),
+        (200, Some("no-cache"))
+    );
+    assert_eq!(
+        site.gets("/cargo/ti/ny/tiny", &format!("If-None-Match: {etag}\r\n"))
+            .0,
+        304
+    );
     let line: Value = serde_json::from_slice(&body).unwrap();
     let file = "/cargo/api/v1/crates/tiny/0.1.0/download";
     let (_, head, bytes) = site.gets(file, "");
@@ -409,18 +623,38 @@ fn whatever_changes_something_needs_the_token_and_a_page_of_somebody_else_is_ref
         (field(&head, "content-length"), field(&head, "etag")),
         (Some(&*bytes.len().to_string()), Some(&*digest))
     );
-    let (status, head, part) = site.gets(file, &format!("Range: bytes=10-19\r\nIf-Range: {digest}\r\n"));
+    let (status, head, part) = site.gets(
+        file,
+        &format!("Range: bytes=10-19\r\nIf-Range: {digest}\r\n"),
+    );
     assert_eq!((status, &part[..]), (206, &bytes[10..20]), "{head}");
-    assert_eq!(site.gets(file, "Range: bytes=10-19\r\nIf-Range: \"x\"\r\n").0, 200);
-    assert_eq!(site.gets(file, &format!("Range: bytes={}-\r\n", bytes.len())).0, 416);
-    let (status, head, none) = site.asks(&format!("HEAD {file} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"));
+    assert_eq!(
+        site.gets(file, "Range: bytes=10-19\r\nIf-Range: \"x\"\r\n")
+            .0,
+        200
+    );
+    assert_eq!(
+        site.gets(file, &format!("Range: bytes={}-\r\n", bytes.len()))
+            .0,
+        416
+    );
+    let (status, head, none) = site.asks(&format!(
+        "HEAD {file} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n\r\n"
+    ));
     assert_eq!((status, none.len()), (200, 0));
-    assert_eq!(field(&head, "content-length"), Some(&*bytes.len().to_string()));
+    assert_eq!(
+        field(&head, "content-length"),
+        Some(&*bytes.len().to_string())
+    );
     let two = site.asks(
         "GET /cargo/config.json HTTP/1.1\r\nHost: HOST\r\n\r\nGET /cargo/config.json HTTP/1.1\r\nHost: HOST\r\n\
          Connection: close\r\n\r\n",
     );
-    assert_eq!(String::from_utf8_lossy(&two.2).matches("\"dl\"").count(), 2, "requests may follow each other");
+    assert_eq!(
+        String::from_utf8_lossy(&two.2).matches("\"dl\"").count(),
+        2,
+        "requests may follow each other"
+    );
 }
 
 #[test]
@@ -428,7 +662,12 @@ fn a_workspace_is_published_in_order_and_a_program_is_installed() {
     let site = Site::start(&["--handle", "alice"]);
     let root = site.home.path("workspace");
     for (name, needs, file, code) in [
-        ("base", "", "lib.rs", "pub fn say() -> &'static str { \"said\" }"),
+        (
+            "base",
+            "",
+            "lib.rs",
+            "pub fn say() -> &'static str { \"said\" }",
+        ),
         (
             "program",
             "base = { path = \"../base\", version = \"1\", registry = \"swarm\" }\n",
@@ -444,20 +683,53 @@ fn a_workspace_is_published_in_order_and_a_program_is_installed() {
         std::fs::write(root.join(name).join("Cargo.toml"), manifest).unwrap();
         std::fs::write(root.join(name).join("src").join(file), code).unwrap();
     }
-    std::fs::write(root.join("Cargo.toml"), "[workspace]\nresolver = \"3\"\nmembers = [\"base\", \"program\"]\n")
-        .unwrap();
-    let ran = site.cargo("workspace", &["publish", "--workspace", "--registry", "swarm", "--allow-dirty"]);
+    std::fs::write(
+        root.join("Cargo.toml"),
+        "[workspace]\nresolver = \"3\"\nmembers = [\"base\", \"program\"]\n",
+    )
+    .unwrap();
+    let ran = site.cargo(
+        "workspace",
+        &[
+            "publish",
+            "--workspace",
+            "--registry",
+            "swarm",
+            "--allow-dirty",
+        ],
+    );
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     // What is signed names no address: another node has another one.
     let (_, _, line) = site.gets("/cargo/pr/og/program", "");
     let line: Value = serde_json::from_slice(&line).unwrap();
-    assert_eq!((&line["deps"][0]["name"], &line["deps"][0]["registry"]), (&"base".into(), &Value::Null));
+    assert_eq!(
+        (&line["deps"][0]["name"], &line["deps"][0]["registry"]),
+        (&"base".into(), &Value::Null)
+    );
     let publisher = site.publisher();
-    let shown = site.home.alone(&["show", &format!("{publisher}/cargo:program"), "--json"]).json();
-    assert_eq!(shown["manifest"]["dependencies"][0]["package"], format!("{publisher}/cargo:base"));
-    let installed = site.cargo("workspace", &["install", "program", "--registry", "swarm", "--root", "../installed"]);
+    let shown = site
+        .home
+        .alone(&["show", &format!("{publisher}/cargo:program"), "--json"])
+        .json();
+    assert_eq!(
+        shown["manifest"]["dependencies"][0]["package"],
+        format!("{publisher}/cargo:base")
+    );
+    let installed = site.cargo(
+        "workspace",
+        &[
+            "install",
+            "program",
+            "--registry",
+            "swarm",
+            "--root",
+            "../installed",
+        ],
+    );
     assert_eq!(installed.code, Some(0), "{}", installed.stderr);
-    let program = Command::new(site.home.path("installed/bin/program")).output().unwrap();
+    let program = Command::new(site.home.path("installed/bin/program"))
+        .output()
+        .unwrap();
     assert_eq!(program.stdout, b"said\n");
 }
 
@@ -473,46 +745,84 @@ fn setup_writes_what_cargo_needs_and_takes_it_out_again() {
         ran
     };
     let printed = run(&["setup", "cargo"]).stdout;
-    assert!(printed.contains(&format!("index = \"sparse+{}/cargo/\"", site.gateway)), "{printed}");
-    assert!(printed.contains(&format!("token = \"{}\"", site.token())), "{printed}");
+    assert!(
+        printed.contains(&format!("index = \"sparse+{}/cargo/\"", site.gateway)),
+        "{printed}"
+    );
+    assert!(
+        printed.contains(&format!("token = \"{}\"", site.token())),
+        "{printed}"
+    );
     std::fs::create_dir_all(site.home.path(".cargo")).unwrap();
     let theirs = "# mine\n[net]\nretry = 0\n";
     std::fs::write(site.home.path(".cargo/config.toml"), theirs).unwrap();
     run(&["setup", "cargo", "--write"]);
     run(&["setup", "cargo", "--write"]);
     site.package("tiny", "0.1.0", "", "");
-    let mut cargo = site.cargo_command("tiny", &["publish", "--registry", "swarm", "--allow-dirty"]);
-    cargo.env_remove("CARGO_REGISTRIES_SWARM_INDEX").env_remove("CARGO_REGISTRIES_SWARM_TOKEN");
+    let mut cargo =
+        site.cargo_command("tiny", &["publish", "--registry", "swarm", "--allow-dirty"]);
+    cargo
+        .env_remove("CARGO_REGISTRIES_SWARM_INDEX")
+        .env_remove("CARGO_REGISTRIES_SWARM_TOKEN");
     let published = ran(cargo);
     assert_eq!(published.code, Some(0), "{}", published.stderr);
     run(&["setup", "cargo", "--undo"]);
-    assert_eq!(std::fs::read_to_string(site.home.path(".cargo/config.toml")).unwrap(), theirs);
-    assert!(!std::fs::read_to_string(home.join("credentials.toml")).unwrap().contains("token"));
+    assert_eq!(
+        std::fs::read_to_string(site.home.path(".cargo/config.toml")).unwrap(),
+        theirs
+    );
+    assert!(
+        !std::fs::read_to_string(home.join("credentials.toml"))
+            .unwrap()
+            .contains("token")
+    );
 }
 
 #[test]
 fn beyond_loopback_a_word_is_wanted_even_to_read_and_it_does_not_publish() {
     const WORD: &str = "a-word-for-reading-only";
     let home = Home::new();
-    let open = [("SWARMDEX_GATEWAY", "0.0.0.0:0"), ("SWARMDEX_GATEWAY_TOKEN", WORD)];
+    let open = [
+        ("SWARMDEX_GATEWAY", "0.0.0.0:0"),
+        ("SWARMDEX_GATEWAY_TOKEN", WORD),
+    ];
     let node = Running::start_with(&home, &["--handle", "alice"], &open);
-    let gateway = home.alone(&["status", "--json"]).json()["gateway"].as_str().unwrap().to_owned();
-    let site = Site { home, node, gateway, space: None };
+    let gateway = home.alone(&["status", "--json"]).json()["gateway"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let site = Site {
+        home,
+        node,
+        gateway,
+        space: None,
+    };
     site.package("tiny", "0.1.0", "", "");
     let publish = |word: &str| {
-        let mut cargo = site.cargo_command("tiny", &["publish", "--registry", "swarm", "--allow-dirty"]);
+        let mut cargo =
+            site.cargo_command("tiny", &["publish", "--registry", "swarm", "--allow-dirty"]);
         cargo.env("CARGO_REGISTRIES_SWARM_CREDENTIAL_PROVIDER", "cargo:token");
         cargo.env("CARGO_REGISTRIES_SWARM_TOKEN", word);
         ran(cargo)
     };
     let reading = publish(WORD);
-    assert!(reading.code != Some(0) && reading.stderr.contains("gateway.token"), "{}", reading.stderr);
+    assert!(
+        reading.code != Some(0) && reading.stderr.contains("gateway.token"),
+        "{}",
+        reading.stderr
+    );
     let published = publish(&site.token());
     assert_eq!(published.code, Some(0), "{}", published.stderr);
     assert_eq!(site.gets("/cargo/config.json", "").0, 401);
-    let (status, _, config) = site.gets("/cargo/config.json", &format!("Authorization: {WORD}\r\n"));
+    let (status, _, config) =
+        site.gets("/cargo/config.json", &format!("Authorization: {WORD}\r\n"));
     assert!(status == 200 && String::from_utf8_lossy(&config).contains("\"auth-required\":true"));
-    site.package("user", "0.1.0", "tiny = { version = \"0.1\", registry = \"swarm\" }\n", "");
+    site.package(
+        "user",
+        "0.1.0",
+        "tiny = { version = \"0.1\", registry = \"swarm\" }\n",
+        "",
+    );
     let fetch = |word: &str| {
         let mut cargo = site.cargo_command("user", &["fetch"]);
         cargo.env("CARGO_REGISTRIES_SWARM_CREDENTIAL_PROVIDER", "cargo:token");
@@ -531,8 +841,18 @@ fn a_port_that_is_taken_is_not_replaced_and_health_is_bad_about_it() {
     let home = Home::new();
     let node = Running::start_with(&home, &[], &[("SWARMDEX_GATEWAY", &address)]);
     let status = home.alone(&["status", "--detailed", "--json"]).json();
-    assert_eq!((&status["gateway"], &status["health"]["state"]), (&Value::Null, &"bad".into()), "{status}");
-    assert!(status["health"]["cause"].as_str().unwrap().contains(&address), "{status}");
+    assert_eq!(
+        (&status["gateway"], &status["health"]["state"]),
+        (&Value::Null, &"bad".into()),
+        "{status}"
+    );
+    assert!(
+        status["health"]["cause"]
+            .as_str()
+            .unwrap()
+            .contains(&address),
+        "{status}"
+    );
     assert_eq!(home.alone(&["health"]).code, Some(4));
     node.stop("TERM");
     // Beyond loopback there must be a word.

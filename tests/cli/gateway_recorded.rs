@@ -1,4 +1,5 @@
-//! Requests of package managers that are newer than this machine's, replayed as they were recorded from them: the files in
+//! Requests of package managers that are newer than this machine's, replayed as they were recorded
+//! from them: the files in
 //! `tests/clients/recorded`, which `tests/clients/run --record` writes.
 
 use std::path::Path;
@@ -28,7 +29,10 @@ enum Body {
 
 impl Recorded {
     fn header(&self, name: &str) -> Option<&str> {
-        self.headers.iter().find(|(header, _)| header == name).map(|(_, value)| value.as_str())
+        self.headers
+            .iter()
+            .find(|(header, _)| header == name)
+            .map(|(_, value)| value.as_str())
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -40,20 +44,27 @@ impl Recorded {
     }
 
     fn is_document(&self) -> bool {
-        self.path.starts_with("/npm/") && !self.path.contains("/-/") && matches!(&*self.method, "GET" | "HEAD")
+        self.path.starts_with("/npm/")
+            && !self.path.contains("/-/")
+            && matches!(&*self.method, "GET" | "HEAD")
     }
 }
 
 /// Every file, with the client that it is of.
 fn recordings() -> Vec<(String, Vec<Recorded>)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/recorded");
-    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut files: Vec<_> = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
     files.sort();
     let read = |path: &Path| {
         let text = std::fs::read_to_string(path).unwrap();
         let mut lines = text.lines();
         let about: Value = serde_json::from_str(lines.next().unwrap()).unwrap();
-        let requests = lines.map(|line| serde_json::from_str(line).unwrap()).collect();
+        let requests = lines
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
         (about["client"].as_str().unwrap().to_owned(), requests)
     };
     files.iter().map(|path| read(path)).collect()
@@ -64,7 +75,11 @@ impl Site {
     fn replays(&self, one: &Recorded) -> (u16, String, Vec<u8>) {
         let token = self.token();
         let basic = BASE64.encode(format!("__token__:{token}").as_bytes());
-        let now = |text: &str| text.replace("HOST", self.host()).replace("TOKEN", &token).replace("BASIC", &basic);
+        let now = |text: &str| {
+            text.replace("HOST", self.host())
+                .replace("TOKEN", &token)
+                .replace("BASIC", &basic)
+        };
         let body = match &one.body {
             Some(Body::Text(text)) => now(text).into_bytes(),
             _ => one.bytes(),
@@ -84,19 +99,40 @@ impl Site {
 /// Checks what these clients need of an answer beside its status.
 fn is_fit(site: &Site, one: &Recorded, (status, head, body): &(u16, String, Vec<u8>)) {
     let what = format!("{} {}: {head}", one.method, one.path);
-    assert_eq!(field(head, "last-modified"), None, "npm and uv would not ask again: {what}");
-    assert!(*status == 304 || field(head, "content-length").is_some(), "{what}");
-    let is_file = [".tgz", ".whl", ".tar.gz", "/download"].iter().any(|end| one.path.ends_with(end));
+    assert_eq!(
+        field(head, "last-modified"),
+        None,
+        "npm and uv would not ask again: {what}"
+    );
+    assert!(
+        *status == 304 || field(head, "content-length").is_some(),
+        "{what}"
+    );
+    let is_file = [".tgz", ".whl", ".tar.gz", "/download"]
+        .iter()
+        .any(|end| one.path.ends_with(end));
     if is_file {
         assert_eq!(field(head, "content-encoding"), None, "{what}");
     }
     if one.method == "HEAD" {
-        assert!(body.is_empty() && field(head, "content-length") != Some("0"), "{what}");
+        assert!(
+            body.is_empty() && field(head, "content-length") != Some("0"),
+            "{what}"
+        );
     }
     if *status == 206 {
         let range = one.header("range").unwrap().strip_prefix("bytes=").unwrap();
-        assert!(field(head, "content-range").unwrap().starts_with(&format!("bytes {range}/")), "{what}");
-        assert_eq!(field(head, "content-length"), Some(&*body.len().to_string()), "{what}");
+        assert!(
+            field(head, "content-range")
+                .unwrap()
+                .starts_with(&format!("bytes {range}/")),
+            "{what}"
+        );
+        assert_eq!(
+            field(head, "content-length"),
+            Some(&*body.len().to_string()),
+            "{what}"
+        );
     }
     if one.is_document() && one.method == "GET" && *status == 200 {
         let document: Value = serde_json::from_slice(body).unwrap();
@@ -123,24 +159,40 @@ fn requests_of_newer_clients_are_answered_as_when_they_were_recorded() {
             let said = String::from_utf8_lossy(&answer.2);
             // What a client of npm's knew was of another address: it is sent again.
             let is_as_then = answer.0 == one.status || (one.status, answer.0) == (304, 200);
-            assert!(is_as_then, "{client}: {} {}: {} {said}", one.method, one.path, answer.1);
+            assert!(
+                is_as_then,
+                "{client}: {} {}: {} {said}",
+                one.method, one.path, answer.1
+            );
             is_fit(&site, one, &answer);
         }
     }
-    // A recording that lacks what its client is known for was made in another way, and is made again.
+    // A recording that lacks what its client is known for was made in another way, and is made
+    // again.
     let of = |client: &str, is_it: &dyn Fn(&Recorded) -> bool| {
-        let recorded = recordings.iter().filter(|(name, _)| name.starts_with(client));
-        assert!(recorded.flat_map(|(_, requests)| requests).any(is_it), "{client} is not recorded as it is");
+        let recorded = recordings
+            .iter()
+            .filter(|(name, _)| name.starts_with(client));
+        assert!(
+            recorded.flat_map(|(_, requests)| requests).any(is_it),
+            "{client} is not recorded as it is"
+        );
     };
     let is_in = |one: &Recorded, text: &str| String::from_utf8_lossy(&one.bytes()).contains(text);
     of("cargo", &|one| one.path == "/cargo/api/v1/crates/new");
     of("pip", &|one| one.path.ends_with(".metadata"));
     of("uv", &|one| one.header("range").is_some());
-    of("twine 7", &|one| is_in(one, "\"blake2_256_digest\"") && !is_in(one, "\"md5_digest\""));
+    of("twine 7", &|one| {
+        is_in(one, "\"blake2_256_digest\"") && !is_in(one, "\"md5_digest\"")
+    });
     of("poetry", &|one| one.path.starts_with("/pypi/legacy/"));
-    of("npm 12", &|one| one.is_document() && one.header("accept") == Some("application/json"));
+    of("npm 12", &|one| {
+        one.is_document() && one.header("accept") == Some("application/json")
+    });
     of("pnpm", &|one| one.is_document() && one.method == "HEAD");
     of("yarn 1", &|one| one.method == "PUT");
-    of("yarn 4", &|one| one.is_document() && one.header("accept").is_none());
+    of("yarn 4", &|one| {
+        one.is_document() && one.header("accept").is_none()
+    });
     of("bun", &|one| one.path.ends_with("/advisories/bulk"));
 }

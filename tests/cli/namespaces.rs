@@ -1,5 +1,6 @@
-//! Nodes in network namespaces of their own: a cable that is out, machines with IPv6 only, and a machine without a network.
-//! Where namespaces may not be made, these tests say so and test nothing.
+//! Nodes in network namespaces of their own: a cable that is out, machines with IPv6 only, and a
+//! machine without a network. Where namespaces may not be made, these tests say so and test
+//! nothing.
 
 use std::{
     ffi::OsStr,
@@ -23,13 +24,23 @@ impl Space {
         if made.as_ref().is_ok_and(|made| made.status.success()) {
             return Some(Self(name));
         }
-        eprintln!("NOT TESTED: no network namespace can be made here, which takes root and iproute2 ({made:?})");
+        eprintln!(
+            "NOT TESTED: no network namespace can be made here, which takes root and iproute2 ({made:?})"
+        );
         None
     }
 
     pub fn ip(&self, words: &str) {
-        let ran = Command::new("ip").args(["-n", &self.0]).args(words.split_whitespace()).output().unwrap();
-        assert!(ran.status.success(), "{words}: {}", String::from_utf8_lossy(&ran.stderr));
+        let ran = Command::new("ip")
+            .args(["-n", &self.0])
+            .args(words.split_whitespace())
+            .output()
+            .unwrap();
+        assert!(
+            ran.status.success(),
+            "{words}: {}",
+            String::from_utf8_lossy(&ran.stderr)
+        );
     }
 
     /// A cable between two of them.
@@ -59,18 +70,34 @@ impl Space {
                 None => command.env_remove(name),
             };
         }
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
     /// A node in it, and its first address.
     fn node(&self, home: &Home, flags: &[&str]) -> Stays {
-        let mut child = self.command(home, &[flags, &["node", "--json"]].concat()).spawn().unwrap();
+        let mut child = self
+            .command(home, &[flags, &["node", "--json"]].concat())
+            .spawn()
+            .unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        let addresses = said["addresses"].as_array().unwrap().iter().map(|one| one.as_str().unwrap().to_owned());
-        Stays { child: Some(child), addresses: addresses.collect() }
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let said: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        let addresses = said["addresses"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|one| one.as_str().unwrap().to_owned());
+        Stays {
+            child: Some(child),
+            addresses: addresses.collect(),
+        }
     }
 }
 
@@ -99,40 +126,65 @@ impl Drop for Stays {
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
-        assert!(begun.elapsed() < Duration::from_secs(60), "waited in vain for {what}");
+        assert!(
+            begun.elapsed() < Duration::from_secs(60),
+            "waited in vain for {what}"
+        );
         std::thread::sleep(Duration::from_millis(300));
     }
 }
 
 fn connected(home: &Home) -> u64 {
-    home.run(["status", "--json"]).json()["connected"].as_u64().unwrap()
+    home.run(["status", "--json"]).json()["connected"]
+        .as_u64()
+        .unwrap()
 }
 
 #[test]
 fn a_cable_that_is_out_is_noticed_on_both_ends() {
-    let (Some(left), Some(right)) = (Space::new("a"), Space::new("b")) else { return };
+    let (Some(left), Some(right)) = (Space::new("a"), Space::new("b")) else {
+        return;
+    };
     left.cable(&right);
     left.ip("addr add 10.9.0.1/24 dev cable");
     right.ip("addr add 10.9.0.2/24 dev cable");
     let (alice, bob) = (Home::new(), Home::new());
     // TCP only: QUIC has a timeout of its own.
     let node = left.node(&alice, &["--no-mdns", "--listen", "/ip4/10.9.0.1/tcp/4807"]);
-    let join = ["--no-mdns", "--listen", "/ip4/10.9.0.2/tcp/4807", "--bootstrap", &node.addresses[0]];
+    let join = [
+        "--no-mdns",
+        "--listen",
+        "/ip4/10.9.0.2/tcp/4807",
+        "--bootstrap",
+        &node.addresses[0],
+    ];
     let _other = right.node(&bob, &join);
-    until("both to be connected", || connected(&alice) == 1 && connected(&bob) == 1);
+    until("both to be connected", || {
+        connected(&alice) == 1 && connected(&bob) == 1
+    });
 
     right.ip("link set cable down");
-    until("both to be alone", || connected(&alice) == 0 && connected(&bob) == 0);
+    until("both to be alone", || {
+        connected(&alice) == 0 && connected(&bob) == 0
+    });
     let health = alice.run(["health"]).stdout;
-    assert!(health.contains("nobody of this network is connected") && health.contains("1 without a word"), "{health}");
+    assert!(
+        health.contains("nobody of this network is connected")
+            && health.contains("1 without a word"),
+        "{health}"
+    );
 
     right.ip("link set cable up");
-    until("both to be back", || connected(&alice) == 1 && connected(&bob) == 1);
+    until("both to be back", || {
+        connected(&alice) == 1 && connected(&bob) == 1
+    });
 }
 
 #[test]
 fn machines_with_ipv6_only_listen_and_join() {
-    let (Some(left), Some(right)) = (Space::new("c"), Space::new("d")) else { return };
+    let (Some(left), Some(right)) = (Space::new("c"), Space::new("d")) else {
+        return;
+    };
     left.cable(&right);
     for (space, address) in [(&left, "fd99::1/64"), (&right, "fd99::2/64")] {
         space.ip("link set lo up");
@@ -141,12 +193,20 @@ fn machines_with_ipv6_only_listen_and_join() {
     }
     let (alice, bob) = (Home::new(), Home::new());
     let node = left.node(&alice, &["--no-mdns"]);
-    let reached = node.addresses.iter().find(|address| address.starts_with("/ip6/fd99::1/tcp/4807/p2p/"));
+    let reached = node
+        .addresses
+        .iter()
+        .find(|address| address.starts_with("/ip6/fd99::1/tcp/4807/p2p/"));
     let reached = reached.unwrap_or_else(|| panic!("{:?}", node.addresses));
     let _other = right.node(&bob, &["--no-mdns", "--bootstrap", reached]);
-    until("both to be connected", || connected(&alice) == 1 && connected(&bob) == 1);
+    until("both to be connected", || {
+        connected(&alice) == 1 && connected(&bob) == 1
+    });
     let listening = alice.run(["health", "--json"]).value();
-    assert!(listening.to_string().contains("IPv6 tcp 4807"), "{listening}");
+    assert!(
+        listening.to_string().contains("IPv6 tcp 4807"),
+        "{listening}"
+    );
 }
 
 #[test]
@@ -154,7 +214,10 @@ fn a_machine_without_a_network_has_every_verb_that_needs_none() {
     let Some(space) = Space::new("e") else { return };
     let home = Home::new();
     let content = home.file("content.bin", "content");
-    let manifest = home.file("swarmdex.toml", "handle = \"alice\"\nname = \"web\"\nversion = \"1.0.0\"");
+    let manifest = home.file(
+        "swarmdex.toml",
+        "handle = \"alice\"\nname = \"web\"\nversion = \"1.0.0\"",
+    );
     let run = |words: &[&str]| {
         let ran = ran(space.command(&home, words));
         assert_eq!(ran.code, Some(0), "{words:?}: {}", ran.stderr);
@@ -167,7 +230,12 @@ fn a_machine_without_a_network_has_every_verb_that_needs_none() {
     let out = home.path("out.bin");
     run(&["get", "alice/web", "-o", out.to_str().unwrap()]);
     assert_eq!(std::fs::read(out).unwrap(), b"content");
-    for words in [&["contents"][..], &["verify"], &["gc"], &["yank", "alice/web@1.0.0"]] {
+    for words in [
+        &["contents"][..],
+        &["verify"],
+        &["gc"],
+        &["yank", "alice/web@1.0.0"],
+    ] {
         run(words);
     }
 
@@ -177,10 +245,18 @@ fn a_machine_without_a_network_has_every_verb_that_needs_none() {
     let health = home.run(["health"]).stdout;
     assert!(health.contains("no network interface is up"), "{health}");
     space.ip("link set lo up");
-    until("an address", || home.run(["status"]).stdout.contains("/ip4/127.0.0.1/tcp/4807"));
+    until("an address", || {
+        home.run(["status"])
+            .stdout
+            .contains("/ip4/127.0.0.1/tcp/4807")
+    });
     drop(stays);
 
     // An address that the settings name, of an interface that is not there.
     let settings = home.file("settings.toml", "listen = [\"/ip4/203.0.113.7/tcp/4807\"]");
-    assert!(run(&["--config", &settings, "versions", "alice/web"]).stderr.contains("cannot be listened on"));
+    assert!(
+        run(&["--config", &settings, "versions", "alice/web"])
+            .stderr
+            .contains("cannot be listened on")
+    );
 }

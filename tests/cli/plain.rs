@@ -21,8 +21,17 @@ impl Plain {
         let mut child = home.command(words).spawn().unwrap();
         let stdout = BufReader::new(child.stdout.take().unwrap());
         let (sender, lines) = channel();
-        std::thread::spawn(move || stdout.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
-        Self { child: Some(child), lines, said: Vec::new() }
+        std::thread::spawn(move || {
+            stdout
+                .lines()
+                .map_while(Result::ok)
+                .try_for_each(|line| sender.send(line))
+        });
+        Self {
+            child: Some(child),
+            lines,
+            said: Vec::new(),
+        }
     }
 
     /// The next line that has all of these parts, without its time.
@@ -31,10 +40,13 @@ impl Plain {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let line = self.lines.recv_timeout(left);
-            let line = line.unwrap_or_else(|_| panic!("waited in vain for {parts:?}: {:#?}", self.said));
+            let line =
+                line.unwrap_or_else(|_| panic!("waited in vain for {parts:?}: {:#?}", self.said));
             self.said.push(line.clone());
             let (time, text) = line.split_once(' ').unwrap();
-            let digits = time.split(':').map(|part| part.len() == 2 && part.parse::<u8>().is_ok());
+            let digits = time
+                .split(':')
+                .map(|part| part.len() == 2 && part.parse::<u8>().is_ok());
             assert_eq!(digits.collect::<Vec<_>>(), [true; 3], "{line}");
             assert!(!line.chars().any(char::is_control), "{line:?}");
             if parts.iter().all(|part| text.contains(part)) {
@@ -44,7 +56,10 @@ impl Plain {
     }
 
     fn address(&mut self) -> String {
-        self.until(&["listening on /ip4/127.0.0.1/tcp/", "/p2p/"]).strip_prefix("listening on ").unwrap().to_owned()
+        self.until(&["listening on /ip4/127.0.0.1/tcp/", "/p2p/"])
+            .strip_prefix("listening on ")
+            .unwrap()
+            .to_owned()
     }
 
     fn stop(mut self, signal: &str) -> ExitStatus {
@@ -66,17 +81,34 @@ impl Drop for Plain {
 #[test]
 fn whoever_joins_and_whatever_is_announced_is_told() {
     let (alice, bob, carol) = (Home::new(), Home::new(), Home::new());
-    let mut first = Plain::start(&alice, &[&APART[..], &["--plain", "--handle", "alice"]].concat());
+    let mut first = Plain::start(
+        &alice,
+        &[&APART[..], &["--plain", "--handle", "alice"]].concat(),
+    );
     first.until(&["you are alice, node 12D3KooW", "in network main"]);
     let address = first.address();
 
-    let mut second = Plain::start(&bob, &[&APART[..], &["--plain", "--bootstrap", &address]].concat());
+    let mut second = Plain::start(
+        &bob,
+        &[&APART[..], &["--plain", "--bootstrap", &address]].concat(),
+    );
     second.until(&["joined: ", "we dialled"]);
-    first.until(&["joined: ", "is connected at /ip4/127.0.0.1/tcp/", "it dialled"]);
+    first.until(&[
+        "joined: ",
+        "is connected at /ip4/127.0.0.1/tcp/",
+        "it dialled",
+    ]);
 
-    let published = carol.publish(&["--bootstrap", &address, "--handle", "carol"], "web", "1.0.0");
+    let published = carol.publish(
+        &["--bootstrap", &address, "--handle", "carol"],
+        "web",
+        "1.0.0",
+    );
     let key = published["package"]["owner"].as_str().unwrap();
-    let announced = format!("announced carol/web ({}) 1.0.0: A web for tests, via ", &key[key.len() - 12..]);
+    let announced = format!(
+        "announced carol/web ({}) 1.0.0: A web for tests, via ",
+        &key[key.len() - 12..]
+    );
     first.until(&[&announced, ", delay "]);
     assert_eq!(second.stop("TERM").code(), Some(0));
     first.until(&["peer gone: ", "; no peer is left"]);
@@ -86,15 +118,27 @@ fn whoever_joins_and_whatever_is_announced_is_told() {
 #[test]
 fn a_pipe_that_is_closed_ends_the_node_in_order() {
     let home = Home::new();
-    let mut child = home.command([&APART[..], &["--plain"]].concat()).spawn().unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    let address = lines.find_map(|line| line.split_once("listening on ").map(|(_, address)| address.to_owned()));
+    let mut child = home
+        .command([&APART[..], &["--plain"]].concat())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap())
+        .lines()
+        .map(Result::unwrap);
+    let address = lines.find_map(|line| {
+        line.split_once("listening on ")
+            .map(|(_, address)| address.to_owned())
+    });
     drop(lines);
     // Until there is something to say again, nobody can know that the reader is gone.
     Home::new().publish(&["--bootstrap", &address.unwrap()], "web", "1.0.0");
     let ended = within(child, Child::wait_with_output);
     let said = String::from_utf8(ended.stderr).unwrap();
-    assert!(ended.status.code() == Some(0) && said.contains("shutting down"), "{:?}: {said}", ended.status);
+    assert!(
+        ended.status.code() == Some(0) && said.contains("shutting down"),
+        "{:?}: {said}",
+        ended.status
+    );
     assert!(!said.contains("error"), "{said}");
 }
 

@@ -1,4 +1,5 @@
-//! Running the program, each time with a home directory of the test's own and none of the caller's settings.
+//! Running the program, each time with a home directory of the test's own and none of the caller's
+//! settings.
 
 use std::{
     ffi::OsStr,
@@ -37,12 +38,22 @@ impl Home {
     pub fn command<S: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = S>) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swarmdex"));
         for (name, _) in std::env::vars_os() {
-            if name.to_str().is_some_and(|name| name.starts_with("SWARMDEX_") || name.starts_with("XDG_")) {
+            if name
+                .to_str()
+                .is_some_and(|name| name.starts_with("SWARMDEX_") || name.starts_with("XDG_"))
+            {
                 command.env_remove(name);
             }
         }
-        command.args(arguments).env("HOME", self.0.path()).env("SWARMDEX_GATEWAY", "off").current_dir(self.0.path());
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+            .args(arguments)
+            .env("HOME", self.0.path())
+            .env("SWARMDEX_GATEWAY", "off")
+            .current_dir(self.0.path());
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
         command
     }
 
@@ -58,9 +69,18 @@ impl Home {
     /// Publishes a small file as this release.
     pub fn publish(&self, flags: &[&str], name: &str, version: &str) -> Value {
         let content = self.file("content.bin", &format!("{name} {version}"));
-        let manifest = format!("name = \"{name}\"\nversion = \"{version}\"\ndescription = \"A {name} for tests\"");
+        let manifest = format!(
+            "name = \"{name}\"\nversion = \"{version}\"\ndescription = \"A {name} for tests\""
+        );
         let manifest = self.file("swarmdex.toml", &manifest);
-        self.alone(&[flags, &["publish", &content, "--manifest", &manifest, "--json"]].concat()).json()
+        self.alone(
+            &[
+                flags,
+                &["publish", &content, "--manifest", &manifest, "--json"],
+            ]
+            .concat(),
+        )
+        .json()
     }
 }
 
@@ -73,9 +93,17 @@ pub struct Ran {
 
 pub fn ran(mut command: Command) -> Ran {
     let child = command.spawn().unwrap();
-    let Output { status, stdout, stderr } = within(child, Child::wait_with_output);
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = within(child, Child::wait_with_output);
     let text = |bytes| String::from_utf8(bytes).unwrap();
-    let ran = Ran { code: status.code(), stdout: text(stdout), stderr: text(stderr) };
+    let ran = Ran {
+        code: status.code(),
+        stdout: text(stdout),
+        stderr: text(stderr),
+    };
     assert!(!ran.stderr.contains("panicked"), "{}", ran.stderr);
     ran
 }
@@ -89,7 +117,11 @@ pub fn interrupted(mut command: Command, signal: &str) -> Ran {
     send(signal, child.id());
     let Output { status, stdout, .. } = within(child, Child::wait_with_output);
     stderr.read_to_string(&mut said).unwrap();
-    Ran { code: status.code(), stdout: String::from_utf8(stdout).unwrap(), stderr: said }
+    Ran {
+        code: status.code(),
+        stdout: String::from_utf8(stdout).unwrap(),
+        stderr: said,
+    }
 }
 
 impl Ran {
@@ -103,15 +135,24 @@ impl Ran {
     /// The one JSON value on stdout.
     #[track_caller]
     pub fn value(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 
-    /// Asserts that the run ended with `code`, nothing on stdout, and one sentence that says all of `parts`.
+    /// Asserts that the run ended with `code`, nothing on stdout, and one sentence that says all of
+    /// `parts`.
     #[track_caller]
     pub fn complains(&self, code: i32, parts: &[&str]) {
         let said = &self.stderr;
-        assert_eq!((self.code, self.stdout.as_str()), (Some(code), ""), "{said}");
-        let sentences: Vec<_> = said.lines().filter(|line| line.starts_with("error: ")).collect();
+        assert_eq!(
+            (self.code, self.stdout.as_str()),
+            (Some(code), ""),
+            "{said}"
+        );
+        let sentences: Vec<_> = said
+            .lines()
+            .filter(|line| line.starts_with("error: "))
+            .collect();
         assert_eq!(sentences.len(), 1, "{said}");
         for part in parts {
             assert!(sentences[0].contains(part), "\"{part}\" is missing: {said}");
@@ -142,10 +183,17 @@ impl Running {
     pub fn of(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
-        BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
-        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        BufReader::new(child.stdout.as_mut().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        let said: Value =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line}"));
         let text = |value: &Value| value.as_str().unwrap().to_owned();
-        Self { child: Some(child), address: text(&said["addresses"][0]), peer_id: text(&said["peer_id"]) }
+        Self {
+            child: Some(child),
+            address: text(&said["addresses"][0]),
+            peer_id: text(&said["peer_id"]),
+        }
     }
 
     /// Sends the signal and waits for the end.
@@ -166,7 +214,10 @@ impl Drop for Running {
 }
 
 /// Waits for the end of a process, and ends it when it takes too long.
-pub fn within<T: Send + 'static>(child: Child, wait: impl FnOnce(Child) -> std::io::Result<T> + Send + 'static) -> T {
+pub fn within<T: Send + 'static>(
+    child: Child,
+    wait: impl FnOnce(Child) -> std::io::Result<T> + Send + 'static,
+) -> T {
     let id = child.id();
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || sender.send(wait(child)));
@@ -180,6 +231,10 @@ pub fn within<T: Send + 'static>(child: Child, wait: impl FnOnce(Child) -> std::
 }
 
 pub fn send(signal: &str, id: u32) {
-    let sent = Command::new("sh").arg("-c").arg(format!("kill -{signal} {id}")).status().unwrap();
+    let sent = Command::new("sh")
+        .arg("-c")
+        .arg(format!("kill -{signal} {id}"))
+        .status()
+        .unwrap();
     assert!(sent.success());
 }

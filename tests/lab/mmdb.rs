@@ -1,4 +1,5 @@
-//! Writes small databases in MaxMind's format (<https://maxmind.github.io/MaxMind-DB/>, version 2.0), for tests.
+//! Writes small databases in MaxMind's format (<https://maxmind.github.io/MaxMind-DB/>, version
+//! 2.0), for tests.
 
 use std::net::IpAddr;
 
@@ -28,9 +29,21 @@ pub fn flat(country: &'static str, city: &'static str, latitude: f64, longitude:
 /// As MaxMind has it.
 pub fn nested(country: &'static str, city: &'static str, latitude: f64, longitude: f64) -> Value {
     map([
-        ("city", map([("names", map([("de", Value::Text("Stadt")), ("en", Value::Text(city))]))])),
+        (
+            "city",
+            map([(
+                "names",
+                map([("de", Value::Text("Stadt")), ("en", Value::Text(city))]),
+            )]),
+        ),
         ("country", map([("iso_code", Value::Text(country))])),
-        ("location", map([("latitude", Value::Double(latitude)), ("longitude", Value::Double(longitude))])),
+        (
+            "location",
+            map([
+                ("latitude", Value::Double(latitude)),
+                ("longitude", Value::Double(longitude)),
+            ]),
+        ),
     ])
 }
 
@@ -137,7 +150,11 @@ fn string(text: &str, out: &mut Vec<u8>) {
 }
 
 fn unsigned(ty: u8, value: u64, out: &mut Vec<u8>) {
-    let bytes: Vec<u8> = value.to_be_bytes().into_iter().skip_while(|byte| *byte == 0).collect();
+    let bytes: Vec<u8> = value
+        .to_be_bytes()
+        .into_iter()
+        .skip_while(|byte| *byte == 0)
+        .collect();
     match ty {
         ..8 => out.push(ty << 5 | bytes.len() as u8),
         _ => out.extend([bytes.len() as u8, ty - 7]),

@@ -1,6 +1,12 @@
 //! Real nodes on loopback, and a bare libp2p peer that says whatever a test wants it to say.
 
-#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 pub mod mmdb;
 
@@ -38,18 +44,23 @@ use tokio::sync::mpsc;
 pub const NETWORK: &str = "lab";
 pub const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 pub const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
-/// Longest wait for something that must happen, on a busy machine too; a test that gets here has failed.
+/// Longest wait for something that must happen, on a busy machine too; a test that gets here has
+/// failed.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
 pub fn options(dir: &Path, listen: &str, bootstrap: &[String]) -> NodeOptions {
     NodeOptions {
         listen: vec![listen.parse().unwrap()],
-        bootstrap: bootstrap.iter().map(|address| address.parse().unwrap()).collect(),
+        bootstrap: bootstrap
+            .iter()
+            .map(|address| address.parse().unwrap())
+            .collect(),
         mdns: false,
         dht: DhtMode::Server,
         dial_back_every: Duration::from_millis(200),
-        // Where bytes are is what tests look at: copies are made where they are looked at themselves.
+        // Where bytes are is what tests look at: copies are made where they are looked at
+        // themselves.
         copies: 0,
         keep_for_others: 0,
         ..NodeOptions::of(dir.to_owned(), NETWORK.parse().unwrap())
@@ -70,14 +81,19 @@ impl Lab {
     /// A node that copies nobody's catalogue.
     pub async fn partial(listen: &str, bootstrap: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = NodeOptions { catalogue: Catalogue::Partial, ..options(dir.path(), listen, bootstrap) };
+        let options = NodeOptions {
+            catalogue: Catalogue::Partial,
+            ..options(dir.path(), listen, bootstrap)
+        };
         let node = Node::start(options).await.unwrap();
         assert!(node.wait_joined(PATIENCE).await, "found nobody");
         Self { node, dir }
     }
 
     pub async fn start_in(dir: tempfile::TempDir, listen: &str, bootstrap: &[String]) -> Self {
-        let node = Node::start(options(dir.path(), listen, bootstrap)).await.unwrap();
+        let node = Node::start(options(dir.path(), listen, bootstrap))
+            .await
+            .unwrap();
         if !bootstrap.is_empty() {
             assert!(node.wait_joined(PATIENCE).await, "found nobody");
         }
@@ -85,7 +101,14 @@ impl Lab {
     }
 
     pub async fn address(&self) -> String {
-        self.node.status().await.unwrap().addresses.first().cloned().unwrap()
+        self.node
+            .status()
+            .await
+            .unwrap()
+            .addresses
+            .first()
+            .cloned()
+            .unwrap()
     }
 
     pub async fn stop(self) -> tempfile::TempDir {
@@ -95,7 +118,11 @@ impl Lab {
 }
 
 /// Waits for a batch that satisfies `is_it`.
-pub async fn wait_for(batches: &mut mpsc::Receiver<Batch>, what: &str, mut is_it: impl FnMut(&Batch) -> bool) {
+pub async fn wait_for(
+    batches: &mut mpsc::Receiver<Batch>,
+    what: &str,
+    mut is_it: impl FnMut(&Batch) -> bool,
+) {
     let waited = tokio::time::timeout(PATIENCE, async {
         while let Some(batch) = batches.recv().await {
             if is_it(&batch) {
@@ -104,21 +131,33 @@ pub async fn wait_for(batches: &mut mpsc::Receiver<Batch>, what: &str, mut is_it
         }
         panic!("the node ended while waiting for {what}");
     });
-    waited.await.unwrap_or_else(|_| panic!("waited in vain for {what}"));
+    waited
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"));
 }
 
 pub fn draft(name: &str, version: &str) -> Draft {
-    toml::from_str(&format!("name = \"{name}\"\nversion = \"{version}\"\ndescription = \"The {name} package\""))
-        .unwrap()
+    toml::from_str(&format!(
+        "name = \"{name}\"\nversion = \"{version}\"\ndescription = \"The {name} package\""
+    ))
+    .unwrap()
 }
 
 pub fn content(bytes: &[u8]) -> Artifacts {
-    Content { root: ContentRoot::of(bytes), size: bytes.len() as u64 }.into()
+    Content {
+        root: ContentRoot::of(bytes),
+        size: bytes.len() as u64,
+    }
+    .into()
 }
 
 /// Has a node take bytes, as who publishes them does first.
 pub async fn put(contents: Arc<dyn Contents>, bytes: &[u8]) -> Artifacts {
-    contents.put(Box::pin(std::io::Cursor::new(bytes.to_vec()))).await.unwrap().into()
+    contents
+        .put(Box::pin(std::io::Cursor::new(bytes.to_vec())))
+        .await
+        .unwrap()
+        .into()
 }
 
 pub fn reference(id: &PackageId) -> PackageRef {
@@ -126,15 +165,27 @@ pub fn reference(id: &PackageId) -> PackageRef {
 }
 
 pub fn id_of(key: &Keypair, name: &str) -> PackageId {
-    PackageId { owner: PublisherId::of(&key.public()), name: name.parse().unwrap() }
+    PackageId {
+        owner: PublisherId::of(&key.public()),
+        name: name.parse().unwrap(),
+    }
 }
 
 /// `name` may have an ecosystem before it.
 pub fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
     let name: PackageName = name.parse().unwrap();
-    let draft = Draft { ecosystem: name.ecosystem().clone(), ..draft(name.bare(), version) };
-    let file = File::of(&draft.ecosystem, format!("{}-{version}", name.bare()), bytes);
-    let manifest = draft.into_manifest(PublisherId::of(&key.public()), file, Timestamp(1)).unwrap();
+    let draft = Draft {
+        ecosystem: name.ecosystem().clone(),
+        ..draft(name.bare(), version)
+    };
+    let file = File::of(
+        &draft.ecosystem,
+        format!("{}-{version}", name.bare()),
+        bytes,
+    );
+    let manifest = draft
+        .into_manifest(PublisherId::of(&key.public()), file, Timestamp(1))
+        .unwrap();
     Authorised::sign(key, manifest).unwrap()
 }
 
@@ -147,10 +198,23 @@ pub fn head(
     life: Duration,
 ) -> Authorised<Head> {
     let (ecosystem, name) = (manifests[0].ecosystem.clone(), manifests[0].name.clone());
-    let releases =
-        manifests.iter().map(|manifest| ReleaseEntry::new(manifest.version.clone(), manifest.hash())).collect();
-    let prev = if seq > 1 { vec![manifests[0].hash()] } else { vec![] };
-    HeadState { seq, prev, ..HeadState::first(ecosystem, name, releases) }.sign(key, now, life).unwrap().0
+    let releases = manifests
+        .iter()
+        .map(|manifest| ReleaseEntry::new(manifest.version.clone(), manifest.hash()))
+        .collect();
+    let prev = if seq > 1 {
+        vec![manifests[0].hash()]
+    } else {
+        vec![]
+    };
+    HeadState {
+        seq,
+        prev,
+        ..HeadState::first(ecosystem, name, releases)
+    }
+    .sign(key, now, life)
+    .unwrap()
+    .0
 }
 
 #[derive(NetworkBehaviour)]
@@ -163,7 +227,8 @@ struct Bare {
     gossip: gossipsub::Behaviour,
 }
 
-/// A bare peer: Kademlia with libp2p's own store, which checks nothing, and answers made up by the test.
+/// A bare peer: Kademlia with libp2p's own store, which checks nothing, and answers made up by the
+/// test.
 pub struct BarePeer {
     pub id: PeerId,
     pub address: String,
@@ -177,7 +242,11 @@ type Reply = tokio::sync::oneshot::Sender<Vec<Vec<u8>>>;
 
 enum Do {
     Knock(Multiaddr),
-    Ask(PeerId, Request, tokio::sync::oneshot::Sender<Option<Response>>),
+    Ask(
+        PeerId,
+        Request,
+        tokio::sync::oneshot::Sender<Option<Response>>,
+    ),
     Shout(Vec<u8>, Option<tokio::sync::oneshot::Sender<()>>),
     Hold(Vec<u8>, Vec<u8>),
     Put(Vec<u8>, Vec<u8>, PeerId, tokio::sync::oneshot::Sender<()>),
@@ -195,15 +264,23 @@ impl BarePeer {
     pub async fn start(answers: Answers) -> Self {
         let key = Keypair::generate_ed25519();
         let id = key.public().to_peer_id();
-        let protocol = |kind: &str| StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/{kind}")).unwrap();
+        let protocol = |kind: &str| {
+            StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/{kind}")).unwrap()
+        };
         // It claims as much as a test wants it to.
-        let room = MemoryStoreConfig { max_provided_keys: usize::MAX, ..MemoryStoreConfig::default() };
+        let room = MemoryStoreConfig {
+            max_provided_keys: usize::MAX,
+            ..MemoryStoreConfig::default()
+        };
         let store = MemoryStore::with_config(id, room);
         let mut kad = kad::Behaviour::with_config(id, store, kad::Config::new(protocol("kad/3")));
         kad.set_mode(Some(kad::Mode::Server));
         let behaviour = Bare {
             kad,
-            identify: identify::Behaviour::new(identify::Config::new("/bare/1".to_owned(), key.public())),
+            identify: identify::Behaviour::new(identify::Config::new(
+                "/bare/1".to_owned(),
+                key.public(),
+            )),
             query: request_response::cbor::Behaviour::new(
                 [(protocol("query/3"), request_response::ProtocolSupport::Full)],
                 request_response::Config::default(),
@@ -215,11 +292,17 @@ impl BarePeer {
         let streams = behaviour.streams.new_control();
         let mut swarm = SwarmBuilder::with_existing_identity(key)
             .with_tokio()
-            .with_tcp(tcp::Config::default(), noise::Config::new, yamux::Config::default)
+            .with_tcp(
+                tcp::Config::default(),
+                noise::Config::new,
+                yamux::Config::default,
+            )
             .unwrap()
             .with_behaviour(|_| behaviour)
             .unwrap()
-            .with_swarm_config(|config| config.with_idle_connection_timeout(Duration::from_secs(60)))
+            .with_swarm_config(|config| {
+                config.with_idle_connection_timeout(Duration::from_secs(60))
+            })
             .build();
         swarm.listen_on(TCP.parse().unwrap()).unwrap();
         let address = loop {
@@ -231,11 +314,14 @@ impl BarePeer {
         tokio::spawn(async move {
             let mut unanswered = Vec::new();
             let mut puts = HashMap::new();
-            let mut asks: HashMap<request_response::OutboundRequestId, tokio::sync::oneshot::Sender<Option<Response>>> =
-                HashMap::new();
+            let mut asks: HashMap<
+                request_response::OutboundRequestId,
+                tokio::sync::oneshot::Sender<Option<Response>>,
+            > = HashMap::new();
             let mut gets: HashMap<kad::QueryId, (Vec<Vec<u8>>, Reply)> = HashMap::new();
             let mut dials: HashMap<PeerId, tokio::sync::oneshot::Sender<()>> = HashMap::new();
-            let mut finds: HashMap<kad::QueryId, (Vec<PeerId>, tokio::sync::oneshot::Sender<_>)> = HashMap::new();
+            let mut finds: HashMap<kad::QueryId, (Vec<PeerId>, tokio::sync::oneshot::Sender<_>)> =
+                HashMap::new();
             loop {
                 tokio::select! {
                     command = receiver.recv() => match command {
@@ -336,7 +422,12 @@ impl BarePeer {
                 }
             }
         });
-        Self { id, address, streams, commands }
+        Self {
+            id,
+            address,
+            streams,
+            commands,
+        }
     }
 
     /// The content protocol, to serve it or ask by it.
@@ -351,41 +442,67 @@ impl BarePeer {
 
     /// Dials an address, and waits for nothing.
     pub fn knock(&self, address: &str) {
-        self.commands.send(Do::Knock(address.parse().unwrap())).ok().unwrap();
+        self.commands
+            .send(Do::Knock(address.parse().unwrap()))
+            .ok()
+            .unwrap();
     }
 
     /// Asks a peer that it is connected with; `None` when no answer came.
     pub async fn ask(&self, peer: PeerId, request: Request) -> Option<Response> {
         let (reply, receiver) = tokio::sync::oneshot::channel();
-        self.commands.send(Do::Ask(peer, request, reply)).ok().unwrap();
-        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap_or_default()
+        self.commands
+            .send(Do::Ask(peer, request, reply))
+            .ok()
+            .unwrap();
+        tokio::time::timeout(PATIENCE, receiver)
+            .await
+            .unwrap()
+            .unwrap_or_default()
     }
 
     /// Gossips something on the topic of announcements, as its own.
     pub fn shout(&self, data: &[u8]) {
-        self.commands.send(Do::Shout(data.to_vec(), None)).ok().unwrap();
+        self.commands
+            .send(Do::Shout(data.to_vec(), None))
+            .ok()
+            .unwrap();
     }
 
-    /// Likewise, and returns once it has: one that is told more than it can say would say nothing else.
+    /// Likewise, and returns once it has: one that is told more than it can say would say nothing
+    /// else.
     pub async fn shouted(&self, data: &[u8]) {
         let (done, receiver) = tokio::sync::oneshot::channel();
-        self.commands.send(Do::Shout(data.to_vec(), Some(done))).ok().unwrap();
+        self.commands
+            .send(Do::Shout(data.to_vec(), Some(done)))
+            .ok()
+            .unwrap();
         receiver.await.unwrap();
     }
 
     /// Holds a record in its own store, whatever it is.
     pub fn hold(&self, key: &[u8], value: &[u8]) {
-        self.commands.send(Do::Hold(key.to_vec(), value.to_vec())).ok().unwrap();
+        self.commands
+            .send(Do::Hold(key.to_vec(), value.to_vec()))
+            .ok()
+            .unwrap();
     }
 
     /// Puts a record to one peer; returns when that has acknowledged or failed.
     pub async fn put_to(&self, peer: PeerId, key: &[u8], value: &[u8]) {
         let (done, receiver) = tokio::sync::oneshot::channel();
-        self.commands.send(Do::Put(key.to_vec(), value.to_vec(), peer, done)).ok().unwrap();
-        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap();
+        self.commands
+            .send(Do::Put(key.to_vec(), value.to_vec(), peer, done))
+            .ok()
+            .unwrap();
+        tokio::time::timeout(PATIENCE, receiver)
+            .await
+            .unwrap()
+            .unwrap();
     }
 
-    /// Connects to a node, by its address with its id; returns when the node has said what it speaks.
+    /// Connects to a node, by its address with its id; returns when the node has said what it
+    /// speaks.
     pub async fn dial(&self, node: Multiaddr) {
         let peer = match node.iter().last() {
             Some(libp2p::multiaddr::Protocol::P2p(peer)) => peer,
@@ -393,7 +510,10 @@ impl BarePeer {
         };
         let (done, receiver) = tokio::sync::oneshot::channel();
         self.commands.send(Do::Dial(peer, node, done)).ok().unwrap();
-        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap();
+        tokio::time::timeout(PATIENCE, receiver)
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     /// Says of itself that it has these addresses too.
@@ -404,22 +524,40 @@ impl BarePeer {
     /// Claims to have the content of a key; returns when those nearest to it have been found.
     pub async fn provide(&self, key: &[u8]) {
         let (done, receiver) = tokio::sync::oneshot::channel();
-        self.commands.send(Do::Provide(key.to_vec(), done)).ok().unwrap();
-        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap();
+        self.commands
+            .send(Do::Provide(key.to_vec(), done))
+            .ok()
+            .unwrap();
+        tokio::time::timeout(PATIENCE, receiver)
+            .await
+            .unwrap()
+            .unwrap();
     }
 
     /// Whom others name as providers of a key.
     pub async fn providers(&self, key: &[u8]) -> Vec<PeerId> {
         let (done, receiver) = tokio::sync::oneshot::channel();
-        self.commands.send(Do::Providers(key.to_vec(), done)).ok().unwrap();
-        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap()
+        self.commands
+            .send(Do::Providers(key.to_vec(), done))
+            .ok()
+            .unwrap();
+        tokio::time::timeout(PATIENCE, receiver)
+            .await
+            .unwrap()
+            .unwrap()
     }
 
     /// What others return for a key.
     pub async fn get(&self, key: &[u8]) -> Vec<Vec<u8>> {
         let (done, receiver) = tokio::sync::oneshot::channel();
-        self.commands.send(Do::Get(key.to_vec(), done)).ok().unwrap();
-        tokio::time::timeout(PATIENCE, receiver).await.unwrap().unwrap()
+        self.commands
+            .send(Do::Get(key.to_vec(), done))
+            .ok()
+            .unwrap();
+        tokio::time::timeout(PATIENCE, receiver)
+            .await
+            .unwrap()
+            .unwrap()
     }
 }
 
@@ -435,8 +573,8 @@ pub fn tcp_parts(node: &str) -> (Ipv4Addr, u16, PeerId) {
     (ip, port, peer)
 }
 
-/// An address that leads to a node's, and from which whoever dials it comes to the node as from `source`: any address of
-/// 127.0.0.0/8 is this machine's.
+/// An address that leads to a node's, and from which whoever dials it comes to the node as from
+/// `source`: any address of 127.0.0.0/8 is this machine's.
 pub async fn by_way_of(source: [u8; 4], node: &str) -> String {
     let (ip, port, peer) = tcp_parts(node);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -467,7 +605,11 @@ fn gossip(key: &Keypair) -> gossipsub::Behaviour {
         .unwrap();
     let author = gossipsub::MessageAuthenticity::Signed(key.clone());
     let mut gossip = gossipsub::Behaviour::new(author, config).unwrap();
-    gossip.subscribe(&gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/3"))).unwrap();
+    gossip
+        .subscribe(&gossipsub::IdentTopic::new(format!(
+            "/swarmdex/{NETWORK}/announce/3"
+        )))
+        .unwrap();
     gossip
 }
 

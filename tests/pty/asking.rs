@@ -10,7 +10,11 @@ fn project(dir: &Path, version: &str) {
     fs::create_dir_all(dir.join("src")).unwrap();
     fs::write(dir.join("src/main.sh"), "echo hello").unwrap();
     fs::write(dir.join(".env"), "PASSWORD=hunter2").unwrap();
-    fs::write(dir.join("swarmdex.toml"), format!("name = \"web\"\nversion = \"{version}\"\n")).unwrap();
+    fs::write(
+        dir.join("swarmdex.toml"),
+        format!("name = \"web\"\nversion = \"{version}\"\n"),
+    )
+    .unwrap();
 }
 
 #[test]
@@ -51,7 +55,10 @@ fn a_passphrase_is_asked_for_twice_and_not_shown() {
     let files = tempfile::tempdir().unwrap();
     let (dir, backup) = (files.path().join("web"), files.path().join("backup.key"));
     project(&dir, "1.0.0");
-    let mut terminal = Terminal::start(&[&APART[..], &["publish", dir.to_str().unwrap(), "--yes"]].concat(), &[]);
+    let mut terminal = Terminal::start(
+        &[&APART[..], &["publish", dir.to_str().unwrap(), "--yes"]].concat(),
+        &[],
+    );
     terminal.until_text("announced");
     let home = terminal.ended_at_home();
 

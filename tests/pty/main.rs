@@ -1,6 +1,12 @@
-//! The explorer in a real pseudo-terminal: every screen visited, and the terminal given back as it was.
+//! The explorer in a real pseudo-terminal: every screen visited, and the terminal given back as it
+//! was.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
 
 mod asking;
 mod attached;
@@ -10,17 +16,31 @@ mod terminal;
 
 use terminal::{ENTER_ALTERNATE, LEAVE_ALTERNATE, Terminal, contains};
 
-const DEMO: [&str; 9] = ["demo", "--peers", "4", "--catalogue", "embedded", "--rate", "600", "--seed", "11"];
+const DEMO: [&str; 9] = [
+    "demo",
+    "--peers",
+    "4",
+    "--catalogue",
+    "embedded",
+    "--rate",
+    "600",
+    "--seed",
+    "11",
+];
 
 #[test]
 fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
     let mut terminal = Terminal::start(&DEMO, &[]);
     terminal.until_text("3 peers");
-    terminal.until("packages of others", |screen| !screen.contains("0 packages") && screen.contains("packages"));
+    terminal.until("packages of others", |screen| {
+        !screen.contains("0 packages") && screen.contains("packages")
+    });
     terminal.press("\r");
     terminal.until_text("Score");
     terminal.press("\x1b");
-    terminal.until("the window to close", |screen| !screen.contains("how good it is to ask"));
+    terminal.until("the window to close", |screen| {
+        !screen.contains("how good it is to ask")
+    });
 
     terminal.press("3");
     terminal.until_text("following the newest");
@@ -45,7 +65,9 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
     terminal.press("\r");
     terminal.until_text("Where from, how fresh");
     terminal.press("\x1b");
-    terminal.until("the window to close", |screen| !screen.contains("how fresh"));
+    terminal.until("the window to close", |screen| {
+        !screen.contains("how fresh")
+    });
 
     terminal.until_text("TYPING");
     terminal.press("\x1b");
@@ -62,11 +84,16 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
     terminal.press("?");
     terminal.until_text("Show every key");
     terminal.press("q");
-    terminal.until("the help to close", |screen| !screen.contains("Show every key"));
+    terminal.until("the help to close", |screen| {
+        !screen.contains("Show every key")
+    });
     terminal.press("q");
     let (in_order, raw) = terminal.ended();
     assert!(in_order);
-    let (entered, left) = (contains(&raw, ENTER_ALTERNATE), contains(&raw, LEAVE_ALTERNATE));
+    let (entered, left) = (
+        contains(&raw, ENTER_ALTERNATE),
+        contains(&raw, LEAVE_ALTERNATE),
+    );
     assert!(entered && left, "the screen of the shell is back");
     assert!(contains(&raw, b"\x1b[?25h"), "and its cursor");
     assert!(contains(&raw, b"\x1b[?2026h"), "frames are synchronised");
@@ -77,7 +104,10 @@ fn a_signal_ends_it_in_order_too_and_without_colour_there_is_none() {
     let mut terminal = Terminal::start(&DEMO, &[("NO_COLOR", "1")]);
     terminal.until_text("3 peers");
     let process = terminal.process();
-    let killed = std::process::Command::new("kill").args(["-TERM", &process.to_string()]).status().unwrap();
+    let killed = std::process::Command::new("kill")
+        .args(["-TERM", &process.to_string()])
+        .status()
+        .unwrap();
     assert!(killed.success());
     let (in_order, raw) = terminal.ended();
     assert!(in_order && contains(&raw, LEAVE_ALTERNATE));
@@ -100,7 +130,11 @@ fn ascii_without_colour_is_ascii_without_colour() {
     let mut terminal = Terminal::start(&args, &[("NO_COLOR", "1")]);
     terminal.until_text("3 peers");
     terminal.until("a peer's row", |screen| screen.contains("@ "));
-    for (key, seen) in [("8", "announce mesh"), ("5", "a new package"), ("?", "Show every key")] {
+    for (key, seen) in [
+        ("8", "announce mesh"),
+        ("5", "a new package"),
+        ("?", "Show every key"),
+    ] {
         terminal.press(key);
         terminal.until_text(seen);
         assert!(terminal.text().is_ascii(), "{}", terminal.text());
@@ -109,13 +143,23 @@ fn ascii_without_colour_is_ascii_without_colour() {
     let (in_order, raw) = terminal.ended();
     assert!(in_order);
     // Every colour of SGR begins with one of these digits.
-    let coloured = raw.split(|byte| *byte == 0x1b).filter(|rest| rest.first() == Some(&b'[')).filter(|rest| {
-        let code: Vec<u8> =
-            rest.iter().skip(1).take_while(|byte| byte.is_ascii_digit() || **byte == b';').copied().collect();
-        let is_style = rest.get(1 + code.len()) == Some(&b'm');
-        let codes = String::from_utf8(code).unwrap();
-        is_style && codes.split(';').any(|code| matches!(code.parse::<u32>(), Ok(30..=38 | 40..=48 | 90..=107)))
-    });
+    let coloured = raw
+        .split(|byte| *byte == 0x1b)
+        .filter(|rest| rest.first() == Some(&b'['))
+        .filter(|rest| {
+            let code: Vec<u8> = rest
+                .iter()
+                .skip(1)
+                .take_while(|byte| byte.is_ascii_digit() || **byte == b';')
+                .copied()
+                .collect();
+            let is_style = rest.get(1 + code.len()) == Some(&b'm');
+            let codes = String::from_utf8(code).unwrap();
+            is_style
+                && codes
+                    .split(';')
+                    .any(|code| matches!(code.parse::<u32>(), Ok(30..=38 | 40..=48 | 90..=107)))
+        });
     assert_eq!(coloured.count(), 0);
 }
 
@@ -123,7 +167,10 @@ fn ascii_without_colour_is_ascii_without_colour() {
 fn the_mouse_clicks_and_can_be_left_to_the_terminal() {
     let mut terminal = Terminal::start(&DEMO, &[]);
     terminal.until_text("3 peers");
-    assert!(contains(&terminal.raw, b"\x1b[?1000h"), "clicks are asked for");
+    assert!(
+        contains(&terminal.raw, b"\x1b[?1000h"),
+        "clicks are asked for"
+    );
     terminal.click(terminal.column_of(2, "3 Feed") + 1, 2);
     terminal.until_text("following the newest");
     terminal.press("M");
@@ -139,7 +186,16 @@ fn keys_that_mean_two_things_are_refused_with_both() {
     let config = home.path().join("config.toml");
     std::fs::write(&config, "[keys]\nquit = [\"?\"]\n").unwrap();
     let config = config.to_str().unwrap();
-    let mut terminal = Terminal::start(&["--config", config, "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"], &[]);
+    let mut terminal = Terminal::start(
+        &[
+            "--config",
+            config,
+            "--no-mdns",
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+        ],
+        &[],
+    );
     terminal.until_text("keys.help");
     terminal.until_text("keys.quit");
     assert!(!terminal.ended().0);

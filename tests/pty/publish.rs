@@ -7,8 +7,20 @@ use crate::terminal::Terminal;
 /// A demo in a data directory of its own, which another run finds again.
 fn demo(home: tempfile::TempDir) -> Terminal {
     let data = home.path().join("data");
-    let args = ["--data-dir", data.to_str().unwrap(), "demo", "--peers", "4", "--catalogue", "embedded"];
-    let mut terminal = Terminal::start_in(home, &[&args[..], &["--rate", "6", "--seed", "11"]].concat(), &[]);
+    let args = [
+        "--data-dir",
+        data.to_str().unwrap(),
+        "demo",
+        "--peers",
+        "4",
+        "--catalogue",
+        "embedded",
+    ];
+    let mut terminal = Terminal::start_in(
+        home,
+        &[&args[..], &["--rate", "6", "--seed", "11"]].concat(),
+        &[],
+    );
     terminal.until_text("3 peers");
     terminal
 }
@@ -56,33 +68,64 @@ fn a_person_publishes_finds_follows_up_and_yanks() {
     terminal.press("y");
     terminal.until_text("copied /ip4/127.0.0.1/tcp/");
     let address = terminal.copied().unwrap();
-    let network = terminal.text().split("network ").nth(1).unwrap().split_whitespace().next().unwrap().to_owned();
+    let network = terminal
+        .text()
+        .split("network ")
+        .nth(1)
+        .unwrap()
+        .split_whitespace()
+        .next()
+        .unwrap()
+        .to_owned();
 
     fill(&mut terminal, "spider", &file);
     terminal.press("\x13");
     terminal.until_text("The manifest as it will be signed");
     terminal.until_text("(10 bytes)");
     terminal.press("\r");
-    for step in
-        ["hashed: 10 bytes", "signed: state 1", "stored: nothing is lost", "read back from", "announced to 3 peers"]
-    {
+    for step in [
+        "hashed: 10 bytes",
+        "signed: state 1",
+        "stored: nothing is lost",
+        "read back from",
+        "announced to 3 peers",
+    ] {
         terminal.until_text(step);
     }
     terminal.until_text("Published.");
     terminal.press("\x1b");
     terminal.until("the row of it", |screen| {
-        screen.contains("/spider") && screen.contains("announced to 3") && !screen.contains("Published.")
+        screen.contains("/spider")
+            && screen.contains("announced to 3")
+            && !screen.contains("Published.")
     });
 
     // Found at another node of the same network, by a newcomer.
     let elsewhere = tempfile::tempdir().unwrap();
     let found = Command::new(env!("CARGO_BIN_EXE_swarmdex"))
-        .args(["search", "spider", "--json", "--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0", "--network", &network])
-        .args(["--bootstrap", &address, "--data-dir", elsewhere.path().to_str().unwrap()])
+        .args([
+            "search",
+            "spider",
+            "--json",
+            "--no-mdns",
+            "--listen",
+            "/ip4/127.0.0.1/tcp/0",
+            "--network",
+            &network,
+        ])
+        .args([
+            "--bootstrap",
+            &address,
+            "--data-dir",
+            elsewhere.path().to_str().unwrap(),
+        ])
         .output()
         .unwrap();
     let answer = String::from_utf8(found.stdout).unwrap();
-    assert!(answer.contains("\"spider\"") || answer.contains("/spider"), "{answer}");
+    assert!(
+        answer.contains("\"spider\"") || answer.contains("/spider"),
+        "{answer}"
+    );
     assert!(answer.contains("1.0.0"), "{answer}");
 
     // The next release, filled in from the last; only the file is named again.
@@ -103,7 +146,9 @@ fn a_person_publishes_finds_follows_up_and_yanks() {
     terminal.until_text("Published.");
     // A key right after Esc would be one with Alt.
     terminal.press("\x1b");
-    terminal.until("the new version in the list", |screen| screen.contains("1.0.1") && !screen.contains("Published."));
+    terminal.until("the new version in the list", |screen| {
+        screen.contains("1.0.1") && !screen.contains("Published.")
+    });
 
     terminal.press("x");
     terminal.until_text("Yank");
@@ -160,7 +205,10 @@ fn a_publish_that_is_interrupted_is_a_draft_or_a_package() {
     let mut terminal = demo(home);
     terminal.press("5");
     terminal.until("either of them", |screen| {
-        let (draft, package) = (screen.contains("the draft from last time"), screen.contains("/fly "));
+        let (draft, package) = (
+            screen.contains("the draft from last time"),
+            screen.contains("/fly "),
+        );
         assert!(!(draft && package), "{screen}");
         draft || package
     });
@@ -185,7 +233,9 @@ fn a_directory_is_packed_published_and_fetched_back() {
     terminal.press("\r");
     terminal.until_text("Published.");
     terminal.press("\x1b");
-    terminal.until("the row of it", |screen| screen.contains("/nest") && !screen.contains("Published."));
+    terminal.until("the row of it", |screen| {
+        screen.contains("/nest") && !screen.contains("Published.")
+    });
     // Its window shows what travels with it, and that it is here.
     terminal.press("\r");
     terminal.until_text("nest-1.0.0.tar.zst");

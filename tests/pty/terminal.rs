@@ -53,7 +53,12 @@ impl Terminal {
     }
 
     pub fn start_in(home: tempfile::TempDir, args: &[&str], environment: &[(&str, &str)]) -> Self {
-        let size = PtySize { rows: ROWS, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
+        let size = PtySize {
+            rows: ROWS,
+            cols: COLUMNS,
+            pixel_width: 0,
+            pixel_height: 0,
+        };
         let pair = NativePtySystem::default().openpty(size).unwrap();
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_swarmdex"));
         command.args(args);
@@ -77,7 +82,15 @@ impl Terminal {
             }
         });
         let screen = vt100::Parser::new(ROWS, COLUMNS, 0);
-        Self { screen, raw: Vec::new(), output, input, child, pair, home }
+        Self {
+            screen,
+            raw: Vec::new(),
+            output,
+            input,
+            child,
+            pair,
+            home,
+        }
     }
 
     pub fn press(&mut self, keys: &str) {
@@ -109,7 +122,11 @@ impl Terminal {
     }
 
     fn is_drawing(&self) -> bool {
-        let last = |mark: &[u8]| self.raw.windows(mark.len()).rposition(|window| window == mark);
+        let last = |mark: &[u8]| {
+            self.raw
+                .windows(mark.len())
+                .rposition(|window| window == mark)
+        };
         last(BEGIN_FRAME) > last(END_FRAME)
     }
 
@@ -119,9 +136,18 @@ impl Terminal {
 
     /// Where a text begins in a row of the screen, counted from 0.
     pub fn column_of(&self, row: u16, text: &str) -> u16 {
-        let line = self.screen.screen().rows(0, COLUMNS).nth(usize::from(row)).unwrap();
-        let at = line.find(text).unwrap_or_else(|| panic!("no {text} in {line}"));
-        line.char_indices().take_while(|(index, _)| *index < at).count() as u16
+        let line = self
+            .screen
+            .screen()
+            .rows(0, COLUMNS)
+            .nth(usize::from(row))
+            .unwrap();
+        let at = line
+            .find(text)
+            .unwrap_or_else(|| panic!("no {text} in {line}"));
+        line.char_indices()
+            .take_while(|(index, _)| *index < at)
+            .count() as u16
     }
 
     /// Presses the left button and lets it go, at a place counted from 0.
@@ -133,8 +159,14 @@ impl Terminal {
     /// The text that was put on the terminal's clipboard last, by OSC 52.
     pub fn copied(&self) -> Option<String> {
         const START: &[u8] = b"\x1b]52;c;";
-        let at = self.raw.windows(START.len()).rposition(|window| window == START)? + START.len();
-        let length = self.raw[at..].iter().position(|byte| !byte.is_ascii_alphanumeric() && !b"+/=".contains(byte))?;
+        let at = self
+            .raw
+            .windows(START.len())
+            .rposition(|window| window == START)?
+            + START.len();
+        let length = self.raw[at..]
+            .iter()
+            .position(|byte| !byte.is_ascii_alphanumeric() && !b"+/=".contains(byte))?;
         Some(decode(&self.raw[at..at + length]))
     }
 
@@ -149,11 +181,17 @@ impl Terminal {
         (self.child.ended_in_order(), self.home)
     }
 
-    /// Closes the terminal in the middle of things, as a lost connection does; returns the home of a program that ended.
+    /// Closes the terminal in the middle of things, as a lost connection does; returns the home of
+    /// a program that ended.
     pub fn closed_at_home(mut self) -> tempfile::TempDir {
         drop((self.output, self.input));
         // What is drawn now finds no reader, and lets go of the terminal's last handle but ours.
-        let size = PtySize { rows: ROWS - 1, cols: COLUMNS, pixel_width: 0, pixel_height: 0 };
+        let size = PtySize {
+            rows: ROWS - 1,
+            cols: COLUMNS,
+            pixel_width: 0,
+            pixel_height: 0,
+        };
         self.pair.master.resize(size).unwrap();
         drop(self.pair);
         self.child.ended_in_order();
@@ -180,7 +218,10 @@ pub fn contains(raw: &[u8], wanted: &[u8]) -> bool {
 fn decode(text: &[u8]) -> String {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (mut bytes, mut held, mut bits) = (Vec::new(), 0u32, 0);
-    for digit in text.iter().filter_map(|byte| DIGITS.iter().position(|digit| digit == byte)) {
+    for digit in text
+        .iter()
+        .filter_map(|byte| DIGITS.iter().position(|digit| digit == byte))
+    {
         held = held << 6 | digit as u32;
         bits += 6;
         if bits >= 8 {

@@ -1,4 +1,5 @@
-//! Reads what the registry that a crate came from says of it: a cargo home has the line of its index beside the file.
+//! Reads what the registry that a crate came from says of it: a cargo home has the line of its
+//! index beside the file.
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -8,33 +9,49 @@ use crate::ecosystem::cargo::index_path;
 
 /// Bytes of the file that has all lines of a crate; the largest have some twenty MiB.
 const MAX_FILE: u64 = 64 << 20;
-/// The form of these files: <https://docs.rs/cargo/latest/src/cargo/sources/registry/index/cache.rs.html>.
+/// The form of these files:
+/// <https://docs.rs/cargo/latest/src/cargo/sources/registry/index/cache.rs.html>.
 const FORM: u8 = 3;
 /// Bytes before the state of the index: the form, and the version of the lines.
 const BEFORE: usize = 5;
 
-/// The field of a line that says which registry has it: the hash at the end of the name of its directory in a cargo home.
+/// The field of a line that says which registry has it: the hash at the end of the name of its
+/// directory in a cargo home.
 const UPSTREAM: &str = "upstream";
 
-/// The line of the index that the cargo home of an archive has for this name, version and digest, with which registry's it is;
+/// The line of the index that the cargo home of an archive has for this name, version and digest,
+/// with which registry's it is;
 /// `None` where the archive is in none, or its registry says something else.
 pub(super) fn line(archive: &Path, name: &str, version: &str, digest: &str) -> Option<String> {
     let registry = archive.parent()?;
-    let cache = registry.parent().filter(|dir| dir.file_name().is_some_and(|name| name == "cache"))?;
+    let cache = registry
+        .parent()
+        .filter(|dir| dir.file_name().is_some_and(|name| name == "cache"))?;
     let of = registry.file_name()?;
     let (_, upstream) = of.to_str()?.rsplit_once('-')?;
-    let file = cache.with_file_name("index").join(of).join(".cache").join(index_path(&name.to_ascii_lowercase())?);
+    let file = cache
+        .with_file_name("index")
+        .join(of)
+        .join(".cache")
+        .join(index_path(&name.to_ascii_lowercase())?);
     let mut bytes = Vec::new();
-    File::open(file).ok()?.take(MAX_FILE).read_to_end(&mut bytes).ok()?;
+    File::open(file)
+        .ok()?
+        .take(MAX_FILE)
+        .read_to_end(&mut bytes)
+        .ok()?;
     let mut fields: Map<String, Value> = serde_json::from_slice(find(&bytes, version)?).ok()?;
     let says = |key: &str| fields.get(key).and_then(Value::as_str);
-    let is_it = says("name") == Some(name) && says("vers") == Some(version) && says("cksum") == Some(digest);
+    let is_it = says("name") == Some(name)
+        && says("vers") == Some(version)
+        && says("cksum") == Some(digest);
     is_it.then_some(())?;
     fields.insert(UPSTREAM.to_owned(), upstream.into());
     Some(Value::Object(fields).to_string())
 }
 
-/// The line of one version: state of the index, and of each version the version and its line, all of them ended by a zero.
+/// The line of one version: state of the index, and of each version the version and its line, all
+/// of them ended by a zero.
 fn find<'a>(bytes: &'a [u8], version: &str) -> Option<&'a [u8]> {
     let (form, _) = bytes.split_first()?;
     let mut texts = bytes.get(BEFORE..)?.split(|byte| *byte == 0);
@@ -69,16 +86,40 @@ mod tests {
         let cache = registry.join("cache/default-0123456789abcdef");
         let index = registry.join("index/default-0123456789abcdef/.cache/in/fl");
         std::fs::create_dir_all(&index).unwrap();
-        let of =
-            |version: &str| format!("{{\"name\":\"Inflector\",\"vers\":\"{version}\",\"cksum\":\"ab\",\"deps\":[]}}");
+        let of = |version: &str| {
+            format!(
+                "{{\"name\":\"Inflector\",\"vers\":\"{version}\",\"cksum\":\"ab\",\"deps\":[]}}"
+            )
+        };
         let (one, two) = (of("0.1.0"), of("0.2.0"));
-        std::fs::write(index.join("inflector"), cached(&[("0.1.0", &one), ("0.2.0", &two)])).unwrap();
+        std::fs::write(
+            index.join("inflector"),
+            cached(&[("0.1.0", &one), ("0.2.0", &two)]),
+        )
+        .unwrap();
         let archive = cache.join("Inflector-0.2.0.crate");
-        let found: Value = serde_json::from_str(&line(&archive, "Inflector", "0.2.0", "ab").unwrap()).unwrap();
-        assert_eq!((&found["vers"], &found["upstream"]), (&"0.2.0".into(), &"0123456789abcdef".into()));
-        assert_eq!(line(&archive, "Inflector", "0.2.0", "cd"), None, "another checksum");
+        let found: Value =
+            serde_json::from_str(&line(&archive, "Inflector", "0.2.0", "ab").unwrap()).unwrap();
+        assert_eq!(
+            (&found["vers"], &found["upstream"]),
+            (&"0.2.0".into(), &"0123456789abcdef".into())
+        );
+        assert_eq!(
+            line(&archive, "Inflector", "0.2.0", "cd"),
+            None,
+            "another checksum"
+        );
         assert_eq!(line(&archive, "Inflector", "0.3.0", "ab"), None);
-        assert_eq!(line(&home.path().join("Inflector-0.2.0.crate"), "Inflector", "0.2.0", "ab"), None, "in no home");
+        assert_eq!(
+            line(
+                &home.path().join("Inflector-0.2.0.crate"),
+                "Inflector",
+                "0.2.0",
+                "ab"
+            ),
+            None,
+            "in no home"
+        );
     }
 
     proptest! {

@@ -39,14 +39,26 @@ struct Dep<'a> {
     package: Option<&'a str>,
 }
 
-/// `cksum` is the SHA-256 of the archive, in hexadecimal. Dependencies that cargo would refuse are left out: it would
-/// refuse the whole crate for them when it reads the same file.
+/// `cksum` is the SHA-256 of the archive, in hexadecimal. Dependencies that cargo would refuse are
+/// left out: it would refuse the whole crate for them when it reads the same file.
 pub(super) fn line(manifest: &Table, cksum: String) -> Result<String, String> {
-    let package = manifest.get("package").and_then(Value::as_table).ok_or("it has no [package]")?;
+    let package = manifest
+        .get("package")
+        .and_then(Value::as_table)
+        .ok_or("it has no [package]")?;
     let text = |key: &str| package.get(key).and_then(Value::as_str);
-    let features = manifest.get("features").and_then(Value::as_table).into_iter().flatten();
-    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
-    let targets = targets.filter_map(|(target, table)| Some((Some(target.as_str()), table.as_table()?)));
+    let features = manifest
+        .get("features")
+        .and_then(Value::as_table)
+        .into_iter()
+        .flatten();
+    let targets = manifest
+        .get("target")
+        .and_then(Value::as_table)
+        .into_iter()
+        .flatten();
+    let targets =
+        targets.filter_map(|(target, table)| Some((Some(target.as_str()), table.as_table()?)));
     let line = Line {
         name: text("name").ok_or("it has no name")?,
         vers: text("version").ok_or("it has no version")?,
@@ -55,7 +67,9 @@ pub(super) fn line(manifest: &Table, cksum: String) -> Result<String, String> {
             .flat_map(|(target, table)| deps(target, table))
             .collect(),
         cksum,
-        features: features.map(|(name, needs)| (name.as_str(), texts(Some(needs)))).collect(),
+        features: features
+            .map(|(name, needs)| (name.as_str(), texts(Some(needs))))
+            .collect(),
         yanked: false,
         links: text("links"),
         rust_version: text("rust-version").filter(|version| is_rust_version(version)),
@@ -74,12 +88,21 @@ fn deps<'a>(target: Option<&'a str>, table: &'a Table) -> impl Iterator<Item = D
         ("dev_dependencies", "dev"),
     ];
     sections.into_iter().flat_map(move |(section, kind)| {
-        let deps = table.get(section).and_then(Value::as_table).into_iter().flatten();
+        let deps = table
+            .get(section)
+            .and_then(Value::as_table)
+            .into_iter()
+            .flatten();
         deps.filter_map(move |(name, value)| dep(name, value, target, kind))
     })
 }
 
-fn dep<'a>(name: &'a str, value: &'a Value, target: Option<&'a str>, kind: &'static str) -> Option<Dep<'a>> {
+fn dep<'a>(
+    name: &'a str,
+    value: &'a Value,
+    target: Option<&'a str>,
+    kind: &'static str,
+) -> Option<Dep<'a>> {
     let field = |key: &str| value.get(key);
     let text = |key: &str| field(key).and_then(Value::as_str);
     let package = text("package").filter(|package| *package != name);
@@ -90,7 +113,9 @@ fn dep<'a>(name: &'a str, value: &'a Value, target: Option<&'a str>, kind: &'sta
         name,
         req: VersionReq::parse(requirement).ok()?.to_string(),
         features: texts(field("features")),
-        optional: field("optional").and_then(Value::as_bool).unwrap_or_default(),
+        optional: field("optional")
+            .and_then(Value::as_bool)
+            .unwrap_or_default(),
         default_features: default_features.and_then(Value::as_bool).unwrap_or(true),
         target,
         kind,
@@ -100,16 +125,24 @@ fn dep<'a>(name: &'a str, value: &'a Value, target: Option<&'a str>, kind: &'sta
 }
 
 fn texts(list: Option<&Value>) -> Vec<&str> {
-    list.and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str).collect()
+    list.and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect()
 }
 
 fn is_crate_name(name: &str) -> bool {
-    (1..=64).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    (1..=64).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 /// One to three numbers. Of anything else cargo cannot read the line.
 fn is_rust_version(version: &str) -> bool {
     let numbers: Vec<_> = version.split('.').collect();
-    let number = |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u32>().is_ok();
+    let number =
+        |text: &&str| text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u32>().is_ok();
     numbers.len() <= 3 && numbers.iter().all(number)
 }

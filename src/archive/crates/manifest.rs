@@ -1,5 +1,5 @@
-//! From a `Cargo.toml` that somebody wrote to a draft that can be signed. Name and version must be right; everything
-//! else is cut, cleaned or left out.
+//! From a `Cargo.toml` that somebody wrote to a draft that can be signed. Name and version must be
+//! right; everything else is cut, cleaned or left out.
 
 use toml::{Table, Value};
 
@@ -14,11 +14,21 @@ use crate::{
 
 /// Reads what a `Cargo.toml` says of its crate; the error says what is wrong with it.
 pub(super) fn release(manifest: &Table) -> Result<(Draft, Vec<String>), String> {
-    let package = manifest.get("package").and_then(Value::as_table).ok_or("it has no [package]")?;
+    let package = manifest
+        .get("package")
+        .and_then(Value::as_table)
+        .ok_or("it has no [package]")?;
     let text = |key: &str| package.get(key).and_then(Value::as_str);
     let list = |key: &str| {
-        let values = package.get(key).and_then(Value::as_array).into_iter().flatten();
-        values.filter_map(Value::as_str).map(ToOwned::to_owned).collect::<Vec<_>>()
+        let values = package
+            .get(key)
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
+        values
+            .filter_map(Value::as_str)
+            .map(ToOwned::to_owned)
+            .collect::<Vec<_>>()
     };
     let draft = draft(Facts {
         ecosystem: Ecosystem::Cargo,
@@ -32,40 +42,75 @@ pub(super) fn release(manifest: &Table) -> Result<(Draft, Vec<String>), String> 
         repository: text("repository"),
         homepage: text("homepage"),
     })?;
-    let targets = manifest.get("target").and_then(Value::as_table).into_iter().flatten();
-    let targets = targets.filter_map(|(target, table)| Some((Some(target.as_str()), table.as_table()?)));
+    let targets = manifest
+        .get("target")
+        .and_then(Value::as_table)
+        .into_iter()
+        .flatten();
+    let targets =
+        targets.filter_map(|(target, table)| Some((Some(target.as_str()), table.as_table()?)));
     let mut unsaid = Vec::new();
-    let needs = std::iter::once((None, manifest)).chain(targets).flat_map(|(target, table)| needs(target, table));
-    let needs = needs.filter_map(|need| need.map_err(|why| unsaid.push(why)).ok()).collect();
+    let needs = std::iter::once((None, manifest))
+        .chain(targets)
+        .flat_map(|(target, table)| needs(target, table));
+    let needs = needs
+        .filter_map(|need| need.map_err(|why| unsaid.push(why)).ok())
+        .collect();
     let (draft, mut left_out) = with_dependencies(checked(draft)?, needs);
     left_out.extend(unsaid);
     Ok((draft, left_out))
 }
 
-/// Lists what the crate is used and built with, and says of what cannot be said why not. What its tests want is nobody else's matter.
-fn needs<'a>(target: Option<&'a str>, table: &'a Table) -> impl Iterator<Item = Result<Dependency, String>> {
+/// Lists what the crate is used and built with, and says of what cannot be said why not. What its
+/// tests want is nobody else's matter.
+fn needs<'a>(
+    target: Option<&'a str>,
+    table: &'a Table,
+) -> impl Iterator<Item = Result<Dependency, String>> {
     // The spelling with an underscore is that of old crates; cargo reads it still.
-    let sections =
-        [("dependencies", Kind::Runtime), ("build-dependencies", Kind::Build), ("build_dependencies", Kind::Build)];
+    let sections = [
+        ("dependencies", Kind::Runtime),
+        ("build-dependencies", Kind::Build),
+        ("build_dependencies", Kind::Build),
+    ];
     sections.into_iter().flat_map(move |(section, kind)| {
-        let needs = table.get(section).and_then(Value::as_table).into_iter().flatten();
+        let needs = table
+            .get(section)
+            .and_then(Value::as_table)
+            .into_iter()
+            .flatten();
         needs.map(move |(name, value)| {
-            need(name, value, target, kind.clone()).map_err(|why| format!("{}: {why}", fit(&printable(name), 80)))
+            need(name, value, target, kind.clone())
+                .map_err(|why| format!("{}: {why}", fit(&printable(name), 80)))
         })
     })
 }
 
 /// One `name = "requirement"` or `name = { … }`, under the package's own name where it was renamed.
-fn need(called: &str, value: &Value, target: Option<&str>, kind: Kind) -> Result<Dependency, String> {
+fn need(
+    called: &str,
+    value: &Value,
+    target: Option<&str>,
+    kind: Kind,
+) -> Result<Dependency, String> {
     let field = |key: &str| value.get(key);
     if field("registry-index").is_some() {
         return Err("it is one of another registry".to_owned());
     }
     let name = field("package").and_then(Value::as_str).unwrap_or(called);
-    let requirement = value.as_str().or_else(|| field("version")?.as_str()).unwrap_or("*");
+    let requirement = value
+        .as_str()
+        .or_else(|| field("version")?.as_str())
+        .unwrap_or("*");
     let wrong = |error: NameError| error.to_string();
-    let extras = field("features").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
-    let optional = field("optional").and_then(Value::as_bool).unwrap_or_default();
+    let extras = field("features")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str);
+    let optional = field("optional")
+        .and_then(Value::as_bool)
+        .unwrap_or_default();
     Ok(Dependency {
         optional,
         kind,
@@ -73,6 +118,9 @@ fn need(called: &str, value: &Value, target: Option<&str>, kind: Kind) -> Result
         // An optional one is a feature of its own name.
         under: optional.then(|| called.to_owned()),
         platform: target.map(str::to_owned),
-        ..Dependency::bare(name.parse().map_err(wrong)?, requirement.parse().map_err(wrong)?)
+        ..Dependency::bare(
+            name.parse().map_err(wrong)?,
+            requirement.parse().map_err(wrong)?,
+        )
     })
 }

@@ -60,26 +60,48 @@ fn refused(path: &Path) -> Unusable {
 #[test]
 fn a_real_archive_becomes_a_release() {
     let dir = tempfile::tempdir().unwrap();
-    let files: [(&str, &[u8]); 2] =
-        [("hello-1.2.3/src/lib.rs", b"//"), ("hello-1.2.3/Cargo.toml", MANIFEST.as_bytes())];
+    let files: [(&str, &[u8]); 2] = [
+        ("hello-1.2.3/src/lib.rs", b"//"),
+        ("hello-1.2.3/Cargo.toml", MANIFEST.as_bytes()),
+    ];
     let path = archive(dir.path(), "hello-1.2.3.crate", &files);
     let entry = read(&path).unwrap();
     let bytes = fs::read(&path).unwrap();
-    assert_eq!(entry.content, Content { root: ContentRoot::of(&bytes), size: bytes.len() as u64 });
+    assert_eq!(
+        entry.content,
+        Content {
+            root: ContentRoot::of(&bytes),
+            size: bytes.len() as u64
+        }
+    );
     let draft = &entry.draft;
-    assert_eq!((draft.name.as_str(), draft.version.to_string().as_str()), ("Hello_World", "1.2.3"));
+    assert_eq!(
+        (draft.name.as_str(), draft.version.to_string().as_str()),
+        ("Hello_World", "1.2.3")
+    );
     assert_eq!(draft.description, "Says hello to the world");
     assert_eq!((draft.categories.len(), draft.tags.len()), (1, 2));
     assert_eq!(draft.authors, ["Ann Example"]);
-    assert_eq!(draft.repository.as_deref(), Some("https://example.org/hello"));
+    assert_eq!(
+        draft.repository.as_deref(),
+        Some("https://example.org/hello")
+    );
     assert_eq!(draft.homepage, None);
     let needs: Vec<_> = draft.dependencies.iter().map(Dependency::told).collect();
-    assert_eq!(needs, ["local@*", "serde@1", "Rand@0.8 (optional; with renamed)"]);
-    let [bad] = entry.left_out.as_slice() else { panic!("{:?}", entry.left_out) };
+    assert_eq!(
+        needs,
+        ["local@*", "serde@1", "Rand@0.8 (optional; with renamed)"]
+    );
+    let [bad] = entry.left_out.as_slice() else {
+        panic!("{:?}", entry.left_out)
+    };
     assert!(bad.starts_with("bad name: "), "{bad}");
     let index: serde_json::Value = serde_json::from_str(&entry.index).unwrap();
     assert_eq!(index["cksum"], Hash::of(&bytes).to_string());
-    assert_eq!((&index["name"], index["deps"].as_array().unwrap().len()), (&"Hello_World".into(), 3));
+    assert_eq!(
+        (&index["name"], index["deps"].as_array().unwrap().len()),
+        (&"Hello_World".into(), 3)
+    );
     assert_eq!(entry.readme, None);
 }
 
@@ -87,14 +109,27 @@ fn a_real_archive_becomes_a_release() {
 fn names_that_climb_are_passed_over() {
     let dir = tempfile::tempdir().unwrap();
     let manifest = MANIFEST.as_bytes();
-    for name in ["../a-1/Cargo.toml", "/a-1/Cargo.toml", "a-1/../a-1/Cargo.toml", "b-1/Cargo.toml", "a-1/x/Cargo.toml"]
-    {
+    for name in [
+        "../a-1/Cargo.toml",
+        "/a-1/Cargo.toml",
+        "a-1/../a-1/Cargo.toml",
+        "b-1/Cargo.toml",
+        "a-1/x/Cargo.toml",
+    ] {
         let path = archive(dir.path(), "a-1.crate", &[(name, manifest)]);
         assert!(matches!(refused(&path), Unusable::Missing(_)), "{name}");
     }
-    let path = archive(dir.path(), "a-1.crate", &[("../../etc/passwd", b"x"), ("a-1/Cargo.toml", manifest)]);
+    let path = archive(
+        dir.path(),
+        "a-1.crate",
+        &[("../../etc/passwd", b"x"), ("a-1/Cargo.toml", manifest)],
+    );
     assert!(read(&path).is_ok());
-    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing was unpacked");
+    assert_eq!(
+        fs::read_dir(dir.path()).unwrap().count(),
+        1,
+        "nothing was unpacked"
+    );
 }
 
 #[test]
@@ -104,25 +139,61 @@ fn archives_that_unpack_to_too_much_are_given_up() {
     let path = archive(dir.path(), "a-1.crate", &[("a-1/Cargo.toml", &huge)]);
     assert!(matches!(refused(&path), Unusable::TooLarge));
     let zeros = vec![0; 40 << 20];
-    let path = archive(dir.path(), "a-1.crate", &[("a-1/bomb", &zeros), ("a-1/Cargo.toml", MANIFEST.as_bytes())]);
+    let path = archive(
+        dir.path(),
+        "a-1.crate",
+        &[
+            ("a-1/bomb", &zeros),
+            ("a-1/Cargo.toml", MANIFEST.as_bytes()),
+        ],
+    );
     assert!(fs::metadata(&path).unwrap().len() < 1 << 20, "it is a bomb");
     assert!(matches!(refused(&path), Unusable::TooLarge));
-    let many: Vec<(String, Vec<u8>)> = (0..5_000).map(|n| (format!("a-1/{n}"), Vec::new())).collect();
-    let mut files: Vec<(&str, &[u8])> = many.iter().map(|(name, bytes)| (name.as_str(), bytes.as_slice())).collect();
+    let many: Vec<(String, Vec<u8>)> = (0..5_000)
+        .map(|n| (format!("a-1/{n}"), Vec::new()))
+        .collect();
+    let mut files: Vec<(&str, &[u8])> = many
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), bytes.as_slice()))
+        .collect();
     files.push(("a-1/Cargo.toml", MANIFEST.as_bytes()));
-    assert!(matches!(refused(&archive(dir.path(), "a-1.crate", &files)), Unusable::Missing(_)));
+    assert!(matches!(
+        refused(&archive(dir.path(), "a-1.crate", &files)),
+        Unusable::Missing(_)
+    ));
 }
 
 #[test]
 fn a_crate_may_be_as_large_as_a_gateway_takes() {
     let dir = tempfile::tempdir().unwrap();
-    let path = archive(dir.path(), "a-1.crate", &[("a-1/Cargo.toml", MANIFEST.as_bytes())]);
-    let grow = |size: u64| fs::File::options().append(true).open(&path).unwrap().set_len(size).unwrap();
+    let path = archive(
+        dir.path(),
+        "a-1.crate",
+        &[("a-1/Cargo.toml", MANIFEST.as_bytes())],
+    );
+    let grow = |size: u64| {
+        fs::File::options()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .set_len(size)
+            .unwrap()
+    };
     grow(70 << 20);
     let whole = fs::read(&path).unwrap();
     let entry = read(&path).unwrap();
-    assert_eq!(entry.content, Content { root: ContentRoot::of(&whole), size: 70 << 20 });
-    assert!(entry.index.contains(&Hash::of(&whole).to_string()), "{}", entry.index);
+    assert_eq!(
+        entry.content,
+        Content {
+            root: ContentRoot::of(&whole),
+            size: 70 << 20
+        }
+    );
+    assert!(
+        entry.index.contains(&Hash::of(&whole).to_string()),
+        "{}",
+        entry.index
+    );
     grow((512 << 20) + 1);
     assert!(matches!(refused(&path), Unusable::TooLarge));
 }
@@ -130,7 +201,11 @@ fn a_crate_may_be_as_large_as_a_gateway_takes() {
 #[test]
 fn damaged_archives_are_skipped_with_a_reason() {
     let dir = tempfile::tempdir().unwrap();
-    let whole = archive(dir.path(), "a-1.crate", &[("a-1/Cargo.toml", MANIFEST.as_bytes())]);
+    let whole = archive(
+        dir.path(),
+        "a-1.crate",
+        &[("a-1/Cargo.toml", MANIFEST.as_bytes())],
+    );
     let bytes = fs::read(&whole).unwrap();
     let cut = dir.path().join("cut-1.crate");
     for length in [0, 1, 10, bytes.len() / 2] {
@@ -138,11 +213,27 @@ fn damaged_archives_are_skipped_with_a_reason() {
         assert!(!matches!(refused(&cut), Unusable::TooLarge), "{length}");
     }
     let text = dir.path().join("text-1.crate");
-    fs::File::create(&text).unwrap().write_all(b"not an archive at all").unwrap();
+    fs::File::create(&text)
+        .unwrap()
+        .write_all(b"not an archive at all")
+        .unwrap();
     assert!(matches!(refused(&text), Unusable::Unreadable(_)));
-    for bad in ["", "[package]\nname = \"a\"", "[package]\nname = \"-\"\nversion = \"1.0.0\"", "x =", "package = 1"] {
-        let path = archive(dir.path(), "a-1.crate", &[("a-1/Cargo.toml", bad.as_bytes())]);
-        assert!(matches!(refused(&path), Unusable::Bad { why, .. } if !why.is_empty()), "{bad}");
+    for bad in [
+        "",
+        "[package]\nname = \"a\"",
+        "[package]\nname = \"-\"\nversion = \"1.0.0\"",
+        "x =",
+        "package = 1",
+    ] {
+        let path = archive(
+            dir.path(),
+            "a-1.crate",
+            &[("a-1/Cargo.toml", bad.as_bytes())],
+        );
+        assert!(
+            matches!(refused(&path), Unusable::Bad { why, .. } if !why.is_empty()),
+            "{bad}"
+        );
     }
     let path = archive(dir.path(), "a-1.crate", &[("a-1/Cargo.toml", b"\xff\xfe")]);
     assert!(matches!(refused(&path), Unusable::Bad { .. }));
@@ -206,7 +297,8 @@ fn the_index_has_what_cargo_reads() {
         "v": 2,
     });
     assert_eq!(line, expected);
-    let odd = index_of("[package]\nname = \"a\"\nversion = \"1.0.0\"\nrust-version = \"1.85-nightly\"");
+    let odd =
+        index_of("[package]\nname = \"a\"\nversion = \"1.0.0\"\nrust-version = \"1.85-nightly\"");
     assert_eq!(
         (odd.get("rust_version"), &odd["links"], &odd["deps"]),
         (None, &serde_json::Value::Null, &serde_json::json!([]))

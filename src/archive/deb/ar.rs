@@ -1,4 +1,5 @@
-//! The members of an `ar` archive, as deb(5) has them: headers of 60 bytes, and contents that begin at even places.
+//! The members of an `ar` archive, as deb(5) has them: headers of 60 bytes, and contents that begin
+//! at even places.
 
 use std::io::{self, Read, Seek, SeekFrom, Take};
 
@@ -32,7 +33,12 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
     pub fn open(archive: &'a mut R, size: u64) -> Result<Self, Unusable> {
         let mut magic = [0; 8];
         match archive.read_exact(&mut magic) {
-            Ok(()) if magic == *MAGIC => Ok(Self { archive, size, next: 8, seen: 0 }),
+            Ok(()) if magic == *MAGIC => Ok(Self {
+                archive,
+                size,
+                next: 8,
+                seen: 0,
+            }),
             Err(error) if error.kind() != io::ErrorKind::UnexpectedEof => Err(error.into()),
             _ => Err(NOT_DEB),
         }
@@ -47,12 +53,16 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
         }
         self.archive.seek(SeekFrom::Start(self.next))?;
         let mut header = [0; HEADER];
-        self.archive.read_exact(&mut header).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => Unusable::damaged("it is cut off"),
-            _ => error.into(),
-        })?;
+        self.archive
+            .read_exact(&mut header)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => Unusable::damaged("it is cut off"),
+                _ => error.into(),
+            })?;
         let field = |from: usize, to: usize| {
-            let text = header.get(from..to).and_then(|bytes| std::str::from_utf8(bytes).ok());
+            let text = header
+                .get(from..to)
+                .and_then(|bytes| std::str::from_utf8(bytes).ok());
             text.map(|text| text.trim_end_matches(' ')).ok_or(NOT_DEB)
         };
         if header.get(58..) != Some(b"`\n") {
@@ -67,13 +77,20 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
         }
         self.next = end + end % 2;
         let name = name.strip_suffix('/').unwrap_or(name).to_owned();
-        Ok(Some(Member { name, time: number(field(16, 28)?).unwrap_or_default(), start, size }))
+        Ok(Some(Member {
+            name,
+            time: number(field(16, 28)?).unwrap_or_default(),
+            start,
+            size,
+        }))
     }
 
     /// The bytes of a member; of nothing else where it cannot be gone to.
     pub fn content(&mut self, member: &Member) -> Take<&mut R> {
         let there = self.archive.seek(SeekFrom::Start(member.start)).is_ok();
-        self.archive.by_ref().take(if there { member.size } else { 0 })
+        self.archive
+            .by_ref()
+            .take(if there { member.size } else { 0 })
     }
 }
 

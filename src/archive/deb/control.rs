@@ -1,5 +1,5 @@
-//! Reads a control paragraph (Debian Policy 5.3). Package, version and architecture must be right, and every field be there
-//! once.
+//! Reads a control paragraph (Debian Policy 5.3). Package, version and architecture must be right,
+//! and every field be there once.
 
 use crate::{archive::debian::fields, ecosystem::Ecosystem};
 
@@ -44,17 +44,28 @@ impl Paragraph {
         let fields = fields(text.trim_end_matches(['\r', '\n'])).map_err(|why| why.to_string())?;
         let field = |name: &str| fields.get(name).copied().filter(|value| !value.is_empty());
         let own = |name: &str| field(name).map(str::to_owned);
-        let needed = |name: &str| own(&name.to_ascii_lowercase()).ok_or_else(|| format!("it has no {name}"));
+        let needed =
+            |name: &str| own(&name.to_ascii_lowercase()).ok_or_else(|| format!("it has no {name}"));
 
         let name = needed("Package")?;
-        Ecosystem::Debian.normalise(&name).map_err(|why| format!("its name {why}"))?;
+        Ecosystem::Debian
+            .normalise(&name)
+            .map_err(|why| format!("its name {why}"))?;
         let version = needed("Version")?;
-        Ecosystem::Debian.version(&version).map_err(|why| format!("its version {why}"))?;
+        Ecosystem::Debian
+            .version(&version)
+            .map_err(|why| format!("its version {why}"))?;
         let architecture = needed("Architecture")?;
-        if architecture.len() > 64 || !architecture.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        if architecture.len() > 64
+            || !architecture
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+        {
             return Err("its architecture is not a word".to_owned());
         }
-        let (summary, details) = match field("description").map(|value| value.split_once('\n').unwrap_or((value, ""))) {
+        let (summary, details) = match field("description")
+            .map(|value| value.split_once('\n').unwrap_or((value, "")))
+        {
             Some((summary, details)) => (Some(summary.trim().to_owned()), Some(details.to_owned())),
             None => (None, None),
         };
@@ -87,7 +98,10 @@ fn relations<'a>(field: impl Fn(&str) -> Option<&'a str>) -> Vec<Relation> {
         ("provides", RelationKind::Provides),
     ];
     let relation = |(name, kind)| {
-        let packages = field(name)?.split_whitespace().collect::<Vec<_>>().join(" ");
+        let packages = field(name)?
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
         Some(Relation { kind, packages })
     };
     kinds.into_iter().filter_map(relation).collect()

@@ -38,7 +38,13 @@ fn xz(bytes: &[u8]) -> Vec<u8> {
 fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     let mut archive = b"!<arch>\n".to_vec();
     for (name, bytes) in members {
-        archive.extend(format!("{name:<16}{TIME:<12}0     0     100644  {:<10}`\n", bytes.len()).bytes());
+        archive.extend(
+            format!(
+                "{name:<16}{TIME:<12}0     0     100644  {:<10}`\n",
+                bytes.len()
+            )
+            .bytes(),
+        );
         archive.extend_from_slice(bytes);
         archive.extend((bytes.len() % 2 > 0).then_some(b'\n'));
     }
@@ -47,7 +53,10 @@ fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
 
 /// A package with this control file and these files.
 fn package(control: &str, files: &[(&str, &[u8])]) -> Result<Deb, Unusable> {
-    let control = gzip(&tar(&[("./md5sums", b"0"), ("./control", control.as_bytes())]));
+    let control = gzip(&tar(&[
+        ("./md5sums", b"0"),
+        ("./control", control.as_bytes()),
+    ]));
     of(Cursor::new(ar(&[
         ("debian-binary", b"2.0\n"),
         ("control.tar.gz", &control),
@@ -68,7 +77,10 @@ fn an_archive_is_a_package() {
         };
         let control = pack(&tar(&[("./control", CONTROL.as_bytes())]));
         let data = pack(&tar(&[("./usr/share/doc/hello/README", b"read me")]));
-        let (controls, datas) = (format!("control.tar{extension}"), format!("data.tar{extension}"));
+        let (controls, datas) = (
+            format!("control.tar{extension}"),
+            format!("data.tar{extension}"),
+        );
         let archive = ar(&[
             ("debian-binary", b"2.0\n"),
             ("_own/", b"odd"),
@@ -79,25 +91,47 @@ fn an_archive_is_a_package() {
         std::fs::write(&path, &archive).unwrap();
         let package = read(&path).unwrap();
         assert_eq!(
-            (package.name.as_str(), package.version.as_str(), package.architecture.as_str()),
+            (
+                package.name.as_str(),
+                package.version.as_str(),
+                package.architecture.as_str()
+            ),
             ("hello", "1:2.10-3", "amd64")
         );
         assert_eq!(package.summary.as_deref(), Some("says hello"));
-        assert_eq!(package.details.as_deref(), Some(" It does so at length.\n .\n   And more."));
-        assert_eq!((package.section.as_deref(), package.priority.as_deref()), (Some("devel"), Some("optional")));
+        assert_eq!(
+            package.details.as_deref(),
+            Some(" It does so at length.\n .\n   And more.")
+        );
+        assert_eq!(
+            (package.section.as_deref(), package.priority.as_deref()),
+            (Some("devel"), Some("optional"))
+        );
         assert_eq!(
             (package.source.as_deref(), package.maintainer.as_deref()),
             (Some("hello-src (1.0)"), Some("Ann <a@example.org>"))
         );
         assert_eq!(package.homepage.as_deref(), Some("https://example.org/"));
-        let depends = Relation { kind: RelationKind::Depends, packages: "libc6 (>= 2.36), perl | awk".to_owned() };
-        assert_eq!((package.relations.as_slice(), package.control.as_str()), (&[depends][..], CONTROL));
+        let depends = Relation {
+            kind: RelationKind::Depends,
+            packages: "libc6 (>= 2.36), perl | awk".to_owned(),
+        };
+        assert_eq!(
+            (package.relations.as_slice(), package.control.as_str()),
+            (&[depends][..], CONTROL)
+        );
         assert_eq!(
             package.readme,
-            Some(Readme { name: "README".to_owned(), bytes: b"read me".to_vec() }),
+            Some(Readme {
+                name: "README".to_owned(),
+                bytes: b"read me".to_vec()
+            }),
             "{extension}"
         );
-        assert_eq!((package.published_at, package.size), (Some(TIME), archive.len() as u64));
+        assert_eq!(
+            (package.published_at, package.size),
+            (Some(TIME), archive.len() as u64)
+        );
     }
     assert!(matches!(read(dir.path()), Err(Unusable::NotFile)));
 }
@@ -107,27 +141,62 @@ fn the_readme_is_the_best_there_is() {
     let packed = gzip(b"packed");
     for (files, best) in [
         (
-            &[("README.Debian", &b"d"[..]), ("README.gz", &packed), ("copyright", b"c")][..],
+            &[
+                ("README.Debian", &b"d"[..]),
+                ("README.gz", &packed),
+                ("copyright", b"c"),
+            ][..],
             Some(("README", &b"packed"[..])),
         ),
-        (&[("README.txt", b"t"), ("README.md", b"m")], Some(("README.md", b"m"))),
+        (
+            &[("README.txt", b"t"), ("README.md", b"m")],
+            Some(("README.md", b"m")),
+        ),
         (&[("README.Debian", b"d")], Some(("README.Debian", b"d"))),
-        (&[("docs/README", b"x"), ("READMES", b"x"), ("changelog.gz", b"x")], None),
+        (
+            &[
+                ("docs/README", b"x"),
+                ("READMES", b"x"),
+                ("changelog.gz", b"x"),
+            ],
+            None,
+        ),
         (&[("README.gz", b"not gzip")], None),
     ] {
-        let files: Vec<_> =
-            files.iter().map(|(name, bytes)| (format!("./usr/share/doc/hello/{name}"), *bytes)).collect();
-        let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), *bytes)).collect();
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, bytes)| (format!("./usr/share/doc/hello/{name}"), *bytes))
+            .collect();
+        let files: Vec<_> = files
+            .iter()
+            .map(|(name, bytes)| (name.as_str(), *bytes))
+            .collect();
         let readme = package(CONTROL, &files).unwrap().readme;
-        assert_eq!(readme.as_ref().map(|readme| (readme.name.as_str(), readme.bytes.as_slice())), best);
+        assert_eq!(
+            readme
+                .as_ref()
+                .map(|readme| (readme.name.as_str(), readme.bytes.as_slice())),
+            best
+        );
     }
-    let other = [("./usr/share/doc/other/README", &b"x"[..]), ("./../usr/share/doc/hello/README", b"x")];
+    let other = [
+        ("./usr/share/doc/other/README", &b"x"[..]),
+        ("./../usr/share/doc/hello/README", b"x"),
+    ];
     assert_eq!(package(CONTROL, &other).unwrap().readme, None);
     let bomb = gzip(&vec![0; 8 << 20]);
-    assert_eq!(package(CONTROL, &[("./usr/share/doc/hello/README.gz", &bomb)]).unwrap().readme, None);
+    assert_eq!(
+        package(CONTROL, &[("./usr/share/doc/hello/README.gz", &bomb)])
+            .unwrap()
+            .readme,
+        None
+    );
     // Behind more than is looked through.
     let large = vec![0; MAX_DATA as usize];
-    let files = [("./usr/bin/hello", large.as_slice()), ("./usr/share/doc/hello/README", b"x")];
+    let files = [
+        ("./usr/bin/hello", large.as_slice()),
+        ("./usr/share/doc/hello/README", b"x"),
+    ];
     assert_eq!(package(CONTROL, &files).unwrap().readme, None);
 }
 
@@ -148,19 +217,44 @@ fn control_files_that_are_wrong_are_refused_with_a_reason() {
     ] {
         let control = CONTROL.replace(good, bad);
         assert_ne!(control, CONTROL);
-        assert!(matches!(package(&control, &[]), Err(Unusable::Bad { why, .. }) if !why.is_empty()), "{bad}");
+        assert!(
+            matches!(package(&control, &[]), Err(Unusable::Bad { why, .. }) if !why.is_empty()),
+            "{bad}"
+        );
     }
     assert!(package(&CONTROL.replace('\n', "\r\n"), &[]).is_ok());
     let read = |files: &[(&str, &[u8])]| {
         let control = tar(files);
-        of(Cursor::new(ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), ("data.tar", b"")])))
+        of(Cursor::new(ar(&[
+            ("debian-binary", b"2.0\n"),
+            ("control.tar", &control),
+            ("data.tar", b""),
+        ])))
     };
-    assert!(matches!(read(&[("./control/control", b"x")]), Err(Unusable::Missing(_))));
-    assert!(matches!(read(&[("./control", b"x"), ("control", b"y")]), Err(Unusable::Ambiguous(_))));
-    assert!(matches!(read(&[("./control", b"\xff")]), Err(Unusable::Bad { .. })));
-    assert!(read(&[("control", CONTROL.as_bytes()), ("./control", CONTROL.as_bytes())]).is_ok());
+    assert!(matches!(
+        read(&[("./control/control", b"x")]),
+        Err(Unusable::Missing(_))
+    ));
+    assert!(matches!(
+        read(&[("./control", b"x"), ("control", b"y")]),
+        Err(Unusable::Ambiguous(_))
+    ));
+    assert!(matches!(
+        read(&[("./control", b"\xff")]),
+        Err(Unusable::Bad { .. })
+    ));
+    assert!(
+        read(&[
+            ("control", CONTROL.as_bytes()),
+            ("./control", CONTROL.as_bytes())
+        ])
+        .is_ok()
+    );
     let large = vec![b' '; MAX_PARAGRAPH as usize + 1];
-    assert!(matches!(read(&[("./control", &large)]), Err(Unusable::TooLarge)));
+    assert!(matches!(
+        read(&[("./control", &large)]),
+        Err(Unusable::TooLarge)
+    ));
 }
 
 #[test]
@@ -173,26 +267,60 @@ fn what_is_no_package_is_refused() {
         &[binary],
         &[binary, ("control.tar.gz", &control)],
         &[binary, ("data.tar", b""), ("control.tar.gz", &control)],
-        &[binary, ("other", b""), ("control.tar.gz", &control), ("data.tar", b"")],
+        &[
+            binary,
+            ("other", b""),
+            ("control.tar.gz", &control),
+            ("data.tar", b""),
+        ],
         &[("control.tar.gz", &control), ("data.tar", b"")],
     ] {
-        assert!(matches!(of(members), Err(Unusable::Other(_))), "{}", members.len());
+        assert!(
+            matches!(of(members), Err(Unusable::Other(_))),
+            "{}",
+            members.len()
+        );
     }
-    let old = of(&[("debian-binary", b"0.939000\n"), ("control.tar.gz", &control), ("data.tar", b"")]);
+    let old = of(&[
+        ("debian-binary", b"0.939000\n"),
+        ("control.tar.gz", &control),
+        ("data.tar", b""),
+    ]);
     assert!(matches!(old, Err(Unusable::OtherFormat(why)) if why.contains(" 0.939000 ")));
-    assert!(of(&[("debian-binary", b"2.1\nmore\n"), ("control.tar.gz", &control), ("data.tar.bz2", b"x")]).is_ok());
+    assert!(
+        of(&[
+            ("debian-binary", b"2.1\nmore\n"),
+            ("control.tar.gz", &control),
+            ("data.tar.bz2", b"x")
+        ])
+        .is_ok()
+    );
     let packing = of(&[binary, ("control.tar.bz2", &control), ("data.tar", b"")]);
-    assert!(matches!(packing, Err(Unusable::OtherFormat(why)) if why.starts_with("control.tar.bz2 is packed")));
-    let bomb = gzip(&tar(&[("./md5sums", &vec![0; 20 << 20]), ("./control", CONTROL.as_bytes())]));
-    assert!(matches!(of(&[binary, ("control.tar.gz", &bomb), ("data.tar", b"")]), Err(Unusable::TooLarge)));
-    let many: Vec<_> = std::iter::once(binary).chain([("_x", &b""[..]); 100]).collect();
+    assert!(
+        matches!(packing, Err(Unusable::OtherFormat(why)) if why.starts_with("control.tar.bz2 is packed"))
+    );
+    let bomb = gzip(&tar(&[
+        ("./md5sums", &vec![0; 20 << 20]),
+        ("./control", CONTROL.as_bytes()),
+    ]));
+    assert!(matches!(
+        of(&[binary, ("control.tar.gz", &bomb), ("data.tar", b"")]),
+        Err(Unusable::TooLarge)
+    ));
+    let many: Vec<_> = std::iter::once(binary)
+        .chain([("_x", &b""[..]); 100])
+        .collect();
     assert!(matches!(of(&many), Err(Unusable::Other(_))));
 }
 
 #[test]
 fn archives_that_are_cut_off_are_refused() {
     let control = gzip(&tar(&[("./control", CONTROL.as_bytes())]));
-    let whole = ar(&[("debian-binary", b"2.0\n"), ("control.tar.gz", &control), ("data.tar", &[0; 100])]);
+    let whole = ar(&[
+        ("debian-binary", b"2.0\n"),
+        ("control.tar.gz", &control),
+        ("data.tar", &[0; 100]),
+    ]);
     for length in 0..whole.len() {
         assert!(of(Cursor::new(&whole[..length])).is_err(), "{length}");
     }
@@ -200,7 +328,13 @@ fn archives_that_are_cut_off_are_refused() {
     // A length that says more than there is, and one that is none.
     for length in ["9999999999", "-1", "0x10", ""] {
         let mut bytes = b"!<arch>\n".to_vec();
-        bytes.extend(format!("{:<16}{:<12}0     0     100644  {length:<10}`\n2.0\n", "debian-binary", 0).bytes());
+        bytes.extend(
+            format!(
+                "{:<16}{:<12}0     0     100644  {length:<10}`\n2.0\n",
+                "debian-binary", 0
+            )
+            .bytes(),
+        );
         assert!(of(Cursor::new(&bytes)).is_err(), "{length}");
     }
 }

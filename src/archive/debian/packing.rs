@@ -7,14 +7,16 @@ use lz4_flex::frame::FrameDecoder;
 
 use crate::archive::read::xz;
 
-// RFC 1952 section 2.3.1 (deflate is the only method there is), The .xz File Format 2.1.1.1, LZ4 Frame Format "General
-// Structure".
+// RFC 1952 section 2.3.1 (deflate is the only method there is), The .xz File Format 2.1.1.1, LZ4
+// Frame Format "General Structure".
 const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
 const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0x00];
 const LZ4: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 
 /// What comes out of the compression; the same bytes where there is none.
-pub(super) fn unpacked(mut packed: impl BufRead + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+pub(super) fn unpacked(
+    mut packed: impl BufRead + Send + 'static,
+) -> io::Result<Box<dyn Read + Send>> {
     let first = packed.fill_buf()?;
     Ok(if first.starts_with(&GZIP) {
         Box::new(MultiGzDecoder::new(packed))
@@ -29,8 +31,9 @@ pub(super) fn unpacked(mut packed: impl BufRead + Send + 'static) -> io::Result<
 
 /// Frames of lz4, one after the other, with a byte behind the last one.
 ///
-/// lz4_flex ends with the first frame, and takes one that is cut off between two blocks for a whole one: where it asks for
-/// the next block and there is none, it says that this was all. A whole one leaves that byte where it is.
+/// lz4_flex ends with the first frame, and takes one that is cut off between two blocks for a whole
+/// one: where it asks for the next block and there is none, it says that this was all. A whole one
+/// leaves that byte where it is.
 struct Lz4<R: BufRead>(Option<FrameDecoder<io::Chain<R, &'static [u8]>>>);
 
 impl<R: BufRead> Lz4<R> {
@@ -52,7 +55,11 @@ impl<R: BufRead> Read for Lz4<R> {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
             // Each with a decoder of its own: one that has seen larger blocks counts on them.
-            self.0 = self.0.take().filter(|_| !over).map(|frame| FrameDecoder::new(frame.into_inner()));
+            self.0 = self
+                .0
+                .take()
+                .filter(|_| !over)
+                .map(|frame| FrameDecoder::new(frame.into_inner()));
         }
         Ok(0)
     }

@@ -1,5 +1,5 @@
-//! From a stanza that somebody wrote to a draft that can be signed. Name and version must be there and fields be read in
-//! one way only; everything else is cut, cleaned or left out.
+//! From a stanza that somebody wrote to a draft that can be signed. Name and version must be there
+//! and fields be read in one way only; everything else is cut, cleaned or left out.
 
 use std::{collections::HashMap, str};
 
@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// A package of an index as it can be published: its draft is valid as it is, without a handle. Of alternatives that it depends on it
-/// has the first.
+/// A package of an index as it can be published: its draft is valid as it is, without a handle. Of
+/// alternatives that it depends on it has the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stanza {
     pub draft: Draft,
@@ -23,7 +23,8 @@ pub struct Stanza {
     pub left_out: Vec<String>,
     /// The lines of its description behind the first, all of them.
     pub details: Option<String>,
-    /// The stanza as the index has it, ending with one line feed. Not cleaned: do not show it as it is.
+    /// The stanza as the index has it, ending with one line feed. Not cleaned: do not show it as it
+    /// is.
     pub text: String,
 }
 
@@ -49,10 +50,12 @@ pub enum Unusable {
 impl Stanza {
     /// Reads the lines of one stanza.
     ///
-    /// What is not UTF-8, as policy 5.1 wants it, is refused rather than mended: what is signed is kept for good, and so is
-    /// the text beside it.
+    /// What is not UTF-8, as policy 5.1 wants it, is refused rather than mended: what is signed is
+    /// kept for good, and so is the text beside it.
     pub(in crate::archive) fn of(text: &[u8]) -> Result<Self, Unusable> {
-        let text = str::from_utf8(text).map_err(|_| Unusable::NotText)?.trim_end_matches(['\r', '\n']);
+        let text = str::from_utf8(text)
+            .map_err(|_| Unusable::NotText)?
+            .trim_end_matches(['\r', '\n']);
         let fields = fields(text)?;
         let field = |name: &str| fields.get(name).copied().filter(|value| !value.is_empty());
         let list = |name: &str| field(name).into_iter().flat_map(|value| value.split(','));
@@ -61,10 +64,15 @@ impl Stanza {
         let name: WrittenName = debian.parse()?;
         let draft = Draft {
             handle: None,
-            version: field("version").ok_or(Unusable::Missing("Version"))?.parse()?,
+            version: field("version")
+                .ok_or(Unusable::Missing("Version"))?
+                .parse()?,
             title: None,
             name,
-            description: shorten(field("description").map(lines).unwrap_or_default(), limit::DESCRIPTION),
+            description: shorten(
+                field("description").map(lines).unwrap_or_default(),
+                limit::DESCRIPTION,
+            ),
             categories: labels(
                 field("section").and_then(category).into_iter().collect(),
                 limit::CATEGORIES,
@@ -73,7 +81,10 @@ impl Stanza {
             tags: field("tag").map(tags).unwrap_or_default(),
             license: None,
             authors: labels(
-                field("maintainer").and_then(without_address).into_iter().collect(),
+                field("maintainer")
+                    .and_then(without_address)
+                    .into_iter()
+                    .collect(),
                 limit::AUTHORS,
                 limit::AUTHOR,
             ),
@@ -84,17 +95,24 @@ impl Stanza {
         };
         let text = format!("{text}\n");
         let draft = checked(draft).map_err(Unusable::Unsignable)?;
-        let details = field("description").and_then(|value| value.split_once('\n')).map(|(_, details)| lines(details));
+        let details = field("description")
+            .and_then(|value| value.split_once('\n'))
+            .map(|(_, details)| lines(details));
         let details = details.filter(|details| !details.is_empty());
         let (needs, unsaid) = needs(list("pre-depends").chain(list("depends")));
         let (draft, mut left_out) = with_dependencies(draft, needs);
         left_out.extend(unsaid);
-        Ok(Self { draft, left_out, details, text })
+        Ok(Self {
+            draft,
+            left_out,
+            details,
+            text,
+        })
     }
 }
 
-/// The fields by their names, of which the case does not count (policy 5.1). A field that is there twice is read by some
-/// programs as the first, by others as the last, so it is neither.
+/// The fields by their names, of which the case does not count (policy 5.1). A field that is there
+/// twice is read by some programs as the first, by others as the last, so it is neither.
 pub(in crate::archive) fn fields(text: &str) -> Result<HashMap<String, &str>, Unusable> {
     let mut fields = HashMap::new();
     let mut rest = text;
@@ -106,23 +124,37 @@ pub(in crate::archive) fn fields(text: &str) -> Result<HashMap<String, &str>, Un
             .split_once(':')
             .filter(|(name, _)| !name.is_empty() && !name.contains(char::is_whitespace))
             .ok_or_else(|| Unusable::NotField(shown(field)))?;
-        if fields.insert(name.to_ascii_lowercase(), value.trim()).is_some() {
+        if fields
+            .insert(name.to_ascii_lowercase(), value.trim())
+            .is_some()
+        {
             return Err(Unusable::Twice(shown(name)));
         }
     }
     Ok(fields)
 }
 
-/// The first field with all of its lines, and what follows it: a line that begins with a space goes on with the field.
+/// The first field with all of its lines, and what follows it: a line that begins with a space goes
+/// on with the field.
 fn first_field(text: &str) -> (&str, &str) {
-    let mut ends = text.match_indices('\n').map(|(end, _)| (text.get(..end), text.get(end + 1..)));
-    ends.find_map(|(field, rest)| Some((field?, rest.filter(|rest| !rest.starts_with([' ', '\t']))?)))
-        .unwrap_or((text, ""))
+    let mut ends = text
+        .match_indices('\n')
+        .map(|(end, _)| (text.get(..end), text.get(end + 1..)));
+    ends.find_map(|(field, rest)| {
+        Some((field?, rest.filter(|rest| !rest.starts_with([' ', '\t']))?))
+    })
+    .unwrap_or((text, ""))
 }
 
 /// The lines without the space before each; a lone dot is a blank one (policy 5.6.13).
 fn lines(value: &str) -> String {
-    let lines = value.lines().map(|line| if line.trim() == "." { String::new() } else { printable(line) });
+    let lines = value.lines().map(|line| {
+        if line.trim() == "." {
+            String::new()
+        } else {
+            printable(line)
+        }
+    });
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
@@ -131,13 +163,19 @@ fn category(section: &str) -> Option<String> {
     section.rsplit('/').next().map(str::to_owned)
 }
 
-/// Each package once, as long as a requirement has room for it: `a (>= 1), a (<< 2)` is one need with both bounds. And those that
-/// cannot be said.
+/// Each package once, as long as a requirement has room for it: `a (>= 1), a (<< 2)` is one need
+/// with both bounds. And those that cannot be said.
 fn needs<'a>(relations: impl Iterator<Item = &'a str>) -> (Vec<Dependency>, Vec<String>) {
     let (mut needs, mut unsaid): (Vec<Dependency>, Vec<String>) = (Vec::new(), Vec::new());
-    for relation in relations.map(str::trim).filter(|relation| !relation.is_empty()) {
+    for relation in relations
+        .map(str::trim)
+        .filter(|relation| !relation.is_empty())
+    {
         let Some(need) = need(relation) else {
-            unsaid.push(format!("{}: it is no name of a package", fit(&printable(relation), 80)));
+            unsaid.push(format!(
+                "{}: it is no name of a package",
+                fit(&printable(relation), 80)
+            ));
             continue;
         };
         let known = needs.iter_mut().find(|known| known.on == need.on);
@@ -149,19 +187,25 @@ fn needs<'a>(relations: impl Iterator<Item = &'a str>) -> (Vec<Dependency>, Vec<
     (needs, unsaid)
 }
 
-/// The first alternative of `libc6:any (>= 2.36) [amd64] <!nocheck> | libc` (policy 7.1); none without a name that can be
-/// published.
+/// The first alternative of `libc6:any (>= 2.36) [amd64] <!nocheck> | libc` (policy 7.1); none
+/// without a name that can be published.
 fn need(relation: &str) -> Option<Dependency> {
     let first = relation.split('|').next()?.trim();
     let name = first.split([':', ' ', '\t', '\n', '(', '[', '<']).next()?;
     // dpkg has every name in lower case.
     let name: WrittenName = name.to_ascii_lowercase().parse().ok()?;
     PackageName::of(&Ecosystem::Debian, &name).ok()?;
-    let version = first.split_once('(').and_then(|(_, rest)| rest.split_once(')'));
-    let requirement = version.and_then(|(version, _)| version.trim().parse::<RequirementText>().ok());
+    let version = first
+        .split_once('(')
+        .and_then(|(_, rest)| rest.split_once(')'));
+    let requirement =
+        version.and_then(|(version, _)| version.trim().parse::<RequirementText>().ok());
     // A text that is no relation of versions asks for nothing.
     let requirement = requirement.filter(|asked| asked.read(&Ecosystem::Debian).is_ok());
-    Some(Dependency::bare(name, requirement.unwrap_or_else(RequirementText::any)))
+    Some(Dependency::bare(
+        name,
+        requirement.unwrap_or_else(RequirementText::any),
+    ))
 }
 
 /// The bounds of both.

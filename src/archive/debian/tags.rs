@@ -4,8 +4,9 @@ use std::iter;
 
 use crate::{archive::sanitise::labels, domain::manifest::limit};
 
-/// The facets whose values are words of their own, the most telling ones first, because a release has room for a few:
-/// what it is for, what it deals with, how it is used, what it is made of. Others, such as `scope`, say little alone.
+/// The facets whose values are words of their own, the most telling ones first, because a release
+/// has room for a few: what it is for, what it deals with, how it is used, what it is made of.
+/// Others, such as `scope`, say little alone.
 const FACETS: [&str; 29] = [
     "use",
     "works-with",
@@ -39,7 +40,11 @@ const FACETS: [&str; 29] = [
 ];
 
 /// What else people call it.
-const ALSO: [(&str, &str); 3] = [("commandline", "cli"), ("graphical", "gui"), ("text-mode", "tui")];
+const ALSO: [(&str, &str); 3] = [
+    ("commandline", "cli"),
+    ("graphical", "gui"),
+    ("text-mode", "tui"),
+];
 
 pub(super) fn tags(debtags: &str) -> Vec<String> {
     let tag = |tag: &str| {
@@ -52,7 +57,10 @@ pub(super) fn tags(debtags: &str) -> Vec<String> {
     let mut ranked: Vec<_> = debtags.split(',').filter_map(tag).collect();
     ranked.sort_by_key(|(rank, _)| *rank);
     let words = ranked.into_iter().flat_map(|(_, word)| {
-        let also = ALSO.iter().find(|(known, _)| *known == word).map(|(_, also)| (*also).to_owned());
+        let also = ALSO
+            .iter()
+            .find(|(known, _)| *known == word)
+            .map(|(_, also)| (*also).to_owned());
         iter::once(word).chain(also)
     });
     labels(words.collect(), limit::TAGS, limit::LABEL)
@@ -82,13 +90,19 @@ mod tests {
                 "ncurses"
             ]
         );
-        assert_eq!(tags("devel::lang:c, devel::lang:c++, implemented-in::c, works-with::TODO"), ["c", "c++"]);
+        assert_eq!(
+            tags("devel::lang:c, devel::lang:c++, implemented-in::c, works-with::TODO"),
+            ["c", "c++"]
+        );
         assert!(tags("role::, ::x, special::unknown, role, , use::\u{202e}").is_empty());
     }
 
     #[test]
     fn there_is_an_end_to_them() {
-        let many = (0..100).map(|n| format!("use::{n}{}", "x".repeat(50))).collect::<Vec<_>>().join(",");
+        let many = (0..100)
+            .map(|n| format!("use::{n}{}", "x".repeat(50)))
+            .collect::<Vec<_>>()
+            .join(",");
         assert_eq!(tags(&many).len(), limit::TAGS);
     }
 }

@@ -92,7 +92,9 @@ fn xz(text: &[u8]) -> Vec<u8> {
 
 /// As apt writes its lists: blocks that refer to those before them, and no sums.
 fn lz4(text: &[u8]) -> Vec<u8> {
-    let info = FrameInfo::new().block_size(BlockSize::Max64KB).block_mode(BlockMode::Linked);
+    let info = FrameInfo::new()
+        .block_size(BlockSize::Max64KB)
+        .block_mode(BlockMode::Linked);
     let mut encoder = FrameEncoder::with_frame_info(info, Vec::new());
     encoder.write_all(text).unwrap();
     encoder.finish().unwrap()
@@ -101,14 +103,40 @@ fn lz4(text: &[u8]) -> Vec<u8> {
 #[test]
 fn real_stanzas_become_releases() {
     let all = read([BASH, GIT, GPP].join("\n").as_bytes()).unwrap();
-    let [bash, git, gpp] = &*all.into_iter().map(Result::unwrap).collect::<Vec<_>>() else { panic!("not three") };
+    let [bash, git, gpp] = &*all.into_iter().map(Result::unwrap).collect::<Vec<_>>() else {
+        panic!("not three")
+    };
     let draft = &bash.draft;
-    assert_eq!((draft.name.as_str(), draft.title.as_deref()), ("bash", None));
+    assert_eq!(
+        (draft.name.as_str(), draft.title.as_deref()),
+        ("bash", None)
+    );
     assert_eq!(draft.version.to_string(), "5.2.15-2+b13");
     assert_eq!(draft.description, "GNU Bourne Again SHell");
-    assert_eq!(draft.homepage.as_deref(), Some("http://tiswww.case.edu/php/chet/bash/bashtop.html"));
-    assert_eq!((&*draft.authors, &*draft.categories), (&["Matthias Klose".to_owned()][..], &["shells".to_owned()][..]));
-    assert_eq!(draft.tags, ["program", "shell", "text-mode", "tui", "interpreter", "c", "ncurses", "gnu"]);
+    assert_eq!(
+        draft.homepage.as_deref(),
+        Some("http://tiswww.case.edu/php/chet/bash/bashtop.html")
+    );
+    assert_eq!(
+        (&*draft.authors, &*draft.categories),
+        (
+            &["Matthias Klose".to_owned()][..],
+            &["shells".to_owned()][..]
+        )
+    );
+    assert_eq!(
+        draft.tags,
+        [
+            "program",
+            "shell",
+            "text-mode",
+            "tui",
+            "interpreter",
+            "c",
+            "ncurses",
+            "gnu"
+        ]
+    );
     assert_eq!(draft.ecosystem.as_str(), "debian");
     let needs = |stanza: &Stanza| {
         stanza
@@ -127,7 +155,10 @@ fn real_stanzas_become_releases() {
             "debian:debianutils >= 5.6-0.1"
         ]
     );
-    assert_eq!((bash.text.as_str(), git.text.as_str(), gpp.text.as_str()), (BASH, GIT, GPP));
+    assert_eq!(
+        (bash.text.as_str(), git.text.as_str(), gpp.text.as_str()),
+        (BASH, GIT, GPP)
+    );
 
     assert_eq!(
         needs(git),
@@ -139,7 +170,10 @@ fn real_stanzas_become_releases() {
             "debian:git-man >> 1:2.39.5, << 1:2.39.5-."
         ]
     );
-    assert_eq!((gpp.draft.name.as_str(), gpp.draft.title.as_deref()), ("g++", None));
+    assert_eq!(
+        (gpp.draft.name.as_str(), gpp.draft.title.as_deref()),
+        ("g++", None)
+    );
     assert_eq!(
         needs(gpp),
         [
@@ -153,7 +187,11 @@ fn real_stanzas_become_releases() {
 
 #[test]
 fn the_fixture_is_read_whole() {
-    let mut index = open(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/debian-packages.xz"))).unwrap();
+    let mut index = open(Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/debian-packages.xz"
+    )))
+    .unwrap();
     let mut seen = 0;
     let mut stanzas = Vec::new();
     while let Some(next) = index.next() {
@@ -164,14 +202,28 @@ fn the_fixture_is_read_whole() {
     }
     assert_eq!((stanzas.len(), seen), (3_000, index.progress().size));
     assert!(index.next().is_none());
-    let mut names: Vec<_> = stanzas.iter().map(|stanza| stanza.draft.name.as_str()).collect();
+    let mut names: Vec<_> = stanzas
+        .iter()
+        .map(|stanza| stanza.draft.name.as_str())
+        .collect();
     names.sort_unstable();
     names.dedup();
     assert!(names.len() > 2_990, "a few are there in two versions");
-    for known in ["bash", "git", "ripgrep", "vim", "g++", "python3-numpy", "libssl3"] {
+    for known in [
+        "bash",
+        "git",
+        "ripgrep",
+        "vim",
+        "g++",
+        "python3-numpy",
+        "libssl3",
+    ] {
         assert!(names.contains(&known), "{known}");
     }
-    let tagged = stanzas.iter().filter(|stanza| stanza.draft.tags.contains(&"cli".to_owned())).count();
+    let tagged = stanzas
+        .iter()
+        .filter(|stanza| stanza.draft.tags.contains(&"cli".to_owned()))
+        .count();
     assert!(tagged > 200, "{tagged}");
 }
 
@@ -194,18 +246,33 @@ fn it_is_the_same_index_however_it_is_packed() {
 #[test]
 fn an_index_that_is_cut_off_is_no_whole_one() {
     // Of several blocks, the last of which are stored as they are.
-    let noise = (0..40_000u64).map(|n| format!("{:x} ", n.wrapping_mul(0x9e37_79b9_7f4a_7c15))).collect::<String>();
+    let noise = (0..40_000u64)
+        .map(|n| format!("{:x} ", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+        .collect::<String>();
     let text = format!("{BASH}\n{GIT}X-Noise: {noise}");
-    for packed in [gzip(text.as_bytes()), xz(text.as_bytes()), lz4(text.as_bytes())] {
-        let ends = (1..packed.len()).rev().take(40).chain((1..packed.len()).step_by(packed.len() / 40));
+    for packed in [
+        gzip(text.as_bytes()),
+        xz(text.as_bytes()),
+        lz4(text.as_bytes()),
+    ] {
+        let ends = (1..packed.len())
+            .rev()
+            .take(40)
+            .chain((1..packed.len()).step_by(packed.len() / 40));
         for end in ends.chain(block_ends(&packed)) {
             let (_dir, path) = file(&packed[..end]);
-            let read = open(&path).map(|mut index| index.by_ref().find_map(Result::err).ok_or(index.stanzas));
+            let read = open(&path)
+                .map(|mut index| index.by_ref().find_map(Result::err).ok_or(index.stanzas));
             match read {
                 Ok(Ok(error)) | Err(error) => {
-                    assert!(matches!(error, Unreadable::Damaged { .. } | Unreadable::NotIndex(_)), "{end}: {error}");
+                    assert!(
+                        matches!(error, Unreadable::Damaged { .. } | Unreadable::NotIndex(_)),
+                        "{end}: {error}"
+                    );
                 }
-                Ok(Err(stanzas)) => panic!("{end} of {}: {stanzas} stanzas and no error", packed.len()),
+                Ok(Err(stanzas)) => {
+                    panic!("{end} of {}: {stanzas} stanzas and no error", packed.len())
+                }
             }
         }
     }
@@ -215,7 +282,10 @@ fn an_index_that_is_cut_off_is_no_whole_one() {
     let mut index = open(&path).unwrap();
     assert_eq!(index.next().unwrap().unwrap().unwrap().text, BASH);
     let error = index.next().unwrap().unwrap_err().to_string();
-    assert!(error.contains("cut off or damaged after") && error.contains("fetch it again"), "{error}");
+    assert!(
+        error.contains("cut off or damaged after") && error.contains("fetch it again"),
+        "{error}"
+    );
     assert!(index.next().is_none());
 }
 
@@ -248,58 +318,125 @@ fn damage_is_found_wherever_a_sum_covers_it() {
 #[test]
 fn what_is_no_index_is_refused() {
     let png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01";
-    for other in [&png[..], &gzip(png), b"<!DOCTYPE html>\n<p>a: b", b"{\"a\": 1}", b"hello", b": x", b" \n", b"-\xff:"]
-    {
+    for other in [
+        &png[..],
+        &gzip(png),
+        b"<!DOCTYPE html>\n<p>a: b",
+        b"{\"a\": 1}",
+        b"hello",
+        b": x",
+        b" \n",
+        b"-\xff:",
+    ] {
         let error = read(other).unwrap_err();
         assert!(matches!(error, Unreadable::NotIndex(_)), "{error}");
     }
-    for empty in [b"".to_vec(), b"\n\r\n\n".to_vec(), gzip(b""), xz(b""), lz4(b"")] {
+    for empty in [
+        b"".to_vec(),
+        b"\n\r\n\n".to_vec(),
+        gzip(b""),
+        xz(b""),
+        lz4(b""),
+    ] {
         assert_eq!(read(&empty).unwrap(), []);
     }
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(open(dir.path()), Err(Unreadable::NotFile(_))));
     let pipe = dir.path().join("pipe");
-    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    assert!(
+        std::process::Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
     assert!(matches!(open(&pipe), Err(Unreadable::NotFile(_))));
-    let error = open(&dir.path().join("absent")).map(|_| ()).unwrap_err().to_string();
-    assert!(error.contains("absent cannot be read: No such file"), "{error}");
+    let error = open(&dir.path().join("absent"))
+        .map(|_| ())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("absent cannot be read: No such file"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_bad_stanza_is_told_and_passed_over() {
     let bad = |text: &str| one(text).unwrap_err();
     assert_eq!(bad("Version: 1").why, Unusable::Missing("Package"));
-    assert_eq!(bad("Package: a\nVersion:\nDepends: b").why, Unusable::Missing("Version"));
-    assert_eq!(bad("Package: a\nVersion: 1\nversion: 2").why, Unusable::Twice("version".to_owned()));
-    assert_eq!(bad("Package: a\nVersion: 1\nno field").why, Unusable::NotField("no field".to_owned()));
-    assert_eq!(bad("Package: a\nVersion: 1\nno\n field: 1").why, Unusable::NotField("no field: 1".to_owned()));
+    assert_eq!(
+        bad("Package: a\nVersion:\nDepends: b").why,
+        Unusable::Missing("Version")
+    );
+    assert_eq!(
+        bad("Package: a\nVersion: 1\nversion: 2").why,
+        Unusable::Twice("version".to_owned())
+    );
+    assert_eq!(
+        bad("Package: a\nVersion: 1\nno field").why,
+        Unusable::NotField("no field".to_owned())
+    );
+    assert_eq!(
+        bad("Package: a\nVersion: 1\nno\n field: 1").why,
+        Unusable::NotField("no field: 1".to_owned())
+    );
     for bad_name in ["a_b", "a"] {
-        assert!(matches!(bad(&format!("Package: {bad_name}\nVersion: 1")).why, Unusable::Unsignable(_)), "{bad_name}");
+        assert!(
+            matches!(
+                bad(&format!("Package: {bad_name}\nVersion: 1")).why,
+                Unusable::Unsignable(_)
+            ),
+            "{bad_name}"
+        );
     }
     let long = bad(&format!("Package: {}\nVersion: 1", "x".repeat(215)));
     assert!(long.to_string().contains("longer than 214 bytes"), "{long}");
 
-    let text =
-        ["Package: a\nVersion: 1\nMaintainer: J\u{f6}rg\n", "Package: b\nPackage: b\n", "Package: cc\nVersion: 3\n"];
-    let latin1: Vec<u8> = text.join("\n").chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let text = [
+        "Package: a\nVersion: 1\nMaintainer: J\u{f6}rg\n",
+        "Package: b\nPackage: b\n",
+        "Package: cc\nVersion: 3\n",
+    ];
+    let latin1: Vec<u8> = text
+        .join("\n")
+        .chars()
+        .map(|c| u8::try_from(u32::from(c)).unwrap())
+        .collect();
     let all = read(&latin1).unwrap();
-    let told: Vec<_> = all.iter().filter_map(|read| read.as_ref().err()).map(ToString::to_string).collect();
+    let told: Vec<_> = all
+        .iter()
+        .filter_map(|read| read.as_ref().err())
+        .map(ToString::to_string)
+        .collect();
     assert_eq!(
         told,
-        ["a (line 1) is passed over: it is not UTF-8", "b (line 5) is passed over: it has the field Package twice"]
+        [
+            "a (line 1) is passed over: it is not UTF-8",
+            "b (line 5) is passed over: it has the field Package twice"
+        ]
     );
     assert_eq!(all[2].as_ref().unwrap().draft.name.as_str(), "cc");
 }
 
 #[test]
 fn a_stanza_that_is_too_long_is_passed_over() {
-    let lines = format!("Package: lines\nVersion: 1\n{}\n", " and more\n".repeat(200_000));
+    let lines = format!(
+        "Package: lines\nVersion: 1\n{}\n",
+        " and more\n".repeat(200_000)
+    );
     // One line, of which no part is to be taken for the blank one at the end.
-    let line = format!("Package: line\nVersion: 1\nX: {}\n\n", "x".repeat((2 << 20) - 29));
+    let line = format!(
+        "Package: line\nVersion: 1\nX: {}\n\n",
+        "x".repeat((2 << 20) - 29)
+    );
     assert!(line.len() as u64 % PIECE == 1 && lines.len() > 1 << 20);
     let all = read([lines.as_str(), &line, BASH].concat().as_bytes()).unwrap();
-    let told: Vec<_> =
-        all.iter().filter_map(|read| read.as_ref().err()).map(|bad| (bad.name.as_deref(), bad.line)).collect();
+    let told: Vec<_> = all
+        .iter()
+        .filter_map(|read| read.as_ref().err())
+        .map(|bad| (bad.name.as_deref(), bad.line))
+        .collect();
     assert_eq!(told, [(Some("lines"), 1), (Some("line"), 200_004)]);
     assert_eq!(all[2].as_ref().unwrap().text, BASH);
 }
@@ -307,21 +444,60 @@ fn a_stanza_that_is_too_long_is_passed_over() {
 #[test]
 fn an_index_without_end_is_given_up() {
     let text = [BASH, GIT, GPP].join("\n");
-    let exactly = Limits { bytes: text.len() as u64, stanza: BASH.len(), stanzas: 3 };
-    assert_eq!(read_within(&gzip(text.as_bytes()), exactly).unwrap().len(), 3);
+    let exactly = Limits {
+        bytes: text.len() as u64,
+        stanza: BASH.len(),
+        stanzas: 3,
+    };
+    assert_eq!(
+        read_within(&gzip(text.as_bytes()), exactly).unwrap().len(),
+        3
+    );
     for (limits, expected) in [
-        (Limits { bytes: exactly.bytes - 1, ..exactly }, "unpacks to more than"),
-        (Limits { bytes: 100, ..exactly }, "unpacks to more than 100 bytes"),
-        (Limits { stanzas: 2, ..exactly }, "has more than 2 packages"),
+        (
+            Limits {
+                bytes: exactly.bytes - 1,
+                ..exactly
+            },
+            "unpacks to more than",
+        ),
+        (
+            Limits {
+                bytes: 100,
+                ..exactly
+            },
+            "unpacks to more than 100 bytes",
+        ),
+        (
+            Limits {
+                stanzas: 2,
+                ..exactly
+            },
+            "has more than 2 packages",
+        ),
     ] {
-        let error = read_within(&gzip(text.as_bytes()), limits).unwrap_err().to_string();
+        let error = read_within(&gzip(text.as_bytes()), limits)
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(expected), "{error}");
     }
-    let short = read_within(text.as_bytes(), Limits { stanza: BASH.len() - 1, ..exactly }).unwrap();
+    let short = read_within(
+        text.as_bytes(),
+        Limits {
+            stanza: BASH.len() - 1,
+            ..exactly
+        },
+    )
+    .unwrap();
     assert_eq!(short.iter().filter(|read| read.is_err()).count(), 1);
-    // An xz file that wants a dictionary of 1.5 GiB: a byte in the header of its first block, which a sum covers.
+    // An xz file that wants a dictionary of 1.5 GiB: a byte in the header of its first block, which
+    // a sum covers.
     let mut greedy = xz(text.as_bytes());
-    assert_eq!(greedy[14..16], [0x21, 0x01], "the filter is LZMA2, and one byte says how");
+    assert_eq!(
+        greedy[14..16],
+        [0x21, 0x01],
+        "the filter is LZMA2, and one byte says how"
+    );
     greedy[16] = 37;
     let mut sum = flate2::Crc::new();
     sum.update(&greedy[12..20]);
@@ -342,12 +518,35 @@ fn what_could_move_a_cursor_is_gone() {
     assert_eq!(draft.description, "evil [2J one\nevil [2J two\n\nthree");
     assert_eq!(
         (&*draft.authors, &*draft.categories),
-        (&["evil [2J Ann".to_owned()][..], &["evil [2J net".to_owned()][..])
+        (
+            &["evil [2J Ann".to_owned()][..],
+            &["evil [2J net".to_owned()][..]
+        )
     );
-    assert_eq!((draft.homepage.as_deref(), draft.version.to_string().as_str()), (None, "1-1"));
-    assert_eq!(stanza.draft.dependencies.iter().map(Dependency::written).collect::<Vec<_>>(), ["cc", "dd"]);
-    let shown = one(&format!("Package: aa\nVersion: 1{evil}-1\n")).unwrap_err().to_string();
-    assert!(shown.contains("control or invisible") && !shown.contains(['\u{202e}', '\u{1b}', '\u{200b}']), "{shown}");
+    assert_eq!(
+        (
+            draft.homepage.as_deref(),
+            draft.version.to_string().as_str()
+        ),
+        (None, "1-1")
+    );
+    assert_eq!(
+        stanza
+            .draft
+            .dependencies
+            .iter()
+            .map(Dependency::written)
+            .collect::<Vec<_>>(),
+        ["cc", "dd"]
+    );
+    let shown = one(&format!("Package: aa\nVersion: 1{evil}-1\n"))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        shown.contains("control or invisible")
+            && !shown.contains(['\u{202e}', '\u{1b}', '\u{200b}']),
+        "{shown}"
+    );
 }
 
 #[test]
@@ -357,7 +556,10 @@ fn relations_are_read_as_policy_has_them() {
          python3 (<< 3.12), python3 (>= 3.11~), python3:any,,\n libstdc++6, Bad, a_b, default-mta | mail-transport-agent\n",
     );
     let needs = stanza.unwrap().draft.dependencies;
-    let needs: Vec<_> = needs.iter().map(|need| format!("debian:{} {}", need.written(), need.requirement)).collect();
+    let needs: Vec<_> = needs
+        .iter()
+        .map(|need| format!("debian:{} {}", need.written(), need.requirement))
+        .collect();
     assert_eq!(
         needs,
         [

@@ -1,8 +1,8 @@
 //! The entries of a tar archive, with what extension headers say of them.
 //!
-//! The headers are read raw: the tar crate would read an extension header of any length into memory, and settle what two
-//! of them contradict each other about. What programs read in different ways is refused, because then nobody knows what
-//! an archive has in it.
+//! The headers are read raw: the tar crate would read an extension header of any length into
+//! memory, and settle what two of them contradict each other about. What programs read in different
+//! ways is refused, because then nobody knows what an archive has in it.
 
 use std::io::{self, Read};
 
@@ -52,7 +52,10 @@ struct Extension {
 
 impl<'a, R: Read> Entries<'a, R> {
     pub fn new(archive: &'a mut tar::Archive<R>) -> io::Result<Self> {
-        Ok(Self { raw: archive.entries()?.raw(true), end: 0 })
+        Ok(Self {
+            raw: archive.entries()?.raw(true),
+            end: 0,
+        })
     }
 
     /// The next entry; `count` is called for each header on the way.
@@ -73,11 +76,17 @@ impl<'a, R: Read> Entries<'a, R> {
             let path = header.path_bytes().into_owned();
             let ambiguous = || ExtractError::refused(&path, Unsafe::Ambiguous);
             match kind {
-                EntryType::GNULongName => set(&mut extension.path, text(&mut entry)?).ok_or_else(ambiguous)?,
-                EntryType::GNULongLink => set(&mut extension.link, text(&mut entry)?).ok_or_else(ambiguous)?,
+                EntryType::GNULongName => {
+                    set(&mut extension.path, text(&mut entry)?).ok_or_else(ambiguous)?
+                }
+                EntryType::GNULongLink => {
+                    set(&mut extension.link, text(&mut entry)?).ok_or_else(ambiguous)?
+                }
                 EntryType::XHeader => {
                     for Record { key, value } in records(&small(&mut entry)?)? {
-                        extension.take(key, value.to_owned()).ok_or_else(ambiguous)?;
+                        extension
+                            .take(key, value.to_owned())
+                            .ok_or_else(ambiguous)?;
                     }
                 }
                 EntryType::XGlobalHeader => {
@@ -92,7 +101,11 @@ impl<'a, R: Read> Entries<'a, R> {
                 _ => return extension.entry(entry, path, kind).map(Some),
             }
         }
-        if extension.is_empty() { Ok(None) } else { Err(damaged("its last entry is missing")) }
+        if extension.is_empty() {
+            Ok(None)
+        } else {
+            Err(damaged("its last entry is missing"))
+        }
     }
 
     /// Where the end of the archive is to be, in bytes from its beginning.
@@ -111,11 +124,16 @@ impl Extension {
         match key {
             b"path" => set(&mut self.path, value),
             b"linkpath" => set(&mut self.link, value),
-            b"size" => set(&mut self.size, std::str::from_utf8(&value).ok()?.parse().ok()?),
+            b"size" => set(
+                &mut self.size,
+                std::str::from_utf8(&value).ok()?.parse().ok()?,
+            ),
             // With a fraction: Python writes it here, and 0 into the header.
             b"mtime" => {
                 let seconds = value.split(|byte| *byte == b'.').next().unwrap_or_default();
-                self.changed = std::str::from_utf8(seconds).ok().and_then(|seconds| seconds.parse().ok());
+                self.changed = std::str::from_utf8(seconds)
+                    .ok()
+                    .and_then(|seconds| seconds.parse().ok());
                 Some(())
             }
             _ if key.starts_with(b"GNU.sparse.") => None,
@@ -140,15 +158,25 @@ impl Extension {
             EntryType::Directory => What::Directory,
             EntryType::Symlink => What::Link(self.link.or_else(named).unwrap_or_default()),
             // Some programs take the bytes behind one for the file's, and some for the next header.
-            EntryType::Link if entry.size() > 0 => return Err(ExtractError::refused(&path, Unsafe::Ambiguous)),
+            EntryType::Link if entry.size() > 0 => {
+                return Err(ExtractError::refused(&path, Unsafe::Ambiguous));
+            }
             EntryType::Link => What::HardLink(self.link.or_else(named).unwrap_or_default()),
             EntryType::Regular => {
                 let mode = header.mode().map_err(ExtractError::Damaged)?;
-                What::File { mode, size: entry.size(), content: entry }
+                What::File {
+                    mode,
+                    size: entry.size(),
+                    content: entry,
+                }
             }
             _ => What::Special,
         };
-        Ok(Entry { path, changed, what })
+        Ok(Entry {
+            path,
+            changed,
+            what,
+        })
     }
 }
 
@@ -159,7 +187,10 @@ fn set<T>(field: &mut Option<T>, value: T) -> Option<()> {
 
 fn small(entry: &mut impl Read) -> Result<Vec<u8>, ExtractError> {
     let mut bytes = Vec::new();
-    entry.take(MAX_EXTENSION + 1).read_to_end(&mut bytes).map_err(ExtractError::Damaged)?;
+    entry
+        .take(MAX_EXTENSION + 1)
+        .read_to_end(&mut bytes)
+        .map_err(ExtractError::Damaged)?;
     if bytes.len() as u64 > MAX_EXTENSION {
         return Err(damaged("it has an extension header longer than 64 KiB"));
     }
@@ -182,7 +213,8 @@ struct Record<'a> {
 fn records(mut bytes: &[u8]) -> Result<Vec<Record<'_>>, ExtractError> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
-        let (record, rest) = record(bytes).ok_or_else(|| damaged("it has a broken extension header"))?;
+        let (record, rest) =
+            record(bytes).ok_or_else(|| damaged("it has a broken extension header"))?;
         records.push(record);
         bytes = rest;
     }
@@ -191,15 +223,28 @@ fn records(mut bytes: &[u8]) -> Result<Vec<Record<'_>>, ExtractError> {
 
 fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let space = bytes.iter().position(|byte| *byte == b' ')?;
-    let length = std::str::from_utf8(bytes.get(..space)?).ok()?.parse().ok()?;
+    let length = std::str::from_utf8(bytes.get(..space)?)
+        .ok()?
+        .parse()
+        .ok()?;
     let (record, rest) = bytes.split_at_checked(length)?;
     let record = record.get(space + 1..)?.strip_suffix(b"\n")?;
     let equals = record.iter().position(|byte| *byte == b'=')?;
-    Some((Record { key: record.get(..equals)?, value: record.get(equals + 1..)? }, rest))
+    Some((
+        Record {
+            key: record.get(..equals)?,
+            value: record.get(equals + 1..)?,
+        },
+        rest,
+    ))
 }
 
-/// Whether nothing but zeros follows. Reads to the end, which is where a compression has its checksum.
-pub(in crate::archive) fn check_end(mut rest: impl Read, buffer: &mut [u8]) -> Result<(), ExtractError> {
+/// Whether nothing but zeros follows. Reads to the end, which is where a compression has its
+/// checksum.
+pub(in crate::archive) fn check_end(
+    mut rest: impl Read,
+    buffer: &mut [u8],
+) -> Result<(), ExtractError> {
     loop {
         match rest.read(buffer) {
             Ok(0) => return Ok(()),

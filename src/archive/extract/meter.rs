@@ -1,4 +1,5 @@
-//! Counts what goes into the compression and what comes out, as it passes, and what is copied of that.
+//! Counts what goes into the compression and what comes out, as it passes, and what is copied of
+//! that.
 
 use std::{
     cell::Cell,
@@ -25,7 +26,14 @@ pub(in crate::archive) struct Meter {
 
 impl Meter {
     pub fn new(bytes: u64, ratio: u64) -> Self {
-        Self { bytes, ratio, packed: Cell::new(0), unpacked: Cell::new(0), copied: Cell::new(0), over: Cell::new(None) }
+        Self {
+            bytes,
+            ratio,
+            packed: Cell::new(0),
+            unpacked: Cell::new(0),
+            copied: Cell::new(0),
+            over: Cell::new(None),
+        }
     }
 
     /// Which limit ended the reading, if one did: readers in between turn errors into their own.
@@ -37,7 +45,8 @@ impl Meter {
         self.unpacked.get()
     }
 
-    /// Counts bytes that are about to be copied within the tree, as if they came out of the compression once more.
+    /// Counts bytes that are about to be copied within the tree, as if they came out of the
+    /// compression once more.
     pub fn copies(&self, bytes: u64) -> io::Result<()> {
         self.copied.set(self.copied.get().saturating_add(bytes));
         self.check()
@@ -56,11 +65,17 @@ impl Meter {
     }
 
     pub fn packed<R: Read>(&self, reader: R) -> Packed<'_, R> {
-        Packed { reader, meter: self }
+        Packed {
+            reader,
+            meter: self,
+        }
     }
 
     pub fn unpacked<R: Read>(&self, reader: R) -> Unpacked<'_, R> {
-        Unpacked { reader, meter: self }
+        Unpacked {
+            reader,
+            meter: self,
+        }
     }
 }
 
@@ -85,7 +100,9 @@ pub(in crate::archive) struct Unpacked<'a, R> {
 impl<R: Read> Read for Unpacked<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
-        self.meter.unpacked.set(self.meter.unpacked.get() + read as u64);
+        self.meter
+            .unpacked
+            .set(self.meter.unpacked.get() + read as u64);
         self.meter.check().map(|()| read)
     }
 }

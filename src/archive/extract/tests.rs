@@ -7,7 +7,11 @@ use tar::{EntryType, Header};
 use super::*;
 use crate::archive::pack::{self, pack};
 
-const LIMITS: ExtractLimits = ExtractLimits { bytes: 64 << 20, entries: 1_000, ratio: 100 };
+const LIMITS: ExtractLimits = ExtractLimits {
+    bytes: 64 << 20,
+    entries: 1_000,
+    ratio: 100,
+};
 
 /// A tar archive with names and types as a hostile author would have them.
 #[derive(Default)]
@@ -38,7 +42,13 @@ impl Tar {
     }
 
     fn link(self, path: &str, target: &str) -> Self {
-        self.add(EntryType::Symlink, path.as_bytes(), target.as_bytes(), 0o777, b"")
+        self.add(
+            EntryType::Symlink,
+            path.as_bytes(),
+            target.as_bytes(),
+            0o777,
+            b"",
+        )
     }
 
     fn pax(self, records: &[(&str, &str)]) -> Self {
@@ -55,7 +65,9 @@ fn pax(records: &[(&str, &str)]) -> Vec<u8> {
     let mut out = Vec::new();
     for (key, value) in records {
         let body = key.len() + value.len() + 3;
-        let length = (body..).find(|length| *length == body + length.to_string().len()).unwrap();
+        let length = (body..)
+            .find(|length| *length == body + length.to_string().len())
+            .unwrap();
         out.extend(format!("{length} {key}={value}\n").into_bytes());
     }
     out
@@ -89,16 +101,32 @@ fn listed(dir: &Path) -> BTreeMap<String, String> {
                 format!("link {}", fs::read_link(&place).unwrap().display())
             } else {
                 let bytes = fs::read(&place).unwrap();
-                format!("{:o} {}", metadata.permissions().mode() & 0o7777, blake3::hash(&bytes).to_hex())
+                format!(
+                    "{:o} {}",
+                    metadata.permissions().mode() & 0o7777,
+                    blake3::hash(&bytes).to_hex()
+                )
             };
-            found.insert(place.strip_prefix(dir).unwrap().to_str().unwrap().to_owned(), what);
+            found.insert(
+                place
+                    .strip_prefix(dir)
+                    .unwrap()
+                    .to_str()
+                    .unwrap()
+                    .to_owned(),
+                what,
+            );
         }
     }
     found
 }
 
 /// Extracts as `around/web/tree`. When that fails, nothing has changed anywhere around it.
-fn extracted(archive: &[u8], kind: Kind, limits: ExtractLimits) -> Result<BTreeMap<String, String>, ExtractError> {
+fn extracted(
+    archive: &[u8],
+    kind: Kind,
+    limits: ExtractLimits,
+) -> Result<BTreeMap<String, String>, ExtractError> {
     let around = tempfile::tempdir().unwrap();
     let into = around.path().join("web/tree");
     fs::create_dir(around.path().join("web")).unwrap();
@@ -108,7 +136,10 @@ fn extracted(archive: &[u8], kind: Kind, limits: ExtractLimits) -> Result<BTreeM
     match result {
         Ok(told) => {
             let found = listed(&into);
-            let files = found.values().filter(|what| what.starts_with(|c: char| c.is_ascii_digit())).count();
+            let files = found
+                .values()
+                .filter(|what| what.starts_with(|c: char| c.is_ascii_digit()))
+                .count();
             assert_eq!(told.files, files as u64);
             fs::remove_dir_all(&into).unwrap();
             assert_eq!(listed(around.path()), before, "something outside");
@@ -139,7 +170,13 @@ fn an_archive_of_another_program_is_unpacked() {
     let long = format!("{}/{}", "d".repeat(120), "f".repeat(130));
     let global = pax(&[("comment", "of git archive")]);
     let tar = Tar::default()
-        .add(EntryType::XGlobalHeader, b"pax_global_header", b"", 0o644, &global)
+        .add(
+            EntryType::XGlobalHeader,
+            b"pax_global_header",
+            b"",
+            0o644,
+            &global,
+        )
         .dir("./")
         .dir("./a/")
         .file("./a/b", b"content")
@@ -147,9 +184,20 @@ fn an_archive_of_another_program_is_unpacked() {
         .file("implied/c", b"")
         .dir("implied/")
         .link("a/link", "../implied/c")
-        .add(EntryType::GNULongName, b"././@LongLink", b"", 0o644, format!("{long}\0").as_bytes())
+        .add(
+            EntryType::GNULongName,
+            b"././@LongLink",
+            b"",
+            0o644,
+            format!("{long}\0").as_bytes(),
+        )
         .file("dddd", b"long")
-        .pax(&[("path", "über/\u{200d}"), ("mtime", "1.5"), ("SCHILY.xattr.user.x", "a\nb"), ("size", "3")])
+        .pax(&[
+            ("path", "über/\u{200d}"),
+            ("mtime", "1.5"),
+            ("SCHILY.xattr.user.x", "a\nb"),
+            ("size", "3"),
+        ])
         .file("uber", b"pax")
         .pax(&[("linkpath", "über")])
         .link("l", "uber")
@@ -173,13 +221,22 @@ fn an_archive_of_another_program_is_unpacked() {
     assert_eq!(found["a/run"], format!("755 {}", hash(b"#!")));
     assert_eq!(found[&long], format!("644 {}", hash(b"long")));
     assert_eq!(found["über/\u{200d}"], format!("644 {}", hash(b"pax")));
-    assert_eq!((found["a/link"].as_str(), found["l"].as_str()), ("link ../implied/c", "link über"));
+    assert_eq!(
+        (found["a/link"].as_str(), found["l"].as_str()),
+        ("link ../implied/c", "link über")
+    );
     assert_eq!(found.len(), 11);
 }
 
 #[test]
 fn names_that_leave_the_tree_are_refused() {
-    let path = |name: &[u8]| refused(Tar::default().file("fine", b"x").add(EntryType::Regular, name, b"", 0o644, b"x"));
+    let path = |name: &[u8]| {
+        refused(
+            Tar::default()
+                .file("fine", b"x")
+                .add(EntryType::Regular, name, b"", 0o644, b"x"),
+        )
+    };
     for (name, why) in [
         (&b"../x"[..], BadPath::Climbs),
         (b"a/../../x", BadPath::Climbs),
@@ -200,16 +257,37 @@ fn names_that_leave_the_tree_are_refused() {
         (b"a\nb", BadPath::Unsafe),
         (b"a\xff", BadPath::NotText),
     ] {
-        assert_eq!(path(name), Unsafe::Path(why), "{}", String::from_utf8_lossy(name));
+        assert_eq!(
+            path(name),
+            Unsafe::Path(why),
+            "{}",
+            String::from_utf8_lossy(name)
+        );
     }
-    let long = |bytes: &[u8]| Tar::default().add(EntryType::GNULongName, b"L", b"", 0, bytes).file("x", b"");
+    let long = |bytes: &[u8]| {
+        Tar::default()
+            .add(EntryType::GNULongName, b"L", b"", 0, bytes)
+            .file("x", b"")
+    };
     assert_eq!(refused(long(b"a\0b\0")), Unsafe::Path(BadPath::Unsafe));
     assert_eq!(refused(long(b"../x\0")), Unsafe::Path(BadPath::Climbs));
-    assert_eq!(refused(long(&[b'x'; 5_000])), Unsafe::Path(BadPath::TooLong));
-    assert_eq!(refused(Tar::default().pax(&[("path", "/x")]).file("x", b"")), Unsafe::Path(BadPath::Absolute));
+    assert_eq!(
+        refused(long(&[b'x'; 5_000])),
+        Unsafe::Path(BadPath::TooLong)
+    );
+    assert_eq!(
+        refused(Tar::default().pax(&[("path", "/x")]).file("x", b"")),
+        Unsafe::Path(BadPath::Absolute)
+    );
     for name in ["..", "../", "/", "a/../.."] {
-        assert!(matches!(refused(Tar::default().dir(name)), Unsafe::Path(_)), "{name}");
-        assert!(matches!(refused(Tar::default().link(name, "a")), Unsafe::Path(_)), "{name}");
+        assert!(
+            matches!(refused(Tar::default().dir(name)), Unsafe::Path(_)),
+            "{name}"
+        );
+        assert!(
+            matches!(refused(Tar::default().link(name, "a")), Unsafe::Path(_)),
+            "{name}"
+        );
     }
 }
 
@@ -224,13 +302,30 @@ fn links_that_leave_the_tree_are_refused() {
         ("l", "", BadLink::NotText),
         ("l", "a\\b", BadLink::NotText),
     ] {
-        assert_eq!(refused(Tar::default().link(path, target)), Unsafe::Link(why), "{path} -> {target}");
+        assert_eq!(
+            refused(Tar::default().link(path, target)),
+            Unsafe::Link(why),
+            "{path} -> {target}"
+        );
     }
     // Each stays inside as it is written; the second would climb from wherever the first leads to.
-    let chain = Tar::default().dir("a").dir("a/b").link("a/b/up", "../..").link("out", "a/b/up/../secret");
+    let chain = Tar::default()
+        .dir("a")
+        .dir("a/b")
+        .link("a/b/up", "../..")
+        .link("out", "a/b/up/../secret");
     assert_eq!(refused(chain), Unsafe::Link(BadLink::Winding));
-    assert_eq!(refused(Tar::default().pax(&[("linkpath", "../secret")]).link("l", "a")), Unsafe::Link(BadLink::Leaves));
-    let long = Tar::default().add(EntryType::GNULongLink, b"K", b"", 0, b"/etc\0").link("l", "a");
+    assert_eq!(
+        refused(
+            Tar::default()
+                .pax(&[("linkpath", "../secret")])
+                .link("l", "a")
+        ),
+        Unsafe::Link(BadLink::Leaves)
+    );
+    let long = Tar::default()
+        .add(EntryType::GNULongLink, b"K", b"", 0, b"/etc\0")
+        .link("l", "a");
     assert_eq!(refused(long), Unsafe::Link(BadLink::Absolute));
 }
 
@@ -240,10 +335,20 @@ fn nothing_is_written_through_a_link() {
     assert_eq!(refused(through), Unsafe::Conflict);
     let later = Tar::default().dir("a").file("l/x", b"x").link("l", "a");
     assert_eq!(refused(later), Unsafe::Conflict);
-    assert_eq!(refused(Tar::default().file("a", b"x").file("a/b", b"x")), Unsafe::Through);
-    assert_eq!(refused(Tar::default().link("l", "a").link("l/x", "y")), Unsafe::Conflict);
+    assert_eq!(
+        refused(Tar::default().file("a", b"x").file("a/b", b"x")),
+        Unsafe::Through
+    );
+    assert_eq!(
+        refused(Tar::default().link("l", "a").link("l/x", "y")),
+        Unsafe::Conflict
+    );
     // A file that comes in the place of a link is written in its place, not where it points to.
-    let replaced = Tar::default().file("a", b"a").link("l", "a").file("l", b"x").end();
+    let replaced = Tar::default()
+        .file("a", b"a")
+        .link("l", "a")
+        .file("l", b"x")
+        .end();
     let found = extracted(&replaced, Kind::Tar, LIMITS).unwrap();
     assert_eq!(found["a"], format!("644 {}", blake3::hash(b"a").to_hex()));
     assert_eq!(found["l"], format!("644 {}", blake3::hash(b"x").to_hex()));
@@ -254,58 +359,128 @@ fn nothing_is_written_through_a_link() {
     let mut tree = Tree::new(around.path().join("tree"), 10).unwrap();
     symlink("../outside", around.path().join("tree/a")).unwrap();
     let error = tree.place("a/b").unwrap_err();
-    assert!(matches!(error, ExtractError::Refused { why: Unsafe::Through, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            ExtractError::Refused {
+                why: Unsafe::Through,
+                ..
+            }
+        ),
+        "{error}"
+    );
 }
 
 fn hard(tar: Tar, path: &str, target: &str) -> Tar {
-    tar.add(EntryType::Link, path.as_bytes(), target.as_bytes(), 0o644, b"")
+    tar.add(
+        EntryType::Link,
+        path.as_bytes(),
+        target.as_bytes(),
+        0o644,
+        b"",
+    )
 }
 
 #[test]
 fn hard_links_within_the_archive_are_copies() {
-    let tar =
-        Tar::default().add(EntryType::Regular, b"./bin/git", b"", 0o755, b"program").dir("d").link("d/l", "../bin");
-    let tar =
-        hard(hard(hard(hard(tar, "./bin/git-add", "./bin/git"), "git", "bin/git-add"), "d/m", "d/l"), "git", "git");
+    let tar = Tar::default()
+        .add(EntryType::Regular, b"./bin/git", b"", 0o755, b"program")
+        .dir("d")
+        .link("d/l", "../bin");
+    let tar = hard(
+        hard(
+            hard(
+                hard(tar, "./bin/git-add", "./bin/git"),
+                "git",
+                "bin/git-add",
+            ),
+            "d/m",
+            "d/l",
+        ),
+        "git",
+        "git",
+    );
     // Later the first is another: what was linked to it stays what it was.
     let found = extracted(&tar.file("bin/git", b"new").end(), Kind::Tar, LIMITS).unwrap();
     let program = format!("755 {}", blake3::hash(b"program").to_hex());
     assert_eq!((&found["bin/git-add"], &found["git"]), (&program, &program));
-    assert_eq!(found["bin/git"], format!("644 {}", blake3::hash(b"new").to_hex()));
-    assert_eq!((found["d/l"].as_str(), found["d/m"].as_str()), ("link ../bin", "link ../bin"));
+    assert_eq!(
+        found["bin/git"],
+        format!("644 {}", blake3::hash(b"new").to_hex())
+    );
+    assert_eq!(
+        (found["d/l"].as_str(), found["d/m"].as_str()),
+        ("link ../bin", "link ../bin")
+    );
 
-    let long = Tar::default().file("a", b"x").add(EntryType::GNULongLink, b"K", b"", 0, b"a\0");
-    assert!(extracted(&hard(long, "l", "other").end(), Kind::Tar, LIMITS).is_ok(), "an extension says to what");
+    let long = Tar::default()
+        .file("a", b"x")
+        .add(EntryType::GNULongLink, b"K", b"", 0, b"a\0");
+    assert!(
+        extracted(&hard(long, "l", "other").end(), Kind::Tar, LIMITS).is_ok(),
+        "an extension says to what"
+    );
 }
 
 #[test]
 fn hard_links_out_of_the_archive_and_devices_are_refused() {
-    for target in ["../secret", "/etc/passwd", "later", "dir", "", "l", "a/../a", "secret"] {
+    for target in [
+        "../secret",
+        "/etc/passwd",
+        "later",
+        "dir",
+        "",
+        "l",
+        "a/../a",
+        "secret",
+    ] {
         let tar = hard(Tar::default().file("a", b"x").dir("dir"), "l", target).file("later", b"x");
         assert_eq!(refused(tar), Unsafe::HardLink, "{target}");
     }
     // A link that is copied into another directory points somewhere else.
     let moved = hard(Tar::default().dir("a").link("a/l", "../x"), "l", "a/l");
     assert_eq!(refused(moved), Unsafe::Link(BadLink::Leaves));
-    let bytes = Tar::default().file("a", b"x").add(EntryType::Link, b"l", b"a", 0o644, b"bytes");
+    let bytes = Tar::default()
+        .file("a", b"x")
+        .add(EntryType::Link, b"l", b"a", 0o644, b"bytes");
     assert_eq!(refused(bytes), Unsafe::Ambiguous);
-    for kind in [EntryType::Char, EntryType::Block, EntryType::Fifo, EntryType::Continuous, EntryType::GNUSparse] {
-        assert_eq!(refused(Tar::default().add(kind, b"dev", b"", 0o666, b"")), Unsafe::Special);
+    for kind in [
+        EntryType::Char,
+        EntryType::Block,
+        EntryType::Fifo,
+        EntryType::Continuous,
+        EntryType::GNUSparse,
+    ] {
+        assert_eq!(
+            refused(Tar::default().add(kind, b"dev", b"", 0o666, b"")),
+            Unsafe::Special
+        );
     }
-    assert_eq!(refused(Tar::default().add(EntryType::new(b'Z'), b"odd", b"", 0o666, b"")), Unsafe::Special);
+    assert_eq!(
+        refused(Tar::default().add(EntryType::new(b'Z'), b"odd", b"", 0o666, b"")),
+        Unsafe::Special
+    );
 }
 
 #[test]
 fn modes_are_what_the_owner_may_do() {
     let mut tar = Tar::default().add(EntryType::Directory, b"dir", b"", 0o7777, b"");
-    for (name, mode) in [("suid", 0o4755), ("all", 0o7777), ("secret", 0o400), ("none", 0)] {
+    for (name, mode) in [
+        ("suid", 0o4755),
+        ("all", 0o7777),
+        ("secret", 0o400),
+        ("none", 0),
+    ] {
         tar = tar.add(EntryType::Regular, name.as_bytes(), b"", mode, b"");
     }
     let around = tempfile::tempdir().unwrap();
     let into = around.path().join("tree");
     extract(tar.end().as_slice(), Kind::Tar, &into, LIMITS).unwrap();
     let mode = |name: &str| fs::metadata(into.join(name)).unwrap().permissions().mode() & 0o7777;
-    assert_eq!((mode("suid"), mode("all"), mode("secret"), mode("none")), (0o755, 0o755, 0o600, 0o600));
+    assert_eq!(
+        (mode("suid"), mode("all"), mode("secret"), mode("none")),
+        (0o755, 0o755, 0o600, 0o600)
+    );
     assert_eq!((mode("dir"), mode(".")), (0o755, 0o755));
 }
 
@@ -323,25 +498,47 @@ fn of_what_is_there_twice_the_last_counts() {
         (Tar::default().link("a", "b").link("a", "c"), "link c"),
         (Tar::default().dir("a").link("a", "c"), "link c"),
         (Tar::default().file("a", b"1").link("a", "c"), "link c"),
-        (hard(Tar::default().file("b", b"2").file("a", b"1"), "a", "b"), &two),
+        (
+            hard(Tar::default().file("b", b"2").file("a", b"1"), "a", "b"),
+            &two,
+        ),
     ] {
         let mut found = extracted(&twice.end(), Kind::Tar, LIMITS).unwrap();
         found.remove("b");
         assert_eq!(found, BTreeMap::from([("a".to_owned(), last.to_owned())]));
     }
-    assert_eq!(refused(Tar::default().file("a/b", b"1").file("a", b"2")), Unsafe::Conflict);
+    assert_eq!(
+        refused(Tar::default().file("a/b", b"1").file("a", b"2")),
+        Unsafe::Conflict
+    );
     // What does not count has come out of the compression all the same.
     let again = (0..5).fold(Tar::default(), |tar, _| tar.file("a", &vec![7; 1 << 20]));
-    let error = extracted(&again.end(), Kind::Tar, ExtractLimits { bytes: 4 << 20, ..LIMITS }).unwrap_err();
+    let error = extracted(
+        &again.end(),
+        Kind::Tar,
+        ExtractLimits {
+            bytes: 4 << 20,
+            ..LIMITS
+        },
+    )
+    .unwrap_err();
     assert!(matches!(error, ExtractError::TooLarge { .. }), "{error}");
 }
 
 #[test]
 fn what_is_refused_accuses_nobody_and_says_what_to_do() {
-    let tars = [Tar::default().link("l", "/usr/bin/python3"), hard(Tar::default(), "l", "/etc/passwd")];
+    let tars = [
+        Tar::default().link("l", "/usr/bin/python3"),
+        hard(Tar::default(), "l", "/etc/passwd"),
+    ];
     for tar in tars {
-        let error = extracted(&tar.end(), Kind::Tar, LIMITS).unwrap_err().to_string();
-        assert!(error.contains("without --extract") && !error.contains("trust"), "{error}");
+        let error = extracted(&tar.end(), Kind::Tar, LIMITS)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("without --extract") && !error.contains("trust"),
+            "{error}"
+        );
     }
 }
 
@@ -351,19 +548,50 @@ fn headers_that_can_be_read_in_two_ways_are_refused() {
     for twofold in [
         name(name(Tar::default())).file("x", b""),
         name(Tar::default()).pax(&[("path", "pax")]).file("x", b""),
-        Tar::default().pax(&[("path", "a"), ("path", "b")]).file("x", b""),
+        Tar::default()
+            .pax(&[("path", "a"), ("path", "b")])
+            .file("x", b""),
         Tar::default().pax(&[("size", "9")]).file("x", b"123"),
         Tar::default().pax(&[("size", "many")]).file("x", b"123"),
-        Tar::default().pax(&[("GNU.sparse.major", "1")]).file("x", b"123"),
-        Tar::default().add(EntryType::XGlobalHeader, b"g", b"", 0, &pax(&[("path", "every")])).file("x", b""),
+        Tar::default()
+            .pax(&[("GNU.sparse.major", "1")])
+            .file("x", b"123"),
+        Tar::default()
+            .add(
+                EntryType::XGlobalHeader,
+                b"g",
+                b"",
+                0,
+                &pax(&[("path", "every")]),
+            )
+            .file("x", b""),
     ] {
         assert_eq!(refused(twofold), Unsafe::Ambiguous);
     }
-    for broken in [&b"5 a=b\n"[..], b"999 a=b\n", b"a=b\n", b"6 a=bc", b"6 abc\n", b"0 a=b\n"] {
-        damaged(&Tar::default().add(EntryType::XHeader, b"x", b"", 0, broken).file("x", b"").end(), Kind::Tar);
+    for broken in [
+        &b"5 a=b\n"[..],
+        b"999 a=b\n",
+        b"a=b\n",
+        b"6 a=bc",
+        b"6 abc\n",
+        b"0 a=b\n",
+    ] {
+        damaged(
+            &Tar::default()
+                .add(EntryType::XHeader, b"x", b"", 0, broken)
+                .file("x", b"")
+                .end(),
+            Kind::Tar,
+        );
     }
     damaged(&name(Tar::default()).end(), Kind::Tar);
-    damaged(&Tar::default().add(EntryType::XHeader, b"x", b"", 0, &vec![b'x'; 70_000]).file("x", b"").end(), Kind::Tar);
+    damaged(
+        &Tar::default()
+            .add(EntryType::XHeader, b"x", b"", 0, &vec![b'x'; 70_000])
+            .file("x", b"")
+            .end(),
+        Kind::Tar,
+    );
     let mut old = Header::new_old();
     old.set_path("old").unwrap();
     old.set_size(0);
@@ -377,29 +605,88 @@ fn bombs_are_given_up_early() {
     let bomb = Tar::default().file("zeros", &vec![0; 40 << 20]).end();
     for (archive, kind) in [(gzip(&bomb), Kind::Gzip), (zstd(&bomb), Kind::Zstd)] {
         let error = extracted(&archive, kind, LIMITS).unwrap_err();
-        assert!(matches!(error, ExtractError::Bomb { limit: 100 }), "{error}");
-        let error =
-            extracted(&archive, kind, ExtractLimits { ratio: u64::MAX, bytes: 39 << 20, ..LIMITS }).unwrap_err();
+        assert!(
+            matches!(error, ExtractError::Bomb { limit: 100 }),
+            "{error}"
+        );
+        let error = extracted(
+            &archive,
+            kind,
+            ExtractLimits {
+                ratio: u64::MAX,
+                bytes: 39 << 20,
+                ..LIMITS
+            },
+        )
+        .unwrap_err();
         assert!(matches!(error, ExtractError::TooLarge { .. }), "{error}");
-        let error = extracted(&archive, kind, ExtractLimits { bytes: 10 << 20, ..LIMITS }).unwrap_err();
+        let error = extracted(
+            &archive,
+            kind,
+            ExtractLimits {
+                bytes: 10 << 20,
+                ..LIMITS
+            },
+        )
+        .unwrap_err();
         assert!(matches!(error, ExtractError::TooLarge { .. }), "{error}");
-        assert!(extracted(&archive, kind, ExtractLimits { ratio: u64::MAX, ..LIMITS }).is_ok());
+        assert!(
+            extracted(
+                &archive,
+                kind,
+                ExtractLimits {
+                    ratio: u64::MAX,
+                    ..LIMITS
+                }
+            )
+            .is_ok()
+        );
     }
     // After the end, where nobody looks, and as the name of an entry, which readers keep in memory.
     let after = [Tar::default().file("x", b"").end(), vec![0; 40 << 20]].concat();
     let error = extracted(&zstd(&after), Kind::Zstd, LIMITS).unwrap_err();
     assert!(matches!(error, ExtractError::Bomb { .. }), "{error}");
-    let name = Tar::default().add(EntryType::GNULongName, b"L", b"", 0, &vec![b'x'; 20 << 20]).file("x", b"").end();
+    let name = Tar::default()
+        .add(EntryType::GNULongName, b"L", b"", 0, &vec![b'x'; 20 << 20])
+        .file("x", b"")
+        .end();
     damaged(&zstd(&name), Kind::Zstd);
     // Copies of one file count like files.
     let file = Tar::default().file("a", &vec![7; 1 << 20]);
-    let links = (0..100).fold(file, |tar, n| hard(tar, &format!("l{n}"), "a")).end();
-    for (limits, is_bomb) in [(ExtractLimits { ratio: u64::MAX, ..LIMITS }, false), (LIMITS, true)] {
+    let links = (0..100)
+        .fold(file, |tar, n| hard(tar, &format!("l{n}"), "a"))
+        .end();
+    for (limits, is_bomb) in [
+        (
+            ExtractLimits {
+                ratio: u64::MAX,
+                ..LIMITS
+            },
+            false,
+        ),
+        (LIMITS, true),
+    ] {
         let error = extracted(&zstd(&links), Kind::Zstd, limits).unwrap_err();
-        assert_eq!(matches!(error, ExtractError::Bomb { .. }), is_bomb, "{error}");
-        assert!(is_bomb || matches!(error, ExtractError::TooLarge { .. }), "{error}");
+        assert_eq!(
+            matches!(error, ExtractError::Bomb { .. }),
+            is_bomb,
+            "{error}"
+        );
+        assert!(
+            is_bomb || matches!(error, ExtractError::TooLarge { .. }),
+            "{error}"
+        );
     }
-    let error = extracted(&links, Kind::Tar, ExtractLimits { bytes: 50 << 20, ratio: u64::MAX, ..LIMITS }).unwrap_err();
+    let error = extracted(
+        &links,
+        Kind::Tar,
+        ExtractLimits {
+            bytes: 50 << 20,
+            ratio: u64::MAX,
+            ..LIMITS
+        },
+    )
+    .unwrap_err();
     assert!(matches!(error, ExtractError::TooLarge { .. }), "{error}");
     // Small ones harm nobody.
     let small = Tar::default().file("zeros", &vec![0; 15 << 20]).end();
@@ -428,25 +715,51 @@ fn a_million_entries_are_too_many() {
     encoder.write_all(&[0; 1_024]).unwrap();
     encoder.finish().unwrap();
     let error = extracted(&tar, Kind::Zstd, LIMITS).unwrap_err();
-    assert!(matches!(error, ExtractError::TooMany { limit: 1_000 }), "{error}");
+    assert!(
+        matches!(error, ExtractError::TooMany { limit: 1_000 }),
+        "{error}"
+    );
     // Directories that are only named, and headers that describe nothing, count as well.
-    let deep = (0..30).fold(Tar::default(), |tar, n| tar.file(&format!("{n}/{}x", "d/".repeat(40)), b""));
-    assert!(matches!(extracted(&deep.end(), Kind::Tar, LIMITS), Err(ExtractError::TooMany { .. })));
+    let deep = (0..30).fold(Tar::default(), |tar, n| {
+        tar.file(&format!("{n}/{}x", "d/".repeat(40)), b"")
+    });
+    assert!(matches!(
+        extracted(&deep.end(), Kind::Tar, LIMITS),
+        Err(ExtractError::TooMany { .. })
+    ));
     let global = pax(&[("comment", "x")]);
-    let headers = (0..1_001).fold(Tar::default(), |tar, _| tar.add(EntryType::XGlobalHeader, b"g", b"", 0, &global));
-    assert!(matches!(extracted(&headers.end(), Kind::Tar, LIMITS), Err(ExtractError::TooMany { .. })));
+    let headers = (0..1_001).fold(Tar::default(), |tar, _| {
+        tar.add(EntryType::XGlobalHeader, b"g", b"", 0, &global)
+    });
+    assert!(matches!(
+        extracted(&headers.end(), Kind::Tar, LIMITS),
+        Err(ExtractError::TooMany { .. })
+    ));
 }
 
 #[test]
 fn archives_that_were_cut_off_are_noticed_wherever() {
-    let noise: Vec<u8> = (0..3_000_u32).flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 7).to_le_bytes()).collect();
-    let tar = Tar::default().dir("a").file("a/b", &noise).link("l", "a").file("zeros", &[0; 1_024]).end();
+    let noise: Vec<u8> = (0..3_000_u32)
+        .flat_map(|n| (n.wrapping_mul(2_654_435_761) >> 7).to_le_bytes())
+        .collect();
+    let tar = Tar::default()
+        .dir("a")
+        .file("a/b", &noise)
+        .link("l", "a")
+        .file("zeros", &[0; 1_024])
+        .end();
     let whole = tar.len();
-    for length in (0..whole - 1_023).step_by(256).chain([whole - 1_025, whole - 1_024]) {
+    for length in (0..whole - 1_023)
+        .step_by(256)
+        .chain([whole - 1_025, whole - 1_024])
+    {
         damaged(&tar[..length], Kind::Tar);
     }
     for (archive, kind) in [(gzip(&tar), Kind::Gzip), (zstd(&tar), Kind::Zstd)] {
-        for length in (0..archive.len()).step_by(101).chain(archive.len() - 12..archive.len()) {
+        for length in (0..archive.len())
+            .step_by(101)
+            .chain(archive.len() - 12..archive.len())
+        {
             damaged(&archive[..length], kind);
         }
         let longer = [archive.as_slice(), b"more"].concat();
@@ -464,31 +777,66 @@ fn what_is_said_of_a_damaged_archive_moves_no_cursor() {
     let mut archive = Tar::default().file("\u{1b}[2Jred", b"x").end();
     archive[148] = 0x1b;
     damaged(&archive, Kind::Tar);
-    let error = extracted(&archive, Kind::Tar, LIMITS).unwrap_err().to_string();
-    assert!(error.contains("[2Jred") && !error.contains('\u{1b}'), "{error}");
+    let error = extracted(&archive, Kind::Tar, LIMITS)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("[2Jred") && !error.contains('\u{1b}'),
+        "{error}"
+    );
 }
 
 #[test]
 fn an_empty_archive_is_an_empty_directory() {
-    assert!(extracted(&Tar::default().end(), Kind::Tar, LIMITS).unwrap().is_empty());
-    assert!(extracted(&zstd(&Tar::default().dir("./").end()), Kind::Zstd, LIMITS).unwrap().is_empty());
+    assert!(
+        extracted(&Tar::default().end(), Kind::Tar, LIMITS)
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        extracted(&zstd(&Tar::default().dir("./").end()), Kind::Zstd, LIMITS)
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[test]
 fn only_an_empty_place_is_unpacked_to() {
     let around = tempfile::tempdir().unwrap();
     let archive = Tar::default().file("a", b"x").end();
-    let at = |path: &str| extract(archive.as_slice(), Kind::Tar, &around.path().join(path), LIMITS);
+    let at = |path: &str| {
+        extract(
+            archive.as_slice(),
+            Kind::Tar,
+            &around.path().join(path),
+            LIMITS,
+        )
+    };
     fs::create_dir_all(around.path().join("empty")).unwrap();
     fs::create_dir_all(around.path().join("full/sub")).unwrap();
     fs::write(around.path().join("file"), "").unwrap();
     symlink("empty", around.path().join("link")).unwrap();
     symlink("absent", around.path().join("dangling")).unwrap();
     let before = listed(around.path());
-    for taken in ["full", "file", "link", "link/", "dangling", "dangling/", "empty/..", "."] {
+    for taken in [
+        "full",
+        "file",
+        "link",
+        "link/",
+        "dangling",
+        "dangling/",
+        "empty/..",
+        ".",
+    ] {
         let error = at(taken).unwrap_err();
         let sentence = error.to_string();
-        assert!(matches!(error, ExtractError::Place { .. } | ExtractError::File { .. }), "{taken}: {sentence}");
+        assert!(
+            matches!(
+                error,
+                ExtractError::Place { .. } | ExtractError::File { .. }
+            ),
+            "{taken}: {sentence}"
+        );
         assert!(sentence.contains(taken), "{sentence}");
     }
     assert!(matches!(at("no/parent"), Err(ExtractError::File { .. })));
@@ -496,7 +844,10 @@ fn only_an_empty_place_is_unpacked_to() {
     at("empty").unwrap();
     assert_eq!(fs::read(around.path().join("empty/a")).unwrap(), b"x");
     at("new/").unwrap();
-    assert!(matches!(at("new"), Err(ExtractError::Place { .. })), "not twice");
+    assert!(
+        matches!(at("new"), Err(ExtractError::Place { .. })),
+        "not twice"
+    );
 }
 
 #[derive(Clone, Debug)]
@@ -507,7 +858,11 @@ enum Leaf {
 }
 
 fn leaf() -> impl Strategy<Value = Leaf> {
-    let bytes = prop_oneof![Just(Vec::new()), prop::collection::vec(any::<u8>(), 0..3_000), Just(vec![b'x'; 70_000])];
+    let bytes = prop_oneof![
+        Just(Vec::new()),
+        prop::collection::vec(any::<u8>(), 0..3_000),
+        Just(vec![b'x'; 70_000])
+    ];
     prop_oneof![
         4 => (bytes, any::<bool>()).prop_map(|(bytes, executable)| Leaf::File { bytes, executable }),
         1 => Just(Leaf::Directory),
@@ -560,7 +915,8 @@ proptest! {
         }
     }
 
-    /// Whatever the bytes, nothing is left when they are refused, and nothing outside when they are not.
+    /// Whatever the bytes, nothing is left when they are refused, and nothing outside when they are
+    /// not.
     #[test]
     fn any_bytes_are_unpacked_or_refused(
         blocks in prop::collection::vec(("[./a-b\\\\]{0,8}", "[./a-b]{0,6}", prop::sample::select(b"01125LKxgS37\0".to_vec()),

@@ -1,5 +1,5 @@
-//! What a `package.json` says, in all the forms that npm has taken over the years. Name and version must be right; a field that
-//! has another form is as if it were not there.
+//! What a `package.json` says, in all the forms that npm has taken over the years. Name and version
+//! must be right; a field that has another form is as if it were not there.
 
 use serde_json::{Map, Value};
 
@@ -21,7 +21,8 @@ pub struct Dependency {
     /// As it is written: a range, a tag, `npm:other@^1`, an address or a path.
     pub requirement: String,
     pub kind: DependencyKind,
-    /// It may be missing: a peer may, of which `peerDependenciesMeta` says so, and an optional one always.
+    /// It may be missing: a peer may, of which `peerDependenciesMeta` says so, and an optional one
+    /// always.
     pub optional: bool,
 }
 
@@ -56,17 +57,29 @@ impl Manifest {
         let string = |key: &str| field(key).and_then(text_of);
         let people = |key: &str| list(field(key)).into_iter().filter_map(person).collect();
 
-        let name = field("name").and_then(Value::as_str).ok_or("it has no name")?;
-        let name = Ecosystem::Npm.normalise(name).map_err(|why| format!("its name {why}"))?;
-        let version = field("version").and_then(Value::as_str).ok_or("it has no version")?;
+        let name = field("name")
+            .and_then(Value::as_str)
+            .ok_or("it has no name")?;
+        let name = Ecosystem::Npm
+            .normalise(name)
+            .map_err(|why| format!("its name {why}"))?;
+        let version = field("version")
+            .and_then(Value::as_str)
+            .ok_or("it has no version")?;
         // npm takes these away when it publishes.
         let version = version.trim().trim_start_matches(['v', '=', ' ']);
-        let version = Ecosystem::Npm.version(version).map_err(|why| format!("its version {why}"))?;
+        let version = Ecosystem::Npm
+            .version(version)
+            .map_err(|why| format!("its version {why}"))?;
         Ok(Self {
             name,
             version: version.key(),
             description: string("description"),
-            license: license(field("license").or_else(|| field("licenses")).or_else(|| field("licence"))),
+            license: license(
+                field("license")
+                    .or_else(|| field("licenses"))
+                    .or_else(|| field("licence")),
+            ),
             author: field("author").and_then(person),
             maintainers: people("maintainers"),
             contributors: people("contributors"),
@@ -79,13 +92,18 @@ impl Manifest {
     }
 }
 
-/// What a registry says of this version in its packument, but for where it is: `package.json`, with name and version as npm lists
-/// them, programs as a table, and without a readme, which old ones have in them. Empty where it is none.
+/// What a registry says of this version in its packument, but for where it is: `package.json`, with
+/// name and version as npm lists them, programs as a table, and without a readme, which old ones
+/// have in them. Empty where it is none.
 pub fn packument(found: &super::Tarball) -> Vec<u8> {
-    let Ok(mut fields) = fields(&found.package_json) else { return Vec::new() };
+    let Ok(mut fields) = fields(&found.package_json) else {
+        return Vec::new();
+    };
     fields.insert("name".to_owned(), found.name.clone().into());
     fields.insert("version".to_owned(), found.version.clone().into());
-    ["readme", "readmeFilename"].into_iter().for_each(|field| drop(fields.remove(field)));
+    ["readme", "readmeFilename"]
+        .into_iter()
+        .for_each(|field| drop(fields.remove(field)));
     if let Some(Value::String(path)) = fields.get("bin") {
         let own = found.name.rsplit('/').next().unwrap_or_default().to_owned();
         let table = Map::from_iter([(own, Value::String(path.clone()))]);
@@ -102,7 +120,11 @@ fn fields(bytes: &[u8]) -> Result<Map<String, Value>, String> {
 }
 
 fn text_of(value: &Value) -> Option<String> {
-    value.as_str().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
+    value
+        .as_str()
+        .map(str::trim)
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
 }
 
 /// The values of a list, or the one that stands for a list.
@@ -118,7 +140,10 @@ fn list(value: Option<&Value>) -> Vec<&Value> {
 fn person(value: &Value) -> Option<Person> {
     let person = match value {
         Value::Object(fields) => {
-            let field = |keys: [&str; 2]| keys.iter().find_map(|key| fields.get(*key).and_then(text_of));
+            let field = |keys: [&str; 2]| {
+                keys.iter()
+                    .find_map(|key| fields.get(*key).and_then(text_of))
+            };
             Person {
                 name: field(["name", "name"]).unwrap_or_default(),
                 email: field(["email", "mail"]),
@@ -127,11 +152,24 @@ fn person(value: &Value) -> Option<Person> {
         }
         _ => {
             let text = value.as_str()?;
-            let between =
-                |open, close| text.split_once(open)?.1.split_once(close).map(|(inner, _)| inner.trim().to_owned());
-            let name = text.split(['<', '(']).next().unwrap_or_default().trim().to_owned();
+            let between = |open, close| {
+                text.split_once(open)?
+                    .1
+                    .split_once(close)
+                    .map(|(inner, _)| inner.trim().to_owned())
+            };
+            let name = text
+                .split(['<', '('])
+                .next()
+                .unwrap_or_default()
+                .trim()
+                .to_owned();
             let some = |text: &String| !text.is_empty();
-            Person { name, email: between('<', '>').filter(some), url: between('(', ')').filter(some) }
+            Person {
+                name,
+                email: between('<', '>').filter(some),
+                url: between('(', ')').filter(some),
+            }
         }
     };
     (person != Person::default()).then_some(person)
@@ -139,16 +177,26 @@ fn person(value: &Value) -> Option<Person> {
 
 /// `"MIT"`, `{"type": "MIT"}`, or a list of these.
 fn license(value: Option<&Value>) -> Option<String> {
-    let one =
-        |value: &Value| text_of(value).or_else(|| ["type", "name"].iter().find_map(|key| text_of(value.get(*key)?)));
+    let one = |value: &Value| {
+        text_of(value).or_else(|| {
+            ["type", "name"]
+                .iter()
+                .find_map(|key| text_of(value.get(*key)?))
+        })
+    };
     let licenses: Vec<String> = list(value).into_iter().filter_map(one).collect();
     match licenses.as_slice() {
         [] => None,
         [only] => Some(only.clone()),
         // An expression within another one wants parentheses.
         _ => {
-            let grouped =
-                licenses.iter().map(|text| if text.contains(' ') { format!("({text})") } else { text.clone() });
+            let grouped = licenses.iter().map(|text| {
+                if text.contains(' ') {
+                    format!("({text})")
+                } else {
+                    text.clone()
+                }
+            });
             Some(grouped.collect::<Vec<_>>().join(" OR "))
         }
     }
@@ -160,7 +208,8 @@ fn repository(value: &Value) -> Option<String> {
     Some(address(&url))
 }
 
-/// The address that a short form, or one that only git understands, is for. Anything else is left as it is.
+/// The address that a short form, or one that only git understands, is for. Anything else is left
+/// as it is.
 fn address(text: &str) -> String {
     const HOSTS: [(&str, &str); 4] = [
         ("github", "https://github.com/"),
@@ -169,47 +218,64 @@ fn address(text: &str) -> String {
         ("gist", "https://gist.github.com/"),
     ];
     for (short, host) in HOSTS {
-        if let Some(path) = text.strip_prefix(short).and_then(|rest| rest.strip_prefix(':')) {
+        if let Some(path) = text
+            .strip_prefix(short)
+            .and_then(|rest| rest.strip_prefix(':'))
+        {
             return format!("{host}{path}");
         }
     }
     let git = text.strip_prefix("git+").unwrap_or(text);
-    let git = git.strip_prefix("git://").or_else(|| git.strip_prefix("ssh://"));
+    let git = git
+        .strip_prefix("git://")
+        .or_else(|| git.strip_prefix("ssh://"));
     let user = |rest: &str| rest.strip_prefix("git@").unwrap_or(rest).to_owned();
     if let Some(rest) = git {
         return format!("https://{}", user(rest));
     }
     // git@github.com:owner/name.git
-    if let Some((host, path)) = text.strip_prefix("git@").and_then(|rest| rest.split_once(':')) {
+    if let Some((host, path)) = text
+        .strip_prefix("git@")
+        .and_then(|rest| rest.split_once(':'))
+    {
         return format!("https://{host}/{path}");
     }
     let part = |part: &str| {
         !part.is_empty()
             && !part.starts_with('.')
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.#".contains(&b))
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"-_.#".contains(&b))
     };
     match text.split_once('/') {
-        Some((owner, name)) if part(owner) && part(name) => format!("https://github.com/{owner}/{name}"),
+        Some((owner, name)) if part(owner) && part(name) => {
+            format!("https://github.com/{owner}/{name}")
+        }
         _ => text.strip_prefix("git+").unwrap_or(text).to_owned(),
     }
 }
 
 fn keywords(value: Option<&Value>) -> Vec<String> {
     match value {
-        Some(Value::String(text)) => {
-            text.split([',', ' ', '\t', '\n']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
-        }
+        Some(Value::String(text)) => text
+            .split([',', ' ', '\t', '\n'])
+            .filter(|word| !word.is_empty())
+            .map(str::to_owned)
+            .collect(),
         Some(Value::Array(words)) => words.iter().filter_map(text_of).collect(),
         _ => Vec::new(),
     }
 }
 
-/// Each name once a kind. What is optional is so even if it stands among the others, too: npm has it so.
+/// Each name once a kind. What is optional is so even if it stands among the others, too: npm has
+/// it so.
 fn dependencies(fields: &Map<String, Value>) -> Vec<Dependency> {
     let section = |key: &str| fields.get(key).and_then(Value::as_object);
     let optional = section("optionalDependencies");
     let may_be_missing = |name: &str| {
-        section("peerDependenciesMeta").and_then(|meta| meta.get(name)?.get("optional")?.as_bool()).unwrap_or_default()
+        section("peerDependenciesMeta")
+            .and_then(|meta| meta.get(name)?.get("optional")?.as_bool())
+            .unwrap_or_default()
     };
     let kinds = [
         ("dependencies", DependencyKind::Normal),
@@ -220,15 +286,20 @@ fn dependencies(fields: &Map<String, Value>) -> Vec<Dependency> {
     let mut all = Vec::new();
     for (key, kind) in kinds {
         for (name, requirement) in section(key).into_iter().flatten() {
-            let Some(requirement) = requirement.as_str() else { continue };
-            if kind == DependencyKind::Normal && optional.is_some_and(|optional| optional.contains_key(name)) {
+            let Some(requirement) = requirement.as_str() else {
+                continue;
+            };
+            if kind == DependencyKind::Normal
+                && optional.is_some_and(|optional| optional.contains_key(name))
+            {
                 continue;
             }
             all.push(Dependency {
                 name: name.clone(),
                 requirement: requirement.trim().to_owned(),
                 kind,
-                optional: kind == DependencyKind::Optional || kind == DependencyKind::Peer && may_be_missing(name),
+                optional: kind == DependencyKind::Optional
+                    || kind == DependencyKind::Peer && may_be_missing(name),
             });
         }
     }

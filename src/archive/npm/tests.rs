@@ -5,7 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-const MANIFEST: &str = r#"{"name": "@scope/Hello", "version": "1.2.3-rc.1+build", "description": " Says hello "}"#;
+const MANIFEST: &str =
+    r#"{"name": "@scope/Hello", "version": "1.2.3-rc.1+build", "description": " Says hello "}"#;
 
 /// A time that is real, and the one that npm writes.
 const TIME: u64 = 1_600_000_000;
@@ -15,7 +16,10 @@ struct Packed(tar::Builder<GzEncoder<Vec<u8>>>);
 
 impl Packed {
     fn new() -> Self {
-        Self(tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast())))
+        Self(tar::Builder::new(GzEncoder::new(
+            Vec::new(),
+            Compression::fast(),
+        )))
     }
 
     /// A file, its name unchecked as a hostile author would have it.
@@ -23,7 +27,13 @@ impl Packed {
         self.entry(name, bytes, tar::EntryType::Regular, OF_NPM)
     }
 
-    fn entry(mut self, name: &str, bytes: impl AsRef<[u8]>, kind: tar::EntryType, time: u64) -> Self {
+    fn entry(
+        mut self,
+        name: &str,
+        bytes: impl AsRef<[u8]>,
+        kind: tar::EntryType,
+        time: u64,
+    ) -> Self {
         let bytes = bytes.as_ref();
         let mut header = tar::Header::new_ustar();
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
@@ -66,7 +76,12 @@ fn a_file_with_several_members_is_read_like_its_bytes() {
         encoder.finish().unwrap()
     };
     let (first, second) = unpacked.split_at(700);
-    let archive = [member(first, Compression::none()), member(second, Compression::none()), vec![0; 9]].concat();
+    let archive = [
+        member(first, Compression::none()),
+        member(second, Compression::none()),
+        vec![0; 9],
+    ]
+    .concat();
     let whole = of(&archive).unwrap();
     assert_eq!(whole.name, "@scope/Hello");
     for capacity in 1..900 {
@@ -87,10 +102,19 @@ fn a_tarball_is_a_package() {
         .bytes();
     std::fs::write(&path, &bytes).unwrap();
     let package = read(&path).unwrap();
-    assert_eq!((package.name.as_str(), package.version.as_str()), ("@scope/Hello", "1.2.3-rc.1"));
+    assert_eq!(
+        (package.name.as_str(), package.version.as_str()),
+        ("@scope/Hello", "1.2.3-rc.1")
+    );
     assert_eq!(package.description.as_deref(), Some("Says hello"));
     assert_eq!(package.package_json, MANIFEST.as_bytes());
-    assert_eq!(package.readme, Some(Readme { name: "README.md".into(), bytes: b"# Hello".to_vec() }));
+    assert_eq!(
+        package.readme,
+        Some(Readme {
+            name: "README.md".into(),
+            bytes: b"# Hello".to_vec()
+        })
+    );
     assert_eq!(package.size, bytes.len() as u64);
     assert_eq!(package.sha1, <[u8; 20]>::from(Sha1::digest(&bytes)));
     assert_eq!(package.sha512, <[u8; 64]>::from(Sha512::digest(&bytes)));
@@ -100,9 +124,13 @@ fn a_tarball_is_a_package() {
 
 #[test]
 fn the_first_directory_may_be_any() {
-    for path in
-        ["package/package.json", "node/package.json", "JSONStream/package.json", "./package.json", "é/package.json"]
-    {
+    for path in [
+        "package/package.json",
+        "node/package.json",
+        "JSONStream/package.json",
+        "./package.json",
+        "é/package.json",
+    ] {
         assert!(Packed::new().file(path, MANIFEST).read().is_ok(), "{path}");
     }
     for path in [
@@ -112,7 +140,13 @@ fn the_first_directory_may_be_any() {
         "package//package.json",
         "package/Package.json",
     ] {
-        assert!(matches!(Packed::new().file(path, MANIFEST).read(), Err(Unusable::Missing(_))), "{path}");
+        assert!(
+            matches!(
+                Packed::new().file(path, MANIFEST).read(),
+                Err(Unusable::Missing(_))
+            ),
+            "{path}"
+        );
     }
     let link = Packed::new().entry("package/package.json", "", tar::EntryType::Symlink, TIME);
     assert!(matches!(link.read(), Err(Unusable::Missing(_))));
@@ -122,9 +156,13 @@ fn the_first_directory_may_be_any() {
 fn of_two_manifests_nobody_knows_which_counts() {
     let other = r#"{"name": "b", "version": "1.0.0"}"#;
     for path in ["package/package.json", "evil/package.json"] {
-        let two = Packed::new().file("package/package.json", MANIFEST).file(path, other);
+        let two = Packed::new()
+            .file("package/package.json", MANIFEST)
+            .file(path, other);
         assert!(matches!(two.read(), Err(Unusable::Ambiguous(_))), "{path}");
-        let one = Packed::new().file("package/package.json", MANIFEST).file(path, MANIFEST);
+        let one = Packed::new()
+            .file("package/package.json", MANIFEST)
+            .file(path, MANIFEST);
         assert!(one.read().is_ok(), "{path}");
     }
 }
@@ -133,10 +171,19 @@ fn of_two_manifests_nobody_knows_which_counts() {
 fn times_are_those_of_files_if_they_are_real() {
     let of = |times: &[u64]| {
         let packed = Packed::new().file("package/package.json", MANIFEST);
-        let packed = times
-            .iter()
-            .fold(packed, |packed, time| packed.entry(&format!("package/{time}"), "", tar::EntryType::Regular, *time));
-        packed.entry("package/", "", tar::EntryType::Directory, TIME * 4).read().unwrap().published_at
+        let packed = times.iter().fold(packed, |packed, time| {
+            packed.entry(
+                &format!("package/{time}"),
+                "",
+                tar::EntryType::Regular,
+                *time,
+            )
+        });
+        packed
+            .entry("package/", "", tar::EntryType::Directory, TIME * 4)
+            .read()
+            .unwrap()
+            .published_at
     };
     assert_eq!(of(&[]), None);
     assert_eq!(of(&[OF_NPM, 456_789_000, 0]), None);
@@ -146,20 +193,31 @@ fn times_are_those_of_files_if_they_are_real() {
 #[test]
 fn the_readme_is_the_best_there_is() {
     for (files, best) in [
-        (&["README.txt", "README", "readme.md", "README.zh-CN.md"][..], Some("readme.md")),
+        (
+            &["README.txt", "README", "readme.md", "README.zh-CN.md"][..],
+            Some("readme.md"),
+        ),
         (&["README.zh-CN.md", "Readme.txt"], Some("Readme.txt")),
         (&["README.markdown", "README"], Some("README.markdown")),
         (&["README.zh-CN.md"], Some("README.zh-CN.md")),
         (&["docs/README.md", "READMEX", "README.d/a"], None),
     ] {
         let packed = Packed::new().file("x/package.json", MANIFEST);
-        let packed = files.iter().fold(packed, |packed, name| packed.file(&format!("x/{name}"), name));
+        let packed = files.iter().fold(packed, |packed, name| {
+            packed.file(&format!("x/{name}"), name)
+        });
         let readme = packed.read().unwrap().readme;
         assert_eq!(readme.as_ref().map(|readme| readme.name.as_str()), best);
-        assert_eq!(readme.map(|readme| readme.bytes), best.map(|name| name.as_bytes().to_vec()));
+        assert_eq!(
+            readme.map(|readme| readme.bytes),
+            best.map(|name| name.as_bytes().to_vec())
+        );
     }
     let large = vec![b'x'; Readme::MOST as usize + 1];
-    let packed = Packed::new().file("x/package.json", MANIFEST).file("x/README.md", large).file("x/README", "small");
+    let packed = Packed::new()
+        .file("x/package.json", MANIFEST)
+        .file("x/README.md", large)
+        .file("x/README", "small");
     assert_eq!(packed.read().unwrap().readme.unwrap().name, "README");
 }
 
@@ -167,9 +225,15 @@ fn the_readme_is_the_best_there_is() {
 fn old_forms_are_read() {
     for (fields, license) in [
         (r#""license": "MIT""#, Some("MIT")),
-        (r#""license": "(MIT OR Apache-2.0)""#, Some("(MIT OR Apache-2.0)")),
+        (
+            r#""license": "(MIT OR Apache-2.0)""#,
+            Some("(MIT OR Apache-2.0)"),
+        ),
         (r#""license": {"type": "BSD", "url": "x"}"#, Some("BSD")),
-        (r#""licenses": [{"type": "MIT"}, {"type": "GPL-2.0 WITH x"}]"#, Some("MIT OR (GPL-2.0 WITH x)")),
+        (
+            r#""licenses": [{"type": "MIT"}, {"type": "GPL-2.0 WITH x"}]"#,
+            Some("MIT OR (GPL-2.0 WITH x)"),
+        ),
         (r#""license": ["MIT", 7]"#, Some("MIT")),
         (r#""license": 7"#, None),
         (r#""license": "" "#, None),
@@ -186,11 +250,24 @@ fn old_forms_are_read() {
         email: email.map(Into::into),
         url: url.map(Into::into),
     };
-    assert_eq!(people.author, Some(person("Ann Example", Some("ann@example.org"), Some("https://example.org"))));
+    assert_eq!(
+        people.author,
+        Some(person(
+            "Ann Example",
+            Some("ann@example.org"),
+            Some("https://example.org")
+        ))
+    );
     let bob = person("Bob", Some("b@example.org"), Some("https://b"));
-    assert_eq!(people.maintainers, [bob, person("", Some("only@example.org"), None)]);
+    assert_eq!(
+        people.maintainers,
+        [bob, person("", Some("only@example.org"), None)]
+    );
     assert_eq!(people.contributors, [person("Carl", None, None)]);
-    assert_eq!(with(r#""keywords": ["a", " b ", "", 7]"#).keywords, ["a", "b"]);
+    assert_eq!(
+        with(r#""keywords": ["a", " b ", "", 7]"#).keywords,
+        ["a", "b"]
+    );
     assert_eq!(with(r#""keywords": "a, b  c""#).keywords, ["a", "b", "c"]);
 }
 
@@ -200,16 +277,33 @@ fn repositories_are_addresses() {
         (r#""npm/cli""#, "https://github.com/npm/cli"),
         (r#""github:npm/cli""#, "https://github.com/npm/cli"),
         (r#""gitlab:a/b""#, "https://gitlab.com/a/b"),
-        (r#""gist:11081aaa281""#, "https://gist.github.com/11081aaa281"),
-        (r#"{"type": "git", "url": "git+https://github.com/a/b.git"}"#, "https://github.com/a/b.git"),
-        (r#"{"url": "git://github.com/a/b.git", "directory": "x"}"#, "https://github.com/a/b.git"),
+        (
+            r#""gist:11081aaa281""#,
+            "https://gist.github.com/11081aaa281",
+        ),
+        (
+            r#"{"type": "git", "url": "git+https://github.com/a/b.git"}"#,
+            "https://github.com/a/b.git",
+        ),
+        (
+            r#"{"url": "git://github.com/a/b.git", "directory": "x"}"#,
+            "https://github.com/a/b.git",
+        ),
         (r#""git@github.com:a/b.git""#, "https://github.com/a/b.git"),
-        (r#""git+ssh://git@github.com/a/b.git""#, "https://github.com/a/b.git"),
+        (
+            r#""git+ssh://git@github.com/a/b.git""#,
+            "https://github.com/a/b.git",
+        ),
         (r#""https://example.org/a/b""#, "https://example.org/a/b"),
         (r#""javascript:alert(1)/x""#, "javascript:alert(1)/x"),
         (r#""../x""#, "../x"),
     ] {
-        assert_eq!(with(&format!(r#""repository": {written}"#)).repository.as_deref(), Some(address));
+        assert_eq!(
+            with(&format!(r#""repository": {written}"#))
+                .repository
+                .as_deref(),
+            Some(address)
+        );
     }
     assert_eq!(with(r#""repository": [1]"#).repository, None);
 }
@@ -224,7 +318,14 @@ fn dependencies_are_told_by_kind() {
     let told: Vec<_> = package
         .dependencies
         .iter()
-        .map(|it| (it.name.as_str(), it.requirement.as_str(), it.kind, it.optional))
+        .map(|it| {
+            (
+                it.name.as_str(),
+                it.requirement.as_str(),
+                it.kind,
+                it.optional,
+            )
+        })
         .collect();
     use DependencyKind::{Dev, Normal, Optional, Peer};
     assert_eq!(
@@ -238,12 +339,20 @@ fn dependencies_are_told_by_kind() {
             ("d", "latest", Dev, false),
         ]
     );
-    assert!(with(r#""dependencies": ["a", "b"]"#).dependencies.is_empty());
+    assert!(
+        with(r#""dependencies": ["a", "b"]"#)
+            .dependencies
+            .is_empty()
+    );
 }
 
 #[test]
 fn manifests_that_are_wrong_are_refused_with_a_reason() {
-    let deep = format!(r#"{{"name": "a", "version": "1.0.0", "x": {}1{}}}"#, "[".repeat(500), "]".repeat(500));
+    let deep = format!(
+        r#"{{"name": "a", "version": "1.0.0", "x": {}1{}}}"#,
+        "[".repeat(500),
+        "]".repeat(500)
+    );
     for bad in [
         "",
         "[]",
@@ -258,48 +367,85 @@ fn manifests_that_are_wrong_are_refused_with_a_reason() {
         r#"{"name": "node_modules", "version": "1.0.0"}"#,
         &deep,
     ] {
-        assert!(matches!(manifest(bad), Err(Unusable::Bad { why, .. }) if !why.is_empty()), "{bad}");
+        assert!(
+            matches!(manifest(bad), Err(Unusable::Bad { why, .. }) if !why.is_empty()),
+            "{bad}"
+        );
     }
     for (odd, version) in [("v1.0.0", "1.0.0"), (" = 1.0.0 ", "1.0.0")] {
-        assert_eq!(manifest(&format!(r#"{{"name": "a", "version": "{odd}"}}"#)).unwrap().version, version);
+        assert_eq!(
+            manifest(&format!(r#"{{"name": "a", "version": "{odd}"}}"#))
+                .unwrap()
+                .version,
+            version
+        );
     }
     let mark = format!("\u{feff}{MANIFEST}");
     assert_eq!(manifest(&mark).unwrap().package_json, mark.as_bytes());
-    let latin =
-        Packed::new().file("a/package.json", b"{\"name\": \"a\", \"version\": \"1.0.0\", \"author\": \"J\xf6rg\"}");
+    let latin = Packed::new().file(
+        "a/package.json",
+        b"{\"name\": \"a\", \"version\": \"1.0.0\", \"author\": \"J\xf6rg\"}",
+    );
     assert_eq!(latin.read().unwrap().author.unwrap().name, "J\u{fffd}rg");
     let twice = r#"{"name": "a", "name": "b", "version": "1.0.0"}"#;
-    assert_eq!(manifest(twice).unwrap().name, "b", "the last one counts, as for npm");
+    assert_eq!(
+        manifest(twice).unwrap().name,
+        "b",
+        "the last one counts, as for npm"
+    );
 }
 
 #[test]
 fn archives_that_unpack_to_too_much_are_given_up() {
     let large = vec![b' '; MAX_MANIFEST as usize + 1];
-    assert!(matches!(Packed::new().file("a/package.json", large).read(), Err(Unusable::TooLarge)));
-    let bomb = Packed::new().file("a/package.json", MANIFEST).file("a/zeros", vec![0; 64 << 20]).bytes();
+    assert!(matches!(
+        Packed::new().file("a/package.json", large).read(),
+        Err(Unusable::TooLarge)
+    ));
+    let bomb = Packed::new()
+        .file("a/package.json", MANIFEST)
+        .file("a/zeros", vec![0; 64 << 20])
+        .bytes();
     assert!(bomb.len() < 1 << 20, "it is a bomb");
     assert!(matches!(of(&bomb), Err(Unusable::TooLarge)));
-    let many = (0..=crate::archive::read::MAX_ENTRIES)
-        .fold(Packed::new().file("a/package.json", MANIFEST), |packed, n| packed.file(&format!("a/{n}"), ""));
+    let many = (0..=crate::archive::read::MAX_ENTRIES).fold(
+        Packed::new().file("a/package.json", MANIFEST),
+        |packed, n| packed.file(&format!("a/{n}"), ""),
+    );
     assert!(matches!(many.read(), Err(Unusable::TooLarge)));
     // The tar crate would have all of a long name in memory.
-    let name = Packed::new().entry("././@LongLink", vec![b'x'; 1 << 20], tar::EntryType::GNULongName, TIME);
-    assert!(matches!(name.file("a/package.json", MANIFEST).read(), Err(Unusable::Unreadable(_))));
+    let name = Packed::new().entry(
+        "././@LongLink",
+        vec![b'x'; 1 << 20],
+        tar::EntryType::GNULongName,
+        TIME,
+    );
+    assert!(matches!(
+        name.file("a/package.json", MANIFEST).read(),
+        Err(Unusable::Unreadable(_))
+    ));
 }
 
 #[test]
 fn damaged_archives_are_refused() {
-    let whole = Packed::new().file("a/package.json", MANIFEST).file("a/b", vec![7; 5_000]).bytes();
+    let whole = Packed::new()
+        .file("a/package.json", MANIFEST)
+        .file("a/b", vec![7; 5_000])
+        .bytes();
     for length in [0, 1, 10, whole.len() / 2, whole.len() - 9] {
         assert!(of(&whole[..length]).is_err(), "{length}");
     }
-    // As zlib has it: zeros, or anything that is no member, may follow; another member is part of it.
+    // As zlib has it: zeros, or anything that is no member, may follow; another member is part of
+    // it.
     for after in [&[0; 3_000][..], b"junk", b"\x1f"] {
         let package = of(&[&whole, after].concat()).unwrap();
         assert_eq!(package.size, (whole.len() + after.len()) as u64);
     }
     assert!(of(&[&whole[..], b"\x1f\x8bjunk"].concat()).is_err());
-    assert!(matches!(of(b"not an archive at all"), Err(Unusable::Unreadable(_))));
+    assert!(matches!(
+        of(b"not an archive at all"),
+        Err(Unusable::Unreadable(_))
+    ));
     let mut page = GzEncoder::new(Vec::new(), Compression::fast());
     page.write_all(&b"<html>".repeat(400)).unwrap();
     assert!(of(&page.finish().unwrap()).is_err());

@@ -97,15 +97,20 @@ impl Listing {
     pub(super) fn of(found: &Found, refused: &[Refused]) -> Self {
         let mut warnings = twins(&found.items);
         for line in &found.unused {
-            warnings.push(format!("include names {line}, and there is no such file, or exclude keeps it out"));
+            warnings.push(format!(
+                "include names {line}, and there is no such file, or exclude keeps it out"
+            ));
         }
         for item in &found.items {
             let name = item.path.rsplit('/').next().unwrap_or_default();
-            if let (Some(line), Some(pattern)) =
-                (&item.included, super::rules::private(name, matches!(item.what, What::Directory)))
-            {
+            if let (Some(line), Some(pattern)) = (
+                &item.included,
+                super::rules::private(name, matches!(item.what, What::Directory)),
+            ) {
                 let path = printable(&item.path);
-                warnings.push(format!("{path} is often private ({pattern}), and goes in because include says {line}"));
+                warnings.push(format!(
+                    "{path} is often private ({pattern}), and goes in because include says {line}"
+                ));
             }
         }
         Self {
@@ -119,21 +124,42 @@ impl Listing {
 
     /// A file that is published as it is.
     pub fn of_file(name: &str, size: u64) -> Self {
-        let entry = Entry { path: name.to_owned(), kind: EntryKind::File, size, included: None };
-        Self { entries: vec![entry], ..Self::default() }
+        let entry = Entry {
+            path: name.to_owned(),
+            kind: EntryKind::File,
+            size,
+            included: None,
+        };
+        Self {
+            entries: vec![entry],
+            ..Self::default()
+        }
     }
 
     /// Files, and their bytes together.
     pub fn files(&self) -> (u64, u64) {
-        let files = self.entries.iter().filter(|entry| entry.kind == EntryKind::File);
-        files.fold((0, 0), |(files, bytes), entry| (files + 1, bytes + entry.size))
+        let files = self
+            .entries
+            .iter()
+            .filter(|entry| entry.kind == EntryKind::File);
+        files.fold((0, 0), |(files, bytes), entry| {
+            (files + 1, bytes + entry.size)
+        })
     }
 
-    /// The files that go in, in at most `most` rows: where there is more, a directory is one row with what is in it, and rows that
-    /// are still too many are counted in the last.
+    /// The files that go in, in at most `most` rows: where there is more, a directory is one row
+    /// with what is in it, and rows that are still too many are counted in the last.
     pub fn folded(&self, most: usize) -> Vec<Row> {
-        let files = || self.entries.iter().filter(|entry| entry.kind != EntryKind::Directory);
-        let row = |entry: &Entry| Row { path: entry.path.clone(), files: 1, size: entry.size };
+        let files = || {
+            self.entries
+                .iter()
+                .filter(|entry| entry.kind != EntryKind::Directory)
+        };
+        let row = |entry: &Entry| Row {
+            path: entry.path.clone(),
+            files: 1,
+            size: entry.size,
+        };
         if files().count() <= most {
             return files().map(row).collect();
         }
@@ -144,14 +170,24 @@ impl Listing {
                 (Some(top), Some(last)) if last.path == top => {
                     (last.files, last.size) = (last.files + 1, last.size + entry.size);
                 }
-                (Some(path), _) => rows.push(Row { path, files: 1, size: entry.size }),
+                (Some(path), _) => rows.push(Row {
+                    path,
+                    files: 1,
+                    size: entry.size,
+                }),
                 (None, _) => rows.push(row(entry)),
             }
         }
         if rows.len() > most {
             let rest = rows.split_off(most.saturating_sub(1));
-            let (files, size) = rest.iter().fold((0, 0), |(files, size), row| (files + row.files, size + row.size));
-            rows.push(Row { path: "…".to_owned(), files, size });
+            let (files, size) = rest.iter().fold((0, 0), |(files, size), row| {
+                (files + row.files, size + row.size)
+            });
+            rows.push(Row {
+                path: "…".to_owned(),
+                files,
+                size,
+            });
         }
         rows
     }
@@ -160,7 +196,8 @@ impl Listing {
 /// A row of a listing for eyes: a file, or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// A file's path, or a directory's with a slash at its end; the last row may stand for the rest.
+    /// A file's path, or a directory's with a slash at its end; the last row may stand for the
+    /// rest.
     pub path: String,
     pub files: u64,
     /// Bytes.
@@ -174,12 +211,17 @@ impl Entry {
             What::Link(_) => (EntryKind::Link, 0),
             What::File { seen, .. } => (EntryKind::File, seen.size),
         };
-        Self { path: item.path.clone(), kind, size, included: item.included.clone() }
+        Self {
+            path: item.path.clone(),
+            kind,
+            size,
+            included: item.included.clone(),
+        }
     }
 }
 
-/// Names in one directory that are one name on a system which does not tell their case or their normal form apart, as
-/// macOS and Windows do not.
+/// Names in one directory that are one name on a system which does not tell their case or their
+/// normal form apart, as macOS and Windows do not.
 fn twins(items: &[Item]) -> Vec<String> {
     let nfc = |name: &str| name.nfc().collect::<String>();
     let mut seen: BTreeMap<(&str, String), &str> = BTreeMap::new();
@@ -189,18 +231,28 @@ fn twins(items: &[Item]) -> Vec<String> {
         let (dir, name) = item.path.rsplit_once('/').unwrap_or(("", &item.path));
         let normal = nfc(name);
         let folded = nfc(&normal.to_lowercase());
-        let Some(first) = seen.insert((dir, folded), &item.path) else { continue };
+        let Some(first) = seen.insert((dir, folded), &item.path) else {
+            continue;
+        };
         if warnings.len() >= MOST_TWINS {
             more += 1;
             continue;
         }
         let first_name = first.rsplit('/').next().unwrap_or_default();
-        let how = if nfc(first_name) == normal { "their Unicode normal form" } else { "case" };
+        let how = if nfc(first_name) == normal {
+            "their Unicode normal form"
+        } else {
+            "case"
+        };
         let (first, second) = (printable(first), printable(&item.path));
-        warnings.push(format!("{first} and {second} differ only in {how}, and are one file on some systems"));
+        warnings.push(format!(
+            "{first} and {second} differ only in {how}, and are one file on some systems"
+        ));
     }
     if more > 0 {
-        warnings.push(format!("{more} more names differ from others only in case or normal form"));
+        warnings.push(format!(
+            "{more} more names differ from others only in case or normal form"
+        ));
     }
     warnings
 }

@@ -1,8 +1,9 @@
 //! Deciding by name whether something goes into an archive.
 //!
-//! Left out are git's own files, the node's own directories, what `exclude` and the `.gitignore` files of the tree say, and
-//! names that hold secrets by convention. `include` adds to what is left, against the last two only: what somebody wrote
-//! into `exclude` stays out, and nothing brings a node's own directories in.
+//! Left out are git's own files, the node's own directories, what `exclude` and the `.gitignore`
+//! files of the tree say, and names that hold secrets by convention. `include` adds to what is
+//! left, against the last two only: what somebody wrote into `exclude` stays out, and nothing
+//! brings a node's own directories in.
 
 use std::{
     cell::Cell,
@@ -17,10 +18,11 @@ use serde::Serialize;
 use super::{PackError, shown};
 use crate::domain::text::printable;
 
-/// Names that are private by convention, whatever they are: those of programs that keep credentials in them, and of
-/// version control other than git.
-const PRIVATE: [&str; 10] =
-    [".netrc", ".npmrc", ".pypirc", ".aws", ".ssh", ".gnupg", ".kube", ".docker", ".hg", ".svn"];
+/// Names that are private by convention, whatever they are: those of programs that keep credentials
+/// in them, and of version control other than git.
+const PRIVATE: [&str; 10] = [
+    ".netrc", ".npmrc", ".pypirc", ".aws", ".ssh", ".gnupg", ".kube", ".docker", ".hg", ".svn",
+];
 /// Ends of names of keys and certificates.
 const KEY_ENDS: [(&str, &str); 3] = [(".pem", "*.pem"), (".key", "*.key"), (".p12", "*.p12")];
 /// The kinds of keys that OpenSSH makes, which keep their names in copies such as `id_rsa.old`.
@@ -31,7 +33,8 @@ const SSH_KEYS: [&str; 5] = ["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_x
 pub struct Rules {
     /// Lines of a `.gitignore` of the directory, for things that stay out.
     pub exclude: Vec<String>,
-    /// Paths, and patterns as in a `.gitignore`, for things that go in against their name or a `.gitignore`.
+    /// Paths, and patterns as in a `.gitignore`, for things that go in against their name or a
+    /// `.gitignore`.
     pub include: Vec<String>,
     /// The directories of the node on this machine. None of them need exist.
     pub own: Vec<PathBuf>,
@@ -111,15 +114,24 @@ struct Included {
 
 impl Compiled {
     /// # Errors
-    /// [`PackError::Pattern`] for a line that means nothing, [`PackError::Own`] when the directory is the node's.
+    /// [`PackError::Pattern`] for a line that means nothing, [`PackError::Own`] when the directory
+    /// is the node's.
     pub fn new(root: &Path, rules: &Rules) -> Result<Self, PackError> {
         let own = Own::new(&rules.own);
         if root.ancestors().any(|above| own.is(above)) {
             return Err(PackError::Own(root.to_owned()));
         }
         let exclude = matcher(root, "exclude", rules.exclude.iter().map(String::as_str))?;
-        let include = rules.include.iter().filter(|line| !is_comment(line)).map(|line| Included::new(root, line));
-        Ok(Self { exclude, include: include.collect::<Result<_, _>>()?, own })
+        let include = rules
+            .include
+            .iter()
+            .filter(|line| !is_comment(line))
+            .map(|line| Included::new(root, line));
+        Ok(Self {
+            exclude,
+            include: include.collect::<Result<_, _>>()?,
+            own,
+        })
     }
 
     /// The reason for which something stays out that `include` cannot add.
@@ -127,13 +139,19 @@ impl Compiled {
         if place.file_name().is_some_and(|name| name == ".git") {
             return Some(Why::Git);
         }
-        let leads_there = || fs::canonicalize(place).is_ok_and(|there| there.ancestors().any(|dir| self.own.is(dir)));
+        let leads_there = || {
+            fs::canonicalize(place).is_ok_and(|there| there.ancestors().any(|dir| self.own.is(dir)))
+        };
         if is_dir && self.own.is(place) || is_link && leads_there() {
             return Some(Why::Node);
         }
         let excluded = self.exclude.matched(place, is_dir);
-        let pattern = excluded.is_ignore().then(|| excluded.inner().map(|glob| printable(glob.original())))?;
-        Some(Why::Excluded { pattern: pattern.unwrap_or_default() })
+        let pattern = excluded
+            .is_ignore()
+            .then(|| excluded.inner().map(|glob| printable(glob.original())))?;
+        Some(Why::Excluded {
+            pattern: pattern.unwrap_or_default(),
+        })
     }
 
     /// The first line of `include` that matches this very path.
@@ -162,7 +180,10 @@ impl Compiled {
 
     /// Lines of `include` that matched nothing that goes in.
     pub fn unused(&self) -> impl Iterator<Item = &str> {
-        self.include.iter().filter(|one| !one.used.get()).map(|one| one.line.as_str())
+        self.include
+            .iter()
+            .filter(|one| !one.used.get())
+            .map(|one| one.line.as_str())
     }
 }
 
@@ -170,7 +191,11 @@ impl Included {
     fn new(root: &Path, line: &str) -> Result<Self, PackError> {
         if line.starts_with('!') {
             let why = "include only adds; what is to stay out belongs into exclude".to_owned();
-            return Err(PackError::Pattern { pattern: printable(line), list: "include", why });
+            return Err(PackError::Pattern {
+                pattern: printable(line),
+                list: "include",
+                why,
+            });
         }
         let path = line.strip_prefix("./").unwrap_or(line);
         // A path is a path from the directory, also where it has one name only.
@@ -189,17 +214,28 @@ impl Included {
                     way.push(Gitignore::empty());
                     break;
                 }
-                way.push(self::matcher(root, "include", [format!("/{part}").as_str()])?);
+                way.push(self::matcher(
+                    root,
+                    "include",
+                    [format!("/{part}").as_str()],
+                )?);
             }
         }
-        Ok(Self { line: line.to_owned(), matcher, way, used: Cell::new(false) })
+        Ok(Self {
+            line: line.to_owned(),
+            matcher,
+            way,
+            used: Cell::new(false),
+        })
     }
 }
 
 /// Whether `include` has this very path, and not a pattern that matches it.
 pub fn is_named(include: &[String], path: &str) -> bool {
     let as_path = |line: &str| literal(line.strip_prefix("./").unwrap_or(line));
-    include.iter().any(|line| as_path(line).as_deref() == Some(path))
+    include
+        .iter()
+        .any(|line| as_path(line).as_deref() == Some(path))
 }
 
 /// The path that a line names, if it is no pattern.
@@ -234,18 +270,24 @@ fn matcher<'a>(
             ignore::Error::Glob { err, .. } => err,
             other => other.to_string(),
         };
-        PackError::Pattern { pattern: printable(pattern), list, why: printable(&why) }
+        PackError::Pattern {
+            pattern: printable(pattern),
+            list,
+            why: printable(&why),
+        }
     };
     let mut last = "";
     for line in lines {
-        builder.add_line(None, line).map_err(|error| unknown(line, error))?;
+        builder
+            .add_line(None, line)
+            .map_err(|error| unknown(line, error))?;
         last = line;
     }
     builder.build().map_err(|error| unknown(last, error))
 }
 
-/// The node's directories as they are known on this machine, by path and by what the file system calls them: a
-/// directory that is mounted a second time is the same one.
+/// The node's directories as they are known on this machine, by path and by what the file system
+/// calls them: a directory that is mounted a second time is the same one.
 struct Own(Vec<(PathBuf, (u64, u64))>);
 
 impl Own {
@@ -259,7 +301,11 @@ impl Own {
     }
 
     fn is(&self, dir: &Path) -> bool {
-        let same = || fs::symlink_metadata(dir).ok().map(|about| (about.dev(), about.ino()));
+        let same = || {
+            fs::symlink_metadata(dir)
+                .ok()
+                .map(|about| (about.dev(), about.ino()))
+        };
         !self.0.is_empty()
             && (self.0.iter().any(|(own, _)| own == dir)
                 || same().is_some_and(|id| self.0.iter().any(|(_, own)| *own == id)))
@@ -294,7 +340,11 @@ impl Chain {
         }
         let matcher = builder.build().map_err(PackError::Ignore)?;
         let file = shown(file.strip_prefix(root).unwrap_or(&file));
-        Ok(Some(std::rc::Rc::new(Self { matcher, file, above: above.cloned() })))
+        Ok(Some(std::rc::Rc::new(Self {
+            matcher,
+            file,
+            above: above.cloned(),
+        })))
     }
 
     /// The reason, if the nearest file that says something of this path keeps it out.
@@ -306,7 +356,10 @@ impl Chain {
                 ignore::Match::Whitelist(_) => return None,
                 ignore::Match::Ignore(glob) => {
                     let pattern = printable(glob.original());
-                    return Some(Why::Ignored { pattern, file: here.file.clone() });
+                    return Some(Why::Ignored {
+                        pattern,
+                        file: here.file.clone(),
+                    });
                 }
             }
         }

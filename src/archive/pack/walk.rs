@@ -16,7 +16,8 @@ use super::{
 };
 use crate::{archive::path, domain::text::printable};
 
-/// Things that are looked at, including those that stay out: a directory that is left out is looked through only where
+/// Things that are looked at, including those that stay out: a directory that is left out is looked
+/// through only where
 /// `include` reaches into it, and one of more is not the sources of anything.
 const MOST_SEEN: u64 = 1_000_000;
 /// Things that are named as left out; more are counted.
@@ -26,7 +27,8 @@ const MOST_LEFT_OUT: usize = 10_000;
 pub(super) struct Found {
     /// Things that go in, by the bytes of the paths.
     pub items: Vec<Item>,
-    /// Things that stay out, in the order in which they were found. The contents of such a directory are not named.
+    /// Things that stay out, in the order in which they were found. The contents of such a
+    /// directory are not named.
     pub left_out: Vec<LeftOut>,
     pub left_out_more: u64,
     /// Lines of `include` that added nothing and name nothing.
@@ -70,43 +72,91 @@ struct Walk<'a> {
 /// # Errors
 /// As [`super::plan`].
 pub(super) fn walk(dir: &Path, rules: &Rules, limits: Limits) -> Result<Found, PackError> {
-    let unread = |source| PackError::Read { path: shown(dir), source };
-    // An absolute root, so that what a pattern is matched against does not depend on how the directory was named.
+    let unread = |source| PackError::Read {
+        path: shown(dir),
+        source,
+    };
+    // An absolute root, so that what a pattern is matched against does not depend on how the
+    // directory was named.
     let root = fs::canonicalize(dir).map_err(unread)?;
     if !root.is_dir() {
         return Err(PackError::NotDirectory(dir.to_owned()));
     }
     let rules = Compiled::new(&root, rules)?;
-    let found = Found { items: Vec::new(), left_out: Vec::new(), left_out_more: 0, unused: Vec::new() };
+    let found = Found {
+        items: Vec::new(),
+        left_out: Vec::new(),
+        left_out_more: 0,
+        unused: Vec::new(),
+    };
     let (pending, directories) = (Vec::new(), HashSet::new());
-    let mut walk = Walk { root, rules, limits, named: dir, pending, found, directories, bytes: 0, seen: 0 };
+    let mut walk = Walk {
+        root,
+        rules,
+        limits,
+        named: dir,
+        pending,
+        found,
+        directories,
+        bytes: 0,
+        seen: 0,
+    };
     let root = walk.root.clone();
     let chain = Chain::within(&root, &root, None)?;
-    walk.list(&root, Standing { out: None, included: false }, chain.as_ref())?;
+    walk.list(
+        &root,
+        Standing {
+            out: None,
+            included: false,
+        },
+        chain.as_ref(),
+    )?;
     while let Some(next) = walk.pending.pop() {
         walk.judge(next)?;
     }
-    let Walk { rules, mut found, .. } = walk;
+    let Walk {
+        rules, mut found, ..
+    } = walk;
     found.unused = rules.unused().map(printable).collect();
     found.items.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
 impl Walk<'_> {
-    /// Puts what is in a directory before everything that is still to be judged, by name, so that it is always the same
-    /// path that goes over a limit.
-    fn list(&mut self, dir: &Path, above: Standing, ignores: Option<&Rc<Chain>>) -> Result<(), PackError> {
-        let path = if dir == self.root { shown(self.named) } else { self.shown(dir) };
-        let unread = |source| PackError::Read { path: path.clone(), source };
+    /// Puts what is in a directory before everything that is still to be judged, by name, so that
+    /// it is always the same path that goes over a limit.
+    fn list(
+        &mut self,
+        dir: &Path,
+        above: Standing,
+        ignores: Option<&Rc<Chain>>,
+    ) -> Result<(), PackError> {
+        let path = if dir == self.root {
+            shown(self.named)
+        } else {
+            self.shown(dir)
+        };
+        let unread = |source| PackError::Read {
+            path: path.clone(),
+            source,
+        };
         let mut entries = Vec::new();
         for entry in fs::read_dir(dir).map_err(unread)? {
             let entry = entry.map_err(unread)?;
             let kind = entry.file_type().map_err(unread)?;
-            entries.push(Pending { place: entry.path(), kind, above, ignores: ignores.cloned() });
+            entries.push(Pending {
+                place: entry.path(),
+                kind,
+                above,
+                ignores: ignores.cloned(),
+            });
         }
         self.seen = self.seen.saturating_add(entries.len() as u64);
         if self.seen > MOST_SEEN {
-            return Err(PackError::TooMany { path, limit: MOST_SEEN });
+            return Err(PackError::TooMany {
+                path,
+                limit: MOST_SEEN,
+            });
         }
         entries.sort_by(|a, b| b.place.cmp(&a.place));
         self.pending.append(&mut entries);
@@ -114,7 +164,12 @@ impl Walk<'_> {
     }
 
     fn judge(&mut self, next: Pending) -> Result<(), PackError> {
-        let Pending { place, kind, above, ignores } = next;
+        let Pending {
+            place,
+            kind,
+            above,
+            ignores,
+        } = next;
         let is_dir = kind.is_dir();
         if let Some(why) = self.rules.never(&place, is_dir, kind.is_symlink()) {
             self.leave_out(&place, is_dir, above, why);
@@ -123,27 +178,40 @@ impl Walk<'_> {
         let by = self.rules.included(&place, is_dir).map(str::to_owned);
         let included = above.included || by.is_some();
         let name = place.file_name().unwrap_or_default().to_string_lossy();
-        // Against a name that is private only what matches it, or something within it; not what matches a directory above.
+        // Against a name that is private only what matches it, or something within it; not what
+        // matches a directory above.
         let private = private(&name, is_dir).filter(|_| by.is_none());
         let (out, why) = match private {
-            Some(pattern) => (Some(Out::Private), Some(Why::Private { pattern: pattern.to_owned() })),
+            Some(pattern) => (
+                Some(Out::Private),
+                Some(Why::Private {
+                    pattern: pattern.to_owned(),
+                }),
+            ),
             None if above.out == Some(Out::Private) && by.is_none() => (above.out, None),
             None if included => (None, None),
             None if above.out == Some(Out::Ignored) => (above.out, None),
             None => {
-                let why = ignores.as_ref().and_then(|chain| chain.ignores(&place, is_dir));
+                let why = ignores
+                    .as_ref()
+                    .and_then(|chain| chain.ignores(&place, is_dir));
                 (why.as_ref().map(|_| Out::Ignored), why)
             }
         };
         let standing = Standing { out, included };
         if out.is_some() {
             let inside = place.strip_prefix(&self.root).unwrap_or(&place);
-            let goes_on =
-                is_dir && inside.as_os_str().len() <= path::MAX_PATH && self.rules.reaches_into(&self.root, inside);
+            let goes_on = is_dir
+                && inside.as_os_str().len() <= path::MAX_PATH
+                && self.rules.reaches_into(&self.root, inside);
             if let Some(why) = why {
                 self.leave_out(&place, is_dir, above, why);
             }
-            return if goes_on { self.list(&place, standing, None) } else { Ok(()) };
+            return if goes_on {
+                self.list(&place, standing, None)
+            } else {
+                Ok(())
+            };
         }
         self.take(&place, by)?;
         if is_dir {
@@ -162,7 +230,11 @@ impl Walk<'_> {
             self.found.left_out_more += 1;
             return;
         }
-        let size = if is_dir { None } else { fs::symlink_metadata(place).ok().map(|about| about.len()) };
+        let size = if is_dir {
+            None
+        } else {
+            fs::symlink_metadata(place).ok().map(|about| about.len())
+        };
         let mut path = self.shown(place);
         if is_dir {
             path.push('/');
@@ -172,9 +244,18 @@ impl Walk<'_> {
 
     /// Takes something in, after the directories it is in: these may be left out themselves.
     fn take(&mut self, place: &Path, by: Option<String>) -> Result<(), PackError> {
-        let above: Vec<PathBuf> =
-            place.ancestors().skip(1).take_while(|dir| **dir != *self.root).map(Into::into).collect();
-        for dir in above.into_iter().rev().filter(|dir| !self.directories.contains(dir)).collect::<Vec<_>>() {
+        let above: Vec<PathBuf> = place
+            .ancestors()
+            .skip(1)
+            .take_while(|dir| **dir != *self.root)
+            .map(Into::into)
+            .collect();
+        for dir in above
+            .into_iter()
+            .rev()
+            .filter(|dir| !self.directories.contains(dir))
+            .collect::<Vec<_>>()
+        {
             self.take_one(&dir, None)?;
         }
         self.take_one(place, by)
@@ -183,7 +264,10 @@ impl Walk<'_> {
     fn take_one(&mut self, place: &Path, included: Option<String>) -> Result<(), PackError> {
         let item = item(&self.root, place, included)?;
         if self.found.items.len() as u64 >= self.limits.entries {
-            return Err(PackError::TooMany { path: printable(&item.path), limit: self.limits.entries });
+            return Err(PackError::TooMany {
+                path: printable(&item.path),
+                limit: self.limits.entries,
+            });
         }
         match &item.what {
             What::File { seen, .. } => self.bytes = self.bytes.saturating_add(seen.size),
@@ -191,7 +275,10 @@ impl Walk<'_> {
             What::Link(_) => {}
         }
         if self.bytes > self.limits.bytes {
-            return Err(PackError::TooLarge { path: printable(&item.path), limit: self.limits.bytes });
+            return Err(PackError::TooLarge {
+                path: printable(&item.path),
+                limit: self.limits.bytes,
+            });
         }
         self.found.items.push(item);
         Ok(())
@@ -205,21 +292,40 @@ impl Walk<'_> {
 fn item(root: &Path, place: &Path, included: Option<String>) -> Result<Item, PackError> {
     let inside = place.strip_prefix(root).unwrap_or(place);
     let path = path::check(inside.as_os_str().as_encoded_bytes())
-        .map_err(|why| PackError::Path { path: shown(inside), why })?
+        .map_err(|why| PackError::Path {
+            path: shown(inside),
+            why,
+        })?
         .to_owned();
-    let unread = |source| PackError::Read { path: path.clone(), source };
+    let unread = |source| PackError::Read {
+        path: path.clone(),
+        source,
+    };
     let metadata = fs::symlink_metadata(place).map_err(unread)?;
     let kind = metadata.file_type();
-    let special = |what| Err(PackError::Special { path: path.clone(), what });
+    let special = |what| {
+        Err(PackError::Special {
+            path: path.clone(),
+            what,
+        })
+    };
     let what = if kind.is_dir() {
         What::Directory
     } else if kind.is_symlink() {
         let target = fs::read_link(place).map_err(unread)?;
-        let target = path::check_link(&path, target.as_os_str().as_encoded_bytes())
-            .map_err(|why| PackError::Link { path: path.clone(), why })?;
+        let target =
+            path::check_link(&path, target.as_os_str().as_encoded_bytes()).map_err(|why| {
+                PackError::Link {
+                    path: path.clone(),
+                    why,
+                }
+            })?;
         What::Link(target.to_owned())
     } else if kind.is_file() {
-        What::File { seen: Seen::of(&metadata), executable: metadata.mode() & 0o100 != 0 }
+        What::File {
+            seen: Seen::of(&metadata),
+            executable: metadata.mode() & 0o100 != 0,
+        }
     } else if kind.is_socket() {
         return special("a socket");
     } else if kind.is_fifo() {
@@ -227,5 +333,10 @@ fn item(root: &Path, place: &Path, included: Option<String>) -> Result<Item, Pac
     } else {
         return special("a device");
     };
-    Ok(Item { path, place: place.to_owned(), what, included })
+    Ok(Item {
+        path,
+        place: place.to_owned(),
+        what,
+        included,
+    })
 }

@@ -10,34 +10,58 @@ use zstd::stream::write::Encoder;
 
 use super::{Item, PackError, Packed, Packing, Seen, What};
 
-/// Packed once and fetched often: beyond this level zstd takes several times as long for a percent or two.
+/// Packed once and fetched often: beyond this level zstd takes several times as long for a percent
+/// or two.
 pub(super) const LEVEL: i32 = 9;
-/// Every file's time, in seconds since 1970. Not 0, which some programs take for no time and GNU tar warns of.
+/// Every file's time, in seconds since 1970. Not 0, which some programs take for no time and GNU
+/// tar warns of.
 const MTIME: u64 = 1;
 /// Progress is told each time this much was packed since.
 const TELL_BYTES: u64 = 1 << 20;
 const TELL_FILES: u64 = 64;
 
-pub(super) fn write(items: &[Item], out: impl Write, told: impl FnMut(Packing)) -> Result<Packed, PackError> {
+pub(super) fn write(
+    items: &[Item],
+    out: impl Write,
+    told: impl FnMut(Packing),
+) -> Result<Packed, PackError> {
     let sizes = items.iter().filter_map(|item| match &item.what {
         What::File { seen, .. } => Some(seen.size),
         _ => None,
     });
     let (files, bytes) = sizes.fold((0, 0), |(files, bytes), size| (files + 1, bytes + size));
-    let start = Packing { files, bytes, ..Packing::default() };
-    let mut progress = Progress { now: start, told_last: start, told };
+    let start = Packing {
+        files,
+        bytes,
+        ..Packing::default()
+    };
+    let mut progress = Progress {
+        now: start,
+        told_last: start,
+        told,
+    };
     progress.tell();
 
     let mut encoder = Encoder::new(Counted { out, written: 0 }, LEVEL).map_err(PackError::Write)?;
-    encoder.include_checksum(true).and_then(|()| encoder.include_contentsize(false)).map_err(PackError::Write)?;
+    encoder
+        .include_checksum(true)
+        .and_then(|()| encoder.include_contentsize(false))
+        .map_err(PackError::Write)?;
     let mut archive = Builder::new(encoder);
     for item in items {
         append(&mut archive, item, &mut progress)?;
     }
     let out = archive.into_inner().and_then(Encoder::finish);
-    let written = out.and_then(|mut out| out.flush().map(|()| out.written)).map_err(PackError::Write)?;
+    let written = out
+        .and_then(|mut out| out.flush().map(|()| out.written))
+        .map_err(PackError::Write)?;
     progress.tell();
-    Ok(Packed { entries: items.len() as u64, files, bytes, written })
+    Ok(Packed {
+        entries: items.len() as u64,
+        files,
+        bytes,
+        written,
+    })
 }
 
 fn append<W: Write, F: FnMut(Packing)>(
@@ -45,24 +69,48 @@ fn append<W: Write, F: FnMut(Packing)>(
     item: &Item,
     progress: &mut Progress<F>,
 ) -> Result<(), PackError> {
-    let Item { path, place, what, .. } = item;
+    let Item {
+        path, place, what, ..
+    } = item;
     match what {
         What::Directory => {
             let mut header = header(EntryType::Directory, 0o755, 0);
-            archive.append_data(&mut header, path, io::empty()).map_err(PackError::Write)
+            archive
+                .append_data(&mut header, path, io::empty())
+                .map_err(PackError::Write)
         }
         What::Link(target) => {
             let mut header = header(EntryType::Symlink, 0o777, 0);
-            archive.append_link(&mut header, path, target).map_err(PackError::Write)
+            archive
+                .append_link(&mut header, path, target)
+                .map_err(PackError::Write)
         }
         What::File { seen, executable } => {
-            let file = File::open(place).map_err(|source| PackError::Read { path: path.clone(), source })?;
-            let mut header = header(EntryType::Regular, if *executable { 0o755 } else { 0o644 }, seen.size);
-            let mut content = Content { file, left: seen.size, seen: *seen, failed: None, progress };
-            let appended = content.check().and_then(|()| archive.append_data(&mut header, path, &mut content));
+            let file = File::open(place).map_err(|source| PackError::Read {
+                path: path.clone(),
+                source,
+            })?;
+            let mut header = header(
+                EntryType::Regular,
+                if *executable { 0o755 } else { 0o644 },
+                seen.size,
+            );
+            let mut content = Content {
+                file,
+                left: seen.size,
+                seen: *seen,
+                failed: None,
+                progress,
+            };
+            let appended = content
+                .check()
+                .and_then(|()| archive.append_data(&mut header, path, &mut content));
             match (appended, content.failed) {
                 (_, Some(Failed::Changed)) => Err(PackError::Changed { path: path.clone() }),
-                (_, Some(Failed::Unread(source))) => Err(PackError::Read { path: path.clone(), source }),
+                (_, Some(Failed::Unread(source))) => Err(PackError::Read {
+                    path: path.clone(),
+                    source,
+                }),
                 (Err(error), None) => Err(PackError::Write(error)),
                 (Ok(()), None) => {
                     progress.file();
@@ -84,8 +132,8 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     header
 }
 
-/// Exactly the bytes that the header promises, of the file that was found, or an error: a header is written before the
-/// bytes are known.
+/// Exactly the bytes that the header promises, of the file that was found, or an error: a header is
+/// written before the bytes are known.
 struct Content<'a, F> {
     file: File,
     left: u64,
@@ -119,7 +167,9 @@ impl<F: FnMut(Packing)> Read for Content<'_, F> {
         if self.left == 0 {
             return self.check().map(|()| 0);
         }
-        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        let most = buffer
+            .len()
+            .min(usize::try_from(self.left).unwrap_or(usize::MAX));
         match self.file.read(buffer.get_mut(..most).unwrap_or_default()) {
             Ok(0) if most > 0 => Err(self.fail(Failed::Changed)),
             Ok(read) => {

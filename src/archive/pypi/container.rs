@@ -23,7 +23,8 @@ use crate::{
     domain::time::Timestamp,
 };
 
-/// Bytes read of a zip archive's directory and of the headers before its files: 65,535 of them take a third of it.
+/// Bytes read of a zip archive's directory and of the headers before its files: 65,535 of them take
+/// a third of it.
 const MAX_DIRECTORY: u64 = 64 << 20;
 /// What a zip archive ends with: this, 18 bytes, and a comment of up to 65,535.
 const END: &[u8] = b"PK\x05\x06";
@@ -49,23 +50,54 @@ pub(super) type Found = (Member, Option<Readme>);
 /// The one file of a zip archive whose path is the wanted one.
 ///
 /// # Errors
-/// When there is none or more than one, or the archive's directory and the headers before its files say different things.
-pub(super) fn of_zip(mut archive: File, is_wanted: fn(&[u8]) -> bool, what: &'static str) -> Result<Found, Unusable> {
+/// When there is none or more than one, or the archive's directory and the headers before its files
+/// say different things.
+pub(super) fn of_zip(
+    mut archive: File,
+    is_wanted: fn(&[u8]) -> bool,
+    what: &'static str,
+) -> Result<Found, Unusable> {
     check_directory(&mut archive)?;
-    let metered = Metered { reader: BufReader::new(archive), left: MAX_DIRECTORY };
-    let config = Config { archive_offset: ArchiveOffset::Known(0) };
+    let metered = Metered {
+        reader: BufReader::new(archive),
+        left: MAX_DIRECTORY,
+    };
+    let config = Config {
+        archive_offset: ArchiveOffset::Known(0),
+    };
     let mut archive = ZipArchive::with_config(config, metered).map_err(unzipped)?;
     archive.validate_header_consistency().map_err(unzipped)?;
-    let top = |path: &[u8]| path.split(|byte| *byte == b'/').next().unwrap_or_default().to_ascii_lowercase();
-    let infos: BTreeSet<Vec<u8>> =
-        archive.file_names_raw().map(top).filter(|top| top.ends_with(b".dist-info")).collect();
+    let top = |path: &[u8]| {
+        path.split(|byte| *byte == b'/')
+            .next()
+            .unwrap_or_default()
+            .to_ascii_lowercase()
+    };
+    let infos: BTreeSet<Vec<u8>> = archive
+        .file_names_raw()
+        .map(top)
+        .filter(|top| top.ends_with(b".dist-info"))
+        .collect();
     if infos.len() > 1 {
-        return Err(Unusable::Ambiguous("it has several directories for metadata".to_owned()));
+        return Err(Unusable::Ambiguous(
+            "it has several directories for metadata".to_owned(),
+        ));
     }
-    let path = one(archive.file_names_raw().filter(|path| is_wanted(path)).map(<[u8]>::to_vec).collect(), what)?;
-    let index = archive.index_for_name_raw(&path).ok_or(Unusable::Missing(what))?;
+    let path = one(
+        archive
+            .file_names_raw()
+            .filter(|path| is_wanted(path))
+            .map(<[u8]>::to_vec)
+            .collect(),
+        what,
+    )?;
+    let index = archive
+        .index_for_name_raw(&path)
+        .ok_or(Unusable::Missing(what))?;
     let options = ZipReadOptions::new().enforce_header_consistency(true);
-    let mut entry = archive.by_index_with_options(index, options).map_err(unzipped)?;
+    let mut entry = archive
+        .by_index_with_options(index, options)
+        .map_err(unzipped)?;
     if !entry.is_file() {
         return Err(Unusable::Missing(what));
     }
@@ -73,14 +105,25 @@ pub(super) fn of_zip(mut archive: File, is_wanted: fn(&[u8]) -> bool, what: &'st
         ExtraField::ExtendedTimestamp(times) => times.mod_time(),
         _ => None,
     });
-    let written_at = entry.last_modified().and_then(dos_time).max(extended.map(u64::from).and_then(seconds));
+    let written_at = entry
+        .last_modified()
+        .and_then(dos_time)
+        .max(extended.map(u64::from).and_then(seconds));
     let size = entry.size();
     let bytes = bounded(&mut entry, size)?;
-    Ok((Member { path, bytes, written_at }, None))
+    Ok((
+        Member {
+            path,
+            bytes,
+            written_at,
+        },
+        None,
+    ))
 }
 
-/// Checks that there is one directory, that it is where the archive's end says, and that it has no more in it than its bytes have
-/// room for: what is claimed there is believed, and room is made for it.
+/// Checks that there is one directory, that it is where the archive's end says, and that it has no
+/// more in it than its bytes have room for: what is claimed there is believed, and room is made for
+/// it.
 fn check_directory(archive: &mut File) -> Result<(), Unusable> {
     let length = archive.seek(SeekFrom::End(0))?;
     let searched = length.min((END_SIZE + LOCATOR_SIZE + usize::from(u16::MAX)) as u64);
@@ -91,11 +134,25 @@ fn check_directory(archive: &mut File) -> Result<(), Unusable> {
     let end = memchr::memmem::rfind(&tail, END).and_then(|at| tail.split_at_checked(at));
     let (before, end) = end.ok_or_else(|| Unusable::damaged("it has no end"))?;
     let number = |at: usize, bytes: usize| {
-        end.get(at..at + bytes).map(|bytes| bytes.iter().rev().fold(0, |number, byte| number << 8 | u64::from(*byte)))
+        end.get(at..at + bytes).map(|bytes| {
+            bytes
+                .iter()
+                .rev()
+                .fold(0, |number, byte| number << 8 | u64::from(*byte))
+        })
     };
-    let fields =
-        || Some([number(4, 4)?, number(8, 2)?, number(10, 2)?, number(12, 4)?, number(16, 4)?, number(20, 2)?]);
-    let [disks, here, files, size, start, comment] = fields().ok_or_else(|| Unusable::damaged("it is cut off"))?;
+    let fields = || {
+        Some([
+            number(4, 4)?,
+            number(8, 2)?,
+            number(10, 2)?,
+            number(12, 4)?,
+            number(16, 4)?,
+            number(20, 2)?,
+        ])
+    };
+    let [disks, here, files, size, start, comment] =
+        fields().ok_or_else(|| Unusable::damaged("it is cut off"))?;
     let large = before
         .len()
         .checked_sub(LOCATOR_SIZE)
@@ -105,7 +162,9 @@ fn check_directory(archive: &mut File) -> Result<(), Unusable> {
         return Err(Unusable::TooLarge);
     }
     let at = length - end.len() as u64;
-    let fits = end.len() as u64 == END_SIZE as u64 + comment && start + size == at && files * LISTED_SIZE <= size;
+    let fits = end.len() as u64 == END_SIZE as u64 + comment
+        && start + size == at
+        && files * LISTED_SIZE <= size;
     if disks == 0 && here == files && fits {
         Ok(())
     } else {
@@ -117,33 +176,61 @@ fn check_directory(archive: &mut File) -> Result<(), Unusable> {
 ///
 /// # Errors
 /// As [`of_zip`].
-pub(super) fn of_tar(archive: File, is_wanted: fn(&[u8]) -> bool, what: &'static str) -> Result<Found, Unusable> {
+pub(super) fn of_tar(
+    archive: File,
+    is_wanted: fn(&[u8]) -> bool,
+    what: &'static str,
+) -> Result<Found, Unusable> {
     let limits = ExtractLimits::default();
     let meter = Meter::new(limits.bytes, limits.ratio);
     let mut unpacked = meter.unpacked(MultiGzDecoder::new(meter.packed(BufReader::new(archive))));
     let found = search(&mut unpacked, is_wanted, what);
     // Readers in between turn the meter's error into their own.
-    if meter.over().is_some() { Err(Unusable::TooLarge) } else { found }
+    if meter.over().is_some() {
+        Err(Unusable::TooLarge)
+    } else {
+        found
+    }
 }
 
-fn search(unpacked: &mut impl Read, is_wanted: fn(&[u8]) -> bool, what: &'static str) -> Result<Found, Unusable> {
+fn search(
+    unpacked: &mut impl Read,
+    is_wanted: fn(&[u8]) -> bool,
+    what: &'static str,
+) -> Result<Found, Unusable> {
     let mut found = Vec::new();
     let mut readme: Option<Readme> = None;
-    files(unpacked, |FileEntry { path, size, changed, content }| {
-        if is_wanted(path) {
-            if !found.is_empty() {
-                return Err(several());
+    files(
+        unpacked,
+        |FileEntry {
+             path,
+             size,
+             changed,
+             content,
+         }| {
+            if is_wanted(path) {
+                if !found.is_empty() {
+                    return Err(several());
+                }
+                let bytes = bounded(content, size)?;
+                found.push(Member {
+                    path: path.to_vec(),
+                    bytes,
+                    written_at: changed.and_then(seconds),
+                });
+            } else if let Some(name) = readme_at_top(path)
+                && Readme::is_better(name, readme.as_ref())
+                && let Some(bytes) =
+                    whole(content, size, Readme::MOST).map_err(Unusable::damaged)?
+            {
+                readme = Some(Readme {
+                    name: name.to_owned(),
+                    bytes,
+                });
             }
-            let bytes = bounded(content, size)?;
-            found.push(Member { path: path.to_vec(), bytes, written_at: changed.and_then(seconds) });
-        } else if let Some(name) = readme_at_top(path)
-            && Readme::is_better(name, readme.as_ref())
-            && let Some(bytes) = whole(content, size, Readme::MOST).map_err(Unusable::damaged)?
-        {
-            readme = Some(Readme { name: name.to_owned(), bytes });
-        }
-        Ok(())
-    })?;
+            Ok(())
+        },
+    )?;
     let member = one(found, what)?;
     check_end(unpacked, &mut [0; 8 << 10])?;
     Ok((member, readme))
@@ -151,13 +238,19 @@ fn search(unpacked: &mut impl Read, is_wanted: fn(&[u8]) -> bool, what: &'static
 
 /// The name of a file in a directory at the top.
 fn readme_at_top(path: &[u8]) -> Option<&str> {
-    let (_, name) = std::str::from_utf8(path.strip_prefix(b"./").unwrap_or(path)).ok()?.split_once('/')?;
+    let (_, name) = std::str::from_utf8(path.strip_prefix(b"./").unwrap_or(path))
+        .ok()?
+        .split_once('/')?;
     (!name.contains('/')).then_some(name)
 }
 
 fn one<T>(mut found: Vec<T>, what: &'static str) -> Result<T, Unusable> {
     let first = found.pop().ok_or(Unusable::Missing(what))?;
-    if found.is_empty() { Ok(first) } else { Err(several()) }
+    if found.is_empty() {
+        Ok(first)
+    } else {
+        Err(several())
+    }
 }
 
 fn several() -> Unusable {
@@ -166,12 +259,16 @@ fn several() -> Unusable {
 
 /// All bytes of a file that says it has `size` of them.
 fn bounded(reader: impl Read, size: u64) -> Result<Vec<u8>, Unusable> {
-    whole(reader, size, MAX_METADATA).map_err(Unusable::damaged)?.ok_or(Unusable::TooLarge)
+    whole(reader, size, MAX_METADATA)
+        .map_err(Unusable::damaged)?
+        .ok_or(Unusable::TooLarge)
 }
 
 fn unzipped(error: ZipError) -> Unusable {
     match error {
-        ZipError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooMuch>()) => Unusable::TooLarge,
+        ZipError::Io(error) if error.get_ref().is_some_and(|inner| inner.is::<TooMuch>()) => {
+            Unusable::TooLarge
+        }
         other => Unusable::damaged(other),
     }
 }
@@ -183,10 +280,16 @@ fn seconds(at: u64) -> Option<Timestamp> {
 /// A zip archive says no time zone: read as UTC, which most build tools write.
 fn dos_time(at: zip::DateTime) -> Option<Timestamp> {
     let part = |part: u8| i8::try_from(part).ok();
-    let (year, month, day) = (i16::try_from(at.year()).ok()?, part(at.month())?, part(at.day())?);
+    let (year, month, day) = (
+        i16::try_from(at.year()).ok()?,
+        part(at.month())?,
+        part(at.day())?,
+    );
     let (hour, minute, second) = (part(at.hour())?, part(at.minute())?, part(at.second())?);
     let at = civil::DateTime::new(year, month, day, hour, minute, second, 0).ok()?;
-    u64::try_from(at.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second()).ok().and_then(seconds)
+    u64::try_from(at.to_zoned(TimeZone::UTC).ok()?.timestamp().as_second())
+        .ok()
+        .and_then(seconds)
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -202,7 +305,10 @@ struct Metered<R> {
 impl<R: Read> Read for Metered<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.reader.read(buffer)?;
-        self.left = self.left.checked_sub(read as u64).ok_or_else(|| io::Error::other(TooMuch))?;
+        self.left = self
+            .left
+            .checked_sub(read as u64)
+            .ok_or_else(|| io::Error::other(TooMuch))?;
         Ok(read)
     }
 }

@@ -39,7 +39,8 @@ Description-Content-Type: text/markdown; charset=UTF-8
 Zoë's.
 "#;
 
-/// A file of an archive that is made by hand: its name before it and in the directory, and its bytes.
+/// A file of an archive that is made by hand: its name before it and in the directory, and its
+/// bytes.
 #[derive(Clone)]
 struct Raw<'a> {
     here: &'a str,
@@ -51,7 +52,14 @@ struct Raw<'a> {
 }
 
 fn raw<'a>(name: &'a str, bytes: &'a [u8]) -> Raw<'a> {
-    Raw { here: name, listed: name, bytes, flags: 0, mode: 0o100_644, at: None }
+    Raw {
+        here: name,
+        listed: name,
+        bytes,
+        flags: 0,
+        mode: 0o100_644,
+        at: None,
+    }
 }
 
 /// Stored, with a directory that lists all but the `hidden` first ones.
@@ -100,7 +108,9 @@ fn zip_of(files: &[(&str, &[u8])], at: (u16, u8, u8, u8)) -> Vec<u8> {
     let (year, month, day, hour) = at;
     let at = DateTime::from_date_and_time(year, month, day, hour, 0, 0).unwrap();
     for (name, bytes) in files {
-        archive.start_file(*name, SimpleFileOptions::default().last_modified_time(at)).unwrap();
+        archive
+            .start_file(*name, SimpleFileOptions::default().last_modified_time(at))
+            .unwrap();
         archive.write_all(bytes).unwrap();
     }
     archive.finish().unwrap().into_inner()
@@ -142,82 +152,180 @@ fn read_as(name: &str, bytes: &[u8]) -> Result<Distribution, Unusable> {
 #[test]
 fn a_wheel_says_what_it_is() {
     let metadata = METADATA.as_bytes();
-    let archive = zip_of(&[("zope/__init__.py", b""), (INFO, metadata), ("x/METADATA", b"x")], (2025, 3, 4, 5));
+    let archive = zip_of(
+        &[
+            ("zope/__init__.py", b""),
+            (INFO, metadata),
+            ("x/METADATA", b"x"),
+        ],
+        (2025, 3, 4, 5),
+    );
     let wheel = read_as(WHEEL, &archive).unwrap();
     assert!(matches!(&wheel.file, FileName::Wheel(wheel) if wheel.pythons == ["py3"]));
     assert_eq!(wheel.metadata_file, metadata);
     assert_eq!(wheel.published_at, Some(Timestamp(1_741_064_400_000)));
-    let CoreMetadata { name, version, summary, description, authors, keywords, requires_dist, .. } =
-        wheel.metadata.clone();
+    let CoreMetadata {
+        name,
+        version,
+        summary,
+        description,
+        authors,
+        keywords,
+        requires_dist,
+        ..
+    } = wheel.metadata.clone();
     assert_eq!(
         (name.as_str(), version.as_str(), summary.as_deref()),
         ("Zope.Interface", "6.0", Some("Interfaces for Python"))
     );
     let description = description.unwrap();
     assert_eq!(description.bytes, "# Interfaces\n\nZoë's.\n".as_bytes());
-    assert_eq!(description.content_type.as_deref(), Some("text/markdown; charset=UTF-8"));
-    assert_eq!(authors, ["Ann, B. <ann@example.org>", "Ben <ben@example.org>"]);
+    assert_eq!(
+        description.content_type.as_deref(),
+        Some("text/markdown; charset=UTF-8")
+    );
+    assert_eq!(
+        authors,
+        ["Ann, B. <ann@example.org>", "Ben <ben@example.org>"]
+    );
     assert_eq!(keywords, ["interface", "components", "plug ins"]);
-    let links = (wheel.metadata.homepage.as_deref(), wheel.metadata.repository.as_deref());
-    assert_eq!(links, (Some("https://example.org/"), Some("https://example.org/source")));
-    assert_eq!(wheel.metadata.license_expression.as_deref(), Some("ZPL-2.1"));
+    let links = (
+        wheel.metadata.homepage.as_deref(),
+        wheel.metadata.repository.as_deref(),
+    );
+    assert_eq!(
+        links,
+        (
+            Some("https://example.org/"),
+            Some("https://example.org/source")
+        )
+    );
+    assert_eq!(
+        wheel.metadata.license_expression.as_deref(),
+        Some("ZPL-2.1")
+    );
     assert_eq!(wheel.metadata.requires_python.as_deref(), Some(">=3.9"));
     assert_eq!(
         (wheel.metadata.provides_extra, wheel.metadata.dynamic),
         (vec!["docs".to_owned()], vec!["license-file".to_owned()])
     );
-    let [sphinx, odd] = requires_dist.as_slice() else { panic!("{requires_dist:?}") };
+    let [sphinx, odd] = requires_dist.as_slice() else {
+        panic!("{requires_dist:?}")
+    };
     let needed = sphinx.dependency.as_ref().unwrap();
-    assert_eq!((needed.name.as_str(), &needed.wanted), ("sphinx", &Wanted::Versions(">=2,<9".to_owned())));
-    assert_eq!(needed.marker.as_ref().map(Marker::as_str), Some("extra == \"docs\""));
+    assert_eq!(
+        (needed.name.as_str(), &needed.wanted),
+        ("sphinx", &Wanted::Versions(">=2,<9".to_owned()))
+    );
+    assert_eq!(
+        needed.marker.as_ref().map(Marker::as_str),
+        Some("extra == \"docs\"")
+    );
     assert_eq!((odd.text.as_str(), &odd.dependency), ("odd >= 1.*", &None));
 }
 
 #[test]
 fn source_distributions_are_read_from_either_archive() {
     let metadata = METADATA.as_bytes();
-    let egg = ("zope.interface-6.0.0/src/zope.interface.egg-info/PKG-INFO", FILE, &b"Name: other"[..]);
-    for root in ["zope.interface-6.0.0/PKG-INFO", "./zope_interface-6.0/PKG-INFO", "anything/PKG-INFO"] {
+    let egg = (
+        "zope.interface-6.0.0/src/zope.interface.egg-info/PKG-INFO",
+        FILE,
+        &b"Name: other"[..],
+    );
+    for root in [
+        "zope.interface-6.0.0/PKG-INFO",
+        "./zope_interface-6.0/PKG-INFO",
+        "anything/PKG-INFO",
+    ] {
         let source = read_as(SDIST, &tar_of(&[egg, (root, FILE, metadata)])).unwrap();
-        assert_eq!((source.metadata.name.as_str(), source.metadata_file.as_slice()), ("Zope.Interface", metadata));
+        assert_eq!(
+            (
+                source.metadata.name.as_str(),
+                source.metadata_file.as_slice()
+            ),
+            ("Zope.Interface", metadata)
+        );
         assert_eq!(source.published_at, Some(Timestamp(1_500_000_000_000)));
     }
-    let source =
-        read_as("zope.interface-6.0.zip", &zip_of(&[("a/PKG-INFO", metadata), ("a/b/PKG-INFO", b"")], (2003, 5, 6, 7)));
-    assert_eq!(source.unwrap().published_at, Some(Timestamp(1_052_204_400_000)));
+    let source = read_as(
+        "zope.interface-6.0.zip",
+        &zip_of(
+            &[("a/PKG-INFO", metadata), ("a/b/PKG-INFO", b"")],
+            (2003, 5, 6, 7),
+        ),
+    );
+    assert_eq!(
+        source.unwrap().published_at,
+        Some(Timestamp(1_052_204_400_000))
+    );
 }
 
 #[test]
 fn what_is_another_release_inside_is_refused() {
-    let sdist = |metadata: &str| read_as(SDIST, &tar_of(&[("a/PKG-INFO", FILE, metadata.as_bytes())]));
+    let sdist =
+        |metadata: &str| read_as(SDIST, &tar_of(&[("a/PKG-INFO", FILE, metadata.as_bytes())]));
     assert!(sdist("Name: zope_interface\nVersion: v6\n").is_ok());
-    for other in ["Name: zope.interfaces\nVersion: 6.0\n", "Name: zope.interface\nVersion: 6.0.post1\n"] {
-        assert!(matches!(sdist(other), Err(Unusable::OtherRelease { .. })), "{other}");
+    for other in [
+        "Name: zope.interfaces\nVersion: 6.0\n",
+        "Name: zope.interface\nVersion: 6.0.post1\n",
+    ] {
+        assert!(
+            matches!(sdist(other), Err(Unusable::OtherRelease { .. })),
+            "{other}"
+        );
     }
     for (bad, why) in [
         ("Name: zope.interface\n", "says no version"),
         ("Version: 6.0\n", "says no name"),
         ("Name: UNKNOWN\nVersion: 6.0\n", "says no name"),
-        ("Name: zope.interface\nVersion: 6.0\nname: other\n", "says its name twice"),
-        ("Name: zope.interface\nVersion: 6.0\rVersion: 7\n", "says its version twice"),
+        (
+            "Name: zope.interface\nVersion: 6.0\nname: other\n",
+            "says its name twice",
+        ),
+        (
+            "Name: zope.interface\nVersion: 6.0\rVersion: 7\n",
+            "says its version twice",
+        ),
         ("Name: zope interface\nVersion: 6.0\n", "has a name that"),
-        ("Name: zope.interface\nVersion: latest\n", "has a version that"),
-        ("Metadata-Version: 3.0\nName: zope.interface\nVersion: 6.0\n", "has the version 3 of its format"),
-        ("\u{feff}Name: zope.interface\nVersion: 6.0\n", "says no name"),
+        (
+            "Name: zope.interface\nVersion: latest\n",
+            "has a version that",
+        ),
+        (
+            "Metadata-Version: 3.0\nName: zope.interface\nVersion: 6.0\n",
+            "has the version 3 of its format",
+        ),
+        (
+            "\u{feff}Name: zope.interface\nVersion: 6.0\n",
+            "says no name",
+        ),
         ("\nName: zope.interface\nVersion: 6.0\n", "says no name"),
     ] {
         let error = sdist(bad).unwrap_err().to_string();
         assert!(error.contains(why), "{bad:?}: {error}");
     }
     // The directory is what an installer goes by.
-    for info in ["zope_interface-6.1.dist-info/METADATA", "other-6.0.dist-info/METADATA", ".dist-info/METADATA"] {
-        let wheel = read_as(WHEEL, &zip_of(&[(info, METADATA.as_bytes())], (2025, 1, 1, 1)));
+    for info in [
+        "zope_interface-6.1.dist-info/METADATA",
+        "other-6.0.dist-info/METADATA",
+        ".dist-info/METADATA",
+    ] {
+        let wheel = read_as(
+            WHEEL,
+            &zip_of(&[(info, METADATA.as_bytes())], (2025, 1, 1, 1)),
+        );
         assert!(matches!(wheel, Err(Unusable::Ambiguous(_))), "{info}");
     }
-    assert!(matches!(read_as("zope-6.0.tgz", b""), Err(Unusable::BadFileName(_))));
+    assert!(matches!(
+        read_as("zope-6.0.tgz", b""),
+        Err(Unusable::BadFileName(_))
+    ));
     let dir = tempfile::tempdir().unwrap();
     fs::create_dir(dir.path().join(SDIST)).unwrap();
-    assert!(matches!(read(&dir.path().join(SDIST), NOW), Err(Unusable::NotFile)));
+    assert!(matches!(
+        read(&dir.path().join(SDIST), NOW),
+        Err(Unusable::NotFile)
+    ));
 }
 
 #[test]
@@ -229,11 +337,33 @@ fn zip_archives_that_can_be_read_in_two_ways_are_refused() {
     let [first, second] = good.clone();
     let with = |file: Raw<'static>| zip_by_hand(&[first.clone(), second.clone(), file], 0);
     let twice = zip_by_hand(&[second.clone(), second.clone()], 0);
-    let renamed =
-        zip_by_hand(&[first.clone(), Raw { here: "zope_interface-6.0.dist-info/METAZZZZ", ..second.clone() }], 0);
-    let hidden = zip_by_hand(&[raw(INFO, b"Name: other"), first.clone(), second.clone()], 1);
-    let overlapping =
-        zip_by_hand(&[Raw { at: Some(0), ..second.clone() }, Raw { at: Some(0), ..raw(INFO, metadata) }], 1);
+    let renamed = zip_by_hand(
+        &[
+            first.clone(),
+            Raw {
+                here: "zope_interface-6.0.dist-info/METAZZZZ",
+                ..second.clone()
+            },
+        ],
+        0,
+    );
+    let hidden = zip_by_hand(
+        &[raw(INFO, b"Name: other"), first.clone(), second.clone()],
+        1,
+    );
+    let overlapping = zip_by_hand(
+        &[
+            Raw {
+                at: Some(0),
+                ..second.clone()
+            },
+            Raw {
+                at: Some(0),
+                ..raw(INFO, metadata)
+            },
+        ],
+        1,
+    );
     let mut commented = whole.clone();
     commented.splice(whole.len() - 2.., [4, 0, b'P', b'K', 5, 6]);
     let mut located = whole.clone();
@@ -246,8 +376,14 @@ fn zip_archives_that_can_be_read_in_two_ways_are_refused() {
     };
     for (what, bytes) in [
         ("the same name twice", twice),
-        ("two directories", with(raw("other-1.dist-info/RECORD", b""))),
-        ("two metadata files", with(raw("ZOPE_INTERFACE-6.0.DIST-INFO/METADATA", b""))),
+        (
+            "two directories",
+            with(raw("other-1.dist-info/RECORD", b"")),
+        ),
+        (
+            "two metadata files",
+            with(raw("ZOPE_INTERFACE-6.0.DIST-INFO/METADATA", b"")),
+        ),
         ("another name before the file", renamed),
         ("a file that is not listed", hidden),
         ("one file for two", overlapping),
@@ -258,14 +394,53 @@ fn zip_archives_that_can_be_read_in_two_ways_are_refused() {
         ("more files than there are", patched(count, &[9, 0, 9, 0])),
         ("fewer files", patched(count, &[1, 0, 1, 0])),
         ("files on another disk", patched(count, &[1, 0, 2, 0])),
-        ("as many files as there can be", patched(count, &[255, 255, 255, 255])),
-        ("a directory elsewhere", patched(whole.len() - 6, &[0, 0, 0, 0])),
-        ("an encrypted file", zip_by_hand(&[Raw { flags: 1, ..second.clone() }], 0)),
-        ("a link", zip_by_hand(&[Raw { mode: 0o120_777, ..second.clone() }], 0)),
-        ("a directory", zip_by_hand(&[raw("zope_interface-6.0.dist-info/METADATA/", b"")], 0)),
+        (
+            "as many files as there can be",
+            patched(count, &[255, 255, 255, 255]),
+        ),
+        (
+            "a directory elsewhere",
+            patched(whole.len() - 6, &[0, 0, 0, 0]),
+        ),
+        (
+            "an encrypted file",
+            zip_by_hand(
+                &[Raw {
+                    flags: 1,
+                    ..second.clone()
+                }],
+                0,
+            ),
+        ),
+        (
+            "a link",
+            zip_by_hand(
+                &[Raw {
+                    mode: 0o120_777,
+                    ..second.clone()
+                }],
+                0,
+            ),
+        ),
+        (
+            "a directory",
+            zip_by_hand(&[raw("zope_interface-6.0.dist-info/METADATA/", b"")], 0),
+        ),
         ("no metadata", zip_by_hand(std::slice::from_ref(&first), 0)),
-        ("metadata further down", zip_by_hand(&[raw("x/zope_interface-6.0.dist-info/METADATA", metadata)], 0)),
-        ("metadata that climbs", zip_by_hand(&[raw("../zope_interface-6.0.dist-info/METADATA", metadata)], 0)),
+        (
+            "metadata further down",
+            zip_by_hand(
+                &[raw("x/zope_interface-6.0.dist-info/METADATA", metadata)],
+                0,
+            ),
+        ),
+        (
+            "metadata that climbs",
+            zip_by_hand(
+                &[raw("../zope_interface-6.0.dist-info/METADATA", metadata)],
+                0,
+            ),
+        ),
         ("no file", zip_by_hand(&[], 0)),
         ("nothing", Vec::new()),
     ] {
@@ -273,7 +448,10 @@ fn zip_archives_that_can_be_read_in_two_ways_are_refused() {
         assert!(read.is_err(), "{what}: {read:?}");
     }
     for length in 0..whole.len() {
-        assert!(read_as(WHEEL, &whole[..length]).is_err(), "cut after {length} bytes");
+        assert!(
+            read_as(WHEEL, &whole[..length]).is_err(),
+            "cut after {length} bytes"
+        );
     }
 }
 
@@ -286,20 +464,44 @@ fn tar_archives_that_can_be_read_in_two_ways_are_refused() {
     let link = |kind| tar_of(&[("a/PKG-INFO", kind, &b""[..])]);
     for (what, bytes) in [
         ("two metadata files", tar_of(&[info, info])),
-        ("two directories", tar_of(&[info, ("b/PKG-INFO", FILE, metadata)])),
+        (
+            "two directories",
+            tar_of(&[info, ("b/PKG-INFO", FILE, metadata)]),
+        ),
         ("a link", link(tar::EntryType::Symlink)),
         ("a hard link", link(tar::EntryType::Link)),
         ("a device", link(tar::EntryType::Char)),
-        ("no metadata", tar_of(&[("PKG-INFO", FILE, metadata), ("a/b/PKG-INFO", FILE, metadata)])),
-        ("metadata that climbs", tar_of(&[("../PKG-INFO", FILE, metadata), ("/PKG-INFO", FILE, metadata)])),
-        ("something behind it", [whole.as_slice(), b"\x1f\x8b"].concat()),
-        ("a zip archive", zip_of(&[("a/PKG-INFO", metadata)], (2025, 1, 1, 1))),
+        (
+            "no metadata",
+            tar_of(&[
+                ("PKG-INFO", FILE, metadata),
+                ("a/b/PKG-INFO", FILE, metadata),
+            ]),
+        ),
+        (
+            "metadata that climbs",
+            tar_of(&[
+                ("../PKG-INFO", FILE, metadata),
+                ("/PKG-INFO", FILE, metadata),
+            ]),
+        ),
+        (
+            "something behind it",
+            [whole.as_slice(), b"\x1f\x8b"].concat(),
+        ),
+        (
+            "a zip archive",
+            zip_of(&[("a/PKG-INFO", metadata)], (2025, 1, 1, 1)),
+        ),
     ] {
         let read = read_as(SDIST, &bytes);
         assert!(read.is_err(), "{what}: {read:?}");
     }
     for length in 0..whole.len() {
-        assert!(read_as(SDIST, &whole[..length]).is_err(), "cut after {length} bytes");
+        assert!(
+            read_as(SDIST, &whole[..length]).is_err(),
+            "cut after {length} bytes"
+        );
     }
 }
 
@@ -310,13 +512,21 @@ fn archives_that_unpack_to_too_much_are_given_up() {
     assert!(matches!(wheel, Err(Unusable::TooLarge)), "{wheel:?}");
     let sdist = read_as(SDIST, &tar_of(&[("a/PKG-INFO", FILE, &long)]));
     assert!(matches!(sdist, Err(Unusable::TooLarge)), "{sdist:?}");
-    let bomb = tar_of(&[("a/zeros", FILE, &vec![0; 40 << 20]), ("a/PKG-INFO", FILE, METADATA.as_bytes())]);
+    let bomb = tar_of(&[
+        ("a/zeros", FILE, &vec![0; 40 << 20]),
+        ("a/PKG-INFO", FILE, METADATA.as_bytes()),
+    ]);
     assert!(bomb.len() < 1 << 20, "it is a bomb");
     assert!(matches!(read_as(SDIST, &bomb), Err(Unusable::TooLarge)));
     // The directory says fewer bytes than there are.
     let mut liar = zip_of(&[(INFO, &long)], (2025, 1, 1, 1));
     let size = (long.len() as u32).to_le_bytes();
-    let at: Vec<usize> = liar.windows(4).enumerate().filter(|(_, bytes)| *bytes == size).map(|(at, _)| at).collect();
+    let at: Vec<usize> = liar
+        .windows(4)
+        .enumerate()
+        .filter(|(_, bytes)| *bytes == size)
+        .map(|(at, _)| at)
+        .collect();
     for at in &at {
         liar[*at..at + 4].copy_from_slice(&100_u32.to_le_bytes());
     }
@@ -325,7 +535,11 @@ fn archives_that_unpack_to_too_much_are_given_up() {
 
 #[test]
 fn times_are_told_where_they_can_be() {
-    let at = |when| read_as(WHEEL, &zip_of(&[(INFO, METADATA.as_bytes())], when)).unwrap().published_at;
+    let at = |when| {
+        read_as(WHEEL, &zip_of(&[(INFO, METADATA.as_bytes())], when))
+            .unwrap()
+            .published_at
+    };
     for none in [
         (1980, 1, 1, 0),
         (1980, 1, 1, 5),
@@ -341,7 +555,9 @@ fn times_are_told_where_they_can_be() {
 
     // As Python's tarfile writes it: with a fraction in an extension header.
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
-    archive.append_pax_extensions([("mtime", &b"1684768335.4978771"[..])]).unwrap();
+    archive
+        .append_pax_extensions([("mtime", &b"1684768335.4978771"[..])])
+        .unwrap();
     let mut header = tar::Header::new_ustar();
     header.set_path("a/PKG-INFO").unwrap();
     header.set_mode(0o644);
@@ -349,7 +565,10 @@ fn times_are_told_where_they_can_be() {
     header.set_cksum();
     archive.append(&header, METADATA.as_bytes()).unwrap();
     let bytes = archive.into_inner().unwrap().finish().unwrap();
-    assert_eq!(read_as(SDIST, &bytes).unwrap().published_at, Some(Timestamp(1_684_768_335_000)));
+    assert_eq!(
+        read_as(SDIST, &bytes).unwrap().published_at,
+        Some(Timestamp(1_684_768_335_000))
+    );
 }
 
 fn parsed(text: impl AsRef<[u8]>) -> CoreMetadata {
@@ -362,26 +581,53 @@ fn what_distutils_wrote_is_read() {
         "Metadata-Version: 1.0\r\nSummary: UNKNOWN\r\nHome-page: http://example.org\r\nAuthor: Ann, Ben\r\nAuthor-email: a@example.org\r\n\
          License: UNKNOWN\r\nDescription: First\r\n        \r\n          code\r\n        last\r\nKeywords: one two\r\nPlatform: UNKNOWN\r\n",
     );
-    assert_eq!((old.summary, old.license, old.homepage.as_deref()), (None, None, Some("http://example.org")));
-    assert_eq!((old.authors, old.keywords), (vec!["Ann, Ben".to_owned()], vec!["one".to_owned(), "two".to_owned()]));
+    assert_eq!(
+        (old.summary, old.license, old.homepage.as_deref()),
+        (None, None, Some("http://example.org"))
+    );
+    assert_eq!(
+        (old.authors, old.keywords),
+        (
+            vec!["Ann, Ben".to_owned()],
+            vec!["one".to_owned(), "two".to_owned()]
+        )
+    );
     let description = old.description.unwrap();
-    assert_eq!((description.bytes.as_slice(), description.content_type), (&b"First\n\n  code\nlast"[..], None));
-    let bar = parsed("Description: First\n       |\n       |  code\n").description.unwrap();
+    assert_eq!(
+        (description.bytes.as_slice(), description.content_type),
+        (&b"First\n\n  code\nlast"[..], None)
+    );
+    let bar = parsed("Description: First\n       |\n       |  code\n")
+        .description
+        .unwrap();
     assert_eq!(bar.bytes, b"First\n\n  code");
-    assert_eq!(parsed("Description: UNKNOWN\n\nUNKNOWN\n").description, None);
+    assert_eq!(
+        parsed("Description: UNKNOWN\n\nUNKNOWN\n").description,
+        None
+    );
     assert_eq!(parsed("Maintainer: Ann\n").authors, ["Ann"]);
 }
 
 #[test]
 fn headers_end_where_they_end_in_mail() {
     // A line that is no header begins the body; a header without a name is passed over.
-    let odd = parsed("From somebody\n x\n: x\n\ty\nKeywords: a,\n b\n\tc\nnot a header\nRequires-Dist: unseen\n");
+    let odd = parsed(
+        "From somebody\n x\n: x\n\ty\nKeywords: a,\n b\n\tc\nnot a header\nRequires-Dist: unseen\n",
+    );
     assert_eq!(odd.keywords, ["a", "b c"]);
     assert!(odd.requires_dist.is_empty());
-    assert_eq!(odd.description.unwrap().bytes, b"not a header\nRequires-Dist: unseen\n");
+    assert_eq!(
+        odd.description.unwrap().bytes,
+        b"not a header\nRequires-Dist: unseen\n"
+    );
     assert_eq!(parsed("Summary: a\rAuthor: b").authors, ["b"]);
     assert_eq!(parsed(b"Author: Zo\xeb\n").authors, ["Zo\u{fffd}"]);
-    assert_eq!(parsed("Summary: UNKNOWN\nSummary: second\n").summary.as_deref(), Some("second"));
+    assert_eq!(
+        parsed("Summary: UNKNOWN\nSummary: second\n")
+            .summary
+            .as_deref(),
+        Some("second")
+    );
 }
 
 proptest! {

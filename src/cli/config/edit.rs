@@ -1,7 +1,7 @@
 //! `config edit`: the settings file in a person's editor.
 //!
-//! The editor gets a copy in the same directory, so that the file in force is either the old or the new one at any
-//! moment, and never one that no node would start with.
+//! The editor gets a copy in the same directory, so that the file in force is either the old or the
+//! new one at any moment, and never one that no node would start with.
 
 use std::{
     fs::{self, Permissions},
@@ -54,7 +54,9 @@ pub(super) async fn run(file: &SettingsFile) -> Result<u8> {
 fn leave(path: &Path, copy: &Path, written: bool) -> Result<()> {
     if written {
         let (path, copy) = (path.display(), copy.display());
-        print::note(format!("{path} is as it was; your edit is kept in {copy}, mend it and move it there"));
+        print::note(format!(
+            "{path} is as it was; your edit is kept in {copy}, mend it and move it there"
+        ));
     } else {
         fs::remove_file(copy).map_err(RegistryError::file(copy, "removed"))?;
         print::note(format!("{} is as it was", path.display()));
@@ -75,7 +77,11 @@ impl Editor {
             let text = std::env::var(variable).unwrap_or_default();
             let mut words = text.split_whitespace().map(str::to_owned);
             if let Some(program) = words.next() {
-                return Ok(Self { variable, program, arguments: words.collect() });
+                return Ok(Self {
+                    variable,
+                    program,
+                    arguments: words.collect(),
+                });
             }
         }
         Err(RegistryError::Usage(format!(
@@ -85,32 +91,54 @@ impl Editor {
         )))
     }
 
-    /// Runs it until it ends; false when that was with an error. Ctrl-C in between is the editor's and does not end
-    /// this program.
+    /// Runs it until it ends; false when that was with an error. Ctrl-C in between is the editor's
+    /// and does not end this program.
     fn open(&self, file: &Path) -> Result<bool> {
-        let _not_ours = signal(SignalKind::interrupt()).map_err(|error| internal("watching signals", error))?;
-        let Self { variable, program, arguments } = self;
-        let ended = Command::new(program).args(arguments).arg(file).status().map_err(|error| {
-            RegistryError::Usage(format!("the editor {program} from {variable} cannot be run: {error}; set {variable}"))
-        })?;
+        let _not_ours =
+            signal(SignalKind::interrupt()).map_err(|error| internal("watching signals", error))?;
+        let Self {
+            variable,
+            program,
+            arguments,
+        } = self;
+        let ended = Command::new(program)
+            .args(arguments)
+            .arg(file)
+            .status()
+            .map_err(|error| {
+                RegistryError::Usage(format!(
+                    "the editor {program} from {variable} cannot be run: {error}; set {variable}"
+                ))
+            })?;
         if !ended.success() {
-            print::note(format!("error: the editor {program} from {variable} ended with {ended}; edit again"));
+            print::note(format!(
+                "error: the editor {program} from {variable} ended with {ended}; edit again"
+            ));
         }
         Ok(ended.success())
     }
 }
 
-/// A file beside `path` for the editor, with this text, that only its owner can read. The directory is made where it is the
-/// platform's, and not for a path that a person named.
+/// A file beside `path` for the editor, with this text, that only its owner can read. The directory
+/// is made where it is the platform's, and not for a path that a person named.
 fn copy(path: &Path, text: &str, ours: bool) -> Result<PathBuf> {
     let dir = disk::dir_of(path);
     if ours {
         fs::create_dir_all(dir).map_err(RegistryError::file(dir, "created"))?;
     }
-    let name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned() + ".edit-";
-    let made = tempfile::Builder::new().prefix(&name).suffix(".toml").tempfile_in(dir);
+    let name = path
+        .file_stem()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned()
+        + ".edit-";
+    let made = tempfile::Builder::new()
+        .prefix(&name)
+        .suffix(".toml")
+        .tempfile_in(dir);
     let mut made = made.map_err(RegistryError::file(dir, "written to"))?;
-    made.write_all(text.as_bytes()).map_err(RegistryError::file(made.path(), "written"))?;
+    made.write_all(text.as_bytes())
+        .map_err(RegistryError::file(made.path(), "written"))?;
     let kept = made.into_temp_path().keep();
     kept.map_err(|error| RegistryError::file(path, "copied")(error.error))
 }
@@ -119,7 +147,10 @@ fn copy(path: &Path, text: &str, ours: bool) -> Result<PathBuf> {
 fn take(copy: &Path, path: &Path, file: &SettingsFile, text: &str) -> Result<u8> {
     let now = fs::read_to_string(path).ok();
     if now != file.text {
-        print::note(format!("error: {} was changed by somebody else meanwhile; compare the two", path.display()));
+        print::note(format!(
+            "error: {} was changed by somebody else meanwhile; compare the two",
+            path.display()
+        ));
         leave(path, copy, true)?;
         return Ok(FAILED);
     }
@@ -134,12 +165,19 @@ fn take(copy: &Path, path: &Path, file: &SettingsFile, text: &str) -> Result<u8>
     fs::rename(copy, path)
         .and_then(|()| disk::sync_dir(disk::dir_of(path)))
         .map_err(RegistryError::file(path, "replaced"))?;
-    print::note(format!("{} is valid and saved; a node that runs takes it when it is started again", path.display()));
+    print::note(format!(
+        "{} is valid and saved; a node that runs takes it when it is started again",
+        path.display()
+    ));
     Ok(DONE)
 }
 
 /// Asks a person whether to edit again; a script is not asked, and means no.
 async fn again(wrong: &[Problem]) -> Result<bool> {
-    let errors = if wrong.len() == 1 { "this error".to_owned() } else { format!("these {} errors", wrong.len()) };
+    let errors = if wrong.len() == 1 {
+        "this error".to_owned()
+    } else {
+        format!("these {} errors", wrong.len())
+    };
     Ok(ask::is_terminal() && ask::yes(&format!("Edit again to mend {errors}?")).await?)
 }

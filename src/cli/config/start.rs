@@ -1,4 +1,5 @@
-//! What a start would refuse on this machine: addresses that it has not, and directories that cannot be used.
+//! What a start would refuse on this machine: addresses that it has not, and directories that
+//! cannot be used.
 
 use std::{io, net::TcpListener, path::Path};
 
@@ -18,20 +19,34 @@ pub(super) fn problems(settings: &Settings) -> Vec<String> {
     });
     let control = settings.control_tcp.and_then(|address| {
         let error = TcpListener::bind(address).err().filter(&counts)?;
-        Some(format!("control_tcp: {address} cannot be listened on here: {error}; choose another port"))
+        Some(format!(
+            "control_tcp: {address} cannot be listened on here: {error}; choose another port"
+        ))
     });
-    let dirs = [("data_dir", data), ("data_dir", &settings.paths.state)].into_iter().filter(|_| known);
+    let dirs = [("data_dir", data), ("data_dir", &settings.paths.state)]
+        .into_iter()
+        .filter(|_| known);
     let dir = dirs.filter_map(|(key, dir)| {
         let why = unusable(dir)?;
-        Some(format!("{key}: {} cannot be used: {why}; choose a directory that is yours", dir.display()))
+        Some(format!(
+            "{key}: {} cannot be used: {why}; choose a directory that is yours",
+            dir.display()
+        ))
     });
     listen.chain(control).chain(dir.take(1)).collect()
 }
 
 /// Why a directory could not be made, or written to; nothing is made to find out.
 fn unusable(dir: &Path) -> Option<String> {
-    let there = dir.ancestors().find(|above| std::fs::symlink_metadata(above).is_ok()).unwrap_or(Path::new("."));
-    let there = if there.as_os_str().is_empty() { Path::new(".") } else { there };
+    let there = dir
+        .ancestors()
+        .find(|above| std::fs::symlink_metadata(above).is_ok())
+        .unwrap_or(Path::new("."));
+    let there = if there.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        there
+    };
     let about = match std::fs::metadata(there) {
         Ok(about) => about,
         Err(error) => return Some(format!("{}: {error}", there.display())),
@@ -39,7 +54,11 @@ fn unusable(dir: &Path) -> Option<String> {
     if !about.is_dir() {
         return Some(format!("{} is no directory", there.display()));
     }
-    let error = rustix::fs::access(there, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).err()?;
+    let error = rustix::fs::access(
+        there,
+        rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK,
+    )
+    .err()?;
     Some(format!("{}: {}", there.display(), io::Error::from(error)))
 }
 
@@ -56,7 +75,11 @@ mod tests {
         assert_eq!(unusable(&dir.path().join("a/b/c")), None);
         assert!(!dir.path().join("a").exists());
         for bad in [file.clone(), file.join("below")] {
-            assert!(unusable(&bad).is_some_and(|why| why.contains("is no directory")), "{}", bad.display());
+            assert!(
+                unusable(&bad).is_some_and(|why| why.contains("is no directory")),
+                "{}",
+                bad.display()
+            );
         }
     }
 }

@@ -41,8 +41,8 @@ pub(super) struct Target {
     pub extract: bool,
     /// Over what is there.
     pub force: bool,
-    /// Its directory may be made: it is below the one that was asked for. A path that was typed is taken as it is, so that a
-    /// mistake in it is found before anything is fetched.
+    /// Its directory may be made: it is below the one that was asked for. A path that was typed is
+    /// taken as it is, so that a mistake in it is found before anything is fetched.
     pub below: bool,
 }
 
@@ -70,7 +70,12 @@ impl Progress {
             Ok(style) => bar.with_style(style),
             Err(_) => bar,
         };
-        Self { bar, json, running: Mutex::default(), held: AtomicU64::new(0) }
+        Self {
+            bar,
+            json,
+            running: Mutex::default(),
+            held: AtomicU64::new(0),
+        }
     }
 
     fn at(&self, transfer: &Transfer) {
@@ -79,20 +84,28 @@ impl Progress {
             let _ = print::json(&Line::Progress(transfer));
         }
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
-        running.insert(transfer.id, (transfer.done, transfer.rate, transfer.active()));
-        let done = running.values().map(|(done, ..)| done).sum::<u64>() + self.held.load(Ordering::Relaxed);
+        running.insert(
+            transfer.id,
+            (transfer.done, transfer.rate, transfer.active()),
+        );
+        let done = running.values().map(|(done, ..)| done).sum::<u64>()
+            + self.held.load(Ordering::Relaxed);
         self.bar.set_position(done);
         let rate: f64 = running.values().map(|(_, rate, _)| rate).sum();
         let left = self.bar.length().unwrap_or(done).saturating_sub(done);
         let left = match rate > 0.0 && left > 0 {
-            true => format!(", {} left", HumanDuration(Duration::from_secs_f64((left as f64 / rate).min(1e9)))),
+            true => format!(
+                ", {} left",
+                HumanDuration(Duration::from_secs_f64((left as f64 / rate).min(1e9)))
+            ),
             false => String::new(),
         };
         let peers = match running.values().map(|(.., peers)| peers).sum() {
             1 => "1 peer".to_owned(),
             count => format!("{count} peers"),
         };
-        self.bar.set_prefix(format!("{}/s{left}, {peers}", HumanBytes(rate as u64)));
+        self.bar
+            .set_prefix(format!("{}/s{left}, {peers}", HumanBytes(rate as u64)));
     }
 
     fn was_held(&self, bytes: u64) {
@@ -130,7 +143,10 @@ pub(super) async fn download(
             print::note(format!("the {what} could not be had: {error}"));
         }
     }
-    let target = Arc::new(Target { path: target.path.clone(), ..*target });
+    let target = Arc::new(Target {
+        path: target.path.clone(),
+        ..*target
+    });
     let file = match receive(&*contents, content, &target).await {
         // It was damaged, and is dropped: what of it is missing comes from others.
         Err(_) if contents.held(content.root).await?.is_none() => {
@@ -162,7 +178,8 @@ async fn fetch(contents: &dyn Contents, wanted: Wanted, progress: &Progress) -> 
     }
 }
 
-/// Whether the very same is there already; something else that is there is an error, unless it may be written over.
+/// Whether the very same is there already; something else that is there is an error, unless it may
+/// be written over.
 async fn is_there(target: &Target, content: Content) -> Result<bool> {
     let path = target.path.clone();
     if path.as_os_str() == "-" {
@@ -173,12 +190,21 @@ async fn is_there(target: &Target, content: Content) -> Result<bool> {
         disk::has_dir(&path).map_err(RegistryError::file(&path, "written"))?;
     }
     if target.extract {
-        let taken = path.is_file() || path.read_dir().is_ok_and(|mut entries| entries.next().is_some());
-        return if taken { Err(occupied(&path)) } else { Ok(false) };
+        let taken = path.is_file()
+            || path
+                .read_dir()
+                .is_ok_and(|mut entries| entries.next().is_some());
+        return if taken {
+            Err(occupied(&path))
+        } else {
+            Ok(false)
+        };
     }
     let (force, asked) = (target.force, path.clone());
     let same = tokio::task::spawn_blocking(move || -> std::io::Result<Option<bool>> {
-        let Ok(about) = std::fs::metadata(&asked) else { return Ok(None) };
+        let Ok(about) = std::fs::metadata(&asked) else {
+            return Ok(None);
+        };
         if !about.is_file() || about.len() != content.size {
             return Ok(Some(false));
         }
@@ -186,7 +212,9 @@ async fn is_there(target: &Target, content: Content) -> Result<bool> {
         hasher.update_reader(std::fs::File::open(&asked)?)?;
         Ok(Some(ContentRoot::from(hasher.finalize()) == content.root))
     });
-    let same = same.await.map_err(|error| print::internal("looking at the file", error))?;
+    let same = same
+        .await
+        .map_err(|error| print::internal("looking at the file", error))?;
     match same.map_err(RegistryError::file(&path, "read"))? {
         Some(true) => Ok(true),
         Some(false) if !force || path.is_dir() => Err(occupied(&path)),
@@ -195,21 +223,35 @@ async fn is_there(target: &Target, content: Content) -> Result<bool> {
 }
 
 fn occupied(path: &Path) -> RegistryError {
-    let what =
-        if path.is_dir() { "is a directory with something in it" } else { "is there already and has other bytes" };
-    RegistryError::Usage(format!("{} {what}; give --output another place, or --force for a file", path.display()))
+    let what = if path.is_dir() {
+        "is a directory with something in it"
+    } else {
+        "is there already and has other bytes"
+    };
+    RegistryError::Usage(format!(
+        "{} {what}; give --output another place, or --force for a file",
+        path.display()
+    ))
 }
 
 /// The bytes in a file beside where they go, verified once more on their way.
-async fn receive(contents: &dyn Contents, content: Content, target: &Target) -> Result<NamedTempFile> {
+async fn receive(
+    contents: &dyn Contents,
+    content: Content,
+    target: &Target,
+) -> Result<NamedTempFile> {
     let dir = disk::dir_of(&target.path);
     let failed = |error| RegistryError::file(dir, "written to")(error);
     if target.below {
         std::fs::create_dir_all(dir).map_err(failed)?;
     }
-    // Like any other file of the person's, as the umask says; a temporary one would be its owner's alone.
+    // Like any other file of the person's, as the umask says; a temporary one would be its owner's
+    // alone.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
-    let mut file = tempfile::Builder::new().permissions(mode).tempfile_in(dir).map_err(failed)?;
+    let mut file = tempfile::Builder::new()
+        .permissions(mode)
+        .tempfile_in(dir)
+        .map_err(failed)?;
     let mut pieces = contents.read(content.root).await?;
     let mut hasher = blake3::Hasher::new();
     while let Some(piece) = pieces.recv().await {
@@ -228,19 +270,30 @@ async fn receive(contents: &dyn Contents, content: Content, target: &Target) -> 
 fn put_in_place(mut file: NamedTempFile, target: &Target) -> Result<()> {
     let failed = |error| RegistryError::file(&target.path, "written")(error);
     if target.extract {
-        let kind = file.rewind().and_then(|()| Kind::of(file.as_file_mut())).map_err(failed)?;
+        let kind = file
+            .rewind()
+            .and_then(|()| Kind::of(file.as_file_mut()))
+            .map_err(failed)?;
         let kind = kind.ok_or_else(|| {
             let why =
                 "it is no archive that is known here (tar, tar.gz, tar.zst); leave out --extract to have it as it is";
             RegistryError::Usage(why.to_owned())
         })?;
-        extract(std::io::BufReader::new(file.as_file_mut()), kind, &target.path, ExtractLimits::default())
-            .map_err(|error| RegistryError::Usage(error.to_string()))?;
+        extract(
+            std::io::BufReader::new(file.as_file_mut()),
+            kind,
+            &target.path,
+            ExtractLimits::default(),
+        )
+        .map_err(|error| RegistryError::Usage(error.to_string()))?;
         return Ok(());
     }
     file.as_file().sync_all().map_err(failed)?;
     match target.force {
-        true => file.persist(&target.path).map(drop).map_err(|error| error.error),
+        true => file
+            .persist(&target.path)
+            .map(drop)
+            .map_err(|error| error.error),
         false => disk::name_new(file, &target.path),
     }
     .map_err(failed)?;

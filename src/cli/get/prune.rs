@@ -12,10 +12,19 @@ use crate::{
     resolve::{Lock, lock::Locked},
 };
 
-/// Removes the releases below `out` that are in the lock `before` and not in `now`: a file that is as it was fetched, and with
+/// Removes the releases below `out` that are in the lock `before` and not in `now`: a file that is
+/// as it was fetched, and with
 /// `extract` the directory that it was unpacked to. Returns each place with whether it is gone.
-pub(super) fn prune(out: &Path, before: &Lock, now: &Lock, extract: bool) -> Result<Vec<(PathBuf, bool)>> {
-    let is_needed = |locked: &&Locked| now.get(&locked.id).is_some_and(|now| now.version == locked.version);
+pub(super) fn prune(
+    out: &Path,
+    before: &Lock,
+    now: &Lock,
+    extract: bool,
+) -> Result<Vec<(PathBuf, bool)>> {
+    let is_needed = |locked: &&Locked| {
+        now.get(&locked.id)
+            .is_some_and(|now| now.version == locked.version)
+    };
     let mut told = Vec::new();
     for locked in before.packages().filter(|locked| !is_needed(locked)) {
         for owner in owners(locked) {
@@ -67,7 +76,9 @@ fn is_content(file: &Path, content: Content) -> Result<bool> {
     }
     let mut hasher = blake3::Hasher::new();
     let opened = File::open(file).map_err(RegistryError::file(file, "read"))?;
-    hasher.update_reader(opened).map_err(RegistryError::file(file, "read"))?;
+    hasher
+        .update_reader(opened)
+        .map_err(RegistryError::file(file, "read"))?;
     Ok(ContentRoot::from(hasher.finalize()) == content.root)
 }
 

@@ -25,7 +25,8 @@ use crate::{
     registry::{Bundle, Imported, Importing},
 };
 
-/// Bytes of stanzas in one batch: with what is around them it fits into a request of the control socket.
+/// Bytes of stanzas in one batch: with what is around them it fits into a request of the control
+/// socket.
 const BATCH_BYTES: usize = 80 << 10;
 const BATCH: usize = 250;
 /// Packages that are named; of more only the number is told.
@@ -33,10 +34,12 @@ const NAMED: usize = 20;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// `Packages` indexes, plain or packed with gzip, xz or lz4, such as those in /var/lib/apt/lists
+    /// `Packages` indexes, plain or packed with gzip, xz or lz4, such as those in
+    /// /var/lib/apt/lists
     #[arg(required_unless_present = "forget")]
     files: Vec<PathBuf>,
-    /// Sign them as releases of your own, which others get too; without it they are previews that only this node shows
+    /// Sign them as releases of your own, which others get too; without it they are previews that
+    /// only this node shows
     #[arg(long)]
     sign: bool,
     /// Take all previews off the list
@@ -84,7 +87,9 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let indexes = open(&args.files)?;
     session::with(global, async |node, settings| {
         let (how, handle) = if args.sign {
-            let Some((_, handle)) = super::owner(node, settings, args.yes).await? else { return Ok(FAILED) };
+            let Some((_, handle)) = super::owner(node, settings, args.yes).await? else {
+                return Ok(FAILED);
+            };
             (Importing::Sign, handle)
         } else {
             (Importing::Preview, None)
@@ -93,20 +98,36 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         for (file, index) in indexes {
             import.index(&file, index).await?;
         }
-        let Summary { imported, known, refused, behind, replaced, unread } = import.summary;
+        let Summary {
+            imported,
+            known,
+            refused,
+            behind,
+            replaced,
+            unread,
+        } = import.summary;
         if args.json {
             print::json(&import.summary)?;
         } else {
-            let what = if args.sign { "signed as your own" } else { "previews, for this node's own eyes" };
+            let what = if args.sign {
+                "signed as your own"
+            } else {
+                "previews, for this node's own eyes"
+            };
             let more = [
                 (behind, "of them not the latest of their package"),
                 (replaced, "replaced by another version of the same package"),
                 (unread, "files not read to their end"),
             ];
             let more = more.iter().filter(|(count, _)| *count > 0);
-            let more: String = more.map(|(count, what)| format!(", {} {what}", HumanCount(*count))).collect();
-            let (imported, known, refused) = (HumanCount(imported), HumanCount(known), HumanCount(refused));
-            print::lines(&format!("{imported} {what}, {known} there already, {refused} passed over{more}"))?;
+            let more: String = more
+                .map(|(count, what)| format!(", {} {what}", HumanCount(*count)))
+                .collect();
+            let (imported, known, refused) =
+                (HumanCount(imported), HumanCount(known), HumanCount(refused));
+            print::lines(&format!(
+                "{imported} {what}, {known} there already, {refused} passed over{more}"
+            ))?;
         }
         Ok(if refused + unread == 0 { DONE } else { FAILED })
     })
@@ -145,7 +166,10 @@ pub(super) async fn describe(
     indexes: Vec<(PathBuf, Index)>,
     found: Found,
 ) -> Result<Summary> {
-    let mut import = Import { found, ..Import::new(node, Importing::Sign, handle, json) };
+    let mut import = Import {
+        found,
+        ..Import::new(node, Importing::Sign, handle, json)
+    };
     for (file, index) in indexes {
         import.index(&file, index).await?;
     }
@@ -175,7 +199,8 @@ impl<'a> Import<'a> {
         let mut reading = Some(index);
         while let Some(index) = reading.take() {
             let read = tokio::task::spawn_blocking(move || some_of(index)).await;
-            let (left, stanzas, failed) = read.map_err(|error| print::internal("reading an index", error))?;
+            let (left, stanzas, failed) =
+                read.map_err(|error| print::internal("reading an index", error))?;
             if let Some(index) = &left {
                 bar.set_position(index.progress().read);
             }
@@ -193,7 +218,11 @@ impl<'a> Import<'a> {
                         bytes += size;
                         if !stanza.left_out.is_empty() {
                             let name = stanza.draft.name.to_string();
-                            self.name(&bar, Some(&name), &format!("{name}: {}", lacks(&stanza.left_out)))?;
+                            self.name(
+                                &bar,
+                                Some(&name),
+                                &format!("{name}: {}", lacks(&stanza.left_out)),
+                            )?;
                         }
                         self.batch.push(self.bundle(stanza));
                     }
@@ -212,9 +241,16 @@ impl<'a> Import<'a> {
     }
 
     fn bundle(&self, stanza: Stanza) -> Bundle {
-        let draft = Draft { handle: self.handle.clone(), ..stanza.draft };
+        let draft = Draft {
+            handle: self.handle.clone(),
+            ..stanza.draft
+        };
         let file = format!("{}{DESCRIPTION}", draft.name);
-        Bundle { draft, file, text: stanza.text }
+        Bundle {
+            draft,
+            file,
+            text: stanza.text,
+        }
     }
 
     async fn flush(&mut self, bar: &ProgressBar) -> Result<()> {
@@ -222,8 +258,10 @@ impl<'a> Import<'a> {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.batch);
-        let names: Vec<(String, VersionText)> =
-            batch.iter().map(|Bundle { draft, .. }| (draft.name.to_string(), draft.version.clone())).collect();
+        let names: Vec<(String, VersionText)> = batch
+            .iter()
+            .map(|Bundle { draft, .. }| (draft.name.to_string(), draft.version.clone()))
+            .collect();
         let outcomes = self.node.registry().import(batch, self.how).await?;
         for ((name, version), outcome) in names.iter().zip(outcomes) {
             match outcome {
@@ -275,7 +313,9 @@ impl<'a> Import<'a> {
         } else if self.named <= NAMED {
             bar.suspend(|| print::note(why));
         } else if self.named == NAMED + 1 {
-            bar.suspend(|| print::note("and others, which are only counted; --json names them all"));
+            bar.suspend(|| {
+                print::note("and others, which are only counted; --json names them all")
+            });
         }
         Ok(())
     }
@@ -283,7 +323,13 @@ impl<'a> Import<'a> {
 
 /// The next stanzas of an index, what is left of it, and why it cannot be read to its end.
 #[allow(clippy::type_complexity)]
-fn some_of(mut index: Index) -> (Option<Index>, Vec<std::result::Result<Stanza, Bad>>, Option<debian::Unreadable>) {
+fn some_of(
+    mut index: Index,
+) -> (
+    Option<Index>,
+    Vec<std::result::Result<Stanza, Bad>>,
+    Option<debian::Unreadable>,
+) {
     let mut stanzas = Vec::new();
     while stanzas.len() < BATCH {
         match index.next() {
@@ -296,7 +342,11 @@ fn some_of(mut index: Index) -> (Option<Index>, Vec<std::result::Result<Stanza, 
 }
 
 fn bar(index: &Index, file: &Path) -> ProgressBar {
-    let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = file
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let bar = print::bar(index.progress().size).with_prefix(crate::domain::text::fit(&name, 40));
     match ProgressStyle::with_template("{prefix} {wide_bar} {eta} {msg} packages") {
         Ok(style) => bar.with_style(style),

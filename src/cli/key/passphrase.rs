@@ -33,9 +33,11 @@ pub(super) async fn get(file: Option<PathBuf>, what_for: Use) -> Result<Passphra
     let passphrase = match file {
         Some(file) => of_file(&file)?,
         None => match std::env::var_os(PASSPHRASE_VARIABLE) {
-            Some(text) => text
-                .into_string()
-                .map_err(|_| RegistryError::Usage(format!("{PASSPHRASE_VARIABLE} is not UTF-8; write plain text")))?,
+            Some(text) => text.into_string().map_err(|_| {
+                RegistryError::Usage(format!(
+                    "{PASSPHRASE_VARIABLE} is not UTF-8; write plain text"
+                ))
+            })?,
             None => asked(what_for).await?,
         },
     };
@@ -50,13 +52,20 @@ fn of_file(file: &std::path::Path) -> Result<String> {
     use std::io::Read;
     let mut text = String::new();
     let opened = std::fs::File::open(file).map_err(RegistryError::file(file, "read"))?;
-    opened.take(MAX_FILE).read_to_string(&mut text).map_err(RegistryError::file(file, "read"))?;
+    opened
+        .take(MAX_FILE)
+        .read_to_string(&mut text)
+        .map_err(RegistryError::file(file, "read"))?;
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }
 
 async fn asked(what_for: Use) -> Result<String> {
     if !ask::is_terminal() {
-        let plain = if what_for == Use::Seal { "; or export it with --plain" } else { "" };
+        let plain = if what_for == Use::Seal {
+            "; or export it with --plain"
+        } else {
+            ""
+        };
         let why = format!(
             "there is no terminal to ask for a passphrase on; name a file that has it with --passphrase-file, or set \
              {PASSPHRASE_VARIABLE}{plain}"
@@ -73,7 +82,9 @@ async fn asked(what_for: Use) -> Result<String> {
             if first.is_empty() || typed("The same again: ").await? == first {
                 return Ok(first);
             }
-            Err(RegistryError::Usage("these were two passphrases; nothing was written, try again".to_owned()))
+            Err(RegistryError::Usage(
+                "these were two passphrases; nothing was written, try again".to_owned(),
+            ))
         }
     }
 }
@@ -98,7 +109,10 @@ struct Hidden(Option<Termios>);
 impl Hidden {
     fn terminal() -> Self {
         let stdin = io::stdin();
-        let before = stdin.is_terminal().then(|| tcgetattr(&stdin).ok()).flatten();
+        let before = stdin
+            .is_terminal()
+            .then(|| tcgetattr(&stdin).ok())
+            .flatten();
         if let Some(mut hidden) = before.clone() {
             hidden.local_modes.remove(LocalModes::ECHO);
             // A terminal that is gone shows nothing anyway.

@@ -33,22 +33,43 @@ impl Standing {
     pub async fn of(node: &dyn Control, Prepared { draft, file, .. }: &Prepared) -> Result<Self> {
         let registry = node.registry();
         let own = registry.own().await?;
-        let Some(publisher) = own.publisher else { return Ok(Self { is_first: true }) };
-        let id = PackageId { owner: publisher, name: draft.package()? };
+        let Some(publisher) = own.publisher else {
+            return Ok(Self { is_first: true });
+        };
+        let id = PackageId {
+            owner: publisher,
+            name: draft.package()?,
+        };
         match registry.get_package(&PackageRef::of(&id)).await {
             Ok(package) => {
-                let checked = check_version(&id.name, &draft.version, &package.releases, package.complete);
-                if matches!(checked, Err(RegistryError::VersionTaken { .. })) && id.name.ecosystem().grows() {
+                let checked = check_version(
+                    &id.name,
+                    &draft.version,
+                    &package.releases,
+                    package.complete,
+                );
+                if matches!(checked, Err(RegistryError::VersionTaken { .. }))
+                    && id.name.ecosystem().grows()
+                {
                     let exactly = RequirementText::exactly(id.name.ecosystem(), &draft.version);
-                    let there = registry.get_package_version(&PackageRef::of(&id), &exactly).await?;
-                    check_files(&id.name, &draft.version, &there.files, std::iter::once(file.as_str()))?;
+                    let there = registry
+                        .get_package_version(&PackageRef::of(&id), &exactly)
+                        .await?;
+                    check_files(
+                        &id.name,
+                        &draft.version,
+                        &there.files,
+                        std::iter::once(file.as_str()),
+                    )?;
                 } else {
                     checked?;
                 }
                 Ok(Self { is_first: false })
             }
             // A network that does not answer now is asked again by the publish.
-            Err(_) => Ok(Self { is_first: !own.packages.iter().any(|package| package.id == id) }),
+            Err(_) => Ok(Self {
+                is_first: !own.packages.iter().any(|package| package.id == id),
+            }),
         }
     }
 }
@@ -72,7 +93,12 @@ struct Report<'a> {
 }
 
 /// Does everything that a publish does before it gives anything away.
-pub(super) async fn dry_run(global: &Global, looked: Looked, json: bool, trust_new: bool) -> Result<u8> {
+pub(super) async fn dry_run(
+    global: &Global,
+    looked: Looked,
+    json: bool,
+    trust_new: bool,
+) -> Result<u8> {
     let (listing, draft) = (looked.listing().clone(), looked.draft().clone());
     if !json {
         print::lines(&listing::whole(&listing))?;
@@ -85,7 +111,10 @@ pub(super) async fn dry_run(global: &Global, looked: Looked, json: bool, trust_n
     };
     let (files, bytes) = listing.files();
     if json {
-        let standing = checked.as_ref().ok().and_then(|(standing, _)| standing.as_ref());
+        let standing = checked
+            .as_ref()
+            .ok()
+            .and_then(|(standing, _)| standing.as_ref());
         print::json(&Report {
             package: &draft.name,
             version: draft.version.to_string(),
@@ -102,26 +131,40 @@ pub(super) async fn dry_run(global: &Global, looked: Looked, json: bool, trust_n
     if !json && standing.is_some() {
         let (name, version) = (&draft.name, &draft.version);
         let size = archive.unwrap_or_default();
-        print::lines(&format!("{name} {version} would be published: {files} files of {bytes} bytes, as {size} bytes"))?;
+        print::lines(&format!(
+            "{name} {version} would be published: {files} files of {bytes} bytes, as {size} bytes"
+        ))?;
     }
     Ok(code)
 }
 
-/// Asks the node that would publish; without an answer when the person interrupts it, and with the exit code.
-async fn on_a_node(global: &Global, prepared: &Prepared, trust_new: bool) -> Result<(Option<Standing>, u8)> {
+/// Asks the node that would publish; without an answer when the person interrupts it, and with the
+/// exit code.
+async fn on_a_node(
+    global: &Global,
+    prepared: &Prepared,
+    trust_new: bool,
+) -> Result<(Option<Standing>, u8)> {
     if global.readonly {
         return Err(RegistryError::ReadOnly { what: "publish" });
     }
     let most = global.settings()?.max_content;
     if prepared.size > most {
-        return Err(RegistryError::TooLarge { size: prepared.size, most });
+        return Err(RegistryError::TooLarge {
+            size: prepared.size,
+            most,
+        });
     }
     let mut standing = None;
     let code = session::with(global, async |node, settings| {
         let there = Standing::of(node, prepared).await?;
         let draft = with_handle(prepared.draft.clone(), settings);
         let called = handle_of(node, &draft).await?;
-        let agreement = if trust_new { Agreement::Given } else { Agreement::Foreseen };
+        let agreement = if trust_new {
+            Agreement::Given
+        } else {
+            Agreement::Foreseen
+        };
         names::agree_on_dependencies(&*node.registry(), draft, called.as_ref(), agreement).await?;
         standing = Some(there);
         Ok(DONE)

@@ -31,7 +31,12 @@ pub(super) fn whole(listing: &Listing) -> String {
         lines.extend(listing.left_out.iter().map(left_out));
     }
     lines.extend(more_left_out(listing.left_out_more));
-    lines.extend(listing.warnings.iter().map(|warning| format!("warning: {warning}")));
+    lines.extend(
+        listing
+            .warnings
+            .iter()
+            .map(|warning| format!("warning: {warning}")),
+    );
     lines.join("\n")
 }
 
@@ -40,25 +45,47 @@ pub(super) fn folded(listing: &Listing) -> Vec<String> {
     let file = |row_of: &crate::archive::pack::Row| {
         let path = printable(&row_of.path);
         if row_of.files > 1 {
-            row(Some(row_of.size), &format!("{path} ({} files)", row_of.files))
+            row(
+                Some(row_of.size),
+                &format!("{path} ({} files)", row_of.files),
+            )
         } else {
             row(Some(row_of.size), &path)
         }
     };
     let mut lines: Vec<String> = listing.folded(FOLDED).iter().map(file).collect();
     let (files, bytes) = listing.files();
-    lines.push(row(Some(bytes), &format!("in {files} files; `publish --dry-run` lists each")));
+    lines.push(row(
+        Some(bytes),
+        &format!("in {files} files; `publish --dry-run` lists each"),
+    ));
     lines
 }
 
-/// Remarks that a publish makes without being asked: warnings, and things that were left out although nobody said so. Those
-/// in `exclude` and a `.gitignore` are not repeated.
+/// Remarks that a publish makes without being asked: warnings, and things that were left out
+/// although nobody said so. Those in `exclude` and a `.gitignore` are not repeated.
 pub(super) fn remarks(listing: &Listing) -> Vec<String> {
     let unasked = |left: &&LeftOut| matches!(left.why, Why::Node | Why::Private { .. });
-    let mut lines: Vec<String> = listing.left_out.iter().filter(unasked).take(REMARKS).map(said).collect();
-    let more = listing.left_out.iter().filter(unasked).count().saturating_sub(REMARKS) as u64;
+    let mut lines: Vec<String> = listing
+        .left_out
+        .iter()
+        .filter(unasked)
+        .take(REMARKS)
+        .map(said)
+        .collect();
+    let more = listing
+        .left_out
+        .iter()
+        .filter(unasked)
+        .count()
+        .saturating_sub(REMARKS) as u64;
     lines.extend(more_left_out(more));
-    lines.extend(listing.warnings.iter().map(|warning| format!("warning: {warning}")));
+    lines.extend(
+        listing
+            .warnings
+            .iter()
+            .map(|warning| format!("warning: {warning}")),
+    );
     lines
 }
 
@@ -75,6 +102,8 @@ fn more_left_out(more: u64) -> Option<String> {
 }
 
 fn row(size: Option<u64>, text: &str) -> String {
-    let size = size.map(|bytes| Size(bytes).to_string()).unwrap_or_default();
+    let size = size
+        .map(|bytes| Size(bytes).to_string())
+        .unwrap_or_default();
     format!("{size:>SIZE$}  {text}")
 }

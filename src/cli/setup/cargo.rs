@@ -32,12 +32,18 @@ impl Wanted {
 
 fn read(text: &str) -> Result<DocumentMut, String> {
     text.parse().map_err(|error: toml_edit::TomlError| {
-        format!("it is no TOML ({}); correct it", error.message().lines().next().unwrap_or_default())
+        format!(
+            "it is no TOML ({}); correct it",
+            error.message().lines().next().unwrap_or_default()
+        )
     })
 }
 
 /// The table at a path, made where it is not there.
-fn table<'a>(text: &'a mut DocumentMut, path: [&str; 2]) -> Result<&'a mut dyn toml_edit::TableLike, String> {
+fn table<'a>(
+    text: &'a mut DocumentMut,
+    path: [&str; 2],
+) -> Result<&'a mut dyn toml_edit::TableLike, String> {
     let [outer, inner] = path;
     let made = || {
         let mut table = Table::new();
@@ -46,17 +52,27 @@ fn table<'a>(text: &'a mut DocumentMut, path: [&str; 2]) -> Result<&'a mut dyn t
     };
     let outer_table = text.entry(outer).or_insert_with(made).as_table_like_mut();
     let outer_table = outer_table.ok_or_else(|| format!("its {outer} is no table; correct it"))?;
-    let inner_table = outer_table.entry(inner).or_insert_with(|| Item::Table(Table::new())).as_table_like_mut();
+    let inner_table = outer_table
+        .entry(inner)
+        .or_insert_with(|| Item::Table(Table::new()))
+        .as_table_like_mut();
     inner_table.ok_or_else(|| format!("its {outer}.{inner} is no table; correct it"))
 }
 
 /// Sets an index, unless there is another one that is no gateway's.
-fn set_index(text: &mut DocumentMut, name: &str, wanted: &Wanted, endpoint: &str) -> Result<(), String> {
+fn set_index(
+    text: &mut DocumentMut,
+    name: &str,
+    wanted: &Wanted,
+    endpoint: &str,
+) -> Result<(), String> {
     let (index, closed) = (&*wanted.index(endpoint), wanted.closed);
     let registry = table(text, ["registries", name])?;
     let before = registry.get("index").and_then(Item::as_str);
     if let Some(before) = before.filter(|before| !before.ends_with(&format!("/{endpoint}/"))) {
-        return Err(format!("it has a registry {name} already, at {before}; rename that one"));
+        return Err(format!(
+            "it has a registry {name} already, at {before}; rename that one"
+        ));
     }
     if before != Some(index) {
         registry.insert("index", value(index));
@@ -67,7 +83,8 @@ fn set_index(text: &mut DocumentMut, name: &str, wanted: &Wanted, endpoint: &str
     Ok(())
 }
 
-/// The configuration with the swarm in it. What is there is not replaced, but an earlier address of the gateway's.
+/// The configuration with the swarm in it. What is there is not replaced, but an earlier address of
+/// the gateway's.
 ///
 /// # Errors
 /// Why it cannot be: a sentence's end.
@@ -79,7 +96,9 @@ pub fn add(text: &str, wanted: &Wanted) -> Result<String, String> {
         match source.get("replace-with").and_then(Item::as_str) {
             Some(MIRROR) => {}
             Some(other) => {
-                return Err(format!("the default registry is replaced by {other} already; take that out first"));
+                return Err(format!(
+                    "the default registry is replaced by {other} already; take that out first"
+                ));
             }
             None => drop(source.insert("replace-with", value(MIRROR))),
         }
@@ -95,7 +114,11 @@ pub fn add(text: &str, wanted: &Wanted) -> Result<String, String> {
 pub fn add_token(text: &str, wanted: &Wanted) -> Result<String, String> {
     let mut credentials = read(text)?;
     // Of what stands in for the default registry, a word is wanted only where reading needs one.
-    let names = if wanted.mirror && wanted.closed { &[SWARM, MIRROR][..] } else { &[SWARM] };
+    let names = if wanted.mirror && wanted.closed {
+        &[SWARM, MIRROR][..]
+    } else {
+        &[SWARM]
+    };
     for name in names {
         let registry = table(&mut credentials, ["registries", name])?;
         if registry.get("token").and_then(Item::as_str) != Some(&wanted.token) {
@@ -115,7 +138,10 @@ pub fn remove(text: &str) -> Result<String, String> {
         let index = item.get("index").and_then(Item::as_str);
         index.is_none_or(|index| index.ends_with("/cargo/") || index.ends_with("/cargo-mirror/"))
     };
-    if let Some(registries) = config.get_mut("registries").and_then(Item::as_table_like_mut) {
+    if let Some(registries) = config
+        .get_mut("registries")
+        .and_then(Item::as_table_like_mut)
+    {
         for name in [SWARM, MIRROR] {
             if registries.get(name).is_some_and(is_ours) {
                 registries.remove(name);
@@ -132,7 +158,11 @@ pub fn remove(text: &str) -> Result<String, String> {
         }
     }
     for outer in ["registries", "source"] {
-        if config.get(outer).and_then(Item::as_table_like).is_some_and(toml_edit::TableLike::is_empty) {
+        if config
+            .get(outer)
+            .and_then(Item::as_table_like)
+            .is_some_and(toml_edit::TableLike::is_empty)
+        {
             config.remove(outer);
         }
     }
@@ -144,11 +174,15 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const THEIRS: &str =
-        "# mine\n[build]\njobs = 2 # few\n\n[registries.work]\nindex = \"sparse+https://work.example/\"\n";
+    const THEIRS: &str = "# mine\n[build]\njobs = 2 # few\n\n[registries.work]\nindex = \"sparse+https://work.example/\"\n";
 
     fn wanted(port: u16, mirror: bool) -> Wanted {
-        Wanted { url: format!("http://127.0.0.1:{port}"), token: "word".to_owned(), mirror, closed: false }
+        Wanted {
+            url: format!("http://127.0.0.1:{port}"),
+            token: "word".to_owned(),
+            mirror,
+            closed: false,
+        }
     }
 
     #[test]
@@ -156,21 +190,54 @@ mod tests {
         for theirs in ["", THEIRS] {
             let added = add(theirs, &wanted(4810, false)).unwrap();
             assert!(added.starts_with(theirs), "{added}");
-            assert!(added.contains("[registries.swarm]\nindex = \"sparse+http://127.0.0.1:4810/cargo/\"\n"), "{added}");
+            assert!(
+                added.contains(
+                    "[registries.swarm]\nindex = \"sparse+http://127.0.0.1:4810/cargo/\"\n"
+                ),
+                "{added}"
+            );
             assert!(!added.contains("source"), "{added}");
-            assert_eq!(add(&added, &wanted(4810, false)).unwrap(), added, "it can be repeated");
+            assert_eq!(
+                add(&added, &wanted(4810, false)).unwrap(),
+                added,
+                "it can be repeated"
+            );
             let moved = add(&added, &wanted(4811, true)).unwrap();
-            assert!(moved.contains(":4811/cargo/") && !moved.contains(":4810"), "{moved}");
-            assert!(moved.contains("[source.crates-io]\nreplace-with = \"swarm-mirror\""), "{moved}");
+            assert!(
+                moved.contains(":4811/cargo/") && !moved.contains(":4810"),
+                "{moved}"
+            );
+            assert!(
+                moved.contains("[source.crates-io]\nreplace-with = \"swarm-mirror\""),
+                "{moved}"
+            );
             assert_eq!(remove(&moved).unwrap(), theirs);
             let token = add_token(theirs, &wanted(4810, false)).unwrap();
-            assert!(token.contains("[registries.swarm]\ntoken = \"word\""), "{token}");
+            assert!(
+                token.contains("[registries.swarm]\ntoken = \"word\""),
+                "{token}"
+            );
             assert_eq!(remove(&token).unwrap(), theirs);
-            let closed = Wanted { closed: true, ..wanted(4810, true) };
-            let (config, token) = (add(theirs, &closed).unwrap(), add_token(theirs, &closed).unwrap());
-            assert_eq!(config.matches("credential-provider = \"cargo:token\"").count(), 2, "{config}");
+            let closed = Wanted {
+                closed: true,
+                ..wanted(4810, true)
+            };
+            let (config, token) = (
+                add(theirs, &closed).unwrap(),
+                add_token(theirs, &closed).unwrap(),
+            );
+            assert_eq!(
+                config
+                    .matches("credential-provider = \"cargo:token\"")
+                    .count(),
+                2,
+                "{config}"
+            );
             assert_eq!(token.matches("token = \"word\"").count(), 2, "{token}");
-            assert_eq!((remove(&config).unwrap(), remove(&token).unwrap()), (theirs.to_owned(), theirs.to_owned()));
+            assert_eq!(
+                (remove(&config).unwrap(), remove(&token).unwrap()),
+                (theirs.to_owned(), theirs.to_owned())
+            );
         }
     }
 
@@ -178,12 +245,24 @@ mod tests {
     fn what_is_somebody_elses_is_never_replaced() {
         let theirs = "[source.crates-io]\nreplace-with = \"vendored\"\n";
         assert!(add(theirs, &wanted(1, false)).unwrap().starts_with(theirs));
-        assert!(add(theirs, &wanted(1, true)).unwrap_err().contains("vendored"));
+        assert!(
+            add(theirs, &wanted(1, true))
+                .unwrap_err()
+                .contains("vendored")
+        );
         assert_eq!(remove(theirs).unwrap(), theirs);
         let swarm = "[registries.swarm]\nindex = \"https://example.org/index\"\n";
-        assert!(add(swarm, &wanted(1, false)).unwrap_err().contains("example.org"));
+        assert!(
+            add(swarm, &wanted(1, false))
+                .unwrap_err()
+                .contains("example.org")
+        );
         assert_eq!(remove(swarm).unwrap(), swarm);
-        assert!(add("[registries", &wanted(1, false)).unwrap_err().contains("no TOML"));
+        assert!(
+            add("[registries", &wanted(1, false))
+                .unwrap_err()
+                .contains("no TOML")
+        );
         assert!(add("registries = 1", &wanted(1, false)).is_err());
     }
 

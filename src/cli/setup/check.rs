@@ -1,4 +1,5 @@
-//! `setup --check`: every package manager that is installed is run against the gateway, which says what it was asked.
+//! `setup --check`: every package manager that is installed is run against the gateway, which says
+//! what it was asked.
 
 use std::{
     path::Path,
@@ -26,33 +27,55 @@ const TOLD: Duration = Duration::from_secs(1);
 /// A package manager, and how it is made to ask for a package that nobody has.
 struct Client {
     name: &'static str,
-    /// Its words, with URL for the gateway and PACKAGE for the package; of several forms, one is another version's.
+    /// Its words, with URL for the gateway and PACKAGE for the package; of several forms, one is
+    /// another version's.
     forms: &'static [&'static str],
     /// It reads what it is asked for.
     reads: bool,
 }
 
 const fn client(name: &'static str, forms: &'static [&'static str]) -> Client {
-    Client { name, forms, reads: false }
+    Client {
+        name,
+        forms,
+        reads: false,
+    }
 }
 
 const CLIENTS: [Client; 7] = [
-    client("cargo", &[r#"info PACKAGE --registry swarm --config registries.swarm.index="sparse+URL/cargo/""#]),
+    client(
+        "cargo",
+        &[r#"info PACKAGE --registry swarm --config registries.swarm.index="sparse+URL/cargo/""#],
+    ),
     client(
         "pip",
-        &["download --no-deps --no-input --retries 0 --disable-pip-version-check --index-url URL/pypi/simple/ PACKAGE"],
+        &[
+            "download --no-deps --no-input --retries 0 --disable-pip-version-check --index-url URL/pypi/simple/ PACKAGE",
+        ],
     ),
-    Client { reads: true, ..client("uv", &["pip compile - --no-cache --index-url URL/pypi/simple/"]) },
+    Client {
+        reads: true,
+        ..client(
+            "uv",
+            &["pip compile - --no-cache --index-url URL/pypi/simple/"],
+        )
+    },
     client("npm", &["view PACKAGE --registry URL/npm/"]),
     client("pnpm", &["view PACKAGE --registry URL/npm/"]),
-    // The first version's, and that of the later ones, which are told the rest by their environment.
-    client("yarn", &["info PACKAGE --registry URL/npm/", "npm info PACKAGE"]),
+    // The first version's, and that of the later ones, which are told the rest by their
+    // environment.
+    client(
+        "yarn",
+        &["info PACKAGE --registry URL/npm/", "npm info PACKAGE"],
+    ),
     client("bun", &["info PACKAGE --registry=URL/npm/"]),
 ];
 
 /// The words of a form.
 fn words(form: &str, url: &str, package: &str) -> Vec<String> {
-    form.split(' ').map(|word| word.replace("URL", url).replace("PACKAGE", package)).collect()
+    form.split(' ')
+        .map(|word| word.replace("URL", url).replace("PACKAGE", package))
+        .collect()
 }
 
 /// The end of one client.
@@ -68,7 +91,10 @@ pub(super) async fn run(node: &Remote, access: &Access) -> Result<u8> {
     let status = node.status().await?;
     let answers = gateway::check(&access.url, &status.node.peer_id).await;
     let mut rows = vec![match &answers {
-        Ok(()) => vec!["gateway".to_owned(), format!("{} is this node's", access.url)],
+        Ok(()) => vec![
+            "gateway".to_owned(),
+            format!("{} is this node's", access.url),
+        ],
         Err(why) => vec!["gateway".to_owned(), format!("{}: {why}", access.url)],
     }];
     let dir = project().map_err(RegistryError::file(std::env::temp_dir(), "written to"))?;
@@ -91,7 +117,8 @@ pub(super) async fn run(node: &Remote, access: &Access) -> Result<u8> {
     Ok(if is_good { DONE } else { FAILED })
 }
 
-/// A directory that every client takes for a project of its own: yarn asks for nothing outside of one.
+/// A directory that every client takes for a project of its own: yarn asks for nothing outside of
+/// one.
 fn project() -> std::io::Result<tempfile::TempDir> {
     let dir = tempfile::tempdir()?;
     std::fs::write(dir.path().join("package.json"), "{}\n")?;
@@ -104,7 +131,9 @@ async fn ask(node: &Remote, client: &Client, url: &str, dir: &Path) -> Result<Ca
     let mut batches = node.subscribe();
     let mut last = String::new();
     for form in client.forms {
-        let Some(ended) = end(client, form, (url, &package), dir).await else { return Ok(Came::NotInstalled) };
+        let Some(ended) = end(client, form, (url, &package), dir).await else {
+            return Ok(Came::NotInstalled);
+        };
         if let Some(request) = asked(&mut batches, &package).await {
             return Ok(Came::Asked(request.client));
         }
@@ -114,13 +143,29 @@ async fn ask(node: &Remote, client: &Client, url: &str, dir: &Path) -> Result<Ca
 }
 
 /// Runs a client to its end; what it says last, or `None` where it is not installed.
-async fn end(client: &Client, form: &str, (url, package): (&str, &str), dir: &Path) -> Option<String> {
+async fn end(
+    client: &Client,
+    form: &str,
+    (url, package): (&str, &str),
+    dir: &Path,
+) -> Option<String> {
     let mut command = Command::new(client.name);
-    command.args(words(form, url, package)).current_dir(dir).kill_on_drop(true);
+    command
+        .args(words(form, url, package))
+        .current_dir(dir)
+        .kill_on_drop(true);
     // Nothing of a check stays in what they keep, and no credentials are sent.
-    command.env("CARGO_HOME", dir).env("npm_config_cache", dir).env("PIP_NO_CACHE_DIR", "1");
-    command.env("YARN_NPM_REGISTRY_SERVER", format!("{url}/npm")).env("YARN_UNSAFE_HTTP_WHITELIST", "*");
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .env("CARGO_HOME", dir)
+        .env("npm_config_cache", dir)
+        .env("PIP_NO_CACHE_DIR", "1");
+    command
+        .env("YARN_NPM_REGISTRY_SERVER", format!("{url}/npm"))
+        .env("YARN_UNSAFE_HTTP_WHITELIST", "*");
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     let mut child = match command.spawn() {
         Ok(child) => child,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
@@ -134,7 +179,11 @@ async fn end(client: &Client, form: &str, (url, package): (&str, &str), dir: &Pa
         Ok(Ok(Output { stderr, stdout, .. })) => {
             let said = if stderr.is_empty() { stdout } else { stderr };
             let said = String::from_utf8_lossy(&said).into_owned();
-            said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or("it said nothing").to_owned()
+            said.lines()
+                .rev()
+                .find(|line| !line.trim().is_empty())
+                .unwrap_or("it said nothing")
+                .to_owned()
         }
         Ok(Err(error)) => error.to_string(),
         Err(_) => format!("it had not ended after {} s", MOST.as_secs()),
@@ -145,7 +194,10 @@ async fn end(client: &Client, form: &str, (url, package): (&str, &str), dir: &Pa
 async fn asked(batches: &mut mpsc::Receiver<Batch>, package: &str) -> Option<ClientRequest> {
     let request = async {
         while let Some(batch) = batches.recv().await {
-            let found = batch.requests.into_iter().find(|request| request.path.contains(package));
+            let found = batch
+                .requests
+                .into_iter()
+                .find(|request| request.path.contains(package));
             if found.is_some() {
                 return found;
             }
@@ -163,7 +215,13 @@ mod tests {
     fn every_client_is_told_where_and_what_to_ask() {
         for client in &CLIENTS {
             let first = words(client.forms[0], "http://127.0.0.1:4810", "nothing-at-all");
-            assert!(first.iter().any(|word| word.contains("http://127.0.0.1:4810/")), "{}", client.name);
+            assert!(
+                first
+                    .iter()
+                    .any(|word| word.contains("http://127.0.0.1:4810/")),
+                "{}",
+                client.name
+            );
             for form in client.forms {
                 let asks = words(form, "", "nothing-at-all").contains(&"nothing-at-all".to_owned());
                 assert!(client.reads || asks, "{}", client.name);

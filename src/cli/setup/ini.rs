@@ -1,4 +1,5 @@
-//! Files of Python's `configparser`, changed line by line so that everything else in them stays as it is. Pure.
+//! Files of Python's `configparser`, changed line by line so that everything else in them stays as
+//! it is. Pure.
 
 /// A line's place in its file.
 enum Line<'a> {
@@ -18,7 +19,10 @@ fn read(line: &str) -> Line<'_> {
     if line.starts_with([' ', '\t']) {
         return Line::Continued;
     }
-    if let Some(name) = trimmed.strip_prefix('[').and_then(|rest| rest.split(']').next()) {
+    if let Some(name) = trimmed
+        .strip_prefix('[')
+        .and_then(|rest| rest.split(']').next())
+    {
         return Line::Section(name);
     }
     match trimmed.split_once(['=', ':']) {
@@ -50,7 +54,9 @@ impl Ini {
         let is_it = |line: &String| matches!(read(line), Line::Section(name) if name == section);
         let start = self.0.iter().position(is_it)? + 1;
         let rest = self.0.iter().skip(start);
-        let length = rest.take_while(|line| !matches!(read(line), Line::Section(_))).count();
+        let length = rest
+            .take_while(|line| !matches!(read(line), Line::Section(_)))
+            .count();
         Some(start..start + length)
     }
 
@@ -58,8 +64,12 @@ impl Ini {
     fn key(&self, section: &str, key: &str) -> Option<std::ops::Range<usize>> {
         let lines = self.section(section)?;
         let at = |at: &usize| self.0.get(*at).map_or("", String::as_str);
-        let start = lines.clone().find(|line| matches!(read(at(line)), Line::Key(name, _) if is_same(name, key)))?;
-        let more = (start + 1..lines.end).take_while(|line| matches!(read(at(line)), Line::Continued)).count();
+        let start = lines
+            .clone()
+            .find(|line| matches!(read(at(line)), Line::Key(name, _) if is_same(name, key)))?;
+        let more = (start + 1..lines.end)
+            .take_while(|line| matches!(read(at(line)), Line::Continued))
+            .count();
         Some(start..start + 1 + more)
     }
 
@@ -73,7 +83,8 @@ impl Ini {
         Some(words.collect::<Vec<_>>().join("\n").trim().to_owned())
     }
 
-    /// Sets a key to a value of one line or several, in its place or at the end of its section, which is made if there is none.
+    /// Sets a key to a value of one line or several, in its place or at the end of its section,
+    /// which is made if there is none.
     pub fn set(&mut self, section: &str, key: &str, value: &str) {
         if self.get(section, key).as_deref() == Some(value) {
             return;
@@ -89,7 +100,11 @@ impl Ini {
             (Some(range), _) => range,
             (None, Some(section)) => {
                 // Before the empty lines that set it apart from the next one.
-                let blank = |at: usize| self.0.get(at - 1).is_some_and(|line| line.trim().is_empty());
+                let blank = |at: usize| {
+                    self.0
+                        .get(at - 1)
+                        .is_some_and(|line| line.trim().is_empty())
+                };
                 let mut end = section.end;
                 while end > section.start && blank(end) {
                     end -= 1;
@@ -104,8 +119,11 @@ impl Ini {
                 self.0.len()..self.0.len()
             }
         };
-        if let Some(before) =
-            range.start.checked_sub(1).and_then(|at| self.0.get_mut(at)).filter(|line| !line.ends_with('\n'))
+        if let Some(before) = range
+            .start
+            .checked_sub(1)
+            .and_then(|at| self.0.get_mut(at))
+            .filter(|line| !line.ends_with('\n'))
         {
             before.push('\n');
         }
@@ -121,10 +139,19 @@ impl Ini {
 
     /// Takes a section out if nothing is in it, with the empty line before it.
     pub fn remove_empty(&mut self, section: &str) {
-        let Some(lines) = self.section(section) else { return };
-        if self.0.get(lines.clone()).is_some_and(|lines| lines.iter().all(|line| line.trim().is_empty())) {
+        let Some(lines) = self.section(section) else {
+            return;
+        };
+        if self
+            .0
+            .get(lines.clone())
+            .is_some_and(|lines| lines.iter().all(|line| line.trim().is_empty()))
+        {
             let start = lines.start - 1;
-            let before = start.checked_sub(1).and_then(|at| self.0.get(at)).is_some_and(|line| line.trim().is_empty());
+            let before = start
+                .checked_sub(1)
+                .and_then(|at| self.0.get(at))
+                .is_some_and(|line| line.trim().is_empty());
             // Of the empty lines on both sides, those behind it stay.
             let end = if before { lines.start } else { lines.end };
             self.0.drain(start - usize::from(before)..end);
@@ -139,7 +166,8 @@ mod tests {
 
     #[test]
     fn a_key_is_found_as_configparser_finds_it() {
-        let ini = Ini::of("# top\n[a]\nKey_One: x\n; c\nlist =\n  one\n\ttwo\nlast = y\n[b]\nlast=z");
+        let ini =
+            Ini::of("# top\n[a]\nKey_One: x\n; c\nlist =\n  one\n\ttwo\nlast = y\n[b]\nlast=z");
         assert_eq!(ini.get("a", "key-one").as_deref(), Some("x"));
         assert_eq!(ini.get("a", "list").as_deref(), Some("one\ntwo"));
         assert_eq!(ini.get("b", "last").as_deref(), Some("z"));
@@ -152,7 +180,10 @@ mod tests {
         ini.set("a", "z", "3");
         ini.set("b", "list", "one\ntwo");
         ini.set("c", "k", "v");
-        assert_eq!(ini.text(), "[a]\nx = 1\nz = 3\n\n[b]\ny = 2\nlist =\n    one\n    two\n\n[c]\nk = v\n");
+        assert_eq!(
+            ini.text(),
+            "[a]\nx = 1\nz = 3\n\n[b]\ny = 2\nlist =\n    one\n    two\n\n[c]\nk = v\n"
+        );
         assert_eq!(ini.get("b", "list").as_deref(), Some("one\ntwo"));
         ini.remove("b", "list");
         ini.remove("c", "k");

@@ -1,4 +1,5 @@
-//! `setup npm`, `pnpm`, `yarn` and `bun`: which packages come from the swarm, and the token by which they are published to it.
+//! `setup npm`, `pnpm`, `yarn` and `bun`: which packages come from the swarm, and the token by
+//! which they are published to it.
 
 use std::path::PathBuf;
 
@@ -46,8 +47,14 @@ impl Client {
 
     /// Its file in a project, and the one in a person's home.
     fn files(self) -> Result<[PathBuf; 2]> {
-        let file = if self == Self::Yarn { ".yarnrc.yml" } else { ".npmrc" };
-        let told = ["NPM_CONFIG_USERCONFIG", "npm_config_userconfig"].into_iter().find_map(std::env::var_os);
+        let file = if self == Self::Yarn {
+            ".yarnrc.yml"
+        } else {
+            ".npmrc"
+        };
+        let told = ["NPM_CONFIG_USERCONFIG", "npm_config_userconfig"]
+            .into_iter()
+            .find_map(std::env::var_os);
         let home = match told.filter(|told| !told.is_empty() && self == Self::Npm) {
             Some(told) => told.into(),
             None => {
@@ -83,11 +90,23 @@ pub(super) async fn run(global: &Global, client: Client, args: Args) -> Result<u
     if args.flags.undo {
         return undo(client);
     }
-    let scopes = args.scopes.iter().map(|scope| scope_of(scope)).collect::<Result<Vec<_>>>()?;
+    let scopes = args
+        .scopes
+        .iter()
+        .map(|scope| scope_of(scope))
+        .collect::<Result<Vec<_>>>()?;
     session::running(global, async |node, settings| {
         let Access { url, token, closed } = access(node, settings).await?;
         let registry = format!("{url}/npm/");
-        let wanted = Wanted { client, registry, token, scopes, mirror: args.flags.mirror, fresh: args.fresh, closed };
+        let wanted = Wanted {
+            client,
+            registry,
+            token,
+            scopes,
+            mirror: args.flags.mirror,
+            fresh: args.fresh,
+            closed,
+        };
         let told = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
         if let Some(note) = wanted.proxy_in_between(told) {
             print::note(note);
@@ -107,7 +126,9 @@ fn scope_of(text: &str) -> Result<String> {
     let scope = format!("@{}", text.trim_start_matches('@'));
     match Ecosystem::Npm.normalise(&format!("{scope}/a")) {
         Ok(_) => Ok(scope),
-        Err(_) => Err(RegistryError::Usage(format!("{text} is no scope; name one such as @team"))),
+        Err(_) => Err(RegistryError::Usage(format!(
+            "{text} is no scope; name one such as @team"
+        ))),
     }
 }
 
@@ -119,9 +140,15 @@ impl Wanted {
             "# Name scopes to have their packages from here, as in `swarmdex setup {} @team`.\n",
             self.client.called()
         );
-        let hint = if self.scopes.is_empty() && !self.mirror { hint } else { String::new() };
+        let hint = if self.scopes.is_empty() && !self.mirror {
+            hint
+        } else {
+            String::new()
+        };
         let fresh = match self.client {
-            Client::Pnpm if self.fresh => format!("# In {WORKSPACE} stands: minimumReleaseAge: 0\n"),
+            Client::Pnpm if self.fresh => {
+                format!("# In {WORKSPACE} stands: minimumReleaseAge: 0\n")
+            }
             _ => String::new(),
         };
         Ok(format!("{hint}{text}{fresh}"))
@@ -130,25 +157,47 @@ impl Wanted {
     /// A file with the registry in it; what is there of ours goes on, at this address.
     fn add(&self, text: &str) -> Result<String, String> {
         let all = self.and_earlier(text);
-        if self.client == Client::Yarn { all.add_to_yarn(text) } else { all.add_to_npmrc(text) }
+        if self.client == Client::Yarn {
+            all.add_to_yarn(text)
+        } else {
+            all.add_to_npmrc(text)
+        }
     }
 
     fn and_earlier(&self, text: &str) -> Self {
-        let Self { mut scopes, mut mirror, mut fresh, .. } = self.clone();
-        let earlier = if self.client == Client::Yarn { yaml::ours(text) } else { npmrc::ours(text) };
+        let Self {
+            mut scopes,
+            mut mirror,
+            mut fresh,
+            ..
+        } = self.clone();
+        let earlier = if self.client == Client::Yarn {
+            yaml::ours(text)
+        } else {
+            npmrc::ours(text)
+        };
         for key in earlier {
             mirror |= key == "registry" || key.starts_with("npmRegistryServer:");
             fresh |= key.starts_with("npmMinimalAgeGate:");
             let scope = match self.client {
-                Client::Yarn => key.strip_prefix(' ').and_then(|key| key.trim().strip_suffix(':')),
+                Client::Yarn => key
+                    .strip_prefix(' ')
+                    .and_then(|key| key.trim().strip_suffix(':')),
                 _ => key.strip_suffix(":registry"),
             };
             // A quoted key is the address of a registry.
-            let scope = scope.filter(|scope| !scope.starts_with('"')).and_then(|scope| scope_of(scope).ok());
+            let scope = scope
+                .filter(|scope| !scope.starts_with('"'))
+                .and_then(|scope| scope_of(scope).ok());
             scopes.extend(scope.filter(|scope| !self.scopes.contains(scope)));
         }
         scopes.sort();
-        Self { scopes, mirror, fresh, ..self.clone() }
+        Self {
+            scopes,
+            mirror,
+            fresh,
+            ..self.clone()
+        }
     }
 
     fn add_to_npmrc(&self, text: &str) -> Result<String, String> {
@@ -163,7 +212,11 @@ impl Wanted {
             .collect();
         if self.mirror {
             let (key, value) = ("registry".to_owned(), self.registry.clone());
-            settings.push(Setting { key, value, reason: MIRROR.to_owned() });
+            settings.push(Setting {
+                key,
+                value,
+                reason: MIRROR.to_owned(),
+            });
         }
         npmrc::add(text, &settings)
     }
@@ -173,7 +226,10 @@ impl Wanted {
         let server = quoted(&self.registry);
         for scope in &self.scopes {
             let scope = scope.trim_start_matches('@');
-            let entry = [format!("{scope}:"), format!("  npmRegistryServer: {server}")];
+            let entry = [
+                format!("{scope}:"),
+                format!("  npmRegistryServer: {server}"),
+            ];
             text = yaml::add_below(&text, "npmScopes", &entry)?;
         }
         if self.mirror {
@@ -181,7 +237,11 @@ impl Wanted {
         }
         let is_used = self.mirror || !self.scopes.is_empty();
         if let Some(host) = self.plain_host().filter(|_| is_used) {
-            text = yaml::add_below(&text, "unsafeHttpWhitelist", &[format!("- {}", quoted(&host))])?;
+            text = yaml::add_below(
+                &text,
+                "unsafeHttpWhitelist",
+                &[format!("- {}", quoted(&host))],
+            )?;
         }
         if self.fresh {
             text = yaml::set(&text, "npmMinimalAgeGate", "0")?;
@@ -192,43 +252,69 @@ impl Wanted {
     /// The host, where yarn asks no other without encryption.
     fn plain_host(&self) -> Option<String> {
         let url = url::Url::parse(&self.registry).ok()?;
-        (url.scheme() == "http").then(|| url.host_str().map(str::to_owned)).flatten()
+        (url.scheme() == "http")
+            .then(|| url.host_str().map(str::to_owned))
+            .flatten()
     }
 
-    /// A proxy through which the client would ask this machine too; none of them makes an exception of its own.
+    /// A proxy through which the client would ask this machine too; none of them makes an exception
+    /// of its own.
     fn proxy_in_between(&self, told: impl Fn(&str) -> Option<String>) -> Option<String> {
         // npm and pnpm take the first for addresses of either kind, and yarn neither.
         let names: &[&str] = match self.client {
-            Client::Npm | Client::Pnpm => &["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"],
+            Client::Npm | Client::Pnpm => {
+                &["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"]
+            }
             Client::Bun => &["http_proxy", "HTTP_PROXY"],
             Client::Yarn => &[],
         };
         let name = names.iter().find(|name| told(name).is_some())?;
         let host = self.plain_host()?;
-        let left_out = ["no_proxy", "NO_PROXY"].into_iter().find_map(told).unwrap_or_default();
-        let is_left_out = left_out.split(',').any(|other| other.trim() == host || other.trim() == "*");
+        let left_out = ["no_proxy", "NO_PROXY"]
+            .into_iter()
+            .find_map(told)
+            .unwrap_or_default();
+        let is_left_out = left_out
+            .split(',')
+            .any(|other| other.trim() == host || other.trim() == "*");
         let client = self.client.called();
-        (!is_left_out).then(|| format!("{client} asks {host} through the proxy in {name} too; add {host} to no_proxy"))
+        (!is_left_out).then(|| {
+            format!("{client} asks {host} through the proxy in {name} too; add {host} to no_proxy")
+        })
     }
 
     /// A file with the token in it; what is there of the registry stays.
     fn add_token(&self, text: &str) -> Result<String, String> {
         if self.client == Client::Yarn {
-            let mut entry =
-                vec![format!("{}:", quoted(&self.registry)), format!("  npmAuthToken: {}", quoted(&self.token))];
+            let mut entry = vec![
+                format!("{}:", quoted(&self.registry)),
+                format!("  npmAuthToken: {}", quoted(&self.token)),
+            ];
             if self.closed {
                 // It says the token for packages in scopes alone, otherwise.
                 entry.push("  npmAlwaysAuth: true".to_owned());
             }
             return yaml::add_below(text, "npmRegistries", &entry);
         }
-        let address = self.registry.split_once(':').map_or(&*self.registry, |(_, address)| address);
+        let address = self
+            .registry
+            .split_once(':')
+            .map_or(&*self.registry, |(_, address)| address);
         let (key, value) = (format!("{address}:_authToken"), self.token.clone());
         let reason = match self.closed {
-            true => "lets you install and publish; yarn 1 wants always-auth=true beside it, of which npm warns",
+            true => {
+                "lets you install and publish; yarn 1 wants always-auth=true beside it, of which npm warns"
+            }
             false => "lets you publish",
         };
-        npmrc::append(text, &[Setting { key, value, reason: reason.to_owned() }])
+        npmrc::append(
+            text,
+            &[Setting {
+                key,
+                value,
+                reason: reason.to_owned(),
+            }],
+        )
     }
 }
 
@@ -251,15 +337,24 @@ fn write(wanted: &Wanted, global: bool) -> Result<u8> {
     }
     written.push(home.display().to_string());
     if wanted.fresh && client == Client::Pnpm {
-        change(WORKSPACE.as_ref(), |text| yaml::set(&yaml::remove(text), "minimumReleaseAge", "0"))?;
+        change(WORKSPACE.as_ref(), |text| {
+            yaml::set(&yaml::remove(text), "minimumReleaseAge", "0")
+        })?;
         written.push(WORKSPACE.to_owned());
     }
-    print::note(format!("written: {}; `swarmdex setup {} --undo` takes it out", written.join(", "), client.called()));
+    print::note(format!(
+        "written: {}; `swarmdex setup {} --undo` takes it out",
+        written.join(", "),
+        client.called()
+    ));
     if wanted.mirror {
         print::note(MIRROR);
     }
     if wanted.fresh && matches!(client, Client::Npm | Client::Bun) {
-        print::note(format!("{} takes versions of any age, so that --fresh changes nothing", client.called()));
+        print::note(format!(
+            "{} takes versions of any age, so that --fresh changes nothing",
+            client.called()
+        ));
     }
     if wanted.scopes.is_empty() && !wanted.mirror {
         print::note(
@@ -271,7 +366,11 @@ fn write(wanted: &Wanted, global: bool) -> Result<u8> {
 
 /// A file without anything of ours.
 fn clean(client: Client, text: &str) -> String {
-    if client == Client::Yarn { yaml::remove(text) } else { npmrc::remove(text) }
+    if client == Client::Yarn {
+        yaml::remove(text)
+    } else {
+        npmrc::remove(text)
+    }
 }
 
 fn undo(client: Client) -> Result<u8> {
@@ -281,10 +380,21 @@ fn undo(client: Client) -> Result<u8> {
     }
     let mut changed = false;
     for path in files {
-        let is_yaml = path.extension().is_some_and(|extension| extension == "yml" || extension == "yaml");
-        if change(&path, |text| Ok(if is_yaml { yaml::remove(text) } else { npmrc::remove(text) }))? {
+        let is_yaml = path
+            .extension()
+            .is_some_and(|extension| extension == "yml" || extension == "yaml");
+        if change(&path, |text| {
+            Ok(if is_yaml {
+                yaml::remove(text)
+            } else {
+                npmrc::remove(text)
+            })
+        })? {
             changed = true;
-            print::note(format!("{} has nothing of Swarmdex's any more", path.display()));
+            print::note(format!(
+                "{} has nothing of Swarmdex's any more",
+                path.display()
+            ));
         }
     }
     if !changed {
@@ -302,7 +412,10 @@ mod tests {
             client,
             registry: "http://127.0.0.1:4810/npm/".to_owned(),
             token: "word".to_owned(),
-            scopes: scopes.iter().map(|scope| scope_of(scope).unwrap()).collect(),
+            scopes: scopes
+                .iter()
+                .map(|scope| scope_of(scope).unwrap())
+                .collect(),
             mirror,
             fresh,
             closed: false,
@@ -311,7 +424,9 @@ mod tests {
 
     #[test]
     fn what_is_pasted_names_scopes_and_the_token_and_replaces_nothing() {
-        let text = wanted(Client::Npm, &["@team", "other"], false, false).text().unwrap();
+        let text = wanted(Client::Npm, &["@team", "other"], false, false)
+            .text()
+            .unwrap();
         for line in [
             "@team:registry=http://127.0.0.1:4810/npm/",
             "@other:registry=http://127.0.0.1:4810/npm/",
@@ -319,25 +434,49 @@ mod tests {
         ] {
             assert!(text.lines().any(|other| other == line), "{text}");
         }
-        assert!(!text.lines().any(|line| line.starts_with("registry")), "{text}");
+        assert!(
+            !text.lines().any(|line| line.starts_with("registry")),
+            "{text}"
+        );
         let mirror = wanted(Client::Bun, &[], true, false).text().unwrap();
-        assert!(mirror.contains("\nregistry=http://127.0.0.1:4810/npm/\n") && mirror.contains("not found"), "{mirror}");
+        assert!(
+            mirror.contains("\nregistry=http://127.0.0.1:4810/npm/\n")
+                && mirror.contains("not found"),
+            "{mirror}"
+        );
         let none = wanted(Client::Pnpm, &[], false, true).text().unwrap();
-        assert!(none.contains("setup pnpm @team") && none.contains("minimumReleaseAge: 0"), "{none}");
+        assert!(
+            none.contains("setup pnpm @team") && none.contains("minimumReleaseAge: 0"),
+            "{none}"
+        );
         assert!(scope_of("@a/b").is_err() && scope_of("a b").is_err());
     }
 
     #[test]
     fn a_proxy_that_stands_in_between_is_told() {
         let told = |client, set: &[(&str, &str)]| {
-            let get = |name: &str| set.iter().find(|(other, _)| *other == name).map(|(_, value)| (*value).to_owned());
+            let get = |name: &str| {
+                set.iter()
+                    .find(|(other, _)| *other == name)
+                    .map(|(_, value)| (*value).to_owned())
+            };
             wanted(client, &[], false, false).proxy_in_between(get)
         };
         let proxy = ("https_proxy", "http://proxy.example");
-        assert!(told(Client::Npm, &[proxy]).unwrap().contains("add 127.0.0.1 to no_proxy"));
-        assert_eq!(told(Client::Npm, &[proxy, ("no_proxy", "localhost, 127.0.0.1")]), None);
+        assert!(
+            told(Client::Npm, &[proxy])
+                .unwrap()
+                .contains("add 127.0.0.1 to no_proxy")
+        );
+        assert_eq!(
+            told(Client::Npm, &[proxy, ("no_proxy", "localhost, 127.0.0.1")]),
+            None
+        );
         assert_eq!(told(Client::Npm, &[]), None);
-        assert_eq!((told(Client::Bun, &[proxy]), told(Client::Yarn, &[proxy])), (None, None));
+        assert_eq!(
+            (told(Client::Bun, &[proxy]), told(Client::Yarn, &[proxy])),
+            (None, None)
+        );
         assert!(told(Client::Bun, &[("HTTP_PROXY", "http://proxy.example")]).is_some());
     }
 
@@ -360,15 +499,36 @@ npmRegistries: # swarmdex
 
     #[test]
     fn where_reading_needs_a_token_yarn_says_it_always() {
-        let closed = |client| Wanted { closed: true, ..wanted(client, &["team"], false, false) };
-        assert!(closed(Client::Yarn).text().unwrap().contains("\n    npmAlwaysAuth: true # swarmdex\n"));
-        assert!(!wanted(Client::Yarn, &["team"], false, false).text().unwrap().contains("npmAlwaysAuth"));
-        assert!(closed(Client::Npm).text().unwrap().contains("always-auth=true beside it"));
+        let closed = |client| Wanted {
+            closed: true,
+            ..wanted(client, &["team"], false, false)
+        };
+        assert!(
+            closed(Client::Yarn)
+                .text()
+                .unwrap()
+                .contains("\n    npmAlwaysAuth: true # swarmdex\n")
+        );
+        assert!(
+            !wanted(Client::Yarn, &["team"], false, false)
+                .text()
+                .unwrap()
+                .contains("npmAlwaysAuth")
+        );
+        assert!(
+            closed(Client::Npm)
+                .text()
+                .unwrap()
+                .contains("always-auth=true beside it")
+        );
     }
 
     #[test]
     fn what_was_set_up_before_goes_on_at_the_new_address() {
-        for (client, theirs) in [(Client::Yarn, "nodeLinker: pnp\n"), (Client::Pnpm, "# mine\n")] {
+        for (client, theirs) in [
+            (Client::Yarn, "nodeLinker: pnp\n"),
+            (Client::Pnpm, "# mine\n"),
+        ] {
             let first = wanted(client, &["team", "other"], true, true);
             let added = first.add(theirs).unwrap();
             assert_eq!(first.add(&added).unwrap(), added, "it can be repeated");
@@ -377,8 +537,10 @@ npmRegistries: # swarmdex
                 ..wanted(client, &["@third"], false, false)
             };
             let added = moved.add(&added).unwrap();
-            let all =
-                Wanted { registry: moved.registry.clone(), ..wanted(client, &["other", "team", "third"], true, true) };
+            let all = Wanted {
+                registry: moved.registry.clone(),
+                ..wanted(client, &["other", "team", "third"], true, true)
+            };
             assert_eq!(added, all.add(theirs).unwrap(), "{added}");
             assert_eq!(clean(client, &added), theirs);
         }

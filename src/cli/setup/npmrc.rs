@@ -1,6 +1,8 @@
-//! `.npmrc`, which npm, pnpm, yarn 1 and bun read, changed so that everything else in it stays as it is. Pure.
+//! `.npmrc`, which npm, pnpm, yarn 1 and bun read, changed so that everything else in it stays as
+//! it is. Pure.
 //!
-//! Not every one of them has comments behind a value, so that each line of ours stands below a comment of its own.
+//! Not every one of them has comments behind a value, so that each line of ours stands below a
+//! comment of its own.
 
 /// Each line of ours stands below this.
 const MARK: &str = "# swarmdex: ";
@@ -26,9 +28,17 @@ pub fn add(text: &str, settings: &[Setting]) -> Result<String, String> {
 /// When one of them is set already: a sentence's end.
 pub fn append(text: &str, settings: &[Setting]) -> Result<String, String> {
     let mut text = text.to_owned();
-    let has = |key: &str| text.lines().filter_map(|line| line.split_once('=')).find(|(other, _)| other.trim() == key);
+    let has = |key: &str| {
+        text.lines()
+            .filter_map(|line| line.split_once('='))
+            .find(|(other, _)| other.trim() == key)
+    };
     if let Some((key, value)) = settings.iter().find_map(|setting| has(&setting.key)) {
-        return Err(format!("it has {} = {} already; take that line out first", key.trim(), shown(key, value)));
+        return Err(format!(
+            "it has {} = {} already; take that line out first",
+            key.trim(),
+            shown(key, value)
+        ));
     }
     if !text.is_empty() && !text.ends_with('\n') {
         text.push('\n');
@@ -41,13 +51,22 @@ pub fn append(text: &str, settings: &[Setting]) -> Result<String, String> {
 
 /// A token is nobody's business.
 fn shown<'a>(key: &str, value: &'a str) -> &'a str {
-    if key.trim().ends_with("registry") { value.trim() } else { "something else" }
+    if key.trim().ends_with("registry") {
+        value.trim()
+    } else {
+        "something else"
+    }
 }
 
 /// The keys of ours that are in the file.
 pub fn ours(text: &str) -> Vec<&str> {
-    let marked = text.lines().zip(text.lines().skip(1)).filter(|(mark, _)| mark.starts_with(MARK));
-    marked.filter_map(|(_, line)| line.split_once('=').map(|(key, _)| key)).collect()
+    let marked = text
+        .lines()
+        .zip(text.lines().skip(1))
+        .filter(|(mark, _)| mark.starts_with(MARK));
+    marked
+        .filter_map(|(_, line)| line.split_once('=').map(|(key, _)| key))
+        .collect()
 }
 
 /// The file without what [`add`] put there.
@@ -69,17 +88,36 @@ mod tests {
     use proptest::prelude::*;
 
     fn setting(key: &str, value: &str) -> Setting {
-        Setting { key: key.to_owned(), value: value.to_owned(), reason: "because".to_owned() }
+        Setting {
+            key: key.to_owned(),
+            value: value.to_owned(),
+            reason: "because".to_owned(),
+        }
     }
 
     #[test]
     fn what_is_there_stays_and_ours_goes_in_and_out() {
         for theirs in ["", "# mine\nsave-exact = true\n; more\n"] {
-            let ours = |port| [setting("@team:registry", &format!("http://127.0.0.1:{port}/npm/"))];
+            let ours = |port| {
+                [setting(
+                    "@team:registry",
+                    &format!("http://127.0.0.1:{port}/npm/"),
+                )]
+            };
             let added = add(theirs, &ours(4810)).unwrap();
-            assert_eq!(added, format!("{theirs}# swarmdex: because\n@team:registry=http://127.0.0.1:4810/npm/\n"));
-            assert_eq!(add(&added, &ours(4810)).unwrap(), added, "it can be repeated");
-            assert!(!add(&added, &ours(4811)).unwrap().contains("4810"), "an earlier address goes");
+            assert_eq!(
+                added,
+                format!("{theirs}# swarmdex: because\n@team:registry=http://127.0.0.1:4810/npm/\n")
+            );
+            assert_eq!(
+                add(&added, &ours(4810)).unwrap(),
+                added,
+                "it can be repeated"
+            );
+            assert!(
+                !add(&added, &ours(4811)).unwrap().contains("4810"),
+                "an earlier address goes"
+            );
             assert_eq!(super::ours(&added), ["@team:registry"]);
             assert_eq!(remove(&added), theirs);
         }
@@ -88,11 +126,19 @@ mod tests {
     #[test]
     fn what_is_somebody_elses_is_never_replaced() {
         let theirs = "registry = https://work.example/\n//h/npm/:_authToken=secret";
-        assert!(add(theirs, &[setting("registry", "x")]).unwrap_err().contains("https://work.example/"));
+        assert!(
+            add(theirs, &[setting("registry", "x")])
+                .unwrap_err()
+                .contains("https://work.example/")
+        );
         let refused = add(theirs, &[setting("//h/npm/:_authToken", "x")]).unwrap_err();
         assert!(!refused.contains("secret"), "{refused}");
         assert_eq!(remove(theirs), theirs);
-        assert!(add(theirs, &[setting("@a:registry", "x")]).unwrap().starts_with(&format!("{theirs}\n")));
+        assert!(
+            add(theirs, &[setting("@a:registry", "x")])
+                .unwrap()
+                .starts_with(&format!("{theirs}\n"))
+        );
     }
 
     proptest! {

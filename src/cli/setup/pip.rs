@@ -4,7 +4,8 @@ use super::{Access, ini::Ini};
 
 /// The name of the swarm in `.pypirc`.
 const SWARM: &str = "swarm";
-/// The servers that twine takes where `.pypirc` names no servers: naming one must not take these away.
+/// The servers that twine takes where `.pypirc` names no servers: naming one must not take these
+/// away.
 const USUAL: [&str; 2] = ["pypi", "testpypi"];
 /// The ends of this gateway's addresses, by which ours are known.
 const INDEX: &str = "/pypi/simple/";
@@ -13,7 +14,9 @@ const UPLOADS: &str = "/pypi/legacy/";
 /// The address of the index; beyond loopback it has the token in it.
 pub fn index(access: &Access) -> String {
     let url = match access.url.split_once("://") {
-        Some((scheme, rest)) if access.closed => format!("{scheme}://__token__:{}@{rest}", access.token),
+        Some((scheme, rest)) if access.closed => {
+            format!("{scheme}://__token__:{}@{rest}", access.token)
+        }
         _ => access.url.clone(),
     };
     format!("{url}{INDEX}")
@@ -38,23 +41,38 @@ pub fn text(access: &Access, mirror: bool) -> String {
             host(access)
         ),
     };
-    format!("{conf}\n# .pypirc, for `twine upload -r {SWARM} dist/*`\n{}", add_uploads("", access).unwrap_or_default())
+    format!(
+        "{conf}\n# .pypirc, for `twine upload -r {SWARM} dist/*`\n{}",
+        add_uploads("", access).unwrap_or_default()
+    )
 }
 
-/// The host that pip is to trust although it speaks http: without that it keeps nothing, and beyond loopback it asks for nothing.
+/// The host that pip is to trust although it speaks http: without that it keeps nothing, and beyond
+/// loopback it asks for nothing.
 fn host(access: &Access) -> &str {
-    access.url.split_once("://").map_or(&*access.url, |(_, rest)| rest.split('/').next().unwrap_or(rest))
+    access
+        .url
+        .split_once("://")
+        .map_or(&*access.url, |(_, rest)| {
+            rest.split('/').next().unwrap_or(rest)
+        })
 }
 
-/// `pip.conf` with the swarm as the index. What is there is not replaced, but an earlier address of a gateway's.
+/// `pip.conf` with the swarm as the index. What is there is not replaced, but an earlier address of
+/// a gateway's.
 ///
 /// # Errors
 /// Why it cannot be: a sentence's end.
 pub fn add(text: &str, access: &Access) -> Result<String, String> {
     let mut conf = Ini::of(text);
     for key in ["index-url", "extra-index-url"] {
-        if let Some(other) = conf.get("global", key).filter(|url| key != "index-url" || !url.ends_with(INDEX)) {
-            return Err(format!("it has an {key} already, {other}; take that out first"));
+        if let Some(other) = conf
+            .get("global", key)
+            .filter(|url| key != "index-url" || !url.ends_with(INDEX))
+        {
+            return Err(format!(
+                "it has an {key} already, {other}; take that out first"
+            ));
         }
     }
     // One that goes with an earlier address of a gateway's is ours.
@@ -70,9 +88,15 @@ pub fn add(text: &str, access: &Access) -> Result<String, String> {
 /// `pip.conf` without what [`add`] put there.
 pub fn remove(text: &str) -> String {
     let mut conf = Ini::of(text);
-    if let Some(url) = conf.get("global", "index-url").filter(|url| url.ends_with(INDEX)) {
+    if let Some(url) = conf
+        .get("global", "index-url")
+        .filter(|url| url.ends_with(INDEX))
+    {
         conf.remove("global", "index-url");
-        if conf.get("global", "trusted-host").is_some_and(|host| url.contains(&host)) {
+        if conf
+            .get("global", "trusted-host")
+            .is_some_and(|host| url.contains(&host))
+        {
             conf.remove("global", "trusted-host");
         }
         conf.remove_empty("global");
@@ -86,8 +110,13 @@ pub fn remove(text: &str) -> String {
 /// As [`add`].
 pub fn add_uploads(text: &str, access: &Access) -> Result<String, String> {
     let mut rc = Ini::of(text);
-    if let Some(other) = rc.get(SWARM, "repository").filter(|url| !url.ends_with(UPLOADS)) {
-        return Err(format!("it has a server {SWARM} already, at {other}; rename that one"));
+    if let Some(other) = rc
+        .get(SWARM, "repository")
+        .filter(|url| !url.ends_with(UPLOADS))
+    {
+        return Err(format!(
+            "it has a server {SWARM} already, at {other}; rename that one"
+        ));
     }
     let mut servers = servers(&rc).unwrap_or_else(|| USUAL.map(str::to_owned).to_vec());
     if !servers.iter().any(|server| server == SWARM) {
@@ -108,10 +137,15 @@ fn servers(rc: &Ini) -> Option<Vec<String>> {
 /// `.pypirc` without what [`add_uploads`] put there.
 pub fn remove_uploads(text: &str) -> String {
     let mut rc = Ini::of(text);
-    if rc.get(SWARM, "repository").is_none_or(|url| !url.ends_with(UPLOADS)) {
+    if rc
+        .get(SWARM, "repository")
+        .is_none_or(|url| !url.ends_with(UPLOADS))
+    {
         return rc.text();
     }
-    ["repository", "username", "password"].iter().for_each(|key| rc.remove(SWARM, key));
+    ["repository", "username", "password"]
+        .iter()
+        .for_each(|key| rc.remove(SWARM, key));
     rc.remove_empty(SWARM);
     let mut left = servers(&rc).unwrap_or_default();
     left.retain(|server| server != SWARM);
@@ -130,22 +164,41 @@ mod tests {
     use proptest::prelude::*;
 
     fn access(port: u16) -> Access {
-        Access { url: format!("http://127.0.0.1:{port}"), token: "word".to_owned(), closed: false }
+        Access {
+            url: format!("http://127.0.0.1:{port}"),
+            token: "word".to_owned(),
+            closed: false,
+        }
     }
 
     #[test]
     fn what_is_there_stays_and_ours_goes_in_and_out() {
-        for theirs in ["", "# mine\n[global]\ntimeout = 9 # s\n\n[install]\npre = yes\n", "[install]\nx: 1\n"] {
+        for theirs in [
+            "",
+            "# mine\n[global]\ntimeout = 9 # s\n\n[install]\npre = yes\n",
+            "[install]\nx: 1\n",
+        ] {
             let added = add(theirs, &access(4810)).unwrap();
-            assert!(added.contains("index-url = http://127.0.0.1:4810/pypi/simple/\n"), "{added}");
-            assert_eq!(add(&added, &access(4810)).unwrap(), added, "it can be repeated");
+            assert!(
+                added.contains("index-url = http://127.0.0.1:4810/pypi/simple/\n"),
+                "{added}"
+            );
+            assert_eq!(
+                add(&added, &access(4810)).unwrap(),
+                added,
+                "it can be repeated"
+            );
             let moved = add(&added, &access(4811)).unwrap();
-            assert!(!moved.contains("4810") && moved.matches("4811").count() == 2, "{moved}");
+            assert!(
+                !moved.contains("4810") && moved.matches("4811").count() == 2,
+                "{moved}"
+            );
             assert_eq!(remove(&moved), theirs);
         }
-        for theirs in
-            ["", "# mine\n[distutils]\nindex-servers =\n    work\n\n[work]\nrepository = https://work.example/\n"]
-        {
+        for theirs in [
+            "",
+            "# mine\n[distutils]\nindex-servers =\n    work\n\n[work]\nrepository = https://work.example/\n",
+        ] {
             let added = add_uploads(theirs, &access(4810)).unwrap();
             assert!(
                 added.contains(
@@ -154,39 +207,75 @@ mod tests {
                 "{added}"
             );
             assert!(
-                added.contains(if theirs.is_empty() { "    testpypi\n    swarm\n" } else { "    work\n    swarm\n" }),
+                added.contains(if theirs.is_empty() {
+                    "    testpypi\n    swarm\n"
+                } else {
+                    "    work\n    swarm\n"
+                }),
                 "{added}"
             );
             assert_eq!(add_uploads(&added, &access(4810)).unwrap(), added);
-            assert_eq!(remove_uploads(&added).replace("index-servers = work", "index-servers =\n    work"), theirs);
+            assert_eq!(
+                remove_uploads(&added).replace("index-servers = work", "index-servers =\n    work"),
+                theirs
+            );
         }
     }
 
     #[test]
     fn what_is_somebody_elses_is_never_replaced() {
         let theirs = "[global]\nindex_url = https://work.example/simple\n";
-        assert!(add(theirs, &access(1)).unwrap_err().contains("work.example"));
-        assert!(add("[global]\nextra-index-url = https://work.example/simple\n", &access(1)).is_err());
+        assert!(
+            add(theirs, &access(1))
+                .unwrap_err()
+                .contains("work.example")
+        );
+        assert!(
+            add(
+                "[global]\nextra-index-url = https://work.example/simple\n",
+                &access(1)
+            )
+            .is_err()
+        );
         assert_eq!(remove(theirs), theirs);
         let swarm = "[swarm]\nrepository = https://work.example/\n";
-        assert!(add_uploads(swarm, &access(1)).unwrap_err().contains("work.example"));
+        assert!(
+            add_uploads(swarm, &access(1))
+                .unwrap_err()
+                .contains("work.example")
+        );
         assert_eq!(remove_uploads(swarm), swarm);
         let trusted = "[global]\ntrusted-host = work.example\n";
-        let moved = Access { url: "http://192.0.2.7:4811".to_owned(), ..access(1) };
+        let moved = Access {
+            url: "http://192.0.2.7:4811".to_owned(),
+            ..access(1)
+        };
         let moved = add(&add("", &access(4810)).unwrap(), &moved).unwrap();
         assert!(moved.contains("trusted-host = 192.0.2.7:4811\n"), "{moved}");
-        assert!(add(trusted, &access(1)).unwrap().contains("trusted-host = work.example\n"));
+        assert!(
+            add(trusted, &access(1))
+                .unwrap()
+                .contains("trusted-host = work.example\n")
+        );
     }
 
     #[test]
     fn beyond_loopback_the_index_says_the_token() {
-        let closed = Access { closed: true, url: "http://192.0.2.7:4810".to_owned(), token: "word".to_owned() };
+        let closed = Access {
+            closed: true,
+            url: "http://192.0.2.7:4810".to_owned(),
+            token: "word".to_owned(),
+        };
         assert!(text(&closed, true).contains(
             "index-url = http://__token__:word@192.0.2.7:4810/pypi/simple/\ntrusted-host = 192.0.2.7:4810\n"
         ));
         for mirror in [false, true] {
             let text = text(&access(4810), mirror);
-            assert!(text.lines().all(|line| line.starts_with('#') || !line.contains("extra-index-url")), "{text}");
+            assert!(
+                text.lines()
+                    .all(|line| line.starts_with('#') || !line.contains("extra-index-url")),
+                "{text}"
+            );
         }
     }
 

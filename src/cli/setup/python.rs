@@ -18,7 +18,12 @@ const NOTHING_ELSE: &str = "packages come from the swarm alone now, and those th
 
 /// Prints the configuration, or writes it.
 pub(super) fn set_up(tool: Tool, flags: Flags, access: &Access) -> Result<u8> {
-    let Flags { write, global, mirror, .. } = flags;
+    let Flags {
+        write,
+        global,
+        mirror,
+        ..
+    } = flags;
     if !write {
         let text = match tool {
             Tool::Pip => pip::text(access, mirror),
@@ -31,9 +36,15 @@ pub(super) fn set_up(tool: Tool, flags: Flags, access: &Access) -> Result<u8> {
         Tool::Pip => write_pip(global, mirror, access)?,
         Tool::Uv => vec![write_uv(global, mirror, access)?],
     };
-    let names: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
+    let names: Vec<String> = written
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
     let tool = if tool == Tool::Pip { "pip" } else { "uv" };
-    print::note(format!("written: {}; `swarmdex setup {tool} --undo` takes it out", names.join(" and ")));
+    print::note(format!(
+        "written: {}; `swarmdex setup {tool} --undo` takes it out",
+        names.join(" and ")
+    ));
     if mirror {
         print::note(NOTHING_ELSE);
     }
@@ -44,18 +55,29 @@ fn write_pip(global: bool, mirror: bool, access: &Access) -> Result<Vec<PathBuf>
     let uploads = home()?.join(".pypirc");
     let mut written = vec![uploads.clone()];
     if mirror {
-        let conf = if global { own_pip_conf()? } else { environments_pip_conf()? };
+        let conf = if global {
+            own_pip_conf()?
+        } else {
+            environments_pip_conf()?
+        };
         change(&conf, |text| pip::add(text, access))?;
         written.push(conf);
     } else {
-        print::note(format!("install with: pip install --index-url {} PACKAGE", pip::index(access)));
+        print::note(format!(
+            "install with: pip install --index-url {} PACKAGE",
+            pip::index(access)
+        ));
     }
     change(&uploads, |text| pip::add_uploads(text, access))?;
     Ok(written)
 }
 
 fn write_uv(global: bool, mirror: bool, access: &Access) -> Result<PathBuf> {
-    let (path, place) = if global { (own_uv_toml()?, uv::Place::Own) } else { uv_settings_here() };
+    let (path, place) = if global {
+        (own_uv_toml()?, uv::Place::Own)
+    } else {
+        uv_settings_here()
+    };
     change(&path, |text| uv::add(text, place, access, mirror))?;
     print::note(
         "publish with: uv publish --index swarm --token TOKEN; the token is in gateway.token in the node's data directory",
@@ -73,20 +95,30 @@ pub(super) fn undo(tool: Tool) -> Result<u8> {
     };
     match tool {
         Tool::Pip => {
-            for conf in [environments_pip_conf().ok(), Some(own_pip_conf()?)].into_iter().flatten() {
+            for conf in [environments_pip_conf().ok(), Some(own_pip_conf()?)]
+                .into_iter()
+                .flatten()
+            {
                 take_out(conf, &|text| Ok(pip::remove(text)))?;
             }
-            take_out(home()?.join(".pypirc"), &|text| Ok(pip::remove_uploads(text)))?;
+            take_out(home()?.join(".pypirc"), &|text| {
+                Ok(pip::remove_uploads(text))
+            })?;
         }
         Tool::Uv => {
-            take_out(PathBuf::from(PYPROJECT), &|text| uv::remove(text, uv::Place::Project))?;
+            take_out(PathBuf::from(PYPROJECT), &|text| {
+                uv::remove(text, uv::Place::Project)
+            })?;
             for own in [PathBuf::from(UV_TOML), own_uv_toml()?] {
                 take_out(own, &|text| uv::remove(text, uv::Place::Own))?;
             }
         }
     }
     for path in &changed {
-        print::note(format!("{} has nothing of Swarmdex's any more", path.display()));
+        print::note(format!(
+            "{} has nothing of Swarmdex's any more",
+            path.display()
+        ));
     }
     if changed.is_empty() {
         print::note("there was nothing to take out");
@@ -107,12 +139,15 @@ fn uv_settings_here() -> (PathBuf, uv::Place) {
 }
 
 fn home() -> Result<PathBuf> {
-    let missing = |error| RegistryError::Usage(format!("no home directory was found ({error}); set HOME"));
+    let missing =
+        |error| RegistryError::Usage(format!("no home directory was found ({error}); set HOME"));
     etcetera::home_dir().map_err(missing)
 }
 
 fn variable(name: &str) -> Option<PathBuf> {
-    std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from)
+    std::env::var_os(name)
+        .filter(|value| !value.is_empty())
+        .map(PathBuf::from)
 }
 
 fn config_dir() -> Result<PathBuf> {
@@ -131,7 +166,8 @@ fn own_uv_toml() -> Result<PathBuf> {
 }
 
 fn environments_pip_conf() -> Result<PathBuf> {
-    let text =
-        "pip has no settings of a directory: activate a virtual environment, or write for every project with --global";
-    variable("VIRTUAL_ENV").map(|dir| dir.join("pip.conf")).ok_or_else(|| RegistryError::Usage(text.to_owned()))
+    let text = "pip has no settings of a directory: activate a virtual environment, or write for every project with --global";
+    variable("VIRTUAL_ENV")
+        .map(|dir| dir.join("pip.conf"))
+        .ok_or_else(|| RegistryError::Usage(text.to_owned()))
 }

@@ -1,4 +1,5 @@
-//! uv's settings, in `uv.toml` or in `pyproject.toml`, changed so that everything else stays as it is. Pure.
+//! uv's settings, in `uv.toml` or in `pyproject.toml`, changed so that everything else stays as it
+//! is. Pure.
 
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike, value};
 
@@ -37,14 +38,21 @@ pub fn text(access: &Access, mirror: bool) -> String {
 
 fn read(text: &str) -> Result<DocumentMut, String> {
     text.parse().map_err(|error: toml_edit::TomlError| {
-        format!("it is no TOML ({}); correct it", error.message().lines().next().unwrap_or_default())
+        format!(
+            "it is no TOML ({}); correct it",
+            error.message().lines().next().unwrap_or_default()
+        )
     })
 }
 
 /// The table that uv's settings are in, made where it is not there.
 fn settings(text: &mut DocumentMut, place: Place) -> Result<&mut dyn TableLike, String> {
     let mut table: &mut dyn TableLike = text.as_table_mut();
-    for key in if place == Place::Project { &["tool", "uv"][..] } else { &[] } {
+    for key in if place == Place::Project {
+        &["tool", "uv"][..]
+    } else {
+        &[]
+    } {
         let made = || {
             let mut table = Table::new();
             table.set_implicit(true);
@@ -63,7 +71,8 @@ fn text_of<'a>(index: &'a Table, key: &str) -> &'a str {
     index.get(key).and_then(Item::as_str).unwrap_or_default()
 }
 
-/// The settings with the swarm among the indexes. What is there is not replaced, but an earlier address of a gateway's.
+/// The settings with the swarm among the indexes. What is there is not replaced, but an earlier
+/// address of a gateway's.
 ///
 /// # Errors
 /// Why it cannot be: a sentence's end.
@@ -71,14 +80,26 @@ pub fn add(text: &str, place: Place, access: &Access, mirror: bool) -> Result<St
     let mut document = read(text)?;
     let settings = settings(&mut document, place)?;
     if mirror && let Some(other) = settings.get("index-url").and_then(Item::as_str) {
-        return Err(format!("it has an index-url already, {other}; take that out first"));
+        return Err(format!(
+            "it has an index-url already, {other}; take that out first"
+        ));
     }
-    let indexes = settings.entry("index").or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
-    let indexes = indexes.as_array_of_tables_mut().ok_or("its index is no [[index]]; write it as one")?;
+    let indexes = settings
+        .entry("index")
+        .or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
+    let indexes = indexes
+        .as_array_of_tables_mut()
+        .ok_or("its index is no [[index]]; write it as one")?;
     let is_swarm = |index: &&mut Table| text_of(index, "name") == SWARM;
     let is_default = |index: &Table| index.get("default").and_then(Item::as_bool) == Some(true);
-    if let Some(other) = indexes.iter().find(|index| mirror && is_default(index) && text_of(index, "name") != SWARM) {
-        return Err(format!("the default index is {} already; take that out first", text_of(other, "url")));
+    if let Some(other) = indexes
+        .iter()
+        .find(|index| mirror && is_default(index) && text_of(index, "name") != SWARM)
+    {
+        return Err(format!(
+            "the default index is {} already; take that out first",
+            text_of(other, "url")
+        ));
     }
     if indexes.iter_mut().find(is_swarm).is_none() {
         let mut index = Table::new();
@@ -88,9 +109,15 @@ pub fn add(text: &str, place: Place, access: &Access, mirror: bool) -> Result<St
     if let Some(index) = indexes.iter_mut().find(is_swarm) {
         let before = text_of(index, "url");
         if !before.is_empty() && !before.ends_with(INDEX) {
-            return Err(format!("it has an index {SWARM} already, at {before}; rename that one"));
+            return Err(format!(
+                "it has an index {SWARM} already, at {before}; rename that one"
+            ));
         }
-        let (is, is_not) = if mirror { ("default", "explicit") } else { ("explicit", "default") };
+        let (is, is_not) = if mirror {
+            ("default", "explicit")
+        } else {
+            ("explicit", "default")
+        };
         index.remove(is_not);
         set(index, "url", &pip::index(access));
         set(index, "publish-url", &pip::uploads(access));
@@ -113,14 +140,26 @@ fn set(index: &mut Table, key: &str, text: &str) {
 /// As [`add`].
 pub fn remove(text: &str, place: Place) -> Result<String, String> {
     let mut document = read(text)?;
-    let is_ours = |index: &Table| text_of(index, "name") == SWARM && text_of(index, "url").ends_with(INDEX);
-    let keys: &[&str] = if place == Place::Project { &["tool", "uv"] } else { &[] };
+    let is_ours =
+        |index: &Table| text_of(index, "name") == SWARM && text_of(index, "url").ends_with(INDEX);
+    let keys: &[&str] = if place == Place::Project {
+        &["tool", "uv"]
+    } else {
+        &[]
+    };
     let mut table: Option<&mut dyn TableLike> = Some(document.as_table_mut());
     for key in keys {
-        table = table.and_then(|table| table.get_mut(key)).and_then(Item::as_table_like_mut);
+        table = table
+            .and_then(|table| table.get_mut(key))
+            .and_then(Item::as_table_like_mut);
     }
-    let Some(settings) = table else { return Ok(text.to_owned()) };
-    let Some(indexes) = settings.get_mut("index").and_then(Item::as_array_of_tables_mut) else {
+    let Some(settings) = table else {
+        return Ok(text.to_owned());
+    };
+    let Some(indexes) = settings
+        .get_mut("index")
+        .and_then(Item::as_array_of_tables_mut)
+    else {
         return Ok(text.to_owned());
     };
     if !indexes.iter().any(is_ours) {
@@ -142,26 +181,43 @@ mod tests {
                           [[tool.uv.index]]\nname = \"work\"\nurl = \"https://work.example/simple\"\n";
 
     fn access(port: u16) -> Access {
-        Access { url: format!("http://127.0.0.1:{port}"), token: "word".to_owned(), closed: false }
+        Access {
+            url: format!("http://127.0.0.1:{port}"),
+            token: "word".to_owned(),
+            closed: false,
+        }
     }
 
     #[test]
     fn what_is_there_stays_and_ours_goes_in_and_out() {
-        for (place, theirs) in
-            [(Place::Own, ""), (Place::Own, "offline = true # c\n"), (Place::Project, ""), (Place::Project, THEIRS)]
-        {
+        for (place, theirs) in [
+            (Place::Own, ""),
+            (Place::Own, "offline = true # c\n"),
+            (Place::Project, ""),
+            (Place::Project, THEIRS),
+        ] {
             let added = add(theirs, place, &access(4810), false).unwrap();
             assert!(added.starts_with(theirs), "{added}");
-            let head = if place == Place::Own { "[[index]]" } else { "[[tool.uv.index]]" };
+            let head = if place == Place::Own {
+                "[[index]]"
+            } else {
+                "[[tool.uv.index]]"
+            };
             let ours = format!(
                 "{head}\nname = \"swarm\"\nurl = \"http://127.0.0.1:4810/pypi/simple/\"\n\
                  publish-url = \"http://127.0.0.1:4810/pypi/legacy/\"\nexplicit = true\n"
             );
             assert!(added.contains(&ours), "{added}");
-            assert_eq!(add(&added, place, &access(4810), false).unwrap(), added, "it can be repeated");
+            assert_eq!(
+                add(&added, place, &access(4810), false).unwrap(),
+                added,
+                "it can be repeated"
+            );
             let moved = add(&added, place, &access(4811), true).unwrap();
             assert!(
-                !moved.contains("4810") && moved.contains("default = true") && !moved.contains("explicit"),
+                !moved.contains("4810")
+                    && moved.contains("default = true")
+                    && !moved.contains("explicit"),
                 "{moved}"
             );
             assert_eq!(remove(&moved, place).unwrap(), theirs);

@@ -1,5 +1,5 @@
-//! `.yarnrc.yml` and `pnpm-workspace.yaml`, changed so that everything else in them stays as it is: by the line, because what reads
-//! YAML and writes it again keeps no comments. Pure.
+//! `.yarnrc.yml` and `pnpm-workspace.yaml`, changed so that everything else in them stays as it is:
+//! by the line, because what reads YAML and writes it again keeps no comments. Pure.
 
 /// Each line of ours ends with this.
 const MARK: &str = " # swarmdex";
@@ -10,48 +10,72 @@ const MARK: &str = " # swarmdex";
 /// When it has another one: a sentence's end.
 pub fn set(text: &str, key: &str, value: &str) -> Result<String, String> {
     match text.lines().find_map(|line| value_of(line, key)) {
-        Some(other) => Err(format!("it has {key}: {other} already; take that line out first")),
+        Some(other) => Err(format!(
+            "it has {key}: {other} already; take that line out first"
+        )),
         None => Ok(appended(text, &format!("{key}: {value}{MARK}\n"))),
     }
 }
 
-/// The file with entries below a top-level key, which may be there with others. Lines are indented within the entry only.
+/// The file with entries below a top-level key, which may be there with others. Lines are indented
+/// within the entry only.
 ///
 /// # Errors
-/// When the key's entries are written in its own line, or one begins as the first of these does: a sentence's end.
+/// When the key's entries are written in its own line, or one begins as the first of these does: a
+/// sentence's end.
 pub fn add_below(text: &str, key: &str, entry: &[String]) -> Result<String, String> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let Some(at) = lines.iter().position(|line| value_of(line, key).is_some()) else {
         let below = written(entry, 2);
         return Ok(appended(text, &format!("{key}:{MARK}\n{below}")));
     };
-    if value_of(lines.get(at).copied().unwrap_or_default(), key).is_some_and(|value| !value.is_empty()) {
-        return Err(format!("its {key} stands in one line; write each of its entries in a line below it"));
+    if value_of(lines.get(at).copied().unwrap_or_default(), key)
+        .is_some_and(|value| !value.is_empty())
+    {
+        return Err(format!(
+            "its {key} stands in one line; write each of its entries in a line below it"
+        ));
     }
     let (before, after) = lines.split_at(at + 1);
     let is_inner = |line: &&&str| indent(line) > 0 || line.starts_with("- ") || is_nothing(line);
-    let inner: Vec<&str> = after.iter().take_while(is_inner).copied().filter(|line| !is_nothing(line)).collect();
+    let inner: Vec<&str> = after
+        .iter()
+        .take_while(is_inner)
+        .copied()
+        .filter(|line| !is_nothing(line))
+        .collect();
     let first = entry.first().map(|line| unquoted(line)).unwrap_or_default();
     let steps = inner.first().map_or(2, |line| indent(line));
-    let is_taken = |line: &&str| indent(line) == steps && unquoted(without_comment(line).trim()) == first;
+    let is_taken =
+        |line: &&str| indent(line) == steps && unquoted(without_comment(line).trim()) == first;
     if inner.iter().any(is_taken) {
         // In a list, what is there is there.
         return match first.starts_with("- ") {
             true => Ok(text.to_owned()),
-            false => Err(format!("its {key} has {} already; take that out first", first.trim_end_matches(':'))),
+            false => Err(format!(
+                "its {key} has {} already; take that out first",
+                first.trim_end_matches(':')
+            )),
         };
     }
     let before = before.concat();
     let newline = if before.ends_with('\n') { "" } else { "\n" };
-    Ok(format!("{before}{newline}{}{}", written(entry, steps), after.concat()))
+    Ok(format!(
+        "{before}{newline}{}{}",
+        written(entry, steps),
+        after.concat()
+    ))
 }
 
 /// The lines of ours, without what they end with.
 pub fn ours(text: &str) -> Vec<&str> {
-    text.lines().filter_map(|line| line.strip_suffix(MARK)).collect()
+    text.lines()
+        .filter_map(|line| line.strip_suffix(MARK))
+        .collect()
 }
 
-/// The file without lines of ours. A key of ours below which somebody else wrote something is theirs now.
+/// The file without lines of ours. A key of ours below which somebody else wrote something is
+/// theirs now.
 pub fn remove(text: &str) -> String {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let mut kept = String::new();
@@ -61,9 +85,15 @@ pub fn remove(text: &str) -> String {
             continue;
         };
         let mut below = lines.iter().skip(at + 1).filter(|line| !is_nothing(line));
-        let is_below = |line: &&&str| indent(line) > indent(ours) || line.trim_start().starts_with("- ");
+        let is_below =
+            |line: &&&str| indent(line) > indent(ours) || line.trim_start().starts_with("- ");
         let has_theirs = |line: &&str| !line.trim_end().ends_with(MARK);
-        if ours.ends_with(':') && below.by_ref().take_while(|line| is_below(line)).any(has_theirs) {
+        if ours.ends_with(':')
+            && below
+                .by_ref()
+                .take_while(|line| is_below(line))
+                .any(has_theirs)
+        {
             kept.push_str(ours);
             kept.push('\n');
         }
@@ -72,12 +102,19 @@ pub fn remove(text: &str) -> String {
 }
 
 fn appended(text: &str, more: &str) -> String {
-    let newline = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
+    let newline = if text.is_empty() || text.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
     format!("{text}{newline}{more}")
 }
 
 fn written(entry: &[String], steps: usize) -> String {
-    entry.iter().map(|line| format!("{:steps$}{line}{MARK}\n", "")).collect()
+    entry
+        .iter()
+        .map(|line| format!("{:steps$}{line}{MARK}\n", ""))
+        .collect()
 }
 
 /// Returns what stands behind a top-level key in its line.
@@ -113,17 +150,25 @@ mod tests {
     use proptest::prelude::*;
 
     fn scope(name: &str) -> Vec<String> {
-        vec![format!("{name}:"), "  npmRegistryServer: \"http://127.0.0.1:4810/npm/\"".to_owned()]
+        vec![
+            format!("{name}:"),
+            "  npmRegistryServer: \"http://127.0.0.1:4810/npm/\"".to_owned(),
+        ]
     }
 
     #[test]
     fn what_is_there_stays_and_ours_goes_in_and_out() {
         const SERVER: &str = "npmRegistryServer: \"http://127.0.0.1:4810/npm/\" # swarmdex\n";
         for (theirs, expected) in [
-            ("", format!("npmScopes: # swarmdex\n  team: # swarmdex\n    {SERVER}")),
+            (
+                "",
+                format!("npmScopes: # swarmdex\n  team: # swarmdex\n    {SERVER}"),
+            ),
             (
                 "# mine\nnodeLinker: pnp # old\n",
-                format!("# mine\nnodeLinker: pnp # old\nnpmScopes: # swarmdex\n  team: # swarmdex\n    {SERVER}"),
+                format!(
+                    "# mine\nnodeLinker: pnp # old\nnpmScopes: # swarmdex\n  team: # swarmdex\n    {SERVER}"
+                ),
             ),
             (
                 "npmScopes: # theirs\n    work:\n        a: 1\nnodeLinker: pnp\n",
@@ -139,7 +184,10 @@ mod tests {
             let added = add_below(theirs, "npmScopes", &scope("team")).unwrap();
             assert_eq!(added, expected);
             let added = set(&added, "npmMinimalAgeGate", "0").unwrap();
-            assert_eq!(added, format!("{expected}npmMinimalAgeGate: 0 # swarmdex\n"));
+            assert_eq!(
+                added,
+                format!("{expected}npmMinimalAgeGate: 0 # swarmdex\n")
+            );
             assert_eq!(remove(&added), theirs);
         }
     }
@@ -148,8 +196,14 @@ mod tests {
     fn a_list_may_be_there_and_may_have_it() {
         let entry = ["- \"127.0.0.1\"".to_owned()];
         for (theirs, expected) in [
-            ("list:\n- a.example\n", "list:\n- \"127.0.0.1\" # swarmdex\n- a.example\n"),
-            ("list:\n  - a.example\n", "list:\n  - \"127.0.0.1\" # swarmdex\n  - a.example\n"),
+            (
+                "list:\n- a.example\n",
+                "list:\n- \"127.0.0.1\" # swarmdex\n- a.example\n",
+            ),
+            (
+                "list:\n  - a.example\n",
+                "list:\n  - \"127.0.0.1\" # swarmdex\n  - a.example\n",
+            ),
             ("list:\n  - '127.0.0.1'\n", "list:\n  - '127.0.0.1'\n"),
         ] {
             let added = add_below(theirs, "list", &entry).unwrap();
@@ -163,11 +217,20 @@ mod tests {
         assert!(set("a: 1\n", "a", "0").unwrap_err().contains("a: 1"));
         assert!(add_below("npmScopes: {work: {}}\n", "npmScopes", &scope("team")).is_err());
         assert!(
-            add_below("npmScopes:\n  'team':\n    x: 1\n", "npmScopes", &scope("team")).unwrap_err().contains("team")
+            add_below(
+                "npmScopes:\n  'team':\n    x: 1\n",
+                "npmScopes",
+                &scope("team")
+            )
+            .unwrap_err()
+            .contains("team")
         );
         let ours = add_below("", "npmScopes", &scope("team")).unwrap();
         let both = format!("{ours}  work:\n    npmRegistryServer: \"https://work.example/\"\n");
-        assert_eq!(remove(&both), "npmScopes:\n  work:\n    npmRegistryServer: \"https://work.example/\"\n");
+        assert_eq!(
+            remove(&both),
+            "npmScopes:\n  work:\n    npmRegistryServer: \"https://work.example/\"\n"
+        );
     }
 
     proptest! {

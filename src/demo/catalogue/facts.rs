@@ -1,4 +1,5 @@
-//! The embedded catalogue: facts about real crates, for machines without a cargo cache and for tests.
+//! The embedded catalogue: facts about real crates, for machines without a cargo cache and for
+//! tests.
 
 use serde::{Deserialize, Serialize};
 
@@ -35,9 +36,16 @@ struct Fact {
 }
 
 pub(super) fn embedded() -> Result<Vec<Entry>> {
-    let damaged = |why| RegistryError::Internal { what: "reading the embedded catalogue", why };
-    let facts: Vec<Fact> = serde_json::from_str(CATALOGUE).map_err(|error| damaged(error.to_string()))?;
-    facts.into_iter().map(|fact| entry(fact).map_err(damaged)).collect()
+    let damaged = |why| RegistryError::Internal {
+        what: "reading the embedded catalogue",
+        why,
+    };
+    let facts: Vec<Fact> =
+        serde_json::from_str(CATALOGUE).map_err(|error| damaged(error.to_string()))?;
+    facts
+        .into_iter()
+        .map(|fact| entry(fact).map_err(damaged))
+        .collect()
 }
 
 fn entry(fact: Fact) -> Result<Entry, String> {
@@ -53,14 +61,30 @@ fn entry(fact: Fact) -> Result<Entry, String> {
         repository: fact.repository.as_deref(),
         homepage: None,
     })?;
-    let content = Content { root: fact.content, size: fact.size };
+    let content = Content {
+        root: fact.content,
+        size: fact.size,
+    };
     let package = draft.package().map_err(|error| error.to_string())?;
-    let needs = fact.dependencies.iter().filter_map(|text| need(text)).collect();
+    let needs = fact
+        .dependencies
+        .iter()
+        .filter_map(|text| need(text))
+        .collect();
     let (draft, _) = with_dependencies(checked(draft)?, needs);
-    Ok(Entry { package, draft, content, path: None, needed: false })
+    Ok(Entry {
+        package,
+        draft,
+        content,
+        path: None,
+        needed: false,
+    })
 }
 
 fn need(text: &str) -> Option<Dependency> {
     let (name, requirement) = text.split_once(' ').unwrap_or((text, "*"));
-    Some(Dependency::bare(name.parse().ok()?, requirement.parse().ok()?))
+    Some(Dependency::bare(
+        name.parse().ok()?,
+        requirement.parse().ok()?,
+    ))
 }

@@ -37,11 +37,18 @@ fn archive(dir: &Path, name: &str, files: &[(&str, &[u8])]) -> PathBuf {
 #[test]
 fn an_archive_becomes_a_release_of_somebody() {
     let dir = tempfile::tempdir().unwrap();
-    archive(dir.path(), "hello-1.2.3.crate", &[("hello-1.2.3/Cargo.toml", MANIFEST.as_bytes())]);
-    let mut catalogue = Catalogue::load(&Source::Directory(dir.path().into()), &Needs::default()).unwrap();
+    archive(
+        dir.path(),
+        "hello-1.2.3.crate",
+        &[("hello-1.2.3/Cargo.toml", MANIFEST.as_bytes())],
+    );
+    let mut catalogue =
+        Catalogue::load(&Source::Directory(dir.path().into()), &Needs::default()).unwrap();
     let entry = catalogue.entries.pop().unwrap();
     let bob = PublisherId::of(&libp2p::identity::Keypair::generate_ed25519().public());
-    let owner = |name: &PackageName| (name.as_str() == "cargo:serde").then(|| (bob, "bob".parse().unwrap()));
+    let owner = |name: &PackageName| {
+        (name.as_str() == "cargo:serde").then(|| (bob, "bob".parse().unwrap()))
+    };
     let by = entry.draft_by("ann".parse().unwrap(), owner);
     assert_eq!(by.dependencies.len(), 1);
     assert_eq!(by.dependencies[0].written(), format!("{bob}/cargo:serde"));
@@ -54,11 +61,20 @@ fn a_directory_is_read_in_order_without_doubles() {
     let dir = tempfile::tempdir().unwrap();
     for (stem, version) in [("b-1", "1.10.0"), ("b-2", "1.9.0"), ("b-3", "1.9.0")] {
         let manifest = format!("[package]\nname = \"b\"\nversion = \"{version}\"");
-        archive(dir.path(), &format!("{stem}.crate"), &[(&format!("{stem}/Cargo.toml"), manifest.as_bytes())]);
+        archive(
+            dir.path(),
+            &format!("{stem}.crate"),
+            &[(&format!("{stem}/Cargo.toml"), manifest.as_bytes())],
+        );
     }
     fs::write(dir.path().join("README"), "no archive").unwrap();
-    let catalogue = Catalogue::load(&Source::Directory(dir.path().into()), &Needs::default()).unwrap();
-    let versions: Vec<_> = catalogue.entries.iter().map(|entry| entry.draft.version.to_string()).collect();
+    let catalogue =
+        Catalogue::load(&Source::Directory(dir.path().into()), &Needs::default()).unwrap();
+    let versions: Vec<_> = catalogue
+        .entries
+        .iter()
+        .map(|entry| entry.draft.version.to_string())
+        .collect();
     assert_eq!(versions, ["1.9.0", "1.10.0"]);
     assert_eq!(catalogue.skipped.len(), 1);
 }
@@ -66,22 +82,51 @@ fn a_directory_is_read_in_order_without_doubles() {
 #[test]
 fn a_directory_with_nothing_to_publish_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
-    let load = |path: &Path| Catalogue::load(&Source::Directory(path.into()), &Needs::default()).unwrap_err();
-    assert!(load(dir.path()).to_string().contains("there are no .crate files"));
+    let load = |path: &Path| {
+        Catalogue::load(&Source::Directory(path.into()), &Needs::default()).unwrap_err()
+    };
+    assert!(
+        load(dir.path())
+            .to_string()
+            .contains("there are no .crate files")
+    );
     fs::write(dir.path().join("x-1.crate"), "x").unwrap();
     let error = load(dir.path());
-    assert!(error.is_usage() && error.to_string().contains("x-1.crate"), "{error}");
-    assert!(matches!(load(&dir.path().join("absent")), RegistryError::File { .. }));
+    assert!(
+        error.is_usage() && error.to_string().contains("x-1.crate"),
+        "{error}"
+    );
+    assert!(matches!(
+        load(&dir.path().join("absent")),
+        RegistryError::File { .. }
+    ));
 }
 
 #[test]
 fn the_embedded_catalogue_is_real_and_valid() {
     let catalogue = Catalogue::load(&Source::Embedded, &Needs::default()).unwrap();
-    assert!(catalogue.entries.len() >= 300, "{}", catalogue.entries.len());
+    assert!(
+        catalogue.entries.len() >= 300,
+        "{}",
+        catalogue.entries.len()
+    );
     let read = |entry: &Entry| entry.draft.version.read(&entry.draft.ecosystem).unwrap();
-    let order: Vec<_> = catalogue.entries.iter().map(|entry| (&entry.package, read(entry))).collect();
+    let order: Vec<_> = catalogue
+        .entries
+        .iter()
+        .map(|entry| (&entry.package, read(entry)))
+        .collect();
     assert!(order.is_sorted(), "by name and version");
-    assert!(catalogue.entries.iter().all(|entry| !entry.draft.description.is_empty() && entry.content.size > 0));
-    let needs: usize = catalogue.entries.iter().map(|entry| entry.draft.dependencies.len()).sum();
+    assert!(
+        catalogue
+            .entries
+            .iter()
+            .all(|entry| !entry.draft.description.is_empty() && entry.content.size > 0)
+    );
+    let needs: usize = catalogue
+        .entries
+        .iter()
+        .map(|entry| entry.draft.dependencies.len())
+        .sum();
     assert!(needs > 500, "{needs}");
 }

@@ -1,5 +1,6 @@
-//! Evidence that is handed on: one file, from which anybody can see for themselves that a conflict is one. Nothing in it is
-//! the exporter's word, so nobody has to trust the exporter. `docs/evidence.md` is what is in it.
+//! Evidence that is handed on: one file, from which anybody can see for themselves that a conflict
+//! is one. Nothing in it is the exporter's word, so nobody has to trust the exporter.
+//! `docs/evidence.md` is what is in it.
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -16,7 +17,8 @@ use crate::domain::{
     version::VersionText,
 };
 
-/// Most bytes of a file of evidence: eight heads of 14 KiB and two manifests of 8 KiB in base64, with room to spare.
+/// Most bytes of a file of evidence: eight heads of 14 KiB and two manifests of 8 KiB in base64,
+/// with room to spare.
 pub const MAX_EVIDENCE: usize = 256 * 1024;
 /// What the file says it is.
 const FORMAT: &str = "swarmdex-evidence";
@@ -39,7 +41,10 @@ impl<'de> Deserialize<'de> for Envelope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
         // One spelling only: neither white space nor bits that mean nothing.
-        BASE64.decode(text.as_bytes()).map(Self).map_err(|_| D::Error::custom("not base64"))
+        BASE64
+            .decode(text.as_bytes())
+            .map(Self)
+            .map_err(|_| D::Error::custom("not base64"))
     }
 }
 
@@ -57,14 +62,33 @@ pub enum Statement {
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Proven {
     /// One key signed two manifests of one version.
-    Version { publisher: PublisherId, package: PackageName, version: VersionText },
-    /// One key signed two manifests that list a file of one version with different bytes. The manifests are the proof.
-    File { publisher: PublisherId, package: PackageName, version: VersionText, file: String },
-    /// One key signed a state that lacks this manifest of a version, which the state before it lists. The statements are the two
-    /// states, and the page between them where one was cut.
-    Removed { publisher: PublisherId, package: PackageName, version: VersionText, manifest: Hash },
+    Version {
+        publisher: PublisherId,
+        package: PackageName,
+        version: VersionText,
+    },
+    /// One key signed two manifests that list a file of one version with different bytes. The
+    /// manifests are the proof.
+    File {
+        publisher: PublisherId,
+        package: PackageName,
+        version: VersionText,
+        file: String,
+    },
+    /// One key signed a state that lacks this manifest of a version, which the state before it
+    /// lists. The statements are the two states, and the page between them where one was cut.
+    Removed {
+        publisher: PublisherId,
+        package: PackageName,
+        version: VersionText,
+        manifest: Hash,
+    },
     /// One key signed two states of one number.
-    Fork { publisher: PublisherId, package: PackageName, seq: u64 },
+    Fork {
+        publisher: PublisherId,
+        package: PackageName,
+        seq: u64,
+    },
     /// Several keys claim one handle, which is no misdeed.
     Handle { handle: Handle },
 }
@@ -90,16 +114,26 @@ pub enum Flaw {
     TooLarge(usize),
     #[error("it is no file of evidence, or a damaged one: {0}")]
     Damaged(String),
-    #[error("it is of format version {0}, and this program reads version {VERSION}; use a newer one")]
+    #[error(
+        "it is of format version {0}, and this program reads version {VERSION}; use a newer one"
+    )]
     UnknownVersion(u32),
     #[error("it has {found} statements, and {wanted} are needed")]
     Statements { found: usize, wanted: &'static str },
     #[error("statement {number} does not verify: {refusal}")]
     Refused { number: usize, refusal: Refusal },
     #[error("statement {number} is signed by another key: {by}, and not {claimed}")]
-    OtherKey { number: usize, by: Box<PublisherId>, claimed: Box<PublisherId> },
+    OtherKey {
+        number: usize,
+        by: Box<PublisherId>,
+        claimed: Box<PublisherId>,
+    },
     #[error("statement {number} is about another package: {found}, and not {claimed}")]
-    OtherPackage { number: usize, found: PackageName, claimed: PackageName },
+    OtherPackage {
+        number: usize,
+        found: PackageName,
+        claimed: PackageName,
+    },
     #[error("statement {number} does not list version {version}")]
     OtherVersion { number: usize, version: VersionText },
     #[error("both statements name the same manifest for version {version}: {hash}")]
@@ -107,7 +141,11 @@ pub enum Flaw {
     #[error("both statements are the same state: {0}")]
     SameHead(Hash),
     #[error("statement {number} is state {found} of the package, and not {claimed}")]
-    OtherSeq { number: usize, found: u64, claimed: u64 },
+    OtherSeq {
+        number: usize,
+        found: u64,
+        claimed: u64,
+    },
     #[error("statement {number} is a page of older releases, which has neither number nor handle")]
     NoHead { number: usize },
     #[error("statement {number} does not claim the handle {claimed}")]
@@ -121,7 +159,10 @@ pub enum Flaw {
     #[error("the manifests do not list {file} with different bytes")]
     SameFile { file: String },
     #[error("the second statement is no state that lacks version {version} of the first: {why}")]
-    NotRemoved { version: VersionText, why: &'static str },
+    NotRemoved {
+        version: VersionText,
+        why: &'static str,
+    },
     #[error("its id is not that of what it shows: {said}, and not {is}")]
     OtherId { said: ConflictId, is: ConflictId },
 }
@@ -168,7 +209,14 @@ impl Evidence {
         manifests: impl IntoIterator<Item = Vec<u8>>,
     ) -> Self {
         let manifests = manifests.into_iter().map(Envelope).collect();
-        Self { format: FORMAT.to_owned(), version: VERSION, id, claim, statements, manifests }
+        Self {
+            format: FORMAT.to_owned(),
+            version: VERSION,
+            id,
+            claim,
+            statements,
+            manifests,
+        }
     }
 
     pub fn id(&self) -> ConflictId {
@@ -194,7 +242,9 @@ impl Evidence {
         if bytes.len() > MAX_EVIDENCE {
             return Err(Flaw::TooLarge(bytes.len()));
         }
-        let damaged = |error: serde_json::Error| Flaw::Damaged(super::super::text::printable(&error.to_string()));
+        let damaged = |error: serde_json::Error| {
+            Flaw::Damaged(super::super::text::printable(&error.to_string()))
+        };
         let any: Any = serde_json::from_slice(bytes).map_err(damaged)?;
         if any.format != FORMAT {
             return Err(Flaw::Damaged("it does not say that it is one".to_owned()));
@@ -215,19 +265,38 @@ impl Evidence {
             _ => (2, 2, "two"),
         };
         if count < least || count > most {
-            return Err(Flaw::Statements { found: count, wanted });
+            return Err(Flaw::Statements {
+                found: count,
+                wanted,
+            });
         }
         let mut seen = Vec::with_capacity(count);
         for (number, statement) in (1..).zip(&self.statements) {
             seen.push(Seen::verify(number, statement)?);
         }
         let is = match &self.claim {
-            Proven::File { publisher, package, version, file } => self.same_file(*publisher, package, version, file)?,
-            Proven::Removed { publisher, package, version, manifest } => {
-                removed(&mut seen, *publisher, package, version, manifest)?
-            }
-            Proven::Version { publisher, package, version } => same_version(&mut seen, *publisher, package, version)?,
-            Proven::Fork { publisher, package, seq } => same_seq(&seen, *publisher, package, *seq)?,
+            Proven::File {
+                publisher,
+                package,
+                version,
+                file,
+            } => self.same_file(*publisher, package, version, file)?,
+            Proven::Removed {
+                publisher,
+                package,
+                version,
+                manifest,
+            } => removed(&mut seen, *publisher, package, version, manifest)?,
+            Proven::Version {
+                publisher,
+                package,
+                version,
+            } => same_version(&mut seen, *publisher, package, version)?,
+            Proven::Fork {
+                publisher,
+                package,
+                seq,
+            } => same_seq(&seen, *publisher, package, *seq)?,
             Proven::Handle { handle } => same_handle(&seen, handle)?,
         };
         if is != self.id {
@@ -235,7 +304,12 @@ impl Evidence {
         }
         let statements: Vec<Stated> = seen.into_iter().map(|seen| seen.stated).collect();
         let manifests = self.manifests(&statements)?;
-        Ok(Proof { id: self.id, proven: self.claim.clone(), statements, manifests })
+        Ok(Proof {
+            id: self.id,
+            proven: self.claim.clone(),
+            statements,
+            manifests,
+        })
     }
 
     fn manifests(&self, statements: &[Stated]) -> Result<Vec<ProvenManifest>, Flaw> {
@@ -244,17 +318,35 @@ impl Evidence {
             if number > MAX_MANIFESTS {
                 return Err(Flaw::StrangeManifest { number });
             }
-            let manifest =
-                Authorised::<Manifest>::verify(bytes).map_err(|refusal| Flaw::BadManifest { number, refusal })?;
+            let manifest = Authorised::<Manifest>::verify(bytes)
+                .map_err(|refusal| Flaw::BadManifest { number, refusal })?;
             let hash = manifest.hash();
             // The hash is over the signer too, so a named manifest is the publisher's.
             let (package, version, named) = match &self.claim {
-                Proven::Version { package, version, .. } => {
-                    (package, version, statements.iter().any(|stated| stated.manifest == Some(hash)))
+                Proven::Version {
+                    package, version, ..
+                } => (
+                    package,
+                    version,
+                    statements
+                        .iter()
+                        .any(|stated| stated.manifest == Some(hash)),
+                ),
+                Proven::File {
+                    publisher,
+                    package,
+                    version,
+                    ..
+                } => (package, version, manifest.owner() == *publisher),
+                Proven::Removed {
+                    package,
+                    version,
+                    manifest,
+                    ..
+                } => (package, version, *manifest == hash),
+                Proven::Fork { .. } | Proven::Handle { .. } => {
+                    return Err(Flaw::StrangeManifest { number });
                 }
-                Proven::File { publisher, package, version, .. } => (package, version, manifest.owner() == *publisher),
-                Proven::Removed { package, version, manifest, .. } => (package, version, *manifest == hash),
-                Proven::Fork { .. } | Proven::Handle { .. } => return Err(Flaw::StrangeManifest { number }),
             };
             let once = proven.iter().all(|known| known.hash != hash);
             if !named
@@ -264,7 +356,10 @@ impl Evidence {
             {
                 return Err(Flaw::StrangeManifest { number });
             }
-            proven.push(ProvenManifest { hash, files: manifest.into_value().files });
+            proven.push(ProvenManifest {
+                hash,
+                files: manifest.into_value().files,
+            });
         }
         Ok(proven)
     }
@@ -279,16 +374,22 @@ impl Evidence {
         version: &VersionText,
         file: &str,
     ) -> Result<ConflictId, Flaw> {
-        let same = || Flaw::SameFile { file: printable(file) };
+        let same = || Flaw::SameFile {
+            file: printable(file),
+        };
         let manifests = self.manifests(&[])?;
         let root = |manifest: &ProvenManifest| {
             let listed = manifest.files.iter().find(|one| one.name == file);
             listed.map(|one| one.root).ok_or_else(same)
         };
         match manifests.as_slice() {
-            [a, b] if root(a)? != root(b)? => {
-                Ok(ConflictId::of_file(&publisher, package, version, file, [a.hash, b.hash]))
-            }
+            [a, b] if root(a)? != root(b)? => Ok(ConflictId::of_file(
+                &publisher,
+                package,
+                version,
+                file,
+                [a.hash, b.hash],
+            )),
             _ => Err(same()),
         }
     }
@@ -309,7 +410,10 @@ enum Recorded {
 
 impl Seen {
     fn verify(number: usize, statement: &Statement) -> Result<Self, Flaw> {
-        fn authorised<T: Owned>(number: usize, Envelope(bytes): &Envelope) -> Result<Authorised<T>, Flaw> {
+        fn authorised<T: Owned>(
+            number: usize,
+            Envelope(bytes): &Envelope,
+        ) -> Result<Authorised<T>, Flaw> {
             Authorised::verify(bytes).map_err(|refusal| Flaw::Refused { number, refusal })
         }
         let stated = |publisher: PublisherId, package: &PackageName, record| Stated {
@@ -329,12 +433,22 @@ impl Seen {
                     signed_at: Some(head.signed_at),
                     ..stated(head.owner(), &head.package().name, head.hash())
                 };
-                Self { number, stated, handle: head.handle.clone(), record: Recorded::Head(Box::new(head)) }
+                Self {
+                    number,
+                    stated,
+                    handle: head.handle.clone(),
+                    record: Recorded::Head(Box::new(head)),
+                }
             }
             Statement::Page(envelope) => {
                 let page = authorised::<Page>(number, envelope)?;
                 let stated = stated(page.owner(), &page.package().name, page.hash());
-                Self { number, stated, handle: None, record: Recorded::Page(Box::new(page)) }
+                Self {
+                    number,
+                    stated,
+                    handle: None,
+                    record: Recorded::Page(Box::new(page)),
+                }
             }
         })
     }
@@ -349,10 +463,18 @@ impl Seen {
     fn is_of(&self, publisher: PublisherId, package: &PackageName) -> Result<(), Flaw> {
         let (number, stated) = (self.number, &self.stated);
         if stated.publisher != publisher {
-            return Err(Flaw::OtherKey { number, by: stated.publisher.into(), claimed: publisher.into() });
+            return Err(Flaw::OtherKey {
+                number,
+                by: stated.publisher.into(),
+                claimed: publisher.into(),
+            });
         }
         if stated.package != *package {
-            return Err(Flaw::OtherPackage { number, found: stated.package.clone(), claimed: package.clone() });
+            return Err(Flaw::OtherPackage {
+                number,
+                found: stated.package.clone(),
+                claimed: package.clone(),
+            });
         }
         Ok(())
     }
@@ -368,22 +490,35 @@ fn same_version(
     for one in seen.iter_mut() {
         one.is_of(publisher, package)?;
         let entry = release::find(package.ecosystem(), one.releases(), version);
-        let entry = entry.ok_or(Flaw::OtherVersion { number: one.number, version: version.clone() })?;
+        let entry = entry.ok_or(Flaw::OtherVersion {
+            number: one.number,
+            version: version.clone(),
+        })?;
         let first = entry.first();
         one.stated.manifest = first;
         hashes.extend(first);
     }
     match hashes.as_slice() {
         // Where releases grow, another manifest is an addition.
-        [a, b] if a != b && !package.ecosystem().grows() => {
-            Ok(ConflictId::of_version(&publisher, package, version, [*a, *b]))
-        }
-        [a, ..] => Err(Flaw::SameHash { version: version.clone(), hash: *a }),
-        [] => Err(Flaw::Statements { found: 0, wanted: "two" }),
+        [a, b] if a != b && !package.ecosystem().grows() => Ok(ConflictId::of_version(
+            &publisher,
+            package,
+            version,
+            [*a, *b],
+        )),
+        [a, ..] => Err(Flaw::SameHash {
+            version: version.clone(),
+            hash: *a,
+        }),
+        [] => Err(Flaw::Statements {
+            found: 0,
+            wanted: "two",
+        }),
     }
 }
 
-/// The second statement is the state after the first and lacks the manifest, also with the page that was cut between them.
+/// The second statement is the state after the first and lacks the manifest, also with the page
+/// that was cut between them.
 fn removed(
     seen: &mut [Seen],
     publisher: PublisherId,
@@ -391,22 +526,51 @@ fn removed(
     version: &VersionText,
     manifest: &Hash,
 ) -> Result<ConflictId, Flaw> {
-    seen.iter().try_for_each(|one| one.is_of(publisher, package))?;
-    let not = |why| Flaw::NotRemoved { version: version.clone(), why };
-    let (before, after, page) = match seen {
-        [Seen { record: Recorded::Head(before), .. }, Seen { record: Recorded::Head(after), .. }] => {
-            (before, after, None)
-        }
-        [
-            Seen { record: Recorded::Head(before), .. },
-            Seen { record: Recorded::Head(after), .. },
-            Seen { record: Recorded::Page(page), .. },
-        ] => (before, after, Some(&**page)),
-        _ => return Err(not("two states are needed, and the page between them if there is one")),
+    seen.iter()
+        .try_for_each(|one| one.is_of(publisher, package))?;
+    let not = |why| Flaw::NotRemoved {
+        version: version.clone(),
+        why,
     };
-    let gone = after.removes(before, page).ok_or_else(|| not("it does not follow the first at once"))?;
+    let (before, after, page) = match seen {
+        [
+            Seen {
+                record: Recorded::Head(before),
+                ..
+            },
+            Seen {
+                record: Recorded::Head(after),
+                ..
+            },
+        ] => (before, after, None),
+        [
+            Seen {
+                record: Recorded::Head(before),
+                ..
+            },
+            Seen {
+                record: Recorded::Head(after),
+                ..
+            },
+            Seen {
+                record: Recorded::Page(page),
+                ..
+            },
+        ] => (before, after, Some(&**page)),
+        _ => {
+            return Err(not(
+                "two states are needed, and the page between them if there is one",
+            ));
+        }
+    };
+    let gone = after
+        .removes(before, page)
+        .ok_or_else(|| not("it does not follow the first at once"))?;
     let key = version.key(package.ecosystem());
-    if !gone.iter().any(|(one, hash)| hash == manifest && one.key(package.ecosystem()) == key) {
+    if !gone
+        .iter()
+        .any(|(one, hash)| hash == manifest && one.key(package.ecosystem()) == key)
+    {
         return Err(not("it lists all that the first does"));
     }
     let id = ConflictId::of_removed(&publisher, package, version, manifest, &after.hash());
@@ -416,21 +580,38 @@ fn removed(
     Ok(id)
 }
 
-fn same_seq(seen: &[Seen], publisher: PublisherId, package: &PackageName, seq: u64) -> Result<ConflictId, Flaw> {
+fn same_seq(
+    seen: &[Seen],
+    publisher: PublisherId,
+    package: &PackageName,
+    seq: u64,
+) -> Result<ConflictId, Flaw> {
     for one in seen {
         one.is_of(publisher, package)?;
         match one.stated.seq {
             Some(found) if found == seq => {}
-            Some(found) => return Err(Flaw::OtherSeq { number: one.number, found, claimed: seq }),
+            Some(found) => {
+                return Err(Flaw::OtherSeq {
+                    number: one.number,
+                    found,
+                    claimed: seq,
+                });
+            }
             None => return Err(Flaw::NoHead { number: one.number }),
         }
     }
     match seen {
-        [a, b] if a.stated.record != b.stated.record => {
-            Ok(ConflictId::of_fork(&publisher, package, seq, [a.stated.record, b.stated.record]))
-        }
+        [a, b] if a.stated.record != b.stated.record => Ok(ConflictId::of_fork(
+            &publisher,
+            package,
+            seq,
+            [a.stated.record, b.stated.record],
+        )),
         [a, ..] => Err(Flaw::SameHead(a.stated.record)),
-        [] => Err(Flaw::Statements { found: 0, wanted: "two" }),
+        [] => Err(Flaw::Statements {
+            found: 0,
+            wanted: "two",
+        }),
     }
 }
 
@@ -440,9 +621,16 @@ fn same_handle(seen: &[Seen], handle: &Handle) -> Result<ConflictId, Flaw> {
             return Err(Flaw::NoHead { number: one.number });
         }
         if one.handle.as_ref() != Some(handle) {
-            return Err(Flaw::OtherHandle { number: one.number, claimed: handle.clone() });
+            return Err(Flaw::OtherHandle {
+                number: one.number,
+                claimed: handle.clone(),
+            });
         }
-        if seen.iter().take(at).any(|other| other.stated.publisher == one.stated.publisher) {
+        if seen
+            .iter()
+            .take(at)
+            .any(|other| other.stated.publisher == one.stated.publisher)
+        {
             return Err(Flaw::SameKey(one.stated.publisher));
         }
     }
@@ -452,40 +640,66 @@ fn same_handle(seen: &[Seen], handle: &Handle) -> Result<ConflictId, Flaw> {
 impl Proof {
     /// What it proves, in plain sentences.
     pub fn sentences(&self, time: impl Fn(Timestamp) -> String) -> Vec<String> {
-        let key = |publisher: &PublisherId| format!("{publisher} (fingerprint {})", publisher.fingerprint());
+        let key = |publisher: &PublisherId| {
+            format!("{publisher} (fingerprint {})", publisher.fingerprint())
+        };
         let signed = |stated: &Stated| match (stated.seq, stated.signed_at) {
             (Some(seq), Some(at)) => format!("state {seq}, signed at {}", time(at)),
             _ => "a page of older releases, which bears no time".to_owned(),
         };
         let mut said = Vec::new();
         match &self.proven {
-            Proven::Version { publisher, package, version } => {
+            Proven::Version {
+                publisher,
+                package,
+                version,
+            } => {
                 said.push(format!("It is proven that one key signed two different manifests for {package} {version}."));
                 said.push(format!("The key is {}.", key(publisher)));
                 for (number, stated) in (1..).zip(&self.statements) {
-                    let hash = stated.manifest.map_or(String::new(), |hash| hash.to_string());
+                    let hash = stated
+                        .manifest
+                        .map_or(String::new(), |hash| hash.to_string());
                     said.push(format!("{number}. manifest {hash}, in {}.", signed(stated)));
                 }
                 said.extend(self.manifests.iter().flat_map(|manifest| {
                     let hash = manifest.hash.fingerprint();
-                    manifest.files.iter().map(move |File { name, sha256, size, .. }| {
-                        format!("Manifest {hash}… is here too: {}, {size} bytes, SHA-256 {sha256}.", printable(name))
-                    })
+                    manifest.files.iter().map(
+                        move |File {
+                                  name, sha256, size, ..
+                              }| {
+                            format!(
+                                "Manifest {hash}… is here too: {}, {size} bytes, SHA-256 {sha256}.",
+                                printable(name)
+                            )
+                        },
+                    )
                 }));
                 said.push(
                     "A release never changes, so that its owner made a mistake, or another has the key.".to_owned(),
                 );
             }
-            Proven::File { publisher, package, version, file } => {
+            Proven::File {
+                publisher,
+                package,
+                version,
+                file,
+            } => {
                 let file = printable(file);
                 said.push(format!(
                     "It is proven that one key signed two different files {file} of {package} {version}."
                 ));
                 said.push(format!("The key is {}.", key(publisher)));
                 for (number, manifest) in (1..).zip(&self.manifests) {
-                    for one in manifest.files.iter().filter(|one| printable(&one.name) == file) {
+                    for one in manifest
+                        .files
+                        .iter()
+                        .filter(|one| printable(&one.name) == file)
+                    {
                         let (hash, File { size, sha256, .. }) = (manifest.hash, one);
-                        said.push(format!("{number}. in manifest {hash}: {size} bytes, SHA-256 {sha256}."));
+                        said.push(format!(
+                            "{number}. in manifest {hash}: {size} bytes, SHA-256 {sha256}."
+                        ));
                     }
                 }
                 said.push(
@@ -493,31 +707,65 @@ impl Proof {
                         .to_owned(),
                 );
             }
-            Proven::Removed { publisher, package, version, manifest } => {
+            Proven::Removed {
+                publisher,
+                package,
+                version,
+                manifest,
+            } => {
                 said.push(format!("It is proven that one key took away what it had published of {package} {version}."));
                 said.push(format!("The key is {}.", key(publisher)));
                 for (number, stated) in (1..).zip(self.statements.iter().take(2)) {
-                    let does = if stated.manifest.is_some() { "lists" } else { "lacks" };
-                    said.push(format!("{number}. {} {does} manifest {manifest}.", signed(stated)));
+                    let does = if stated.manifest.is_some() {
+                        "lists"
+                    } else {
+                        "lacks"
+                    };
+                    said.push(format!(
+                        "{number}. {} {does} manifest {manifest}.",
+                        signed(stated)
+                    ));
                 }
                 said.push("A release is yanked, and never taken away.".to_owned());
             }
-            Proven::Fork { publisher, package, seq } => {
-                said.push(format!("It is proven that one key signed two different states {seq} of {package}."));
+            Proven::Fork {
+                publisher,
+                package,
+                seq,
+            } => {
+                said.push(format!(
+                    "It is proven that one key signed two different states {seq} of {package}."
+                ));
                 said.push(format!("The key is {}.", key(publisher)));
                 for (number, stated) in (1..).zip(&self.statements) {
-                    said.push(format!("{number}. head {}, {}.", stated.record, signed(stated)));
+                    said.push(format!(
+                        "{number}. head {}, {}.",
+                        stated.record,
+                        signed(stated)
+                    ));
                 }
-                said.push("Two machines that publish at once do that: it is no misdeed by itself.".to_owned());
+                said.push(
+                    "Two machines that publish at once do that: it is no misdeed by itself."
+                        .to_owned(),
+                );
             }
             Proven::Handle { handle } => {
                 let count = self.statements.len();
-                said.push(format!("It is proven that {count} different keys call themselves {handle}."));
+                said.push(format!(
+                    "It is proven that {count} different keys call themselves {handle}."
+                ));
                 for (number, stated) in (1..).zip(&self.statements) {
                     let (key, package) = (key(&stated.publisher), &stated.package);
-                    said.push(format!("{number}. {key}, for {package} in head {}, {}.", stated.record, signed(stated)));
+                    said.push(format!(
+                        "{number}. {key}, for {package} in head {}, {}.",
+                        stated.record,
+                        signed(stated)
+                    ));
                 }
-                said.push("Anybody may claim a handle: that is no misdeed, and does not say whose it is.".to_owned());
+                said.push(
+                    "Anybody may claim a handle: that is no misdeed, and does not say whose it is."
+                        .to_owned(),
+                );
             }
         }
         said.push("Times are the signer's own word.".to_owned());

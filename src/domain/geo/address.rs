@@ -2,10 +2,13 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address that is meant: IPv4 in IPv6 clothes (`::ffff:0:0/96`, and what a network without IPv4 makes of one,
+/// The address that is meant: IPv4 in IPv6 clothes (`::ffff:0:0/96`, and what a network without
+/// IPv4 makes of one,
 /// `64:ff9b::/96`, RFC 6052) as IPv4.
 pub fn plain(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
+    let IpAddr::V6(v6) = address else {
+        return address;
+    };
     match v6.segments() {
         [0x64, 0xff9b, 0, 0, 0, 0, high, low] => {
             IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)))
@@ -14,8 +17,9 @@ pub fn plain(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whether an address means something on a local network or this machine only: private (RFC 1918), loopback, link-local,
-/// shared behind a carrier's translation (100.64.0.0/10, RFC 6598), unique local (fc00::/7, RFC 4193), or none at all.
+/// Whether an address means something on a local network or this machine only: private (RFC 1918),
+/// loopback, link-local, shared behind a carrier's translation (100.64.0.0/10, RFC 6598), unique
+/// local (fc00::/7, RFC 4193), or none at all.
 pub fn is_local(address: IpAddr) -> bool {
     match plain(address) {
         IpAddr::V4(v4) => is_local_v4(v4),
@@ -25,13 +29,24 @@ pub fn is_local(address: IpAddr) -> bool {
 
 fn is_local_v4(v4: Ipv4Addr) -> bool {
     let [a, b, ..] = v4.octets();
-    v4.is_private() || v4.is_loopback() || v4.is_link_local() || a == 0 || (a == 100 && b & 0b1100_0000 == 64)
+    v4.is_private()
+        || v4.is_loopback()
+        || v4.is_link_local()
+        || a == 0
+        || (a == 100 && b & 0b1100_0000 == 64)
 }
 
 fn is_local_v6(v6: Ipv6Addr) -> bool {
     // fec0::/10 was what fc00::/7 is now, and some networks still have it.
-    let site_local = v6.segments().first().is_some_and(|first| first & 0xffc0 == 0xfec0);
-    v6.is_loopback() || v6.is_unspecified() || v6.is_unicast_link_local() || v6.is_unique_local() || site_local
+    let site_local = v6
+        .segments()
+        .first()
+        .is_some_and(|first| first & 0xffc0 == 0xfec0);
+    v6.is_loopback()
+        || v6.is_unspecified()
+        || v6.is_unicast_link_local()
+        || v6.is_unique_local()
+        || site_local
 }
 
 #[cfg(test)]
@@ -71,6 +86,9 @@ mod tests {
         let is_local = |text: &str| is_local(text.parse().unwrap());
         assert!(local.iter().all(|text| is_local(text)));
         assert!(!public.iter().any(|text| is_local(text)));
-        assert_eq!(plain("64:ff9b::808:808".parse().unwrap()), "8.8.8.8".parse::<IpAddr>().unwrap());
+        assert_eq!(
+            plain("64:ff9b::808:808".parse().unwrap()),
+            "8.8.8.8".parse::<IpAddr>().unwrap()
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Places and distances: what is declared or looked up, from where it is known, and whether it can be.
+//! Places and distances: what is declared or looked up, from where it is known, and whether it can
+//! be.
 
 pub mod address;
 pub mod plausible;
@@ -13,7 +14,8 @@ use super::text::{is_unsafe_char, printable};
 /// Longest place name, in characters.
 pub const MAX_PLACE: usize = 40;
 
-/// A place on the globe, in degrees, rounded to a tenth (about 11 km) before it leaves the node that declares it.
+/// A place on the globe, in degrees, rounded to a tenth (about 11 km) before it leaves the node
+/// that declares it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GeoLocation {
     /// Degrees north, -90 to 90.
@@ -29,20 +31,26 @@ impl GeoLocation {
     pub fn new(latitude: f64, longitude: f64, place: Option<&str>) -> Option<Self> {
         let tenth = |degrees: f64| (degrees * 10.0).round() / 10.0;
         let place = place.map(printable).filter(|place| !place.is_empty());
-        let location = Self { latitude: tenth(latitude), longitude: tenth(longitude), place };
+        let location = Self {
+            latitude: tenth(latitude),
+            longitude: tenth(longitude),
+            place,
+        };
         location.is_valid().then_some(location)
     }
 
     pub fn is_valid(&self) -> bool {
-        let named = self
-            .place
-            .as_ref()
-            .is_none_or(|place| place.chars().count() <= MAX_PLACE && !place.chars().any(is_unsafe_char));
-        (-90.0..=90.0).contains(&self.latitude) && (-180.0..=180.0).contains(&self.longitude) && named
+        let named = self.place.as_ref().is_none_or(|place| {
+            place.chars().count() <= MAX_PLACE && !place.chars().any(is_unsafe_char)
+        });
+        (-90.0..=90.0).contains(&self.latitude)
+            && (-180.0..=180.0).contains(&self.longitude)
+            && named
     }
 
-    /// Great-circle distance in kilometres, by the haversine formula on a sphere of the mean Earth radius
-    /// (R. W. Sinnott, "Virtues of the Haversine", Sky and Telescope 68, 1984). Within 0.6 % of the ellipsoid.
+    /// Great-circle distance in kilometres, by the haversine formula on a sphere of the mean Earth
+    /// radius (R. W. Sinnott, "Virtues of the Haversine", Sky and Telescope 68, 1984). Within 0.6 %
+    /// of the ellipsoid.
     pub fn distance_km(&self, other: &Self) -> f64 {
         const EARTH_RADIUS_KM: f64 = 6_371.008_8;
         let (lat_a, lat_b) = (self.latitude.to_radians(), other.latitude.to_radians());
@@ -52,9 +60,10 @@ impl GeoLocation {
         2.0 * EARTH_RADIUS_KM * a.clamp(0.0, 1.0).sqrt().asin()
     }
 
-    /// Shortest time in which bytes come from there to here: light covers about 200 km of glass fibre in a millisecond
-    /// (its refractive index is about 1.47), and half a millisecond goes into the way to the cable and off it. 0.5 ms
-    /// to 101 ms; cables take detours, so the Internet is slower.
+    /// Shortest time in which bytes come from there to here: light covers about 200 km of glass
+    /// fibre in a millisecond (its refractive index is about 1.47), and half a millisecond goes
+    /// into the way to the cable and off it. 0.5 ms to 101 ms; cables take detours, so the Internet
+    /// is slower.
     pub fn one_way(&self, other: &Self) -> Duration {
         const KM_PER_MS: f64 = 200.0;
         const BASE_MS: f64 = 0.5;
@@ -104,22 +113,31 @@ mod tests {
     fn known_distances_between_cities() {
         // Great-circle distances of the cities' centres, km.
         for (a, b, km) in [
-            ("52.52,13.405", "48.857,2.352", 878.0),         // Berlin, Paris
-            ("40.713,-74.006", "51.507,-0.128", 5_570.0),    // New York, London
-            ("35.677,139.65", "-33.869,151.209", 7_823.0),   // Tokyo, Sydney
+            ("52.52,13.405", "48.857,2.352", 878.0),      // Berlin, Paris
+            ("40.713,-74.006", "51.507,-0.128", 5_570.0), // New York, London
+            ("35.677,139.65", "-33.869,151.209", 7_823.0), // Tokyo, Sydney
             ("64.147,-21.943", "-54.807,-68.304", 13_930.0), // Reykjavik, Ushuaia
         ] {
             let distance = at(a).distance_km(&at(b));
-            assert!((distance - km).abs() < km * 0.02, "{a} to {b}: {distance:.0} km, not {km}");
+            assert!(
+                (distance - km).abs() < km * 0.02,
+                "{a} to {b}: {distance:.0} km, not {km}"
+            );
         }
     }
 
     #[test]
     fn bytes_take_as_long_as_light_in_a_cable() {
-        for (a, b, ms) in [("52.5,13.4", "52.5,13.4", 0.5), ("40.7,-74.0", "51.5,-0.1", 28.4), ("90,0", "-90,0", 100.6)]
-        {
+        for (a, b, ms) in [
+            ("52.5,13.4", "52.5,13.4", 0.5),
+            ("40.7,-74.0", "51.5,-0.1", 28.4),
+            ("90,0", "-90,0", 100.6),
+        ] {
             let took = at(a).one_way(&at(b)).as_secs_f64() * 1_000.0;
-            assert!((took - ms).abs() < 0.3, "{a} to {b}: {took:.1} ms, not {ms}");
+            assert!(
+                (took - ms).abs() < 0.3,
+                "{a} to {b}: {took:.1} ms, not {ms}"
+            );
             assert_eq!(at(a).one_way(&at(b)), at(b).one_way(&at(a)));
         }
     }
@@ -130,7 +148,15 @@ mod tests {
         assert_eq!((berlin.latitude, berlin.longitude), (52.5, 13.4));
         assert_eq!(berlin.to_string(), "Berlin");
         assert_eq!(at("-1.26,36.8").to_string(), "-1.3,36.8");
-        for bad in ["", "52.5", "91,0", "0,181", "NaN,0", "a,b", &format!("0,0,{}", "x".repeat(41))] {
+        for bad in [
+            "",
+            "52.5",
+            "91,0",
+            "0,181",
+            "NaN,0",
+            "a,b",
+            &format!("0,0,{}", "x".repeat(41)),
+        ] {
             assert!(bad.parse::<GeoLocation>().is_err(), "{bad}");
         }
     }

@@ -1,20 +1,22 @@
 //! Whether a peer can be where it is said to be, by the time its answers take.
 //!
-//! Light in fibre does about 200 km in a millisecond, so there and back it does about 100 km for each millisecond of round
-//! trip (ITU-T G.652 fibre has a group index of 1.468: 102 km). No cable is straight and no router takes no time, so that
-//! honest round trips are longer. A claim that is farther away than the light gets is thus false. One that is nearer than
-//! the round trip would allow may be true: anybody can answer late. For the bonus the round trip has to speak for it.
+//! Light in fibre does about 200 km in a millisecond, so there and back it does about 100 km for
+//! each millisecond of round trip (ITU-T G.652 fibre has a group index of 1.468: 102 km). No cable
+//! is straight and no router takes no time, so that honest round trips are longer. A claim that is
+//! farther away than the light gets is thus false. One that is nearer than the round trip would
+//! allow may be true: anybody can answer late. For the bonus the round trip has to speak for it.
 
 use serde::{Deserialize, Serialize};
 
 /// Kilometres that light in fibre gets there and back in a millisecond.
 pub const LIGHT_KM_PER_MS: f64 = 100.0;
-/// Both places are rounded to a tenth of a degree: each is up to 0.05 degrees off both ways, 7.9 km, and the two 15.8 km.
+/// Both places are rounded to a tenth of a degree: each is up to 0.05 degrees off both ways, 7.9
+/// km, and the two 15.8 km.
 pub const SLACK_KM: f64 = 16.0;
 /// Distances are those on a sphere, which is up to this share longer than the ellipsoid's.
 const SPHERE_SLACK: f64 = 0.006;
-/// A round trip that speaks for a place is below this many milliseconds plus one for each [`BONUS_KM_PER_MS`]: half as
-/// fast as light, and a home line's own time.
+/// A round trip that speaks for a place is below this many milliseconds plus one for each
+/// [`BONUS_KM_PER_MS`]: half as fast as light, and a home line's own time.
 pub const BONUS_BASE_MS: f64 = 5.0;
 /// Kilometres for which a round trip may take a millisecond more.
 pub const BONUS_KM_PER_MS: f64 = 50.0;
@@ -52,8 +54,8 @@ impl Plausibility {
     }
 }
 
-/// How far away, in km as [`GeoLocation::distance_km`](super::GeoLocation::distance_km) has them between rounded places,
-/// a peer can be that answers within so many milliseconds.
+/// How far away, in km as [`GeoLocation::distance_km`](super::GeoLocation::distance_km) has them
+/// between rounded places, a peer can be that answers within so many milliseconds.
 pub fn reach_km(round_trip_ms: f64) -> f64 {
     round_trip_ms * LIGHT_KM_PER_MS * (1.0 + SPHERE_SLACK) + SLACK_KM
 }
@@ -79,7 +81,12 @@ mod tests {
         assert_eq!(of(3.0, 0.4), Plausibility::Supported);
         // Within what rounding may have added.
         assert_eq!(of(15.0, 0.0), Plausibility::Supported);
-        for (km, ms) in [(None, Some(1.0)), (Some(1.0), None), (Some(f64::NAN), Some(1.0)), (Some(1.0), Some(-1.0))] {
+        for (km, ms) in [
+            (None, Some(1.0)),
+            (Some(1.0), None),
+            (Some(f64::NAN), Some(1.0)),
+            (Some(1.0), Some(-1.0)),
+        ] {
             assert_eq!(Plausibility::of(km, ms), Plausibility::Unjudged);
         }
     }

@@ -21,7 +21,8 @@ pub enum Source {
     Declared,
     /// The embedded table of DB-IP, by its address. The date is the data's, `YYYY-MM`.
     Country { date: String },
-    /// The person's own database, by its address: the file's name, and the date of the data, `YYYY-MM`.
+    /// The person's own database, by its address: the file's name, and the date of the data,
+    /// `YYYY-MM`.
     Database { file: String, date: String },
 }
 
@@ -43,14 +44,18 @@ pub struct Provenance {
 impl Provenance {
     /// That of a place by itself: nodes that tell no more know only declared ones.
     pub fn declared() -> Self {
-        Self { source: Source::Declared, ..Self::default() }
+        Self {
+            source: Source::Declared,
+            ..Self::default()
+        }
     }
 
     pub fn is_implausible(&self) -> bool {
         self.plausibility == Plausibility::Implausible
     }
 
-    /// In a few words: `declared`, `country, approximate (DB-IP 2026-06)`, `from home.mmdb (2026-10)`, `implausible`,
+    /// In a few words: `declared`, `country, approximate (DB-IP 2026-06)`, `from home.mmdb
+    /// (2026-10)`, `implausible`,
     /// `local address`.
     pub fn brief(&self) -> String {
         let who = match &self.source {
@@ -59,24 +64,37 @@ impl Provenance {
             Source::Declared => "declared".to_owned(),
             Source::Country { date } => format!("country, approximate (DB-IP {})", printable(date)),
             Source::Database { file, date } => {
-                let what = if self.approximate { "country, approximate, " } else { "" };
+                let what = if self.approximate {
+                    "country, approximate, "
+                } else {
+                    ""
+                };
                 format!("{what}from {} ({})", printable(file), printable(date))
             }
         };
-        if self.is_implausible() { format!("implausible, {who}") } else { who }
+        if self.is_implausible() {
+            format!("implausible, {who}")
+        } else {
+            who
+        }
     }
 
     /// The same, with why a place is implausible.
     pub fn full(&self) -> String {
         match self.round_trip_ms.filter(|_| self.is_implausible()) {
             Some(ms) => {
-                format!("{}: within {ms:.1} ms light gets {:.0} km there and back", self.brief(), reach_km(ms))
+                format!(
+                    "{}: within {ms:.1} ms light gets {:.0} km there and back",
+                    self.brief(),
+                    reach_km(ms)
+                )
             }
             None => self.brief(),
         }
     }
 
-    /// The name of a place with what must not be overlooked before it: `✗` for implausible, `~` for approximate.
+    /// The name of a place with what must not be overlooked before it: `✗` for implausible, `~` for
+    /// approximate.
     pub fn mark(&self, place: &GeoLocation) -> String {
         match (self.is_implausible(), self.approximate) {
             (true, _) => format!("✗ {place}"),
@@ -94,20 +112,37 @@ mod tests {
     fn a_place_says_from_where_it_is_known() {
         let berlin: GeoLocation = "52.5,13.4,Berlin".parse().unwrap();
         let declared = Provenance::declared();
-        assert_eq!((declared.brief().as_str(), declared.mark(&berlin).as_str()), ("declared", "Berlin"));
+        assert_eq!(
+            (declared.brief().as_str(), declared.mark(&berlin).as_str()),
+            ("declared", "Berlin")
+        );
         let country = Provenance {
-            source: Source::Country { date: "2026-06".to_owned() },
+            source: Source::Country {
+                date: "2026-06".to_owned(),
+            },
             approximate: true,
             ..declared.clone()
         };
         assert_eq!(country.brief(), "country, approximate (DB-IP 2026-06)");
         assert_eq!(country.mark(&berlin), "~Berlin");
-        let source = Source::Database { file: "home.mmdb".to_owned(), date: "2026-10".to_owned() };
-        let own = Provenance { source, ..declared.clone() };
+        let source = Source::Database {
+            file: "home.mmdb".to_owned(),
+            date: "2026-10".to_owned(),
+        };
+        let own = Provenance {
+            source,
+            ..declared.clone()
+        };
         assert_eq!(own.brief(), "from home.mmdb (2026-10)");
-        let false_claim =
-            Provenance { plausibility: Plausibility::Implausible, round_trip_ms: Some(0.5), ..declared.clone() };
-        assert_eq!(false_claim.full(), "implausible, declared: within 0.5 ms light gets 66 km there and back");
+        let false_claim = Provenance {
+            plausibility: Plausibility::Implausible,
+            round_trip_ms: Some(0.5),
+            ..declared.clone()
+        };
+        assert_eq!(
+            false_claim.full(),
+            "implausible, declared: within 0.5 ms light gets 66 km there and back"
+        );
         assert_eq!(false_claim.mark(&berlin), "✗ Berlin");
         assert_eq!(Provenance::default().brief(), "not known");
     }
@@ -118,8 +153,13 @@ mod tests {
             Source::Unknown,
             Source::Local,
             Source::Declared,
-            Source::Country { date: "2026-06".to_owned() },
-            Source::Database { file: "a.mmdb".to_owned(), date: "2026-10".to_owned() },
+            Source::Country {
+                date: "2026-06".to_owned(),
+            },
+            Source::Database {
+                file: "a.mmdb".to_owned(),
+                date: "2026-10".to_owned(),
+            },
         ] {
             let whole = Provenance {
                 source,
@@ -128,7 +168,11 @@ mod tests {
                 round_trip_ms: Some(1.5),
             };
             let json = serde_json::to_string(&whole).unwrap();
-            assert_eq!(serde_json::from_str::<Provenance>(&json).unwrap(), whole, "{json}");
+            assert_eq!(
+                serde_json::from_str::<Provenance>(&json).unwrap(),
+                whole,
+                "{json}"
+            );
         }
     }
 }

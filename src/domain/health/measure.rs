@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Something that is measured. The order is that of the rows, and of what is blamed first among equals.
+/// Something that is measured. The order is that of the rows, and of what is blamed first among
+/// equals.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
@@ -132,17 +133,25 @@ impl Measure {
                 "Whether no other node runs with this node's key, and those answer at the bootstrap addresses that were \
                  named."
             }
-            Self::Listening => "By what others can connect to this node, if they reach the machine.",
+            Self::Listening => {
+                "By what others can connect to this node, if they reach the machine."
+            }
             Self::Gateway => "Where package managers use this node, as a registry on this machine.",
             Self::Peers => "Nodes of this network that this node is connected to.",
-            Self::PeersIn => "Connections that others opened. None at all can mean that nobody can reach this node.",
+            Self::PeersIn => {
+                "Connections that others opened. None at all can mean that nobody can reach this node."
+            }
             Self::PeersOut => "Connections that this node opened.",
             Self::Mesh => {
                 "Peers that announcements are passed to and from at once (the gossip mesh). The others only hear that \
                  there is something."
             }
-            Self::PresenceMesh => "The same for the topic in which nodes say where they are, if they do.",
-            Self::RoutingTable => "Peers that lookups in the DHT can begin with (Kademlia's buckets).",
+            Self::PresenceMesh => {
+                "The same for the topic in which nodes say where they are, if they do."
+            }
+            Self::RoutingTable => {
+                "Peers that lookups in the DHT can begin with (Kademlia's buckets)."
+            }
             Self::Lookups => {
                 "Lookups in the DHT of the last 5 minutes that somebody answered. That nothing was there is an answer \
                  too."
@@ -151,8 +160,12 @@ impl Measure {
                 "How long lookups took: half of them were faster than p50, all but a twentieth than p95."
             }
             Self::GossipRate => "Announcements that arrived in the last minute.",
-            Self::GossipDelay => "From a peer's sending of an announcement to its arrival here, by the two clocks.",
-            Self::Invalid => "Messages of the last minute that were refused: damaged, forged, or by a bad clock.",
+            Self::GossipDelay => {
+                "From a peer's sending of an announcement to its arrival here, by the two clocks."
+            }
+            Self::Invalid => {
+                "Messages of the last minute that were refused: damaged, forged, or by a bad clock."
+            }
             Self::Dials => {
                 "Peers that this node tried to connect to in the last 5 minutes, and those of them that it reached."
             }
@@ -162,7 +175,9 @@ impl Measure {
                 "From asking for a write to having it safe on the disk, for all but a twentieth of them."
             }
             Self::Memory => "What the whole process has in memory.",
-            Self::Descriptors => "Open sockets and files, and how many the system allows (ulimit -n).",
+            Self::Descriptors => {
+                "Open sockets and files, and how many the system allows (ulimit -n)."
+            }
             Self::Dropped => "Messages of the last minute that this node had no room for.",
             Self::Transports => {
                 "By what connections go: TCP, or QUIC over UDP. A firewall may let through only one of them."
@@ -182,11 +197,15 @@ impl Measure {
             Self::Refresh => {
                 "Since the routing table was last filled up by looking for this node's own neighbourhood (Kademlia's bootstrap)."
             }
-            Self::DialErrors => "Why peers that were dialled in the last 5 minutes were not reached.",
+            Self::DialErrors => {
+                "Why peers that were dialled in the last 5 minutes were not reached."
+            }
             Self::Provenance => {
                 "Where packages that were asked for came from since the start: this node itself, the DHT, or peers."
             }
-            Self::Duplicates => "Messages of gossip that had come before by another way: the price of not missing any.",
+            Self::Duplicates => {
+                "Messages of gossip that had come before by another way: the price of not missing any."
+            }
             Self::Churn => {
                 "Peers that came and went in the last 5 minutes; without a word went those from which nothing came any more."
             }

@@ -1,7 +1,7 @@
 //! Whether the network works for this node, why not, and what to do about it.
 //!
-//! Pure: a [`Sample`] of what was measured becomes rows, and the worst row is the verdict. Nothing is judged that was
-//! not measured.
+//! Pure: a [`Sample`] of what was measured becomes rows, and the worst row is the verdict. Nothing
+//! is judged that was not measured.
 
 mod measure;
 mod rows;
@@ -36,7 +36,8 @@ pub struct Sample {
     pub presence_mesh: usize,
     /// Entries of the routing table.
     pub routing_table: usize,
-    /// Lookups in the DHT that ended in the last 5 minutes, and those that got no answer from anybody.
+    /// Lookups in the DHT that ended in the last 5 minutes, and those that got no answer from
+    /// anybody.
     pub lookups: u64,
     pub lookups_failed: u64,
     /// Time they took, in milliseconds.
@@ -50,7 +51,8 @@ pub struct Sample {
     /// Messages from peers in the last minute, and those that were refused.
     pub messages: u64,
     pub messages_refused: u64,
-    /// Peers that were dialled in the last 5 minutes, and those of them that the last dial did not reach.
+    /// Peers that were dialled in the last 5 minutes, and those of them that the last dial did not
+    /// reach.
     pub dials: u64,
     pub dials_failed: u64,
     /// Bytes a second, all protocols.
@@ -92,7 +94,8 @@ pub struct Sample {
     pub gets: [u64; 4],
     /// Share of gossip's messages that had come before, since the start.
     pub duplicates: Option<f64>,
-    /// Peers that came and went in the last 5 minutes, and those lost in the last 2 that are not back.
+    /// Peers that came and went in the last 5 minutes, and those lost in the last 2 that are not
+    /// back.
     pub joined: usize,
     pub left: usize,
     pub lost: usize,
@@ -102,7 +105,8 @@ pub struct Sample {
     /// What is listened on, by family, transport and port. `None` of nodes that do not tell.
     #[serde(default)]
     pub listening: Option<Vec<String>>,
-    /// Where package managers use this node, or why they cannot; `None` where they are not meant to.
+    /// Where package managers use this node, or why they cannot; `None` where they are not meant
+    /// to.
     #[serde(default)]
     pub gateway: Option<Gateway>,
     /// How another node is known to run with this node's key.
@@ -143,7 +147,9 @@ impl Sample {
 }
 
 /// How something is. Ordered: the worst is the greatest.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
     #[default]
@@ -188,26 +194,42 @@ pub struct Row {
 
 /// Every measure, in the order of [`Measure::ALL`].
 pub fn rows(sample: &Sample) -> Vec<Row> {
-    Measure::ALL.into_iter().map(|measure| rows::row(measure, sample)).collect()
+    Measure::ALL
+        .into_iter()
+        .map(|measure| rows::row(measure, sample))
+        .collect()
 }
 
 /// The worst row, with its cause and remedy; among equals the first.
 pub fn verdict(sample: &Sample) -> Verdict {
     let rows = rows(sample);
-    let worst = rows.iter().filter(|row| row.state > Some(State::Good)).max_by(|a, b| {
-        // The first among equals.
-        a.state.cmp(&b.state).then(b.measure.cmp(&a.measure))
-    });
+    let worst = rows
+        .iter()
+        .filter(|row| row.state > Some(State::Good))
+        .max_by(|a, b| {
+            // The first among equals.
+            a.state.cmp(&b.state).then(b.measure.cmp(&a.measure))
+        });
     if let Some(row) = worst {
         let (cause, remedy) = row.remedy.clone().unwrap_or_default();
-        return Verdict { state: row.state.unwrap_or_default(), cause, remedy: remedy.to_owned() };
+        return Verdict {
+            state: row.state.unwrap_or_default(),
+            cause,
+            remedy: remedy.to_owned(),
+        };
     }
     let cause = match sample.peers() {
         0 => "starting: looking for peers".to_owned(),
         1 => "connected to 1 peer, and everything that was measured is as it should be".to_owned(),
-        peers => format!("connected to {peers} peers, and everything that was measured is as it should be"),
+        peers => format!(
+            "connected to {peers} peers, and everything that was measured is as it should be"
+        ),
     };
-    Verdict { state: State::Good, cause, remedy: String::new() }
+    Verdict {
+        state: State::Good,
+        cause,
+        remedy: String::new(),
+    }
 }
 
 /// Changes of the verdict that are kept.
@@ -231,8 +253,9 @@ pub struct History {
 }
 
 impl History {
-    /// Takes the verdict of a sample; true when its state is another than before. A worse one is taken at once, a better
-    /// one when two samples in a row say so: nothing flickers, and no row is worse than the verdict.
+    /// Takes the verdict of a sample; true when its state is another than before. A worse one is
+    /// taken at once, a better one when two samples in a row say so: nothing flickers, and no row
+    /// is worse than the verdict.
     pub fn take(&mut self, verdict: Verdict, at: Timestamp) -> bool {
         let Some(before) = &self.verdict else {
             self.verdict = Some(verdict);
@@ -243,7 +266,11 @@ impl History {
             self.verdict = Some(verdict);
             return false;
         }
-        if verdict.state < before.state && self.candidate.is_none_or(|candidate| verdict.state > candidate) {
+        if verdict.state < before.state
+            && self
+                .candidate
+                .is_none_or(|candidate| verdict.state > candidate)
+        {
             self.candidate = Some(verdict.state);
             return false;
         }
@@ -251,7 +278,11 @@ impl History {
         if self.changes.len() >= MOST_CHANGES {
             self.changes.pop_front();
         }
-        self.changes.push_back(Change { at, from: before.state, to: verdict.clone() });
+        self.changes.push_back(Change {
+            at,
+            from: before.state,
+            to: verdict.clone(),
+        });
         self.verdict = Some(verdict);
         true
     }

@@ -1,4 +1,5 @@
-//! Each measure judged: what it should be, and what is wrong when it is not. Every threshold is here, beside its reason.
+//! Each measure judged: what it should be, and what is wrong when it is not. Every threshold is
+//! here, beside its reason.
 
 use std::time::Duration;
 
@@ -237,7 +238,8 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             if sample.dials < FEW {
                 return row;
             }
-            // Remembered peers that are gone fail too: where others could be reached it says nothing of this node.
+            // Remembered peers that are gone fail too: where others could be reached it says
+            // nothing of this node.
             let row = row.good_when("20 % or 3 peers");
             if good < 0.2 && sample.peers_out == 0 && peers < 3 {
                 return row.is(
@@ -536,21 +538,34 @@ impl Row {
     }
 
     fn good(self) -> Self {
-        Self { state: Some(State::Good), ..self }
+        Self {
+            state: Some(State::Good),
+            ..self
+        }
     }
 
     fn is(self, state: State, cause: String, remedy: &'static str) -> Self {
-        Self { state: Some(state), remedy: Some((cause, remedy)), ..self }
+        Self {
+            state: Some(state),
+            remedy: Some((cause, remedy)),
+            ..self
+        }
     }
 
     /// Why it is not good, and what to do about it.
     pub fn complaint(&self) -> Option<(&str, &str)> {
-        self.remedy.as_ref().map(|(cause, remedy)| (cause.as_str(), *remedy))
+        self.remedy
+            .as_ref()
+            .map(|(cause, remedy)| (cause.as_str(), *remedy))
     }
 }
 
 fn are(peers: usize) -> String {
-    if peers == 1 { "1 peer is".to_owned() } else { format!("{peers} peers are") }
+    if peers == 1 {
+        "1 peer is".to_owned()
+    } else {
+        format!("{peers} peers are")
+    }
 }
 
 fn share(part: u64, whole: u64) -> f64 {
@@ -576,11 +591,24 @@ fn size(bytes: f64) -> String {
 }
 
 fn rate(measure: Measure, bytes: Option<f64>) -> Row {
-    let shown = bytes.map_or("not measured".to_owned(), |bytes| format!("{}/s", size(bytes)));
+    let shown = bytes.map_or("not measured".to_owned(), |bytes| {
+        format!("{}/s", size(bytes))
+    });
     let value = bytes.filter(|bytes| bytes.is_finite());
-    Row { measure, value, shown, threshold: String::new(), state: None, remedy: None }
+    Row {
+        measure,
+        value,
+        shown,
+        threshold: String::new(),
+        state: None,
+        remedy: None,
+    }
 }
 
 fn or_none(text: String, none: &str) -> String {
-    if text.is_empty() { none.to_owned() } else { text }
+    if text.is_empty() {
+        none.to_owned()
+    } else {
+        text
+    }
 }

@@ -31,36 +31,162 @@ fn well(peers: usize) -> Sample {
 
 #[test]
 fn situations_and_their_verdicts() {
-    let alone = Sample { running_for: Duration::from_secs(60), ..Sample::default() };
+    let alone = Sample {
+        running_for: Duration::from_secs(60),
+        ..Sample::default()
+    };
     for (situation, sample, state, said) in [
         ("just started", Sample::default(), State::Good, "starting"),
         ("alone", alone.clone(), State::Degraded, "nobody"),
-        ("alone with lookups", Sample { lookups: 9, lookups_failed: 9, ..alone }, State::Degraded, "nobody"),
+        (
+            "alone with lookups",
+            Sample {
+                lookups: 9,
+                lookups_failed: 9,
+                ..alone
+            },
+            State::Degraded,
+            "nobody",
+        ),
         ("two nodes", well(1), State::Good, "1 peer"),
         ("three nodes", well(2), State::Good, "2 peers"),
         ("a hundred nodes", well(99), State::Good, "99 peers"),
-        ("mesh empty", Sample { announce_mesh: 0, ..well(5) }, State::Bad, "5 peers are connected"),
+        (
+            "mesh empty",
+            Sample {
+                announce_mesh: 0,
+                ..well(5)
+            },
+            State::Bad,
+            "5 peers are connected",
+        ),
         (
             "mesh empty, and forming",
-            Sample { announce_mesh: 0, running_for: Duration::from_secs(5), ..well(5) },
+            Sample {
+                announce_mesh: 0,
+                running_for: Duration::from_secs(5),
+                ..well(5)
+            },
             State::Good,
             "",
         ),
-        ("mesh thin", Sample { announce_mesh: 1, ..well(50) }, State::Degraded, "only 1"),
-        ("lookups failing", Sample { lookups_failed: 30, ..well(5) }, State::Bad, "30 of 40 lookups"),
-        ("some lookups failing", Sample { lookups_failed: 8, ..well(5) }, State::Degraded, "8 of 40 lookups"),
-        ("one lookup failed", Sample { lookups: 1, lookups_failed: 1, ..well(5) }, State::Good, ""),
-        ("slow lookups", Sample { lookup_p95_ms: Some(4_000.0), ..well(5) }, State::Degraded, "4.0 s"),
-        ("no servers", Sample { routing_table: 0, ..well(5) }, State::Bad, "no peer can be asked"),
-        ("invalid gossip", Sample { messages_refused: 80, ..well(5) }, State::Bad, "80 of 100"),
-        ("some invalid gossip", Sample { messages_refused: 10, ..well(5) }, State::Degraded, "10 of 100"),
-        ("late gossip", Sample { gossip_p95_ms: Some(9_000.0), ..well(5) }, State::Degraded, "9.0 s"),
-        ("dials fail", Sample { dials_failed: 9, peers_out: 0, ..well(5) }, State::Degraded, "9 of 10"),
-        ("dials fail where others come", Sample { dials_failed: 9, peers_out: 0, ..well(9) }, State::Good, "4 peers"),
-        ("dials to peers that are gone", Sample { dials_failed: 10, ..well(5) }, State::Good, "5 peers"),
+        (
+            "mesh thin",
+            Sample {
+                announce_mesh: 1,
+                ..well(50)
+            },
+            State::Degraded,
+            "only 1",
+        ),
+        (
+            "lookups failing",
+            Sample {
+                lookups_failed: 30,
+                ..well(5)
+            },
+            State::Bad,
+            "30 of 40 lookups",
+        ),
+        (
+            "some lookups failing",
+            Sample {
+                lookups_failed: 8,
+                ..well(5)
+            },
+            State::Degraded,
+            "8 of 40 lookups",
+        ),
+        (
+            "one lookup failed",
+            Sample {
+                lookups: 1,
+                lookups_failed: 1,
+                ..well(5)
+            },
+            State::Good,
+            "",
+        ),
+        (
+            "slow lookups",
+            Sample {
+                lookup_p95_ms: Some(4_000.0),
+                ..well(5)
+            },
+            State::Degraded,
+            "4.0 s",
+        ),
+        (
+            "no servers",
+            Sample {
+                routing_table: 0,
+                ..well(5)
+            },
+            State::Bad,
+            "no peer can be asked",
+        ),
+        (
+            "invalid gossip",
+            Sample {
+                messages_refused: 80,
+                ..well(5)
+            },
+            State::Bad,
+            "80 of 100",
+        ),
+        (
+            "some invalid gossip",
+            Sample {
+                messages_refused: 10,
+                ..well(5)
+            },
+            State::Degraded,
+            "10 of 100",
+        ),
+        (
+            "late gossip",
+            Sample {
+                gossip_p95_ms: Some(9_000.0),
+                ..well(5)
+            },
+            State::Degraded,
+            "9.0 s",
+        ),
+        (
+            "dials fail",
+            Sample {
+                dials_failed: 9,
+                peers_out: 0,
+                ..well(5)
+            },
+            State::Degraded,
+            "9 of 10",
+        ),
+        (
+            "dials fail where others come",
+            Sample {
+                dials_failed: 9,
+                peers_out: 0,
+                ..well(9)
+            },
+            State::Good,
+            "4 peers",
+        ),
+        (
+            "dials to peers that are gone",
+            Sample {
+                dials_failed: 10,
+                ..well(5)
+            },
+            State::Good,
+            "5 peers",
+        ),
         (
             "a twin",
-            Sample { twin: Some("it answers at /ip4/10.0.0.1/tcp/1".to_owned()), ..well(5) },
+            Sample {
+                twin: Some("it answers at /ip4/10.0.0.1/tcp/1".to_owned()),
+                ..well(5)
+            },
             State::Degraded,
             "another node runs with this node's key (it answers at /ip4/10.0.0.1/tcp/1)",
         ),
@@ -76,26 +202,96 @@ fn situations_and_their_verdicts() {
         ),
         (
             "no interface",
-            Sample { listening: Some(Vec::new()), running_for: Duration::from_secs(60), ..Sample::default() },
+            Sample {
+                listening: Some(Vec::new()),
+                running_for: Duration::from_secs(60),
+                ..Sample::default()
+            },
             State::Degraded,
             "no network interface is up",
         ),
-        ("one that is off", Sample { dials: 1, dials_failed: 1, peers_out: 0, ..well(2) }, State::Good, "1 peer"),
-        ("slow disk", Sample { store_p95_ms: Some(400.0), ..well(5) }, State::Degraded, "400 ms"),
-        ("dead disk", Sample { store_p95_ms: Some(9_000.0), ..well(5) }, State::Bad, "9.0 s"),
-        ("descriptors", Sample { descriptors: Some((1_000, 1_024)), ..well(5) }, State::Bad, "1000 of 1024"),
-        ("clock", Sample { clock_offset_ms: Some(-300_000), ..well(5) }, State::Bad, "5 minutes behind"),
+        (
+            "one that is off",
+            Sample {
+                dials: 1,
+                dials_failed: 1,
+                peers_out: 0,
+                ..well(2)
+            },
+            State::Good,
+            "1 peer",
+        ),
+        (
+            "slow disk",
+            Sample {
+                store_p95_ms: Some(400.0),
+                ..well(5)
+            },
+            State::Degraded,
+            "400 ms",
+        ),
+        (
+            "dead disk",
+            Sample {
+                store_p95_ms: Some(9_000.0),
+                ..well(5)
+            },
+            State::Bad,
+            "9.0 s",
+        ),
+        (
+            "descriptors",
+            Sample {
+                descriptors: Some((1_000, 1_024)),
+                ..well(5)
+            },
+            State::Bad,
+            "1000 of 1024",
+        ),
+        (
+            "clock",
+            Sample {
+                clock_offset_ms: Some(-300_000),
+                ..well(5)
+            },
+            State::Bad,
+            "5 minutes behind",
+        ),
         (
             "split",
-            Sample { lost: 6, left: 6, ..well(3) },
+            Sample {
+                lost: 6,
+                left: 6,
+                ..well(3)
+            },
             State::Degraded,
             "6 of 9 peers were lost at once: the network may be split",
         ),
-        ("some left", Sample { lost: 3, left: 3, ..well(9) }, State::Good, "9 peers"),
-        ("disk full", Sample { disk: Some((9 << 20, 1 << 40)), ..well(5) }, State::Bad, "the disk is full"),
+        (
+            "some left",
+            Sample {
+                lost: 3,
+                left: 3,
+                ..well(9)
+            },
+            State::Good,
+            "9 peers",
+        ),
+        (
+            "disk full",
+            Sample {
+                disk: Some((9 << 20, 1 << 40)),
+                ..well(5)
+            },
+            State::Bad,
+            "the disk is full",
+        ),
         (
             "disk nearly full",
-            Sample { disk: Some((300 << 20, 1 << 40)), ..well(5) },
+            Sample {
+                disk: Some((300 << 20, 1 << 40)),
+                ..well(5)
+            },
             State::Degraded,
             "300 MiB are free",
         ),
@@ -112,36 +308,82 @@ fn situations_and_their_verdicts() {
         ),
         (
             "releases that nobody takes",
-            Sample { copies: CopyFigures { waiting: 3, kept: 5, room: 9 }, ..well(5) },
+            Sample {
+                copies: CopyFigures {
+                    waiting: 3,
+                    kept: 5,
+                    room: 9,
+                },
+                ..well(5)
+            },
             State::Degraded,
             "3 releases of yours are on too few other nodes",
         ),
-        ("own packages that others have", Sample { own: Some(7), ..well(5) }, State::Good, "5 peers"),
+        (
+            "own packages that others have",
+            Sample {
+                own: Some(7),
+                ..well(5)
+            },
+            State::Good,
+            "5 peers",
+        ),
         (
             "a table that nobody refreshes",
-            Sample { refreshed_ago: Some(Duration::from_secs(3_600)), ..well(5) },
+            Sample {
+                refreshed_ago: Some(Duration::from_secs(3_600)),
+                ..well(5)
+            },
             State::Degraded,
             "60 min ago",
         ),
         (
             "far peers",
-            Sample { rtt_p50_ms: Some(300.0), rtt_p95_ms: Some(3_000.0), ..well(9) },
+            Sample {
+                rtt_p50_ms: Some(300.0),
+                rtt_p95_ms: Some(3_000.0),
+                ..well(9)
+            },
             State::Degraded,
             "3.0 s",
         ),
-        ("peers that gossip avoids", Sample { negative: 4, ..well(9) }, State::Degraded, "4 of 9 peers"),
-        ("overloaded", Sample { overloaded: 3, ..well(5) }, State::Degraded, "3 messages"),
+        (
+            "peers that gossip avoids",
+            Sample {
+                negative: 4,
+                ..well(9)
+            },
+            State::Degraded,
+            "4 of 9 peers",
+        ),
+        (
+            "overloaded",
+            Sample {
+                overloaded: 3,
+                ..well(5)
+            },
+            State::Degraded,
+            "3 messages",
+        ),
     ] {
         let verdict = verdict(&sample);
         assert_eq!(verdict.state, state, "{situation}: {verdict:?}");
         assert!(verdict.cause.contains(said), "{situation}: {verdict:?}");
-        assert_eq!(verdict.remedy.is_empty(), state == State::Good, "{situation}: {verdict:?}");
+        assert_eq!(
+            verdict.remedy.is_empty(),
+            state == State::Good,
+            "{situation}: {verdict:?}"
+        );
     }
 }
 
 #[test]
 fn a_change_for_the_better_must_hold() {
-    let verdict = |state| Verdict { state, cause: format!("{state:?}"), remedy: String::new() };
+    let verdict = |state| Verdict {
+        state,
+        cause: format!("{state:?}"),
+        remedy: String::new(),
+    };
     let mut history = History::default();
     let mut at = 0;
     let mut take = |history: &mut History, state| {
@@ -156,8 +398,18 @@ fn a_change_for_the_better_must_hold() {
     assert!(!take(&mut history, State::Good));
     assert_eq!(history.verdict().unwrap().state, State::Bad);
     assert!(take(&mut history, State::Good));
-    let changes: Vec<_> = history.changes().map(|change| (change.from, change.to.state)).collect();
-    assert_eq!(changes, [(State::Bad, State::Good), (State::Degraded, State::Bad), (State::Good, State::Degraded)]);
+    let changes: Vec<_> = history
+        .changes()
+        .map(|change| (change.from, change.to.state))
+        .collect();
+    assert_eq!(
+        changes,
+        [
+            (State::Bad, State::Good),
+            (State::Degraded, State::Bad),
+            (State::Good, State::Degraded)
+        ]
+    );
     for _ in 0..100 {
         take(&mut history, State::Bad);
         take(&mut history, State::Good);

@@ -1,8 +1,8 @@
-//! A lookup in the DHT as a person can follow it: who was asked, in which order, how far from the key each is, what each
-//! said and how long that took.
+//! A lookup in the DHT as a person can follow it: who was asked, in which order, how far from the
+//! key each is, what each said and how long that took.
 //!
-//! Distances are Kademlia's (Maymounkov and Mazières, 2002): the XOR of two positions, read as a number. Positions are
-//! SHA-256 hashes, of a key's bytes or of a peer's id.
+//! Distances are Kademlia's (Maymounkov and Mazières, 2002): the XOR of two positions, read as a
+//! number. Positions are SHA-256 hashes, of a key's bytes or of a peer's id.
 
 mod record;
 mod routing;
@@ -25,11 +25,14 @@ use super::{
 pub const DISTANCE: &str = "XOR distance: the positions of key and peer (hashes of 256 bits) laid over one another; its bits are 256 less \
      the leading bits that agree. One bit less is half as far.";
 
-/// Bits of the XOR distance of two positions: 256 less the length of their common prefix, which is the whole part of the
-/// distance's binary logarithm, and one more. From 0, the same place, to 256, the other half of all places.
+/// Bits of the XOR distance of two positions: 256 less the length of their common prefix, which is
+/// the whole part of the distance's binary logarithm, and one more. From 0, the same place, to 256,
+/// the other half of all places.
 pub fn distance_bits(a: &Hash, b: &Hash) -> u16 {
     let differing = a.0.iter().zip(&b.0).enumerate().find(|(_, (a, b))| a != b);
-    differing.map_or(0, |(at, (a, b))| 256 - 8 * at as u16 - (a ^ b).leading_zeros() as u16)
+    differing.map_or(0, |(at, (a, b))| {
+        256 - 8 * at as u16 - (a ^ b).leading_zeros() as u16
+    })
 }
 
 /// Where a peer is among the keys.
@@ -56,7 +59,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Self; 6] = [Self::Get, Self::Put, Self::Providers, Self::Provide, Self::Closest, Self::Bootstrap];
+    pub const ALL: [Self; 6] = [
+        Self::Get,
+        Self::Put,
+        Self::Providers,
+        Self::Provide,
+        Self::Closest,
+        Self::Bootstrap,
+    ];
 
     pub fn label(self) -> &'static str {
         match self {
@@ -163,12 +173,16 @@ pub enum Answer {
 impl Answer {
     /// It is what the lookup is for.
     pub fn is_it(self) -> bool {
-        matches!(self, Self::Record | Self::Stored | Self::Told) || matches!(self, Self::Providers(count) if count > 0)
+        matches!(self, Self::Record | Self::Stored | Self::Told)
+            || matches!(self, Self::Providers(count) if count > 0)
     }
 
     /// The peer answered, whatever it said.
     pub fn came(self) -> bool {
-        !matches!(self, Self::Waiting | Self::Told | Self::Failed(_) | Self::NotAwaited)
+        !matches!(
+            self,
+            Self::Waiting | Self::Told | Self::Failed(_) | Self::NotAwaited
+        )
     }
 }
 
@@ -196,13 +210,25 @@ pub struct Hop {
 impl Hop {
     /// What the peer said, as a person reads it.
     pub fn said(&self) -> String {
-        let peers = |count: u16| if count == 1 { "1 peer".to_owned() } else { format!("{count} peers") };
+        let peers = |count: u16| {
+            if count == 1 {
+                "1 peer".to_owned()
+            } else {
+                format!("{count} peers")
+            }
+        };
         let closer = match (self.closer, self.new) {
             (0, _) => String::new(),
             (count, 0) => format!("{}, none new", peers(count)),
             (count, new) => format!("{}, {new} new", peers(count)),
         };
-        let with = |what: String| if closer.is_empty() { what } else { format!("{what}; {closer}") };
+        let with = |what: String| {
+            if closer.is_empty() {
+                what
+            } else {
+                format!("{what}; {closer}")
+            }
+        };
         match self.answer {
             Answer::Waiting if self.dialled => "dialled, waiting".to_owned(),
             Answer::Waiting => "waiting".to_owned(),
@@ -220,7 +246,8 @@ impl Hop {
     }
 }
 
-/// A lookup and its hops, in the order in which they were asked. A later value replaces an earlier one of the same id.
+/// A lookup and its hops, in the order in which they were asked. A later value replaces an earlier
+/// one of the same id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
     /// Counted since the node started.
@@ -233,7 +260,8 @@ pub struct Trace {
     /// What it is for, where that is known.
     pub what: Option<String>,
     pub state: State,
-    /// Copies of the record, providers, peers that keep it or were told; for the other kinds, answers.
+    /// Copies of the record, providers, peers that keep it or were told; for the other kinds,
+    /// answers.
     pub found: u32,
     /// This node has a copy itself.
     pub own: bool,
@@ -259,7 +287,10 @@ impl Trace {
 
     /// Requests that failed.
     pub fn failed(&self) -> usize {
-        self.hops.iter().filter(|hop| matches!(hop.answer, Answer::Failed(_))).count()
+        self.hops
+            .iter()
+            .filter(|hop| matches!(hop.answer, Answer::Failed(_)))
+            .count()
     }
 
     /// What it is called: what it is for, else its key.
@@ -291,8 +322,12 @@ impl Trace {
         match (self.state, self.kind) {
             (State::Done, Kind::Get) if self.found == 0 => "this node's own copy".to_owned(),
             (State::Done | State::Running, Kind::Get) if self.found > 0 => of("copy", "copies"),
-            (State::Done | State::Running, Kind::Providers) if self.found > 0 => of("provider", "providers"),
-            (State::Done | State::Running, Kind::Put) if self.found > 0 => format!("kept by {}", of("peer", "peers")),
+            (State::Done | State::Running, Kind::Providers) if self.found > 0 => {
+                of("provider", "providers")
+            }
+            (State::Done | State::Running, Kind::Put) if self.found > 0 => {
+                format!("kept by {}", of("peer", "peers"))
+            }
             (State::Done | State::Running, Kind::Provide) if self.found > 0 => of("peer", "peers"),
             (State::Done, _) => of("answer", "answers"),
             (State::Running, _) => String::new(),
@@ -306,7 +341,11 @@ impl Trace {
 }
 
 fn of_hops(count: usize) -> String {
-    if count == 1 { "1 asked".to_owned() } else { format!("{count} asked") }
+    if count == 1 {
+        "1 asked".to_owned()
+    } else {
+        format!("{count} asked")
+    }
 }
 
 /// A time as short as a lookup's: `0.4 ms`, `85 ms`, `4.2 s`.
@@ -333,11 +372,25 @@ pub struct Figures {
 /// The figures of each kind of which one has ended, in the order of [`Kind::ALL`].
 pub fn figures<'a>(traces: impl Iterator<Item = &'a Trace> + Clone) -> Vec<Figures> {
     let of = |kind: Kind| {
-        let ended = traces.clone().filter(|trace| trace.kind == kind && !trace.is_open());
-        let times: Vec<f64> = ended.clone().filter_map(|trace| Some(f64::from(trace.took_us?) / 1_000.0)).collect();
-        let done = ended.clone().filter(|trace| trace.state == State::Done).count();
+        let ended = traces
+            .clone()
+            .filter(|trace| trace.kind == kind && !trace.is_open());
+        let times: Vec<f64> = ended
+            .clone()
+            .filter_map(|trace| Some(f64::from(trace.took_us?) / 1_000.0))
+            .collect();
+        let done = ended
+            .clone()
+            .filter(|trace| trace.state == State::Done)
+            .count();
         let count = ended.count();
-        percentiles(times).map(|(p50_ms, p95_ms)| Figures { kind, ended: count, done, p50_ms, p95_ms })
+        percentiles(times).map(|(p50_ms, p95_ms)| Figures {
+            kind,
+            ended: count,
+            done,
+            p50_ms,
+            p95_ms,
+        })
     };
     Kind::ALL.into_iter().filter_map(of).collect()
 }
@@ -406,6 +459,9 @@ mod tests {
 
     #[test]
     fn times_are_told_in_as_many_digits_as_matter() {
-        assert_eq!([0, 412, 9_900, 85_400, 4_210_000].map(span), ["0.0 ms", "0.4 ms", "9.9 ms", "85 ms", "4.2 s"]);
+        assert_eq!(
+            [0, 412, 9_900, 85_400, 4_210_000].map(span),
+            ["0.0 ms", "0.4 ms", "9.9 ms", "85 ms", "4.2 s"]
+        );
     }
 }

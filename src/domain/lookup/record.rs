@@ -38,7 +38,11 @@ impl Running {
 
     /// The request of a peer that has not been answered.
     fn open(&mut self, peer: &PeerId) -> Option<&mut Hop> {
-        self.trace.hops.iter_mut().rev().find(|hop| hop.peer == *peer && hop.answer == Answer::Waiting)
+        self.trace
+            .hops
+            .iter_mut()
+            .rev()
+            .find(|hop| hop.peer == *peer && hop.answer == Answer::Waiting)
     }
 }
 
@@ -74,13 +78,27 @@ pub struct Traces<Id> {
 
 impl<Id: Copy + Eq + Hashes> Default for Traces<Id> {
     fn default() -> Self {
-        Self { running: HashMap::new(), past: VecDeque::new(), past_hops: 0, next: 1, untold: 0 }
+        Self {
+            running: HashMap::new(),
+            past: VecDeque::new(),
+            past_hops: 0,
+            next: 1,
+            untold: 0,
+        }
     }
 }
 
 impl<Id: Copy + Eq + Hashes> Traces<Id> {
     /// A lookup begins. What is begun already stays; `None` also when too many run.
-    pub fn begin(&mut self, id: Id, kind: Kind, key: String, target: Hash, now: Timestamp, at: Instant) -> Option<u64> {
+    pub fn begin(
+        &mut self,
+        id: Id,
+        kind: Kind,
+        key: String,
+        target: Hash,
+        now: Timestamp,
+        at: Instant,
+    ) -> Option<u64> {
         if self.running.len() >= MAX_RUNNING || self.running.contains_key(&id) {
             return None;
         }
@@ -101,7 +119,16 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             more_hops: 0,
         };
         let (named, providers) = (HashSet::new(), HashSet::new());
-        self.running.insert(id, Running { trace, began: at, named, providers, dirty: true });
+        self.running.insert(
+            id,
+            Running {
+                trace,
+                began: at,
+                named,
+                providers,
+                dirty: true,
+            },
+        );
         Some(number)
     }
 
@@ -126,17 +153,24 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         self.ask(id, peer, ask, target, at, false);
     }
 
-    /// A peer is dialled for a request. Kademlia does not say for which lookup, so it is taken for the one that
-    /// knows of the peer, else for the youngest; an answer or a failure puts that right.
+    /// A peer is dialled for a request. Kademlia does not say for which lookup, so it is taken for
+    /// the one that knows of the peer, else for the youngest; an answer or a failure puts that
+    /// right.
     pub fn dialling(&mut self, peer: PeerId, at: Instant) {
         let may = |running: &&Running| !running.trace.hops.iter().any(|hop| hop.peer == peer);
         let youngest = |named: bool| {
             let waits = self.running.iter().filter(|(_, running)| may(running));
             let waits = waits.filter(|(_, running)| !named || running.named.contains(&peer));
-            waits.max_by_key(|(_, running)| running.trace.id).map(|(id, _)| *id)
+            waits
+                .max_by_key(|(_, running)| running.trace.id)
+                .map(|(id, _)| *id)
         };
-        let Some(id) = youngest(true).or_else(|| youngest(false)) else { return };
-        let Some(running) = self.running.get(&id) else { return };
+        let Some(id) = youngest(true).or_else(|| youngest(false)) else {
+            return;
+        };
+        let Some(running) = self.running.get(&id) else {
+            return;
+        };
         let ask = match running.trace.kind {
             Kind::Get => Ask::Get,
             Kind::Providers => Ask::Providers,
@@ -147,7 +181,9 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
     }
 
     fn ask(&mut self, id: &Id, peer: PeerId, ask: Ask, target: &Hash, at: Instant, dialled: bool) {
-        let Some(running) = self.running.get_mut(id) else { return };
+        let Some(running) = self.running.get_mut(id) else {
+            return;
+        };
         running.dirty = true;
         running.named.insert(peer);
         if running.trace.hops.len() >= MAX_HOPS {
@@ -183,7 +219,9 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         at: Instant,
     ) {
         let since = self.claim(id, &peer, at);
-        let Some(running) = self.running.get_mut(id) else { return };
+        let Some(running) = self.running.get_mut(id) else {
+            return;
+        };
         running.dirty = true;
         let (count, mut new) = (closer.len(), 0);
         for peer in closer {
@@ -193,18 +231,28 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         }
         match answer {
             Answer::Record | Answer::Stored => running.trace.found += 1,
-            _ if matches!(running.trace.kind, Kind::Closest | Kind::Bootstrap) => running.trace.found += 1,
+            _ if matches!(running.trace.kind, Kind::Closest | Kind::Bootstrap) => {
+                running.trace.found += 1
+            }
             _ => {}
         }
-        let Some(hop) = running.open(&peer) else { return };
+        let Some(hop) = running.open(&peer) else {
+            return;
+        };
         hop.took_us = since.map(|since| since.saturating_sub(hop.after_us));
-        hop.answer = if answer == Answer::Closer && count == 0 { Answer::Nothing } else { answer };
+        hop.answer = if answer == Answer::Closer && count == 0 {
+            Answer::Nothing
+        } else {
+            answer
+        };
         (hop.closer, hop.new) = (few(count), new);
     }
 
     /// Providers that a lookup was told of.
     pub fn provided<'a>(&mut self, id: &Id, providers: impl Iterator<Item = &'a PeerId>) {
-        let Some(running) = self.running.get_mut(id) else { return };
+        let Some(running) = self.running.get_mut(id) else {
+            return;
+        };
         for peer in providers {
             if running.providers.len() < MAX_NAMED && running.providers.insert(*peer) {
                 running.trace.found += 1;
@@ -222,13 +270,19 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
 
     /// What a peer gave does not verify.
     pub fn wrong(&mut self, id: &Id, peer: Option<&PeerId>) {
-        let Some(running) = self.running.get_mut(id) else { return };
+        let Some(running) = self.running.get_mut(id) else {
+            return;
+        };
         running.dirty = true;
         let Some(peer) = peer else {
             running.trace.own = false;
             return;
         };
-        let given = running.trace.hops.iter_mut().find(|hop| hop.peer == *peer && hop.answer == Answer::Record);
+        let given = running
+            .trace
+            .hops
+            .iter_mut()
+            .find(|hop| hop.peer == *peer && hop.answer == Answer::Record);
         if let Some(hop) = given {
             hop.answer = Answer::Wrong;
             running.trace.found = running.trace.found.saturating_sub(1);
@@ -237,8 +291,12 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
 
     pub fn failed(&mut self, id: &Id, peer: PeerId, why: Failure, at: Instant) {
         let since = self.claim(id, &peer, at);
-        let Some(running) = self.running.get_mut(id) else { return };
-        let Some(hop) = running.open(&peer) else { return };
+        let Some(running) = self.running.get_mut(id) else {
+            return;
+        };
+        let Some(hop) = running.open(&peer) else {
+            return;
+        };
         hop.took_us = since.map(|since| since.saturating_sub(hop.after_us));
         hop.answer = Answer::Failed(why);
         running.dirty = true;
@@ -248,36 +306,48 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
     pub fn not_dialled(&mut self, peer: &PeerId) {
         for running in self.running.values_mut() {
             let before = running.trace.hops.len();
-            running.trace.hops.retain(|hop| !(hop.peer == *peer && hop.dialled && hop.answer == Answer::Waiting));
+            running
+                .trace
+                .hops
+                .retain(|hop| !(hop.peer == *peer && hop.dialled && hop.answer == Answer::Waiting));
             running.dirty |= running.trace.hops.len() < before;
         }
     }
 
-    /// Moves a dial that was taken for another lookup's to the one that has its answer. Returns the time since that
-    /// lookup began.
+    /// Moves a dial that was taken for another lookup's to the one that has its answer. Returns the
+    /// time since that lookup began.
     fn claim(&mut self, id: &Id, peer: &PeerId, at: Instant) -> Option<u32> {
         let running = self.running.get_mut(id)?;
         let since = running.since(at);
         if running.open(peer).is_some() {
             return Some(since);
         }
-        let (began, target, full) = (running.began, running.trace.target, running.trace.hops.len() >= MAX_HOPS);
+        let (began, target, full) = (
+            running.began,
+            running.trace.target,
+            running.trace.hops.len() >= MAX_HOPS,
+        );
         let others = self.running.iter_mut().filter(|(other, _)| *other != id);
         let moved = others.into_iter().find_map(|(_, other)| {
-            let at = other
-                .trace
-                .hops
-                .iter()
-                .position(|hop| hop.peer == *peer && hop.dialled && hop.answer == Answer::Waiting)?;
+            let at = other.trace.hops.iter().position(|hop| {
+                hop.peer == *peer && hop.dialled && hop.answer == Answer::Waiting
+            })?;
             let hop = other.trace.hops.remove(at);
             other.dirty = true;
-            Some((other.began + Duration::from_micros(u64::from(hop.after_us)), hop))
+            Some((
+                other.began + Duration::from_micros(u64::from(hop.after_us)),
+                hop,
+            ))
         });
         if let Some((asked, hop)) = moved.filter(|_| !full)
             && let Some(running) = self.running.get_mut(id)
         {
             let after_us = micros(asked.saturating_duration_since(began));
-            running.trace.hops.push(Hop { after_us, bits: distance_bits(&position(peer), &target), ..hop });
+            running.trace.hops.push(Hop {
+                after_us,
+                bits: distance_bits(&position(peer), &target),
+                ..hop
+            });
             running.trace.hops.sort_by_key(|hop| hop.after_us);
         }
         Some(since)
@@ -285,10 +355,16 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
 
     /// A lookup ends, once. What had not been answered is left so, with why.
     pub fn end(&mut self, id: &Id, end: End, at: Instant) {
-        let Some(running) = self.running.remove(id) else { return };
+        let Some(running) = self.running.remove(id) else {
+            return;
+        };
         let took = running.since(at);
         let Running { mut trace, .. } = running;
-        let left = if end == End::Deadline { Answer::Failed(Failure::TimedOut) } else { Answer::NotAwaited };
+        let left = if end == End::Deadline {
+            Answer::Failed(Failure::TimedOut)
+        } else {
+            Answer::NotAwaited
+        };
         let answered = trace.hops.iter().any(|hop| hop.answer.came()) || trace.more_hops > 0;
         trace.state = match end {
             _ if trace.found > 0 || trace.own && trace.kind == Kind::Get => State::Done,
@@ -297,13 +373,19 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             End::Deadline => State::Late,
             End::Exhausted => State::Missing,
         };
-        trace.hops.iter_mut().filter(|hop| hop.answer == Answer::Waiting).for_each(|hop| hop.answer = left);
+        trace
+            .hops
+            .iter_mut()
+            .filter(|hop| hop.answer == Answer::Waiting)
+            .for_each(|hop| hop.answer = left);
         trace.hops.shrink_to_fit();
         trace.took_us = Some(took);
         self.past_hops += trace.hops.len();
         self.past.push_back(trace);
         while self.past.len() > MAX_PAST || self.past_hops > MAX_PAST_HOPS && self.past.len() > 1 {
-            let Some(oldest) = self.past.pop_front() else { break };
+            let Some(oldest) = self.past.pop_front() else {
+                break;
+            };
             self.past_hops -= oldest.hops.len();
         }
         self.untold = (self.untold + 1).min(self.past.len());
@@ -320,12 +402,20 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
     /// One of them by its number.
     pub fn get(&self, number: u64) -> Option<Trace> {
         let running = self.running.values().map(|running| &running.trace);
-        self.past.iter().rev().chain(running).find(|trace| trace.id == number).cloned()
+        self.past
+            .iter()
+            .rev()
+            .chain(running)
+            .find(|trace| trace.id == number)
+            .cloned()
     }
 
     /// What changed since it was last asked for.
     pub fn take_changes(&mut self) -> Vec<Trace> {
-        let ended = self.past.len().saturating_sub(std::mem::take(&mut self.untold));
+        let ended = self
+            .past
+            .len()
+            .saturating_sub(std::mem::take(&mut self.untold));
         let mut changed: Vec<Trace> = self.past.iter().skip(ended).cloned().collect();
         for running in self.running.values_mut().filter(|running| running.dirty) {
             running.dirty = false;
@@ -337,7 +427,9 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
     /// Makes the next changes contain everything: for a reader that is new.
     pub fn touch_all(&mut self) {
         self.untold = self.past.len();
-        self.running.values_mut().for_each(|running| running.dirty = true);
+        self.running
+            .values_mut()
+            .for_each(|running| running.dirty = true);
     }
 }
 
@@ -353,7 +445,9 @@ mod tests {
     }
 
     fn begun(traces: &mut Traces<u8>, id: u8, kind: Kind, at: Instant) -> u64 {
-        traces.begin(id, kind, "key".to_owned(), target(), NOW, at).unwrap()
+        traces
+            .begin(id, kind, "key".to_owned(), target(), NOW, at)
+            .unwrap()
     }
 
     fn peers<const N: usize>() -> [PeerId; N] {
@@ -369,7 +463,13 @@ mod tests {
         traces.name(&1, "head of alice/web".to_owned());
         traces.asked(&1, far, Ask::Get, &target(), start + ms(1));
         traces.asked(&1, silent, Ask::Get, &target(), start + ms(2));
-        traces.answered(&1, far, Answer::Closer, [near, silent].iter(), start + ms(11));
+        traces.answered(
+            &1,
+            far,
+            Answer::Closer,
+            [near, silent].iter(),
+            start + ms(11),
+        );
         traces.asked(&1, near, Ask::Get, &target(), start + ms(12));
         traces.failed(&1, silent, Failure::Lost, start + ms(13));
         traces.asked(&1, late, Ask::Get, &target(), start + ms(13));
@@ -380,11 +480,19 @@ mod tests {
         let said: Vec<String> = trace.hops.iter().map(Hop::said).collect();
         assert_eq!(
             said,
-            ["2 peers, 1 new", "error: the connection was lost", "THE RECORD; 1 peer, none new", "not waited for"]
+            [
+                "2 peers, 1 new",
+                "error: the connection was lost",
+                "THE RECORD; 1 peer, none new",
+                "not waited for"
+            ]
         );
         assert_eq!(trace.hops[0].took_us, Some(10_000));
         assert_eq!((trace.word(), trace.came().as_str()), ("found", "1 copy"));
-        assert_eq!((trace.took_us, trace.answered(), trace.failed()), (Some(15_000), 2, 1));
+        assert_eq!(
+            (trace.took_us, trace.answered(), trace.failed()),
+            (Some(15_000), 2, 1)
+        );
         for hop in &trace.hops {
             assert_eq!(hop.bits, distance_bits(&position(&hop.peer), &target()));
         }
@@ -401,7 +509,10 @@ mod tests {
         traces.wrong(&1, Some(&liar));
         traces.end(&1, End::Exhausted, at);
         let trace = traces.get(number).unwrap();
-        assert_eq!((trace.state, trace.found, trace.hops[0].answer), (State::Missing, 0, Answer::Wrong));
+        assert_eq!(
+            (trace.state, trace.found, trace.hops[0].answer),
+            (State::Missing, 0, Answer::Wrong)
+        );
     }
 
     #[test]
@@ -412,11 +523,18 @@ mod tests {
         let first = begun(&mut traces, 1, Kind::Get, start);
         let second = begun(&mut traces, 2, Kind::Get, start + ms(5));
         traces.dialling(peer, start + ms(7));
-        assert_eq!(traces.get(second).unwrap().hops.len(), 1, "taken for the youngest");
+        assert_eq!(
+            traces.get(second).unwrap().hops.len(),
+            1,
+            "taken for the youngest"
+        );
         traces.answered(&1, peer, Answer::Closer, [].iter(), start + ms(20));
         assert!(traces.get(second).unwrap().hops.is_empty());
         let hop = traces.get(first).unwrap().hops[0].clone();
-        assert_eq!((hop.after_us, hop.took_us, hop.dialled), (7_000, Some(13_000), true));
+        assert_eq!(
+            (hop.after_us, hop.took_us, hop.dialled),
+            (7_000, Some(13_000), true)
+        );
         assert_eq!(hop.answer, Answer::Nothing);
     }
 

@@ -8,7 +8,8 @@ use crate::domain::time::Timestamp;
 /// The peers whose distance from this node has so many bits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
-    /// See [`distance_bits`](super::distance_bits): 256 is the far half of all peers, 255 a quarter, and so on.
+    /// See [`distance_bits`](super::distance_bits): 256 is the far half of all peers, 255 a
+    /// quarter, and so on.
     pub bits: u16,
     pub peers: u16,
     /// Those of them that are connected now.
@@ -33,6 +34,9 @@ pub struct RoutingTable {
 
 impl RoutingTable {
     pub fn peers(&self) -> usize {
-        self.buckets.iter().map(|bucket| usize::from(bucket.peers)).sum()
+        self.buckets
+            .iter()
+            .map(|bucket| usize::from(bucket.peers))
+            .sum()
     }
 }

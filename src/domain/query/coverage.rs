@@ -1,16 +1,20 @@
 //! How much of what there is a search has seen.
 
-/// How many packages there are, as far as can be told from how many this node and its peers say they have. With several
-/// peers it takes two to say so: one alone could say anything.
+/// How many packages there are, as far as can be told from how many this node and its peers say
+/// they have. With several peers it takes two to say so: one alone could say anything.
 pub fn estimate(own: u64, others: &[u64]) -> u64 {
     let mut others = others.to_vec();
     others.sort_unstable_by_key(|count| std::cmp::Reverse(*count));
-    let believed = if others.len() > 1 { others.get(1) } else { others.first() };
+    let believed = if others.len() > 1 {
+        others.get(1)
+    } else {
+        others.first()
+    };
     believed.copied().unwrap_or_default().max(own)
 }
 
-/// Share of them that the largest of the catalogues that were searched has, 0 to 1: what each of them lacks may be in
-/// another, so it is the least that was seen. `None` where nobody has any.
+/// Share of them that the largest of the catalogues that were searched has, 0 to 1: what each of
+/// them lacks may be in another, so it is the least that was seen. `None` where nobody has any.
 pub fn share(estimate: u64, searched: impl IntoIterator<Item = u64>) -> Option<f64> {
     let most = searched.into_iter().max().unwrap_or_default();
     (estimate > 0).then(|| most.min(estimate) as f64 / estimate as f64)

@@ -4,9 +4,13 @@ use super::{Facet, Filter, MAX_TEXT, Terms, language::pieces, parse};
 
 /// `text` without the filters that are `unwanted`; `None` where it has none of them.
 pub fn without(text: &str, unwanted: impl Fn(&Filter) -> bool) -> Option<String> {
-    let is_unwanted = |terms: &Terms| matches!(terms.filters.as_slice(), [filter] if unwanted(filter));
+    let is_unwanted =
+        |terms: &Terms| matches!(terms.filters.as_slice(), [filter] if unwanted(filter));
     let mut gone = Vec::new();
-    for piece in pieces(text).iter().filter(|piece| is_unwanted(&parse(piece.text))) {
+    for piece in pieces(text)
+        .iter()
+        .filter(|piece| is_unwanted(&parse(piece.text)))
+    {
         // With one space: the one behind it, which `with` put there, else the one before.
         let mut at = piece.at.clone();
         // Of `cargo:serde` the name is no filter, and stays.
@@ -18,7 +22,9 @@ pub fn without(text: &str, unwanted: impl Fn(&Filter) -> bool) -> Option<String>
         match text.get(at.end..).and_then(|rest| rest.chars().next()) {
             Some(space) => at.end += space.len_utf8(),
             None => {
-                let before = text.get(..at.start).and_then(|start| start.chars().next_back());
+                let before = text
+                    .get(..at.start)
+                    .and_then(|start| start.chars().next_back());
                 at.start -= before.map_or(0, char::len_utf8);
             }
         }
@@ -28,30 +34,49 @@ pub fn without(text: &str, unwanted: impl Fn(&Filter) -> bool) -> Option<String>
         return None;
     }
     let stays = |at: usize| !gone.iter().any(|gone| gone.contains(&at));
-    Some(text.char_indices().filter(|(at, _)| stays(*at)).map(|(_, c)| c).collect())
+    Some(
+        text.char_indices()
+            .filter(|(at, _)| stays(*at))
+            .map(|(_, c)| c)
+            .collect(),
+    )
 }
 
 /// `text` with a filter in front; `None` for a value that the language has no way to ask for.
 ///
-/// In front, because the last word of a text may be a beginning, which it would not be with a filter behind it.
+/// In front, because the last word of a text may be a beginning, which it would not be with a
+/// filter behind it.
 pub fn with(text: &str, facet: Facet, value: &str) -> Option<String> {
     let filter = facet.filter(value);
-    let is_one = matches!(parse(&filter).filters.as_slice(), [one] if one.facet == facet && !one.not);
+    let is_one =
+        matches!(parse(&filter).filters.as_slice(), [one] if one.facet == facet && !one.not);
     is_one.then(|| format!("{filter} {text}"))
 }
 
-/// `text` with publishers named by what `meant` says they are, such as a key for a handle; as it is where that would be
-/// longer than a search may be.
+/// `text` with publishers named by what `meant` says they are, such as a key for a handle; as it is
+/// where that would be longer than a search may be.
 pub fn name_publishers(text: &str, meant: impl Fn(&str) -> Option<String>) -> String {
     let mut named = text.to_owned();
-    for filter in parse(text).filters.into_iter().filter(|filter| filter.facet == Facet::Publisher) {
+    for filter in parse(text)
+        .filters
+        .into_iter()
+        .filter(|filter| filter.facet == Facet::Publisher)
+    {
         if let Some(meant) = meant(&filter.value)
             && let Some(rest) = without(&named, |one| *one == filter)
         {
-            named = format!("{}{} {rest}", if filter.not { "-" } else { "" }, Facet::Publisher.filter(&meant));
+            named = format!(
+                "{}{} {rest}",
+                if filter.not { "-" } else { "" },
+                Facet::Publisher.filter(&meant)
+            );
         }
     }
-    if named.len() > MAX_TEXT { text.to_owned() } else { named }
+    if named.len() > MAX_TEXT {
+        text.to_owned()
+    } else {
+        named
+    }
 }
 
 #[cfg(test)]
@@ -77,7 +102,10 @@ mod tests {
     #[test]
     fn a_name_within_its_ecosystem_stays_without_it() {
         let is_ecosystem = |filter: &Filter| filter.facet == Facet::Ecosystem;
-        assert_eq!(without("fast cargo:serde-json", is_ecosystem).as_deref(), Some("fast serde-json"));
+        assert_eq!(
+            without("fast cargo:serde-json", is_ecosystem).as_deref(),
+            Some("fast serde-json")
+        );
     }
 
     #[test]
@@ -86,15 +114,28 @@ mod tests {
         assert_eq!(text, "tag:\"web servers\" par");
         assert!(parse(&text).wanted[0].open);
         assert_eq!(with("par", Facet::Tag, ""), None);
-        assert_eq!(with("par", Facet::Tag, ":x"), None, "the language takes it for a path");
+        assert_eq!(
+            with("par", Facet::Tag, ":x"),
+            None,
+            "the language takes it for a path"
+        );
     }
 
     #[test]
     fn publishers_are_named_by_what_they_mean() {
         let meant = |handle: &str| (handle == "alice").then(|| "12D3KooWx".to_owned());
-        assert_eq!(name_publishers("web publisher:alice par", meant), "publisher:12D3KooWx web par");
-        assert_eq!(name_publishers("-publisher:Alice web", meant), "-publisher:12D3KooWx web");
-        assert_eq!(name_publishers("publisher:bob \"publisher:alice\"", meant), "publisher:bob \"publisher:alice\"");
+        assert_eq!(
+            name_publishers("web publisher:alice par", meant),
+            "publisher:12D3KooWx web par"
+        );
+        assert_eq!(
+            name_publishers("-publisher:Alice web", meant),
+            "-publisher:12D3KooWx web"
+        );
+        assert_eq!(
+            name_publishers("publisher:bob \"publisher:alice\"", meant),
+            "publisher:bob \"publisher:alice\""
+        );
         let long = format!("publisher:alice {}", "x".repeat(MAX_TEXT - 16));
         assert_eq!(name_publishers(&long, meant), long);
     }

@@ -112,7 +112,10 @@ pub struct LookAlike {
 
 impl fmt::Display for LookAlike {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (called, key) = (claimed(&self.package, self.handle.as_ref()), self.package.owner.fingerprint());
+        let (called, key) = (
+            claimed(&self.package, self.handle.as_ref()),
+            self.package.owner.fingerprint(),
+        );
         match self.why {
             Known::Own => write!(f, "{called}, which is your own"),
             Known::Pinned => write!(f, "{called} ({key}), whose publisher you pinned"),
@@ -126,13 +129,14 @@ impl fmt::Display for LookAlike {
 pub struct Coverage {
     pub asked: usize,
     pub answered: usize,
-    /// Share of the packages there are, as far as can be told, that this node or one that answered holds, 0 to 1; `None`
-    /// before anybody has said how many there are.
+    /// Share of the packages there are, as far as can be told, that this node or one that answered
+    /// holds, 0 to 1; `None` before anybody has said how many there are.
     #[serde(default)]
     pub share: Option<f64>,
 }
 
-/// A message of a streamed search. It sends local hits, then hits as peers answer, then exactly one `Done`.
+/// A message of a streamed search. It sends local hits, then hits as peers answer, then exactly one
+/// `Done`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum SearchUpdate {
@@ -147,9 +151,7 @@ pub enum SearchUpdate {
         instead: Option<String>,
     },
     /// The labels of the local matches; they come once.
-    Facets {
-        facets: Facets,
-    },
+    Facets { facets: Facets },
     Done {
         coverage: Coverage,
         elapsed: Duration,

@@ -20,19 +20,40 @@ pub fn distance(a: &str, b: &str) -> usize {
     strsim::osa_distance(a, b)
 }
 
-/// Whether the package could be a hit of an honest node. Errs towards yes: another version may fold letters otherwise,
-/// and allows typos; what is judged is whether somebody answers whatever is asked with what it wants to be seen.
-pub fn could_match(terms: &Terms, head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> bool {
-    let texts = [manifest.name.as_str(), manifest.title.as_deref().unwrap_or_default(), &manifest.description];
-    let labels = manifest.categories.iter().chain(&manifest.tags).map(String::as_str);
+/// Whether the package could be a hit of an honest node. Errs towards yes: another version may fold
+/// letters otherwise, and allows typos; what is judged is whether somebody answers whatever is
+/// asked with what it wants to be seen.
+pub fn could_match(
+    terms: &Terms,
+    head: &Authorised<Head>,
+    manifest: &Authorised<Manifest>,
+) -> bool {
+    let texts = [
+        manifest.name.as_str(),
+        manifest.title.as_deref().unwrap_or_default(),
+        &manifest.description,
+    ];
+    let labels = manifest
+        .categories
+        .iter()
+        .chain(&manifest.tags)
+        .map(String::as_str);
     let held: Vec<String> = texts.into_iter().chain(labels).flat_map(words).collect();
     let is_plain = |word: &str| word.bytes().all(|byte| byte.is_ascii_alphanumeric());
     let foreign = held.iter().any(|word| !word.is_ascii());
     let occurs = |word: &str| {
         let most = may_differ(word);
-        foreign || !is_plain(word) || held.iter().any(|held| held.starts_with(word) || distance(held, word) <= most)
+        foreign
+            || !is_plain(word)
+            || held
+                .iter()
+                .any(|held| held.starts_with(word) || distance(held, word) <= most)
     };
-    terms.words().all(occurs) && terms.filters.iter().all(|filter| passes(filter, head, manifest))
+    terms.words().all(occurs)
+        && terms
+            .filters
+            .iter()
+            .all(|filter| passes(filter, head, manifest))
 }
 
 fn passes(filter: &Filter, head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> bool {
@@ -47,7 +68,9 @@ fn passes(filter: &Filter, head: &Authorised<Head>, manifest: &Authorised<Manife
         }
         Facet::Ecosystem => manifest.ecosystem.as_str() == value,
         Facet::Publisher => {
-            head.handle.as_ref().is_some_and(|handle| handle.as_str() == value)
+            head.handle
+                .as_ref()
+                .is_some_and(|handle| handle.as_str() == value)
                 || fold(&head.owner().to_string()) == *value
         }
     };

@@ -1,6 +1,8 @@
-//! The language of a search: words, `"a phrase"`, `-not`, and filters such as `category:web` or `updated:<30d`.
+//! The language of a search: words, `"a phrase"`, `-not`, and filters such as `category:web` or
+//! `updated:<30d`.
 //!
-//! What is written wrongly is told with its place, and the rest searches all the same: nobody types a query in one go.
+//! What is written wrongly is told with its place, and the rest searches all the same: nobody types
+//! a query in one go.
 
 use std::{ops::Range, time::Duration};
 
@@ -11,7 +13,9 @@ use crate::{domain::text::is_joiner, ecosystem::Ecosystem};
 const MOST: usize = 16;
 
 /// What packages are told apart by, beside their words.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Facet {
     Category,
@@ -22,7 +26,13 @@ pub enum Facet {
 }
 
 impl Facet {
-    pub const ALL: [Self; 5] = [Self::Category, Self::Tag, Self::License, Self::Ecosystem, Self::Publisher];
+    pub const ALL: [Self; 5] = [
+        Self::Category,
+        Self::Tag,
+        Self::License,
+        Self::Ecosystem,
+        Self::Publisher,
+    ];
 
     /// What it is called in a search.
     pub fn key(self) -> &'static str {
@@ -37,7 +47,11 @@ impl Facet {
 
     /// The filter that asks for `value`, as it is written.
     pub fn filter(self, value: &str) -> String {
-        let quote = if value.contains(char::is_whitespace) { "\"" } else { "" };
+        let quote = if value.contains(char::is_whitespace) {
+            "\""
+        } else {
+            ""
+        };
         format!("{}:{quote}{}{quote}", self.key(), value.replace('"', ""))
     }
 }
@@ -108,7 +122,8 @@ pub fn fold(label: &str) -> String {
 
 /// The licenses that an expression names.
 pub fn licenses(expression: &str) -> impl Iterator<Item = &str> {
-    let parts = expression.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '/' | ',' | '|'));
+    let parts =
+        expression.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '/' | ',' | '|'));
     parts.filter(|part| !part.is_empty() && !matches!(*part, "OR" | "AND" | "WITH" | "or" | "and"))
 }
 
@@ -123,7 +138,11 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let (mut pieces, mut start, mut quoted) = (Vec::new(), None, false);
     let mut take = |at: Range<usize>| {
         if let Some(piece) = text.get(at.clone()) {
-            pieces.push(Piece { at, text: piece, is_last: false });
+            pieces.push(Piece {
+                at,
+                text: piece,
+                is_last: false,
+            });
         }
     };
     for (at, c) in text.char_indices() {
@@ -152,9 +171,13 @@ pub fn parse(text: &str) -> Terms {
         terms.take(&piece);
     }
     if terms.asks_nothing() && terms.mistakes.is_empty() {
-        let why = "this says what to leave out, and nothing of what; write a word that is wanted as well";
+        let why =
+            "this says what to leave out, and nothing of what; write a word that is wanted as well";
         let start = text.len() - text.trim_start().len();
-        terms.mistakes.push(Mistake { at: start..text.trim_end().len(), why: why.to_owned() });
+        terms.mistakes.push(Mistake {
+            at: start..text.trim_end().len(),
+            why: why.to_owned(),
+        });
     }
     terms
 }
@@ -165,20 +188,31 @@ impl Terms {
         self.names_nothing() && self.unwanted.is_empty() && self.mistakes.is_empty()
     }
 
-    /// Something was written, and nothing of it says what is wanted: no package matches, where all of them would be a lie.
+    /// Something was written, and nothing of it says what is wanted: no package matches, where all
+    /// of them would be a lie.
     pub fn asks_nothing(&self) -> bool {
         self.names_nothing() && !(self.unwanted.is_empty() && self.mistakes.is_empty())
     }
 
     fn names_nothing(&self) -> bool {
-        let Self { wanted, unwanted: _, filters, within, before, asked, mistakes: _ } = self;
+        let Self {
+            wanted,
+            unwanted: _,
+            filters,
+            within,
+            before,
+            asked,
+            mistakes: _,
+        } = self;
         let nothing = wanted.is_empty() && filters.is_empty();
         nothing && within.is_none() && before.is_none() && *asked == Asked::default()
     }
 
     /// Every wanted word, in order.
     pub fn words(&self) -> impl Iterator<Item = &str> {
-        self.wanted.iter().flat_map(|phrase| phrase.words.iter().map(String::as_str))
+        self.wanted
+            .iter()
+            .flat_map(|phrase| phrase.words.iter().map(String::as_str))
     }
 
     fn take(&mut self, piece: &Piece<'_>) {
@@ -202,28 +236,49 @@ impl Terms {
             self.mistake(piece, "the quote that begins here does not end".to_owned());
         }
         let open = piece.is_last && quotes == 0 && !not;
-        let mut found: Vec<Phrase> = if quotes == 2 && text.starts_with('"') && text.ends_with('"') {
+        let mut found: Vec<Phrase> = if quotes == 2 && text.starts_with('"') && text.ends_with('"')
+        {
             let words: Vec<String> = words(text).collect();
-            if words.is_empty() { vec![] } else { vec![Phrase { words, open: false }] }
+            if words.is_empty() {
+                vec![]
+            } else {
+                vec![Phrase { words, open: false }]
+            }
         } else {
-            runs(text).into_iter().map(|words| Phrase { words, open: false }).collect()
+            runs(text)
+                .into_iter()
+                .map(|words| Phrase { words, open: false })
+                .collect()
         };
         // A hyphen at the end is where somebody is about to write what is not wanted.
         if found.is_empty() && quotes.is_multiple_of(2) && !(piece.is_last && text == "-") {
-            self.mistake(piece, "there is no letter or digit in it to search for".to_owned());
+            self.mistake(
+                piece,
+                "there is no letter or digit in it to search for".to_owned(),
+            );
         }
         if let Some(last) = found.last_mut() {
             last.open = open;
         }
         // `-web-server` is a package that is not to be shown, and not one without both words.
         if not && found.len() > 1 {
-            found = vec![Phrase { words: found.into_iter().flat_map(|phrase| phrase.words).collect(), open: false }];
+            found = vec![Phrase {
+                words: found.into_iter().flat_map(|phrase| phrase.words).collect(),
+                open: false,
+            }];
         }
-        let into = if not { &mut self.unwanted } else { &mut self.wanted };
+        let into = if not {
+            &mut self.unwanted
+        } else {
+            &mut self.wanted
+        };
         into.extend(found);
         if into.len() > MOST {
             into.truncate(MOST);
-            self.mistake(piece, format!("more than {MOST} words: what follows is not searched for"));
+            self.mistake(
+                piece,
+                format!("more than {MOST} words: what follows is not searched for"),
+            );
         }
     }
 
@@ -239,9 +294,10 @@ impl Terms {
                 return match age(value) {
                     Some((true, age)) if !not => self.within = Some(age),
                     Some((false, age)) if !not => self.before = Some(age),
-                    _ => {
-                        self.mistake(piece, "write how long ago, such as updated:<30d, updated:>1y or <12h".to_owned())
-                    }
+                    _ => self.mistake(
+                        piece,
+                        "write how long ago, such as updated:<30d, updated:>1y or <12h".to_owned(),
+                    ),
                 };
             }
             "is" => {
@@ -249,14 +305,27 @@ impl Terms {
                     (false, "yanked") => self.asked.yanked = true,
                     (false, "distrusted") => self.asked.distrusted = true,
                     (false, "preview") => self.asked.preview = true,
-                    _ => self.mistake(piece, "there are is:yanked, is:distrusted and is:preview".to_owned()),
+                    _ => self.mistake(
+                        piece,
+                        "there are is:yanked, is:distrusted and is:preview".to_owned(),
+                    ),
                 };
             }
             // As it stands in an id: a name within its ecosystem.
-            other if !value.is_empty() && Ecosystem::KNOWN.iter().any(|one| one.as_str() == other) => {
+            other
+                if !value.is_empty()
+                    && Ecosystem::KNOWN.iter().any(|one| one.as_str() == other) =>
+            {
                 self.take_words(piece, not, value);
                 if !not {
-                    self.take_one(piece, Filter { facet: Facet::Ecosystem, value: other.to_owned(), not });
+                    self.take_one(
+                        piece,
+                        Filter {
+                            facet: Facet::Ecosystem,
+                            value: other.to_owned(),
+                            not,
+                        },
+                    );
                 }
                 return;
             }
@@ -269,8 +338,15 @@ impl Terms {
         };
         let value = fold(value);
         if value.is_empty() {
-            let what = if facet == Facet::Ecosystem { "ecosystem" } else { facet.key() };
-            return self.mistake(piece, format!("which {what}? Write it right behind the colon"));
+            let what = if facet == Facet::Ecosystem {
+                "ecosystem"
+            } else {
+                facet.key()
+            };
+            return self.mistake(
+                piece,
+                format!("which {what}? Write it right behind the colon"),
+            );
         }
         self.take_one(piece, Filter { facet, value, not });
     }
@@ -279,13 +355,19 @@ impl Terms {
         if self.filters.len() < MOST {
             self.filters.push(filter);
         } else {
-            self.mistake(piece, format!("more than {MOST} filters: this one does not count"));
+            self.mistake(
+                piece,
+                format!("more than {MOST} filters: this one does not count"),
+            );
         }
     }
 
     fn mistake(&mut self, piece: &Piece<'_>, why: String) {
         if self.mistakes.len() < MOST {
-            self.mistakes.push(Mistake { at: piece.at.clone(), why });
+            self.mistakes.push(Mistake {
+                at: piece.at.clone(),
+                why,
+            });
         }
     }
 }
@@ -315,37 +397,91 @@ mod tests {
     use proptest::prelude::*;
 
     fn phrase(text: &str, open: bool) -> Phrase {
-        Phrase { words: words(text).collect(), open }
+        Phrase {
+            words: words(text).collect(),
+            open,
+        }
     }
 
     #[test]
     fn words_phrases_and_filters_are_told_apart() {
-        let terms = parse("fast \"web server\" -java category:Web tag:cli license:MIT eco:cargo publisher:alice nginx");
-        assert_eq!(terms.wanted, [phrase("fast", false), phrase("web server", false), phrase("nginx", true)]);
+        let terms = parse(
+            "fast \"web server\" -java category:Web tag:cli license:MIT eco:cargo publisher:alice nginx",
+        );
+        assert_eq!(
+            terms.wanted,
+            [
+                phrase("fast", false),
+                phrase("web server", false),
+                phrase("nginx", true)
+            ]
+        );
         assert_eq!(terms.unwanted, [phrase("java", false)]);
-        let filters: Vec<_> = terms.filters.iter().map(|filter| filter.facet.filter(&filter.value)).collect();
-        assert_eq!(filters, ["category:web", "tag:cli", "license:mit", "eco:cargo", "publisher:alice"]);
+        let filters: Vec<_> = terms
+            .filters
+            .iter()
+            .map(|filter| filter.facet.filter(&filter.value))
+            .collect();
+        assert_eq!(
+            filters,
+            [
+                "category:web",
+                "tag:cli",
+                "license:mit",
+                "eco:cargo",
+                "publisher:alice"
+            ]
+        );
         assert!(terms.mistakes.is_empty(), "{:?}", terms.mistakes);
 
         let typed = parse("cargo:serde-json");
         assert_eq!(typed.wanted, [phrase("serde", false), phrase("json", true)]);
-        assert_eq!(typed.filters, [Filter { facet: Facet::Ecosystem, value: "cargo".to_owned(), not: false }]);
-        assert_eq!(parse("npm:@scope/name").words().collect::<Vec<_>>(), ["scope", "name"]);
+        assert_eq!(
+            typed.filters,
+            [Filter {
+                facet: Facet::Ecosystem,
+                value: "cargo".to_owned(),
+                not: false
+            }]
+        );
+        assert_eq!(
+            parse("npm:@scope/name").words().collect::<Vec<_>>(),
+            ["scope", "name"]
+        );
         assert_eq!(parse("-cargo:serde").unwanted, [phrase("serde", false)]);
 
-        assert_eq!(parse("serde-json").wanted, [phrase("serde", false), phrase("json", true)]);
+        assert_eq!(
+            parse("serde-json").wanted,
+            [phrase("serde", false), phrase("json", true)]
+        );
         assert_eq!(parse("-web-server").unwanted, [phrase("web server", false)]);
         let odd = parse("std::vector http://example.org -category:games category:\"web servers\"");
         assert!(odd.mistakes.is_empty(), "{:?}", odd.mistakes);
-        assert_eq!(odd.filters[0], Filter { facet: Facet::Category, value: "games".to_owned(), not: true });
+        assert_eq!(
+            odd.filters[0],
+            Filter {
+                facet: Facet::Category,
+                value: "games".to_owned(),
+                not: true
+            }
+        );
         assert_eq!(odd.filters[1].value, "web servers");
     }
 
     #[test]
     fn what_is_not_understood_is_no_search_for_everything() {
-        for nothing in
-            ["%", "(", "🦀", "-java", "is:nonsense", "\"", "-\"web server\"", "category:", "colour:red -web", "\"\""]
-        {
+        for nothing in [
+            "%",
+            "(",
+            "🦀",
+            "-java",
+            "is:nonsense",
+            "\"",
+            "-\"web server\"",
+            "category:",
+            "colour:red -web",
+            "\"\"",
+        ] {
             let terms = parse(nothing);
             assert!(
                 terms.asks_nothing() && !terms.is_everything() && !terms.mistakes.is_empty(),
@@ -368,7 +504,11 @@ mod tests {
         for everything in ["", "  ", "-"] {
             assert!(parse(everything).is_everything(), "{everything:?}");
         }
-        assert_eq!(parse("50 % off").mistakes.len(), 1, "and what is understood searches");
+        assert_eq!(
+            parse("50 % off").mistakes.len(),
+            1,
+            "and what is understood searches"
+        );
     }
 
     #[test]
@@ -376,7 +516,11 @@ mod tests {
         assert_eq!(parse("本語").wanted, [phrase("本語", true)]);
         assert_eq!(
             parse("日本語 c++ web").wanted,
-            [phrase("日本語", false), phrase("c++", false), phrase("web", true)]
+            [
+                phrase("日本語", false),
+                phrase("c++", false),
+                phrase("web", true)
+            ]
         );
         assert_eq!(parse("日本語tool").wanted[0].text(), "日本語tool");
         assert_eq!(parse("-日本").unwanted, [phrase("日本", false)]);
@@ -385,10 +529,25 @@ mod tests {
     #[test]
     fn ages_have_units() {
         const DAY: u64 = 24 * 3_600;
-        assert_eq!(parse("updated:<30d").within, Some(Duration::from_secs(30 * DAY)));
-        assert_eq!(parse("updated:12h").within, Some(Duration::from_secs(DAY / 2)));
-        assert_eq!(parse("updated:>1y").before, Some(Duration::from_secs(365 * DAY)));
-        for bad in ["updated:", "updated:soon", "updated:<30", "updated:<99999999999999999999d", "-updated:<1d"] {
+        assert_eq!(
+            parse("updated:<30d").within,
+            Some(Duration::from_secs(30 * DAY))
+        );
+        assert_eq!(
+            parse("updated:12h").within,
+            Some(Duration::from_secs(DAY / 2))
+        );
+        assert_eq!(
+            parse("updated:>1y").before,
+            Some(Duration::from_secs(365 * DAY))
+        );
+        for bad in [
+            "updated:",
+            "updated:soon",
+            "updated:<30",
+            "updated:<99999999999999999999d",
+            "-updated:<1d",
+        ] {
             assert_eq!(parse(bad).mistakes.len(), 1, "{bad}");
         }
     }
@@ -398,15 +557,25 @@ mod tests {
         let text = "web colour:red category: \"open";
         let terms = parse(text);
         assert_eq!(terms.wanted, [phrase("web", false), phrase("open", false)]);
-        let places: Vec<_> = terms.mistakes.iter().map(|mistake| &text[mistake.at.clone()]).collect();
+        let places: Vec<_> = terms
+            .mistakes
+            .iter()
+            .map(|mistake| &text[mistake.at.clone()])
+            .collect();
         assert_eq!(places, ["colour:red", "category:", "\"open"]);
     }
 
     #[test]
     fn licenses_are_taken_apart() {
         let of = |text| licenses(text).collect::<Vec<_>>();
-        assert_eq!(of("(MIT OR Apache-2.0) AND Unicode-3.0"), ["MIT", "Apache-2.0", "Unicode-3.0"]);
-        assert_eq!(of("GPL-2.0-only WITH Classpath-exception-2.0")[0], "GPL-2.0-only");
+        assert_eq!(
+            of("(MIT OR Apache-2.0) AND Unicode-3.0"),
+            ["MIT", "Apache-2.0", "Unicode-3.0"]
+        );
+        assert_eq!(
+            of("GPL-2.0-only WITH Classpath-exception-2.0")[0],
+            "GPL-2.0-only"
+        );
     }
 
     proptest! {

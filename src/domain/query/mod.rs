@@ -10,7 +10,9 @@ mod words;
 
 pub use coverage::{estimate, share};
 pub use edit::{name_publishers, with, without};
-pub use hits::{Coverage, FacetCount, Facets, Hit, Known, LookAlike, Namesake, SearchResults, SearchUpdate};
+pub use hits::{
+    Coverage, FacetCount, Facets, Hit, Known, LookAlike, Namesake, SearchResults, SearchUpdate,
+};
 pub use judge::{could_match, distance, may_differ};
 pub use language::{Asked, Facet, Filter, Mistake, Phrase, Terms, fold, licenses, parse};
 pub use rank::{Candidate, Ranking};
@@ -89,22 +91,39 @@ impl Query {
         }
         self.limit = self.limit.clamp(1, MAX_HITS);
         self.offset = self.offset.min(MAX_OFFSET);
-        self.min_reputation = if self.min_reputation.is_finite() { self.min_reputation.clamp(0.0, 1.0) } else { 0.0 };
+        self.min_reputation = if self.min_reputation.is_finite() {
+            self.min_reputation.clamp(0.0, 1.0)
+        } else {
+            0.0
+        };
         self
     }
 
     /// The same query within the limits of what a node answers to others.
     pub fn public(self) -> Self {
         let bounded = self.bounded();
-        Self { offset: bounded.offset.min(MAX_PUBLIC_OFFSET), ..bounded }
+        Self {
+            offset: bounded.offset.min(MAX_PUBLIC_OFFSET),
+            ..bounded
+        }
     }
 
     /// What the text and the labels ask for, together.
     pub fn terms(&self) -> Terms {
         let mut terms = parse(&self.text);
-        let label = |facet| move |value: &String| Filter { facet, value: fold(value), not: false };
-        terms.filters.extend(self.categories.iter().map(label(Facet::Category)));
-        terms.filters.extend(self.tags.iter().map(label(Facet::Tag)));
+        let label = |facet| {
+            move |value: &String| Filter {
+                facet,
+                value: fold(value),
+                not: false,
+            }
+        };
+        terms
+            .filters
+            .extend(self.categories.iter().map(label(Facet::Category)));
+        terms
+            .filters
+            .extend(self.tags.iter().map(label(Facet::Tag)));
         terms
     }
 }

@@ -1,6 +1,8 @@
-//! How good a hit is: by its name above all, then by where the words stand, then by how many packages depend on it.
+//! How good a hit is: by its name above all, then by where the words stand, then by how many
+//! packages depend on it.
 //!
-//! The index only says what matches; on names, people's expectations are firmer than any statistics of words.
+//! The index only says what matches; on names, people's expectations are firmer than any statistics
+//! of words.
 
 use super::{Terms, words};
 
@@ -33,7 +35,8 @@ pub struct Candidate<'a> {
     pub providers: u64,
 }
 
-/// How good packages are for what is asked. Made once for a search, because hundreds are looked at for each key.
+/// How good packages are for what is asked. Made once for a search, because hundreds are looked at
+/// for each key.
 #[derive(Clone, Debug)]
 pub struct Ranking {
     asked: Vec<String>,
@@ -47,14 +50,27 @@ impl Ranking {
     pub fn of(terms: &Terms) -> Self {
         let asked: Vec<String> = terms.words().map(str::to_owned).collect();
         let open = terms.wanted.last().is_some_and(|phrase| phrase.open);
-        Self { text: asked.concat(), asked, open }
+        Self {
+            text: asked.concat(),
+            asked,
+            open,
+        }
     }
 
-    /// How good a package is, 0 to 1. A pure function of what it is given, so that the hits of many nodes can be put in
-    /// one order.
+    /// How good a package is, 0 to 1. A pure function of what it is given, so that the hits of many
+    /// nodes can be put in one order.
     pub fn score(&self, candidate: &Candidate<'_>) -> f64 {
-        let Candidate { name, title, summary, categories, tags, dependents, providers } = *candidate;
-        let popular = (1.0 + dependents as f64).ln() / (1.0 + MANY).ln() + 0.05 * (1.0 + providers as f64).ln();
+        let Candidate {
+            name,
+            title,
+            summary,
+            categories,
+            tags,
+            dependents,
+            providers,
+        } = *candidate;
+        let popular = (1.0 + dependents as f64).ln() / (1.0 + MANY).ln()
+            + 0.05 * (1.0 + providers as f64).ln();
         let popular = POPULAR * popular.min(1.0);
         let most = EXACT + BEGINS + COVERED + ONE + SHORT + WORDS + POPULAR;
         if self.asked.is_empty() {
@@ -109,7 +125,11 @@ fn split(text: &str) -> impl Iterator<Item = &str> {
 
 /// Whether it is the word, which is folded.
 fn is(held: &str, word: &str) -> bool {
-    if held.is_ascii() { held.eq_ignore_ascii_case(word) } else { words::folded(held) == word }
+    if held.is_ascii() {
+        held.eq_ignore_ascii_case(word)
+    } else {
+        words::folded(held) == word
+    }
 }
 
 fn begins(held: &str, word: &str) -> bool {
@@ -125,7 +145,15 @@ mod tests {
     use proptest::prelude::*;
 
     fn candidate(name: &str, dependents: u64) -> Candidate<'_> {
-        Candidate { name, title: None, summary: "a thing", categories: "", tags: "", dependents, providers: 0 }
+        Candidate {
+            name,
+            title: None,
+            summary: "a thing",
+            categories: "",
+            tags: "",
+            dependents,
+            providers: 0,
+        }
     }
 
     fn of(text: &str, name: &str, dependents: u64) -> f64 {

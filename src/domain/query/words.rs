@@ -1,19 +1,25 @@
-//! Words: the one way in which texts are taken apart, for the index, for what is searched, and for judging what peers find.
+//! Words: the one way in which texts are taken apart, for the index, for what is searched, and for
+//! judging what peers find.
 //!
-//! The index is given words with spaces between them and splits at nothing else, so it has no opinion of its own. Where the
-//! two differed, an honest peer's index would find what its asker takes for a lie.
+//! The index is given words with spaces between them and splits at nothing else, so it has no
+//! opinion of its own. Where the two differed, an honest peer's index would find what its asker
+//! takes for a lie.
 //!
-//! Scripts that are written without spaces have no words that could be told apart without a dictionary: there each character
-//! is one, and what is asked for is those that stand beside one another. That takes half the room that pairs of characters
-//! would, and finds a single one, too.
+//! Scripts that are written without spaces have no words that could be told apart without a
+//! dictionary: there each character is one, and what is asked for is those that stand beside one
+//! another. That takes half the room that pairs of characters would, and finds a single one, too.
 
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
-/// The words of a text: runs of letters and digits with their case folded, in compatibility form (NFKC), without combining
-/// marks and joiners, which neither end a word nor change it. `c++` and `c#` are words as well.
+/// The words of a text: runs of letters and digits with their case folded, in compatibility form
+/// (NFKC), without combining marks and joiners, which neither end a word nor change it. `c++` and
+/// `c#` are words as well.
 pub fn words(text: &str) -> impl Iterator<Item = String> + use<> {
     let folded = folded(text);
-    split(&folded).map(|(_, word)| word.to_owned()).collect::<Vec<_>>().into_iter()
+    split(&folded)
+        .map(|(_, word)| word.to_owned())
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
 /// The words of a text, together where nothing stands between them: `日本語` is one run of three.
@@ -46,16 +52,23 @@ pub fn split(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// Bytes of the word that `text` begins with.
 fn length(text: &str) -> usize {
-    let mut letters = text.char_indices().skip(1).skip_while(|(_, c)| is_within_words(*c));
+    let mut letters = text
+        .char_indices()
+        .skip(1)
+        .skip_while(|(_, c)| is_within_words(*c));
     if text.starts_with(is_unspaced) {
         return letters.next().map_or(text.len(), |(at, _)| at);
     }
-    let end = letters.find(|(_, c)| is_between_words(*c) || is_unspaced(*c)).map_or(text.len(), |(at, _)| at);
+    let end = letters
+        .find(|(_, c)| is_between_words(*c) || is_unspaced(*c))
+        .map_or(text.len(), |(at, _)| at);
     let (word, rest) = text.split_at_checked(end).unwrap_or((text, ""));
     if rest.starts_with("++") {
         return end + 2;
     }
-    let is_sharp = rest.strip_prefix('#').is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
+    let is_sharp = rest
+        .strip_prefix('#')
+        .is_some_and(|rest| !rest.starts_with(char::is_alphanumeric));
     let is_one = word.chars().filter(|c| !is_within_words(*c)).count() == 1;
     if is_sharp && is_one { end + 1 } else { end }
 }
@@ -65,12 +78,14 @@ pub fn is_between_words(c: char) -> bool {
     !c.is_alphanumeric() && !is_within_words(c)
 }
 
-/// Marks and joiners, and the hyphen that is only seen at the end of a line: they belong to the letter before them.
+/// Marks and joiners, and the hyphen that is only seen at the end of a line: they belong to the
+/// letter before them.
 fn is_within_words(c: char) -> bool {
     is_combining_mark(c) || matches!(c, '\u{ad}' | '\u{200c}' | '\u{200d}')
 }
 
-/// Letters of scripts that are written without spaces: Thai, Lao, Myanmar, Khmer, Han, Kana and Bopomofo.
+/// Letters of scripts that are written without spaces: Thai, Lao, Myanmar, Khmer, Han, Kana and
+/// Bopomofo.
 fn is_unspaced(c: char) -> bool {
     matches!(c,
         '\u{e00}'..='\u{eff}'
@@ -86,12 +101,14 @@ fn is_unspaced(c: char) -> bool {
 pub fn letters(text: &str) -> impl Iterator<Item = char> {
     text.nfkd()
         .filter(|c| !is_within_words(*c))
-        // By way of upper case, in which ß is SS and both of Greek's small sigmas are one: the folding of Unicode's CaseFolding,
-        // and Turkish's ı is an i besides. Of ẞ, which is upper case already, only the lower case has one.
+        // By way of upper case, in which ß is SS and both of Greek's small sigmas are one: the
+        // folding of Unicode's CaseFolding, and Turkish's ı is an i besides. Of ẞ, which is upper
+        // case already, only the lower case has one.
         .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
-        // At the end of a word Greek writes its sigma otherwise, and a word may be the beginning of another.
+        // At the end of a word Greek writes its sigma otherwise, and a word may be the beginning of
+        // another.
         .map(|c| if c == 'ς' { 'σ' } else { c })
         // Lower case may bring a mark, as that of İ does.
         .nfkd()
@@ -112,7 +129,11 @@ pub fn joined<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 pub(super) fn folded(text: &str) -> String {
-    if text.is_ascii() { text.to_ascii_lowercase() } else { letters(text).nfc().collect() }
+    if text.is_ascii() {
+        text.to_ascii_lowercase()
+    } else {
+        letters(text).nfc().collect()
+    }
 }
 
 #[cfg(test)]
@@ -127,7 +148,10 @@ mod tests {
 
     #[test]
     fn one_word_is_one_word_however_it_is_written() {
-        assert_eq!(all("Serialize, DE-serialize!"), ["serialize", "de", "serialize"]);
+        assert_eq!(
+            all("Serialize, DE-serialize!"),
+            ["serialize", "de", "serialize"]
+        );
         let plain = ["serialize"];
         assert_eq!(all("seri\u{301}alize"), plain, "a mark inside");
         assert_eq!(all("ｓｅｒｉａｌｉｚｅ"), plain, "wide letters");
@@ -136,19 +160,34 @@ mod tests {
         assert_eq!(all("caf\u{e9} cafe\u{301}"), ["cafe", "cafe"]);
         assert_eq!(all("ΟΔΟΣ οδος"), ["οδοσ", "οδοσ"]);
         assert_eq!(all("İstanbul ısı"), ["istanbul", "isi"]);
-        assert_eq!(all("Straße STRASSE STRAẞE"), ["strasse", "strasse", "strasse"]);
+        assert_eq!(
+            all("Straße STRASSE STRAẞE"),
+            ["strasse", "strasse", "strasse"]
+        );
         assert_eq!(all("می\u{200c}خواهم"), all("میخواهم"), "a joiner inside");
         assert_eq!(all("한국어"), ["한국어"]);
-        assert_eq!(all("\u{e000}a"), ["a"], "what stands for labels is in no text");
+        assert_eq!(
+            all("\u{e000}a"),
+            ["a"],
+            "what stands for labels is in no text"
+        );
     }
 
     #[test]
     fn languages_for_programs_are_words() {
-        assert_eq!(all("C++ and c#, F# or C"), ["c++", "and", "c#", "f#", "or", "c"]);
-        assert_eq!(all("libstdc++6 c++11 g++-12"), ["libstdc++", "6", "c++", "11", "g++", "12"]);
+        assert_eq!(
+            all("C++ and c#, F# or C"),
+            ["c++", "and", "c#", "f#", "or", "c"]
+        );
+        assert_eq!(
+            all("libstdc++6 c++11 g++-12"),
+            ["libstdc++", "6", "c++", "11", "g++", "12"]
+        );
         assert_eq!(
             all("1+1 a+b c+ ++ +++ issue#5 no#1 #tag c#sharp"),
-            ["1", "1", "a", "b", "c", "issue", "5", "no", "1", "tag", "c", "sharp"]
+            [
+                "1", "1", "a", "b", "c", "issue", "5", "no", "1", "tag", "c", "sharp"
+            ]
         );
         assert_eq!(all("Ｃ＋＋"), ["c++"], "wide letters");
     }
@@ -158,10 +197,19 @@ mod tests {
         assert_eq!(all("日本語"), ["日", "本", "語"]);
         assert_eq!(
             runs("日本語tool の web-server c++11"),
-            [vec!["日", "本", "語", "tool"], vec!["の"], vec!["web"], vec!["server"], vec!["c++", "11"]]
+            [
+                vec!["日", "本", "語", "tool"],
+                vec!["の"],
+                vec!["web"],
+                vec!["server"],
+                vec!["c++", "11"]
+            ]
         );
         assert_eq!(all("ｶﾞ ガ が"), ["カ", "カ", "か"]);
-        assert_eq!(joined(["日", "本", "tool", "web", "server"]), "日本tool web server");
+        assert_eq!(
+            joined(["日", "本", "tool", "web", "server"]),
+            "日本tool web server"
+        );
     }
 
     proptest! {

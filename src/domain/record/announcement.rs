@@ -7,15 +7,19 @@ use libp2p::identity::Keypair;
 use serde::{Deserialize, Serialize};
 
 use super::super::{hash::Hash, manifest::Manifest, name::PublisherId, time::Timestamp};
-use super::{Authorised, Head, Payload, Refusal, Signed, check_time, consistent, decode, encode, peek::signer};
+use super::{
+    Authorised, Head, Payload, Refusal, Signed, check_time, consistent, decode, encode,
+    peek::signer,
+};
 
 /// Largest announcement, in bytes.
 pub const MAX_ANNOUNCEMENT: usize = 24 * 1024;
-/// How long after `announced_at` an announcement is taken, and how far ahead of our clock it may be.
+/// How long after `announced_at` an announcement is taken, and how far ahead of our clock it may
+/// be.
 pub const VALIDITY: Duration = Duration::from_secs(600);
 
-/// A publisher's signed word that a head was its current one at a time. Without the signature anybody could give an old
-/// announcement a new time and send it again.
+/// A publisher's signed word that a head was its current one at a time. Without the signature
+/// anybody could give an old announcement a new time and send it again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notice {
@@ -44,7 +48,8 @@ struct Wire {
     manifest: Vec<u8>,
 }
 
-/// A head and the manifest of the release it is about, checked, with the time its publisher says it for.
+/// A head and the manifest of the release it is about, checked, with the time its publisher says it
+/// for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     pub notice: Signed<Notice>,
@@ -60,11 +65,21 @@ impl Announcement {
         head: Authorised<Head>,
         manifest: Authorised<Manifest>,
     ) -> Result<Self, Refusal> {
-        let notice = Signed::sign(key, Notice { head: head.hash(), at })?;
+        let notice = Signed::sign(
+            key,
+            Notice {
+                head: head.hash(),
+                at,
+            },
+        )?;
         if notice.signer() != head.signer() {
             return Err(Refusal::Mismatch);
         }
-        Ok(Self { notice, head, manifest })
+        Ok(Self {
+            notice,
+            head,
+            manifest,
+        })
     }
 
     /// When its publisher announced it, by the publisher's clock.
@@ -78,10 +93,15 @@ impl Announcement {
             head: self.head.envelope().to_vec(),
             manifest: self.manifest.envelope().to_vec(),
         })?;
-        if bytes.len() > MAX_ANNOUNCEMENT { Err(Refusal::TooLarge) } else { Ok(bytes.into()) }
+        if bytes.len() > MAX_ANNOUNCEMENT {
+            Err(Refusal::TooLarge)
+        } else {
+            Ok(bytes.into())
+        }
     }
 
-    /// The publisher that gossip data names, which nothing has been verified of yet: enough to decide who is heard first.
+    /// The publisher that gossip data names, which nothing has been verified of yet: enough to
+    /// decide who is heard first.
     pub fn claimed_publisher(bytes: &[u8]) -> Option<PublisherId> {
         if bytes.len() > MAX_ANNOUNCEMENT {
             return None;
@@ -89,8 +109,8 @@ impl Announcement {
         signer(&decode::<Wire>(bytes).ok()?.head)
     }
 
-    /// Checks gossip data. Clock and expiry come after everything that makes the sender pay, so that a forged
-    /// message is a fault however old it says it is.
+    /// Checks gossip data. Clock and expiry come after everything that makes the sender pay, so
+    /// that a forged message is a fault however old it says it is.
     pub fn verify(bytes: &[u8], now: Timestamp) -> Result<Self, Refusal> {
         if bytes.len() > MAX_ANNOUNCEMENT {
             return Err(Refusal::TooLarge);
@@ -109,6 +129,10 @@ impl Announcement {
         if head.is_expired(now) {
             return Err(Refusal::Expired);
         }
-        Ok(Self { notice, head, manifest })
+        Ok(Self {
+            notice,
+            head,
+            manifest,
+        })
     }
 }

@@ -1,8 +1,9 @@
 //! From a signer to the owner of a package: who may speak for whom.
 //!
-//! A record is verified in two steps, each with a type of its own, so that holding one is the proof: [`Signed`] says which key
-//! signed these bytes, [`Authorised`] that this key may speak for the owner whom they name. Today every owner signs itself. Records
-//! by which an owner lets other keys sign can come without another format: the chain of them has its place here.
+//! A record is verified in two steps, each with a type of its own, so that holding one is the
+//! proof: [`Signed`] says which key signed these bytes, [`Authorised`] that this key may speak for
+//! the owner whom they name. Today every owner signs itself. Records by which an owner lets other
+//! keys sign can come without another format: the chain of them has its place here.
 
 use libp2p::identity::Keypair;
 
@@ -36,16 +37,24 @@ impl<T: Owned> Authorised<T> {
     /// The second step, for a record whose signature has been checked.
     ///
     /// # Errors
-    /// [`Refusal::Unauthorised`] where the chain does not lead from the owner to the signer, [`Refusal::BadField`] where the
-    /// ecosystem has no such name.
+    /// [`Refusal::Unauthorised`] where the chain does not lead from the owner to the signer,
+    /// [`Refusal::BadField`] where the ecosystem has no such name.
     pub fn by(signed: Signed<T>, chain: Vec<Authority>) -> Result<Self, Refusal> {
         // Each link of a chain would hand on the owner's word; there are none to follow yet.
         if signed.owner() != signed.signer() {
             return Err(Refusal::Unauthorised);
         }
-        let name = PackageName::of(signed.ecosystem(), signed.name()).map_err(|_| Refusal::BadField)?;
-        let package = PackageId { owner: signed.owner(), name };
-        Ok(Self { signed, package, chain })
+        let name =
+            PackageName::of(signed.ecosystem(), signed.name()).map_err(|_| Refusal::BadField)?;
+        let package = PackageId {
+            owner: signed.owner(),
+            name,
+        };
+        Ok(Self {
+            signed,
+            package,
+            chain,
+        })
     }
 
     /// Both steps, for bytes from anywhere.

@@ -30,8 +30,13 @@ impl Payload for NodeClaim {
 
     fn check(&self) -> Result<(), Refusal> {
         check_time(self.expires)?;
-        let lives = self.expires > self.signed_at && self.expires <= self.signed_at.after(Self::MAX_LIFE);
-        if lives { Ok(()) } else { Err(Refusal::BadField) }
+        let lives =
+            self.expires > self.signed_at && self.expires <= self.signed_at.after(Self::MAX_LIFE);
+        if lives {
+            Ok(())
+        } else {
+            Err(Refusal::BadField)
+        }
     }
 }
 
@@ -60,7 +65,11 @@ impl Presence {
             return Err(Refusal::TooLarge);
         }
         let presence: Self = decode(bytes)?;
-        if presence.location.as_ref().is_some_and(|location| !location.is_valid()) {
+        if presence
+            .location
+            .as_ref()
+            .is_some_and(|location| !location.is_valid())
+        {
             return Err(Refusal::BadField);
         }
         if presence.at.after(Self::LIFE) < now || now.after(super::VALIDITY) < presence.at {

@@ -26,20 +26,23 @@ pub const DEFAULT_LIFE: Duration = Duration::from_secs(90 * 24 * 3_600);
 const MAX_LIFE: Duration = Duration::from_secs(400 * 24 * 3_600);
 /// Most heads that one head may follow: a fork has as many tips as nodes that published at once.
 pub const MAX_PREV: usize = 8;
-/// Entries in a full page: a head of less than two pages' worth stays under its 14 KiB with room for the rest, as long as the
-/// entries are short.
+/// Entries in a full page: a head of less than two pages' worth stays under its 14 KiB with room
+/// for the rest, as long as the entries are short.
 const PAGE: usize = 48;
-/// Bytes that the entries of a head may take, which leaves room for names, tags and the envelope; and those of a page that is cut.
+/// Bytes that the entries of a head may take, which leaves room for names, tags and the envelope;
+/// and those of a page that is cut.
 const HEAD_BYTES: usize = 11 * 1024;
 const PAGE_BYTES: usize = HEAD_BYTES / 2;
 /// Manifests of one version that stay in the head when the others are cut from it.
 const LAST_MANIFESTS: usize = 16;
-/// Most tags of a package, the longest, in characters, and the most bytes of all with their versions.
+/// Most tags of a package, the longest, in characters, and the most bytes of all with their
+/// versions.
 pub const MAX_TAGS: usize = 32;
 pub const MAX_TAG: usize = 64;
 const TAG_BYTES: usize = 1024;
 
-/// The current state of a package: newest releases, sequence number, what it follows, and a link to older ones.
+/// The current state of a package: newest releases, sequence number, what it follows, and a link to
+/// older ones.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
@@ -54,7 +57,8 @@ pub struct Head {
     pub handle: Option<Handle>,
     /// Counts the states of the package, from 1.
     pub seq: u64,
-    /// Payload hashes of the heads this one follows: none for the first, several where it joins a fork.
+    /// Payload hashes of the heads this one follows: none for the first, several where it joins a
+    /// fork.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prev: Vec<Hash>,
     pub signed_at: Timestamp,
@@ -65,7 +69,8 @@ pub struct Head {
     /// Payload hash of the page with the entries before these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older: Option<Hash>,
-    /// Names for versions, such as `latest` and `next`: what the owner says, which npm's clients follow.
+    /// Names for versions, such as `latest` and `next`: what the owner says, which npm's clients
+    /// follow.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, VersionText>,
     #[serde(default, skip_serializing_if = "Ext::is_empty")]
@@ -95,8 +100,9 @@ impl Head {
         release::resolve(&self.ecosystem, &self.releases, None)
     }
 
-    /// What it takes away of the state that it follows: manifests which `before` lists, and neither this head nor the `page` that
-    /// was cut between the two. `None` where that cannot be told: it does not follow `before` at once, or more was cut.
+    /// What it takes away of the state that it follows: manifests which `before` lists, and neither
+    /// this head nor the `page` that was cut between the two. `None` where that cannot be told: it
+    /// does not follow `before` at once, or more was cut.
     pub fn removes(
         &self,
         before: &Authorised<Self>,
@@ -104,11 +110,15 @@ impl Head {
     ) -> Option<Vec<(VersionText, Hash)>> {
         let cut = match page {
             _ if self.older == before.older => &[][..],
-            Some(page) if self.older == Some(page.hash()) && page.older == before.older => &page.releases,
+            Some(page) if self.older == Some(page.hash()) && page.older == before.older => {
+                &page.releases
+            }
             _ => return None,
         };
         let later = release::gather(&self.ecosystem, [cut, &self.releases]);
-        self.prev.contains(&before.hash()).then(|| release::removed(&self.ecosystem, &before.releases, &later))
+        self.prev
+            .contains(&before.hash())
+            .then(|| release::removed(&self.ecosystem, &before.releases, &later))
     }
 
     pub fn is_expired(&self, now: Timestamp) -> bool {
@@ -117,26 +127,44 @@ impl Head {
 }
 
 /// Every version is one of the ecosystem's, and listed once.
-fn check_releases(ecosystem: &Ecosystem, name: &WrittenName, releases: &[ReleaseEntry]) -> Result<(), Refusal> {
+fn check_releases(
+    ecosystem: &Ecosystem,
+    name: &WrittenName,
+    releases: &[ReleaseEntry],
+) -> Result<(), Refusal> {
     PackageName::of(ecosystem, name).map_err(|_| Refusal::BadField)?;
     if releases.len() >= 2 * PAGE || releases.iter().any(|entry| entry.check(ecosystem).is_err()) {
         return Err(Refusal::BadField);
     }
-    let versions: HashSet<String> = releases.iter().map(|entry| entry.version.key(ecosystem)).collect();
+    let versions: HashSet<String> = releases
+        .iter()
+        .map(|entry| entry.version.key(ecosystem))
+        .collect();
     // A manifest is of one version: listed under two, one of them is wrong for whoever holds it.
     let mut manifests = HashSet::new();
-    let once = releases.iter().flat_map(|entry| &entry.manifests).all(|manifest| manifests.insert(manifest));
-    if once && versions.len() == releases.len() { Ok(()) } else { Err(Refusal::BadField) }
+    let once = releases
+        .iter()
+        .flat_map(|entry| &entry.manifests)
+        .all(|manifest| manifests.insert(manifest));
+    if once && versions.len() == releases.len() {
+        Ok(())
+    } else {
+        Err(Refusal::BadField)
+    }
 }
 
-/// A tag is one word that no requirement of the ecosystem is, so that nobody takes one for the other.
+/// A tag is one word that no requirement of the ecosystem is, so that nobody takes one for the
+/// other.
 ///
 /// # Errors
 /// What is wrong with it, as the end of a sentence that begins with the tag.
 pub fn check_tag(ecosystem: &Ecosystem, tag: &str) -> Result<(), String> {
     if tag.is_empty() || tag.chars().count() > MAX_TAG {
         Err(format!("must have 1 to {MAX_TAG} characters"))
-    } else if tag.chars().any(|c| c.is_whitespace() || is_unsafe_char(c) || "/@\\".contains(c)) {
+    } else if tag
+        .chars()
+        .any(|c| c.is_whitespace() || is_unsafe_char(c) || "/@\\".contains(c))
+    {
         Err("must be one word, without / or @".to_owned())
     } else if tag.starts_with(|c: char| c.is_ascii_digit())
         || *ecosystem == Ecosystem::Npm && ecosystem.requirement(tag).is_ok()
@@ -148,10 +176,18 @@ pub fn check_tag(ecosystem: &Ecosystem, tag: &str) -> Result<(), String> {
 }
 
 fn check_tags(ecosystem: &Ecosystem, tags: &BTreeMap<String, VersionText>) -> Result<(), Refusal> {
-    let good =
-        |(tag, version): (&String, &VersionText)| check_tag(ecosystem, tag).is_ok() && version.read(ecosystem).is_ok();
-    let bytes: usize = tags.iter().map(|(tag, version)| tag.len() + version.as_str().len()).sum();
-    if tags.len() <= MAX_TAGS && bytes <= TAG_BYTES && tags.iter().all(good) { Ok(()) } else { Err(Refusal::BadField) }
+    let good = |(tag, version): (&String, &VersionText)| {
+        check_tag(ecosystem, tag).is_ok() && version.read(ecosystem).is_ok()
+    };
+    let bytes: usize = tags
+        .iter()
+        .map(|(tag, version)| tag.len() + version.as_str().len())
+        .sum();
+    if tags.len() <= MAX_TAGS && bytes <= TAG_BYTES && tags.iter().all(good) {
+        Ok(())
+    } else {
+        Err(Refusal::BadField)
+    }
 }
 
 impl Payload for Head {
@@ -211,12 +247,22 @@ pub struct HeadState {
 impl HeadState {
     /// A package's first state.
     pub fn first(ecosystem: Ecosystem, name: WrittenName, releases: Vec<ReleaseEntry>) -> Self {
-        Self { ecosystem, name, handle: None, seq: 1, prev: Vec::new(), releases, older: None, tags: BTreeMap::new() }
+        Self {
+            ecosystem,
+            name,
+            handle: None,
+            seq: 1,
+            prev: Vec::new(),
+            releases,
+            older: None,
+            tags: BTreeMap::new(),
+        }
     }
 
-    /// Signs the state. Where its entries are too many or too long, the oldest are cut from it into pages, which are older than
-    /// the head and newer than the page that there is: no page that exists is changed. The latest release by order stays in the
-    /// head, because a package is listed, and shown, by what its head says.
+    /// Signs the state. Where its entries are too many or too long, the oldest are cut from it into
+    /// pages, which are older than the head and newer than the page that there is: no page that
+    /// exists is changed. The latest release by order stays in the head, because a package is
+    /// listed, and shown, by what its head says.
     ///
     /// # Errors
     /// When something in it breaks a rule of its kind.
@@ -260,20 +306,29 @@ impl HeadState {
 
     /// Takes the oldest entries out, a page's worth of them, if the head would have too many.
     fn cut(&mut self) -> Result<Option<Vec<ReleaseEntry>>, Refusal> {
-        let sizes = self.releases.iter().map(|entry| encode(entry).map(|bytes| bytes.len()));
+        let sizes = self
+            .releases
+            .iter()
+            .map(|entry| encode(entry).map(|bytes| bytes.len()));
         let sizes: Vec<usize> = sizes.collect::<Result<_, _>>()?;
         if self.releases.len() < 2 * PAGE && sizes.iter().sum::<usize>() <= HEAD_BYTES {
             return Ok(None);
         }
         let mut sized = self.releases.iter_mut().zip(&sizes);
-        if let Some((long, _)) =
-            sized.find(|(entry, size)| **size > PAGE_BYTES && entry.manifests.len() > LAST_MANIFESTS)
+        if let Some((long, _)) = sized
+            .find(|(entry, size)| **size > PAGE_BYTES && entry.manifests.len() > LAST_MANIFESTS)
         {
             return Ok(Some(vec![long.split_off(LAST_MANIFESTS)]));
         }
-        let latest = release::resolve(&self.ecosystem, &self.releases, None).map(|latest| latest.version.clone());
+        let latest = release::resolve(&self.ecosystem, &self.releases, None)
+            .map(|latest| latest.version.clone());
         let last = self.releases.last().map(|last| last.version.clone());
-        let stays = |entry: &ReleaseEntry| [&latest, &last].into_iter().flatten().any(|one| *one == entry.version);
+        let stays = |entry: &ReleaseEntry| {
+            [&latest, &last]
+                .into_iter()
+                .flatten()
+                .any(|one| *one == entry.version)
+        };
         let (mut page, mut rest, mut bytes, mut is_full) = (Vec::new(), Vec::new(), 0, false);
         for (entry, size) in std::mem::take(&mut self.releases).into_iter().zip(sizes) {
             is_full |= page.len() == PAGE || bytes + size > PAGE_BYTES;
@@ -285,6 +340,10 @@ impl HeadState {
             }
         }
         self.releases = rest;
-        if page.is_empty() { Err(Refusal::TooLarge) } else { Ok(Some(page)) }
+        if page.is_empty() {
+            Err(Refusal::TooLarge)
+        } else {
+            Ok(Some(page))
+        }
     }
 }

@@ -5,15 +5,23 @@ use super::super::{
     name::PackageId,
 };
 
-/// A key of the DHT: derived from the publisher's key or the payload's hash, so that nobody can squat or overwrite
-/// what another publisher signed.
+/// A key of the DHT: derived from the publisher's key or the payload's hash, so that nobody can
+/// squat or overwrite what another publisher signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DhtKey(pub [u8; 32]);
 
 impl DhtKey {
     pub fn of_head(package: &PackageId) -> Self {
         let (ecosystem, name) = (package.name.ecosystem().as_str(), package.name.bare());
-        Self(Hash::of_parts(&[b"swarmdex-head", &package.owner.to_bytes(), ecosystem.as_bytes(), name.as_bytes()]).0)
+        Self(
+            Hash::of_parts(&[
+                b"swarmdex-head",
+                &package.owner.to_bytes(),
+                ecosystem.as_bytes(),
+                name.as_bytes(),
+            ])
+            .0,
+        )
     }
 
     pub fn of_page(payload: &Hash) -> Self {
@@ -29,7 +37,8 @@ impl DhtKey {
         Self(Hash::of_parts(&[b"swarmdex-content", &root.0]).0)
     }
 
-    /// Where those are found that have packages with a word: an address to ask, and nothing to believe.
+    /// Where those are found that have packages with a word: an address to ask, and nothing to
+    /// believe.
     pub fn of_word(word: &str) -> Self {
         Self(Hash::of_parts(&[b"swarmdex-word", word.as_bytes()]).0)
     }

@@ -1,8 +1,9 @@
 //! Signed records: what publishers sign, how it is checked, and which of two records wins.
 //!
-//! Every signed thing is a libp2p signed envelope ([RFC 0002](https://github.com/libp2p/specs/blob/master/RFC/0002-signed-envelopes.md))
-//! with a domain string and a format number of its kind, so that a signature of one kind never passes for another.
-//! The kinds `successor` and `revoked` (of a publisher's key) are reserved.
+//! Every signed thing is a libp2p signed envelope ([RFC
+//! 0002](https://github.com/libp2p/specs/blob/master/RFC/0002-signed-envelopes.md)) with a domain
+//! string and a format number of its kind, so that a signature of one kind never passes for
+//! another. The kinds `successor` and `revoked` (of a publisher's key) are reserved.
 
 mod announcement;
 mod authority;
@@ -44,7 +45,19 @@ pub enum Class {
 }
 
 /// Why a record was not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, thiserror::Error, Serialize, serde::Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    thiserror::Error,
+    Serialize,
+    serde::Deserialize,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
     #[error("larger than its kind may be")]
@@ -69,7 +82,9 @@ pub enum Refusal {
     Expired,
     #[error("outside the time it is valid for")]
     OutOfTime,
-    #[error("dated more than a day ahead of this machine's clock, or numbered far beyond what was seen")]
+    #[error(
+        "dated more than a day ahead of this machine's clock, or numbered far beyond what was seen"
+    )]
     Ahead,
     #[error("older than what is held")]
     Superseded,
@@ -92,7 +107,8 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Whether it is proven by bytes that whoever sent them made or altered, and rests on no rule about what others signed.
+    /// Whether it is proven by bytes that whoever sent them made or altered, and rests on no rule
+    /// about what others signed.
     pub fn is_proven(self) -> bool {
         matches!(self, Self::BadSignature | Self::Content)
     }
@@ -180,7 +196,8 @@ pub struct Signed<T> {
 }
 
 impl<T: Payload> Signed<T> {
-    /// Signs `value`; fails when it breaks a rule of its kind, so that no node of ours sends what others refuse.
+    /// Signs `value`; fails when it breaks a rule of its kind, so that no node of ours sends what
+    /// others refuse.
     pub fn sign(key: &Keypair, value: T) -> Result<Self, Refusal> {
         value.check()?;
         let payload = encode(&value)?;
@@ -192,7 +209,12 @@ impl<T: Payload> Signed<T> {
         if envelope.len() > T::MAX_ENVELOPE {
             return Err(Refusal::TooLarge);
         }
-        Ok(Self { value, signer, hash, envelope: envelope.into() })
+        Ok(Self {
+            value,
+            signer,
+            hash,
+            envelope: envelope.into(),
+        })
     }
 
     /// Checks bytes from anywhere.
@@ -200,13 +222,14 @@ impl<T: Payload> Signed<T> {
         if bytes.len() > T::MAX_ENVELOPE {
             return Err(Refusal::TooLarge);
         }
-        let envelope = SignedEnvelope::from_protobuf_encoding(bytes).map_err(|_| Refusal::Malformed)?;
-        let (payload, key) = envelope.payload_and_signing_key(T::DOMAIN.to_owned(), &payload_type::<T>()).map_err(
-            |error| match error {
+        let envelope =
+            SignedEnvelope::from_protobuf_encoding(bytes).map_err(|_| Refusal::Malformed)?;
+        let (payload, key) = envelope
+            .payload_and_signing_key(T::DOMAIN.to_owned(), &payload_type::<T>())
+            .map_err(|error| match error {
                 ReadPayloadError::InvalidSignature => Refusal::BadSignature,
                 ReadPayloadError::UnexpectedPayloadType { got, .. } => unexpected_type::<T>(&got),
-            },
-        )?;
+            })?;
         if key.key_type() != KeyType::Ed25519 {
             return Err(Refusal::WrongKeyType);
         }
@@ -214,28 +237,39 @@ impl<T: Payload> Signed<T> {
         value.check()?;
         let signer = PublisherId::of(key);
         let hash = identity::<T>(&signer, payload);
-        Ok(Self { value, signer, hash, envelope: Bytes::copy_from_slice(bytes) })
+        Ok(Self {
+            value,
+            signer,
+            hash,
+            envelope: Bytes::copy_from_slice(bytes),
+        })
     }
 }
 
-/// SHA-256 over the kind, the signer and the payload. With the payload alone, anybody could sign a copy of a manifest and
-/// occupy the DHT key that its publisher's is looked for under. Without the kind, one payload that reads as a manifest and
-/// as a page would have one hash, and a peer that answers with either would seem to lie.
+/// SHA-256 over the kind, the signer and the payload. With the payload alone, anybody could sign a
+/// copy of a manifest and occupy the DHT key that its publisher's is looked for under. Without the
+/// kind, one payload that reads as a manifest and as a page would have one hash, and a peer that
+/// answers with either would seem to lie.
 fn identity<T: Payload>(signer: &PublisherId, payload: &[u8]) -> Hash {
     Hash::of_parts(&[T::DOMAIN.as_bytes(), &signer.to_bytes(), payload])
 }
 
 /// A later format of the same kind is nobody's fault; another kind in this place is.
 fn unexpected_type<T: Payload>(got: &[u8]) -> Refusal {
-    let number = got.strip_prefix(T::TYPE.as_bytes()).and_then(|rest| rest.strip_prefix(b"/"));
+    let number = got
+        .strip_prefix(T::TYPE.as_bytes())
+        .and_then(|rest| rest.strip_prefix(b"/"));
     match number {
-        Some(number) if !number.is_empty() && number.iter().all(u8::is_ascii_digit) => Refusal::UnknownFormat,
+        Some(number) if !number.is_empty() && number.iter().all(u8::is_ascii_digit) => {
+            Refusal::UnknownFormat
+        }
         _ => Refusal::Malformed,
     }
 }
 
 impl<T> Signed<T> {
-    /// The key that signed it. Whether that may speak for the owner of a package says [`Authorised`].
+    /// The key that signed it. Whether that may speak for the owner of a package says
+    /// [`Authorised`].
     pub fn signer(&self) -> PublisherId {
         self.signer
     }
@@ -292,7 +326,11 @@ impl Payload for Manifest {
     fn check(&self) -> Result<(), Refusal> {
         check_time(self.signed_at)?;
         self.ext.check()?;
-        if self.field_errors().is_empty() && self.is_by_key() { Ok(()) } else { Err(Refusal::BadField) }
+        if self.field_errors().is_empty() && self.is_by_key() {
+            Ok(())
+        } else {
+            Err(Refusal::BadField)
+        }
     }
 }
 
@@ -318,7 +356,11 @@ impl Record {
             },
             Err(refusal) => return Err(refusal),
         };
-        if record.key() == *key { Ok(record) } else { Err(Refusal::WrongKey) }
+        if record.key() == *key {
+            Ok(record)
+        } else {
+            Err(Refusal::WrongKey)
+        }
     }
 
     pub fn key(&self) -> DhtKey {

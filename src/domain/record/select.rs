@@ -15,24 +15,36 @@ pub struct HeadMark {
 
 impl HeadMark {
     pub fn of(head: &Authorised<Head>) -> Self {
-        Self { seq: head.seq, hash: head.hash(), expires: head.expires }
+        Self {
+            seq: head.seq,
+            hash: head.hash(),
+            expires: head.expires,
+        }
     }
 }
 
-/// Orders heads of one package by preference, the better one `Greater`: unexpired before expired, then the highest
+/// Orders heads of one package by preference, the better one `Greater`: unexpired before expired,
+/// then the highest
 /// `seq`, then the lower payload hash.
 pub fn prefer(a: &HeadMark, b: &HeadMark, now: Timestamp) -> Ordering {
     let unexpired = |mark: &HeadMark| mark.expires > now;
-    unexpired(a).cmp(&unexpired(b)).then(a.seq.cmp(&b.seq)).then(b.hash.cmp(&a.hash))
+    unexpired(a)
+        .cmp(&unexpired(b))
+        .then(a.seq.cmp(&b.seq))
+        .then(b.hash.cmp(&a.hash))
 }
 
-/// The head to believe among `heads`, never one below `floor`, the highest `seq` this node has seen.
+/// The head to believe among `heads`, never one below `floor`, the highest `seq` this node has
+/// seen.
 pub fn select<'a>(
     heads: impl IntoIterator<Item = &'a Authorised<Head>>,
     floor: u64,
     now: Timestamp,
 ) -> Option<&'a Authorised<Head>> {
-    heads.into_iter().filter(|head| head.seq >= floor).max_by(|a, b| prefer(&HeadMark::of(a), &HeadMark::of(b), now))
+    heads
+        .into_iter()
+        .filter(|head| head.seq >= floor)
+        .max_by(|a, b| prefer(&HeadMark::of(a), &HeadMark::of(b), now))
 }
 
 /// What a head is to a node that remembers `held`.
@@ -42,7 +54,8 @@ pub enum Admission {
     Newer,
     /// The very head that is held.
     Same,
-    /// Another head of the same `seq`, and the better one: take it, keep the other as the fork's loser.
+    /// Another head of the same `seq`, and the better one: take it, keep the other as the fork's
+    /// loser.
     ForkWins,
     /// Another head of the same `seq`, and not the better one: keep it for the publisher to join.
     ForkLoses,
@@ -52,7 +65,9 @@ pub enum Admission {
 
 /// Compares `offered` with what has been seen of the package.
 pub fn admit(held: Option<&HeadMark>, offered: &HeadMark, now: Timestamp) -> Admission {
-    let Some(held) = held else { return Admission::Newer };
+    let Some(held) = held else {
+        return Admission::Newer;
+    };
     match offered.seq.cmp(&held.seq) {
         Ordering::Greater => Admission::Newer,
         Ordering::Less => Admission::Older,

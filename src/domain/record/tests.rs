@@ -38,17 +38,33 @@ fn manifest(key: &Keypair, name: &str, version: &str) -> Manifest {
 
 fn entries(count: usize) -> Vec<ReleaseEntry> {
     (0..count)
-        .map(|minor| ReleaseEntry::new(format!("1.{minor}.0").parse().unwrap(), Hash::of(&minor.to_be_bytes())))
+        .map(|minor| {
+            ReleaseEntry::new(
+                format!("1.{minor}.0").parse().unwrap(),
+                Hash::of(&minor.to_be_bytes()),
+            )
+        })
         .collect()
 }
 
 fn page(key: &Keypair, releases: Vec<ReleaseEntry>) -> Page {
     let (owner, name) = (PublisherId::of(&key.public()), "web".parse().unwrap());
-    Page { owner, ecosystem: Ecosystem::Generic, name, releases, older: None, ext: Default::default() }
+    Page {
+        owner,
+        ecosystem: Ecosystem::Generic,
+        name,
+        releases,
+        older: None,
+        ext: Default::default(),
+    }
 }
 
 fn state(releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
-    let prev = if seq == 1 { vec![] } else { vec![Hash::of(b"before")] };
+    let prev = if seq == 1 {
+        vec![]
+    } else {
+        vec![Hash::of(b"before")]
+    };
     HeadState {
         handle: Some("alice".parse().unwrap()),
         seq,
@@ -58,7 +74,10 @@ fn state(releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
 }
 
 fn head(key: &Keypair, seq: u64) -> Authorised<Head> {
-    state(entries(1), seq).sign(key, NOW, DEFAULT_LIFE).unwrap().0
+    state(entries(1), seq)
+        .sign(key, NOW, DEFAULT_LIFE)
+        .unwrap()
+        .0
 }
 
 #[test]
@@ -73,7 +92,10 @@ fn what_is_signed_verifies_and_nothing_else_does() {
         let mut bytes = signed.envelope().to_vec();
         bytes[position] ^= 1;
         let flipped = Authorised::<Manifest>::verify(&bytes);
-        assert!(flipped.is_err() || flipped.unwrap() == signed, "byte {position} was flipped and passed");
+        assert!(
+            flipped.is_err() || flipped.unwrap() == signed,
+            "byte {position} was flipped and passed"
+        );
     }
 }
 
@@ -83,13 +105,29 @@ fn a_manifest_that_names_a_dependency_by_handle_is_neither_signed_nor_taken() {
     let key = Keypair::generate_ed25519();
     let publisher = PublisherId::of(&key.public());
     let needs = |package: String| {
-        let dependency: Dependency = On::Package { package, handle: Some("bob".parse().unwrap()) }.into();
-        Manifest { dependencies: vec![dependency], ..manifest(&key, "web", "1.0.0") }
+        let dependency: Dependency = On::Package {
+            package,
+            handle: Some("bob".parse().unwrap()),
+        }
+        .into();
+        Manifest {
+            dependencies: vec![dependency],
+            ..manifest(&key, "web", "1.0.0")
+        }
     };
     assert!(Authorised::sign(&key, needs(format!("{publisher}/lib"))).is_ok());
-    for package in ["bob/lib".to_owned(), format!("{publisher}/lib@^1"), format!("{publisher}/Lib"), "lib".to_owned()] {
+    for package in [
+        "bob/lib".to_owned(),
+        format!("{publisher}/lib@^1"),
+        format!("{publisher}/Lib"),
+        "lib".to_owned(),
+    ] {
         let bad = needs(package.clone());
-        assert_eq!(Authorised::sign(&key, bad.clone()).unwrap_err(), Refusal::BadField, "{package}");
+        assert_eq!(
+            Authorised::sign(&key, bad.clone()).unwrap_err(),
+            Refusal::BadField,
+            "{package}"
+        );
         // Signed by other means, it gets past nobody.
         let (domain, kind) = (Manifest::DOMAIN.to_owned(), payload_type::<Manifest>());
         let envelope = SignedEnvelope::new(&key, domain, kind, encode(&bad).unwrap()).unwrap();
@@ -98,39 +136,72 @@ fn a_manifest_that_names_a_dependency_by_handle_is_neither_signed_nor_taken() {
     }
     assert_eq!(Refusal::BadField.class(), Class::Reject);
     let bare = Dependency::bare("lib".parse().unwrap(), "^1".parse().unwrap());
-    let bare = Manifest { dependencies: vec![bare], ..manifest(&key, "web", "1.0.0") };
+    let bare = Manifest {
+        dependencies: vec![bare],
+        ..manifest(&key, "web", "1.0.0")
+    };
     let signed = Authorised::sign(&key, bare.clone()).unwrap();
-    assert_eq!(**Authorised::<Manifest>::verify(signed.envelope()).unwrap(), bare, "a name says the same everywhere");
+    assert_eq!(
+        **Authorised::<Manifest>::verify(signed.envelope()).unwrap(),
+        bare,
+        "a name says the same everywhere"
+    );
 }
 
 #[test]
 fn a_signature_of_one_kind_never_passes_for_another() {
     let key = Keypair::generate_ed25519();
     let envelope = head(&key, 1).envelope().clone();
-    assert_eq!(Authorised::<Manifest>::verify(&envelope), Err(Refusal::Malformed));
-    assert_eq!(Authorised::<Page>::verify(&envelope), Err(Refusal::Malformed));
+    assert_eq!(
+        Authorised::<Manifest>::verify(&envelope),
+        Err(Refusal::Malformed)
+    );
+    assert_eq!(
+        Authorised::<Page>::verify(&envelope),
+        Err(Refusal::Malformed)
+    );
 
     // The same payload and type, signed under another kind's domain string.
     let payload = encode(&manifest(&key, "web", "1.0.0")).unwrap();
-    let forged = SignedEnvelope::new(&key, Head::DOMAIN.to_owned(), payload_type::<Manifest>(), payload).unwrap();
-    assert_eq!(Authorised::<Manifest>::verify(&forged.into_protobuf_encoding()), Err(Refusal::BadSignature));
+    let forged = SignedEnvelope::new(
+        &key,
+        Head::DOMAIN.to_owned(),
+        payload_type::<Manifest>(),
+        payload,
+    )
+    .unwrap();
+    assert_eq!(
+        Authorised::<Manifest>::verify(&forged.into_protobuf_encoding()),
+        Err(Refusal::BadSignature)
+    );
 }
 
 #[test]
 fn a_later_format_is_ignored_and_not_rejected() {
     let key = Keypair::generate_ed25519();
     let payload = b"whatever comes later".to_vec();
-    let later =
-        SignedEnvelope::new(&key, Manifest::DOMAIN.to_owned(), b"/swarmdex/manifest/4".to_vec(), payload).unwrap();
+    let later = SignedEnvelope::new(
+        &key,
+        Manifest::DOMAIN.to_owned(),
+        b"/swarmdex/manifest/4".to_vec(),
+        payload,
+    )
+    .unwrap();
     let refusal = Authorised::<Manifest>::verify(&later.into_protobuf_encoding()).unwrap_err();
-    assert_eq!((refusal, refusal.class()), (Refusal::UnknownFormat, Class::Ignore));
+    assert_eq!(
+        (refusal, refusal.class()),
+        (Refusal::UnknownFormat, Class::Ignore)
+    );
 }
 
 #[test]
 fn oversized_and_broken_records_are_rejected() {
     let key = Keypair::generate_ed25519();
     let too_large = vec![0; Manifest::MAX_ENVELOPE + 1];
-    assert_eq!(Authorised::<Manifest>::verify(&too_large), Err(Refusal::TooLarge));
+    assert_eq!(
+        Authorised::<Manifest>::verify(&too_large),
+        Err(Refusal::TooLarge)
+    );
     let mut long = manifest(&key, "web", "1.0.0");
     long.description = "x".repeat(5_000);
     assert_eq!(Authorised::sign(&key, long), Err(Refusal::BadField));
@@ -146,16 +217,30 @@ fn oversized_and_broken_records_are_rejected() {
 fn a_record_is_only_valid_under_its_own_key() {
     let (mine, other) = (Keypair::generate_ed25519(), Keypair::generate_ed25519());
     let record = Record::Head(head(&mine, 1));
-    assert_eq!(Record::verify(&record.key(), record.envelope()), Ok(record.clone()));
-    let squatted =
-        DhtKey::of_head(&PackageId { owner: PublisherId::of(&other.public()), name: "web".parse().unwrap() });
-    assert_eq!(Record::verify(&squatted, record.envelope()), Err(Refusal::WrongKey));
+    assert_eq!(
+        Record::verify(&record.key(), record.envelope()),
+        Ok(record.clone())
+    );
+    let squatted = DhtKey::of_head(&PackageId {
+        owner: PublisherId::of(&other.public()),
+        name: "web".parse().unwrap(),
+    });
+    assert_eq!(
+        Record::verify(&squatted, record.envelope()),
+        Err(Refusal::WrongKey)
+    );
     for record in [
         Record::Manifest(Authorised::sign(&mine, manifest(&mine, "web", "1.0.0")).unwrap()),
         Record::Page(Authorised::sign(&mine, page(&mine, entries(3))).unwrap()),
     ] {
-        assert_eq!(Record::verify(&record.key(), record.envelope()), Ok(record.clone()));
-        assert_eq!(Record::verify(&DhtKey([0; 32]), record.envelope()), Err(Refusal::WrongKey));
+        assert_eq!(
+            Record::verify(&record.key(), record.envelope()),
+            Ok(record.clone())
+        );
+        assert_eq!(
+            Record::verify(&DhtKey([0; 32]), record.envelope()),
+            Err(Refusal::WrongKey)
+        );
     }
 }
 
@@ -169,15 +254,36 @@ fn announcements_are_taken_in_their_time_only() {
     let bytes = announcement.encode().unwrap();
     assert_eq!(Announcement::verify(&bytes, NOW), Ok(announcement.clone()));
     let minute = Duration::from_secs(60);
-    assert_eq!(Announcement::verify(&bytes, NOW.after(11 * minute)), Err(Refusal::OutOfTime));
-    assert_eq!(Announcement::verify(&bytes, NOW.before(11 * minute)), Err(Refusal::OutOfTime));
+    assert_eq!(
+        Announcement::verify(&bytes, NOW.after(11 * minute)),
+        Err(Refusal::OutOfTime)
+    );
+    assert_eq!(
+        Announcement::verify(&bytes, NOW.before(11 * minute)),
+        Err(Refusal::OutOfTime)
+    );
 
-    let unlisted = Announcement { head: self::head(&key, 1), ..announcement.clone() };
-    assert_eq!(Announcement::verify(&unlisted.encode().unwrap(), NOW), Err(Refusal::Mismatch));
+    let unlisted = Announcement {
+        head: self::head(&key, 1),
+        ..announcement.clone()
+    };
+    assert_eq!(
+        Announcement::verify(&unlisted.encode().unwrap(), NOW),
+        Err(Refusal::Mismatch)
+    );
     let stranger = Keypair::generate_ed25519();
-    let theirs = Manifest { owner: PublisherId::of(&stranger.public()), ..manifest.into_value() };
-    let foreign = Announcement { manifest: Authorised::sign(&stranger, theirs).unwrap(), ..announcement };
-    assert_eq!(Announcement::verify(&foreign.encode().unwrap(), NOW), Err(Refusal::Mismatch));
+    let theirs = Manifest {
+        owner: PublisherId::of(&stranger.public()),
+        ..manifest.into_value()
+    };
+    let foreign = Announcement {
+        manifest: Authorised::sign(&stranger, theirs).unwrap(),
+        ..announcement
+    };
+    assert_eq!(
+        Announcement::verify(&foreign.encode().unwrap(), NOW),
+        Err(Refusal::Mismatch)
+    );
 }
 
 #[test]
@@ -185,28 +291,57 @@ fn an_expired_head_is_not_announced() {
     let key = Keypair::generate_ed25519();
     let manifest = Authorised::sign(&key, manifest(&key, "web", "1.0.0")).unwrap();
     let entry = ReleaseEntry::new(manifest.version.clone(), manifest.hash());
-    let (head, _) = state(vec![entry], 1).sign(&key, NOW, Duration::from_secs(1)).unwrap();
+    let (head, _) = state(vec![entry], 1)
+        .sign(&key, NOW, Duration::from_secs(1))
+        .unwrap();
     let later = NOW.after(Duration::from_secs(2));
-    let bytes = Announcement::sign(&key, later, head, manifest).unwrap().encode().unwrap();
+    let bytes = Announcement::sign(&key, later, head, manifest)
+        .unwrap()
+        .encode()
+        .unwrap();
     assert_eq!(Announcement::verify(&bytes, later), Err(Refusal::Expired));
 }
 
 #[test]
 fn admission_follows_the_selection() {
     let key = Keypair::generate_ed25519();
-    let mark = |seq, hash: u8, expires| HeadMark { seq, hash: Hash([hash; 32]), expires };
+    let mark = |seq, hash: u8, expires| HeadMark {
+        seq,
+        hash: Hash([hash; 32]),
+        expires,
+    };
     let fresh = NOW.after(Duration::from_secs(60));
     let held = mark(5, 5, fresh);
     assert_eq!(admit(None, &held, NOW), Admission::Newer);
-    assert_eq!(admit(Some(&held), &mark(6, 9, fresh), NOW), Admission::Newer);
+    assert_eq!(
+        admit(Some(&held), &mark(6, 9, fresh), NOW),
+        Admission::Newer
+    );
     assert_eq!(admit(Some(&held), &held, NOW), Admission::Same);
-    assert_eq!(admit(Some(&held), &mark(5, 4, fresh), NOW), Admission::ForkWins);
-    assert_eq!(admit(Some(&held), &mark(5, 6, fresh), NOW), Admission::ForkLoses);
-    assert_eq!(admit(Some(&held), &mark(5, 4, NOW), NOW), Admission::ForkLoses, "expired loses to unexpired");
-    assert_eq!(admit(Some(&held), &mark(4, 0, fresh), NOW), Admission::Older);
+    assert_eq!(
+        admit(Some(&held), &mark(5, 4, fresh), NOW),
+        Admission::ForkWins
+    );
+    assert_eq!(
+        admit(Some(&held), &mark(5, 6, fresh), NOW),
+        Admission::ForkLoses
+    );
+    assert_eq!(
+        admit(Some(&held), &mark(5, 4, NOW), NOW),
+        Admission::ForkLoses,
+        "expired loses to unexpired"
+    );
+    assert_eq!(
+        admit(Some(&held), &mark(4, 0, fresh), NOW),
+        Admission::Older
+    );
     let (old, new) = (head(&key, 1), head(&key, 2));
     assert_eq!(select([&old, &new], 0, NOW), Some(&new));
-    assert_eq!(select([&old], 2, NOW), None, "never below the highest seq seen");
+    assert_eq!(
+        select([&old], 2, NOW),
+        None,
+        "never below the highest seq seen"
+    );
 }
 
 proptest! {
@@ -313,32 +448,57 @@ fn a_copy_signed_by_somebody_else_is_signed_and_not_authorised() {
     let own = Signed::sign(&key, manifest(&key, "web", "1.0.0")).unwrap();
     let copy = Signed::sign(&copier, manifest(&key, "web", "1.0.0")).unwrap();
     assert_eq!(*own, *copy);
-    assert_ne!(own.hash(), copy.hash(), "nobody can occupy the key of another's manifest");
+    assert_ne!(
+        own.hash(),
+        copy.hash(),
+        "nobody can occupy the key of another's manifest"
+    );
     assert_eq!(copy.signer(), PublisherId::of(&copier.public()));
     assert!(Signed::<Manifest>::verify(copy.envelope()).is_ok());
-    assert_eq!(Authorised::<Manifest>::verify(copy.envelope()), Err(Refusal::Unauthorised));
+    assert_eq!(
+        Authorised::<Manifest>::verify(copy.envelope()),
+        Err(Refusal::Unauthorised)
+    );
     assert_eq!(Refusal::Unauthorised.class(), Class::Reject);
-    assert_eq!(Authorised::by(own, Vec::new()).unwrap().owner(), PublisherId::of(&key.public()));
+    assert_eq!(
+        Authorised::by(own, Vec::new()).unwrap().owner(),
+        PublisherId::of(&key.public())
+    );
 }
 
 #[test]
 fn the_ecosystem_is_a_part_of_what_a_record_is_about() {
     let key = Keypair::generate_ed25519();
     let of = |ecosystem: Ecosystem, name: &str| {
-        let manifest = Manifest { ecosystem, name: name.parse().unwrap(), ..manifest(&key, "x", "1.0.0") };
+        let manifest = Manifest {
+            ecosystem,
+            name: name.parse().unwrap(),
+            ..manifest(&key, "x", "1.0.0")
+        };
         Authorised::sign(&key, manifest).map(|manifest| manifest.package().clone())
     };
-    let [generic, cargo] = [Ecosystem::Generic, Ecosystem::Cargo].map(|ecosystem| of(ecosystem, "serde").unwrap());
+    let [generic, cargo] =
+        [Ecosystem::Generic, Ecosystem::Cargo].map(|ecosystem| of(ecosystem, "serde").unwrap());
     assert_ne!(DhtKey::of_head(&generic), DhtKey::of_head(&cargo));
-    assert_eq!(of(Ecosystem::Cargo, "Serde_json").unwrap(), of(Ecosystem::Cargo, "serde-json").unwrap());
+    assert_eq!(
+        of(Ecosystem::Cargo, "Serde_json").unwrap(),
+        of(Ecosystem::Cargo, "serde-json").unwrap()
+    );
     assert_eq!(of(Ecosystem::Cargo, "1a").unwrap_err(), Refusal::BadField);
     let other: Ecosystem = "conda".parse().unwrap();
-    assert_eq!(of(other, "Any+name").unwrap().name.as_str(), "conda:Any+name", "what is not known is carried");
+    assert_eq!(
+        of(other, "Any+name").unwrap().name.as_str(),
+        "conda:Any+name",
+        "what is not known is carried"
+    );
 }
 
 #[test]
 fn one_payload_of_two_kinds_is_two_records() {
-    let (publisher, payload) = (PublisherId::of(&Keypair::generate_ed25519().public()), b"the same bytes");
+    let (publisher, payload) = (
+        PublisherId::of(&Keypair::generate_ed25519().public()),
+        b"the same bytes",
+    );
     let hashes = [
         identity::<Head>(&publisher, payload),
         identity::<Page>(&publisher, payload),
@@ -359,15 +519,32 @@ fn fields_that_are_not_known_are_refused() {
     let key = Keypair::generate_ed25519();
     let page = page(&key, entries(1));
     assert_eq!(decode::<Page>(&encode(&page).unwrap()), Ok(page.clone()));
-    let both = Both { owner: page.owner, name: "web".to_owned(), releases: entries(1), more: 1 };
-    assert_eq!(decode::<Page>(&encode(&both).unwrap()), Err(Refusal::Malformed));
+    let both = Both {
+        owner: page.owner,
+        name: "web".to_owned(),
+        releases: entries(1),
+        more: 1,
+    };
+    assert_eq!(
+        decode::<Page>(&encode(&both).unwrap()),
+        Err(Refusal::Malformed)
+    );
 }
 
 #[test]
 fn numbers_that_no_database_holds_break_a_rule() {
     let key = Keypair::generate_ed25519();
-    assert!(state(entries(1), MAX_NUMBER).sign(&key, NOW, DEFAULT_LIFE).is_ok());
-    assert_eq!(state(entries(1), MAX_NUMBER + 1).sign(&key, NOW, DEFAULT_LIFE).err(), Some(Refusal::BadField));
+    assert!(
+        state(entries(1), MAX_NUMBER)
+            .sign(&key, NOW, DEFAULT_LIFE)
+            .is_ok()
+    );
+    assert_eq!(
+        state(entries(1), MAX_NUMBER + 1)
+            .sign(&key, NOW, DEFAULT_LIFE)
+            .err(),
+        Some(Refusal::BadField)
+    );
     let late = Timestamp(MAX_NUMBER);
     assert_eq!(
         state(entries(1), 1).sign(&key, late, DEFAULT_LIFE).err(),
@@ -375,14 +552,27 @@ fn numbers_that_no_database_holds_break_a_rule() {
         "it would expire later"
     );
     assert_eq!(
-        Authorised::sign(&key, Manifest { signed_at: Timestamp(u64::MAX), ..manifest(&key, "web", "1.0.0") }).err(),
+        Authorised::sign(
+            &key,
+            Manifest {
+                signed_at: Timestamp(u64::MAX),
+                ..manifest(&key, "web", "1.0.0")
+            }
+        )
+        .err(),
         Some(Refusal::BadField)
     );
 }
 
 fn many(count: usize) -> Vec<File> {
     (0..count)
-        .map(|n| File::of(&Ecosystem::Pypi, format!("web-1.0-cp3{n:02}-manylinux_2_28_x86_64.whl"), b""))
+        .map(|n| {
+            File::of(
+                &Ecosystem::Pypi,
+                format!("web-1.0-cp3{n:02}-manylinux_2_28_x86_64.whl"),
+                b"",
+            )
+        })
         .collect()
 }
 
@@ -390,8 +580,19 @@ fn many(count: usize) -> Vec<File> {
 fn a_manifest_has_one_to_thirty_two_files_and_each_of_them_is_checked() {
     let key = Keypair::generate_ed25519();
     let of = |files: Vec<File>| {
-        let manifest = Manifest { files, version: "1.0".parse().unwrap(), ..manifest(&key, "web", "1.0.0") };
-        Authorised::sign(&key, Manifest { ecosystem: Ecosystem::Pypi, ..manifest }).map(drop)
+        let manifest = Manifest {
+            files,
+            version: "1.0".parse().unwrap(),
+            ..manifest(&key, "web", "1.0.0")
+        };
+        Authorised::sign(
+            &key,
+            Manifest {
+                ecosystem: Ecosystem::Pypi,
+                ..manifest
+            },
+        )
+        .map(drop)
     };
     let with = |change: &dyn Fn(&mut File)| {
         let mut files = many(2);
@@ -401,20 +602,39 @@ fn a_manifest_has_one_to_thirty_two_files_and_each_of_them_is_checked() {
     assert_eq!(of(vec![]), Err(Refusal::BadField));
     assert_eq!(of(many(32)), Ok(()));
     assert_eq!(of(many(33)), Err(Refusal::BadField));
-    assert_eq!(with(&|file| file.name = "web-1.0-cp300-manylinux_2_28_x86_64.whl".to_owned()), Err(Refusal::BadField));
+    assert_eq!(
+        with(&|file| file.name = "web-1.0-cp300-manylinux_2_28_x86_64.whl".to_owned()),
+        Err(Refusal::BadField)
+    );
     assert_eq!(with(&|file| file.name = "x".repeat(160)), Ok(()));
-    assert_eq!(with(&|file| file.name = "x".repeat(161)), Err(Refusal::BadField));
+    assert_eq!(
+        with(&|file| file.name = "x".repeat(161)),
+        Err(Refusal::BadField)
+    );
     assert_eq!(with(&|file| file.size = MAX_NUMBER), Ok(()));
-    assert_eq!(with(&|file| file.size = MAX_NUMBER + 1), Err(Refusal::BadField));
+    assert_eq!(
+        with(&|file| file.size = MAX_NUMBER + 1),
+        Err(Refusal::BadField)
+    );
     assert_eq!(with(&|file| file.published_at = Some(NOW)), Ok(()));
-    assert_eq!(with(&|file| file.published_at = Some(Timestamp(NOW.0 + 1))), Err(Refusal::BadField));
-    let native = |size| crate::domain::manifest::Content { root: crate::domain::hash::ContentRoot::of(b"x"), size };
+    assert_eq!(
+        with(&|file| file.published_at = Some(Timestamp(NOW.0 + 1))),
+        Err(Refusal::BadField)
+    );
+    let native = |size| crate::domain::manifest::Content {
+        root: crate::domain::hash::ContentRoot::of(b"x"),
+        size,
+    };
     assert_eq!(with(&|file| file.native = Some(native(1 << 20))), Ok(()));
-    assert_eq!(with(&|file| file.native = Some(native((1 << 20) + 1))), Err(Refusal::BadField));
+    assert_eq!(
+        with(&|file| file.native = Some(native((1 << 20) + 1))),
+        Err(Refusal::BadField)
+    );
     // What does not fit is said to be too large, and not to be wrong.
     let mut full = many(32);
-    full.iter_mut()
-        .for_each(|file| (file.name, file.native) = (format!("{}{}", file.name, "x".repeat(100)), Some(native(1))));
+    full.iter_mut().for_each(|file| {
+        (file.name, file.native) = (format!("{}{}", file.name, "x".repeat(100)), Some(native(1)))
+    });
     assert_eq!(of(full), Err(Refusal::TooLarge));
 }
 
@@ -423,12 +643,21 @@ fn what_later_versions_say_is_hashed_kept_and_bounded() {
     let key = Keypair::generate_ed25519();
     let with = |bytes: usize| {
         let ext = Ext([("x-later".to_owned(), vec![7; bytes].into())].into());
-        Authorised::sign(&key, Manifest { ext, ..manifest(&key, "web", "1.0.0") })
+        Authorised::sign(
+            &key,
+            Manifest {
+                ext,
+                ..manifest(&key, "web", "1.0.0")
+            },
+        )
     };
     let most = MAX_EXT - "x-later".len();
     let (said, other) = (with(most).unwrap(), with(most - 1).unwrap());
     assert_ne!(said.hash(), other.hash());
-    assert_eq!(Authorised::<Manifest>::verify(said.envelope()).unwrap().ext, said.ext);
+    assert_eq!(
+        Authorised::<Manifest>::verify(said.envelope()).unwrap().ext,
+        said.ext
+    );
     assert_eq!(with(most + 1).unwrap_err(), Refusal::BadField);
 }
 
@@ -437,14 +666,25 @@ fn tags_are_words_and_bounded() {
     let key = Keypair::generate_ed25519();
     let with = |tags: Vec<String>| {
         let mut state = state(entries(2), 1);
-        state.tags = tags.into_iter().map(|tag| (tag, "1.0.0".parse().unwrap())).collect();
+        state.tags = tags
+            .into_iter()
+            .map(|tag| (tag, "1.0.0".parse().unwrap()))
+            .collect();
         state.sign(&key, NOW, DEFAULT_LIFE).map(drop)
     };
     let named = |count: usize| (0..count).map(|n| format!("tag-{n}")).collect::<Vec<_>>();
     assert_eq!(with(named(MAX_TAGS)), Ok(()));
     assert_eq!(with(named(MAX_TAGS + 1)), Err(Refusal::BadField));
     assert_eq!(with(vec!["x".repeat(MAX_TAG)]), Ok(()));
-    for bad in ["", "1.0", "two words", "a/b", "a@b", "bell\u{7}", &"x".repeat(MAX_TAG + 1)] {
+    for bad in [
+        "",
+        "1.0",
+        "two words",
+        "a/b",
+        "a@b",
+        "bell\u{7}",
+        &"x".repeat(MAX_TAG + 1),
+    ] {
         assert_eq!(with(vec![bad.to_owned()]), Err(Refusal::BadField), "{bad}");
     }
     let long: Vec<String> = (0..17)
@@ -453,7 +693,11 @@ fn tags_are_words_and_bounded() {
         .collect();
     assert_eq!(with(long), Ok(()));
     let longest: Vec<String> = (0..20).map(|n| format!("t{n}{}", "x".repeat(60))).collect();
-    assert_eq!(with(longest), Err(Refusal::BadField), "all together are too many bytes");
+    assert_eq!(
+        with(longest),
+        Err(Refusal::BadField),
+        "all together are too many bytes"
+    );
     assert!(
         check_tag(&Ecosystem::Npm, "latest").is_ok()
             && check_tag(&Ecosystem::Npm, "v1").is_err()
@@ -477,13 +721,24 @@ struct Package {
 
 impl Package {
     fn new(ecosystem: Ecosystem) -> Self {
-        Self { key: Keypair::generate_ed25519(), ecosystem, head: None, pages: Vec::new() }
+        Self {
+            key: Keypair::generate_ed25519(),
+            ecosystem,
+            head: None,
+            pages: Vec::new(),
+        }
     }
 
     fn entries(&self) -> Entries {
-        let recent = self.head.as_ref().map_or(Vec::new(), |head| head.releases.clone());
+        let recent = self
+            .head
+            .as_ref()
+            .map_or(Vec::new(), |head| head.releases.clone());
         let pages = self.pages.iter().map(|page| page.releases.as_slice());
-        Entries { all: crate::domain::release::gather(&self.ecosystem, pages.chain([recent.as_slice()])), recent }
+        Entries {
+            all: crate::domain::release::gather(&self.ecosystem, pages.chain([recent.as_slice()])),
+            recent,
+        }
     }
 
     fn next(&mut self, change: impl FnOnce(&mut Entries)) -> Moved {
@@ -495,14 +750,28 @@ impl Package {
             prev: before.iter().map(Authorised::hash).collect(),
             seq: before.as_ref().map_or(1, |before| before.seq + 1),
             older: before.as_ref().and_then(|before| before.older),
-            ..HeadState::first(self.ecosystem.clone(), "web".parse().unwrap(), entries.recent)
+            ..HeadState::first(
+                self.ecosystem.clone(),
+                "web".parse().unwrap(),
+                entries.recent,
+            )
         };
         let (head, pages) = state.sign(&self.key, NOW, DEFAULT_LIFE).unwrap();
         if let Some(before) = &before {
-            assert_eq!(head.removes(before, pages.last()), Some(Vec::new()).filter(|_| pages.len() < 2));
+            assert_eq!(
+                head.removes(before, pages.last()),
+                Some(Vec::new()).filter(|_| pages.len() < 2)
+            );
         }
-        let bytes = pages.iter().map(|page| page.envelope().len()).sum::<usize>() + head.envelope().len();
-        let moved = Moved { records: 1 + pages.len(), bytes };
+        let bytes = pages
+            .iter()
+            .map(|page| page.envelope().len())
+            .sum::<usize>()
+            + head.envelope().len();
+        let moved = Moved {
+            records: 1 + pages.len(),
+            bytes,
+        };
         self.pages.extend(pages);
         self.head = Some(head);
         moved
@@ -523,7 +792,10 @@ fn the_sixty_first_wheel_and_a_yank_of_an_old_version_move_as_much_as_the_first(
         moved.push(wheels.add("1.0", Hash::of(&[n])));
     }
     let all = wheels.entries().all;
-    assert_eq!((all.len(), all[0].manifests.len(), all[0].older), (1, 201, false));
+    assert_eq!(
+        (all.len(), all[0].manifests.len(), all[0].older),
+        (1, 201, false)
+    );
     let wheel = &moved[59];
     println!(
         "wheel 1: {} records, {} bytes; wheel 61: {} records, {} bytes; most of 200: {} records, {} bytes",
@@ -534,26 +806,41 @@ fn the_sixty_first_wheel_and_a_yank_of_an_old_version_move_as_much_as_the_first(
         moved.iter().map(|one| one.records).max().unwrap(),
         moved.iter().map(|one| one.bytes).max().unwrap()
     );
-    assert!(moved.iter().all(|one| one.records <= 2 && one.bytes < 2 * Head::MAX_ENVELOPE));
+    assert!(
+        moved
+            .iter()
+            .all(|one| one.records <= 2 && one.bytes < 2 * Head::MAX_ENVELOPE)
+    );
     assert_eq!(wheel.records, 1);
 
     let mut versions = Package::new(Ecosystem::Cargo);
     let mut most = 0;
     for n in 0..2_000_usize {
-        most = most.max(versions.add(&format!("1.{n}.0"), Hash::of(&n.to_be_bytes())).records);
+        most = most.max(
+            versions
+                .add(&format!("1.{n}.0"), Hash::of(&n.to_be_bytes()))
+                .records,
+        );
     }
     assert_eq!((versions.entries().all.len(), most), (2_000, 2));
     let pages = versions.pages.len();
     let (ecosystem, third) = (Ecosystem::Cargo, "1.3.0".parse().unwrap());
     let moved = versions.next(|entries| {
-        assert!(entries.change(&ecosystem, &third, |entry| entry.yanked = Some("it leaks".to_owned())));
+        assert!(entries.change(&ecosystem, &third, |entry| entry.yanked =
+            Some("it leaks".to_owned())));
     });
-    println!("yank of version 3 of 2,000: {} records, {} bytes; {pages} pages there were", moved.records, moved.bytes);
+    println!(
+        "yank of version 3 of 2,000: {} records, {} bytes; {pages} pages there were",
+        moved.records, moved.bytes
+    );
     assert!(moved.records <= 2 && versions.pages.len() <= pages + 1);
     let all = versions.entries().all;
     let yanked: Vec<_> = all.iter().filter(|entry| entry.is_yanked()).collect();
     assert_eq!((all.len(), yanked.len()), (2_000, 1));
-    assert_eq!((yanked[0].version.as_str(), yanked[0].manifests.len()), ("1.3.0", 1));
+    assert_eq!(
+        (yanked[0].version.as_str(), yanked[0].manifests.len()),
+        ("1.3.0", 1)
+    );
 }
 
 #[test]
@@ -564,14 +851,27 @@ fn when_the_latest_is_yanked_the_head_lists_the_one_before_it_from_an_old_page()
     for n in 0..200_u32 {
         package.add(&format!("1.{n}.0"), Hash::of(&n.to_be_bytes()));
     }
-    assert_eq!(package.head.as_ref().unwrap().latest().unwrap().version.as_str(), "6.0.0");
+    assert_eq!(
+        package
+            .head
+            .as_ref()
+            .unwrap()
+            .latest()
+            .unwrap()
+            .version
+            .as_str(),
+        "6.0.0"
+    );
     let (ecosystem, six) = (Ecosystem::Cargo, "6.0.0".parse().unwrap());
     package.next(|entries| {
         assert!(entries.change(&ecosystem, &six, |entry| entry.yanked = Some(String::new())));
     });
     let head = package.head.as_ref().unwrap();
     let latest = head.latest().unwrap();
-    assert_eq!((latest.version.as_str(), latest.first()), ("5.0.0", Some(Hash::of(b"five"))));
+    assert_eq!(
+        (latest.version.as_str(), latest.first()),
+        ("5.0.0", Some(Hash::of(b"five")))
+    );
 }
 
 #[test]
@@ -590,7 +890,12 @@ fn a_state_with_the_longest_reasons_is_cut_until_it_fits() {
         assert!(moved.records <= 3, "{}", moved.records);
     }
     let all = package.entries().all;
-    assert_eq!(all.iter().filter(|entry| entry.yanked.as_ref() == Some(&long)).count(), 40);
+    assert_eq!(
+        all.iter()
+            .filter(|entry| entry.yanked.as_ref() == Some(&long))
+            .count(),
+        40
+    );
 }
 
 #[test]
@@ -609,9 +914,22 @@ fn what_a_state_takes_away_is_seen_by_whoever_has_the_one_before() {
     };
     let version: crate::domain::version::VersionText = "1.0".parse().unwrap();
     let swapped = lies(vec![ReleaseEntry::new(version.clone(), Hash::of(b"two"))]);
-    assert_eq!(swapped.removes(&before, None), Some(vec![(version.clone(), Hash::of(b"one"))]));
-    let other = lies(vec![ReleaseEntry::new("2.0".parse().unwrap(), Hash::of(b"three"))]);
+    assert_eq!(
+        swapped.removes(&before, None),
+        Some(vec![(version.clone(), Hash::of(b"one"))])
+    );
+    let other = lies(vec![ReleaseEntry::new(
+        "2.0".parse().unwrap(),
+        Hash::of(b"three"),
+    )]);
     assert_eq!(other.removes(&before, None).unwrap().len(), 2);
-    let unlinked = Head { prev: vec![Hash::of(b"another")], ..swapped.into_value() };
-    assert_eq!(unlinked.removes(&before, None), None, "it may follow a state that nobody here knows");
+    let unlinked = Head {
+        prev: vec![Hash::of(b"another")],
+        ..swapped.into_value()
+    };
+    assert_eq!(
+        unlinked.removes(&before, None),
+        None,
+        "it may follow a state that nobody here knows"
+    );
 }

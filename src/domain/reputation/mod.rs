@@ -1,6 +1,8 @@
-//! How good a peer has been to ask: evidence, the score made of it, and the choice of whom to ask next.
+//! How good a peer has been to ask: evidence, the score made of it, and the choice of whom to ask
+//! next.
 //!
-//! The score guides *selection*; it punishes nobody. Every part is shown to the person as it is computed here.
+//! The score guides *selection*; it punishes nobody. Every part is shown to the person as it is
+//! computed here.
 
 mod score;
 mod select;
@@ -23,7 +25,8 @@ pub const KEPT_EVIDENCE: usize = 32;
 /// The same again within this long is one line with a count.
 pub const ONE_LINE: Duration = Duration::from_secs(60);
 
-/// One observed outcome. Only what this node verified itself is evidence; what a peer says of itself is not.
+/// One observed outcome. Only what this node verified itself is evidence; what a peer says of
+/// itself is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -39,7 +42,8 @@ pub enum Outcome {
     AnswerMissing,
     /// It passed on a record that verifies. Shown, but earns nothing: announcing much is no merit.
     RecordValid,
-    /// It passed on a record that this node had no use for: older than what is here, beyond a quota, by another clock.
+    /// It passed on a record that this node had no use for: older than what is here, beyond a
+    /// quota, by another clock.
     RecordIgnored,
     /// It passed on a record whose signature does not match.
     RecordInvalid,
@@ -62,17 +66,24 @@ pub enum Outcome {
 impl Outcome {
     /// What passing on a record is that every honest node refuses.
     pub fn of_record(refusal: Refusal) -> Self {
-        if refusal.is_proven() { Self::RecordInvalid } else { Self::RecordUnfit }
+        if refusal.is_proven() {
+            Self::RecordInvalid
+        } else {
+            Self::RecordUnfit
+        }
     }
 
-    /// What the outcome adds to the successes and failures. A wrong answer costs as much as four silences: it is
-    /// either malice or corruption, and silence may be the network's fault. A right answer that is slow counts half: however
-    /// often it comes, it does not make a peer good to ask.
+    /// What the outcome adds to the successes and failures. A wrong answer costs as much as four
+    /// silences: it is either malice or corruption, and silence may be the network's fault. A right
+    /// answer that is slow counts half: however often it comes, it does not make a peer good to
+    /// ask.
     pub fn weight(self) -> (f64, f64) {
         match self {
             Self::AnswerRight | Self::ContentRight => (1.0, 0.0),
             Self::RecordValid | Self::RecordIgnored | Self::ConnectionLost => (0.0, 0.0),
-            Self::AnswerWrong | Self::RecordInvalid | Self::RecordUnfit | Self::ContentWrong => (0.0, 4.0),
+            Self::AnswerWrong | Self::RecordInvalid | Self::RecordUnfit | Self::ContentWrong => {
+                (0.0, 4.0)
+            }
             Self::AnswerLate | Self::AnswerSlow | Self::ContentLate => (0.0, 1.0),
             Self::ContentSlow => (0.0, 0.5),
             Self::AnswerMissing | Self::Unreachable => (0.0, 0.25),
@@ -127,13 +138,26 @@ fn is_none(bytes: &u64) -> bool {
 
 impl Evidence {
     pub fn new(outcome: Outcome, at: Timestamp) -> Self {
-        Self { at, outcome, count: 1, bytes: 0 }
+        Self {
+            at,
+            outcome,
+            count: 1,
+            bytes: 0,
+        }
     }
 
     /// In words, with how often and how much.
     pub fn told(&self) -> String {
-        let times = if self.count > 1 { format!(", {} times", self.count) } else { String::new() };
-        let bytes = if self.bytes > 0 { format!(", {}", Size(self.bytes)) } else { String::new() };
+        let times = if self.count > 1 {
+            format!(", {} times", self.count)
+        } else {
+            String::new()
+        };
+        let bytes = if self.bytes > 0 {
+            format!(", {}", Size(self.bytes))
+        } else {
+            String::new()
+        };
         format!("{}{times}{bytes}", self.outcome.label())
     }
 }
@@ -203,7 +227,12 @@ impl Standing {
     /// Verified bytes of content, and how long it took to give them.
     pub fn observe_content(&mut self, bytes: u64, took: Duration, now: Timestamp) {
         self.observe(Outcome::ContentRight, now);
-        if let Some(last) = self.recent.iter_mut().rev().find(|one| one.outcome == Outcome::ContentRight) {
+        if let Some(last) = self
+            .recent
+            .iter_mut()
+            .rev()
+            .find(|one| one.outcome == Outcome::ContentRight)
+        {
             last.bytes = last.bytes.saturating_add(bytes);
         }
         // What is over in an instant says nothing about throughput.
@@ -213,9 +242,12 @@ impl Standing {
         }
     }
 
-    /// Announcements come by the hundred and would push everything else out, so that what repeats is counted.
+    /// Announcements come by the hundred and would push everything else out, so that what repeats
+    /// is counted.
     fn note(&mut self, evidence: Evidence) {
-        let is_same = |one: &Evidence| one.outcome == evidence.outcome && evidence.at.since(one.at) < ONE_LINE;
+        let is_same = |one: &Evidence| {
+            one.outcome == evidence.outcome && evidence.at.since(one.at) < ONE_LINE
+        };
         if let Some(at) = self.recent.iter().rposition(is_same)
             && let Some(mut same) = self.recent.remove(at)
         {
@@ -251,7 +283,11 @@ mod tests {
     use proptest::prelude::*;
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
-    const POPULATION: Population = Population { rtt_ms: Some(20.0), answer_ms: Some(30.0), rate: Some(1e6) };
+    const POPULATION: Population = Population {
+        rtt_ms: Some(20.0),
+        answer_ms: Some(30.0),
+        rate: Some(1e6),
+    };
 
     fn standing(successes: f64, failures: f64, rtt: f64, hours_up: u64, served: u64) -> Standing {
         Standing {
@@ -266,15 +302,26 @@ mod tests {
     }
 
     fn total(standing: &Standing, km: Option<f64>, now: Timestamp) -> f64 {
-        score(&Basis::of(standing, &POPULATION, km, now), &Weights::default()).total
+        score(
+            &Basis::of(standing, &POPULATION, km, now),
+            &Weights::default(),
+        )
+        .total
     }
 
     #[test]
     fn a_newcomer_is_neither_best_nor_worst() {
         let newcomer = total(&Standing::new(NOW), None, NOW);
         let proven = total(&standing(50.0, 1.0, 10.0, 40, 50), None, NOW);
-        let liar = total(&standing(2.0, 40.0, 200.0, 1, 2), None, NOW.after(Duration::from_secs(3_600)));
-        assert!(liar < newcomer && newcomer < proven, "{liar} {newcomer} {proven}");
+        let liar = total(
+            &standing(2.0, 40.0, 200.0, 1, 2),
+            None,
+            NOW.after(Duration::from_secs(3_600)),
+        );
+        assert!(
+            liar < newcomer && newcomer < proven,
+            "{liar} {newcomer} {proven}"
+        );
     }
 
     #[test]
@@ -284,7 +331,11 @@ mod tests {
         (0..1_000).for_each(|_| loud.observe(Outcome::RecordValid, NOW));
         quiet.last_seen = NOW;
         assert_eq!(total(&quiet, None, NOW), total(&loud, None, NOW));
-        assert_eq!(loud.recent.len(), 1, "a run of them is one line of evidence");
+        assert_eq!(
+            loud.recent.len(),
+            1,
+            "a run of them is one line of evidence"
+        );
         assert_eq!(loud.recent[0].count, 1_000);
     }
 
@@ -302,7 +353,10 @@ mod tests {
 
     #[test]
     fn who_is_near_and_answers_late_is_slow() {
-        let of = |answer_ms| Standing { answer_ms, ..standing(3.0, 0.0, 5.0, 1, 3) };
+        let of = |answer_ms| Standing {
+            answer_ms,
+            ..standing(3.0, 0.0, 5.0, 1, 3)
+        };
         let (unasked, late) = (of(None), of(Some(1_000.0)));
         let response = |one: &Standing| Basis::of(one, &POPULATION, None, NOW).response();
         assert!(response(&unasked) > 0.7 && response(&late) < 0.1);
@@ -349,8 +403,8 @@ mod tests {
             prop_assert!(with(answer, rate * more) >= with(answer, rate));
         }
 
-        /// Whatever a fresh identity is like, one that has answered well for a while is above it: throwing a bad name away
-        /// gains nothing over keeping a good one.
+        /// Whatever a fresh identity is like, one that has answered well for a while is above it:
+        /// throwing a bad name away gains nothing over keeping a good one.
         #[test]
         fn whitewashing_does_not_pay(
             s in 20.0..1e4f64, wrong in 0.0..0.05f64, rtt in 0.1..1e4f64, fresh_rtt in 0.01..1e3f64, answer in 0.01..1e3f64,

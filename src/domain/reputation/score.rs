@@ -11,7 +11,8 @@ use crate::domain::{
     time::{Ago, Timestamp},
 };
 
-/// Weights of the score's parts, as settings give them. They need not sum to one: the score is capped.
+/// Weights of the score's parts, as settings give them. They need not sum to one: the score is
+/// capped.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Weights {
@@ -61,7 +62,8 @@ impl Population {
         }
     }
 
-    /// Whether an answer took so long beside the others' that a person feels it: four times their median, and 300 ms.
+    /// Whether an answer took so long beside the others' that a person feels it: four times their
+    /// median, and 300 ms.
     pub fn is_slow(&self, took: Duration) -> bool {
         let ms = took.as_secs_f64() * 1_000.0;
         ms > 300.0 && self.answer_ms.is_some_and(|median| ms > 4.0 * median)
@@ -70,7 +72,10 @@ impl Population {
 
 /// The median; of an even number, the upper of the two in the middle.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
-    let mut values: Vec<f64> = values.into_iter().filter(|value| value.is_finite()).collect();
+    let mut values: Vec<f64> = values
+        .into_iter()
+        .filter(|value| value.is_finite())
+        .collect();
     values.sort_unstable_by(f64::total_cmp);
     values.get(values.len() / 2).copied()
 }
@@ -97,7 +102,12 @@ pub struct Basis {
 }
 
 impl Basis {
-    pub fn of(standing: &Standing, population: &Population, distance_km: Option<f64>, now: Timestamp) -> Self {
+    pub fn of(
+        standing: &Standing,
+        population: &Population,
+        distance_km: Option<f64>,
+        now: Timestamp,
+    ) -> Self {
         let (successes, failures) = standing.decayed(now);
         let known = now.since(standing.first_seen).as_secs_f64();
         Self {
@@ -119,8 +129,9 @@ impl Basis {
         record(self.successes, self.failures).map_or(0.0, |beta| beta.inverse_cdf(CAUTION))
     }
 
-    /// Whether it has been good to ask: a few right answers, and of late hardly a wrong one. The other parts of the score
-    /// are had for being there; this one is not, and half of each pool is for those that have it.
+    /// Whether it has been good to ask: a few right answers, and of late hardly a wrong one. The
+    /// other parts of the score are had for being there; this one is not, and half of each pool is
+    /// for those that have it.
     pub fn is_good(&self) -> bool {
         self.served >= PROVEN && self.success() >= GOOD
     }
@@ -128,14 +139,23 @@ impl Basis {
     /// How quick it is beside the others, 0 to 1; half for one that is like the median.
     pub fn response(&self) -> f64 {
         let less = |own: Option<f64>, median: Option<f64>| {
-            own.map(|own| median.filter(|median| median + own > 0.0).map_or(0.5, |median| median / (median + own)))
+            own.map(|own| {
+                median
+                    .filter(|median| median + own > 0.0)
+                    .map_or(0.5, |median| median / (median + own))
+            })
         };
         let more = less(self.population.rate, self.rate).filter(|_| self.rate.is_some());
-        // An answer has travelled there and back too: a peer that is near and slow has nothing to show for being near.
+        // An answer has travelled there and back too: a peer that is near and slow has nothing to
+        // show for being near.
         let asked = less(self.answer_ms, self.population.answer_ms);
         let parts = [asked.or(less(self.rtt_ms, self.population.rtt_ms)), more];
         let measured: Vec<f64> = parts.into_iter().flatten().collect();
-        if measured.is_empty() { 0.0 } else { measured.iter().sum::<f64>() / measured.len() as f64 }
+        if measured.is_empty() {
+            0.0
+        } else {
+            measured.iter().sum::<f64>() / measured.len() as f64
+        }
     }
 
     /// 0 to 1.
@@ -147,7 +167,9 @@ impl Basis {
     /// The numbers behind a part, in words.
     pub fn told(&self, part: &str) -> String {
         match part {
-            "success" if self.successes + self.failures < 0.05 => "not asked for anything lately".to_owned(),
+            "success" if self.successes + self.failures < 0.05 => {
+                "not asked for anything lately".to_owned()
+            }
             "success" => format!(
                 "{:.1} right, {:.1} wrong of late, so {:.0} % right or better",
                 self.successes,
@@ -155,21 +177,42 @@ impl Basis {
                 self.success() * 100.0
             ),
             "response" => {
-                let against = |own: Option<f64>, median: Option<f64>, name: &str, show: &dyn Fn(f64) -> String| {
-                    let median = median.map_or(String::new(), |median| format!(" (median {})", show(median)));
+                let against = |own: Option<f64>,
+                               median: Option<f64>,
+                               name: &str,
+                               show: &dyn Fn(f64) -> String| {
+                    let median = median.map_or(String::new(), |median| {
+                        format!(" (median {})", show(median))
+                    });
                     own.map(|own| format!("{name} {}{median}", show(own)))
                 };
-                let (millis, rate) = (|ms: f64| format!("{ms:.1} ms"), |rate: f64| Rate(rate).to_string());
+                let (millis, rate) = (
+                    |ms: f64| format!("{ms:.1} ms"),
+                    |rate: f64| Rate(rate).to_string(),
+                );
                 let parts = [
                     against(self.rtt_ms, self.population.rtt_ms, "round trip", &millis),
-                    against(self.answer_ms, self.population.answer_ms, "answers in", &millis),
+                    against(
+                        self.answer_ms,
+                        self.population.answer_ms,
+                        "answers in",
+                        &millis,
+                    ),
                     against(self.rate, self.population.rate, "gives", &rate),
                 ];
                 let parts: Vec<String> = parts.into_iter().flatten().collect();
-                if parts.is_empty() { "not measured yet".to_owned() } else { parts.join(", ") }
+                if parts.is_empty() {
+                    "not measured yet".to_owned()
+                } else {
+                    parts.join(", ")
+                }
             }
             "availability" => {
-                format!("connected {:.0} % of the time, {} answers verified", self.uptime * 100.0, self.served)
+                format!(
+                    "connected {:.0} % of the time, {} answers verified",
+                    self.uptime * 100.0,
+                    self.served
+                )
             }
             "recency" if self.unseen.as_secs() == 0 => "here now".to_owned(),
             "recency" => format!("seen {} ago", Ago(self.unseen)),
@@ -188,7 +231,8 @@ impl Basis {
 
 /// Right answers, ever, from which on a peer can count as good.
 const PROVEN: u64 = 3;
-/// And what it is cautiously estimated to answer right: two right answers of late with none wrong are more.
+/// And what it is cautiously estimated to answer right: two right answers of late with none wrong
+/// are more.
 const GOOD: f64 = 0.3;
 
 /// The percentile of what a share may be that is counted on.
@@ -222,12 +266,14 @@ impl Score {
 
 /// Scores a peer, in 0 to 1:
 ///
-/// - success: the 5th percentile of Beta(1 + s, 1 + f), a cautious estimate of the share of right answers, so that
-///   one lucky answer does not make a newcomer the best (as in E. Miller, "How Not To Sort By Average Rating", 2009);
-/// - response: of time to answer (the round trip, until it was asked something) and throughput, those that were measured,
-///   each against the population's median: `median / (median + own)`, and the other way round for throughput; the mean of
-///   them; unmeasured is 0;
-/// - availability: half observed uptime (with an hour's prior of absence), half `served / (served + 20)`;
+/// - success: the 5th percentile of Beta(1 + s, 1 + f), a cautious estimate of the share of right
+///   answers, so that one lucky answer does not make a newcomer the best (as in E. Miller, "How Not
+///   To Sort By Average Rating", 2009);
+/// - response: of time to answer (the round trip, until it was asked something) and throughput,
+///   those that were measured, each against the population's median: `median / (median + own)`, and
+///   the other way round for throughput; the mean of them; unmeasured is 0;
+/// - availability: half observed uptime (with an hour's prior of absence), half `served / (served +
+///   20)`;
 /// - recency: `1 / (1 + hours since last seen)`;
 /// - proximity: a bonus falling linearly from `near_km` to `far_km`.
 pub fn score(basis: &Basis, weights: &Weights) -> Score {
@@ -240,7 +286,8 @@ pub fn score(basis: &Basis, weights: &Weights) -> Score {
         proximity: weights.proximity * basis.distance_km.map_or(0.0, |km| nearness(km, weights)),
     };
     score.total =
-        (score.success + score.response + score.availability + score.recency + score.proximity).clamp(0.0, 1.0);
+        (score.success + score.response + score.availability + score.recency + score.proximity)
+            .clamp(0.0, 1.0);
     score
 }
 

@@ -23,7 +23,8 @@ pub struct Candidate {
     /// What is known of its answers; see [`super::Standing::decayed`].
     pub successes: f64,
     pub failures: f64,
-    /// How quick it is beside the others ([`super::Basis::response`]); 0 while nothing was measured.
+    /// How quick it is beside the others ([`super::Basis::response`]); 0 while nothing was
+    /// measured.
     pub response: f64,
     /// Share of the recent choices that were it, 0 to 1.
     pub share: f64,
@@ -35,28 +36,42 @@ pub struct Candidate {
 impl Candidate {
     /// One of which nothing but the score is known.
     pub(super) fn scored(score: f64) -> Self {
-        Self { peer: PeerId::random(), score, successes: 0.0, failures: 0.0, response: 0.0, share: 0.0, group: None }
+        Self {
+            peer: PeerId::random(),
+            score,
+            successes: 0.0,
+            failures: 0.0,
+            response: 0.0,
+            share: 0.0,
+            group: None,
+        }
     }
 }
 
-/// Chooses up to `limit` different peers among those of at least `min_reputation`, in the order in which to ask them.
+/// Chooses up to `limit` different peers among those of at least `min_reputation`, in the order in
+/// which to ask them.
 ///
-/// A place goes to the highest score left; about one in ten is given by Thompson sampling instead (W. R. Thompson,
-/// Biometrika 25, 1933): for each of those that the scores would leave out, a share of right answers is drawn from
-/// Beta(1 + successes, 1 + failures), and of the draws above a half that gets it which is farthest above what was known for
-/// sure, as far as it is quick: right answers are worth less the later they come. A newcomer, of whom nothing is known, is
-/// often it; one that is known to be good, or slow, has nothing to prove, and one that is known to lie hardly ever draws so
-/// high.
+/// A place goes to the highest score left; about one in ten is given by Thompson sampling instead
+/// (W. R. Thompson, Biometrika 25, 1933): for each of those that the scores would leave out, a
+/// share of right answers is drawn from Beta(1 + successes, 1 + failures), and of the draws above a
+/// half that gets it which is farthest above what was known for sure, as far as it is quick: right
+/// answers are worth less the later they come. A newcomer, of whom nothing is known, is often it;
+/// one that is known to be good, or slow, has nothing to prove, and one that is known to lie hardly
+/// ever draws so high.
 ///
-/// While there are others, nobody gets more than half of the recent choices, and one address prefix no more than half of
-/// the places, rounded up: what stands behind one prefix may be one hand.
+/// While there are others, nobody gets more than half of the recent choices, and one address prefix
+/// no more than half of the places, rounded up: what stands behind one prefix may be one hand.
 pub fn select_best_peers(
     candidates: &[Candidate],
     min_reputation: f64,
     limit: usize,
     rng: &mut impl Rng,
 ) -> Vec<PeerId> {
-    let mut left: Vec<Candidate> = candidates.iter().filter(|peer| peer.score >= min_reputation).copied().collect();
+    let mut left: Vec<Candidate> = candidates
+        .iter()
+        .filter(|peer| peer.score >= min_reputation)
+        .copied()
+        .collect();
     // Shuffled first: equals are then chosen evenly instead of always in the same order.
     left.shuffle(rng);
     left.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -66,16 +81,27 @@ pub fn select_best_peers(
     let mut chosen = Vec::with_capacity(limit);
     while chosen.len() < limit {
         let is_free = |peer: &Candidate| {
-            let crowded = peer.group.is_some_and(|group| groups.get(&group).is_some_and(|count| *count >= of_a_group));
+            let crowded = peer
+                .group
+                .is_some_and(|group| groups.get(&group).is_some_and(|count| *count >= of_a_group));
             peer.share <= MAX_SHARE && !crowded
         };
         let best = left.iter().position(is_free).unwrap_or_default();
         // Those that would be left out if everything went by score.
         let beyond = limit - chosen.len();
         let place = if left.len() > beyond && rng.random_bool(EXPLORATION) {
-            let draws = left.iter().enumerate().skip(beyond).filter(|(_, peer)| is_free(peer));
-            let draws: Vec<(usize, f64)> = draws.filter_map(|(at, peer)| Some((at, promise(peer, rng)?))).collect();
-            draws.into_iter().max_by(|(_, a), (_, b)| a.total_cmp(b)).map_or(best, |(at, _)| at)
+            let draws = left
+                .iter()
+                .enumerate()
+                .skip(beyond)
+                .filter(|(_, peer)| is_free(peer));
+            let draws: Vec<(usize, f64)> = draws
+                .filter_map(|(at, peer)| Some((at, promise(peer, rng)?)))
+                .collect();
+            draws
+                .into_iter()
+                .max_by(|(_, a), (_, b)| a.total_cmp(b))
+                .map_or(best, |(at, _)| at)
         } else {
             best
         };
@@ -91,17 +117,22 @@ pub fn select_best_peers(
     chosen
 }
 
-/// How much better than its cautious estimate a peer may be, at random, and how much that is worth; `None` when it is not
-/// good enough to try it.
+/// How much better than its cautious estimate a peer may be, at random, and how much that is worth;
+/// `None` when it is not good enough to try it.
 fn promise(peer: &Candidate, rng: &mut impl Rng) -> Option<f64> {
     let beta = record(peer.successes, peer.failures)?;
     let draw = beta.inverse_cdf(rng.random());
     // Like the median, for all that is known.
-    let quick = if peer.response > 0.0 { peer.response } else { 0.5 };
+    let quick = if peer.response > 0.0 {
+        peer.response
+    } else {
+        0.5
+    };
     (draw > 0.5).then(|| (draw - beta.inverse_cdf(CAUTION)) * quick)
 }
 
-/// How often each peer was chosen lately: half of a choice is forgotten with every hundred that follow.
+/// How often each peer was chosen lately: half of a choice is forgotten with every hundred that
+/// follow.
 #[derive(Clone, Debug, Default)]
 pub struct Choices {
     of: HashMap<PeerId, f64>,
@@ -126,7 +157,11 @@ impl Choices {
 
     /// Share of the recent choices, 0 to 1.
     pub fn share(&self, peer: &PeerId) -> f64 {
-        if self.all < Self::FEW { 0.0 } else { self.of.get(peer).map_or(0.0, |count| count / self.all) }
+        if self.all < Self::FEW {
+            0.0
+        } else {
+            self.of.get(peer).map_or(0.0, |count| count / self.all)
+        }
     }
 }
 
@@ -146,66 +181,126 @@ mod tests {
     #[test]
     fn selection_prefers_the_best_and_explores_the_rest() {
         let mut rng = StdRng::seed_from_u64(7);
-        let candidates: Vec<_> = (0..20).map(|n| Candidate::scored(f64::from(n) / 20.0)).collect();
+        let candidates: Vec<_> = (0..20)
+            .map(|n| Candidate::scored(f64::from(n) / 20.0))
+            .collect();
         let best: Vec<_> = candidates.iter().rev().take(3).map(|c| c.peer).collect();
         let mut chosen_best = 0;
         for _ in 0..1_000 {
             let chosen = select_best_peers(&candidates, 0.2, 3, &mut rng);
             assert_eq!(chosen.len(), 3);
-            assert!(candidates.iter().take(4).all(|low| !chosen.contains(&low.peer)), "below the minimum");
+            assert!(
+                candidates
+                    .iter()
+                    .take(4)
+                    .all(|low| !chosen.contains(&low.peer)),
+                "below the minimum"
+            );
             chosen_best += chosen.iter().filter(|peer| best.contains(peer)).count();
         }
-        assert!((2_600..2_850).contains(&chosen_best), "about a tenth explores: {chosen_best} of 3000 were the best");
+        assert!(
+            (2_600..2_850).contains(&chosen_best),
+            "about a tenth explores: {chosen_best} of 3000 were the best"
+        );
         assert!(select_best_peers(&candidates, 2.0, 3, &mut rng).is_empty());
     }
 
     #[test]
     fn exploring_finds_newcomers_and_leaves_liars_alone() {
         let mut rng = StdRng::seed_from_u64(11);
-        let proven = (0..5).map(|_| Candidate { successes: 50.0, ..Candidate::scored(0.8) });
+        let proven = (0..5).map(|_| Candidate {
+            successes: 50.0,
+            ..Candidate::scored(0.8)
+        });
         let newcomers = (0..3).map(|_| Candidate::scored(0.4));
-        let liars = (0..4).map(|_| Candidate { failures: 20.0, ..Candidate::scored(0.3) });
+        let liars = (0..4).map(|_| Candidate {
+            failures: 20.0,
+            ..Candidate::scored(0.3)
+        });
         let candidates: Vec<_> = proven.chain(newcomers).chain(liars).collect();
         let (mut new, mut lying, rounds) = (0, 0, 2_000);
         for _ in 0..rounds {
             let chosen = select_best_peers(&candidates, 0.0, 2, &mut rng);
-            new += chosen.iter().filter(|peer| candidates[5..8].iter().any(|one| one.peer == **peer)).count();
-            lying += chosen.iter().filter(|peer| candidates[8..].iter().any(|one| one.peer == **peer)).count();
+            new += chosen
+                .iter()
+                .filter(|peer| candidates[5..8].iter().any(|one| one.peer == **peer))
+                .count();
+            lying += chosen
+                .iter()
+                .filter(|peer| candidates[8..].iter().any(|one| one.peer == **peer))
+                .count();
         }
         assert!(new > rounds / 20, "{new} places of newcomers");
-        assert!(lying * 50 < rounds * 2, "liars got {lying} places of {}", rounds * 2);
+        assert!(
+            lying * 50 < rounds * 2,
+            "liars got {lying} places of {}",
+            rounds * 2
+        );
     }
 
     #[test]
     fn whoever_is_known_to_be_slow_is_hardly_tried_again() {
         let mut rng = StdRng::seed_from_u64(13);
-        let proven = (0..5).map(|_| Candidate { successes: 50.0, response: 0.8, ..Candidate::scored(0.8) });
-        let tried = (0..5).map(|_| Candidate { successes: 2.0, response: 0.5, ..Candidate::scored(0.4) });
-        let slow = (0..5).map(|_| Candidate { successes: 2.0, response: 0.15, ..Candidate::scored(0.3) });
+        let proven = (0..5).map(|_| Candidate {
+            successes: 50.0,
+            response: 0.8,
+            ..Candidate::scored(0.8)
+        });
+        let tried = (0..5).map(|_| Candidate {
+            successes: 2.0,
+            response: 0.5,
+            ..Candidate::scored(0.4)
+        });
+        let slow = (0..5).map(|_| Candidate {
+            successes: 2.0,
+            response: 0.15,
+            ..Candidate::scored(0.3)
+        });
         let candidates: Vec<_> = proven.chain(tried).chain(slow).collect();
         let (mut again, mut dawdling) = (0, 0);
         for _ in 0..2_000 {
             let chosen = select_best_peers(&candidates, 0.0, 3, &mut rng);
-            again += chosen.iter().filter(|peer| candidates[5..10].iter().any(|one| one.peer == **peer)).count();
-            dawdling += chosen.iter().filter(|peer| candidates[10..].iter().any(|one| one.peer == **peer)).count();
+            again += chosen
+                .iter()
+                .filter(|peer| candidates[5..10].iter().any(|one| one.peer == **peer))
+                .count();
+            dawdling += chosen
+                .iter()
+                .filter(|peer| candidates[10..].iter().any(|one| one.peer == **peer))
+                .count();
         }
-        assert!(again > 300 && dawdling * 10 < again, "{again} and {dawdling} of 6000");
+        assert!(
+            again > 300 && dawdling * 10 < again,
+            "{again} and {dawdling} of 6000"
+        );
     }
 
     #[test]
     fn nobody_gets_everything() {
         let mut rng = StdRng::seed_from_u64(3);
         let mut choices = Choices::default();
-        let mut candidates = vec![Candidate::scored(0.9), Candidate::scored(0.8), Candidate::scored(0.7)];
+        let mut candidates = vec![
+            Candidate::scored(0.9),
+            Candidate::scored(0.8),
+            Candidate::scored(0.7),
+        ];
         let mut got: HashMap<PeerId, usize> = HashMap::new();
         for _ in 0..2_000 {
-            candidates.iter_mut().for_each(|one| one.share = choices.share(&one.peer));
+            candidates
+                .iter_mut()
+                .for_each(|one| one.share = choices.share(&one.peer));
             let chosen = select_best_peers(&candidates, 0.0, 1, &mut rng);
             choices.note(&chosen);
-            chosen.into_iter().for_each(|peer| *got.entry(peer).or_default() += 1);
+            chosen
+                .into_iter()
+                .for_each(|peer| *got.entry(peer).or_default() += 1);
         }
         assert!(got.values().all(|count| *count < 1_100), "{got:?}");
-        assert_eq!(select_best_peers(&candidates[..1], 0.0, 1, &mut rng).len(), 1, "alone, it gets everything");
+        assert_eq!(
+            select_best_peers(&candidates[..1], 0.0, 1, &mut rng).len(),
+            1,
+            "alone, it gets everything"
+        );
     }
 
     proptest! {

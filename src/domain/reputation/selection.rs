@@ -20,7 +20,8 @@ pub enum Selection {
     Unsmoothed,
 }
 
-/// Of those that may have a content, so many are chosen with room for those to be tried out; the rest go by score.
+/// Of those that may have a content, so many are chosen with room for those to be tried out; the
+/// rest go by score.
 const TRIED: usize = 8;
 
 impl Selection {
@@ -32,7 +33,8 @@ impl Selection {
         }
     }
 
-    /// Chooses up to `limit` different peers of at least `min_reputation`, in the order in which to ask them.
+    /// Chooses up to `limit` different peers of at least `min_reputation`, in the order in which to
+    /// ask them.
     pub fn choose(
         self,
         candidates: &[Candidate],
@@ -43,7 +45,10 @@ impl Selection {
         if self == Self::Reputation {
             return select_best_peers(candidates, min_reputation, limit, rng);
         }
-        let mut left: Vec<&Candidate> = candidates.iter().filter(|peer| peer.score >= min_reputation).collect();
+        let mut left: Vec<&Candidate> = candidates
+            .iter()
+            .filter(|peer| peer.score >= min_reputation)
+            .collect();
         left.shuffle(rng);
         if self == Self::Unsmoothed {
             left.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -51,29 +56,44 @@ impl Selection {
         left.into_iter().take(limit).map(|one| one.peer).collect()
     }
 
-    /// All of them, in the order in which to ask them until one has what is wanted. Those that are tried out come after those
-    /// that are known: beside them they cost nothing, and before them they would be waited for.
+    /// All of them, in the order in which to ask them until one has what is wanted. Those that are
+    /// tried out come after those that are known: beside them they cost nothing, and before them
+    /// they would be waited for.
     pub fn order(self, candidates: &[Candidate], rng: &mut impl Rng) -> Vec<PeerId> {
         if self != Self::Reputation {
             return self.choose(candidates, 0.0, usize::MAX, rng);
         }
         let mut order = select_best_peers(candidates, 0.0, TRIED, rng);
-        let score = |peer: &PeerId| candidates.iter().find(|one| one.peer == *peer).map_or(0.0, |one| one.score);
+        let score = |peer: &PeerId| {
+            candidates
+                .iter()
+                .find(|one| one.peer == *peer)
+                .map_or(0.0, |one| one.score)
+        };
         order.sort_by(|a, b| score(b).total_cmp(&score(a)));
-        let mut rest: Vec<&Candidate> = candidates.iter().filter(|one| !order.contains(&one.peer)).collect();
+        let mut rest: Vec<&Candidate> = candidates
+            .iter()
+            .filter(|one| !order.contains(&one.peer))
+            .collect();
         rest.sort_by(|a, b| b.score.total_cmp(&a.score));
         order.extend(rest.into_iter().map(|one| one.peer));
         order
     }
 }
 
-/// A score as it is often made, to measure ours against: 0.4 of the plain share of right answers, which is 1 for a peer
-/// that was never asked; 0.3 for the response, 0.2 for the availability and 0.1 for the recency, as [`Basis`] has them.
-/// Nothing is cautious in it, and nearness shows only in the response.
+/// A score as it is often made, to measure ours against: 0.4 of the plain share of right answers,
+/// which is 1 for a peer that was never asked; 0.3 for the response, 0.2 for the availability and
+/// 0.1 for the recency, as [`Basis`] has them. Nothing is cautious in it, and nearness shows only
+/// in the response.
 pub fn unsmoothed(basis: &Basis) -> f64 {
     let all = basis.successes + basis.failures;
-    let success = if all > 0.0 { basis.successes / all } else { 1.0 };
-    (0.4 * success + 0.3 * basis.response() + 0.2 * basis.availability() + 0.1 * basis.recency()).clamp(0.0, 1.0)
+    let success = if all > 0.0 {
+        basis.successes / all
+    } else {
+        1.0
+    };
+    (0.4 * success + 0.3 * basis.response() + 0.2 * basis.availability() + 0.1 * basis.recency())
+        .clamp(0.0, 1.0)
 }
 
 #[cfg(test)]
@@ -85,11 +105,22 @@ mod tests {
 
     use super::*;
 
-    const ALL: [Selection; 3] = [Selection::Reputation, Selection::Random, Selection::Unsmoothed];
+    const ALL: [Selection; 3] = [
+        Selection::Reputation,
+        Selection::Random,
+        Selection::Unsmoothed,
+    ];
 
     #[test]
     fn a_stranger_is_perfect_only_without_smoothing() {
-        let (stranger, proven) = (Basis::default(), Basis { successes: 99.0, failures: 1.0, ..Basis::default() });
+        let (stranger, proven) = (
+            Basis::default(),
+            Basis {
+                successes: 99.0,
+                failures: 1.0,
+                ..Basis::default()
+            },
+        );
         assert!(unsmoothed(&stranger) > unsmoothed(&proven));
         let by_score = |basis| Selection::Reputation.score(basis, &Weights::default());
         assert!(by_score(&stranger) < by_score(&proven));

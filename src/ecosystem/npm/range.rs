@@ -1,15 +1,19 @@
-//! A range of npm's: one or more lists of comparators between `||`, of which one must hold with all it has.
+//! A range of npm's: one or more lists of comparators between `||`, of which one must hold with all
+//! it has.
 //!
-//! `^1.2`, `~1.2`, `1.x`, `1 - 2` and their like are comparators in short. Two readings come of each range, because that of
-//! `includePrerelease` has other bounds: `1.x` begins with 1.0.0-0 there, and with 1.0.0 in the other. A pre-release is in the
-//! other only when a comparator of the same list names one of the same three numbers.
+//! `^1.2`, `~1.2`, `1.x`, `1 - 2` and their like are comparators in short. Two readings come of
+//! each range, because that of
+//! `includePrerelease` has other bounds: `1.x` begins with 1.0.0-0 there, and with 1.0.0 in the
+//! other. A pre-release is in the other only when a comparator of the same list names one of the
+//! same three numbers.
 
 use super::version::{Identifier, MAX_NUMBER, Version, is_number, number, pre_release, too_large};
 use crate::ecosystem::{Refused, number::Number};
 
 #[derive(Clone, Debug)]
 pub(in crate::ecosystem) struct Requirement {
-    /// Never empty. A list without comparators takes every release, and there is no other list beside it.
+    /// Never empty. A list without comparators takes every release, and there is no other list
+    /// beside it.
     lists: Vec<Vec<Comparator>>,
     /// The lists with `includePrerelease`.
     wide: Vec<Vec<Comparator>>,
@@ -32,19 +36,36 @@ enum Op {
 
 impl Requirement {
     pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
-        let text = text.split(is_space).filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ");
+        let text = text
+            .split(is_space)
+            .filter(|word| !word.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ");
         if text.split([' ', '|']).any(|word| word.starts_with('+')) {
             // npm takes it away, and what is left for a range.
-            return Err(Refused::because("has build metadata with no version before it"));
+            return Err(Refused::because(
+                "has build metadata with no version before it",
+            ));
         }
-        let sides = text.split("||").map(|side| without_builds(side.trim_matches(' '))).collect::<Vec<_>>();
-        let read = |wide| sides.iter().map(|side| list(side, wide)).collect::<Result<Vec<_>, _>>();
+        let sides = text
+            .split("||")
+            .map(|side| without_builds(side.trim_matches(' ')))
+            .collect::<Vec<_>>();
+        let read = |wide| {
+            sides
+                .iter()
+                .map(|side| list(side, wide))
+                .collect::<Result<Vec<_>, _>>()
+        };
         let mut lists = read(false)?;
         // npm leaves the others out then, with the pre-releases that they name.
         if lists.iter().any(Vec::is_empty) {
             lists = vec![Vec::new()];
         }
-        Ok(Self { lists, wide: read(true)? })
+        Ok(Self {
+            lists,
+            wide: read(true)?,
+        })
     }
 
     pub(in crate::ecosystem) fn matches(&self, version: &Version) -> bool {
@@ -58,12 +79,17 @@ impl Requirement {
     }
 
     pub(in crate::ecosystem) fn includes(&self, version: &Version) -> bool {
-        self.wide.iter().any(|list| list.iter().all(|comparator| comparator.holds(version)))
+        self.wide
+            .iter()
+            .any(|list| list.iter().all(|comparator| comparator.holds(version)))
     }
 
     pub(in crate::ecosystem) fn is_exactly(&self, version: &Version) -> bool {
-        let exact = |comparator: &Comparator| comparator.op == Op::Exact && comparator.version == *version;
-        self.lists.iter().all(|list| !list.is_empty() && list.iter().all(exact))
+        let exact =
+            |comparator: &Comparator| comparator.op == Op::Exact && comparator.version == *version;
+        self.lists
+            .iter()
+            .all(|list| !list.is_empty() && list.iter().all(exact))
     }
 
     pub(in crate::ecosystem) fn is_any(&self) -> bool {
@@ -73,7 +99,10 @@ impl Requirement {
 
 impl Comparator {
     fn new(op: Op, numbers: [u64; 3], pre: Vec<Identifier>) -> Self {
-        Self { op, version: Version { numbers, pre } }
+        Self {
+            op,
+            version: Version { numbers, pre },
+        }
     }
 
     /// Below the release with these numbers, and all its pre-releases.
@@ -83,7 +112,11 @@ impl Comparator {
 
     /// From the release with these numbers on; with its pre-releases when `wide`.
     fn from(numbers: [u64; 3], wide: bool) -> Self {
-        Self::new(Op::GreaterEq, numbers, if wide { lowest() } else { Vec::new() })
+        Self::new(
+            Op::GreaterEq,
+            numbers,
+            if wide { lowest() } else { Vec::new() },
+        )
     }
 
     fn holds(&self, version: &Version) -> bool {
@@ -125,7 +158,9 @@ fn without_builds(text: &str) -> String {
             }
             rest = after;
             match rest.strip_prefix('.') {
-                Some(next) if next.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-') => rest = next,
+                Some(next) if next.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '-') => {
+                    rest = next
+                }
                 _ => break,
             }
         }
@@ -154,8 +189,9 @@ fn list(side: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
     Ok(list)
 }
 
-/// The words of a list, with those that are operators before the version they are for. npm looks twice, first for `>`, `=`
-/// and their like, then for `~` and `^`: so `~ > 1` is one word, and `> = 1` is not.
+/// The words of a list, with those that are operators before the version they are for. npm looks
+/// twice, first for `>`, `=` and their like, then for `~` and `^`: so `~ > 1` is one word, and `> =
+/// 1` is not.
 fn joined(side: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut open = false;
@@ -191,7 +227,10 @@ fn is_part(c: char) -> bool {
 }
 
 fn is_operator(word: &str) -> bool {
-    matches!(word.strip_prefix(['~', '^']).unwrap_or(word), "<" | "<=" | "=" | ">=" | ">")
+    matches!(
+        word.strip_prefix(['~', '^']).unwrap_or(word),
+        "<" | "<=" | "=" | ">=" | ">"
+    )
 }
 
 /// A version of which parts may be missing or `x`, with the signs before it that mean nothing.
@@ -203,8 +242,8 @@ struct Partial<'a> {
     pre: Vec<Identifier>,
 }
 
-/// A partial version without what stands before it. A number counts, and is refused when it is too large, only where nothing
-/// before it is missing.
+/// A partial version without what stands before it. A number counts, and is refused when it is too
+/// large, only where nothing before it is missing.
 enum Wanted {
     Any,
     Major(u64),
@@ -216,19 +255,30 @@ impl<'a> Partial<'a> {
     fn parse(text: &'a str) -> Result<Self, Refused> {
         let version = text.trim_start_matches(['v', '=', ' ']);
         let prefix = text.strip_suffix(version).unwrap_or_default();
-        let (proper, pre) = version.split_once('-').map_or((version, None), |(proper, pre)| (proper, Some(pre)));
+        let (proper, pre) = version
+            .split_once('-')
+            .map_or((version, None), |(proper, pre)| (proper, Some(pre)));
         let mut parts = proper.split('.').map(|part| match part {
             "x" | "X" | "*" => Ok(None),
             _ if is_number(part) => Ok(Some(part)),
             _ => Err(odd(text)),
         });
-        let (major, minor) = (parts.next().transpose()?.flatten(), parts.next().transpose()?.flatten());
+        let (major, minor) = (
+            parts.next().transpose()?.flatten(),
+            parts.next().transpose()?.flatten(),
+        );
         let patch = parts.next().transpose()?;
         if parts.next().is_some() || pre.is_some() && patch.is_none() {
             return Err(odd(text));
         }
         let pre = pre.map_or(Ok(Vec::new()), pre_release)?;
-        Ok(Self { prefix, major, minor, patch: patch.flatten(), pre })
+        Ok(Self {
+            prefix,
+            major,
+            minor,
+            patch: patch.flatten(),
+            pre,
+        })
     }
 
     fn wanted(&self) -> Result<Wanted, Refused> {
@@ -236,15 +286,20 @@ impl<'a> Partial<'a> {
             (None, ..) => Wanted::Any,
             (Some(major), None, _) => Wanted::Major(number(major)?),
             (Some(major), Some(minor), None) => Wanted::Minor(number(major)?, number(minor)?),
-            (Some(major), Some(minor), Some(patch)) => Wanted::Full([number(major)?, number(minor)?, number(patch)?]),
+            (Some(major), Some(minor), Some(patch)) => {
+                Wanted::Full([number(major)?, number(minor)?, number(patch)?])
+            }
         })
     }
 
-    /// An error when more stands before a whole version than one v, and a space where it was joined with an operator.
+    /// An error when more stands before a whole version than one v, and a space where it was joined
+    /// with an operator.
     fn check_prefix(&self) -> Result<(), Refused> {
         match self.prefix.strip_prefix(' ').unwrap_or(self.prefix) {
             "" | "v" => Ok(()),
-            _ => Err(Refused::because("has more signs before a version than npm takes")),
+            _ => Err(Refused::because(
+                "has more signs before a version than npm takes",
+            )),
         }
     }
 }
@@ -258,12 +313,18 @@ fn odd(word: &str) -> Refused {
         {
             "is no range of versions: a tag, an alias, an address or a path is not taken for one"
         }
-        _ => "has a part that npm does not take for a range, such as ^1.2.3, >=1.2, 1.x or 1.2.3 - 2.3.4",
+        _ => {
+            "has a part that npm does not take for a range, such as ^1.2.3, >=1.2, 1.x or 1.2.3 - 2.3.4"
+        }
     })
 }
 
 fn after(number: u64) -> Result<u64, Refused> {
-    if number < MAX_NUMBER { Ok(number + 1) } else { Err(too_large()) }
+    if number < MAX_NUMBER {
+        Ok(number + 1)
+    } else {
+        Err(too_large())
+    }
 }
 
 /// `1.2 - 3.4`: both bounds are in it, with all that they begin.
@@ -287,8 +348,12 @@ fn between(from: &str, to: &str, wide: bool) -> Result<Vec<Comparator>, Refused>
         Wanted::Any => None,
         Wanted::Major(major) => Some(Comparator::below([after(major)?, 0, 0])),
         Wanted::Minor(major, minor) => Some(Comparator::below([major, after(minor)?, 0])),
-        Wanted::Full(numbers) if !to.pre.is_empty() => Some(Comparator::new(Op::LessEq, numbers, to.pre)),
-        Wanted::Full([major, minor, patch]) if wide => Some(Comparator::below([major, minor, patch + 1])),
+        Wanted::Full(numbers) if !to.pre.is_empty() => {
+            Some(Comparator::new(Op::LessEq, numbers, to.pre))
+        }
+        Wanted::Full([major, minor, patch]) if wide => {
+            Some(Comparator::below([major, minor, patch + 1]))
+        }
         Wanted::Full(numbers) => {
             to.check_prefix()?;
             Some(Comparator::new(Op::LessEq, numbers, Vec::new()))
@@ -305,7 +370,9 @@ fn comparators(word: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
             Wanted::Any => return Ok(Vec::new()),
             Wanted::Full([0, 0, patch]) => [0, 0, after(patch)?],
             Wanted::Full([0, minor, _]) | Wanted::Minor(0, minor) => [0, after(minor)?, 0],
-            Wanted::Full([major, ..]) | Wanted::Minor(major, _) | Wanted::Major(major) => [after(major)?, 0, 0],
+            Wanted::Full([major, ..]) | Wanted::Minor(major, _) | Wanted::Major(major) => {
+                [after(major)?, 0, 0]
+            }
         };
         return Ok(vec![from_partial(partial, wide)?, Comparator::below(upper)]);
     }
@@ -313,14 +380,18 @@ fn comparators(word: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
         let partial = Partial::parse(rest.strip_prefix('>').unwrap_or(rest))?;
         let upper = match partial.wanted()? {
             Wanted::Any => return Ok(Vec::new()),
-            Wanted::Full([major, minor, _]) | Wanted::Minor(major, minor) => [major, after(minor)?, 0],
+            Wanted::Full([major, minor, _]) | Wanted::Minor(major, minor) => {
+                [major, after(minor)?, 0]
+            }
             Wanted::Major(major) => [after(major)?, 0, 0],
         };
         return Ok(vec![from_partial(partial, wide)?, Comparator::below(upper)]);
     }
     let (op, rest) = operator(word);
     let partial = Partial::parse(rest)?;
-    if partial.major.is_none() && partial.minor.is_some() || partial.minor.is_none() && partial.patch.is_some() {
+    if partial.major.is_none() && partial.minor.is_some()
+        || partial.minor.is_none() && partial.patch.is_some()
+    {
         return Err(Refused::because("has a number behind an x"));
     }
     let (lower, upper) = match partial.wanted()? {
@@ -329,7 +400,9 @@ fn comparators(word: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
             return Ok(vec![Comparator::new(op, numbers, partial.pre)]);
         }
         // Nothing is above everything, or below.
-        Wanted::Any if matches!(op, Op::Less | Op::Greater) => return Ok(vec![Comparator::below([0; 3])]),
+        Wanted::Any if matches!(op, Op::Less | Op::Greater) => {
+            return Ok(vec![Comparator::below([0; 3])]);
+        }
         Wanted::Any => return Ok(Vec::new()),
         Wanted::Major(major) => ([major, 0, 0], [major + 1, 0, 0]),
         Wanted::Minor(major, minor) => ([major, minor, 0], [major, minor + 1, 0]),
@@ -341,8 +414,18 @@ fn comparators(word: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
         Op::GreaterEq => vec![Comparator::from(lower, wide)],
         Op::Greater => vec![Comparator::from(upper, wide)],
     };
-    let fits = |comparator: &Comparator| comparator.version.numbers.iter().all(|number| *number <= MAX_NUMBER);
-    if comparators.iter().all(fits) { Ok(comparators) } else { Err(too_large()) }
+    let fits = |comparator: &Comparator| {
+        comparator
+            .version
+            .numbers
+            .iter()
+            .all(|number| *number <= MAX_NUMBER)
+    };
+    if comparators.iter().all(fits) {
+        Ok(comparators)
+    } else {
+        Err(too_large())
+    }
 }
 
 /// The lower bound of `~` and `^`: of a whole version the version itself.
@@ -356,8 +439,16 @@ fn from_partial(partial: Partial<'_>, wide: bool) -> Result<Comparator, Refused>
 }
 
 fn operator(word: &str) -> (Op, &str) {
-    let ops = [("<=", Op::LessEq), ("<", Op::Less), (">=", Op::GreaterEq), (">", Op::Greater), ("=", Op::Exact)];
-    ops.into_iter().find_map(|(sign, op)| Some((op, word.strip_prefix(sign)?))).unwrap_or((Op::Exact, word))
+    let ops = [
+        ("<=", Op::LessEq),
+        ("<", Op::Less),
+        (">=", Op::GreaterEq),
+        (">", Op::Greater),
+        ("=", Op::Exact),
+    ];
+    ops.into_iter()
+        .find_map(|(sign, op)| Some((op, word.strip_prefix(sign)?)))
+        .unwrap_or((Op::Exact, word))
 }
 
 #[cfg(test)]
@@ -384,7 +475,11 @@ mod tests {
             ("1.x", "1.0.0 1.9.9", "2.0.0 0.9.9"),
             ("==1", "1.0.0", "2.0.0"),
             ("1.2.x-beta", "1.2.0", "1.2.0-beta"),
-            ("^1.2.3-a", "1.2.3-a 1.2.3-b 1.2.3 1.9.9", "1.2.4-a 2.0.0 1.2.2"),
+            (
+                "^1.2.3-a",
+                "1.2.3-a 1.2.3-b 1.2.3 1.9.9",
+                "1.2.4-a 2.0.0 1.2.2",
+            ),
             ("^0.2.3", "0.2.3 0.2.9", "0.3.0 0.2.2"),
             ("^0.0.3", "0.0.3", "0.0.4"),
             ("^0.0", "0.0.9", "0.1.0"),
@@ -413,7 +508,11 @@ mod tests {
             ("1.2.3+build 1.2+a.b", "1.2.3", "1.2.4"),
             ("\u{feff}1\u{2003}||\t2", "1.0.0 2.0.0", "3.0.0"),
             ("^x.99999999999999999999", "1.0.0", ""),
-            ("9007199254740991.9007199254740990", "9007199254740991.9007199254740990.1", "1.0.0"),
+            (
+                "9007199254740991.9007199254740990",
+                "9007199254740991.9007199254740990.1",
+                "1.0.0",
+            ),
         ] {
             let requirement = requirement(range);
             for text in taken.split_whitespace() {
@@ -474,7 +573,9 @@ mod tests {
     #[test]
     fn stars_and_builds_that_belong_to_nothing_are_refused() {
         // npm takes them away, and what is left for a range.
-        for odd in ["1.2.3*", "*1.2.3", "1.2.*3", "*>=1.2.3", "+b", "1 +b", "1 ||+b"] {
+        for odd in [
+            "1.2.3*", "*1.2.3", "1.2.*3", "*>=1.2.3", "+b", "1 +b", "1 ||+b",
+        ] {
             assert!(Requirement::parse(odd).is_err(), "{odd}");
         }
     }
@@ -501,21 +602,42 @@ mod tests {
             (">=0.0.0", "0.0.0-a", false),
             (">=0", "0.0.0-0", true),
         ] {
-            assert_eq!(requirement(range).includes(&version(text)), within, "{range} {text}");
+            assert_eq!(
+                requirement(range).includes(&version(text)),
+                within,
+                "{range} {text}"
+            );
         }
     }
 
     #[test]
     fn one_version_is_named_exactly() {
-        for (range, exactly) in
-            [("1.2.3", true), ("=v1.2.3+b", true), ("1.2.3 || =1.2.3", true), ("1.2.3 *", true), ("1.2", false)]
-        {
-            assert_eq!(requirement(range).is_exactly(&version("1.2.3")), exactly, "{range}");
+        for (range, exactly) in [
+            ("1.2.3", true),
+            ("=v1.2.3+b", true),
+            ("1.2.3 || =1.2.3", true),
+            ("1.2.3 *", true),
+            ("1.2", false),
+        ] {
+            assert_eq!(
+                requirement(range).is_exactly(&version("1.2.3")),
+                exactly,
+                "{range}"
+            );
         }
-        for range in ["", "1.2.4", ">=1.2.3 <=1.2.3", "1.2.3 || 1.2.4", "1.2.3-a", "1.2.3 ||"] {
+        for range in [
+            "",
+            "1.2.4",
+            ">=1.2.3 <=1.2.3",
+            "1.2.3 || 1.2.4",
+            "1.2.3-a",
+            "1.2.3 ||",
+        ] {
             assert!(!requirement(range).is_exactly(&version("1.2.3")), "{range}");
         }
-        for range in ["", "*", "x", "X.x", ">=0", ">= 0.0.0", "1 || ", "^x", "0 - x"] {
+        for range in [
+            "", "*", "x", "X.x", ">=0", ">= 0.0.0", "1 || ", "^x", "0 - x",
+        ] {
             assert!(requirement(range).is_any(), "{range}");
         }
         for range in ["1", ">*", ">=0.0.0-0", "0.0.0"] {

@@ -7,7 +7,8 @@ use crate::ecosystem::{Refused, number::Number};
 /// Highest number in a version proper: that of JavaScript.
 pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
 
-/// What counts of a version. Build metadata is read, and left out: `1.0.0+9` and `1.0.0+10` are one version.
+/// What counts of a version. Build metadata is read, and left out: `1.0.0+9` and `1.0.0+10` are one
+/// version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::ecosystem) struct Version {
     pub(super) numbers: [u64; 3],
@@ -15,8 +16,8 @@ pub(in crate::ecosystem) struct Version {
     pub(super) pre: Vec<Identifier>,
 }
 
-/// A number is less than every word. Numbers are compared as what is written, with any count of digits, where npm takes
-/// those above 2^53 for floats.
+/// A number is less than every word. Numbers are compared as what is written, with any count of
+/// digits, where npm takes those above 2^53 for floats.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Identifier {
     Number(Number),
@@ -26,13 +27,22 @@ pub(super) enum Identifier {
 impl Version {
     pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
         let text = text.strip_prefix('v').unwrap_or(text);
-        let (text, build) = text.split_once('+').map_or((text, None), |(text, build)| (text, Some(build)));
-        let (proper, pre) = text.split_once('-').map_or((text, None), |(proper, pre)| (proper, Some(pre)));
+        let (text, build) = text
+            .split_once('+')
+            .map_or((text, None), |(text, build)| (text, Some(build)));
+        let (proper, pre) = text
+            .split_once('-')
+            .map_or((text, None), |(proper, pre)| (proper, Some(pre)));
         let mut numbers = proper.split('.');
-        let (Some(major), Some(minor), Some(patch), None) =
-            (numbers.next(), numbers.next(), numbers.next(), numbers.next())
-        else {
-            return Err(Refused::because("must begin with three numbers, such as 1.2.3"));
+        let (Some(major), Some(minor), Some(patch), None) = (
+            numbers.next(),
+            numbers.next(),
+            numbers.next(),
+            numbers.next(),
+        ) else {
+            return Err(Refused::because(
+                "must begin with three numbers, such as 1.2.3",
+            ));
         };
         if build.is_some_and(|build| !build.split('.').all(is_word)) {
             return Err(Refused::because(
@@ -57,9 +67,14 @@ impl Version {
 /// Without zeros before it, and exactly representable as a float.
 pub(super) fn number(text: &str) -> Result<u64, Refused> {
     if !is_number(text) {
-        return Err(Refused::because("has something other than a number, without zeros before it, between its dots"));
+        return Err(Refused::because(
+            "has something other than a number, without zeros before it, between its dots",
+        ));
     }
-    text.parse().ok().filter(|number| *number <= MAX_NUMBER).ok_or_else(too_large)
+    text.parse()
+        .ok()
+        .filter(|number| *number <= MAX_NUMBER)
+        .ok_or_else(too_large)
 }
 
 pub(super) fn too_large() -> Refused {
@@ -68,7 +83,9 @@ pub(super) fn too_large() -> Refused {
 
 /// Digits, without zeros before them.
 pub(super) fn is_number(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
+    !text.is_empty()
+        && text.bytes().all(|b| b.is_ascii_digit())
+        && (text == "0" || !text.starts_with('0'))
 }
 
 /// Letters, digits and hyphens.
@@ -91,7 +108,9 @@ fn identifier(text: &str) -> Result<Identifier, Refused> {
         ));
     }
     if text.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Refused::because("has a number with zeros before it behind its hyphen"));
+        return Err(Refused::because(
+            "has a number with zeros before it behind its hyphen",
+        ));
     }
     Ok(Identifier::Word(text.into()))
 }
@@ -100,7 +119,10 @@ impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [major, minor, patch] = self.numbers;
         write!(f, "{major}.{minor}.{patch}")?;
-        for (before, identifier) in std::iter::once('-').chain(std::iter::repeat('.')).zip(&self.pre) {
+        for (before, identifier) in std::iter::once('-')
+            .chain(std::iter::repeat('.'))
+            .zip(&self.pre)
+        {
             match identifier {
                 Identifier::Number(number) => write!(f, "{before}{number}")?,
                 Identifier::Word(word) => write!(f, "{before}{word}")?,
@@ -144,7 +166,10 @@ mod tests {
             ("v1.2.3", "1.2.3"),
             ("0.0.0-0", "0.0.0-0"),
             ("1.2.3-a.-.0a+01.-.b", "1.2.3-a.-.0a"),
-            ("9007199254740991.0.0-99999999999999999999", "9007199254740991.0.0-99999999999999999999"),
+            (
+                "9007199254740991.0.0-99999999999999999999",
+                "9007199254740991.0.0-99999999999999999999",
+            ),
             ("1.0.0--1", "1.0.0--1"),
         ] {
             assert_eq!(version(text).key(), key);

@@ -1,4 +1,5 @@
-//! What one Python package says that it needs (PEP 508): `name[extra] >=1.0,<2; python_version < "3.9"`.
+//! What one Python package says that it needs (PEP 508): `name[extra] >=1.0,<2; python_version <
+//! "3.9"`.
 
 use super::{
     super::{Ecosystem, Refused},
@@ -22,7 +23,8 @@ pub struct Dependency {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// A specifier set as [`Ecosystem::requirement`] takes it, without the brackets that may be around it; empty for any version.
+    /// A specifier set as [`Ecosystem::requirement`] takes it, without the brackets that may be
+    /// around it; empty for any version.
     Versions(String),
     /// The file at an address, which PyPI takes no package with.
     Url(String),
@@ -35,8 +37,8 @@ impl Dependency {
         if text.len() > MAX_DEPENDENCY {
             return Err(Refused(format!("is longer than {MAX_DEPENDENCY} bytes")));
         }
-        let (name, rest) =
-            word(trim_start(text)).ok_or_else(|| Refused::because("must start with the name of a package"))?;
+        let (name, rest) = word(trim_start(text))
+            .ok_or_else(|| Refused::because("must start with the name of a package"))?;
         normalise(name).map_err(|why| Refused(format!("has a name that {why}")))?;
         let (extras, rest) = extras(trim_start(rest))?;
         let (wanted, rest) = match rest.strip_prefix('@') {
@@ -44,21 +46,31 @@ impl Dependency {
             None => versions(rest)?,
         };
         let marker = match rest.strip_prefix(';') {
-            Some(marker) => {
-                Some(Marker::parse(trim(marker)).map_err(|why| Refused(format!("has a condition that {why}")))?)
-            }
+            Some(marker) => Some(
+                Marker::parse(trim(marker))
+                    .map_err(|why| Refused(format!("has a condition that {why}")))?,
+            ),
             None if rest.is_empty() => None,
             None => {
-                return Err(Refused::because("goes on where a semicolon and a condition may follow, and nothing else"));
+                return Err(Refused::because(
+                    "goes on where a semicolon and a condition may follow, and nothing else",
+                ));
             }
         };
-        Ok(Self { name: name.to_owned(), extras, wanted, marker })
+        Ok(Self {
+            name: name.to_owned(),
+            extras,
+            wanted,
+            marker,
+        })
     }
 }
 
 /// `[a, b]`, or nothing.
 fn extras(text: &str) -> Result<(Vec<String>, &str), Refused> {
-    let Some(inner) = text.strip_prefix('[') else { return Ok((Vec::new(), text)) };
+    let Some(inner) = text.strip_prefix('[') else {
+        return Ok((Vec::new(), text));
+    };
     let unclosed = || Refused::because("has an opening bracket for extras and no closing one");
     let (inner, rest) = inner.split_once(']').ok_or_else(unclosed)?;
     if trim(inner).is_empty() {
@@ -66,9 +78,14 @@ fn extras(text: &str) -> Result<(Vec<String>, &str), Refused> {
     }
     let one = |extra: &str| match word(trim(extra)) {
         Some((extra, "")) => Ok(extra.to_owned()),
-        _ => Err(Refused::because("has something for an extra that is no name")),
+        _ => Err(Refused::because(
+            "has something for an extra that is no name",
+        )),
     };
-    Ok((inner.split(',').map(one).collect::<Result<_, _>>()?, trim_start(rest)))
+    Ok((
+        inner.split(',').map(one).collect::<Result<_, _>>()?,
+        trim_start(rest),
+    ))
 }
 
 /// The address goes up to a space; a semicolon belongs to it.
@@ -85,15 +102,20 @@ fn url(text: &str) -> Result<(Wanted, &str), Refused> {
 fn versions(text: &str) -> Result<(Wanted, &str), Refused> {
     let (set, rest) = match text.strip_prefix('(') {
         Some(inner) => {
-            let (set, rest) =
-                inner.split_once(')').ok_or_else(|| Refused::because("has an opening bracket and no closing one"))?;
+            let (set, rest) = inner
+                .split_once(')')
+                .ok_or_else(|| Refused::because("has an opening bracket and no closing one"))?;
             (set, trim_start(rest))
         }
-        None => text.split_at_checked(text.find(';').unwrap_or(text.len())).unwrap_or((text, "")),
+        None => text
+            .split_at_checked(text.find(';').unwrap_or(text.len()))
+            .unwrap_or((text, "")),
     };
     let set = trim(set);
     if !set.chars().all(|c| matches!(c, '\t' | ' '..='~')) {
-        return Err(Refused::because("has a character among its versions that is not ASCII"));
+        return Err(Refused::because(
+            "has a character among its versions that is not ASCII",
+        ));
     }
     Ecosystem::Pypi.requirement(set)?;
     // A set by itself may have empty parts.
@@ -104,7 +126,8 @@ fn versions(text: &str) -> Result<(Wanted, &str), Refused> {
     Ok((Wanted::Versions(set.to_owned()), rest))
 }
 
-/// A name at the front: letters, digits, dots, hyphens and underscores, of which neither a dot nor a hyphen is the last.
+/// A name at the front: letters, digits, dots, hyphens and underscores, of which neither a dot nor
+/// a hyphen is the last.
 fn word(text: &str) -> Option<(&str, &str)> {
     let is_in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let end = text.find(|c| !is_in_name(c)).unwrap_or(text.len());

@@ -1,5 +1,6 @@
-//! What the names of wheels and source distributions say, read as strictly as `packaging` does. Beyond that, a name of a file is
-//! visible ASCII without slashes, and the package's name in it one that a package may have.
+//! What the names of wheels and source distributions say, read as strictly as `packaging` does.
+//! Beyond that, a name of a file is visible ASCII without slashes, and the package's name in it one
+//! that a package may have.
 
 use super::{
     super::{Ecosystem, Refused, Version},
@@ -12,17 +13,20 @@ const MAX_FILE_NAME: usize = 255;
 /// A built distribution: `name-version(-build)?-python-abi-platform.whl`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wheel {
-    /// As it is written there, which is not how the package writes it: `zope_interface` for `zope.interface`.
+    /// As it is written there, which is not how the package writes it: `zope_interface` for
+    /// `zope.interface`.
     pub name: String,
     pub version: Version,
     pub build: Option<Build>,
-    /// Interpreters, such as `py3` or `cp312`; the wheel is for each of them with each ABI and each platform.
+    /// Interpreters, such as `py3` or `cp312`; the wheel is for each of them with each ABI and each
+    /// platform.
     pub pythons: Vec<String>,
     pub abis: Vec<String>,
     pub platforms: Vec<String>,
 }
 
-/// What decides between two wheels that are otherwise alike: the higher number, then the text behind it.
+/// What decides between two wheels that are otherwise alike: the higher number, then the text
+/// behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {
     /// Decimal digits, without leading zeros, of any length.
@@ -83,13 +87,20 @@ impl Wheel {
     /// When it is no name of a wheel.
     pub fn parse(name: &str) -> Result<Self, Refused> {
         check_characters(name)?;
-        let stem = name.strip_suffix(".whl").ok_or_else(|| Refused::because("must end with .whl"))?;
+        let stem = name
+            .strip_suffix(".whl")
+            .ok_or_else(|| Refused::because("must end with .whl"))?;
         let parts: Vec<&str> = stem.split('-').collect();
         let (name, version, build, [pythons, abis, platforms]) = match parts.as_slice() {
-            [name, version, pythons, abis, platforms] => (*name, *version, None, [*pythons, *abis, *platforms]),
-            [name, version, build, pythons, abis, platforms] => {
-                (*name, *version, Some(Build::parse(build)?), [*pythons, *abis, *platforms])
+            [name, version, pythons, abis, platforms] => {
+                (*name, *version, None, [*pythons, *abis, *platforms])
             }
+            [name, version, build, pythons, abis, platforms] => (
+                *name,
+                *version,
+                Some(Build::parse(build)?),
+                [*pythons, *abis, *platforms],
+            ),
             _ => {
                 return Err(Refused::because(
                     "must have five parts with hyphens between them, or six with a build tag, as name-1.0-py3-none-any.whl has",
@@ -97,30 +108,50 @@ impl Wheel {
             }
         };
         if name.contains("__") {
-            return Err(Refused::because("has two underscores in a row in the package's name"));
+            return Err(Refused::because(
+                "has two underscores in a row in the package's name",
+            ));
         }
         let pythons = tags(pythons)?;
-        let is_identifier = |tag: &String| !tag.starts_with(|c: char| c.is_ascii_digit()) && tag.bytes().all(is_word);
+        let is_identifier = |tag: &String| {
+            !tag.starts_with(|c: char| c.is_ascii_digit()) && tag.bytes().all(is_word)
+        };
         if !pythons.iter().all(is_identifier) {
-            return Err(Refused::because("has a tag for an interpreter that is no identifier"));
+            return Err(Refused::because(
+                "has a tag for an interpreter that is no identifier",
+            ));
         }
         let (name, version) = release(name, version)?;
-        Ok(Self { name, version, build, pythons, abis: tags(abis)?, platforms: tags(platforms)? })
+        Ok(Self {
+            name,
+            version,
+            build,
+            pythons,
+            abis: tags(abis)?,
+            platforms: tags(platforms)?,
+        })
     }
 }
 
 impl Build {
     fn parse(text: &str) -> Result<Self, Refused> {
-        let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let end = text
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(text.len());
         match text.split_at_checked(end) {
             Some((digits, suffix)) if !digits.is_empty() => {
                 let number = match digits.trim_start_matches('0') {
                     "" => "0",
                     number => number,
                 };
-                Ok(Self { number: number.to_owned(), suffix: suffix.to_owned() })
+                Ok(Self {
+                    number: number.to_owned(),
+                    suffix: suffix.to_owned(),
+                })
             }
-            _ => Err(Refused::because("has a build tag that does not start with a digit")),
+            _ => Err(Refused::because(
+                "has a build tag that does not start with a digit",
+            )),
         }
     }
 }
@@ -131,13 +162,21 @@ impl SourceFile {
     pub fn parse(name: &str) -> Result<Self, Refused> {
         check_characters(name)?;
         let packings = [(".tar.gz", Packing::TarGz), (".zip", Packing::Zip)];
-        let found = packings.iter().find_map(|(suffix, packing)| Some((name.strip_suffix(suffix)?, *packing)));
-        let (stem, packing) = found.ok_or_else(|| Refused::because("must end with .whl, .tar.gz or .zip"))?;
+        let found = packings
+            .iter()
+            .find_map(|(suffix, packing)| Some((name.strip_suffix(suffix)?, *packing)));
+        let (stem, packing) =
+            found.ok_or_else(|| Refused::because("must end with .whl, .tar.gz or .zip"))?;
         // A name may have a hyphen, a version none.
-        let (name, version) =
-            stem.rsplit_once('-').ok_or_else(|| Refused::because("must be named like name-1.0.tar.gz"))?;
+        let (name, version) = stem
+            .rsplit_once('-')
+            .ok_or_else(|| Refused::because("must be named like name-1.0.tar.gz"))?;
         let (name, version) = release(name, version)?;
-        Ok(Self { name, version, packing })
+        Ok(Self {
+            name,
+            version,
+            packing,
+        })
     }
 }
 
@@ -145,15 +184,22 @@ fn check_characters(name: &str) -> Result<(), Refused> {
     if name.len() > MAX_FILE_NAME {
         return Err(Refused(format!("is longer than {MAX_FILE_NAME} bytes")));
     }
-    if !name.bytes().all(|b| b.is_ascii_graphic() && !b"/\\".contains(&b)) {
-        return Err(Refused::because("may have visible ASCII characters without slashes only"));
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_graphic() && !b"/\\".contains(&b))
+    {
+        return Err(Refused::because(
+            "may have visible ASCII characters without slashes only",
+        ));
     }
     Ok(())
 }
 
 fn release(name: &str, version: &str) -> Result<(String, Version), Refused> {
     normalise(name).map_err(|why| Refused(format!("has a name of a package that {why}")))?;
-    let version = Ecosystem::Pypi.version(version).map_err(|why| Refused(format!("has a version that {why}")))?;
+    let version = Ecosystem::Pypi
+        .version(version)
+        .map_err(|why| Refused(format!("has a version that {why}")))?;
     Ok((name.to_owned(), version))
 }
 

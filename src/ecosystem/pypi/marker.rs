@@ -1,4 +1,5 @@
-//! Conditions of PEP 508 (`python_version < "3.9" and extra == "docs"`), read and evaluated as `packaging` does.
+//! Conditions of PEP 508 (`python_version < "3.9" and extra == "docs"`), read and evaluated as
+//! `packaging` does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,11 +31,19 @@ const OLD_NAMES: [(&str, &str); 6] = [
     ("sys.platform", "sys_platform"),
     ("platform.version", "platform_version"),
     ("platform.machine", "platform_machine"),
-    ("platform.python_implementation", "platform_python_implementation"),
+    (
+        "platform.python_implementation",
+        "platform_python_implementation",
+    ),
     ("python_implementation", "platform_python_implementation"),
 ];
 /// Those that are compared as versions, where both sides are some.
-const VERSIONS: [&str; 4] = ["python_version", "python_full_version", "implementation_version", "platform_release"];
+const VERSIONS: [&str; 4] = [
+    "python_version",
+    "python_full_version",
+    "implementation_version",
+    "platform_release",
+];
 
 /// A condition: comparisons, joined by `and`, `or` and brackets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,7 +92,10 @@ impl Marker {
     /// # Errors
     /// When `packaging` refuses it, or a quoted text has a backslash or a control character.
     pub fn parse(text: &str) -> Result<Self, Refused> {
-        let mut scanner = Scanner { rest: text, before: None };
+        let mut scanner = Scanner {
+            rest: text,
+            before: None,
+        };
         let mut steps = Vec::new();
         // Of each open bracket what is still to be joined; none for the bracket itself.
         let mut pending: Vec<Option<Join>> = Vec::new();
@@ -92,7 +104,9 @@ impl Marker {
             if scanner.sign("(") {
                 pending.push(None);
                 if pending.iter().filter(|join| join.is_none()).count() > MAX_DEPTH {
-                    return Err(Refused(format!("has brackets nested more than {MAX_DEPTH} deep")));
+                    return Err(Refused(format!(
+                        "has brackets nested more than {MAX_DEPTH} deep"
+                    )));
                 }
                 continue;
             }
@@ -101,7 +115,9 @@ impl Marker {
             while scanner.rest.starts_with(')') {
                 work_off(&mut pending, &mut steps, Join::Or);
                 if pending.pop().is_none() {
-                    return Err(Refused::because("has a closing bracket without an opening one"));
+                    return Err(Refused::because(
+                        "has a closing bracket without an opening one",
+                    ));
                 }
                 scanner.sign(")");
                 scanner.blanks();
@@ -115,13 +131,20 @@ impl Marker {
             pending.push(Some(join));
         }
         if !scanner.rest.is_empty() {
-            return Err(Refused::because("must have and, or, or nothing behind a condition"));
+            return Err(Refused::because(
+                "must have and, or, or nothing behind a condition",
+            ));
         }
         work_off(&mut pending, &mut steps, Join::Or);
         if !pending.is_empty() {
-            return Err(Refused::because("has an opening bracket without a closing one"));
+            return Err(Refused::because(
+                "has an opening bracket without a closing one",
+            ));
         }
-        Ok(Self { text: text.to_owned(), steps })
+        Ok(Self {
+            text: text.to_owned(),
+            steps,
+        })
     }
 
     pub fn as_str(&self) -> &str {
@@ -132,25 +155,38 @@ impl Marker {
     pub fn asks_for_extra(&self) -> bool {
         let is_extra = |side: &Side| *side == Side::Variable("extra");
         self.steps.iter().any(|step| match step {
-            Step::Comparison(comparison) => is_extra(&comparison.left) || is_extra(&comparison.right),
+            Step::Comparison(comparison) => {
+                is_extra(&comparison.left) || is_extra(&comparison.right)
+            }
             Step::Join(_) => false,
         })
     }
 
-    /// Returns true where the condition holds in an environment (`python_version`, `sys_platform`, …) of which these extras are
-    /// wanted, by their normal forms.
+    /// Returns true where the condition holds in an environment (`python_version`, `sys_platform`,
+    /// …) of which these extras are wanted, by their normal forms.
     ///
     /// # Errors
-    /// When it compares what cannot be compared so, or asks for something that the environment does not say, even if it would
-    /// hold all the same.
-    pub fn holds(&self, environment: &BTreeMap<String, String>, extras: &BTreeSet<String>) -> Result<bool, Refused> {
+    /// When it compares what cannot be compared so, or asks for something that the environment does
+    /// not say, even if it would hold all the same.
+    pub fn holds(
+        &self,
+        environment: &BTreeMap<String, String>,
+        extras: &BTreeSet<String>,
+    ) -> Result<bool, Refused> {
         let mut values = Vec::new();
         for step in &self.steps {
             let value = match step {
                 Step::Comparison(comparison) => comparison.holds(environment, extras)?,
                 Step::Join(join) => {
-                    let (right, left) = (values.pop().unwrap_or_default(), values.pop().unwrap_or_default());
-                    if *join == Join::And { left && right } else { left || right }
+                    let (right, left) = (
+                        values.pop().unwrap_or_default(),
+                        values.pop().unwrap_or_default(),
+                    );
+                    if *join == Join::And {
+                        left && right
+                    } else {
+                        left || right
+                    }
                 }
             };
             values.push(value);
@@ -161,30 +197,53 @@ impl Marker {
 
 /// Joins what binds as close as `join` or closer, back to the last open bracket.
 fn work_off(pending: &mut Vec<Option<Join>>, steps: &mut Vec<Step>, join: Join) {
-    while let Some(earlier) = pending.pop_if(|earlier| earlier.is_some_and(|earlier| earlier >= join)) {
+    while let Some(earlier) =
+        pending.pop_if(|earlier| earlier.is_some_and(|earlier| earlier >= join))
+    {
         steps.extend(earlier.map(Step::Join));
     }
 }
 
 impl Comparison {
-    fn holds(&self, environment: &BTreeMap<String, String>, extras: &BTreeSet<String>) -> Result<bool, Refused> {
+    fn holds(
+        &self,
+        environment: &BTreeMap<String, String>,
+        extras: &BTreeSet<String>,
+    ) -> Result<bool, Refused> {
         let is_left = matches!(self.left, Side::Variable(_));
         // Where neither side is a variable, the reference takes the right one for the name of one.
-        let (key, text) = if is_left { (&self.left, &self.right) } else { (&self.right, &self.left) };
+        let (key, text) = if is_left {
+            (&self.left, &self.right)
+        } else {
+            (&self.right, &self.left)
+        };
         let (key, text) = (key.as_str(), text.as_str());
         let value = match key {
             "extra" if !extras.is_empty() => return self.asks_of(extras, text),
             "extra" => String::new(),
             "extras" | "dependency_groups" => {
-                return Err(Refused(format!("asks for {key}, which only lock files know")));
+                return Err(Refused(format!(
+                    "asks for {key}, which only lock files know"
+                )));
             }
             _ => environment.get(key).cloned().ok_or_else(|| {
-                Refused(format!("asks for {}, which the environment does not say", key.escape_debug()))
+                Refused(format!(
+                    "asks for {}, which the environment does not say",
+                    key.escape_debug()
+                ))
             })?,
         };
         // What Python says of itself where it was built between two releases.
-        let value = if key == "python_full_version" && value.ends_with('+') { value + "local" } else { value };
-        let (left, right) = if is_left { (value.as_str(), text) } else { (text, value.as_str()) };
+        let value = if key == "python_full_version" && value.ends_with('+') {
+            value + "local"
+        } else {
+            value
+        };
+        let (left, right) = if is_left {
+            (value.as_str(), text)
+        } else {
+            (text, value.as_str())
+        };
         if VERSIONS.contains(&key)
             && let Ok(asked) = Requirement::one(&format!("{}{right}", self.operator))
         {
@@ -197,7 +256,9 @@ impl Comparison {
             "<" | ">" => Ok(false),
             "in" => Ok(right.contains(left)),
             "not in" => Ok(!right.contains(left)),
-            operator => Err(Refused(format!("compares with {operator} what is no version"))),
+            operator => Err(Refused(format!(
+                "compares with {operator} what is no version"
+            ))),
         }
     }
 
@@ -205,7 +266,9 @@ impl Comparison {
         match self.operator {
             "==" => Ok(extras.contains(text)),
             "!=" => Ok(!extras.contains(text)),
-            operator => Err(Refused(format!("compares an extra with {operator}, where == and != may be"))),
+            operator => Err(Refused(format!(
+                "compares an extra with {operator}, where == and != may be"
+            ))),
         }
     }
 }
@@ -224,12 +287,17 @@ impl Scanner<'_> {
         self.blanks();
         let mut right = self.side()?;
         match (&mut left, &mut right) {
-            (Side::Variable("extra"), Side::Text(text)) | (Side::Text(text), Side::Variable("extra")) => {
+            (Side::Variable("extra"), Side::Text(text))
+            | (Side::Text(text), Side::Variable("extra")) => {
                 *text = collapsed(text);
             }
             _ => {}
         }
-        Ok(Comparison { left, operator, right })
+        Ok(Comparison {
+            left,
+            operator,
+            right,
+        })
     }
 
     fn side(&mut self) -> Result<Side, Refused> {
@@ -245,15 +313,21 @@ impl Scanner<'_> {
             if !self.sign(quote) {
                 continue;
             }
-            let (text, rest) =
-                self.rest.split_once(quote).ok_or_else(|| Refused::because("has a quoted text that does not end"))?;
+            let (text, rest) = self
+                .rest
+                .split_once(quote)
+                .ok_or_else(|| Refused::because("has a quoted text that does not end"))?;
             if text.chars().any(|c| c == '\\' || c.is_control()) {
-                return Err(Refused::because("has a backslash or a control character in a quoted text"));
+                return Err(Refused::because(
+                    "has a backslash or a control character in a quoted text",
+                ));
             }
             (self.rest, self.before) = (rest, quote.chars().next());
             return Ok(Side::Text(text.to_owned()));
         }
-        Err(Refused::because("must compare such as python_version or extra with a quoted text"))
+        Err(Refused::because(
+            "must compare such as python_version or extra with a quoted text",
+        ))
     }
 
     fn operator(&mut self) -> Result<&'static str, Refused> {
@@ -267,8 +341,12 @@ impl Scanner<'_> {
                 _ => Err(Refused::because("must have in behind not")),
             };
         }
-        let found = ["===", "==", "~=", "!=", "<=", ">=", "<", ">"].into_iter().find(|sign| self.sign(sign));
-        found.ok_or_else(|| Refused::because("must compare with one of == != <= >= < > ~= === in and not in"))
+        let found = ["===", "==", "~=", "!=", "<=", ">=", "<", ">"]
+            .into_iter()
+            .find(|sign| self.sign(sign));
+        found.ok_or_else(|| {
+            Refused::because("must compare with one of == != <= >= < > ~= === in and not in")
+        })
     }
 
     /// One of the words, if it is next, whole.
@@ -276,7 +354,11 @@ impl Scanner<'_> {
         if self.before.is_some_and(is_word) {
             return None;
         }
-        let is_whole = |word: &&&str| self.rest.strip_prefix(**word).is_some_and(|rest| !rest.starts_with(is_word));
+        let is_whole = |word: &&&str| {
+            self.rest
+                .strip_prefix(**word)
+                .is_some_and(|rest| !rest.starts_with(is_word))
+        };
         let word = *words.iter().find(is_whole)?;
         self.sign(word);
         Some(word)

@@ -1,5 +1,5 @@
-//! PyPI's names, versions and requirements, as the Python library `packaging` 26.4 has them, what the names of its files say, and how
-//! one package needs another.
+//! PyPI's names, versions and requirements, as the Python library `packaging` 26.4 has them, what
+//! the names of its files say, and how one package needs another.
 
 pub mod dependency;
 pub mod file;
@@ -12,13 +12,21 @@ pub(super) use version::Version;
 
 use super::Refused;
 
-/// The name in lower case, with one hyphen for each run of `-`, `_` and `.` (PEP 503), if it is one (PEP 508).
+/// The name in lower case, with one hyphen for each run of `-`, `_` and `.` (PEP 503), if it is one
+/// (PEP 508).
 pub(super) fn normalise(name: &str) -> Result<String, Refused> {
-    if !name.bytes().all(|b| b.is_ascii_alphanumeric() || is_separator(b.into())) {
-        return Err(Refused::because("may have letters a to z, digits, dots, underscores and hyphens only"));
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_alphanumeric() || is_separator(b.into()))
+    {
+        return Err(Refused::because(
+            "may have letters a to z, digits, dots, underscores and hyphens only",
+        ));
     }
     if name.is_empty() || name.starts_with(is_separator) || name.ends_with(is_separator) {
-        return Err(Refused::because("must start and end with a letter or a digit"));
+        return Err(Refused::because(
+            "must start and end with a letter or a digit",
+        ));
     }
     Ok(collapsed(name))
 }
@@ -26,7 +34,11 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
 /// What PEP 503 makes of any text.
 fn collapsed(text: &str) -> String {
     let mut collapsed = String::with_capacity(text.len());
-    for c in text.chars().flat_map(char::to_lowercase).map(|c| if is_separator(c) { '-' } else { c }) {
+    for c in text
+        .chars()
+        .flat_map(char::to_lowercase)
+        .map(|c| if is_separator(c) { '-' } else { c })
+    {
         if c != '-' || !collapsed.ends_with('-') {
             collapsed.push(c);
         }

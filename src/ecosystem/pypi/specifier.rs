@@ -1,5 +1,6 @@
-//! Specifier sets of PEP 440, as `packaging` reads them since 26.1: pre-releases are let in, a wildcard longer than a version sees
-//! zeros there, and `<` and `>` leave out what belongs to the version that they name.
+//! Specifier sets of PEP 440, as `packaging` reads them since 26.1: pre-releases are let in, a
+//! wildcard longer than a version sees zeros there, and `<` and `>` leave out what belongs to the
+//! version that they name.
 
 use super::{
     super::{Refused, number::Number},
@@ -17,7 +18,8 @@ enum Specifier {
         operator: Operator,
         version: Version,
     },
-    /// `==1.2.*` and `!=1.2.*`: all versions of an epoch whose release begins like this, or all others.
+    /// `==1.2.*` and `!=1.2.*`: all versions of an epoch whose release begins like this, or all
+    /// others.
     Prefix {
         within: bool,
         epoch: Number,
@@ -48,8 +50,14 @@ enum Operator {
 impl Requirement {
     /// Commas with nothing between or behind them mean nothing.
     pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
-        let parts = text.split(',').map(|part| part.trim_matches(is_space)).filter(|part| !part.is_empty());
-        parts.map(Specifier::parse).collect::<Result<_, _>>().map(Self)
+        let parts = text
+            .split(',')
+            .map(|part| part.trim_matches(is_space))
+            .filter(|part| !part.is_empty());
+        parts
+            .map(Specifier::parse)
+            .collect::<Result<_, _>>()
+            .map(Self)
     }
 
     /// One specifier, in which a comma is nothing special.
@@ -57,7 +65,8 @@ impl Requirement {
         Ok(Self(vec![Specifier::parse(text.trim_matches(is_space))?]))
     }
 
-    /// As [`Self::matches`], of a text that may be no version: `===` may take it, and nothing else does.
+    /// As [`Self::matches`], of a text that may be no version: `===` may take it, and nothing else
+    /// does.
     pub(super) fn matches_text(&self, text: &str) -> bool {
         let version = Version::parse(text).ok();
         self.0.iter().all(|specifier| match (&version, specifier) {
@@ -68,23 +77,37 @@ impl Requirement {
     }
 
     pub(in crate::ecosystem) fn matches(&self, version: &Version, text: &str) -> bool {
-        self.0.iter().all(|specifier| specifier.matches(version, text))
+        self.0
+            .iter()
+            .all(|specifier| specifier.matches(version, text))
     }
 
     /// Returns true where a specifier names a pre-release as what may be taken.
     pub(in crate::ecosystem) fn names_pre_release(&self) -> bool {
         self.0.iter().any(|specifier| match specifier {
-            Specifier::Compared { operator: Operator::NotEqual, .. } | Specifier::Prefix { .. } => false,
-            Specifier::Compared { version, .. } | Specifier::Compatible { version, .. } => version.is_pre_release(),
-            Specifier::Arbitrary { version, .. } => version.as_ref().is_some_and(Version::is_pre_release),
+            Specifier::Compared {
+                operator: Operator::NotEqual,
+                ..
+            }
+            | Specifier::Prefix { .. } => false,
+            Specifier::Compared { version, .. } | Specifier::Compatible { version, .. } => {
+                version.is_pre_release()
+            }
+            Specifier::Arbitrary { version, .. } => {
+                version.as_ref().is_some_and(Version::is_pre_release)
+            }
         })
     }
 
-    /// Returns true where nothing is written but `==` or `===` and this version; `==1.0` is no `1.0+local`.
+    /// Returns true where nothing is written but `==` or `===` and this version; `==1.0` is no
+    /// `1.0+local`.
     pub(in crate::ecosystem) fn is_exactly(&self, version: &Version, text: &str) -> bool {
         !self.0.is_empty()
             && self.0.iter().all(|specifier| match specifier {
-                Specifier::Compared { operator: Operator::Equal, version: named } => named == version,
+                Specifier::Compared {
+                    operator: Operator::Equal,
+                    version: named,
+                } => named == version,
                 Specifier::Arbitrary { .. } => specifier.matches(version, text),
                 _ => false,
             })
@@ -111,22 +134,32 @@ impl Specifier {
             ("<", Operator::Below),
             (">", Operator::Above),
         ];
-        let found = operators.iter().find_map(|(sign, operator)| Some((text.strip_prefix(sign)?, *operator)));
+        let found = operators
+            .iter()
+            .find_map(|(sign, operator)| Some((text.strip_prefix(sign)?, *operator)));
         let (text, operator) = found.ok_or_else(|| {
-            Refused::because("must have one of == != <= >= < > ~= === before each version, as >=1.0,<2 does")
+            Refused::because(
+                "must have one of == != <= >= < > ~= === before each version, as >=1.0,<2 does",
+            )
         })?;
         compared(operator, text.trim_start_matches(is_space))
     }
 
     fn matches(&self, version: &Version, text: &str) -> bool {
         match self {
-            Self::Compared { operator, version: named } => operator.holds(version, named),
-            Self::Prefix { within, epoch, release } => {
-                *within == (version.epoch == *epoch && begins_with(version, release))
-            }
-            Self::Compatible { version: named, release } => {
-                version >= named && version.epoch == named.epoch && begins_with(version, release)
-            }
+            Self::Compared {
+                operator,
+                version: named,
+            } => operator.holds(version, named),
+            Self::Prefix {
+                within,
+                epoch,
+                release,
+            } => *within == (version.epoch == *epoch && begins_with(version, release)),
+            Self::Compatible {
+                version: named,
+                release,
+            } => version >= named && version.epoch == named.epoch && begins_with(version, release),
             Self::Arbitrary { text: named, .. } => text.to_lowercase() == *named,
         }
     }
@@ -141,9 +174,14 @@ fn arbitrary(text: &str) -> Result<Specifier, Refused> {
         return Err(Refused::because("needs a version behind ==="));
     }
     if text.contains(|c: char| is_space(c) || matches!(c, ';' | ')')) {
-        return Err(Refused::because("may have no space, semicolon or closing bracket in what follows ==="));
+        return Err(Refused::because(
+            "may have no space, semicolon or closing bracket in what follows ===",
+        ));
     }
-    Ok(Specifier::Arbitrary { text: text.to_lowercase(), version: Version::parse(text).ok() })
+    Ok(Specifier::Arbitrary {
+        text: text.to_lowercase(),
+        version: Version::parse(text).ok(),
+    })
 }
 
 fn compatible(text: &str) -> Result<Specifier, Refused> {
@@ -157,7 +195,9 @@ fn compatible(text: &str) -> Result<Specifier, Refused> {
     let mut release = scanner.release;
     release.pop();
     if release.is_empty() {
-        return Err(Refused::because("needs two numbers behind ~= at least, as ~=1.0 has"));
+        return Err(Refused::because(
+            "needs two numbers behind ~= at least, as ~=1.0 has",
+        ));
     }
     Ok(Specifier::Compatible { version, release })
 }
@@ -168,9 +208,15 @@ fn compared(operator: Operator, text: &str) -> Result<Specifier, Refused> {
     let equality = matches!(operator, Operator::Equal | Operator::NotEqual);
     if equality && scanner.wildcard() {
         if !scanner.is_at_end() {
-            return Err(Refused::because("may have nothing behind the * of a wildcard"));
+            return Err(Refused::because(
+                "may have nothing behind the * of a wildcard",
+            ));
         }
-        return Ok(Specifier::Prefix { within: operator == Operator::Equal, epoch, release: scanner.release });
+        return Ok(Specifier::Prefix {
+            within: operator == Operator::Equal,
+            epoch,
+            release: scanner.release,
+        });
     }
     let mut version = scanner.suffixes(epoch);
     if equality {
@@ -199,16 +245,24 @@ impl Operator {
 
 /// `==1.0` takes every local version of 1.0, `==1.0+x` that one.
 fn is_equal(version: &Version, named: &Version) -> bool {
-    if named.local.is_empty() { version.cmp_public(named).is_eq() } else { version == named }
+    if named.local.is_empty() {
+        version.cmp_public(named).is_eq()
+    } else {
+        version == named
+    }
 }
 
-/// `>1.0` takes no post-release of 1.0, `>1.0rc1` none of 1.0rc1, and neither takes local versions of what it names.
+/// `>1.0` takes no post-release of 1.0, `>1.0rc1` none of 1.0rc1, and neither takes local versions
+/// of what it names.
 fn is_above(version: &Version, named: &Version) -> bool {
     let is_one_of_many = named.post.is_some() || named.dev != Dev::Released;
     if is_one_of_many {
         version.cmp_public(named).is_gt()
     } else {
-        version.cmp_release(named).then_with(|| version.pre.cmp(&named.pre)).is_gt()
+        version
+            .cmp_release(named)
+            .then_with(|| version.pre.cmp(&named.pre))
+            .is_gt()
     }
 }
 
@@ -217,5 +271,7 @@ fn is_below(version: &Version, named: &Version) -> bool {
     if named.is_pre_release() {
         return version.cmp_public(named).is_lt();
     }
-    version.cmp_public(&named.first_development_release()).is_lt()
+    version
+        .cmp_public(&named.first_development_release())
+        .is_lt()
 }

@@ -11,11 +11,15 @@ use super::{
 };
 
 fn version(text: &str) -> Version {
-    Ecosystem::Pypi.version(text).unwrap_or_else(|why| panic!("{text:?} {why}"))
+    Ecosystem::Pypi
+        .version(text)
+        .unwrap_or_else(|why| panic!("{text:?} {why}"))
 }
 
 fn requirement(text: &str) -> Requirement {
-    Ecosystem::Pypi.requirement(text).unwrap_or_else(|why| panic!("{text:?} {why}"))
+    Ecosystem::Pypi
+        .requirement(text)
+        .unwrap_or_else(|why| panic!("{text:?} {why}"))
 }
 
 #[test]
@@ -31,7 +35,23 @@ fn names_that_normalise_alike_are_one() {
     ] {
         assert_eq!(normalise(name).unwrap(), normal, "{name}");
     }
-    for bad in ["", "-a", "a-", "_a", "a.", ".", "a b", "a\n", "é", "a/b", "a+b", "ａ", "@a/b", "ſ", "a\u{212a}"] {
+    for bad in [
+        "",
+        "-a",
+        "a-",
+        "_a",
+        "a.",
+        ".",
+        "a b",
+        "a\n",
+        "é",
+        "a/b",
+        "a+b",
+        "ａ",
+        "@a/b",
+        "ſ",
+        "a\u{212a}",
+    ] {
         assert!(normalise(bad).is_err(), "{bad:?}");
     }
 }
@@ -54,7 +74,18 @@ fn versions_have_one_order() {
         &["1.0rc9"],
         &["1.0rc10"],
         &["1.0rc18446744073709551616"],
-        &["1.0", "1", "1.0.0", "v1.0", "V1", "01.00", "0!1", "1.0 ", "1.0\u{2003}", "\u{1c}1.0\u{b}"],
+        &[
+            "1.0",
+            "1",
+            "1.0.0",
+            "v1.0",
+            "V1",
+            "01.00",
+            "0!1",
+            "1.0 ",
+            "1.0\u{2003}",
+            "\u{1c}1.0\u{b}",
+        ],
         &["1.0+a"],
         &["1.0+ubuntu-1", "1.0+ubuntu.1", "1.0+UBUNTU_01"],
         &["1.0+1"],
@@ -74,7 +105,10 @@ fn versions_have_one_order() {
     ];
     for (at, line) in lines.iter().enumerate() {
         for (other_at, other_line) in lines.iter().enumerate() {
-            for (a, b) in line.iter().flat_map(|a| other_line.iter().map(move |b| (a, b))) {
+            for (a, b) in line
+                .iter()
+                .flat_map(|a| other_line.iter().map(move |b| (a, b)))
+            {
                 let (a, b) = (version(a), version(b));
                 assert_eq!(a.cmp(&b), at.cmp(&other_at), "{a:?} {b:?}");
                 assert_eq!(a.key() == b.key(), at == other_at, "{a:?} {b:?}");
@@ -89,7 +123,10 @@ fn keys_are_versions_as_they_are_written_best() {
         ("v01.20.00", "1.20"),
         ("0.0", "0"),
         ("00!0", "0"),
-        ("2!1.0-ALPHA-7.rev3_dev+Deb-1.07", "2!1a7.post3.dev0+deb.1.7"),
+        (
+            "2!1.0-ALPHA-7.rev3_dev+Deb-1.07",
+            "2!1a7.post3.dev0+deb.1.7",
+        ),
         ("1.0a--1", "1a0.post1"),
         ("1.dev", "1.dev0"),
     ] {
@@ -217,7 +254,11 @@ fn specifiers_take_what_packaging_says() {
         ("", "1.0", true),
         (" , ", "1.0a1", true),
     ] {
-        assert_eq!(requirement(specifiers).matches(&version(text)), taken, "{text} in {specifiers}");
+        assert_eq!(
+            requirement(specifiers).matches(&version(text)),
+            taken,
+            "{text} in {specifiers}"
+        );
     }
 }
 
@@ -259,7 +300,11 @@ fn what_is_no_specifier_is_refused() {
     ] {
         assert!(Ecosystem::Pypi.requirement(bad).is_err(), "{bad:?}");
     }
-    assert!(Ecosystem::Pypi.requirement(&format!(">={}", "1".repeat(199))).is_err());
+    assert!(
+        Ecosystem::Pypi
+            .requirement(&format!(">={}", "1".repeat(199)))
+            .is_err()
+    );
 }
 
 #[test]
@@ -297,24 +342,52 @@ fn one_version_is_named_by_equality_without_a_wildcard() {
         ("~=1.0", "1.0", false),
         ("", "1.0", false),
     ] {
-        assert_eq!(requirement(specifiers).is_exactly(&version(text)), exactly, "{text} {specifiers}");
+        assert_eq!(
+            requirement(specifiers).is_exactly(&version(text)),
+            exactly,
+            "{text} {specifiers}"
+        );
     }
     let odd = version("v1.0-RC.1+Local");
-    assert!(requirement(&format!("=={odd}")).is_exactly(&odd) && Requirement::only(&odd).is_exactly(&odd));
+    assert!(
+        requirement(&format!("=={odd}")).is_exactly(&odd)
+            && Requirement::only(&odd).is_exactly(&odd)
+    );
     assert!(requirement("").is_any() && requirement(", ").is_any() && !requirement(">=0").is_any());
 }
 
 #[test]
 fn wheels_say_what_they_are_for() {
-    let wheel =
-        Wheel::parse("Zope_Interface-6.0-07b.x-cp39.CP310-abi3-manylinux_2_5_x86_64.manylinux1_x86_64.whl").unwrap();
-    assert_eq!((wheel.name.as_str(), wheel.version.as_str()), ("Zope_Interface", "6.0"));
+    let wheel = Wheel::parse(
+        "Zope_Interface-6.0-07b.x-cp39.CP310-abi3-manylinux_2_5_x86_64.manylinux1_x86_64.whl",
+    )
+    .unwrap();
+    assert_eq!(
+        (wheel.name.as_str(), wheel.version.as_str()),
+        ("Zope_Interface", "6.0")
+    );
     let build = wheel.build.unwrap();
     assert_eq!((build.number.as_str(), build.suffix.as_str()), ("7", "b.x"));
-    assert_eq!((wheel.pythons, wheel.abis), (vec!["cp39".to_owned(), "cp310".to_owned()], vec!["abi3".to_owned()]));
-    assert_eq!(wheel.platforms, ["manylinux_2_5_x86_64", "manylinux1_x86_64"]);
-    for good in ["my.pkg-v1.0-py3-none-any.whl", "a-1.0+local_1-py2.py3-none-any.whl", "a-01.0-1-py3-none-any.whl"] {
-        assert!(matches!(FileName::parse(good), Ok(FileName::Wheel(_))), "{good}");
+    assert_eq!(
+        (wheel.pythons, wheel.abis),
+        (
+            vec!["cp39".to_owned(), "cp310".to_owned()],
+            vec!["abi3".to_owned()]
+        )
+    );
+    assert_eq!(
+        wheel.platforms,
+        ["manylinux_2_5_x86_64", "manylinux1_x86_64"]
+    );
+    for good in [
+        "my.pkg-v1.0-py3-none-any.whl",
+        "a-1.0+local_1-py2.py3-none-any.whl",
+        "a-01.0-1-py3-none-any.whl",
+    ] {
+        assert!(
+            matches!(FileName::parse(good), Ok(FileName::Wheel(_))),
+            "{good}"
+        );
     }
     for bad in [
         "my-pkg-1.0-py3-none-any.whl",
@@ -343,13 +416,25 @@ fn wheels_say_what_they_are_for() {
 fn source_distributions_say_their_name_and_version() {
     for (file, name, text, packing) in [
         ("PyYAML-6.0.1.tar.gz", "PyYAML", "6.0.1", Packing::TarGz),
-        ("zope.interface-5.0.zip", "zope.interface", "5.0", Packing::Zip),
+        (
+            "zope.interface-5.0.zip",
+            "zope.interface",
+            "5.0",
+            Packing::Zip,
+        ),
         ("my-pkg-1.0rc1.tar.gz", "my-pkg", "1.0rc1", Packing::TarGz),
         // Nobody can tell that the version was 1.0-1.
         ("a-1.0-1.tar.gz", "a-1.0", "1", Packing::TarGz),
     ] {
         let source = SourceFile::parse(file).unwrap();
-        assert_eq!((source.name.as_str(), source.version.as_str(), source.packing), (name, text, packing));
+        assert_eq!(
+            (
+                source.name.as_str(),
+                source.version.as_str(),
+                source.packing
+            ),
+            (name, text, packing)
+        );
         assert_eq!(FileName::parse(file).unwrap().name(), name);
     }
     for bad in [
@@ -375,8 +460,20 @@ fn dependencies_have_a_name_and_conditions() {
         ("A.B-c_d>=1,<2", "A.B-c_d", &[], versions(">=1,<2"), None),
         ("a (>=1.0 , <2)", "a", &[], versions(">=1.0 , <2"), None),
         ("a() ", "a", &[], versions(""), None),
-        ("a[x, y.z]~=1.0;os_name=='nt'", "a", &["x", "y.z"], versions("~=1.0"), Some("os_name=='nt'")),
-        (" a [ ] ===odd! ; extra == 'x' ", "a", &[], versions("===odd!"), Some("extra == 'x'")),
+        (
+            "a[x, y.z]~=1.0;os_name=='nt'",
+            "a",
+            &["x", "y.z"],
+            versions("~=1.0"),
+            Some("os_name=='nt'"),
+        ),
+        (
+            " a [ ] ===odd! ; extra == 'x' ",
+            "a",
+            &[],
+            versions("===odd!"),
+            Some("extra == 'x'"),
+        ),
         ("a>=1,", "a", &[], versions(">=1,"), None),
         (
             "a @ https://example.org/a;b ; os_name==''",
@@ -385,19 +482,33 @@ fn dependencies_have_a_name_and_conditions() {
             Wanted::Url("https://example.org/a;b".to_owned()),
             Some("os_name==''"),
         ),
-        ("a[b]@file:///x", "a", &["b"], Wanted::Url("file:///x".to_owned()), None),
+        (
+            "a[b]@file:///x",
+            "a",
+            &["b"],
+            Wanted::Url("file:///x".to_owned()),
+            None,
+        ),
     ] {
         let dependency = Dependency::parse(text).unwrap_or_else(|why| panic!("{text:?} {why}"));
-        assert_eq!((dependency.name.as_str(), dependency.wanted), (name, wanted), "{text}");
         assert_eq!(
-            (dependency.extras, dependency.marker.as_ref().map(Marker::as_str)),
+            (dependency.name.as_str(), dependency.wanted),
+            (name, wanted),
+            "{text}"
+        );
+        assert_eq!(
+            (
+                dependency.extras,
+                dependency.marker.as_ref().map(Marker::as_str)
+            ),
             (extras.iter().map(ToString::to_string).collect(), marker),
             "{text}"
         );
     }
     for bad in [
-        "", " ", "-a", "a b", "a 1.0", "a>=1.*", "a>=1 <2", "a>=1,,<2", "a,", "a>=1;", "a;", "a[b", "a[b c]", "a[b,]",
-        "a[,b]", "a(>=1", "a)", "a @", "a @ x y", "a_", "aé", "a==1.0é", "a[é]", "a>=1)", "a>=1\n",
+        "", " ", "-a", "a b", "a 1.0", "a>=1.*", "a>=1 <2", "a>=1,,<2", "a,", "a>=1;", "a;", "a[b",
+        "a[b c]", "a[b,]", "a[,b]", "a(>=1", "a)", "a @", "a @ x y", "a_", "aé", "a==1.0é", "a[é]",
+        "a>=1)", "a>=1\n",
     ] {
         let parsed = Dependency::parse(bad);
         assert!(parsed.is_err(), "{bad:?}: {parsed:?}");
@@ -414,8 +525,13 @@ fn holds(marker: &str, extras: &[&str]) -> Result<bool, super::super::Refused> {
         ("platform_release", "6.1.0-amd64"),
         ("platform_python_implementation", "CPython"),
     ];
-    let environment = said.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-    Marker::parse(marker)?.holds(&environment, &extras.iter().map(ToString::to_string).collect())
+    let environment = said
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into();
+    Marker::parse(marker)?.holds(
+        &environment,
+        &extras.iter().map(ToString::to_string).collect(),
+    )
 }
 
 #[test]
@@ -432,10 +548,26 @@ fn conditions_hold_where_packaging_says_so() {
         ("platform_release >= '6'", &[], false),
         ("platform_release >= 'x'", &[], false),
         ("platform_release === '6.1.0-AMD64'", &[], true),
-        ("os.name=='posix'and(sys.platform=='win32'or python_implementation=='CPython')", &[], true),
-        ("os_name == 'nt' and os_name == 'nt' or os_name == 'posix'", &[], true),
-        ("os_name == 'posix' or os_name == 'posix' and os_name == 'nt'", &[], true),
-        ("(os_name == 'posix' or os_name == 'posix') and os_name == 'nt'", &[], false),
+        (
+            "os.name=='posix'and(sys.platform=='win32'or python_implementation=='CPython')",
+            &[],
+            true,
+        ),
+        (
+            "os_name == 'nt' and os_name == 'nt' or os_name == 'posix'",
+            &[],
+            true,
+        ),
+        (
+            "os_name == 'posix' or os_name == 'posix' and os_name == 'nt'",
+            &[],
+            true,
+        ),
+        (
+            "(os_name == 'posix' or os_name == 'posix') and os_name == 'nt'",
+            &[],
+            false,
+        ),
         ("os_name > 'a'", &[], false),
         ("os_name >= 'posix'", &[], true),
         ("extra == 'docs'", &[], false),
@@ -454,11 +586,22 @@ fn conditions_hold_where_packaging_says_so() {
         "'x' in extras",
         "os_name === 'posix'",
     ] {
-        assert!(Marker::parse(undefined).is_ok() && holds(undefined, &[]).is_err(), "{undefined}");
+        assert!(
+            Marker::parse(undefined).is_ok() && holds(undefined, &[]).is_err(),
+            "{undefined}"
+        );
     }
     assert!(holds("extra in 'docs'", &["docs"]).is_err());
-    assert!(Marker::parse("os_name=='' or 'x'!=extra").unwrap().asks_for_extra());
-    assert!(!Marker::parse("os_name == 'extra'").unwrap().asks_for_extra());
+    assert!(
+        Marker::parse("os_name=='' or 'x'!=extra")
+            .unwrap()
+            .asks_for_extra()
+    );
+    assert!(
+        !Marker::parse("os_name == 'extra'")
+            .unwrap()
+            .asks_for_extra()
+    );
     let nested = |depth: usize| format!("{}os_name==''{}", "(".repeat(depth), ")".repeat(depth));
     assert!(Marker::parse(&nested(200)).is_ok() && Marker::parse(&nested(201)).is_err());
     for bad in [

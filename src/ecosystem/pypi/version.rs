@@ -1,4 +1,5 @@
-//! Versions of PEP 440. The fields of [`Version`] stand in the order in which they are compared, and so do the variants.
+//! Versions of PEP 440. The fields of [`Version`] stand in the order in which they are compared,
+//! and so do the variants.
 
 use std::{cmp::Ordering, fmt};
 
@@ -7,7 +8,8 @@ use super::{
     is_separator, is_space,
 };
 
-/// A version without what does not count: `v`, capitals, leading zeros, zeros at the release's end, other words for `a`, `b`,
+/// A version without what does not count: `v`, capitals, leading zeros, zeros at the release's end,
+/// other words for `a`, `b`,
 /// `rc` and `post`, and which separators there were.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::ecosystem) struct Version {
@@ -21,7 +23,8 @@ pub(in crate::ecosystem) struct Version {
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Pre {
-    /// A development release of neither a pre-release nor a post-release comes before all others of its release.
+    /// A development release of neither a pre-release nor a post-release comes before all others of
+    /// its release.
     Development,
     Alpha(Number),
     Beta(Number),
@@ -45,7 +48,11 @@ impl Version {
     pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
         let mut scanner = Scanner::new(text.trim_matches(is_space));
         let version = scanner.version()?.with_local(scanner.local());
-        if scanner.is_at_end() { Ok(version) } else { Err(Refused::because(MORE)) }
+        if scanner.is_at_end() {
+            Ok(version)
+        } else {
+            Err(Refused::because(MORE))
+        }
     }
 
     /// As `packaging.utils.canonicalize_version` writes it.
@@ -59,7 +66,11 @@ impl Version {
 
     /// The `n` first numbers of its release, with zeros where it has fewer.
     pub(super) fn prefix(&self, n: usize) -> impl Iterator<Item = Number> {
-        self.release.iter().cloned().chain(std::iter::repeat_with(Number::default)).take(n)
+        self.release
+            .iter()
+            .cloned()
+            .chain(std::iter::repeat_with(Number::default))
+            .take(n)
     }
 
     /// The order of epochs and releases, whatever comes after them.
@@ -70,13 +81,24 @@ impl Version {
     /// The order without local versions.
     pub(super) fn cmp_public(&self, other: &Self) -> Ordering {
         let suffixes = (&self.pre, &self.post, &self.dev);
-        self.cmp_release(other).then_with(|| suffixes.cmp(&(&other.pre, &other.post, &other.dev)))
+        self.cmp_release(other)
+            .then_with(|| suffixes.cmp(&(&other.pre, &other.post, &other.dev)))
     }
 
-    /// `1.0.dev0` of 1.0, `1.0.post1.dev0` of 1.0.post1: the lowest that belongs to a version that is no pre-release.
+    /// `1.0.dev0` of 1.0, `1.0.post1.dev0` of 1.0.post1: the lowest that belongs to a version that
+    /// is no pre-release.
     pub(super) fn first_development_release(&self) -> Self {
-        let pre = if self.post.is_none() { Pre::Development } else { Pre::Final };
-        Self { pre, dev: Dev::Number(Number::default()), local: Vec::new(), ..self.clone() }
+        let pre = if self.post.is_none() {
+            Pre::Development
+        } else {
+            Pre::Final
+        };
+        Self {
+            pre,
+            dev: Dev::Number(Number::default()),
+            local: Vec::new(),
+            ..self.clone()
+        }
     }
 
     pub(super) fn with_local(self, local: Vec<Local>) -> Self {
@@ -85,7 +107,8 @@ impl Version {
 }
 
 /// What is said of a text that goes on behind a version.
-pub(super) const MORE: &str = "is no version of PEP 440, such as 1.0, 1.0rc1, 1.0.post1, 1.0.dev1 or 1.0+local.1";
+pub(super) const MORE: &str =
+    "is no version of PEP 440, such as 1.0, 1.0rc1, 1.0.post1, 1.0.dev1 or 1.0+local.1";
 
 impl fmt::Display for Version {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,8 +155,8 @@ impl fmt::Display for Local {
     }
 }
 
-/// Reads the parts of a version from the front of a text. Each takes what it can and never gives any of it back, as in the
-/// reference: `1.0a-` is `1.0a0`, and no `1.0a` with something behind.
+/// Reads the parts of a version from the front of a text. Each takes what it can and never gives
+/// any of it back, as in the reference: `1.0a-` is `1.0a0`, and no `1.0a` with something behind.
 pub(super) struct Scanner<'a> {
     rest: &'a str,
     /// The release as it was written, with the zeros at its end.
@@ -142,7 +165,10 @@ pub(super) struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     pub(super) fn new(text: &'a str) -> Self {
-        Self { rest: text, release: Vec::new() }
+        Self {
+            rest: text,
+            release: Vec::new(),
+        }
     }
 
     pub(super) fn is_at_end(&self) -> bool {
@@ -158,12 +184,15 @@ impl<'a> Scanner<'a> {
     /// Epoch and release. The release is kept, the epoch returned.
     pub(super) fn base(&mut self) -> Result<Number, Refused> {
         self.word(&["v"]);
-        let first = self.digits().ok_or_else(|| Refused::because("must start with a number, as 1.0 does"))?;
+        let first = self
+            .digits()
+            .ok_or_else(|| Refused::because("must start with a number, as 1.0 does"))?;
         let (epoch, first) = match self.rest.strip_prefix('!') {
             Some(rest) => {
                 self.rest = rest;
-                let release =
-                    self.digits().ok_or_else(|| Refused::because("needs a number behind the ! of its epoch"))?;
+                let release = self
+                    .digits()
+                    .ok_or_else(|| Refused::because("needs a number behind the ! of its epoch"))?;
                 (first, release)
             }
             None => (Number::default(), first),
@@ -179,7 +208,9 @@ impl<'a> Scanner<'a> {
     pub(super) fn suffixes(&mut self, epoch: Number) -> Version {
         // Of two words that begin alike, the longer one stands first.
         let pre = self.part(&["alpha", "a", "beta", "b", "preview", "pre", "c", "rc"]);
-        let post = self.after("-").or_else(|| self.part(&["post", "rev", "r"]).map(|(_, number)| number));
+        let post = self
+            .after("-")
+            .or_else(|| self.part(&["post", "rev", "r"]).map(|(_, number)| number));
         let dev = self.part(&["dev"]).map(|(_, number)| number);
         let pre = match pre {
             Some(("alpha" | "a", number)) => Pre::Alpha(number),
@@ -188,9 +219,26 @@ impl<'a> Scanner<'a> {
             None if post.is_none() && dev.is_some() => Pre::Development,
             None => Pre::Final,
         };
-        let zeros = self.release.iter().rev().take_while(|number| **number == Number::default()).count();
-        let release = self.release.iter().take(self.release.len() - zeros).cloned().collect();
-        Version { epoch, release, pre, post, dev: dev.map_or(Dev::Released, Dev::Number), local: Vec::new() }
+        let zeros = self
+            .release
+            .iter()
+            .rev()
+            .take_while(|number| **number == Number::default())
+            .count();
+        let release = self
+            .release
+            .iter()
+            .take(self.release.len() - zeros)
+            .cloned()
+            .collect();
+        Version {
+            epoch,
+            release,
+            pre,
+            post,
+            dev: dev.map_or(Dev::Released, Dev::Number),
+            local: Vec::new(),
+        }
     }
 
     /// What a `+` begins; empty where there is none, or no text behind it.
@@ -198,8 +246,15 @@ impl<'a> Scanner<'a> {
         let mut parts = Vec::new();
         let mut next = self.rest.strip_prefix('+');
         while let Some(text) = next {
-            let end = text.find(|c: char| !c.is_ascii_alphanumeric()).unwrap_or(text.len());
-            let Some((part, rest)) = text.split_at_checked(end).filter(|(part, _)| !part.is_empty()) else { break };
+            let end = text
+                .find(|c: char| !c.is_ascii_alphanumeric())
+                .unwrap_or(text.len());
+            let Some((part, rest)) = text
+                .split_at_checked(end)
+                .filter(|(part, _)| !part.is_empty())
+            else {
+                break;
+            };
             parts.push(if part.bytes().all(|b| b.is_ascii_digit()) {
                 Local::Number(Number::of(part))
             } else {
@@ -218,8 +273,8 @@ impl<'a> Scanner<'a> {
         rest.is_some()
     }
 
-    /// A separator or none, one of the words, a separator or none, and a number, which is 0 where there is none. Takes nothing
-    /// where there is no such word.
+    /// A separator or none, one of the words, a separator or none, and a number, which is 0 where
+    /// there is none. Takes nothing where there is no such word.
     fn part(&mut self, words: &[&'static str]) -> Option<(&'static str, Number)> {
         let before = self.rest;
         self.separator();
@@ -247,15 +302,25 @@ impl<'a> Scanner<'a> {
     }
 
     fn word(&mut self, words: &[&'static str]) -> Option<&'static str> {
-        let is_next = |word: &&&str| self.rest.get(..word.len()).is_some_and(|next| next.eq_ignore_ascii_case(word));
+        let is_next = |word: &&&str| {
+            self.rest
+                .get(..word.len())
+                .is_some_and(|next| next.eq_ignore_ascii_case(word))
+        };
         let word = *words.iter().find(is_next)?;
         self.rest = self.rest.get(word.len()..).unwrap_or_default();
         Some(word)
     }
 
     fn digits(&mut self) -> Option<Number> {
-        let end = self.rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(self.rest.len());
-        let (digits, rest) = self.rest.split_at_checked(end).filter(|(digits, _)| !digits.is_empty())?;
+        let end = self
+            .rest
+            .find(|c: char| !c.is_ascii_digit())
+            .unwrap_or(self.rest.len());
+        let (digits, rest) = self
+            .rest
+            .split_at_checked(end)
+            .filter(|(digits, _)| !digits.is_empty())?;
         self.rest = rest;
         Some(Number::of(digits))
     }

@@ -32,7 +32,11 @@ pub(super) async fn yank(
 }
 
 /// Who owns a crate: the key that signs it.
-pub(super) async fn owners(service: &Service, endpoint: &Endpoint, name: &str) -> Result<Response, Refused> {
+pub(super) async fn owners(
+    service: &Service,
+    endpoint: &Endpoint,
+    name: &str,
+) -> Result<Response, Refused> {
     let id = whose(service, endpoint.only, &name_of(name)?, false).await?;
     let reference = id.to_string().parse().map_err(RegistryError::from)?;
     let handle = service.registry().get_package(&reference).await?.handle;
@@ -42,6 +46,8 @@ pub(super) async fn owners(service: &Service, endpoint: &Endpoint, name: &str) -
 }
 
 pub(super) fn owners_stay(name: &str) -> Refused {
-    let text = format!("{name} belongs to the key that signs it, and a key cannot be added or removed here");
+    let text = format!(
+        "{name} belongs to the key that signs it, and a key cannot be added or removed here"
+    );
     Refused::Because(StatusCode::FORBIDDEN, text)
 }

@@ -38,15 +38,26 @@ fn wanted(id: &PackageId, manifest: &Manifest) -> Wanted {
 }
 
 /// The line of one release.
-async fn line_of(service: &Service, ahead: &Ahead<'_>, id: &PackageId, entry: &ReleaseEntry) -> Result<Arc<Line>> {
-    let missing = || RegistryError::NotFound { package: format!("the manifest of {id} {}", entry.version), asked: 0 };
+async fn line_of(
+    service: &Service,
+    ahead: &Ahead<'_>,
+    id: &PackageId,
+    entry: &ReleaseEntry,
+) -> Result<Arc<Line>> {
+    let missing = || RegistryError::NotFound {
+        package: format!("the manifest of {id} {}", entry.version),
+        asked: 0,
+    };
     let hash = entry.first().ok_or_else(missing)?;
     if let Some(line) = service.lines.get(&hash) {
         return Ok(line);
     }
     let manifest = ahead.manifest(&hash).await?;
     let what = format!("the index line of {} {}", claimed(id, None), entry.version);
-    let missing = || RegistryError::NotFound { package: what.clone(), asked: 0 };
+    let missing = || RegistryError::NotFound {
+        package: what.clone(),
+        asked: 0,
+    };
     let native = manifest.native.ok_or_else(missing)?;
     let text = ahead.read(&manifest.content().root, native, &what).await?;
     let line = line::read(&manifest, &text).map_err(|why| RegistryError::NotFound {
@@ -61,7 +72,14 @@ const KIND: &str = "text/plain; charset=utf-8";
 /// A hash of everything that an index file is made of.
 fn key(endpoint: &Endpoint, asked: &Asked, package: &Package, name: &str) -> Hash {
     let (id, base) = (&package.id, &asked.base);
-    let made_of = (id, name, base, endpoint.only, endpoint.mirror, package.releases.digest());
+    let made_of = (
+        id,
+        name,
+        base,
+        endpoint.only,
+        endpoint.mirror,
+        package.releases.digest(),
+    );
     Hash(*blake3::hash(format!("{made_of:?}").as_bytes()).as_bytes())
 }
 
@@ -82,15 +100,26 @@ pub(super) async fn file(
     let package = package(service, &id).await?;
     let key = key(endpoint, asked, &package, name);
     if let Some(written) = service.indexes.get(&key) {
-        return Ok(tagged(&asked.headers, KIND, &written.etag, written.text.clone()));
+        return Ok(tagged(
+            &asked.headers,
+            KIND,
+            &written.etag,
+            written.text.clone(),
+        ));
     }
     let id = &id;
     let unread = || {
         let hashes = package.releases.iter().filter_map(ReleaseEntry::first);
-        hashes.filter(|hash| service.lines.get(hash).is_none()).collect::<Vec<Hash>>()
+        hashes
+            .filter(|hash| service.lines.get(hash).is_none())
+            .collect::<Vec<Hash>>()
     };
     // Nobody waits for what is in memory.
-    let _turn = if unread().is_empty() { None } else { Some(service.turns.of(id).await) };
+    let _turn = if unread().is_empty() {
+        None
+    } else {
+        Some(service.turns.of(id).await)
+    };
     let ahead = &Ahead::of(service, id, &unread(), beside::of_first).await;
     let looked = package.releases.into_iter().map(|entry| async move {
         let line = line_of(service, ahead, id, &entry).await;
@@ -100,7 +129,8 @@ pub(super) async fn file(
     let (mut text, mut is_whole) = (String::new(), true);
     while let Some((entry, line)) = looked.next().await {
         match line {
-            // Of two spellings, only the one that was published is there: cargo looks for the others by itself.
+            // Of two spellings, only the one that was published is there: cargo looks for the
+            // others by itself.
             Ok(line) if line.name.to_ascii_lowercase() == name && is_at(endpoint, &line) => {
                 text.push_str(&line.text(entry.is_yanked(), &asked.base, endpoint.only.as_ref()));
                 text.push('\n');
@@ -120,7 +150,12 @@ pub(super) async fn file(
         return Ok(document(&asked.headers, KIND, text));
     }
     let written = service.indexes.keep(key, text.len(), Written::of(text));
-    Ok(tagged(&asked.headers, KIND, &written.etag, written.text.clone()))
+    Ok(tagged(
+        &asked.headers,
+        KIND,
+        &written.etag,
+        written.text.clone(),
+    ))
 }
 
 /// The bytes of a crate.
@@ -137,14 +172,26 @@ pub(super) async fn download(
         may_serve(service, &name, &version).await?;
     }
     let package = package(service, &id).await?;
-    let missing = || RegistryError::NotFound { package: format!("{id} {version}"), asked: 0 };
-    let entry = package.releases.iter().find(|entry| entry.version.as_str() == version).ok_or_else(missing)?;
+    let missing = || RegistryError::NotFound {
+        package: format!("{id} {version}"),
+        asked: 0,
+    };
+    let entry = package
+        .releases
+        .iter()
+        .find(|entry| entry.version.as_str() == version)
+        .ok_or_else(missing)?;
     let line = line_of(service, &Ahead::alone(service, &id), &id, entry).await?;
     if !is_at(endpoint, &line) {
-        let text = format!("nobody attests that the default registry has {name} {version}; it is at /cargo/");
+        let text = format!(
+            "nobody attests that the default registry has {name} {version}; it is at /cargo/"
+        );
         return Err(Refused::Because(StatusCode::NOT_FOUND, text));
     }
-    let manifest = service.registry().manifest_of(&id, &entry.first().ok_or_else(missing)?).await?;
+    let manifest = service
+        .registry()
+        .manifest_of(&id, &entry.first().ok_or_else(missing)?)
+        .await?;
     let file = File {
         wanted: wanted(&id, &manifest),
         digest: line.digest.clone(),
@@ -155,5 +202,12 @@ pub(super) async fn download(
         kind: "application/gzip",
         fixed: false,
     };
-    Ok(file::answer(service, file, &asked.method, &asked.headers, asked.client.clone()).await)
+    Ok(file::answer(
+        service,
+        file,
+        &asked.method,
+        &asked.headers,
+        asked.client.clone(),
+    )
+    .await)
 }

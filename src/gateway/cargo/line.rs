@@ -1,6 +1,7 @@
 //! Lines of the index: what a release's own data says, as this gateway serves it. Pure.
 //!
-//! A line is text of a stranger's. It counts only where it is of the release that it came with, and of the form that cargo reads.
+//! A line is text of a stranger's. It counts only where it is of the release that it came with, and
+//! of the form that cargo reads.
 
 use serde_json::{Map, Value};
 
@@ -12,10 +13,12 @@ use crate::{
     ecosystem::Ecosystem,
 };
 
-/// What stands in a signed line for a registry of this kind: whose it is, and never an address with a port.
+/// What stands in a signed line for a registry of this kind: whose it is, and never an address with
+/// a port.
 const OWNER: &str = "swarmdex:";
 
-/// The hash at the end of the name that cargo gives the directory of its default registry, in whatever cargo home: seen of cargo 1.95.
+/// The hash at the end of the name that cargo gives the directory of its default registry, in
+/// whatever cargo home: seen of cargo 1.95.
 const DEFAULT: &str = "1949cf8c6b5b557f";
 
 /// What a line says that a download needs, and the line.
@@ -39,14 +42,25 @@ pub struct Line {
 /// # Errors
 /// Why cargo could not use it, or why it is of another release.
 pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    let upstream = fields.remove("upstream").and_then(|upstream| upstream.as_str().map(ToOwned::to_owned));
-    let field = |key: &str| fields.get(key).and_then(Value::as_str).ok_or_else(|| format!("it has no {key}"));
+    let mut fields: Map<String, Value> =
+        serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let upstream = fields
+        .remove("upstream")
+        .and_then(|upstream| upstream.as_str().map(ToOwned::to_owned));
+    let field = |key: &str| {
+        fields
+            .get(key)
+            .and_then(Value::as_str)
+            .ok_or_else(|| format!("it has no {key}"))
+    };
     let (name, version, digest) = (field("name")?, field("vers")?, field("cksum")?);
     if name != manifest.name.as_str() || version != manifest.version.as_str() {
         return Err(format!("it is of {name} {version}"));
     }
-    let is_digest = digest.len() == 64 && digest.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    let is_digest = digest.len() == 64
+        && digest
+            .bytes()
+            .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if !is_digest {
         return Err("its cksum is no SHA-256 in lower-case hexadecimal".to_owned());
     }
@@ -56,38 +70,63 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
     }
     let needs = |dependency: &Dependency| dependency.id_beside(manifest.owner, &manifest.ecosystem);
     let needs = manifest.dependencies.iter().filter_map(needs).collect();
-    Ok(Line { name: name.to_owned(), digest: digest.to_owned(), length: text.len(), upstream, needs, fields })
+    Ok(Line {
+        name: name.to_owned(),
+        digest: digest.to_owned(),
+        length: text.len(),
+        upstream,
+        needs,
+        fields,
+    })
 }
 
 impl Line {
-    /// Returns whether it may stand in for the default registry: that has it, by the word of the release's signer, and all it needs
-    /// is there too.
+    /// Returns whether it may stand in for the default registry: that has it, by the word of the
+    /// release's signer, and all it needs is there too.
     pub fn is_of_default_registry(&self) -> bool {
-        let deps = self.fields.get("deps").and_then(Value::as_array).into_iter().flatten();
+        let deps = self
+            .fields
+            .get("deps")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten();
         let is_there = |dep: &Value| dep.get("registry").is_none_or(Value::is_null);
         self.upstream.as_deref() == Some(DEFAULT) && deps.into_iter().all(is_there)
     }
 
     /// Bytes that it takes in memory, about.
     pub fn weight(&self) -> usize {
-        // What serde_json makes of a text is several times as long, the more so the shorter its words are.
+        // What serde_json makes of a text is several times as long, the more so the shorter its
+        // words are.
         self.length * 4 + 512
     }
 
-    /// The line of an index whose addresses begin with `base`. `only` is the publisher whose packages alone the index has: what the
-    /// release needs of others is then in theirs.
+    /// The line of an index whose addresses begin with `base`. `only` is the publisher whose
+    /// packages alone the index has: what the release needs of others is then in theirs.
     pub fn text(&self, yanked: bool, base: &str, only: Option<&PublisherId>) -> String {
         let mut fields = self.fields.clone();
         fields.insert("yanked".to_owned(), yanked.into());
-        for dep in fields.get_mut("deps").and_then(Value::as_array_mut).into_iter().flatten() {
-            let Some(dep) = dep.as_object_mut() else { continue };
+        for dep in fields
+            .get_mut("deps")
+            .and_then(Value::as_array_mut)
+            .into_iter()
+            .flatten()
+        {
+            let Some(dep) = dep.as_object_mut() else {
+                continue;
+            };
             let text = |key: &str| dep.get(key).and_then(Value::as_str);
             let owner = match text("registry") {
                 Some(registry) => owner_of(registry),
-                None => text("package").or(text("name")).and_then(|name| self.elsewhere(name, only?)),
+                None => text("package")
+                    .or(text("name"))
+                    .and_then(|name| self.elsewhere(name, only?)),
             };
             if let Some(owner) = owner {
-                dep.insert("registry".to_owned(), format!("sparse+{base}/cargo/~{owner}/").into());
+                dep.insert(
+                    "registry".to_owned(),
+                    format!("sparse+{base}/cargo/~{owner}/").into(),
+                );
             }
         }
         Value::Object(fields).to_string()
@@ -96,12 +135,17 @@ impl Line {
     /// The owner of what it needs by this name, where that is not the one whose index it is.
     fn elsewhere(&self, name: &str, only: &PublisherId) -> Option<PublisherId> {
         let name = PackageName::of(&Ecosystem::Cargo, &name.parse().ok()?).ok()?;
-        self.needs.iter().find(|need| need.name == name).map(|need| need.owner).filter(|owner| owner != only)
+        self.needs
+            .iter()
+            .find(|need| need.name == name)
+            .map(|need| need.owner)
+            .filter(|owner| owner != only)
     }
 }
 
-/// What a signed line says of the registry of a dependency that cargo named by its index: nothing for the swarm's endpoint of a
-/// gateway, the owner for a publisher's, and what cargo said for any other.
+/// What a signed line says of the registry of a dependency that cargo named by its index: nothing
+/// for the swarm's endpoint of a gateway, the owner for a publisher's, and what cargo said for any
+/// other.
 pub fn signed_registry(index: Option<&str>, base: &str) -> Option<String> {
     let index = index?;
     match gateway_path(index, base) {
@@ -119,7 +163,9 @@ fn gateway_path<'a>(index: &'a str, base: &str) -> Option<&'a str> {
     let url = index.strip_prefix("sparse+")?;
     let path = url.strip_prefix(base).or_else(|| {
         let (authority, path) = url.strip_prefix("http://")?.split_once('/')?;
-        let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+        let host = authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, _)| host);
         matches!(host, "127.0.0.1" | "localhost" | "[::1]").then_some(path)
     })?;
     Some(path.trim_matches('/'))
@@ -143,10 +189,14 @@ mod tests {
     };
 
     fn manifest(name: &str, version: &str) -> Manifest {
-        let draft: Draft =
-            toml::from_str(&format!("name = \"{name}\"\nversion = \"{version}\"\necosystem = \"cargo\"")).unwrap();
+        let draft: Draft = toml::from_str(&format!(
+            "name = \"{name}\"\nversion = \"{version}\"\necosystem = \"cargo\""
+        ))
+        .unwrap();
         let file = File::of(&draft.ecosystem, "x.crate", b"x");
-        draft.into_manifest(PublisherId::nobody(), file, Timestamp(7)).unwrap()
+        draft
+            .into_manifest(PublisherId::nobody(), file, Timestamp(7))
+            .unwrap()
     }
 
     fn line() -> Value {
@@ -185,7 +235,10 @@ mod tests {
         let mut given = line();
         given["deps"][0]["registry"] = format!("swarmdex:{owner}").into();
         let mut manifest = manifest("Foo", "1.0.0");
-        manifest.dependencies = vec![Dependency::on(format!("{other}/cargo:there"), "^1".parse().unwrap())];
+        manifest.dependencies = vec![Dependency::on(
+            format!("{other}/cargo:there"),
+            "^1".parse().unwrap(),
+        )];
         let read = read(&manifest, given.to_string().as_bytes()).unwrap();
         let base = "http://127.0.0.1:1";
         let told = |only| {
@@ -195,9 +248,21 @@ mod tests {
         };
         let (swarm, theirs, mine) = (told(None), told(Some(&other)), told(Some(&me)));
         assert_eq!(swarm["yanked"], true);
-        assert_eq!(swarm["deps"][0]["registry"], format!("sparse+{base}/cargo/~{owner}/"));
-        assert_eq!((&swarm["deps"][1]["registry"], &theirs["deps"][1]["registry"]), (&Value::Null, &Value::Null));
-        assert_eq!(mine["deps"][1]["registry"], format!("sparse+{base}/cargo/~{other}/"));
+        assert_eq!(
+            swarm["deps"][0]["registry"],
+            format!("sparse+{base}/cargo/~{owner}/")
+        );
+        assert_eq!(
+            (
+                &swarm["deps"][1]["registry"],
+                &theirs["deps"][1]["registry"]
+            ),
+            (&Value::Null, &Value::Null)
+        );
+        assert_eq!(
+            mine["deps"][1]["registry"],
+            format!("sparse+{base}/cargo/~{other}/")
+        );
         assert_eq!(swarm["deps"][2]["registry"], "https://example.org/index");
     }
 
@@ -218,7 +283,9 @@ mod tests {
         assert!(!of(Some("index.example.org"), false).is_of_default_registry());
         assert!(!of(None, false).is_of_default_registry());
         assert!(
-            !of(Some("1949cf8c6b5b557f"), false).text(false, "", None).contains("upstream"),
+            !of(Some("1949cf8c6b5b557f"), false)
+                .text(false, "", None)
+                .contains("upstream"),
             "cargo knows no such field"
         );
     }
@@ -232,7 +299,11 @@ mod tests {
         assert_eq!(signed(&format!("sparse+{base}/cargo/")), None);
         let of_owner = signed(&format!("sparse+{base}/cargo/~{owner}/")).unwrap();
         assert_eq!(owner_of(&of_owner), Some(owner));
-        assert_eq!(signed("sparse+http://localhost:4810/cargo/"), None, "another name of this machine");
+        assert_eq!(
+            signed("sparse+http://localhost:4810/cargo/"),
+            None,
+            "another name of this machine"
+        );
         let other = "sparse+http://127.0.0.1:9000/index/";
         assert_eq!(signed(other).as_deref(), Some(other));
         let far = "https://example.org/index";

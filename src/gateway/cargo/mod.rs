@@ -1,8 +1,8 @@
-//! The swarm as a registry of cargo's: `/cargo/`, where names mean what they mean on this node, and `/cargo/~PUBLISHER-ID/`, which
-//! has one publisher's packages.
+//! The swarm as a registry of cargo's: `/cargo/`, where names mean what they mean on this node, and
+//! `/cargo/~PUBLISHER-ID/`, which has one publisher's packages.
 //!
-//! The protocol: <https://doc.rust-lang.org/cargo/reference/registry-index.html#sparse-protocol> and
-//! <https://doc.rust-lang.org/cargo/reference/registry-web-api.html>.
+//! The protocol: <https://doc.rust-lang.org/cargo/reference/registry-index.html#sparse-protocol>
+//! and <https://doc.rust-lang.org/cargo/reference/registry-web-api.html>.
 
 mod change;
 mod index;
@@ -53,12 +53,26 @@ pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Respons
 
 /// Answers at the endpoint that may replace the default registry.
 pub async fn answer_as_mirror(service: &Arc<Service>, asked: Asked, body: Body) -> Response {
-    answer_to(service, route::of_mirror(&asked.method, &asked.parts), asked, body).await
+    answer_to(
+        service,
+        route::of_mirror(&asked.method, &asked.parts),
+        asked,
+        body,
+    )
+    .await
 }
 
-async fn answer_to(service: &Arc<Service>, request: Option<(Scope, Route)>, asked: Asked, body: Body) -> Response {
+async fn answer_to(
+    service: &Arc<Service>,
+    request: Option<(Scope, Route)>,
+    asked: Asked,
+    body: Body,
+) -> Response {
     let Some((scope, route)) = request else {
-        return sentence(StatusCode::NOT_FOUND, "cargo has no such request; its registry is at /cargo/");
+        return sentence(
+            StatusCode::NOT_FOUND,
+            "cargo has no such request; its registry is at /cargo/",
+        );
     };
     let endpoint = match endpoint(service, scope, &asked.base).await {
         Ok(endpoint) => endpoint,
@@ -66,18 +80,34 @@ async fn answer_to(service: &Arc<Service>, request: Option<(Scope, Route)>, aske
     };
     match route {
         Route::Config => config(&endpoint, &asked),
-        Route::Index(name) => index::file(service, &endpoint, &asked, &name).await.unwrap_or_else(Refused::plain),
+        Route::Index(name) => index::file(service, &endpoint, &asked, &name)
+            .await
+            .unwrap_or_else(Refused::plain),
         Route::Download { name, version } => {
-            index::download(service, &endpoint, &asked, &name, &version).await.unwrap_or_else(Refused::plain)
+            index::download(service, &endpoint, &asked, &name, &version)
+                .await
+                .unwrap_or_else(Refused::plain)
         }
-        Route::Search => search::answer(service, &endpoint, &asked.query).await.unwrap_or_else(shown),
-        Route::Owners { name } => change::owners(service, &endpoint, &name).await.unwrap_or_else(shown),
+        Route::Search => search::answer(service, &endpoint, &asked.query)
+            .await
+            .unwrap_or_else(shown),
+        Route::Owners { name } => change::owners(service, &endpoint, &name)
+            .await
+            .unwrap_or_else(shown),
         Route::Publish => {
             let allowed = may_change(asked.change, LOGIN);
-            publish::take(service, &endpoint, &asked, body, allowed).await.unwrap_or_else(shown)
+            publish::take(service, &endpoint, &asked, body, allowed)
+                .await
+                .unwrap_or_else(shown)
         }
-        Route::Yank { name, version, yanked } => match may_change(asked.change, LOGIN) {
-            Ok(()) => change::yank(service, &endpoint, &name, &version, yanked).await.unwrap_or_else(shown),
+        Route::Yank {
+            name,
+            version,
+            yanked,
+        } => match may_change(asked.change, LOGIN) {
+            Ok(()) => change::yank(service, &endpoint, &name, &version, yanked)
+                .await
+                .unwrap_or_else(shown),
             Err(refused) => shown(refused),
         },
         Route::ChangeOwners { name } => match may_change(asked.change, LOGIN) {
@@ -95,18 +125,24 @@ async fn endpoint(service: &Service, scope: Scope, base: &str) -> Result<Endpoin
         Scope::Swarm | Scope::Mirror => None,
         Scope::Of(Owner::Publisher(owner)) => Some(*owner),
         // What a handle means is somebody's word, unless a person pinned it.
-        Scope::Of(Owner::Handle(handle)) => match service.registry().claims(handle, false).await?.bound {
-            Some((owner, _)) => Some(owner),
-            None => {
-                let text = format!(
-                    "{handle} is pinned to no key here; `swarmdex trust {handle}` pins it, or write ~ and the id"
-                );
-                return Err(Refused::Because(StatusCode::NOT_FOUND, text));
+        Scope::Of(Owner::Handle(handle)) => {
+            match service.registry().claims(handle, false).await?.bound {
+                Some((owner, _)) => Some(owner),
+                None => {
+                    let text = format!(
+                        "{handle} is pinned to no key here; `swarmdex trust {handle}` pins it, or write ~ and the id"
+                    );
+                    return Err(Refused::Because(StatusCode::NOT_FOUND, text));
+                }
             }
-        },
+        }
     };
     let url = format!("{base}{}", scope.path());
-    Ok(Endpoint { only, mirror: scope == Scope::Mirror, url })
+    Ok(Endpoint {
+        only,
+        mirror: scope == Scope::Mirror,
+        url,
+    })
 }
 
 fn config(endpoint: &Endpoint, asked: &Asked) -> Response {

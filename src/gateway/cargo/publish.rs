@@ -1,4 +1,5 @@
-//! `cargo publish`: an upload becomes what `import` makes of a crate, and goes the whole way of a publish.
+//! `cargo publish`: an upload becomes what `import` makes of a crate, and goes the whole way of a
+//! publish.
 
 use std::{path::Path, sync::Arc};
 
@@ -27,7 +28,8 @@ use crate::{
     prepare::{self, Prepared},
 };
 
-/// Bytes of what cargo says of a crate beside its file; crates with thousands of features have a few hundred KiB.
+/// Bytes of what cargo says of a crate beside its file; crates with thousands of features have a
+/// few hundred KiB.
 const MAX_WORDS: usize = 4 << 20;
 
 /// What cargo says of a crate, as far as its file does not say it: where dependencies come from.
@@ -91,29 +93,51 @@ async fn take_all(
     let most = service.options.upload;
     let closed = |_| RegistryError::Closed;
     let _place = service.uploading.acquire().await.map_err(closed)?;
-    let dir = tempfile::tempdir_in(&service.uploads).map_err(RegistryError::file(&service.uploads, "written to"))?;
+    let dir = tempfile::tempdir_in(&service.uploads)
+        .map_err(RegistryError::file(&service.uploads, "written to"))?;
     let (said, path) = received(bytes, dir.path(), most).await?;
     let name = name_of(&said.name)?;
     let id = may_publish(service, endpoint.only, &name).await?;
     let file = path.clone();
     let read = move || crates::read(&file).and_then(|found| of_crate(found, &file, clock::now()));
     let read = tokio::task::spawn_blocking(read).await;
-    let read = read.map_err(|error| RegistryError::Internal { what: "reading a crate", why: error.to_string() })?;
-    let read = read.map_err(|why| Refused::wrong(format!("{} {} cannot be taken: {why}", said.name, said.vers)))?;
+    let read = read.map_err(|error| RegistryError::Internal {
+        what: "reading a crate",
+        why: error.to_string(),
+    })?;
+    let read = read.map_err(|why| {
+        Refused::wrong(format!(
+            "{} {} cannot be taken: {why}",
+            said.name, said.vers
+        ))
+    })?;
     let mut prepared = prepare::release(read)?;
     let draft = &prepared.draft;
     if draft.name.as_str() != said.name || draft.version.as_str() != said.vers {
-        let text =
-            format!("the file holds {} {}, and is sent as {} {}", draft.name, draft.version, said.name, said.vers);
+        let text = format!(
+            "the file holds {} {}, and is sent as {} {}",
+            draft.name, draft.version, said.name, said.vers
+        );
         return Err(Refused::wrong(text));
     }
-    let left_out = tell_of_registries(service, endpoint, (&asked.base, id.owner), &said, &mut prepared).await?;
+    let left_out = tell_of_registries(
+        service,
+        endpoint,
+        (&asked.base, id.owner),
+        &said,
+        &mut prepared,
+    )
+    .await?;
     let warnings = publish(service, &id, prepared, &left_out, &path).await?;
     let warnings = json!({ "invalid_categories": [], "invalid_badges": [], "other": warnings });
-    Ok(answer::json(StatusCode::OK, &json!({ "warnings": warnings })))
+    Ok(answer::json(
+        StatusCode::OK,
+        &json!({ "warnings": warnings }),
+    ))
 }
 
-/// Takes an upload apart: a length and what cargo says, a length and the file. The file goes to the disk as it comes.
+/// Takes an upload apart: a length and what cargo says, a length and the file. The file goes to the
+/// disk as it comes.
 async fn received(
     bytes: &mut (impl AsyncRead + Unpin),
     dir: &Path,
@@ -121,12 +145,18 @@ async fn received(
 ) -> Result<(Said, std::path::PathBuf), Refused> {
     let length = bytes.read_u32_le().await.map_err(|error| cut(&error))? as usize;
     if length > MAX_WORDS {
-        return Err(Refused::wrong(format!("what is said of the crate has {length} bytes, and may have {MAX_WORDS}")));
+        return Err(Refused::wrong(format!(
+            "what is said of the crate has {length} bytes, and may have {MAX_WORDS}"
+        )));
     }
     let mut words = vec![0; length];
-    bytes.read_exact(&mut words).await.map_err(|error| cut(&error))?;
-    let said: Said = serde_json::from_slice(&words)
-        .map_err(|error| Refused::wrong(format!("what is said of the crate cannot be read: {error}")))?;
+    bytes
+        .read_exact(&mut words)
+        .await
+        .map_err(|error| cut(&error))?;
+    let said: Said = serde_json::from_slice(&words).map_err(|error| {
+        Refused::wrong(format!("what is said of the crate cannot be read: {error}"))
+    })?;
     // Both become the name of a file.
     name_of(&said.name)?;
     Ecosystem::Cargo
@@ -141,13 +171,16 @@ async fn received(
     let mut more = [0; 1];
     match bytes.read(&mut more).await {
         Ok(0) => Ok((said, path)),
-        Ok(_) => Err(Refused::wrong("the upload is longer than it says; publish it again")),
+        Ok(_) => Err(Refused::wrong(
+            "the upload is longer than it says; publish it again",
+        )),
         Err(error) => Err(cut(&error)),
     }
 }
 
-/// Has the line of the index and the manifest say where the dependencies come from, as cargo says: in the file itself stand
-/// addresses, and none for those of the default registry. Returns what the manifest has no room for.
+/// Has the line of the index and the manifest say where the dependencies come from, as cargo says:
+/// in the file itself stand addresses, and none for those of the default registry. Returns what the
+/// manifest has no room for.
 async fn tell_of_registries(
     service: &Service,
     endpoint: &Endpoint,
@@ -156,13 +189,20 @@ async fn tell_of_registries(
     prepared: &mut Prepared,
 ) -> Result<Vec<String>, Refused> {
     let line = prepared.native.take().unwrap_or_default();
-    let mut line: Map<String, Value> = serde_json::from_slice(&line)
-        .map_err(|error| RegistryError::Internal { what: "reading an index line", why: error.to_string() })?;
+    let mut line: Map<String, Value> =
+        serde_json::from_slice(&line).map_err(|error| RegistryError::Internal {
+            what: "reading an index line",
+            why: error.to_string(),
+        })?;
     let deps: Vec<Value> = said.deps.iter().map(|dep| told(dep, base)).collect();
     line.insert("deps".to_owned(), deps.into());
     prepared.native = Some(Value::Object(line).to_string().into_bytes());
     let mut needs = Vec::new();
-    for dep in said.deps.iter().filter(|dep| dep.kind.as_deref() != Some("dev")) {
+    for dep in said
+        .deps
+        .iter()
+        .filter(|dep| dep.kind.as_deref() != Some("dev"))
+    {
         let name = name_of(&dep.name)?;
         let owner = match line::signed_registry(dep.registry.as_deref(), base) {
             // Of a crate in another registry nobody here is the owner.
@@ -171,11 +211,17 @@ async fn tell_of_registries(
         };
         let Some(owner) = owner else { continue };
         let called = dep.explicit_name_in_toml.as_ref().unwrap_or(&dep.name);
-        let requirement =
-            dep.version_req.parse().map_err(|error: NameError| Refused::wrong(format!("{called}: {error}")))?;
+        let requirement = dep
+            .version_req
+            .parse()
+            .map_err(|error: NameError| Refused::wrong(format!("{called}: {error}")))?;
         needs.push(Dependency {
             optional: dep.optional,
-            kind: if dep.kind.as_deref() == Some("build") { Kind::Build } else { Kind::Runtime },
+            kind: if dep.kind.as_deref() == Some("build") {
+                Kind::Build
+            } else {
+                Kind::Runtime
+            },
             extras: dep.features.clone(),
             // An optional one is a feature of its own name.
             under: dep.optional.then(|| called.clone()),
@@ -183,7 +229,10 @@ async fn tell_of_registries(
             ..Dependency::on(PackageId { owner, name }.to_string(), requirement)
         });
     }
-    let draft = Draft { dependencies: Vec::new(), ..prepared.draft.clone() };
+    let draft = Draft {
+        dependencies: Vec::new(),
+        ..prepared.draft.clone()
+    };
     let (draft, left_out) = with_dependencies(draft, needs);
     prepared.draft = draft;
     Ok(left_out)
@@ -198,13 +247,22 @@ async fn meant(
 ) -> Result<PublisherId, Refused> {
     Ok(match endpoint.only {
         Some(_) => own,
-        None => service.node().names().why(name).await?.owner().unwrap_or(own),
+        None => service
+            .node()
+            .names()
+            .why(name)
+            .await?
+            .owner()
+            .unwrap_or(own),
     })
 }
 
 /// A dependency as a line of an index has it: the name is what the crate itself calls it.
 fn told(dep: &SaidDep, base: &str) -> Value {
-    let renamed = dep.explicit_name_in_toml.as_ref().filter(|renamed| **renamed != dep.name);
+    let renamed = dep
+        .explicit_name_in_toml
+        .as_ref()
+        .filter(|renamed| **renamed != dep.name);
     json!({
         "name": renamed.unwrap_or(&dep.name),
         "req": dep.version_req,

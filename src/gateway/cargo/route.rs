@@ -88,9 +88,20 @@ pub fn of(method: &Method, parts: &[String]) -> Option<(Scope, Route)> {
             _ => return None,
         },
         ["api", "v1", "crates", name, version, what] => match (*what, method) {
-            ("download", _) if is_read => Route::Download { name: text(name), version: text(version) },
-            ("yank", &Method::DELETE) => Route::Yank { name: text(name), version: text(version), yanked: true },
-            ("unyank", &Method::PUT) => Route::Yank { name: text(name), version: text(version), yanked: false },
+            ("download", _) if is_read => Route::Download {
+                name: text(name),
+                version: text(version),
+            },
+            ("yank", &Method::DELETE) => Route::Yank {
+                name: text(name),
+                version: text(version),
+                yanked: true,
+            },
+            ("unyank", &Method::PUT) => Route::Yank {
+                name: text(name),
+                version: text(version),
+                yanked: false,
+            },
             _ => return None,
         },
         [.., name] if is_read && index_path(name).is_some_and(|path| path == parts.join("/")) => {
@@ -121,20 +132,52 @@ mod tests {
         };
         let (name, version) = ("Inflector".to_owned(), "1.0.0+build".to_owned());
         assert_eq!(swarm(Method::GET, "config.json"), Some(Route::Config));
-        for (path, name) in [("1/a", "a"), ("2/ab", "ab"), ("3/a/abc", "abc"), ("se/rd/serde", "serde")] {
-            assert_eq!(swarm(Method::GET, path), Some(Route::Index(name.to_owned())));
+        for (path, name) in [
+            ("1/a", "a"),
+            ("2/ab", "ab"),
+            ("3/a/abc", "abc"),
+            ("se/rd/serde", "serde"),
+        ] {
+            assert_eq!(
+                swarm(Method::GET, path),
+                Some(Route::Index(name.to_owned()))
+            );
         }
         assert_eq!(
             swarm(Method::GET, "api/v1/crates/Inflector/1.0.0+build/download"),
-            Some(Route::Download { name: name.clone(), version: version.clone() })
+            Some(Route::Download {
+                name: name.clone(),
+                version: version.clone()
+            })
         );
-        let yank = |yanked| Some(Route::Yank { name: name.clone(), version: version.clone(), yanked });
-        assert_eq!(swarm(Method::DELETE, "api/v1/crates/Inflector/1.0.0%2bbuild/yank"), yank(true));
-        assert_eq!(swarm(Method::PUT, "api/v1/crates/Inflector/1.0.0+build/unyank"), yank(false));
-        assert_eq!(swarm(Method::PUT, "api/v1/crates/new"), Some(Route::Publish));
+        let yank = |yanked| {
+            Some(Route::Yank {
+                name: name.clone(),
+                version: version.clone(),
+                yanked,
+            })
+        };
+        assert_eq!(
+            swarm(Method::DELETE, "api/v1/crates/Inflector/1.0.0%2bbuild/yank"),
+            yank(true)
+        );
+        assert_eq!(
+            swarm(Method::PUT, "api/v1/crates/Inflector/1.0.0+build/unyank"),
+            yank(false)
+        );
+        assert_eq!(
+            swarm(Method::PUT, "api/v1/crates/new"),
+            Some(Route::Publish)
+        );
         assert_eq!(swarm(Method::GET, "api/v1/crates"), Some(Route::Search));
-        assert_eq!(swarm(Method::GET, "api/v1/crates/a/owners"), Some(Route::Owners { name: "a".into() }));
-        assert_eq!(swarm(Method::DELETE, "api/v1/crates/a/owners"), Some(Route::ChangeOwners { name: "a".into() }));
+        assert_eq!(
+            swarm(Method::GET, "api/v1/crates/a/owners"),
+            Some(Route::Owners { name: "a".into() })
+        );
+        assert_eq!(
+            swarm(Method::DELETE, "api/v1/crates/a/owners"),
+            Some(Route::ChangeOwners { name: "a".into() })
+        );
         for (method, path) in [
             (Method::GET, "se/rd/Serde"),
             (Method::GET, "rd/se/serde"),
@@ -153,7 +196,10 @@ mod tests {
     fn an_endpoint_may_be_one_publishers() {
         let key = PublisherId::of(&Keypair::generate_ed25519().public());
         let (scope, route) = asked(Method::GET, &format!("~{key}/se/rd/serde")).unwrap();
-        assert_eq!((scope.path(), route), (format!("/cargo/~{key}"), Route::Index("serde".into())));
+        assert_eq!(
+            (scope.path(), route),
+            (format!("/cargo/~{key}"), Route::Index("serde".into()))
+        );
         let (scope, _) = asked(Method::GET, "~alice/config.json").unwrap();
         assert_eq!(scope, Scope::Of(Owner::Handle("alice".parse().unwrap())));
         assert_eq!(asked(Method::GET, "~12D3KooWnobody/config.json"), None);

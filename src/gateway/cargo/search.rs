@@ -21,7 +21,11 @@ const MOST: usize = 100;
 /// Hits that are looked through for them.
 const LOOKED_AT: usize = MAX_HITS;
 
-pub(super) async fn answer(service: &Service, endpoint: &Endpoint, query: &str) -> Result<Response, Refused> {
+pub(super) async fn answer(
+    service: &Service,
+    endpoint: &Endpoint,
+    query: &str,
+) -> Result<Response, Refused> {
     let mut words = String::new();
     let mut most = USUAL;
     for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -32,19 +36,34 @@ pub(super) async fn answer(service: &Service, endpoint: &Endpoint, query: &str) 
         }
     }
     let text = format!("{words} eco:cargo");
-    let found = service.registry().search(&Query { limit: LOOKED_AT, ..Query::text(text) }).await?;
+    let found = service
+        .registry()
+        .search(&Query {
+            limit: LOOKED_AT,
+            ..Query::text(text)
+        })
+        .await?;
     let mut crates = Vec::new();
     let mut total = 0;
     for hit in &found.hits {
-        let is_one = hit.package.name.ecosystem() == &Ecosystem::Cargo && !hit.preview && !hit.yanked;
+        let is_one =
+            hit.package.name.ecosystem() == &Ecosystem::Cargo && !hit.preview && !hit.yanked;
         if !is_one || !is_installable(service, endpoint.only, hit).await? {
             continue;
         }
         total += 1;
         if crates.len() < most {
-            let Hit { package, version, summary, .. } = hit;
+            let Hit {
+                package,
+                version,
+                summary,
+                ..
+            } = hit;
             crates.push(json!({ "name": package.name.bare(), "max_version": version, "description": summary }));
         }
     }
-    Ok(answer::json(StatusCode::OK, &json!({ "crates": crates, "meta": { "total": total } })))
+    Ok(answer::json(
+        StatusCode::OK,
+        &json!({ "crates": crates, "meta": { "total": total } }),
+    ))
 }

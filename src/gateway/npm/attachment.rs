@@ -1,12 +1,15 @@
-//! The body of a publish, taken apart as it comes: the tarball in it is decoded and passed on, and the rest is collected.
+//! The body of a publish, taken apart as it comes: the tarball in it is decoded and passed on, and
+//! the rest is collected.
 //!
-//! It is one JSON text, in which the file is a string of base64 (`_attachments`, `NAME.tgz`, `data`), so that reading it whole would
-//! take several times what the file does. What is collected is the same text with an empty string in that place, and whoever reads it
-//! finds what is wrong with it.
+//! It is one JSON text, in which the file is a string of base64 (`_attachments`, `NAME.tgz`,
+//! `data`), so that reading it whole would take several times what the file does. What is collected
+//! is the same text with an empty string in that place, and whoever reads it finds what is wrong
+//! with it.
 
 use data_encoding::BASE64;
 
-/// Bytes of all but the file. A document with thousands of versions, which is sent to deprecate one, has a few MiB.
+/// Bytes of all but the file. A document with thousands of versions, which is sent to deprecate
+/// one, has a few MiB.
 pub const MAX_WORDS: usize = 4 << 20;
 /// Bytes of a key, escapes included, in the part of the text where it says what a string is.
 const MAX_KEY: usize = 2_048;
@@ -150,7 +153,11 @@ impl Splitter {
             b'{' | b'[' if self.levels.len() == FILE.len() => self.deeper += 1,
             b'{' | b'[' => {
                 let is_object = byte == b'{';
-                self.levels.push(Level { is_object, key: String::new(), at_value: !is_object });
+                self.levels.push(Level {
+                    is_object,
+                    key: String::new(),
+                    at_value: !is_object,
+                });
             }
             b'}' | b']' if self.deeper > 0 => self.deeper -= 1,
             b'}' | b']' => drop(self.levels.pop()),
@@ -167,7 +174,10 @@ impl Splitter {
     fn begin_text(&mut self) -> Result<(), Wrong> {
         let is_key = self.deeper == 0 && self.levels.last().is_some_and(|level| !level.at_value);
         if is_key || !self.is_file() {
-            self.state = State::Text { escaped: false, key: is_key.then(|| vec![b'"']) };
+            self.state = State::Text {
+                escaped: false,
+                key: is_key.then(|| vec![b'"']),
+            };
             return Ok(());
         }
         if std::mem::replace(&mut self.found, true) {
@@ -178,7 +188,9 @@ impl Splitter {
     }
 
     fn text_ends(&mut self) {
-        let State::Text { key, .. } = std::mem::replace(&mut self.state, State::Between) else { return };
+        let State::Text { key, .. } = std::mem::replace(&mut self.state, State::Between) else {
+            return;
+        };
         if let (Some(key), Some(level)) = (key, self.levels.last_mut()) {
             level.key = serde_json::from_slice(&key).unwrap_or_default();
         }
@@ -186,13 +198,22 @@ impl Splitter {
 
     /// Returns whether the value that comes is the file.
     fn is_file(&self) -> bool {
-        let is_one = |(level, is_right): (&Level, &fn(&str) -> bool)| level.is_object && is_right(&level.key);
-        self.deeper == 0 && self.levels.len() == FILE.len() && self.levels.iter().zip(&FILE).all(is_one)
+        let is_one = |(level, is_right): (&Level, &fn(&str) -> bool)| {
+            level.is_object && is_right(&level.key)
+        };
+        self.deeper == 0
+            && self.levels.len() == FILE.len()
+            && self.levels.iter().zip(&FILE).all(is_one)
     }
 }
 
-/// The keys on the way to the file. Beside it there may be what it was built by (`.sigstore`), which is no base64.
-const FILE: [fn(&str) -> bool; 3] = [|key| key == "_attachments", |key| key.ends_with(".tgz"), |key| key == "data"];
+/// The keys on the way to the file. Beside it there may be what it was built by (`.sigstore`),
+/// which is no base64.
+const FILE: [fn(&str) -> bool; 3] = [
+    |key| key == "_attachments",
+    |key| key.ends_with(".tgz"),
+    |key| key == "data",
+];
 
 /// Returns the text that an escape stands for; `None` while it is not whole.
 fn unescaped(escape: &[u8]) -> Result<Option<String>, Wrong> {
@@ -201,7 +222,9 @@ fn unescaped(escape: &[u8]) -> Result<Option<String>, Wrong> {
         return Ok(None);
     }
     let quoted = [b"\"", escape, b"\""].concat();
-    serde_json::from_slice(&quoted).map(Some).map_err(|_| Wrong::Base64)
+    serde_json::from_slice(&quoted)
+        .map(Some)
+        .map_err(|_| Wrong::Base64)
 }
 
 /// Base64 as it comes, padded.
@@ -215,7 +238,9 @@ struct Decoder {
 impl Decoder {
     fn feed(&mut self, mut text: &[u8], into: &mut Vec<u8>) -> Result<(), Wrong> {
         if !self.begun.is_empty() {
-            let (more, rest) = text.split_at_checked(4 - self.begun.len()).unwrap_or((text, &[]));
+            let (more, rest) = text
+                .split_at_checked(4 - self.begun.len())
+                .unwrap_or((text, &[]));
             self.begun.extend_from_slice(more);
             text = rest;
             if self.begun.len() < 4 {
@@ -224,7 +249,9 @@ impl Decoder {
             let begun = std::mem::take(&mut self.begun);
             self.decode(&begun, into)?;
         }
-        let (whole, rest) = text.split_at_checked(text.len() / 4 * 4).unwrap_or((text, &[]));
+        let (whole, rest) = text
+            .split_at_checked(text.len() / 4 * 4)
+            .unwrap_or((text, &[]));
         self.begun.extend_from_slice(rest);
         self.decode(whole, into)
     }
@@ -244,7 +271,11 @@ impl Decoder {
     }
 
     fn end(&self) -> Result<(), Wrong> {
-        if self.begun.is_empty() { Ok(()) } else { Err(Wrong::Base64) }
+        if self.begun.is_empty() {
+            Ok(())
+        } else {
+            Err(Wrong::Base64)
+        }
     }
 }
 
@@ -274,8 +305,15 @@ mod tests {
     #[test]
     fn the_file_is_decoded_and_the_rest_is_as_it_was() {
         let (words, found, file) = split(body("YWJj").as_bytes(), &[7]).unwrap();
-        assert_eq!((String::from_utf8(words).unwrap(), found, &*file), (body(""), true, &b"abc"[..]));
-        assert_eq!(split(body(r"YW\u004a\/").as_bytes(), &[1]).unwrap().2, b"ab\x7f", "escapes");
+        assert_eq!(
+            (String::from_utf8(words).unwrap(), found, &*file),
+            (body(""), true, &b"abc"[..])
+        );
+        assert_eq!(
+            split(body(r"YW\u004a\/").as_bytes(), &[1]).unwrap().2,
+            b"ab\x7f",
+            "escapes"
+        );
         // A text that has another place or another name is no file.
         for other in [
             r#"{"data":"YWJj"}"#,
@@ -289,20 +327,35 @@ mod tests {
             r#"{"readme":"\"_attachments\":{\"a.tgz\":{\"data\":\"x\\\"","a":"\\"}"#,
         ] {
             let (words, found, file) = split(other.as_bytes(), &[3]).unwrap();
-            assert_eq!((String::from_utf8(words).unwrap(), found, file.len()), (other.to_owned(), false, 0));
+            assert_eq!(
+                (String::from_utf8(words).unwrap(), found, file.len()),
+                (other.to_owned(), false, 0)
+            );
         }
     }
 
     #[test]
     fn what_is_no_body_is_refused() {
-        for bad in ["YWJ", "Y===", "YQ==YQ==", "YWJj\\n", "YW Jj", "é", "\\x", "\\u00"] {
-            assert_eq!(split(body(bad).as_bytes(), &[5]).err(), Some(Wrong::Base64), "{bad}");
+        for bad in [
+            "YWJ", "Y===", "YQ==YQ==", "YWJj\\n", "YW Jj", "é", "\\x", "\\u00",
+        ] {
+            assert_eq!(
+                split(body(bad).as_bytes(), &[5]).err(),
+                Some(Wrong::Base64),
+                "{bad}"
+            );
         }
-        assert_eq!(split(br#"{"_attachments":{"a.tgz":{"data":"YWJj"#, &[9]).err(), Some(Wrong::Cut));
+        assert_eq!(
+            split(br#"{"_attachments":{"a.tgz":{"data":"YWJj"#, &[9]).err(),
+            Some(Wrong::Cut)
+        );
         let two = r#"{"_attachments":{"a.tgz":{"data":"YWJj"},"b.tgz":{"data":"YWJj"}}}"#;
         assert_eq!(split(two.as_bytes(), &[9]).err(), Some(Wrong::Second));
         let long = format!("{{\"readme\":\"{}\"}}", "x".repeat(MAX_WORDS));
-        assert_eq!(split(long.as_bytes(), &[64 << 10]).err(), Some(Wrong::TooLong));
+        assert_eq!(
+            split(long.as_bytes(), &[64 << 10]).err(),
+            Some(Wrong::TooLong)
+        );
     }
 
     fn any_json() -> impl Strategy<Value = Value> {
@@ -311,7 +364,16 @@ mod tests {
             Just(Value::Null),
             any::<bool>().prop_map(Value::from),
             any::<i64>().prop_map(Value::from),
-            prop::sample::select(vec!["", "data", "\\", "\"", "{\"data\":\"", "]},:", "\u{1}é"]).prop_map(Value::from),
+            prop::sample::select(vec![
+                "",
+                "data",
+                "\\",
+                "\"",
+                "{\"data\":\"",
+                "]},:",
+                "\u{1}é"
+            ])
+            .prop_map(Value::from),
         ];
         leaf.prop_recursive(5, 40, 5, move |inner| {
             prop_oneof![
@@ -323,7 +385,8 @@ mod tests {
     }
 
     proptest! {
-        /// In whatever pieces it comes, and whatever stands around the file: what a parser of the whole text finds is found.
+        /// In whatever pieces it comes, and whatever stands around the file: what a parser of the
+        /// whole text finds is found.
         #[test]
         fn it_is_what_a_parser_of_the_whole_finds(
             around in any_json(), more in any_json(), file in prop::collection::vec(any::<u8>(), 0..200),

@@ -1,5 +1,5 @@
-//! Changes of versions after they were published: deprecations, and unpublishing, which is a yank here, because what was signed
-//! stays.
+//! Changes of versions after they were published: deprecations, and unpublishing, which is a yank
+//! here, because what was signed stays.
 
 use axum::{http::StatusCode, response::Response};
 use serde_json::Value;
@@ -31,7 +31,9 @@ const NAMED: usize = 5;
 
 /// The package of this node's that a name is, in the state that a client has seen if it says which.
 async fn seen(service: &Service, name: &str, rev_seen: Option<&str>) -> Result<Package, Refused> {
-    let id = own(service, None, &name_of(name)?).await.map_err(not_found_is_forbidden)?;
+    let id = own(service, None, &name_of(name)?)
+        .await
+        .map_err(not_found_is_forbidden)?;
     let package = package(service, &id).await?;
     if rev_seen.is_some_and(|seen| seen != rev(package.seq, package.signed_at.0)) {
         let text = format!("{name} has changed since it was read; run that again");
@@ -40,16 +42,19 @@ async fn seen(service: &Service, name: &str, rev_seen: Option<&str>) -> Result<P
     Ok(package)
 }
 
-/// npm takes a package that is not found for one that is unpublished already, and says that all is well.
+/// npm takes a package that is not found for one that is unpublished already, and says that all is
+/// well.
 fn not_found_is_forbidden(refused: Refused) -> Refused {
     match refused {
-        Refused::Because(StatusCode::NOT_FOUND, text) => Refused::Because(StatusCode::FORBIDDEN, text),
+        Refused::Because(StatusCode::NOT_FOUND, text) => {
+            Refused::Because(StatusCode::FORBIDDEN, text)
+        }
         other => other,
     }
 }
 
-/// Takes the document with something else said of its versions. Where a client says which state it has seen, versions and tags that
-/// are missing from it are taken away.
+/// Takes the document with something else said of its versions. Where a client says which state it
+/// has seen, versions and tags that are missing from it are taken away.
 pub(super) async fn say(
     service: &Service,
     asked: &Asked,
@@ -60,17 +65,29 @@ pub(super) async fn say(
     let package = seen(service, name, rev_seen).await?;
     let id = package.id.clone();
     let (document, _) = listed(service, asked, package).await;
-    if said.maintainers.as_ref().is_some_and(|maintainers| *maintainers != document.maintainers()) {
-        let text = format!("{name} belongs to the key that signs it, and nobody can be added or removed");
+    if said
+        .maintainers
+        .as_ref()
+        .is_some_and(|maintainers| *maintainers != document.maintainers())
+    {
+        let text =
+            format!("{name} belongs to the key that signs it, and nobody can be added or removed");
         return Err(Refused::Because(StatusCode::FORBIDDEN, text));
     }
     let Some(versions) = &said.versions else {
-        return Err(Refused::wrong(format!("nothing is said of any version of {name}, and there is no tarball")));
+        return Err(Refused::wrong(format!(
+            "nothing is said of any version of {name}, and there is no tarball"
+        )));
     };
     let mut changes = deprecations(&document, said);
     let gone = |listed: &&super::document::Listed| !versions.contains_key(&listed.version.version);
     let gone: Vec<VersionText> = match rev_seen {
-        Some(_) => document.versions.iter().filter(gone).map(|listed| listed.entry.version.clone()).collect(),
+        Some(_) => document
+            .versions
+            .iter()
+            .filter(gone)
+            .map(|listed| listed.entry.version.clone())
+            .collect(),
         None => Vec::new(),
     };
     changes.extend(gone.iter().cloned().map(yank));
@@ -91,34 +108,68 @@ fn deprecations(document: &Document, said: &Said) -> Vec<Change> {
             Some(Value::String(message)) => message.trim(),
             _ => "",
         };
-        let before = listed.version.deprecated(listed.entry.deprecated.as_deref()).unwrap_or_default();
+        let before = listed
+            .version
+            .deprecated(listed.entry.deprecated.as_deref())
+            .unwrap_or_default();
         let message = Some(message.to_owned()).filter(|message| message != before)?;
         let message = Some(message).filter(|message| !message.is_empty());
-        Some(Change::Deprecate { version: listed.entry.version.clone(), message })
+        Some(Change::Deprecate {
+            version: listed.entry.version.clone(),
+            message,
+        })
     };
     document.versions.iter().filter_map(change).collect()
 }
 
-/// Changes for each tag that names something else than before. A tag whose version goes is left: it names nothing any more.
+/// Changes for each tag that names something else than before. A tag whose version goes is left: it
+/// names nothing any more.
 fn tags(document: &Document, said: &Said, gone: &[VersionText]) -> Vec<Change> {
     let before = document.tags();
-    let is_new = |(tag, version): &(&String, &String)| before.get(tag.as_str()) != Some(&version.as_str());
-    let set = said.tags.iter().filter(is_new).filter_map(|(tag, version)| {
-        let version = document.find(&version.parse().ok()?)?.entry.version.clone();
-        (!gone.contains(&version)).then(|| Change::Tag { tag: tag.clone(), version: Some(version) })
+    let is_new =
+        |(tag, version): &(&String, &String)| before.get(tag.as_str()) != Some(&version.as_str());
+    let set = said
+        .tags
+        .iter()
+        .filter(is_new)
+        .filter_map(|(tag, version)| {
+            let version = document.find(&version.parse().ok()?)?.entry.version.clone();
+            (!gone.contains(&version)).then(|| Change::Tag {
+                tag: tag.clone(),
+                version: Some(version),
+            })
+        });
+    let names_what_stays = |tag: &&String| {
+        document
+            .tags
+            .get(*tag)
+            .is_some_and(|version| !gone.contains(version))
+    };
+    let removed = document
+        .tags
+        .keys()
+        .filter(|tag| !said.tags.contains_key(*tag) && *tag != LATEST);
+    let removed = removed.filter(names_what_stays).map(|tag| Change::Tag {
+        tag: tag.clone(),
+        version: None,
     });
-    let names_what_stays = |tag: &&String| document.tags.get(*tag).is_some_and(|version| !gone.contains(version));
-    let removed = document.tags.keys().filter(|tag| !said.tags.contains_key(*tag) && *tag != LATEST);
-    let removed = removed.filter(names_what_stays).map(|tag| Change::Tag { tag: tag.clone(), version: None });
     set.chain(removed).collect()
 }
 
 fn yank(version: VersionText) -> Change {
-    Change::Yank { version, file: None, why: String::new() }
+    Change::Yank {
+        version,
+        file: None,
+        why: String::new(),
+    }
 }
 
 /// `npm unpublish` of all there is.
-pub(super) async fn unpublish(service: &Service, name: &str, rev: &str) -> Result<Response, Refused> {
+pub(super) async fn unpublish(
+    service: &Service,
+    name: &str,
+    rev: &str,
+) -> Result<Response, Refused> {
     let package = seen(service, name, Some(rev)).await?;
     let live = package.releases.iter().filter(|entry| !entry.is_yanked());
     let live: Vec<VersionText> = live.map(|entry| entry.version.clone()).collect();
@@ -126,16 +177,29 @@ pub(super) async fn unpublish(service: &Service, name: &str, rev: &str) -> Resul
 }
 
 /// The file of a version that is unpublished, or has just been.
-pub(super) async fn unpublish_file(service: &Service, name: &str, file: &str) -> Result<Response, Refused> {
+pub(super) async fn unpublish_file(
+    service: &Service,
+    name: &str,
+    file: &str,
+) -> Result<Response, Refused> {
     let package = seen(service, name, None).await?;
     let version: Option<VersionText> = version_of(name, file).and_then(|text| text.parse().ok());
-    let entry = version.and_then(|version| release::find(&Ecosystem::Npm, &package.releases, &version));
+    let entry =
+        version.and_then(|version| release::find(&Ecosystem::Npm, &package.releases, &version));
     let Some(entry) = entry else {
         let text = format!("{name} has no file {file}");
         return Err(Refused::Because(StatusCode::NOT_FOUND, text));
     };
     let live = Some(entry).filter(|entry: &&ReleaseEntry| !entry.is_yanked());
-    yanked(service, &package.id, name, live.map(|entry| entry.version.clone()).into_iter().collect()).await
+    yanked(
+        service,
+        &package.id,
+        name,
+        live.map(|entry| entry.version.clone())
+            .into_iter()
+            .collect(),
+    )
+    .await
 }
 
 async fn yanked(
@@ -145,7 +209,10 @@ async fn yanked(
     versions: Vec<VersionText>,
 ) -> Result<Response, Refused> {
     for version in &versions {
-        service.registry().change(&reference(id)?, yank(version.clone())).await?;
+        service
+            .registry()
+            .change(&reference(id)?, yank(version.clone()))
+            .await?;
     }
     Ok(done(StatusCode::OK, &notice(name, &versions)))
 }
@@ -155,7 +222,12 @@ fn notice(name: &str, gone: &[VersionText]) -> Vec<String> {
     if gone.is_empty() {
         return Vec::new();
     }
-    let named = gone.iter().take(NAMED).map(VersionText::as_str).collect::<Vec<_>>().join(", ");
+    let named = gone
+        .iter()
+        .take(NAMED)
+        .map(VersionText::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     let more = match gone.len().saturating_sub(NAMED) {
         0 => String::new(),
         more => format!(" and {more} more"),

@@ -1,4 +1,5 @@
-//! The document of a package: its versions, what they are called, and when they were published. Pure.
+//! The document of a package: its versions, what they are called, and when they were published.
+//! Pure.
 
 use std::{collections::BTreeMap, fmt::Write, sync::Arc};
 
@@ -42,11 +43,17 @@ pub struct Document {
 }
 
 impl Document {
-    /// Names of versions: the owner's, as far as their versions are listed, and `latest`, which is always there: the highest
-    /// release proper, if the owner does not say.
+    /// Names of versions: the owner's, as far as their versions are listed, and `latest`, which is
+    /// always there: the highest release proper, if the owner does not say.
     pub fn tags(&self) -> BTreeMap<&str, &str> {
-        let listed = |version: &VersionText| self.find(version).map(|listed| listed.version.version.as_str());
-        let told = self.tags.iter().filter_map(|(tag, version)| Some((tag.as_str(), listed(version)?)));
+        let listed = |version: &VersionText| {
+            self.find(version)
+                .map(|listed| listed.version.version.as_str())
+        };
+        let told = self
+            .tags
+            .iter()
+            .filter_map(|(tag, version)| Some((tag.as_str(), listed(version)?)));
         let mut tags: BTreeMap<&str, &str> = told.collect();
         if !tags.contains_key(LATEST)
             && let Some(latest) = self.highest()
@@ -57,7 +64,11 @@ impl Document {
     }
 
     fn highest(&self) -> Option<&Listed> {
-        let entries: Vec<ReleaseEntry> = self.versions.iter().map(|listed| listed.entry.clone()).collect();
+        let entries: Vec<ReleaseEntry> = self
+            .versions
+            .iter()
+            .map(|listed| listed.entry.clone())
+            .collect();
         let highest = release::resolve(&Ecosystem::Npm, &entries, None)?;
         self.find(&highest.version)
     }
@@ -65,7 +76,9 @@ impl Document {
     /// The version, however it is spelt.
     pub fn find(&self, version: &VersionText) -> Option<&Listed> {
         let key = version.key(&Ecosystem::Npm);
-        self.versions.iter().find(|listed| listed.entry.version.key(&Ecosystem::Npm) == key)
+        self.versions
+            .iter()
+            .find(|listed| listed.entry.version.key(&Ecosystem::Npm) == key)
     }
 
     /// The version of this number, or with this tag.
@@ -83,7 +96,11 @@ impl Document {
 
     fn write(&self, text: &mut String, form: Form, Listed { entry, version }: &Listed) {
         let Self { name, registry, .. } = self;
-        let tarball = format!("{registry}/{name}/-/{}-{}.tgz", short(name), version.version);
+        let tarball = format!(
+            "{registry}/{name}/-/{}-{}.tgz",
+            short(name),
+            version.version
+        );
         version.write(text, form, &tarball, entry.deprecated.as_deref());
     }
 
@@ -95,7 +112,10 @@ impl Document {
             Form::Short => Map::new(),
         };
         head.insert("name".to_owned(), self.name.clone().into());
-        head.insert("modified".to_owned(), clock::universal(self.modified()).into());
+        head.insert(
+            "modified".to_owned(),
+            clock::universal(self.modified()).into(),
+        );
         head.insert("dist-tags".to_owned(), json!(tags));
         if for_change {
             head.insert("_rev".to_owned(), self.rev.clone().into());
@@ -118,7 +138,9 @@ impl Document {
 
     fn said_of_package(&self, latest: Option<&str>) -> Map<String, Value> {
         let latest = latest.and_then(|latest| self.choose(latest));
-        let mut head = latest.map(|latest| latest.version.of_package()).unwrap_or_default();
+        let mut head = latest
+            .map(|latest| latest.version.of_package())
+            .unwrap_or_default();
         head.insert("_id".to_owned(), self.name.clone().into());
         head.insert("maintainers".to_owned(), self.maintainers());
         head
@@ -129,7 +151,8 @@ impl Document {
         json!([{ "name": self.owner, "email": "" }])
     }
 
-    /// The time at which anything of it was new last: what is said of a version may be newer than all of them.
+    /// The time at which anything of it was new last: what is said of a version may be newer than
+    /// all of them.
     fn modified(&self) -> Timestamp {
         let times = self.versions.iter().map(|listed| listed.version.time);
         times.chain([self.modified]).max().unwrap_or_default()
@@ -140,9 +163,15 @@ impl Document {
         let created = times.min().unwrap_or(self.modified);
         let mut all = Map::new();
         all.insert("created".to_owned(), clock::universal(created).into());
-        all.insert("modified".to_owned(), clock::universal(self.modified()).into());
+        all.insert(
+            "modified".to_owned(),
+            clock::universal(self.modified()).into(),
+        );
         for Listed { version, .. } in &self.versions {
-            all.insert(version.version.clone(), clock::universal(version.time).into());
+            all.insert(
+                version.version.clone(),
+                clock::universal(version.time).into(),
+            );
         }
         Value::Object(all)
     }
@@ -166,7 +195,10 @@ mod tests {
             let text = json!({ "name": "@s/a", "version": version, "description": format!("An a {version}") });
             let entry = ReleaseEntry::new(version.parse().unwrap(), Hash::of(version.as_bytes()));
             let version = read(&manifest("@s/a", version), text.to_string().as_bytes()).unwrap();
-            Listed { entry, version: Arc::new(version) }
+            Listed {
+                entry,
+                version: Arc::new(version),
+            }
         };
         Document {
             name: "@s/a".to_owned(),
@@ -174,7 +206,10 @@ mod tests {
             registry: "http://127.0.0.1:4810/npm".to_owned(),
             rev: "3-9".to_owned(),
             modified: Timestamp(1_700_000_000_123),
-            tags: tags.iter().map(|(tag, version)| ((*tag).to_owned(), version.parse().unwrap())).collect(),
+            tags: tags
+                .iter()
+                .map(|(tag, version)| ((*tag).to_owned(), version.parse().unwrap()))
+                .collect(),
             versions: versions.iter().map(listed).collect(),
         }
     }
@@ -191,30 +226,61 @@ mod tests {
         };
         let versions = ["1.0.0", "1.10.0", "1.9.0", "2.0.0-rc.1"];
         assert_eq!(latest(&versions, &[]).as_deref(), Some("1.10.0"));
-        assert_eq!(latest(&versions, &[("latest", "1.9.0")]).as_deref(), Some("1.9.0"));
-        assert_eq!(latest(&versions, &[("latest", "1.8.0")]).as_deref(), Some("1.10.0"), "one that is not listed");
+        assert_eq!(
+            latest(&versions, &[("latest", "1.9.0")]).as_deref(),
+            Some("1.9.0")
+        );
+        assert_eq!(
+            latest(&versions, &[("latest", "1.8.0")]).as_deref(),
+            Some("1.10.0"),
+            "one that is not listed"
+        );
         assert_eq!(latest(&["2.0.0-rc.1"], &[]).as_deref(), Some("2.0.0-rc.1"));
         let next = document(&versions, &[("next", "2.0.0-rc.1"), ("gone", "3.0.0")]);
-        assert_eq!(next.tags().into_iter().collect::<Vec<_>>(), [("latest", "1.10.0"), ("next", "2.0.0-rc.1")]);
-        let chosen = |wanted| next.choose(wanted).map(|listed| listed.version.version.as_str());
+        assert_eq!(
+            next.tags().into_iter().collect::<Vec<_>>(),
+            [("latest", "1.10.0"), ("next", "2.0.0-rc.1")]
+        );
+        let chosen = |wanted| {
+            next.choose(wanted)
+                .map(|listed| listed.version.version.as_str())
+        };
         assert_eq!(chosen("next"), Some("2.0.0-rc.1"));
-        assert_eq!((chosen("1.9.0"), chosen("gone"), chosen("x y")), (Some("1.9.0"), None, None));
+        assert_eq!(
+            (chosen("1.9.0"), chosen("gone"), chosen("x y")),
+            (Some("1.9.0"), None, None)
+        );
     }
 
     #[test]
     fn both_forms_say_where_the_files_are_and_one_when_they_came() {
         let document = document(&["1.0.0", "1.1.0"], &[]);
-        let (full, brief) = (parsed(&document, Form::Full, true), parsed(&document, Form::Short, false));
+        let (full, brief) = (
+            parsed(&document, Form::Full, true),
+            parsed(&document, Form::Short, false),
+        );
         for value in [&full, &brief] {
             let tarball = &value["versions"]["1.1.0"]["dist"]["tarball"];
             assert_eq!(tarball, "http://127.0.0.1:4810/npm/@s/a/-/a-1.1.0.tgz");
-            assert_eq!((&value["name"], &value["modified"]), (&"@s/a".into(), &"2023-11-14T22:13:20.123000Z".into()));
+            assert_eq!(
+                (&value["name"], &value["modified"]),
+                (&"@s/a".into(), &"2023-11-14T22:13:20.123000Z".into())
+            );
         }
         assert_eq!(full["time"]["1.0.0"], "1970-01-01T00:00:00.007000Z");
         assert_eq!(full["time"].as_object().unwrap().len(), 4);
-        assert_eq!((&full["_rev"], &full["_id"]), (&"3-9".into(), &"@s/a".into()));
-        assert_eq!((&full["description"], &full["maintainers"][0]["name"]), (&"An a 1.1.0".into(), &"alice".into()));
-        assert_eq!((&brief["time"], &brief["_rev"], &brief["description"]), (&Value::Null, &Value::Null, &Value::Null));
+        assert_eq!(
+            (&full["_rev"], &full["_id"]),
+            (&"3-9".into(), &"@s/a".into())
+        );
+        assert_eq!(
+            (&full["description"], &full["maintainers"][0]["name"]),
+            (&"An a 1.1.0".into(), &"alice".into())
+        );
+        assert_eq!(
+            (&brief["time"], &brief["_rev"], &brief["description"]),
+            (&Value::Null, &Value::Null, &Value::Null)
+        );
         assert_eq!(
             serde_json::from_str::<Value>(&document.version(&document.versions[1])).unwrap(),
             full["versions"]["1.1.0"]

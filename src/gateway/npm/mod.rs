@@ -1,7 +1,9 @@
-//! The swarm as a registry of npm's, at `/npm/`: npm, pnpm, yarn and bun install from it, and publish to it.
+//! The swarm as a registry of npm's, at `/npm/`: npm, pnpm, yarn and bun install from it, and
+//! publish to it.
 //!
 //! The protocol: <https://github.com/npm/registry/blob/main/docs/REGISTRY-API.md> and
-//! <https://github.com/npm/registry/blob/main/docs/responses/package-metadata.md>. What they do beyond it is in the tests.
+//! <https://github.com/npm/registry/blob/main/docs/responses/package-metadata.md>. What they do
+//! beyond it is in the tests.
 
 mod attachment;
 mod change;
@@ -95,17 +97,22 @@ async fn change_by(
     route: Route,
 ) -> Result<Response, Refused> {
     match route {
-        Route::Put { name, rev } => publish::take(service, asked, bytes, &name, rev.as_deref()).await,
+        Route::Put { name, rev } => {
+            publish::take(service, asked, bytes, &name, rev.as_deref()).await
+        }
         Route::Unpublish { name, rev } => change::unpublish(service, &name, &rev).await,
         Route::UnpublishFile { name, file } => change::unpublish_file(service, &name, &file).await,
         Route::SetTag { name, tag } => tags::set(service, bytes, &name, tag).await,
         Route::RemoveTag { name, tag } => tags::remove(service, &name, tag).await,
-        _ => Err(Refused::Because(StatusCode::NOT_FOUND, "this registry has no such request".to_owned())),
+        _ => Err(Refused::Because(
+            StatusCode::NOT_FOUND,
+            "this registry has no such request".to_owned(),
+        )),
     }
 }
 
-/// Refuses who may not change anything: 401 for who says no word at all, as npm has it. It names no scheme, because npm would then
-/// tell people to log in, and show nothing of the sentence.
+/// Refuses who may not change anything: 401 for who says no word at all, as npm has it. It names no
+/// scheme, because npm would then tell people to log in, and show nothing of the sentence.
 fn allowed(asked: &Asked) -> Result<(), Refused> {
     let said_nothing = !asked.headers.contains_key(header::AUTHORIZATION);
     match may_change(asked.change, LOGIN) {
@@ -123,10 +130,18 @@ fn no_accounts() -> String {
 async fn whoami(service: &Service, asked: &Asked) -> Result<Response, Refused> {
     allowed(asked)?;
     let own = service.registry().own().await?;
-    let handle = own.packages.iter().find_map(|package| package.handle.as_ref()).map(ToString::to_string);
+    let handle = own
+        .packages
+        .iter()
+        .find_map(|package| package.handle.as_ref())
+        .map(ToString::to_string);
     let username = handle.or(own.publisher.map(|publisher| publisher.to_string()));
-    let username = username.unwrap_or_else(|| "nobody yet: the first publish makes a key".to_owned());
-    Ok(answer::json(StatusCode::OK, &json!({ "username": username })))
+    let username =
+        username.unwrap_or_else(|| "nobody yet: the first publish makes a key".to_owned());
+    Ok(answer::json(
+        StatusCode::OK,
+        &json!({ "username": username }),
+    ))
 }
 
 /// A report of old: nothing is known to be wrong with anything.
@@ -148,7 +163,11 @@ async fn unread(body: Body, answer: &serde_json::Value) -> Response {
 fn done(status: StatusCode, notices: &[String]) -> Response {
     let mut response = answer::json(status, &json!({ "ok": true, "success": true }));
     // One line, of what a header may have.
-    let text: String = notices.join("; ").chars().map(|c| if (' '..='~').contains(&c) { c } else { '?' }).collect();
+    let text: String = notices
+        .join("; ")
+        .chars()
+        .map(|c| if (' '..='~').contains(&c) { c } else { '?' })
+        .collect();
     if let Ok(value) = HeaderValue::from_str(&text)
         && !text.is_empty()
     {
@@ -161,6 +180,8 @@ fn name_of(name: &str) -> Result<PackageName, Refused> {
     policy::name_of(&Ecosystem::Npm, name)
 }
 
-fn reference(id: &crate::domain::name::PackageId) -> Result<crate::domain::name::PackageRef, Refused> {
+fn reference(
+    id: &crate::domain::name::PackageId,
+) -> Result<crate::domain::name::PackageRef, Refused> {
     Ok(id.to_string().parse().map_err(RegistryError::from)?)
 }

@@ -1,4 +1,5 @@
-//! `npm publish`: an upload becomes what `import` makes of a tarball, and goes the whole way of a publish.
+//! `npm publish`: an upload becomes what `import` makes of a tarball, and goes the whole way of a
+//! publish.
 
 use std::{
     collections::BTreeMap,
@@ -99,10 +100,13 @@ pub(super) async fn take(
 ) -> Result<Response, Refused> {
     let closed = |_| RegistryError::Closed;
     let _place = service.uploading.acquire().await.map_err(closed)?;
-    let dir = tempfile::tempdir_in(&service.uploads).map_err(RegistryError::file(&service.uploads, "written to"))?;
+    let dir = tempfile::tempdir_in(&service.uploads)
+        .map_err(RegistryError::file(&service.uploads, "written to"))?;
     let Received { said, file } = received(bytes, dir.path(), service.options.upload).await?;
     if let Some(other) = said.name.as_ref().filter(|other| *other != name) {
-        return Err(Refused::wrong(format!("what is sent to {name} says that it is {other}")));
+        return Err(Refused::wrong(format!(
+            "what is sent to {name} says that it is {other}"
+        )));
     }
     match file {
         Some(tarball) => publish_one(service, name, &said, tarball).await,
@@ -111,7 +115,11 @@ pub(super) async fn take(
 }
 
 /// Reads a body to its end; the tarball goes to the disk as it comes.
-async fn received(bytes: &mut (impl AsyncRead + Unpin), dir: &Path, most: u64) -> Result<Received, Refused> {
+async fn received(
+    bytes: &mut (impl AsyncRead + Unpin),
+    dir: &Path,
+    most: u64,
+) -> Result<Received, Refused> {
     let path = dir.join("upload.tgz");
     let written = |error| Refused::from(RegistryError::file(&path, "written")(error));
     let mut file = tokio::fs::File::create(&path).await.map_err(written)?;
@@ -122,7 +130,9 @@ async fn received(bytes: &mut (impl AsyncRead + Unpin), dir: &Path, most: u64) -
         if read == 0 {
             break;
         }
-        splitter.feed(buffer.get(..read).unwrap_or_default(), &mut decoded).map_err(unread)?;
+        splitter
+            .feed(buffer.get(..read).unwrap_or_default(), &mut decoded)
+            .map_err(unread)?;
         size += decoded.len() as u64;
         if size > most {
             return Err(too_large(most));
@@ -134,23 +144,40 @@ async fn received(bytes: &mut (impl AsyncRead + Unpin), dir: &Path, most: u64) -
     file.flush().await.map_err(written)?;
     let (words, found) = splitter.end().map_err(unread)?;
     let said: Said = serde_json::from_slice(&words).map_err(unread)?;
-    let file = found.then(|| Tarball { path, size, digests: digester.finish() });
+    let file = found.then(|| Tarball {
+        path,
+        size,
+        digests: digester.finish(),
+    });
     Ok(Received { said, file })
 }
 
 fn unread(why: impl ToString) -> Refused {
-    Refused::wrong(format!("what was sent cannot be read, or broke off ({}); publish it again", why.to_string()))
+    Refused::wrong(format!(
+        "what was sent cannot be read, or broke off ({}); publish it again",
+        why.to_string()
+    ))
 }
 
-async fn publish_one(service: &Arc<Service>, name: &str, said: &Said, tarball: Tarball) -> Result<Response, Refused> {
+async fn publish_one(
+    service: &Arc<Service>,
+    name: &str,
+    said: &Said,
+    tarball: Tarball,
+) -> Result<Response, Refused> {
     let package_name = name_of(name)?;
     let path = tarball.path.clone();
     let read = tokio::task::spawn_blocking(move || release::read(&path, clock::now())).await;
-    let read = read.map_err(|error| RegistryError::Internal { what: "reading a tarball", why: error.to_string() })?;
+    let read = read.map_err(|error| RegistryError::Internal {
+        what: "reading a tarball",
+        why: error.to_string(),
+    })?;
     let mut read = read.map_err(|why| Refused::wrong(format!("{name} cannot be taken: {why}")))?;
     let (inside, version) = (read.draft.name.to_string(), read.draft.version.clone());
     if inside != name {
-        return Err(Refused::wrong(format!("the tarball holds {inside}, and is sent as {name}")));
+        return Err(Refused::wrong(format!(
+            "the tarball holds {inside}, and is sent as {name}"
+        )));
     }
     check(name, said, &version, &tarball)?;
     let tags = tags_of(said, &version)?;
@@ -164,7 +191,10 @@ async fn publish_one(service: &Arc<Service>, name: &str, said: &Said, tarball: T
     let published = publish(service, &id, prepared, &left_out, &tarball.path).await;
     let warnings = published.map_err(|refused| over(refused, name, &version))?;
     for tag in tags {
-        let change = Change::Tag { tag, version: Some(version.clone()) };
+        let change = Change::Tag {
+            tag,
+            version: Some(version.clone()),
+        };
         service.registry().change(&reference(&id)?, change).await?;
     }
     Ok(done(StatusCode::CREATED, &warnings))
@@ -173,24 +203,52 @@ async fn publish_one(service: &Arc<Service>, name: &str, said: &Said, tarball: T
 /// Compares what is said of a version with the tarball of it.
 fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> Result<(), Refused> {
     let key = version.key(&Ecosystem::Npm);
-    let is_it = |text: &&String| text.parse().is_ok_and(|text: VersionText| text.key(&Ecosystem::Npm) == key);
+    let is_it = |text: &&String| {
+        text.parse()
+            .is_ok_and(|text: VersionText| text.key(&Ecosystem::Npm) == key)
+    };
     let versions = said.versions.iter().flatten();
     let Some((_, SaidVersion { dist, .. })) = versions.clone().find(|(text, _)| is_it(text)) else {
-        let sent = versions.map(|(text, _)| text.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(Refused::wrong(format!("the tarball holds {name} {version}, and is sent as {name} {sent}")));
+        let sent = versions
+            .map(|(text, _)| text.as_str())
+            .collect::<Vec<_>>()
+            .join(", ");
+        return Err(Refused::wrong(format!(
+            "the tarball holds {name} {version}, and is sent as {name} {sent}"
+        )));
     };
-    let length = said.attachments.iter().find(|(key, _)| key.ends_with(".tgz")).and_then(|(_, one)| one.length);
+    let length = said
+        .attachments
+        .iter()
+        .find(|(key, _)| key.ends_with(".tgz"))
+        .and_then(|(_, one)| one.length);
     if let Some(length) = length.filter(|length| *length != tarball.size) {
-        let text = format!("the tarball has {} bytes, and {length} are announced; publish it again", tarball.size);
+        let text = format!(
+            "the tarball has {} bytes, and {length} are announced; publish it again",
+            tarball.size
+        );
         return Err(Refused::wrong(text));
     }
     let Digests { sha512, sha1, .. } = &tarball.digests;
-    let sha512 = sha512.map(|digest| format!("sha512-{}", BASE64.encode(&digest.0))).unwrap_or_default();
+    let sha512 = sha512
+        .map(|digest| format!("sha512-{}", BASE64.encode(&digest.0)))
+        .unwrap_or_default();
     let sha1 = sha1.map(|digest| digest.to_string()).unwrap_or_default();
-    let mut words = dist.integrity.iter().flat_map(|integrity| integrity.split_whitespace());
-    let is_other = |word: &str| word.starts_with("sha512-") && word.split('?').next() != Some(&sha512);
-    if words.any(is_other) || dist.shasum.as_ref().is_some_and(|shasum| !shasum.eq_ignore_ascii_case(&sha1)) {
-        let text = format!("the tarball of {name} {version} has another digest than is said of it; publish it again");
+    let mut words = dist
+        .integrity
+        .iter()
+        .flat_map(|integrity| integrity.split_whitespace());
+    let is_other =
+        |word: &str| word.starts_with("sha512-") && word.split('?').next() != Some(&sha512);
+    if words.any(is_other)
+        || dist
+            .shasum
+            .as_ref()
+            .is_some_and(|shasum| !shasum.eq_ignore_ascii_case(&sha1))
+    {
+        let text = format!(
+            "the tarball of {name} {version} has another digest than is said of it; publish it again"
+        );
         return Err(Refused::wrong(text));
     }
     Ok(())
@@ -199,19 +257,35 @@ fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> R
 /// Returns the tags that the version is to have.
 fn tags_of(said: &Said, version: &VersionText) -> Result<Vec<String>, Refused> {
     let key = version.key(&Ecosystem::Npm);
-    let is_it = |text: &str| text.parse().is_ok_and(|text: VersionText| text.key(&Ecosystem::Npm) == key);
-    let tags: Vec<String> = said.tags.iter().filter(|(_, text)| is_it(text)).map(|(tag, _)| tag.clone()).collect();
-    match tags.iter().find_map(|tag| check_tag(&Ecosystem::Npm, tag).err().map(|why| (tag, why))) {
+    let is_it = |text: &str| {
+        text.parse()
+            .is_ok_and(|text: VersionText| text.key(&Ecosystem::Npm) == key)
+    };
+    let tags: Vec<String> = said
+        .tags
+        .iter()
+        .filter(|(_, text)| is_it(text))
+        .map(|(tag, _)| tag.clone())
+        .collect();
+    match tags
+        .iter()
+        .find_map(|tag| check_tag(&Ecosystem::Npm, tag).err().map(|why| (tag, why)))
+    {
         Some((tag, why)) => Err(Refused::wrong(format!("the tag {tag} {why}"))),
         None => Ok(tags),
     }
 }
 
 /// Refuses a version that was unpublished.
-async fn may_follow(service: &Service, id: &PackageId, version: &VersionText) -> Result<(), Refused> {
+async fn may_follow(
+    service: &Service,
+    id: &PackageId,
+    version: &VersionText,
+) -> Result<(), Refused> {
     let name = id.name.bare();
     if let Ok(package) = package(service, id).await
-        && let Some(entry) = crate::domain::release::find(&Ecosystem::Npm, &package.releases, version)
+        && let Some(entry) =
+            crate::domain::release::find(&Ecosystem::Npm, &package.releases, version)
         && entry.is_yanked()
     {
         let text = format!(
@@ -223,12 +297,14 @@ async fn may_follow(service: &Service, id: &PackageId, version: &VersionText) ->
     Ok(())
 }
 
-/// Says why a version with other bytes is refused, as npm's own registry does: 409 would have npm read the document and send
-/// everything once more.
+/// Says why a version with other bytes is refused, as npm's own registry does: 409 would have npm
+/// read the document and send everything once more.
 fn over(refused: Refused, name: &str, version: &VersionText) -> Refused {
     match refused {
         Refused::Because(StatusCode::CONFLICT, why) => {
-            let text = format!("You cannot publish over the previously published version {version} of {name}: {why}");
+            let text = format!(
+                "You cannot publish over the previously published version {version} of {name}: {why}"
+            );
             Refused::Because(StatusCode::FORBIDDEN, text)
         }
         other => other,

@@ -35,8 +35,8 @@ use crate::{
 
 /// Versions of one package that are looked for at once.
 const AT_ONCE: usize = 32;
-/// Bytes of versions that are kept, and of documents as they were sent: those that are asked for again, by one run of a client or by
-/// several.
+/// Bytes of versions that are kept, and of documents as they were sent: those that are asked for
+/// again, by one run of a client or by several.
 const MOST_VERSIONS: usize = 24 << 20;
 const MOST_DOCUMENTS: usize = 12 << 20;
 /// The form with what an installation needs.
@@ -51,7 +51,10 @@ pub struct Held {
 
 impl Default for Held {
     fn default() -> Self {
-        Self { versions: Known::of(MOST_VERSIONS), documents: Known::of(MOST_DOCUMENTS) }
+        Self {
+            versions: Known::of(MOST_VERSIONS),
+            documents: Known::of(MOST_DOCUMENTS),
+        }
     }
 }
 
@@ -62,8 +65,15 @@ async fn version_in(
     id: &PackageId,
     entry: &ReleaseEntry,
 ) -> Result<Arc<Version>> {
-    let what = format!("the package.json of {} {}", claimed(id, None), entry.version);
-    let missing = || RegistryError::NotFound { package: what.clone(), asked: 0 };
+    let what = format!(
+        "the package.json of {} {}",
+        claimed(id, None),
+        entry.version
+    );
+    let missing = || RegistryError::NotFound {
+        package: what.clone(),
+        asked: 0,
+    };
     let hash = entry.first().ok_or_else(missing)?;
     if let Some(version) = service.npm.versions.get(&hash) {
         return Ok(version);
@@ -78,13 +88,29 @@ async fn version_in(
     Ok(service.npm.versions.keep(hash, version.weight(), version))
 }
 
-/// The document of a package, and whether all of it is there. What is yanked is left out: who chooses anew does not get it, and who
-/// has it in a lock file asks for the tarball alone.
+/// The document of a package, and whether all of it is there. What is yanked is left out: who
+/// chooses anew does not get it, and who has it in a lock file asks for the tarball alone.
 pub(super) async fn listed(service: &Service, asked: &Asked, package: Package) -> (Document, bool) {
-    let Package { id, handle, seq, signed_at, tags, releases, trust, .. } = package;
-    let live: Vec<ReleaseEntry> = releases.into_iter().filter(|entry| !entry.is_yanked()).collect();
+    let Package {
+        id,
+        handle,
+        seq,
+        signed_at,
+        tags,
+        releases,
+        trust,
+        ..
+    } = package;
+    let live: Vec<ReleaseEntry> = releases
+        .into_iter()
+        .filter(|entry| !entry.is_yanked())
+        .collect();
     let unread = |hash: &Hash| service.npm.versions.get(hash).is_none();
-    let hashes: Vec<Hash> = live.iter().filter_map(ReleaseEntry::first).filter(unread).collect();
+    let hashes: Vec<Hash> = live
+        .iter()
+        .filter_map(ReleaseEntry::first)
+        .filter(unread)
+        .collect();
     let ahead = Ahead::of(service, &id, &hashes, beside::of_first).await;
     let looked = live.into_iter().map(|entry| {
         let (id, ahead) = (&id, &ahead);
@@ -141,22 +167,45 @@ fn key(asked: &Asked, package: &Package, form: Form, for_change: bool) -> Hash {
         key.update(&(part.len() as u64).to_le_bytes());
         key.update(part);
     };
-    let Package { id, handle, trust, seq, signed_at, tags, releases, .. } = package;
-    add(format!("{form:?} {for_change} {} {id} {handle:?} {trust:?} {seq} {signed_at:?} {tags:?}", asked.base)
-        .as_bytes());
+    let Package {
+        id,
+        handle,
+        trust,
+        seq,
+        signed_at,
+        tags,
+        releases,
+        ..
+    } = package;
+    add(format!(
+        "{form:?} {for_change} {} {id} {handle:?} {trust:?} {seq} {signed_at:?} {tags:?}",
+        asked.base
+    )
+    .as_bytes());
     add(&releases.digest().0);
     Hash(*key.finalize().as_bytes())
 }
 
 /// The form that a client asks for. One that says nothing gets everything, as yarn 4 needs it.
 fn form(headers: &HeaderMap) -> Form {
-    let mut accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    if accepted.any(|accepted| accepted.contains(SHORT)) { Form::Short } else { Form::Full }
+    let mut accepted = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .filter_map(|value| value.to_str().ok());
+    if accepted.any(|accepted| accepted.contains(SHORT)) {
+        Form::Short
+    } else {
+        Form::Full
+    }
 }
 
-pub(super) async fn document(service: &Service, asked: &Asked, name: &str) -> Result<Response, Refused> {
-    let for_change =
-        url::form_urlencoded::parse(asked.query.as_bytes()).any(|(key, value)| key == "write" && value == "true");
+pub(super) async fn document(
+    service: &Service,
+    asked: &Asked,
+    name: &str,
+) -> Result<Response, Refused> {
+    let for_change = url::form_urlencoded::parse(asked.query.as_bytes())
+        .any(|(key, value)| key == "write" && value == "true");
     let package = match package(service, name).await {
         // npm takes a package that is not found for one that is unpublished already.
         Err(Refused::Because(StatusCode::NOT_FOUND, text)) if for_change => {
@@ -164,7 +213,11 @@ pub(super) async fn document(service: &Service, asked: &Asked, name: &str) -> Re
         }
         other => other?,
     };
-    let form = if for_change { Form::Full } else { form(&asked.headers) };
+    let form = if for_change {
+        Form::Full
+    } else {
+        form(&asked.headers)
+    };
     let key = key(asked, &package, form, for_change);
     let written = match service.npm.documents.get(&key) {
         Some(written) => written,
@@ -202,8 +255,9 @@ async fn package(service: &Service, name: &str) -> Result<Package, Refused> {
 }
 
 fn none_left(name: &str) -> Refused {
-    let text =
-        format!("{name} has no version that npm could install: all are yanked, or what they are is not to be had");
+    let text = format!(
+        "{name} has no version that npm could install: all are yanked, or what they are is not to be had"
+    );
     Refused::Because(StatusCode::NOT_FOUND, text)
 }
 
@@ -213,16 +267,30 @@ fn sent(headers: &HeaderMap, form: Form, written: &Written) -> Response {
         Form::Short => SHORT,
     };
     let mut response = answer::tagged(headers, kind, &written.etag, written.text.clone());
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }
 
 /// One version, by its number or a tag.
-pub(super) async fn version(service: &Service, asked: &Asked, name: &str, wanted: &str) -> Result<Response, Refused> {
+pub(super) async fn version(
+    service: &Service,
+    asked: &Asked,
+    name: &str,
+    wanted: &str,
+) -> Result<Response, Refused> {
     let (document, _) = listed(service, asked, package(service, name).await?).await;
     match document.choose(wanted) {
-        Some(listed) => Ok(answer::document(&asked.headers, "application/json", document.version(listed))),
-        None => Ok(error(StatusCode::NOT_FOUND, &format!("{name} has no version {wanted}, and no tag"))),
+        Some(listed) => Ok(answer::document(
+            &asked.headers,
+            "application/json",
+            document.version(listed),
+        )),
+        None => Ok(error(
+            StatusCode::NOT_FOUND,
+            &format!("{name} has no version {wanted}, and no tag"),
+        )),
     }
 }
 
@@ -233,14 +301,22 @@ pub(super) async fn tarball(
     name: &str,
     called: &str,
 ) -> Result<Response, Refused> {
-    let missing = || RegistryError::NotFound { package: format!("{called}, a file of {name}"), asked: 0 };
-    let version: VersionText = version_of(name, called).and_then(|text| text.parse().ok()).ok_or_else(missing)?;
+    let missing = || RegistryError::NotFound {
+        package: format!("{called}, a file of {name}"),
+        asked: 0,
+    };
+    let version: VersionText = version_of(name, called)
+        .and_then(|text| text.parse().ok())
+        .ok_or_else(missing)?;
     let name = name_of(name)?;
     let id = whose(service, None, &name, true).await?;
     may_serve(service, &name, &version).await?;
     let package = policy::package(service, &id).await?;
     let entry = release::find(&Ecosystem::Npm, &package.releases, &version).ok_or_else(missing)?;
-    let manifest = service.registry().manifest_of(&id, &entry.first().ok_or_else(missing)?).await?;
+    let manifest = service
+        .registry()
+        .manifest_of(&id, &entry.first().ok_or_else(missing)?)
+        .await?;
     let signed = manifest.first().ok_or_else(missing)?;
     let file = File {
         wanted: Wanted {
@@ -251,12 +327,22 @@ pub(super) async fn tarball(
             for_others: false,
         },
         digest: signed.sha256.to_string(),
-        others: Others { sha512: signed.sha512, sha1: signed.sha1 },
+        others: Others {
+            sha512: signed.sha512,
+            sha1: signed.sha1,
+        },
         package: id,
         version: entry.version.clone(),
         name: None,
         kind: "application/octet-stream",
         fixed: false,
     };
-    Ok(file::answer(service, file, &asked.method, &asked.headers, asked.client.clone()).await)
+    Ok(file::answer(
+        service,
+        file,
+        &asked.method,
+        &asked.headers,
+        asked.client.clone(),
+    )
+    .await)
 }

@@ -29,8 +29,8 @@ pub enum Route {
     Tags {
         name: String,
     },
-    /// A publish, or the document with something else said of its versions. With the state that it is of, versions that it lacks
-    /// are unpublished.
+    /// A publish, or the document with something else said of its versions. With the state that it
+    /// is of, versions that it lacks are unpublished.
     Put {
         name: String,
         rev: Option<String>,
@@ -53,7 +53,8 @@ pub enum Route {
     },
 }
 
-/// The request; `None` for what none of them asks. The name of a package is one part or two: `@scope%2fname` or `@scope/name`.
+/// The request; `None` for what none of them asks. The name of a package is one part or two:
+/// `@scope%2fname` or `@scope/name`.
 pub fn of(method: &Method, parts: &[String]) -> Option<Route> {
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let parts = parts.strip_suffix(&[""]).unwrap_or(&parts);
@@ -73,13 +74,17 @@ fn of_service(method: &Method, is_read: bool, parts: &[&str]) -> Option<Route> {
         ["ping"] if is_read => Some(Route::Ping),
         ["whoami"] if is_read => Some(Route::Whoami),
         ["v1", "search"] if is_read => Some(Route::Search),
-        ["npm", "v1", "security", "advisories", "bulk"] if *method == Method::POST => Some(Route::Advisories),
+        ["npm", "v1", "security", "advisories", "bulk"] if *method == Method::POST => {
+            Some(Route::Advisories)
+        }
         ["npm", "v1", "security", "audits"] | ["npm", "v1", "security", "audits", "quick"]
             if *method == Method::POST =>
         {
             Some(Route::Audit)
         }
-        ["v1", "login"] | ["user", ..] | ["npm", "v1", "tokens" | "user", ..] => Some(Route::Account),
+        ["v1", "login"] | ["user", ..] | ["npm", "v1", "tokens" | "user", ..] => {
+            Some(Route::Account)
+        }
         ["package", rest @ ..] => of_tags(method, is_read, rest),
         _ => None,
     }
@@ -87,15 +92,23 @@ fn of_service(method: &Method, is_read: bool, parts: &[&str]) -> Option<Route> {
 
 fn of_tags(method: &Method, is_read: bool, parts: &[&str]) -> Option<Route> {
     let (name, rest) = match parts {
-        [scope, own, rest @ ..] if scope.starts_with('@') && !scope.contains('/') => (format!("{scope}/{own}"), rest),
+        [scope, own, rest @ ..] if scope.starts_with('@') && !scope.contains('/') => {
+            (format!("{scope}/{own}"), rest)
+        }
         [name, rest @ ..] => ((*name).to_owned(), rest),
         [] => return None,
     };
     match rest {
         ["dist-tags"] if is_read => Some(Route::Tags { name }),
         ["dist-tags", tag] => match *method {
-            Method::PUT | Method::POST => Some(Route::SetTag { name, tag: (*tag).to_owned() }),
-            Method::DELETE => Some(Route::RemoveTag { name, tag: (*tag).to_owned() }),
+            Method::PUT | Method::POST => Some(Route::SetTag {
+                name,
+                tag: (*tag).to_owned(),
+            }),
+            Method::DELETE => Some(Route::RemoveTag {
+                name,
+                tag: (*tag).to_owned(),
+            }),
             _ => None,
         },
         _ => None,
@@ -107,21 +120,38 @@ fn of_package(method: &Method, is_read: bool, name: String, rest: &[&str]) -> Op
     match rest {
         [] if is_read => Some(Route::Document { name }),
         [] if *method == Method::PUT => Some(Route::Put { name, rev: None }),
-        [version] if is_read => Some(Route::Version { name, version: text(version) }),
+        [version] if is_read => Some(Route::Version {
+            name,
+            version: text(version),
+        }),
         ["-rev", rev] => match *method {
-            Method::PUT => Some(Route::Put { name, rev: Some(text(rev)) }),
-            Method::DELETE => Some(Route::Unpublish { name, rev: text(rev) }),
+            Method::PUT => Some(Route::Put {
+                name,
+                rev: Some(text(rev)),
+            }),
+            Method::DELETE => Some(Route::Unpublish {
+                name,
+                rev: text(rev),
+            }),
             _ => None,
         },
-        ["-", file] if is_read => Some(Route::Tarball { name, file: text(file) }),
-        ["-", file, "-rev", _] if *method == Method::DELETE => Some(Route::UnpublishFile { name, file: text(file) }),
+        ["-", file] if is_read => Some(Route::Tarball {
+            name,
+            file: text(file),
+        }),
+        ["-", file, "-rev", _] if *method == Method::DELETE => Some(Route::UnpublishFile {
+            name,
+            file: text(file),
+        }),
         _ => None,
     }
 }
 
 /// The version in the name of a package's file: `name-1.0.0.tgz`, without the scope.
 pub fn version_of<'a>(name: &str, file: &'a str) -> Option<&'a str> {
-    file.strip_prefix(short(name))?.strip_prefix('-')?.strip_suffix(".tgz")
+    file.strip_prefix(short(name))?
+        .strip_prefix('-')?
+        .strip_suffix(".tgz")
 }
 
 /// A name without its scope.
@@ -151,37 +181,72 @@ mod tests {
             ("%40a%2Fb", "@a/b"),
         ] {
             let name = name.to_owned();
-            assert_eq!(asked(Method::GET, path), Some(Route::Document { name: name.clone() }), "{path}");
-            assert_eq!(asked(Method::PUT, path), Some(Route::Put { name: name.clone(), rev: None }), "{path}");
+            assert_eq!(
+                asked(Method::GET, path),
+                Some(Route::Document { name: name.clone() }),
+                "{path}"
+            );
+            assert_eq!(
+                asked(Method::PUT, path),
+                Some(Route::Put {
+                    name: name.clone(),
+                    rev: None
+                }),
+                "{path}"
+            );
             let below = |rest: &str| format!("{}/{rest}", path.trim_end_matches('/'));
             let file = "b-1.0.0.tgz".to_owned();
             assert_eq!(
                 asked(Method::GET, &below("-/b-1.0.0.tgz")),
-                Some(Route::Tarball { name: name.clone(), file: file.clone() })
+                Some(Route::Tarball {
+                    name: name.clone(),
+                    file: file.clone()
+                })
             );
             assert_eq!(
                 asked(Method::DELETE, &below("-/b-1.0.0.tgz/-rev/3-7")),
-                Some(Route::UnpublishFile { name: name.clone(), file })
+                Some(Route::UnpublishFile {
+                    name: name.clone(),
+                    file
+                })
             );
             assert_eq!(
                 asked(Method::GET, &below("1.0.0")),
-                Some(Route::Version { name: name.clone(), version: "1.0.0".into() })
+                Some(Route::Version {
+                    name: name.clone(),
+                    version: "1.0.0".into()
+                })
             );
             assert_eq!(
                 asked(Method::DELETE, &below("-rev/3-7")),
-                Some(Route::Unpublish { name: name.clone(), rev: "3-7".into() })
+                Some(Route::Unpublish {
+                    name: name.clone(),
+                    rev: "3-7".into()
+                })
             );
             assert_eq!(
                 asked(Method::PUT, &below("-rev/3-7")),
-                Some(Route::Put { name: name.clone(), rev: Some("3-7".into()) })
+                Some(Route::Put {
+                    name: name.clone(),
+                    rev: Some("3-7".into())
+                })
             );
             let tags = format!("-/package/{}/dist-tags", path.trim_end_matches('/'));
-            assert_eq!(asked(Method::GET, &tags), Some(Route::Tags { name: name.clone() }));
-            let set = Some(Route::SetTag { name: name.clone(), tag: "next".into() });
+            assert_eq!(
+                asked(Method::GET, &tags),
+                Some(Route::Tags { name: name.clone() })
+            );
+            let set = Some(Route::SetTag {
+                name: name.clone(),
+                tag: "next".into(),
+            });
             assert_eq!(asked(Method::PUT, &format!("{tags}/next")), set);
             assert_eq!(
                 asked(Method::DELETE, &format!("{tags}/next")),
-                Some(Route::RemoveTag { name, tag: "next".into() })
+                Some(Route::RemoveTag {
+                    name,
+                    tag: "next".into()
+                })
             );
         }
     }
@@ -192,7 +257,11 @@ mod tests {
             (Method::GET, "-/ping", Route::Ping),
             (Method::GET, "-/whoami", Route::Whoami),
             (Method::GET, "-/v1/search", Route::Search),
-            (Method::POST, "-/npm/v1/security/advisories/bulk", Route::Advisories),
+            (
+                Method::POST,
+                "-/npm/v1/security/advisories/bulk",
+                Route::Advisories,
+            ),
             (Method::POST, "-/npm/v1/security/audits/quick", Route::Audit),
             (Method::PUT, "-/user/org.couchdb.user:me", Route::Account),
             (Method::POST, "-/v1/login", Route::Account),
@@ -216,7 +285,10 @@ mod tests {
     #[test]
     fn a_files_name_says_its_version() {
         assert_eq!(version_of("a", "a-1.0.0.tgz"), Some("1.0.0"));
-        assert_eq!(version_of("@s/a-b", "a-b-1.0.0-rc.1.tgz"), Some("1.0.0-rc.1"));
+        assert_eq!(
+            version_of("@s/a-b", "a-b-1.0.0-rc.1.tgz"),
+            Some("1.0.0-rc.1")
+        );
         for file in ["b-1.0.0.tgz", "a1.0.0.tgz", "a-1.0.0.tar", "@s/a-1.0.0.tgz"] {
             assert_eq!(version_of("a", file), None, "{file}");
         }

@@ -16,7 +16,8 @@ use crate::{
     registry::Hit,
 };
 
-/// Packages in an answer unless the client says how many, and most of them: as npm's own registry has it.
+/// Packages in an answer unless the client says how many, and most of them: as npm's own registry
+/// has it.
 const USUAL: usize = 20;
 const MOST: usize = 250;
 
@@ -29,7 +30,11 @@ struct Wanted {
 }
 
 fn wanted(query: &str) -> Wanted {
-    let mut wanted = Wanted { text: String::new(), size: USUAL, from: 0 };
+    let mut wanted = Wanted {
+        text: String::new(),
+        size: USUAL,
+        from: 0,
+    };
     for (key, value) in url::form_urlencoded::parse(query.as_bytes()) {
         match &*key {
             "text" => wanted.text = value.into_owned(),
@@ -44,7 +49,13 @@ fn wanted(query: &str) -> Wanted {
 pub(super) async fn answer(service: &Service, asked: &Asked) -> Result<Response, Refused> {
     let Wanted { text, size, from } = wanted(&asked.query);
     let text = format!("{text} eco:npm");
-    let found = service.registry().search(&Query { limit: MAX_HITS, ..Query::text(text) }).await?;
+    let found = service
+        .registry()
+        .search(&Query {
+            limit: MAX_HITS,
+            ..Query::text(text)
+        })
+        .await?;
     let (mut objects, mut total) = (Vec::new(), 0);
     for hit in &found.hits {
         let is_one = hit.package.name.ecosystem() == &Ecosystem::Npm && !hit.preview && !hit.yanked;
@@ -56,13 +67,25 @@ pub(super) async fn answer(service: &Service, asked: &Asked) -> Result<Response,
             objects.push(object(hit, &registry(asked)));
         }
     }
-    let answer = json!({ "objects": objects, "total": total, "time": clock::universal(clock::now()) });
+    let answer =
+        json!({ "objects": objects, "total": total, "time": clock::universal(clock::now()) });
     Ok(answer::json(StatusCode::OK, &answer))
 }
 
 fn object(hit: &Hit, registry: &str) -> Value {
-    let Hit { package, handle, version, summary, tags, signed_at, score, .. } = hit;
-    let username = handle.as_ref().map_or_else(|| package.owner.fingerprint(), ToString::to_string);
+    let Hit {
+        package,
+        handle,
+        version,
+        summary,
+        tags,
+        signed_at,
+        score,
+        ..
+    } = hit;
+    let username = handle
+        .as_ref()
+        .map_or_else(|| package.owner.fingerprint(), ToString::to_string);
     let name = package.name.bare();
     let publisher = json!({ "username": username, "email": "" });
     json!({
@@ -87,9 +110,16 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_bounded() {
-        let of = |text: &str, size, from| Wanted { text: text.to_owned(), size, from };
+        let of = |text: &str, size, from| Wanted {
+            text: text.to_owned(),
+            size,
+            from,
+        };
         assert_eq!(wanted(""), of("", 20, 0));
-        assert_eq!(wanted("text=left%20pad&size=5&from=10&quality=0.65"), of("left pad", 5, 10));
+        assert_eq!(
+            wanted("text=left%20pad&size=5&from=10&quality=0.65"),
+            of("left pad", 5, 10)
+        );
         assert_eq!(wanted("size=9999&from=x"), of("", 250, 0));
         assert_eq!(wanted("size=0"), of("", 1, 0));
     }

@@ -20,7 +20,11 @@ use crate::{
 /// Bytes of a version as JSON, and then some.
 const MAX_BODY: u64 = 1_024;
 
-pub(super) async fn list(service: &Service, asked: &Asked, name: &str) -> Result<Response, Refused> {
+pub(super) async fn list(
+    service: &Service,
+    asked: &Asked,
+    name: &str,
+) -> Result<Response, Refused> {
     let id = whose(service, None, &name_of(name)?, false).await?;
     let (document, _) = listed(service, asked, package(service, &id).await?).await;
     Ok(answer::json(StatusCode::OK, &json!(document.tags())))
@@ -34,22 +38,37 @@ pub(super) async fn set(
     tag: String,
 ) -> Result<Response, Refused> {
     let mut body = Vec::new();
-    bytes.take(MAX_BODY).read_to_end(&mut body).await.map_err(|error| cut(&error))?;
-    let version: VersionText = serde_json::from_slice(&body)
-        .map_err(|error| Refused::wrong(format!("the version that {tag} is to name cannot be read: {error}")))?;
+    bytes
+        .take(MAX_BODY)
+        .read_to_end(&mut body)
+        .await
+        .map_err(|error| cut(&error))?;
+    let version: VersionText = serde_json::from_slice(&body).map_err(|error| {
+        Refused::wrong(format!(
+            "the version that {tag} is to name cannot be read: {error}"
+        ))
+    })?;
     let id = own(service, None, &name_of(name)?).await?;
     let package = package(service, &id).await?;
-    let entry = release::find(&Ecosystem::Npm, &package.releases, &version).filter(|entry| !entry.is_yanked());
+    let entry = release::find(&Ecosystem::Npm, &package.releases, &version)
+        .filter(|entry| !entry.is_yanked());
     let Some(entry) = entry else {
         let text = format!("{name} has no version {version} that {tag} could name");
         return Err(Refused::Because(StatusCode::NOT_FOUND, text));
     };
-    let change = Change::Tag { tag, version: Some(entry.version.clone()) };
+    let change = Change::Tag {
+        tag,
+        version: Some(entry.version.clone()),
+    };
     service.registry().change(&reference(&id)?, change).await?;
     Ok(done(StatusCode::CREATED, &[]))
 }
 
-pub(super) async fn remove(service: &Service, name: &str, tag: String) -> Result<Response, Refused> {
+pub(super) async fn remove(
+    service: &Service,
+    name: &str,
+    tag: String,
+) -> Result<Response, Refused> {
     let id = own(service, None, &name_of(name)?).await?;
     let package = package(service, &id).await?;
     if !package.tags.contains_key(&tag) {
@@ -61,6 +80,9 @@ pub(super) async fn remove(service: &Service, name: &str, tag: String) -> Result
         };
         return Err(Refused::Because(StatusCode::NOT_FOUND, text));
     }
-    service.registry().change(&reference(&id)?, Change::Tag { tag, version: None }).await?;
+    service
+        .registry()
+        .change(&reference(&id)?, Change::Tag { tag, version: None })
+        .await?;
     Ok(done(StatusCode::OK, &[]))
 }

@@ -1,7 +1,8 @@
-//! One version as documents list it: what the `package.json` of its tarball says, and what its owner says of it now. Pure.
+//! One version as documents list it: what the `package.json` of its tarball says, and what its
+//! owner says of it now. Pure.
 //!
-//! A `package.json` is text of a stranger's. It counts only where it is of the release that it came with, and where its file is, and
-//! what it has to be, is never taken from there.
+//! A `package.json` is text of a stranger's. It counts only where it is of the release that it came
+//! with, and where its file is, and what it has to be, is never taken from there.
 
 use data_encoding::BASE64;
 use serde_json::{Map, Value, json};
@@ -34,15 +35,24 @@ const SHORT: [&str; 18] = [
     "hasInstallScript",
 ];
 /// Fields of a version that a document says of the package, by its latest one.
-const OF_PACKAGE: [&str; 8] =
-    ["description", "license", "keywords", "homepage", "repository", "bugs", "author", "contributors"];
+const OF_PACKAGE: [&str; 8] = [
+    "description",
+    "license",
+    "keywords",
+    "homepage",
+    "repository",
+    "bugs",
+    "author",
+    "contributors",
+];
 
 /// A version of a package.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Version {
     /// As the tarball has it: without build metadata.
     pub version: String,
-    /// The time at which its upstream or its tarball says that it was published, else that of its signature.
+    /// The time at which its upstream or its tarball says that it was published, else that of its
+    /// signature.
     pub time: Timestamp,
     /// The message in its own `package.json`.
     deprecated: Option<String>,
@@ -58,8 +68,14 @@ pub struct Version {
 /// # Errors
 /// A reason why npm could not use it, or why it is of another release.
 pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Version, String> {
-    let mut fields: Map<String, Value> = serde_json::from_slice(text).map_err(|error| error.to_string())?;
-    let field = |key: &str| fields.get(key).and_then(Value::as_str).ok_or_else(|| format!("it has no {key}"));
+    let mut fields: Map<String, Value> =
+        serde_json::from_slice(text).map_err(|error| error.to_string())?;
+    let field = |key: &str| {
+        fields
+            .get(key)
+            .and_then(Value::as_str)
+            .ok_or_else(|| format!("it has no {key}"))
+    };
     let (name, version) = (field("name")?, field("version")?.to_owned());
     let key = |version: &VersionText| version.key(&manifest.ecosystem);
     let parsed: Option<VersionText> = version.parse().ok();
@@ -69,17 +85,41 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Version, String> {
     let file = manifest.first().ok_or("it has no file")?;
     let digests = digests(file)?;
     let deprecated = fields.remove("deprecated");
-    let deprecated = deprecated.and_then(|text| text.as_str().filter(|text| !text.is_empty()).map(str::to_owned));
+    let deprecated = deprecated.and_then(|text| {
+        text.as_str()
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned)
+    });
     // Fields that begin with an underscore are a registry's own, as the file is.
-    fields.retain(|key, _| !key.starts_with('_') && !matches!(key.as_str(), "dist" | "hasInstallScript"));
-    let has_script = |name: &&str| fields.get("scripts").is_some_and(|scripts| scripts.get(*name).is_some());
-    if ["preinstall", "install", "postinstall"].iter().any(has_script) {
+    fields.retain(|key, _| {
+        !key.starts_with('_') && !matches!(key.as_str(), "dist" | "hasInstallScript")
+    });
+    let has_script = |name: &&str| {
+        fields
+            .get("scripts")
+            .is_some_and(|scripts| scripts.get(*name).is_some())
+    };
+    if ["preinstall", "install", "postinstall"]
+        .iter()
+        .any(has_script)
+    {
         fields.insert("hasInstallScript".to_owned(), true.into());
     }
-    let short = |(key, value): (&String, &Value)| SHORT.contains(&key.as_str()).then(|| (key.clone(), value.clone()));
+    let short = |(key, value): (&String, &Value)| {
+        SHORT
+            .contains(&key.as_str())
+            .then(|| (key.clone(), value.clone()))
+    };
     let short: Map<String, Value> = fields.iter().filter_map(short).collect();
     let time = file.published_at.unwrap_or(manifest.signed_at);
-    Ok(Version { version, time, deprecated, full: open(&fields), short: open(&short), digests })
+    Ok(Version {
+        version,
+        time,
+        deprecated,
+        full: open(&fields),
+        short: open(&short),
+        digests,
+    })
 }
 
 /// An object's text without its end. It has a name.
@@ -90,8 +130,9 @@ fn open(fields: &Map<String, Value>) -> String {
 }
 
 fn digests(file: &File) -> Result<String, String> {
-    let sha512 =
-        file.sha512.ok_or("its signer does not say the SHA-512 of its file, without which npm checks nothing")?;
+    let sha512 = file.sha512.ok_or(
+        "its signer does not say the SHA-512 of its file, without which npm checks nothing",
+    )?;
     let mut digests = format!("\"integrity\":\"sha512-{}\"", BASE64.encode(&sha512.0));
     if let Some(sha1) = file.sha1 {
         digests.push_str(&format!(",\"shasum\":\"{sha1}\""));
@@ -107,10 +148,12 @@ impl Version {
 
     /// The message against it: its owner's now, or the one in its own `package.json`.
     pub fn deprecated<'a>(&'a self, now: Option<&'a str>) -> Option<&'a str> {
-        now.filter(|now| !now.is_empty()).or(self.deprecated.as_deref())
+        now.filter(|now| !now.is_empty())
+            .or(self.deprecated.as_deref())
     }
 
-    /// Appends it as JSON. `tarball` is the address of its file, `now` what its owner says against it.
+    /// Appends it as JSON. `tarball` is the address of its file, `now` what its owner says against
+    /// it.
     pub fn write(&self, into: &mut String, form: Form, tarball: &str, now: Option<&str>) {
         into.push_str(match form {
             Form::Full => &self.full,
@@ -130,8 +173,12 @@ impl Version {
 
     /// The fields that it says of the package.
     pub fn of_package(&self) -> Map<String, Value> {
-        let fields: Map<String, Value> = serde_json::from_str(&format!("{}}}", self.full)).unwrap_or_default();
-        fields.into_iter().filter(|(key, _)| OF_PACKAGE.contains(&key.as_str())).collect()
+        let fields: Map<String, Value> =
+            serde_json::from_str(&format!("{}}}", self.full)).unwrap_or_default();
+        fields
+            .into_iter()
+            .filter(|(key, _)| OF_PACKAGE.contains(&key.as_str()))
+            .collect()
     }
 }
 
@@ -156,10 +203,14 @@ pub mod tests {
     use crate::domain::{manifest::Draft, name::PublisherId};
 
     pub fn manifest(name: &str, version: &str) -> Manifest {
-        let draft: Draft =
-            toml::from_str(&format!("name = \"{name}\"\nversion = \"{version}\"\necosystem = \"npm\"")).unwrap();
+        let draft: Draft = toml::from_str(&format!(
+            "name = \"{name}\"\nversion = \"{version}\"\necosystem = \"npm\""
+        ))
+        .unwrap();
         let file = File::of(&draft.ecosystem, "x.tgz", b"x");
-        draft.into_manifest(PublisherId::nobody(), file, Timestamp(7)).unwrap()
+        draft
+            .into_manifest(PublisherId::nobody(), file, Timestamp(7))
+            .unwrap()
     }
 
     fn written(version: &Version, form: Form, now: Option<&str>) -> Value {
@@ -171,7 +222,10 @@ pub mod tests {
     #[test]
     fn a_package_json_counts_for_its_own_release_only() {
         let of = |text: &str| read(&manifest("@s/a", "1.0.0"), text.as_bytes());
-        assert_eq!(of(r#"{"name":"@s/a","version":"1.0.0"}"#).unwrap().version, "1.0.0");
+        assert_eq!(
+            of(r#"{"name":"@s/a","version":"1.0.0"}"#).unwrap().version,
+            "1.0.0"
+        );
         for bad in [
             r#"{"name":"@s/b","version":"1.0.0"}"#,
             r#"{"name":"@s/a","version":"1.0.1"}"#,
@@ -192,18 +246,38 @@ pub mod tests {
             "deprecated":"its own","scripts":{"postinstall":"node x"},"dependencies":{"b":"^1"},"bin":{"a":"a.js"},
             "description":"An a","keywords":["k"],"readme":"long"}"#;
         let version = read(&manifest("@s/a", "1.0.0"), text.as_bytes()).unwrap();
-        let (full, short) = (written(&version, Form::Full, None), written(&version, Form::Short, Some("use b")));
-        assert!(!full.to_string().contains("evil") && full["scripts"].is_object(), "{full}");
+        let (full, short) = (
+            written(&version, Form::Full, None),
+            written(&version, Form::Short, Some("use b")),
+        );
+        assert!(
+            !full.to_string().contains("evil") && full["scripts"].is_object(),
+            "{full}"
+        );
         assert_eq!(full["dist"]["tarball"], "http://h/npm/@s/a/-/a-1.0.0.tgz");
-        let integrity =
-            "sha512-pKvUKYLK7fkiCxwK+D5Z+3Lv4ewJ9WyqlYyIhHTf80uG1EGiITwH99vP2b+F4x61+BxrHgOQ1CHn32/wwhgJHQ==";
+        let integrity = "sha512-pKvUKYLK7fkiCxwK+D5Z+3Lv4ewJ9WyqlYyIhHTf80uG1EGiITwH99vP2b+F4x61+BxrHgOQ1CHn32/wwhgJHQ==";
         assert!(full["dist"]["integrity"].as_str().unwrap().len() == integrity.len());
-        assert_eq!(full["dist"]["shasum"], "11f6ad8ec52a2984abaafd7c3b516503785c2072");
-        assert_eq!((&full["deprecated"], &short["deprecated"]), (&"its own".into(), &"use b".into()));
-        assert_eq!((&short["hasInstallScript"], &short["scripts"]), (&true.into(), &Value::Null));
-        assert_eq!((&short["dependencies"]["b"], &short["bin"]["a"]), (&"^1".into(), &"a.js".into()));
+        assert_eq!(
+            full["dist"]["shasum"],
+            "11f6ad8ec52a2984abaafd7c3b516503785c2072"
+        );
+        assert_eq!(
+            (&full["deprecated"], &short["deprecated"]),
+            (&"its own".into(), &"use b".into())
+        );
+        assert_eq!(
+            (&short["hasInstallScript"], &short["scripts"]),
+            (&true.into(), &Value::Null)
+        );
+        assert_eq!(
+            (&short["dependencies"]["b"], &short["bin"]["a"]),
+            (&"^1".into(), &"a.js".into())
+        );
         let said = version.of_package();
-        assert_eq!((&said["description"], said.get("bin")), (&"An a".into(), None));
+        assert_eq!(
+            (&said["description"], said.get("bin")),
+            (&"An a".into(), None)
+        );
         assert_eq!(version.time, Timestamp(7));
     }
 

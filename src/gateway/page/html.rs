@@ -49,8 +49,11 @@ fn count(count: u64, thing: &str) -> String {
 
 /// An owner's package, as a path.
 fn path(id: &PackageId, version: Option<&str>) -> String {
-    let coded = |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
-    let version = version.map_or_else(String::new, |version| format!("?version={}", coded(version)));
+    let coded =
+        |text: &str| url::form_urlencoded::byte_serialize(text.as_bytes()).collect::<String>();
+    let version = version.map_or_else(String::new, |version| {
+        format!("?version={}", coded(version))
+    });
     // A path has no form in which a plus is a space.
     let name = coded(id.name.as_str()).replace('+', "%20");
     format!("/package/{}/{name}{version}", id.owner)
@@ -125,7 +128,13 @@ fn row(hit: &Hit) -> Markup {
 
 /// A package with one of its releases.
 pub fn package(base: &str, shown: &Shown, now: Timestamp) -> Markup {
-    let Shown { package, release, holders, readme, .. } = shown;
+    let Shown {
+        package,
+        release,
+        holders,
+        readme,
+        ..
+    } = shown;
     let title = printable(&package.title());
     let body = html! {
         h1 { (title) @if let Some(release) = release { " " (release.manifest.version) } }
@@ -151,7 +160,9 @@ fn owner(shown: &Shown) -> Markup {
         Trust::Distrusted => "distrusted here",
     };
     let meant = match shown.is_meant {
-        Some(owner) if owner == package.id.owner => "package managers get this one by its bare name here",
+        Some(owner) if owner == package.id.owner => {
+            "package managers get this one by its bare name here"
+        }
         Some(_) => "package managers get another publisher's package by this name here",
         None => "package managers get nothing by this name here, until somebody says whose it is",
     };
@@ -175,7 +186,10 @@ fn of_release(release: &Release, holders: Option<usize>, now: Timestamp) -> Mark
         ("authors", manifest.authors.join(", ")),
         ("tags", manifest.tags.join(", ")),
     ];
-    let links = [("homepage", &manifest.homepage), ("repository", &manifest.repository)];
+    let links = [
+        ("homepage", &manifest.homepage),
+        ("repository", &manifest.repository),
+    ];
     html! {
         @for warning in release.state.warnings() { p .warning { (warning) } }
         table {
@@ -224,7 +238,10 @@ fn install(base: &str, shown: &Shown) -> Markup {
     let id = &shown.package.id;
     let command = match id.name.ecosystem() {
         Ecosystem::Cargo => format!("cargo add {} --registry swarm", id.name.bare()),
-        Ecosystem::Pypi => format!("pip install --index-url {base}/pypi/simple/ {}", id.name.bare()),
+        Ecosystem::Pypi => format!(
+            "pip install --index-url {base}/pypi/simple/ {}",
+            id.name.bare()
+        ),
         Ecosystem::Npm => format!("npm install --registry {base}/npm/ {}", id.name.bare()),
         _ => format!("swarmdex get {id}"),
     };

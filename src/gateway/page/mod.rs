@@ -1,4 +1,5 @@
-//! The pages for people: what this node is, how each client is set up, a search, and a package. Plain HTML without any script.
+//! The pages for people: what this node is, how each client is set up, a search, and a package.
+//! Plain HTML without any script.
 
 mod html;
 mod readme;
@@ -39,18 +40,28 @@ const STYLE: &str = include_str!("style.css");
 
 /// A page by what is behind its first part; `None` for what is no page.
 pub async fn answer(service: &Arc<Service>, asked: &Asked, first: &str) -> Option<Response> {
-    let is_page = matches!((first, asked.parts.as_slice()), ("" | "search" | "style.css", []) | ("package", [_, _]));
+    let is_page = matches!(
+        (first, asked.parts.as_slice()),
+        ("" | "search" | "style.css", []) | ("package", [_, _])
+    );
     if !is_page {
         return None;
     }
     if !matches!(asked.method, Method::GET | Method::HEAD) {
-        return Some(sentence(StatusCode::METHOD_NOT_ALLOWED, "this page can only be read"));
+        return Some(sentence(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this page can only be read",
+        ));
     }
     if let Some(nonce) = parameter(asked, "nonce").filter(|_| first.is_empty()) {
         return Some(proof(service, &nonce));
     }
     if first == "style.css" {
-        return Some(document(&asked.headers, "text/css; charset=utf-8", STYLE.to_owned()));
+        return Some(document(
+            &asked.headers,
+            "text/css; charset=utf-8",
+            STYLE.to_owned(),
+        ));
     }
     let page = match (first, asked.parts.as_slice()) {
         ("search", _) => searched(service, asked).await,
@@ -70,11 +81,21 @@ pub async fn answer(service: &Arc<Service>, asked: &Asked, first: &str) -> Optio
 }
 
 fn of(asked: &Asked, page: Markup) -> Response {
-    let mut response = document(&asked.headers, "text/html; charset=utf-8", page.into_string());
+    let mut response = document(
+        &asked.headers,
+        "text/html; charset=utf-8",
+        page.into_string(),
+    );
     let fields = response.headers_mut();
     fields.insert(header::CONTENT_SECURITY_POLICY, POLICY);
-    fields.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    fields.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    fields.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    fields.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
     response
 }
 
@@ -82,13 +103,17 @@ fn of(asked: &Asked, page: Markup) -> Response {
 fn proof(service: &Service, nonce: &str) -> Response {
     match service.prover.prove(nonce) {
         Some(proof) => answer::json(StatusCode::OK, &proof).into_response(),
-        None => sentence(StatusCode::BAD_REQUEST, "a nonce has 16 to 128 letters, digits, - and _"),
+        None => sentence(
+            StatusCode::BAD_REQUEST,
+            "a nonce has 16 to 128 letters, digits, - and _",
+        ),
     }
 }
 
 fn parameter(asked: &Asked, name: &str) -> Option<String> {
     let mut all = url::form_urlencoded::parse(asked.query.as_bytes());
-    all.find(|(key, _)| key == name).map(|(_, value)| value.into_owned())
+    all.find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
 }
 
 async fn home(service: &Service, asked: &Asked) -> Result<Markup> {
@@ -98,7 +123,13 @@ async fn home(service: &Service, asked: &Asked) -> Result<Markup> {
 
 async fn searched(service: &Service, asked: &Asked) -> Result<Markup> {
     let words = parameter(asked, "q").unwrap_or_default();
-    let found = service.registry().search(&Query { limit: HITS, ..Query::text(words.clone()) }).await?;
+    let found = service
+        .registry()
+        .search(&Query {
+            limit: HITS,
+            ..Query::text(words.clone())
+        })
+        .await?;
     Ok(html::found(&asked.base, &words, &found))
 }
 
@@ -114,7 +145,12 @@ async fn package(service: &Service, asked: &Asked, owner: &str, name: &str) -> R
         None => None,
         Some(version) => {
             let exactly = RequirementText::exactly(package.id.name.ecosystem(), version);
-            Some(service.registry().get_package_version(&PackageRef::of(&package.id), &exactly).await?)
+            Some(
+                service
+                    .registry()
+                    .get_package_version(&PackageRef::of(&package.id), &exactly)
+                    .await?,
+            )
         }
     };
     let decided = service.node().names().why(&package.id.name).await?;
@@ -126,7 +162,13 @@ async fn package(service: &Service, asked: &Asked, owner: &str, name: &str) -> R
         Some(release) => readme_of(service, release).await,
         None => None,
     };
-    let shown = Shown { package, release, holders, readme, is_meant: decided.owner() };
+    let shown = Shown {
+        package,
+        release,
+        holders,
+        readme,
+        is_meant: decided.owner(),
+    };
     Ok(html::package(&asked.base, &shown, clock::now()))
 }
 
@@ -148,9 +190,14 @@ async fn holders(service: &Service, release: &Release) -> Option<usize> {
 }
 
 async fn readme_of(service: &Service, release: &Release) -> Option<String> {
-    let wanted = Wanted::beside(release).into_iter().find(|beside| Some(beside.content) == release.manifest.readme)?;
+    let wanted = Wanted::beside(release)
+        .into_iter()
+        .find(|beside| Some(beside.content) == release.manifest.readme)?;
     let (contents, root) = (service.contents(), wanted.content.root);
-    timeout(service.options.wait, contents.fetch(wanted, None)).await.ok()?.ok()?;
+    timeout(service.options.wait, contents.fetch(wanted, None))
+        .await
+        .ok()?
+        .ok()?;
     let bytes = read_whole(&*contents, root, limit::BESIDE).await.ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }

@@ -1,4 +1,5 @@
-//! Readmes as HTML: whatever a stranger wrote, nothing of it runs, and nothing of it is fetched from anywhere.
+//! Readmes as HTML: whatever a stranger wrote, nothing of it runs, and nothing of it is fetched
+//! from anywhere.
 
 use std::collections::HashSet;
 
@@ -19,7 +20,8 @@ pub fn rendered(text: &str) -> Markup {
         return markup! { pre { (text) } };
     }
     let mut raw = String::new();
-    let options = Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
+    let options =
+        Options::ENABLE_TABLES | Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TASKLISTS;
     html::push_html(&mut raw, Parser::new_ext(text, options));
     // Pictures would tell their server who looks at what.
     let clean = ammonia::Builder::default()
@@ -32,9 +34,11 @@ pub fn rendered(text: &str) -> Markup {
     PreEscaped(clean)
 }
 
-/// Returns whether a text has directives or links of reStructuredText, which mean nothing in Markdown.
+/// Returns whether a text has directives or links of reStructuredText, which mean nothing in
+/// Markdown.
 fn is_restructured(text: &str) -> bool {
-    text.lines().any(|line| line.starts_with(".. ") && (line.contains("::") || line.starts_with(".. _")))
+    text.lines()
+        .any(|line| line.starts_with(".. ") && (line.contains("::") || line.starts_with(".. _")))
 }
 
 #[cfg(test)]
@@ -49,7 +53,14 @@ mod tests {
              <script>alert(1)</script><b onclick=\"x()\">bold</b>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
         )
         .into_string();
-        for there in ["<h1", "<em>so</em>", "href=\"https://example.org/x\"", "<table>", "<b>bold</b>", "noopener"] {
+        for there in [
+            "<h1",
+            "<em>so</em>",
+            "href=\"https://example.org/x\"",
+            "<table>",
+            "<b>bold</b>",
+            "noopener",
+        ] {
             assert!(html.contains(there), "{there}: {html}");
         }
         for gone in ["script", "alert", "onclick", "<img", "javascript:"] {
@@ -59,9 +70,17 @@ mod tests {
 
     #[test]
     fn restructured_text_stays_text() {
-        let html = rendered("Title\n=====\n\n.. image:: https://example.org/p.svg\n\n<b>`x`_").into_string();
-        assert!(html.starts_with("<pre>") && html.contains("&lt;b&gt;`x`_"), "{html}");
-        assert!(!rendered("a .. b\n\n```\n.. x\n```").into_string().starts_with("<pre>Title"));
+        let html = rendered("Title\n=====\n\n.. image:: https://example.org/p.svg\n\n<b>`x`_")
+            .into_string();
+        assert!(
+            html.starts_with("<pre>") && html.contains("&lt;b&gt;`x`_"),
+            "{html}"
+        );
+        assert!(
+            !rendered("a .. b\n\n```\n.. x\n```")
+                .into_string()
+                .starts_with("<pre>Title")
+        );
     }
 
     proptest! {

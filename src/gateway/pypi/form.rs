@@ -1,5 +1,5 @@
-//! The form of an upload (`multipart/form-data`), read as it comes: the file goes to the disk, and of the texts only those are kept that
-//! count here.
+//! The form of an upload (`multipart/form-data`), read as it comes: the file goes to the disk, and
+//! of the texts only those are kept that count here.
 
 use std::{
     collections::HashMap,
@@ -26,8 +26,16 @@ use crate::{
 };
 
 /// Texts that count. What an archive says of itself is read in the archive.
-const KEPT: [&str; 8] =
-    [":action", "protocol_version", "name", "version", "filetype", "sha256_digest", "blake2_256_digest", "md5_digest"];
+const KEPT: [&str; 8] = [
+    ":action",
+    "protocol_version",
+    "name",
+    "version",
+    "filetype",
+    "sha256_digest",
+    "blake2_256_digest",
+    "md5_digest",
+];
 /// Bytes of one of them.
 const WORD: usize = 4 << 10;
 /// Bytes that are read at once.
@@ -82,8 +90,9 @@ impl Digesting {
     }
 }
 
-/// A stream that pauses behind each item: multer 3.1.0 takes in all that it is given until there is nothing for a moment, which of a
-/// body that comes quicker than it is written to the disk is all of it, in memory.
+/// A stream that pauses behind each item: multer 3.1.0 takes in all that it is given until there is
+/// nothing for a moment, which of a body that comes quicker than it is written to the disk is all
+/// of it, in memory.
 struct OneByOne<S> {
     stream: S,
     gave: bool,
@@ -109,11 +118,19 @@ pub(super) async fn read(
     content_type: &str,
     (path, most): (&Path, u64),
 ) -> Result<Form, Refused> {
-    let boundary = multer::parse_boundary(content_type)
-        .map_err(|_| Refused::wrong("an upload is a form (multipart/form-data), and this is none"))?;
-    let limits = SizeLimit::new().whole_stream(most.saturating_add(WORDS)).per_field(WORDS).for_field("content", most);
-    let stream = OneByOne { stream: ReaderStream::with_capacity(bytes, PIECE), gave: false };
-    let mut form = Multipart::with_constraints(stream, boundary, Constraints::new().size_limit(limits));
+    let boundary = multer::parse_boundary(content_type).map_err(|_| {
+        Refused::wrong("an upload is a form (multipart/form-data), and this is none")
+    })?;
+    let limits = SizeLimit::new()
+        .whole_stream(most.saturating_add(WORDS))
+        .per_field(WORDS)
+        .for_field("content", most);
+    let stream = OneByOne {
+        stream: ReaderStream::with_capacity(bytes, PIECE),
+        gave: false,
+    };
+    let mut form =
+        Multipart::with_constraints(stream, boundary, Constraints::new().size_limit(limits));
     let failed = |error| failed(error, most);
     let (mut texts, mut file) = (HashMap::new(), None);
     while let Some(mut field) = form.next_field().await.map_err(failed)? {
@@ -122,24 +139,36 @@ pub(super) async fn read(
         if name == "content" {
             let called = field.file_name().unwrap_or_default().to_owned();
             let digests = written(&mut field, path, most).await?;
-            file.replace((called, digests)).map_or(Ok(()), |_| Err(twice()))?;
+            file.replace((called, digests))
+                .map_or(Ok(()), |_| Err(twice()))?;
         } else if KEPT.contains(&&*name) {
             let mut text = Vec::new();
             while let Some(piece) = field.chunk().await.map_err(failed)? {
                 text.extend_from_slice(&piece);
                 if text.len() > WORD {
-                    return Err(Refused::wrong(format!("the form's {name} is longer than {WORD} bytes")));
+                    return Err(Refused::wrong(format!(
+                        "the form's {name} is longer than {WORD} bytes"
+                    )));
                 }
             }
-            let text = String::from_utf8(text).map_err(|_| Refused::wrong(format!("the form's {name} is no UTF-8")))?;
-            texts.insert(name.clone(), text).map_or(Ok(()), |_| Err(twice()))?;
+            let text = String::from_utf8(text)
+                .map_err(|_| Refused::wrong(format!("the form's {name} is no UTF-8")))?;
+            texts
+                .insert(name.clone(), text)
+                .map_or(Ok(()), |_| Err(twice()))?;
         } else {
             while field.chunk().await.map_err(failed)?.is_some() {}
         }
     }
     match file {
-        Some((file, digests)) => Ok(Form { texts, file, digests }),
-        None => Err(Refused::wrong("the form has no file; it is to be its content")),
+        Some((file, digests)) => Ok(Form {
+            texts,
+            file,
+            digests,
+        }),
+        None => Err(Refused::wrong(
+            "the form has no file; it is to be its content",
+        )),
     }
 }
 
@@ -159,7 +188,9 @@ async fn written(field: &mut Field<'_>, path: &Path, most: u64) -> Result<Digest
 fn failed(error: Error, most: u64) -> Refused {
     match error {
         Error::StreamSizeExceeded { .. } => too_large(most),
-        Error::FieldSizeExceeded { field_name, .. } if field_name.as_deref() == Some("content") => too_large(most),
+        Error::FieldSizeExceeded { field_name, .. } if field_name.as_deref() == Some("content") => {
+            too_large(most)
+        }
         Error::StreamReadFailed(error) => cut(&std::io::Error::other(error)),
         Error::IncompleteStream | Error::IncompleteFieldData { .. } | Error::IncompleteHeaders => {
             cut(&std::io::ErrorKind::UnexpectedEof.into())
@@ -186,7 +217,9 @@ mod tests {
     fn form(fields: &[(&str, &[u8])], file: &[u8]) -> Vec<u8> {
         let mut form = Vec::new();
         for (name, text) in fields {
-            form.extend(format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n").bytes());
+            form.extend(
+                format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n").bytes(),
+            );
             form.extend_from_slice(text);
             form.extend(b"\r\n");
         }
@@ -211,16 +244,33 @@ mod tests {
     #[tokio::test]
     async fn what_counts_of_a_form_is_kept_and_its_file_written() {
         let long = vec![b'x'; 1 << 20];
-        let fields: [(&str, &[u8]); 3] = [(":action", b"file_upload"), ("description", &long), ("name", b"a")];
+        let fields: [(&str, &[u8]); 3] = [
+            (":action", b"file_upload"),
+            ("description", &long),
+            ("name", b"a"),
+        ];
         let (form_read, file) = taken(&form(&fields, b"abc"), 100).await.unwrap();
-        assert_eq!((form_read.text(":action"), form_read.text("name")), (Some("file_upload"), Some("a")));
         assert_eq!(
-            (form_read.text("description"), form_read.file.as_str(), &file[..]),
+            (form_read.text(":action"), form_read.text("name")),
+            (Some("file_upload"), Some("a"))
+        );
+        assert_eq!(
+            (
+                form_read.text("description"),
+                form_read.file.as_str(),
+                &file[..]
+            ),
             (None, "a-1.tar.gz", &b"abc"[..])
         );
         // By sha256sum, b2sum -l 256 and md5sum.
-        assert_eq!(form_read.digests.sha256, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-        assert_eq!(form_read.digests.blake2_256, "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319");
+        assert_eq!(
+            form_read.digests.sha256,
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        );
+        assert_eq!(
+            form_read.digests.blake2_256,
+            "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319"
+        );
         assert_eq!(form_read.digests.md5, "900150983cd24fb0d6963f7d28e17f72");
     }
 
@@ -229,13 +279,28 @@ mod tests {
         let whole = form(&[("name", b"a")], b"abc");
         let why = async |bytes: &[u8], most| taken(bytes, most).await.unwrap_err();
         assert!(why(&whole, 2).await.starts_with("413"), "over the limit");
-        assert!(why(&form(&[("name", b"a"), ("name", b"b")], b"abc"), 9).await.contains("name twice"));
-        assert!(why(&form(&[("version", &[b'1'; WORD + 1])], b"abc"), 9).await.contains("longer"));
-        assert!(why(&form(&[("version", &[0xff])], b"abc"), 9).await.contains("UTF-8"));
         assert!(
-            why(b"--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\na\r\n--b--\r\n", 9)
+            why(&form(&[("name", b"a"), ("name", b"b")], b"abc"), 9)
                 .await
-                .contains("no file")
+                .contains("name twice")
+        );
+        assert!(
+            why(&form(&[("version", &[b'1'; WORD + 1])], b"abc"), 9)
+                .await
+                .contains("longer")
+        );
+        assert!(
+            why(&form(&[("version", &[0xff])], b"abc"), 9)
+                .await
+                .contains("UTF-8")
+        );
+        assert!(
+            why(
+                b"--b\r\nContent-Disposition: form-data; name=\"name\"\r\n\r\na\r\n--b--\r\n",
+                9
+            )
+            .await
+            .contains("no file")
         );
         let mut rest = &whole[..];
         let none = read(&mut rest, "application/json", (Path::new("/nowhere"), 9)).await;
@@ -252,20 +317,36 @@ mod tests {
         let most_ahead = Arc::new(AtomicUsize::new(0));
         let counted = {
             let (given, most_ahead, path) = (given.clone(), most_ahead.clone(), path.clone());
-            stream::iter(body.chunks(PIECE).map(Bytes::copy_from_slice).collect::<Vec<_>>()).map(move |piece| {
+            stream::iter(
+                body.chunks(PIECE)
+                    .map(Bytes::copy_from_slice)
+                    .collect::<Vec<_>>(),
+            )
+            .map(move |piece| {
                 let written = std::fs::metadata(&path).map_or(0, |about| about.len() as usize);
-                let ahead = (given.fetch_add(piece.len(), Ordering::Relaxed) + piece.len()).saturating_sub(written);
+                let ahead = (given.fetch_add(piece.len(), Ordering::Relaxed) + piece.len())
+                    .saturating_sub(written);
                 most_ahead.fetch_max(ahead, Ordering::Relaxed);
                 std::io::Result::Ok(piece)
             })
         };
         let mut reader = StreamReader::new(counted);
-        let form = read(&mut reader, TYPE, (&path, u64::MAX)).await.map_err(|_| "refused").unwrap();
+        let form = read(&mut reader, TYPE, (&path, u64::MAX))
+            .await
+            .map_err(|_| "refused")
+            .unwrap();
         assert_eq!(form.file, "a-1.tar.gz");
-        assert_eq!(std::fs::metadata(&path).unwrap().len() as usize, PIECES * PIECE);
+        assert_eq!(
+            std::fs::metadata(&path).unwrap().len() as usize,
+            PIECES * PIECE
+        );
         let most_ahead = most_ahead.load(Ordering::Relaxed);
         // What tokio writes to a file has a buffer of its own, of 2 MiB.
-        assert!(most_ahead < 4 << 20, "{most_ahead} of {} bytes were in memory", PIECES * PIECE);
+        assert!(
+            most_ahead < 4 << 20,
+            "{most_ahead} of {} bytes were in memory",
+            PIECES * PIECE
+        );
     }
 
     proptest! {

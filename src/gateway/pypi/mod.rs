@@ -1,8 +1,8 @@
-//! The swarm as an index of Python packages: `/pypi/simple/`, from which pip, uv and poetry install, and `/pypi/legacy/`, to which twine
-//! and they upload.
+//! The swarm as an index of Python packages: `/pypi/simple/`, from which pip, uv and poetry
+//! install, and `/pypi/legacy/`, to which twine and they upload.
 //!
-//! The protocol: <https://packaging.python.org/en/latest/specifications/simple-repository-api/>; for uploads
-//! <https://docs.pypi.org/api/upload/>.
+//! The protocol: <https://packaging.python.org/en/latest/specifications/simple-repository-api/>;
+//! for uploads <https://docs.pypi.org/api/upload/>.
 
 mod form;
 mod page;
@@ -33,46 +33,69 @@ use route::Route;
 
 pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Response {
     let Some(route) = route::of(&asked.method, &asked.parts) else {
-        let text =
-            "no Python client has such a request; the index is at /pypi/simple/, and uploads go to /pypi/legacy/";
+        let text = "no Python client has such a request; the index is at /pypi/simple/, and uploads go to /pypi/legacy/";
         return sentence(StatusCode::NOT_FOUND, text);
     };
     match route {
         Route::List => varies(list(service, &asked, form_for(&asked)).await),
-        Route::Project(name) => varies(project::page(service, &asked, &name, form_for(&asked)).await),
+        Route::Project(name) => {
+            varies(project::page(service, &asked, &name, form_for(&asked)).await)
+        }
         Route::Elsewhere(path) => elsewhere(&asked, &path),
-        Route::File { sha256, name } => {
-            project::file(service, &asked, &sha256, &name).await.unwrap_or_else(Refused::plain)
-        }
-        Route::Metadata { sha256, name } => {
-            project::metadata(service, &asked, &sha256, &name).await.unwrap_or_else(Refused::plain)
-        }
-        Route::Upload => upload::take(service, &asked, body).await.unwrap_or_else(upload::refused),
+        Route::File { sha256, name } => project::file(service, &asked, &sha256, &name)
+            .await
+            .unwrap_or_else(Refused::plain),
+        Route::Metadata { sha256, name } => project::metadata(service, &asked, &sha256, &name)
+            .await
+            .unwrap_or_else(Refused::plain),
+        Route::Upload => upload::take(service, &asked, body)
+            .await
+            .unwrap_or_else(upload::refused),
     }
 }
 
 /// The form that the client likes best.
 fn form_for(asked: &Asked) -> Form {
-    Form::liked_by(asked.headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok()))
+    Form::liked_by(
+        asked
+            .headers
+            .get_all(header::ACCEPT)
+            .iter()
+            .filter_map(|value| value.to_str().ok()),
+    )
 }
 
 /// Says of a page that it has several forms.
 fn varies(page: Result<Response, Refused>) -> Response {
     let mut response = page.unwrap_or_else(Refused::plain);
-    response.headers_mut().insert(header::VARY, HeaderValue::from_static("accept"));
+    response
+        .headers_mut()
+        .insert(header::VARY, HeaderValue::from_static("accept"));
     response
 }
 
 fn elsewhere(asked: &Asked, path: &str) -> Response {
     let place = HeaderValue::from_str(&format!("{}{path}", asked.base));
-    let Ok(place) = place else { return sentence(StatusCode::BAD_REQUEST, "the host has a name that is none") };
-    (StatusCode::MOVED_PERMANENTLY, [(header::LOCATION, place), (header::CACHE_CONTROL, answer::CHANGES)])
+    let Ok(place) = place else {
+        return sentence(StatusCode::BAD_REQUEST, "the host has a name that is none");
+    };
+    (
+        StatusCode::MOVED_PERMANENTLY,
+        [
+            (header::LOCATION, place),
+            (header::CACHE_CONTROL, answer::CHANGES),
+        ],
+    )
         .into_response()
 }
 
 /// The projects that this node has heard of and would install, as many as a search has.
 async fn list(service: &Service, asked: &Asked, form: Form) -> Result<Response, Refused> {
-    let query = Query { limit: MAX_HITS, local: true, ..Query::text("eco:pypi".to_owned()) };
+    let query = Query {
+        limit: MAX_HITS,
+        local: true,
+        ..Query::text("eco:pypi".to_owned())
+    };
     let found = service.registry().search(&query).await?;
     let mut names = Vec::new();
     for hit in &found.hits {
@@ -83,5 +106,9 @@ async fn list(service: &Service, asked: &Asked, form: Form) -> Result<Response, 
     }
     names.sort_unstable();
     names.dedup();
-    Ok(answer::document(&asked.headers, form.media_type(), page::list(&names, form)))
+    Ok(answer::document(
+        &asked.headers,
+        form.media_type(),
+        page::list(&names, form),
+    ))
 }

@@ -1,4 +1,5 @@
-//! Pages of an index: the list of projects, and the files of one, as JSON (PEP 691 and 700) or HTML (PEP 503). Pure.
+//! Pages of an index: the list of projects, and the files of one, as JSON (PEP 691 and 700) or HTML
+//! (PEP 503). Pure.
 
 use std::fmt::Write as _;
 
@@ -7,7 +8,8 @@ use serde_json::{Map, Value, json};
 use super::route::file_from_page;
 use crate::{clock, domain::time::Timestamp};
 
-/// The version of the protocol that pages are written by: PEP 700's sizes and times are what 1.1 has more than 1.0.
+/// The version of the protocol that pages are written by: PEP 700's sizes and times are what 1.1
+/// has more than 1.0.
 const API: &str = "1.1";
 
 /// The form of a page.
@@ -28,22 +30,30 @@ impl Form {
         }
     }
 
-    /// The form that a client likes best of those that there are, by the values of its `Accept`. One that says nothing, or names none
-    /// of them, is older than they are.
+    /// The form that a client likes best of those that there are, by the values of its `Accept`.
+    /// One that says nothing, or names none of them, is older than they are.
     pub fn liked_by<'a>(accept: impl Iterator<Item = &'a str>) -> Self {
-        let named = |range: &str| match range {
-            "application/vnd.pypi.simple.v1+json" | "application/vnd.pypi.simple.latest+json" => Some(Self::Json),
-            "application/vnd.pypi.simple.v1+html" | "application/vnd.pypi.simple.latest+html" => Some(Self::Html),
-            "text/html" => Some(Self::TextHtml),
-            _ => None,
-        };
+        let named =
+            |range: &str| match range {
+                "application/vnd.pypi.simple.v1+json"
+                | "application/vnd.pypi.simple.latest+json" => Some(Self::Json),
+                "application/vnd.pypi.simple.v1+html"
+                | "application/vnd.pypi.simple.latest+html" => Some(Self::Html),
+                "text/html" => Some(Self::TextHtml),
+                _ => None,
+            };
         let mut best = (0, Self::TextHtml);
         for one in accept.flat_map(|value| value.split(',')) {
             let mut words = one.split(';').map(str::trim);
             let range = words.next().unwrap_or_default().to_ascii_lowercase();
-            let quality = words.filter_map(|word| word.strip_prefix("q=").or(word.strip_prefix("Q="))).next();
-            let quality = quality.map_or(1.0, |text| text.trim().parse::<f32>().unwrap_or(0.0)).clamp(0.0, 1.0);
-            // Thousandths, as there are no finer ones; of two that are liked alike, the first stays.
+            let quality = words
+                .filter_map(|word| word.strip_prefix("q=").or(word.strip_prefix("Q=")))
+                .next();
+            let quality = quality
+                .map_or(1.0, |text| text.trim().parse::<f32>().unwrap_or(0.0))
+                .clamp(0.0, 1.0);
+            // Thousandths, as there are no finer ones; of two that are liked alike, the first
+            // stays.
             let quality = (quality * 1_000.0).round() as u32;
             if let Some(form) = named(&range).filter(|_| quality > best.0) {
                 best = (quality, form);
@@ -88,7 +98,8 @@ impl Project {
     fn json(&self) -> String {
         let files: Vec<Value> = self.files.iter().map(Listed::json).collect();
         let meta = json!({ "api-version": API });
-        json!({ "meta": meta, "name": self.name, "versions": self.versions, "files": files }).to_string()
+        json!({ "meta": meta, "name": self.name, "versions": self.versions, "files": files })
+            .to_string()
     }
 
     fn html(&self) -> String {
@@ -105,15 +116,25 @@ impl Listed {
     fn json(&self) -> Value {
         let mut file = Map::new();
         file.insert("filename".to_owned(), self.name.clone().into());
-        file.insert("url".to_owned(), file_from_page(&self.sha256, &self.name).into());
+        file.insert(
+            "url".to_owned(),
+            file_from_page(&self.sha256, &self.name).into(),
+        );
         file.insert("hashes".to_owned(), json!({ "sha256": self.sha256 }));
         file.insert("size".to_owned(), self.size.into());
-        file.insert("upload-time".to_owned(), clock::universal(self.uploaded).into());
+        file.insert(
+            "upload-time".to_owned(),
+            clock::universal(self.uploaded).into(),
+        );
         if let Some(requires_python) = &self.requires_python {
             file.insert("requires-python".to_owned(), requires_python.clone().into());
         }
-        // PEP 714: by the earlier name, `dist-info-metadata`, pip up to 23.0.1 (Debian 12's) ends with an error of its own.
-        let metadata = self.metadata.as_ref().map_or(Value::Bool(false), |sha256| json!({ "sha256": sha256 }));
+        // PEP 714: by the earlier name, `dist-info-metadata`, pip up to 23.0.1 (Debian 12's) ends
+        // with an error of its own.
+        let metadata = self
+            .metadata
+            .as_ref()
+            .map_or(Value::Bool(false), |sha256| json!({ "sha256": sha256 }));
         file.insert("core-metadata".to_owned(), metadata);
         // An empty text would say that it is not yanked.
         let yanked = match self.yanked.as_deref() {
@@ -157,8 +178,14 @@ pub fn list(names: &[String], form: Form) -> String {
             json!({ "meta": { "api-version": API }, "projects": projects }).to_string()
         }
         Form::Html | Form::TextHtml => {
-            let links = names.iter().map(|name| format!("<a href=\"{0}/\">{0}</a><br>\n", escaped(name)));
-            format!("{}{}</body>\n</html>\n", html_head("Projects"), links.collect::<String>())
+            let links = names
+                .iter()
+                .map(|name| format!("<a href=\"{0}/\">{0}</a><br>\n", escaped(name)));
+            format!(
+                "{}{}</body>\n</html>\n",
+                html_head("Projects"),
+                links.collect::<String>()
+            )
         }
     }
 }
@@ -205,30 +232,61 @@ mod tests {
     }
 
     fn project(files: Vec<Listed>) -> Project {
-        Project { name: "demo".to_owned(), versions: vec!["1.0".to_owned()], files }
+        Project {
+            name: "demo".to_owned(),
+            versions: vec!["1.0".to_owned()],
+            files,
+        }
     }
 
     #[test]
     fn a_client_gets_the_form_that_it_likes_best() {
         let liked = |accept: &str| Form::liked_by([accept].into_iter());
-        let (json, html) = ("application/vnd.pypi.simple.v1+json", "application/vnd.pypi.simple.v1+html");
+        let (json, html) = (
+            "application/vnd.pypi.simple.v1+json",
+            "application/vnd.pypi.simple.v1+html",
+        );
         let pip = format!("{json}, {html}; q=0.1, text/html; q=0.01");
         assert_eq!(liked(&pip), Form::Json);
         assert_eq!(liked(&format!("{html};q=0.2, text/html;q=0.1")), Form::Html);
-        assert_eq!(liked(&format!("{json};q=0, text/html;q=0.1")), Form::TextHtml);
+        assert_eq!(
+            liked(&format!("{json};q=0, text/html;q=0.1")),
+            Form::TextHtml
+        );
         assert_eq!(liked("Application/vnd.pypi.simple.latest+JSON"), Form::Json);
-        assert_eq!(liked("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"), Form::TextHtml);
-        for old in ["*/*", "", "application/json", "text/*", ",;,q=1", &format!("{json};q=x")] {
+        assert_eq!(
+            liked("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+            Form::TextHtml
+        );
+        for old in [
+            "*/*",
+            "",
+            "application/json",
+            "text/*",
+            ",;,q=1",
+            &format!("{json};q=x"),
+        ] {
             assert_eq!(liked(old), Form::TextHtml, "{old}");
         }
         assert_eq!(Form::liked_by([].into_iter()), Form::TextHtml);
-        assert_eq!(Form::liked_by(["text/html;q=0.5", json].into_iter()), Form::Json, "in two fields");
+        assert_eq!(
+            Form::liked_by(["text/html;q=0.5", json].into_iter()),
+            Form::Json,
+            "in two fields"
+        );
     }
 
     #[test]
     fn a_page_says_what_the_peps_have() {
-        let yanked = |name: &str, why: &str| Listed { yanked: Some(why.to_owned()), ..file(name) };
-        let bare = Listed { requires_python: None, metadata: None, ..file("demo-1.0.tar.gz") };
+        let yanked = |name: &str, why: &str| Listed {
+            yanked: Some(why.to_owned()),
+            ..file(name)
+        };
+        let bare = Listed {
+            requires_python: None,
+            metadata: None,
+            ..file("demo-1.0.tar.gz")
+        };
         let project = project(vec![
             file("demo-1.0-py3-none-any.whl"),
             yanked("demo-1.0-py2-none-any.whl", "\"bad\" & <b>"),
@@ -236,15 +294,29 @@ mod tests {
         ]);
         let page: Value = serde_json::from_str(&project.written(Form::Json)).unwrap();
         assert_eq!(
-            (&page["meta"]["api-version"], &page["name"], &page["versions"][0]),
+            (
+                &page["meta"]["api-version"],
+                &page["name"],
+                &page["versions"][0]
+            ),
             (&"1.1".into(), &"demo".into(), &"1.0".into())
         );
         let first = &page["files"][0];
-        assert_eq!(first["url"], format!("../../files/{}/demo-1.0-py3-none-any.whl", "ab".repeat(32)));
+        assert_eq!(
+            first["url"],
+            format!("../../files/{}/demo-1.0-py3-none-any.whl", "ab".repeat(32))
+        );
         assert_eq!(first["hashes"]["sha256"], "ab".repeat(32));
         assert_eq!(first["core-metadata"]["sha256"], "cd".repeat(32));
-        assert_eq!(first.get("dist-info-metadata"), None, "pip 23.0.1 could not read it");
-        assert_eq!((&first["size"], &first["yanked"]), (&7.into(), &false.into()));
+        assert_eq!(
+            first.get("dist-info-metadata"),
+            None,
+            "pip 23.0.1 could not read it"
+        );
+        assert_eq!(
+            (&first["size"], &first["yanked"]),
+            (&7.into(), &false.into())
+        );
         // Python before 3.11 reads three or six digits of a second, and no other number of them.
         assert_eq!(first["upload-time"], "2023-11-14T22:13:20.120000Z");
         assert_eq!(page["files"][1]["yanked"], "\"bad\" & <b>");
@@ -267,7 +339,10 @@ mod tests {
 
     #[test]
     fn a_yank_without_a_reason_is_no_empty_text_in_json() {
-        let page = project(vec![Listed { yanked: Some(String::new()), ..file("demo-1.0.tar.gz") }]);
+        let page = project(vec![Listed {
+            yanked: Some(String::new()),
+            ..file("demo-1.0.tar.gz")
+        }]);
         let json: Value = serde_json::from_str(&page.written(Form::Json)).unwrap();
         assert_eq!(json["files"][0]["yanked"], true);
         assert!(page.written(Form::Html).contains(" data-yanked=\"\""));

@@ -1,4 +1,5 @@
-//! Projects: the files of all manifests of every release, with what their metadata says, as pages have them and as they are served.
+//! Projects: the files of all manifests of every release, with what their metadata says, as pages
+//! have them and as they are served.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -58,7 +59,9 @@ struct Known {
 
 impl Files {
     fn weight(&self) -> usize {
-        let texts = |known: &Known| known.file.name.len() + known.requires_python.as_ref().map_or(0, String::len);
+        let texts = |known: &Known| {
+            known.file.name.len() + known.requires_python.as_ref().map_or(0, String::len)
+        };
         self.files.iter().map(|known| FILE + texts(known)).sum()
     }
 }
@@ -91,7 +94,9 @@ impl Pages {
     fn get(&self, key: &(PackageId, Form), state: &blake3::Hash) -> Option<Arc<Page>> {
         let held = self.lock();
         let page = held.pages.get(key).filter(|page| page.state == *state)?;
-        page.until.is_none_or(|until| Instant::now() < until).then(|| page.clone())
+        page.until
+            .is_none_or(|until| Instant::now() < until)
+            .then(|| page.clone())
     }
 
     fn keep(&self, key: (PackageId, Form), page: Page) -> Arc<Page> {
@@ -128,7 +133,12 @@ async fn project(service: &Service, name: &PackageName) -> Result<Package, Refus
 }
 
 /// The page of a project.
-pub(super) async fn page(service: &Service, asked: &Asked, name: &str, form: Form) -> Result<Response, Refused> {
+pub(super) async fn page(
+    service: &Service,
+    asked: &Asked,
+    name: &str,
+    form: Form,
+) -> Result<Response, Refused> {
     let package = project(service, &name_of(&Ecosystem::Pypi, name)?).await?;
     let blocked = blocked_files(service, &package.id.name).await?;
     let (key, state) = ((package.id.clone(), form), state_of(&package, &blocked));
@@ -138,35 +148,66 @@ pub(super) async fn page(service: &Service, asked: &Asked, name: &str, form: For
             let _turn = service.turns.of(&package.id).await;
             let (project, complete) = listed(service, &package, &blocked).await;
             if project.files.is_empty() {
-                let text = format!("{} has no wheel and no source distribution that can be served", package.id);
+                let text = format!(
+                    "{} has no wheel and no source distribution that can be served",
+                    package.id
+                );
                 return Err(Refused::Because(StatusCode::NOT_FOUND, text));
             }
             let text = project.written(form);
             let etag = answer::etag_of(text.as_bytes());
             let until = (!complete).then(|| Instant::now() + INCOMPLETE);
-            service.pages.keep(key, Page { state, etag, text: text.into(), until })
+            service.pages.keep(
+                key,
+                Page {
+                    state,
+                    etag,
+                    text: text.into(),
+                    until,
+                },
+            )
         }
     };
-    Ok(answer::tagged(&asked.headers, form.media_type(), &page.etag, page.text.clone()))
+    Ok(answer::tagged(
+        &asked.headers,
+        form.media_type(),
+        &page.etag,
+        page.text.clone(),
+    ))
 }
 
-/// Returns a project as its page shows it, without the files that are blocked, and whether nothing else of it is missing.
-async fn listed(service: &Service, package: &Package, blocked: &BTreeMap<String, String>) -> (Project, bool) {
+/// Returns a project as its page shows it, without the files that are blocked, and whether nothing
+/// else of it is missing.
+async fn listed(
+    service: &Service,
+    package: &Package,
+    blocked: &BTreeMap<String, String>,
+) -> (Project, bool) {
     let id = &package.id;
     let mut hashes = Vec::new();
     for (at, entry) in package.releases.iter().enumerate() {
         hashes.extend(entry.manifests.iter().map(|hash| (at, *hash)));
     }
-    let unread = hashes.iter().map(|(_, hash)| *hash).filter(|hash| service.python.get(hash).is_none());
+    let unread = hashes
+        .iter()
+        .map(|(_, hash)| *hash)
+        .filter(|hash| service.python.get(hash).is_none());
     let ahead = &Ahead::of(service, id, &unread.collect::<Vec<_>>(), metadata_in).await;
-    let asked = hashes.into_iter().map(|(at, hash)| async move { (at, files_of(service, id, &hash, ahead).await) });
+    let asked = hashes
+        .into_iter()
+        .map(|(at, hash)| async move { (at, files_of(service, id, &hash, ahead).await) });
     let mut looked = stream::iter(asked).buffered(AT_ONCE);
-    let mut project = Project { name: id.name.bare().to_owned(), ..Project::default() };
+    let mut project = Project {
+        name: id.name.bare().to_owned(),
+        ..Project::default()
+    };
     let mut complete = true;
     let mut versions = HashSet::new();
     let mut names = HashSet::new();
     while let Some((at, found)) = looked.next().await {
-        let Some(entry) = package.releases.get(at) else { continue };
+        let Some(entry) = package.releases.get(at) else {
+            continue;
+        };
         let (files, whole) = match found {
             Ok(found) => found,
             Err(error) => {
@@ -176,9 +217,15 @@ async fn listed(service: &Service, package: &Package, blocked: &BTreeMap<String,
             }
         };
         complete &= whole;
-        let Ok(version) = entry.version.read(&Ecosystem::Pypi) else { continue };
+        let Ok(version) = entry.version.read(&Ecosystem::Pypi) else {
+            continue;
+        };
         // Of two manifests that list a file of one name, the earlier one counts.
-        for known in files.files.iter().filter(|known| is_of(&known.file.name, &id.name, &version)) {
+        for known in files
+            .files
+            .iter()
+            .filter(|known| is_of(&known.file.name, &id.name, &version))
+        {
             if names.insert(known.file.name.clone()) && !blocked.contains_key(&known.file.name) {
                 project.files.push(known.listed(entry, files.signed_at));
                 if versions.insert(entry.version.as_str()) {
@@ -192,7 +239,11 @@ async fn listed(service: &Service, package: &Package, blocked: &BTreeMap<String,
 
 impl Known {
     fn listed(&self, entry: &ReleaseEntry, signed_at: Timestamp) -> Listed {
-        let Self { file, requires_python, metadata } = self;
+        let Self {
+            file,
+            requires_python,
+            metadata,
+        } = self;
         Listed {
             name: file.name.clone(),
             sha256: file.sha256.to_string(),
@@ -208,17 +259,29 @@ impl Known {
 /// Returns whether the name of a file is that of a wheel or a source distribution of this release.
 fn is_of(file: &str, project: &PackageName, version: &Version) -> bool {
     FileName::parse(file).is_ok_and(|file| {
-        Ecosystem::Pypi.normalise(file.name()).is_ok_and(|name| name == project.bare()) && file.version() == version
+        Ecosystem::Pypi
+            .normalise(file.name())
+            .is_ok_and(|name| name == project.bare())
+            && file.version() == version
     })
 }
 
-/// The files of a manifest with what their metadata says, and whether all of that could be had before the deadline.
-async fn files_of(service: &Service, id: &PackageId, hash: &Hash, ahead: &Ahead<'_>) -> Result<(Arc<Files>, bool)> {
+/// The files of a manifest with what their metadata says, and whether all of that could be had
+/// before the deadline.
+async fn files_of(
+    service: &Service,
+    id: &PackageId,
+    hash: &Hash,
+    ahead: &Ahead<'_>,
+) -> Result<(Arc<Files>, bool)> {
     if let Some(files) = service.python.get(hash) {
         return Ok((files, true));
     }
     let manifest = ahead.manifest(hash).await?;
-    let mut files = Files { signed_at: manifest.signed_at, files: Vec::new() };
+    let mut files = Files {
+        signed_at: manifest.signed_at,
+        files: Vec::new(),
+    };
     let mut complete = true;
     for file in &manifest.files {
         let said = match metadata_of(ahead, &manifest, file).await {
@@ -246,7 +309,8 @@ async fn files_of(service: &Service, id: &PackageId, hash: &Hash, ahead: &Ahead<
 
 /// Returns the content that has the metadata of a file, if there is any.
 fn metadata_at(manifest: &Manifest, file: &manifest::File) -> Option<manifest::Content> {
-    file.native.filter(|_| FileName::parse(&file.name).is_ok() && manifest.ecosystem == Ecosystem::Pypi)
+    file.native
+        .filter(|_| FileName::parse(&file.name).is_ok() && manifest.ecosystem == Ecosystem::Pypi)
 }
 
 /// Returns the metadata of all files of a manifest, each beside its file.
@@ -255,19 +319,31 @@ fn metadata_in(manifest: &Manifest) -> Vec<(ContentRoot, manifest::Content)> {
     manifest.files.iter().filter_map(one).collect()
 }
 
-/// The metadata of a file: what it says of the Pythons that it is for, and its digest. Nothing, where it is that of another release.
+/// The metadata of a file: what it says of the Pythons that it is for, and its digest. Nothing,
+/// where it is that of another release.
 async fn metadata_of(
     ahead: &Ahead<'_>,
     manifest: &Manifest,
     file: &manifest::File,
 ) -> Result<Option<(Option<String>, Sha256Digest)>> {
-    let Some(content) = metadata_at(manifest, file) else { return Ok(None) };
-    let bytes = ahead.read(&file.root, content, &format!("the metadata of {}", file.name)).await?;
-    let Ok(said) = CoreMetadata::parse(&bytes) else { return Ok(None) };
+    let Some(content) = metadata_at(manifest, file) else {
+        return Ok(None);
+    };
+    let bytes = ahead
+        .read(
+            &file.root,
+            content,
+            &format!("the metadata of {}", file.name),
+        )
+        .await?;
+    let Ok(said) = CoreMetadata::parse(&bytes) else {
+        return Ok(None);
+    };
     let is_of_it = Ecosystem::Pypi.version(&said.version).is_ok_and(|version| {
         let named = PackageName::of(&Ecosystem::Pypi, &manifest.name).ok();
         named.is_some_and(|name| {
-            is_of(&file.name, &name, &version) && Ecosystem::Pypi.normalise(&said.name).as_deref() == Ok(name.bare())
+            is_of(&file.name, &name, &version)
+                && Ecosystem::Pypi.normalise(&said.name).as_deref() == Ok(name.bare())
         })
     });
     Ok(is_of_it.then(|| (said.requires_python, Digest(Sha256::digest(&bytes).into()))))
@@ -281,16 +357,26 @@ struct Found {
     file: manifest::File,
 }
 
-/// Finds a file: its name says which project and which release it is of, the policy whose that project is, and the digest must be
-/// that owner's for the name.
+/// Finds a file: its name says which project and which release it is of, the policy whose that
+/// project is, and the digest must be that owner's for the name.
 async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Found, Refused> {
     let missing = |text: String| Refused::Because(StatusCode::NOT_FOUND, text);
-    let parsed = FileName::parse(name).map_err(|why| missing(format!("the name of the file {why}")))?;
+    let parsed =
+        FileName::parse(name).map_err(|why| missing(format!("the name of the file {why}")))?;
     let project_name = name_of(&Ecosystem::Pypi, parsed.name())?;
-    let version = parsed.version().to_string().parse().map_err(RegistryError::from)?;
+    let version = parsed
+        .version()
+        .to_string()
+        .parse()
+        .map_err(RegistryError::from)?;
     may_serve(service, &project_name, &version).await?;
     let Package { id, releases, .. } = project(service, &project_name).await?;
-    let is_it = |entry: &&ReleaseEntry| entry.version.read(&Ecosystem::Pypi).is_ok_and(|it| it == *parsed.version());
+    let is_it = |entry: &&ReleaseEntry| {
+        entry
+            .version
+            .read(&Ecosystem::Pypi)
+            .is_ok_and(|it| it == *parsed.version())
+    };
     if let Some(why) = blocked_files(service, &project_name).await?.get(name) {
         return Err(missing(format!("{name} is blocked on this node: {why}")));
     }
@@ -299,13 +385,29 @@ async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Fo
     for hash in &entry.manifests {
         let named = |file: &manifest::File| file.name == name;
         let file = match service.python.get(hash) {
-            Some(files) => files.files.iter().map(|known| &known.file).find(|file| named(file)).cloned(),
-            None => service.registry().manifest_of(&id, hash).await?.files.into_iter().find(named),
+            Some(files) => files
+                .files
+                .iter()
+                .map(|known| &known.file)
+                .find(|file| named(file))
+                .cloned(),
+            None => service
+                .registry()
+                .manifest_of(&id, hash)
+                .await?
+                .files
+                .into_iter()
+                .find(named),
         };
         // The earliest that lists the name counts.
         if let Some(file) = file {
             return match file.sha256 == *sha256 {
-                true => Ok(Found { entry: entry.clone(), manifest: *hash, file, id }),
+                true => Ok(Found {
+                    entry: entry.clone(),
+                    manifest: *hash,
+                    file,
+                    id,
+                }),
                 false => Err(unknown()),
             };
         }
@@ -320,7 +422,9 @@ pub(super) async fn file(
     sha256: &Sha256Digest,
     name: &str,
 ) -> Result<Response, Refused> {
-    let Found { id, entry, file, .. } = find(service, sha256, name).await?;
+    let Found {
+        id, entry, file, ..
+    } = find(service, sha256, name).await?;
     let file = File {
         wanted: Wanted {
             content: file.content(),
@@ -330,14 +434,28 @@ pub(super) async fn file(
             for_others: false,
         },
         digest: file.sha256.to_string(),
-        others: Others { sha512: file.sha512, sha1: file.sha1 },
+        others: Others {
+            sha512: file.sha512,
+            sha1: file.sha1,
+        },
         package: id,
         version: entry.version,
         name: Some(name.to_owned()),
-        kind: if name.ends_with(".tar.gz") { "application/gzip" } else { "application/octet-stream" },
+        kind: if name.ends_with(".tar.gz") {
+            "application/gzip"
+        } else {
+            "application/octet-stream"
+        },
         fixed: true,
     };
-    Ok(file::answer(service, file, &asked.method, &asked.headers, asked.client.clone()).await)
+    Ok(file::answer(
+        service,
+        file,
+        &asked.method,
+        &asked.headers,
+        asked.client.clone(),
+    )
+    .await)
 }
 
 /// The metadata of a wheel, byte for byte.
@@ -347,16 +465,30 @@ pub(super) async fn metadata(
     sha256: &Sha256Digest,
     name: &str,
 ) -> Result<Response, Refused> {
-    let Found { id, manifest, file, .. } = find(service, sha256, name).await?;
-    let missing = || Refused::Because(StatusCode::NOT_FOUND, format!("{name} has no metadata beside it"));
+    let Found {
+        id, manifest, file, ..
+    } = find(service, sha256, name).await?;
+    let missing = || {
+        Refused::Because(
+            StatusCode::NOT_FOUND,
+            format!("{name} has no metadata beside it"),
+        )
+    };
     let ahead = Ahead::alone(service, &id);
     let (files, _) = files_of(service, &id, &manifest, &ahead).await?;
     let known = files.files.iter().find(|known| known.file.name == name);
     let digest = known.and_then(|known| known.metadata).ok_or_else(missing)?;
     let content = file.native.ok_or_else(missing)?;
-    let bytes = ahead.read(&file.root, content, &format!("the metadata of {name}")).await?;
+    let bytes = ahead
+        .read(&file.root, content, &format!("the metadata of {name}"))
+        .await?;
     let etag = format!("\"{digest}\"");
-    let mut response = answer::tagged(&asked.headers, "application/octet-stream", &etag, bytes.into());
+    let mut response = answer::tagged(
+        &asked.headers,
+        "application/octet-stream",
+        &etag,
+        bytes.into(),
+    );
     answer::never_changes(&mut response);
     Ok(response)
 }

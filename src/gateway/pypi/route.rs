@@ -40,13 +40,23 @@ pub fn of(method: &Method, parts: &[String]) -> Option<Route> {
         ["simple", name] | ["simple", name, ""] if is_read => {
             let normal = Ecosystem::Pypi.normalise(name).ok()?;
             let is_there = parts.len() == 3 && normal == *name;
-            Some(if is_there { Route::Project(normal) } else { Route::Elsewhere(page_of(&normal)) })
+            Some(if is_there {
+                Route::Project(normal)
+            } else {
+                Route::Elsewhere(page_of(&normal))
+            })
         }
         ["files", sha256, name] if is_read => {
             let sha256 = sha256.parse().ok()?;
             Some(match name.strip_suffix(METADATA) {
-                Some(wheel) => Route::Metadata { sha256, name: wheel.to_owned() },
-                None => Route::File { sha256, name: (*name).to_owned() },
+                Some(wheel) => Route::Metadata {
+                    sha256,
+                    name: wheel.to_owned(),
+                },
+                None => Route::File {
+                    sha256,
+                    name: (*name).to_owned(),
+                },
             })
         }
         _ => None,
@@ -58,7 +68,8 @@ fn page_of(normal: &str) -> String {
     format!("/pypi/simple/{normal}/")
 }
 
-/// The address of a file, from a project's page: an address of its own host would be another text for every name of the host.
+/// The address of a file, from a project's page: an address of its own host would be another text
+/// for every name of the host.
 pub fn file_from_page(sha256: &str, name: &str) -> String {
     let mut path = format!("../../files/{sha256}/");
     for byte in name.bytes() {
@@ -93,18 +104,40 @@ mod tests {
         let elsewhere = |path: &str| Some(Route::Elsewhere(path.to_owned()));
         assert_eq!(get("simple/"), Some(Route::List));
         assert_eq!(get("simple"), elsewhere("/pypi/simple/"));
-        assert_eq!(get("simple/zope-interface/"), Some(Route::Project("zope-interface".to_owned())));
-        assert_eq!(asked(Method::HEAD, "simple/a/"), Some(Route::Project("a".to_owned())));
-        for path in
-            ["simple/Zope.Interface/", "simple/zope_interface", "simple/zope-interface", "simple/zope--interface/"]
-        {
-            assert_eq!(get(path), elsewhere("/pypi/simple/zope-interface/"), "{path}");
+        assert_eq!(
+            get("simple/zope-interface/"),
+            Some(Route::Project("zope-interface".to_owned()))
+        );
+        assert_eq!(
+            asked(Method::HEAD, "simple/a/"),
+            Some(Route::Project("a".to_owned()))
+        );
+        for path in [
+            "simple/Zope.Interface/",
+            "simple/zope_interface",
+            "simple/zope-interface",
+            "simple/zope--interface/",
+        ] {
+            assert_eq!(
+                get(path),
+                elsewhere("/pypi/simple/zope-interface/"),
+                "{path}"
+            );
         }
         let wheel = "ep-1!0.5-py3-none-any.whl";
-        let file = Some(Route::File { sha256, name: wheel.to_owned() });
+        let file = Some(Route::File {
+            sha256,
+            name: wheel.to_owned(),
+        });
         assert_eq!(get(&format!("files/{digest}/{wheel}")), file);
-        assert_eq!(get(&format!("files/{digest}/{}", wheel.replace('!', "%21"))), file);
-        let metadata = Some(Route::Metadata { sha256, name: wheel.to_owned() });
+        assert_eq!(
+            get(&format!("files/{digest}/{}", wheel.replace('!', "%21"))),
+            file
+        );
+        let metadata = Some(Route::Metadata {
+            sha256,
+            name: wheel.to_owned(),
+        });
         assert_eq!(get(&format!("files/{digest}/{wheel}.metadata")), metadata);
         assert_eq!(asked(Method::POST, "legacy/"), Some(Route::Upload));
         assert_eq!(asked(Method::POST, "legacy"), Some(Route::Upload));

@@ -1,4 +1,5 @@
-//! Uploads: a wheel or a source distribution becomes what `import` makes of it, and goes the whole way of a publish.
+//! Uploads: a wheel or a source distribution becomes what `import` makes of it, and goes the whole
+//! way of a publish.
 
 use std::{path::Path, sync::Arc};
 
@@ -33,7 +34,11 @@ const PHRASE: usize = 200;
 const BEHIND: u64 = 64 << 10;
 
 /// Takes an upload, if that is allowed.
-pub(super) async fn take(service: &Arc<Service>, asked: &Asked, body: Body) -> Result<Response, Refused> {
+pub(super) async fn take(
+    service: &Arc<Service>,
+    asked: &Asked,
+    body: Body,
+) -> Result<Response, Refused> {
     let most = service.options.upload.saturating_add(form::WORDS);
     let mut bytes = upload::coming(&asked.headers, body, most)?;
     let taken = match allowed(asked) {
@@ -44,7 +49,8 @@ pub(super) async fn take(service: &Arc<Service>, asked: &Asked, body: Body) -> R
     taken
 }
 
-/// Says why an upload is refused where clients show it: twine shows the phrase of the status, uv and poetry the body.
+/// Says why an upload is refused where clients show it: twine shows the phrase of the status, uv
+/// and poetry the body.
 pub(super) fn refused(refused: Refused) -> Response {
     refused.shown(|status, text| {
         let mut response = sentence(status, text);
@@ -61,7 +67,13 @@ pub(super) fn refused(refused: Refused) -> Response {
 
 /// A sentence as it may stand in a status line.
 fn phrase(text: &str) -> String {
-    let ascii = |c: char| if c.is_ascii_graphic() || c == ' ' { c } else { '?' };
+    let ascii = |c: char| {
+        if c.is_ascii_graphic() || c == ' ' {
+            c
+        } else {
+            '?'
+        }
+    };
     fit(&text.chars().map(ascii).collect::<String>(), PHRASE).replace('…', "...")
 }
 
@@ -70,7 +82,9 @@ fn allowed(asked: &Asked) -> Result<(), Refused> {
     match asked.change {
         // Who said no word is asked for one.
         Change::NoToken if !asked.headers.contains_key(header::AUTHORIZATION) => {
-            let text = format!("publishing here takes the token in gateway.token in the node's data directory; {how}");
+            let text = format!(
+                "publishing here takes the token in gateway.token in the node's data directory; {how}"
+            );
             Err(Refused::Because(StatusCode::UNAUTHORIZED, text))
         }
         change => may_change(change, how),
@@ -82,11 +96,24 @@ async fn take_all(
     asked: &Asked,
     bytes: &mut (impl AsyncRead + Unpin + Send),
 ) -> Result<Response, Refused> {
-    let _place = service.uploading.acquire().await.map_err(|_| RegistryError::Closed)?;
-    let dir = tempfile::tempdir_in(&service.uploads).map_err(RegistryError::file(&service.uploads, "written to"))?;
-    let content_type = asked.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let _place = service
+        .uploading
+        .acquire()
+        .await
+        .map_err(|_| RegistryError::Closed)?;
+    let dir = tempfile::tempdir_in(&service.uploads)
+        .map_err(RegistryError::file(&service.uploads, "written to"))?;
+    let content_type = asked
+        .headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
     let coming = dir.path().join("coming");
-    let form = form::read(bytes, content_type.unwrap_or_default(), (&coming, service.options.upload)).await?;
+    let form = form::read(
+        bytes,
+        content_type.unwrap_or_default(),
+        (&coming, service.options.upload),
+    )
+    .await?;
     let file = check(&form)?;
     let name = name_of(&Ecosystem::Pypi, file.name())?;
     let id = may_publish(service, None, &name).await?;
@@ -108,23 +135,38 @@ fn check(form: &Form) -> Result<FileName, Refused> {
     let wrong = |text: String| Refused::wrong(text);
     match form.text(":action") {
         None | Some("file_upload") => {}
-        Some(_) => return Err(wrong("only files are taken here; projects need not be registered".to_owned())),
+        Some(_) => {
+            return Err(wrong(
+                "only files are taken here; projects need not be registered".to_owned(),
+            ));
+        }
     }
-    if let Some(version) = form.text("protocol_version").filter(|version| *version != "1") {
-        return Err(wrong(format!("the form is of version {version} of the protocol, and 1 is known here")));
+    if let Some(version) = form
+        .text("protocol_version")
+        .filter(|version| *version != "1")
+    {
+        return Err(wrong(format!(
+            "the form is of version {version} of the protocol, and 1 is known here"
+        )));
     }
-    let file = FileName::parse(&form.file).map_err(|why| wrong(format!("the name of the file {why}")))?;
+    let file =
+        FileName::parse(&form.file).map_err(|why| wrong(format!("the name of the file {why}")))?;
     let expected = match file {
         FileName::Wheel(_) => "bdist_wheel",
         FileName::Source(_) => "sdist",
     };
     if let Some(kind) = form.text("filetype").filter(|kind| *kind != expected) {
-        return Err(wrong(format!("{} is sent as {kind}, and is {expected} by its name", form.file)));
+        return Err(wrong(format!(
+            "{} is sent as {kind}, and is {expected} by its name",
+            form.file
+        )));
     }
     let digests = &form.digests;
-    for (field, is) in
-        [("sha256_digest", &digests.sha256), ("blake2_256_digest", &digests.blake2_256), ("md5_digest", &digests.md5)]
-    {
+    for (field, is) in [
+        ("sha256_digest", &digests.sha256),
+        ("blake2_256_digest", &digests.blake2_256),
+        ("md5_digest", &digests.md5),
+    ] {
         let said = form.text(field).filter(|said| !said.is_empty());
         if let Some(said) = said.filter(|said| !said.eq_ignore_ascii_case(is)) {
             return Err(wrong(format!(
@@ -140,19 +182,32 @@ fn check(form: &Form) -> Result<FileName, Refused> {
 async fn read(path: &Path, form: &Form) -> Result<Release, Refused> {
     let archive = path.to_owned();
     let read = tokio::task::spawn_blocking(move || release::read(&archive, clock::now())).await;
-    let read = read.map_err(|error| RegistryError::Internal { what: "reading an upload", why: error.to_string() })?;
-    let release = read.map_err(|why| Refused::wrong(format!("{} cannot be taken: {why}", form.file)))?;
+    let read = read.map_err(|error| RegistryError::Internal {
+        what: "reading an upload",
+        why: error.to_string(),
+    })?;
+    let release =
+        read.map_err(|why| Refused::wrong(format!("{} cannot be taken: {why}", form.file)))?;
     let draft = &release.draft;
     let (name, version) = (draft.name.as_str(), draft.version.as_str());
     let normal = |name: &str| Ecosystem::Pypi.normalise(name).ok();
     let read = |version: &str| Ecosystem::Pypi.version(version).ok();
-    let is_said = form.text("name").is_none_or(|said| normal(said) == normal(name))
-        && form.text("version").is_none_or(|said| read(said) == read(version));
+    let is_said = form
+        .text("name")
+        .is_none_or(|said| normal(said) == normal(name))
+        && form
+            .text("version")
+            .is_none_or(|said| read(said) == read(version));
     if is_said {
         return Ok(release);
     }
     let said = |field| form.text(field).unwrap_or_default();
-    let text = format!("{} holds {name} {version}, and is sent as {} {}", form.file, said("name"), said("version"));
+    let text = format!(
+        "{} holds {name} {version}, and is sent as {} {}",
+        form.file,
+        said("name"),
+        said("version")
+    );
     Err(Refused::wrong(text))
 }
 

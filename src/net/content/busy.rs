@@ -23,7 +23,10 @@ impl BusyPeers {
 
     pub fn hold(&self, peer: PeerId) -> Busy {
         *self.lock().entry(peer).or_default() += 1;
-        Busy { peers: self.clone(), peer }
+        Busy {
+            peers: self.clone(),
+            peer,
+        }
     }
 
     pub fn list(&self) -> Vec<PeerId> {

@@ -1,5 +1,5 @@
-//! How a node serves what it is asked for: content, and answers to questions. All but the first are for a demo, which
-//! shows what becomes of bad actors, and for tests.
+//! How a node serves what it is asked for: content, and answers to questions. All but the first are
+//! for a demo, which shows what becomes of bad actors, and for tests.
 
 use std::time::Duration;
 
@@ -42,7 +42,9 @@ impl Conduct {
         match self {
             Self::Honest | Self::Corrupt | Self::Lying | Self::Silent => usize::MAX,
             // Fifty times a second looks even.
-            Self::Paced(rate) | Self::Late { rate, .. } => usize::try_from(rate / 50).unwrap_or(usize::MAX).max(1),
+            Self::Paced(rate) | Self::Late { rate, .. } => {
+                usize::try_from(rate / 50).unwrap_or(usize::MAX).max(1)
+            }
             Self::Stalling(after) => after,
         }
     }
@@ -62,8 +64,8 @@ impl Conduct {
             Self::Honest | Self::Corrupt | Self::Lying | Self::Silent => {}
             Self::Paced(rate) | Self::Late { rate, .. } => {
                 let now = Instant::now();
-                *due =
-                    (*due).max(now - Duration::from_millis(100)) + Duration::from_secs_f64(sent as f64 / rate as f64);
+                *due = (*due).max(now - Duration::from_millis(100))
+                    + Duration::from_secs_f64(sent as f64 / rate as f64);
                 sleep_until(*due).await;
             }
             Self::Stalling(after) if sent < after => {}
@@ -75,12 +77,19 @@ impl Conduct {
     pub(in crate::net) fn twist(self, mut response: Response) -> Response {
         if self == Self::Lying {
             let envelopes: Vec<_> = match &mut response {
-                Response::Packages { items, .. } => items.iter_mut().map(|item| &mut item.head).collect(),
+                Response::Packages { items, .. } => {
+                    items.iter_mut().map(|item| &mut item.head).collect()
+                }
                 Response::Heads(heads) => heads.iter_mut().collect(),
                 Response::Objects(objects) => objects.iter_mut().collect(),
-                Response::Hello(_) | Response::Keeping(_) | Response::Busy | Response::Refused => Vec::new(),
+                Response::Hello(_) | Response::Keeping(_) | Response::Busy | Response::Refused => {
+                    Vec::new()
+                }
             };
-            for byte in envelopes.into_iter().filter_map(|envelope| envelope.last_mut()) {
+            for byte in envelopes
+                .into_iter()
+                .filter_map(|envelope| envelope.last_mut())
+            {
                 *byte ^= 1;
             }
         }

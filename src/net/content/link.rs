@@ -1,4 +1,5 @@
-//! The other side: a stream to a peer that content is asked of. What it answers is verified 16 KiB at a time.
+//! The other side: a stream to a peer that content is asked of. What it answers is verified 16 KiB
+//! at a time.
 
 use std::{io, ops::Range, time::Duration};
 
@@ -46,7 +47,11 @@ pub enum Broken {
 
 impl From<io::Error> for Broken {
     fn from(error: io::Error) -> Self {
-        if error.kind() == io::ErrorKind::TimedOut { Self::Silent } else { Self::Lost(error) }
+        if error.kind() == io::ErrorKind::TimedOut {
+            Self::Silent
+        } else {
+            Self::Lost(error)
+        }
     }
 }
 
@@ -65,7 +70,8 @@ pub enum Answered {
         size: u64,
     },
     Busy,
-    /// It holds a content of that root and another size, which it can prove and the asker cannot: the manifest is wrong.
+    /// It holds a content of that root and another size, which it can prove and the asker cannot:
+    /// the manifest is wrong.
     OtherSize(u64),
 }
 
@@ -80,8 +86,18 @@ pub struct ContentLink<S = Stream> {
 impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
     pub(crate) fn new(peer: PeerId, stream: S, idle: Duration, busy: Busy) -> Self {
         let (reader, writer) = stream.split();
-        let reader = Reader { stream: reader, held: BytesMut::new(), scratch: vec![0; READ], idle };
-        Self { peer, reader, writer, _busy: busy }
+        let reader = Reader {
+            stream: reader,
+            held: BytesMut::new(),
+            scratch: vec![0; READ],
+            idle,
+        };
+        Self {
+            peer,
+            reader,
+            writer,
+            _busy: busy,
+        }
     }
 
     /// Asks for groups; several questions may be asked before the first is answered.
@@ -99,12 +115,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
             self.writer.write_all(&question.to_bytes()).await?;
             self.writer.flush().await
         };
-        let sent = timeout(self.reader.idle, asked).await.map_err(|_| Broken::Silent)?;
+        let sent = timeout(self.reader.idle, asked)
+            .await
+            .map_err(|_| Broken::Silent)?;
         Ok(or_closed(sent)?)
     }
 
-    /// Reads the answer to the oldest question, which was for `range` of `content`; `take` gets what has been verified,
-    /// as it comes.
+    /// Reads the answer to the oldest question, which was for `range` of `content`; `take` gets
+    /// what has been verified, as it comes.
     pub async fn answer(
         mut self,
         content: Content,
@@ -114,12 +132,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
         let head = Head::from_bytes(&self.reader.read().await?).ok_or(Broken::Lied)?;
         let answered = match head.status {
             Status::Bytes if head.size != content.size => Answered::OtherSize(head.size),
-            Status::NotHeld if head.size != 0 && head.size != content.size => Answered::OtherSize(head.size),
+            Status::NotHeld if head.size != 0 && head.size != content.size => {
+                Answered::OtherSize(head.size)
+            }
             Status::Bytes if range.is_empty() => return Err(Broken::Lied),
             Status::Bytes => {
                 let mut left = u64::from(head.length);
-                let mut decoder =
-                    ResponseDecoder::new(hash(&content.root), chunks(range), tree(content.size), self.reader);
+                let mut decoder = ResponseDecoder::new(
+                    hash(&content.root),
+                    chunks(range),
+                    tree(content.size),
+                    self.reader,
+                );
                 self.reader = loop {
                     let (next, item) = match decoder.next().await {
                         ResponseDecoderNext::More(more) => more,
@@ -131,7 +155,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
                         DecodeError::LeafNotFound(_) | DecodeError::ParentNotFound(_) => {
                             Broken::Lost(io::ErrorKind::UnexpectedEof.into())
                         }
-                        DecodeError::ParentHashMismatch(_) | DecodeError::LeafHashMismatch(_) => Broken::Lied,
+                        DecodeError::ParentHashMismatch(_) | DecodeError::LeafHashMismatch(_) => {
+                            Broken::Lied
+                        }
                     })?;
                     let bytes = match &item {
                         BaoContentItem::Parent(_) => 64,
@@ -140,7 +166,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
                     left = left.checked_sub(bytes).ok_or(Broken::Lied)?;
                     take(item);
                 };
-                // The tree says how long it is; who says otherwise wants what follows to be misread.
+                // The tree says how long it is; who says otherwise wants what follows to be
+                // misread.
                 if left > 0 {
                     return Err(Broken::Lied);
                 }
@@ -154,8 +181,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> ContentLink<S> {
                 let body = self.reader.read_bytes_exact(length).await?;
                 let ranges = wire::ranges_from_bytes(&body).ok_or(Broken::Lied)?;
                 let all = Groups::from(0..groups(head.size));
-                let have = ranges.into_iter().fold(Groups::empty(), |have, range| have | Groups::from(range));
-                Answered::Holds { size: head.size, have: have & all }
+                let have = ranges
+                    .into_iter()
+                    .fold(Groups::empty(), |have, range| have | Groups::from(range));
+                Answered::Holds {
+                    size: head.size,
+                    have: have & all,
+                }
             }
             Status::NotHeld | Status::Refused => Answered::NotHeld { size: head.size },
             Status::Busy => Answered::Busy,
@@ -178,7 +210,8 @@ impl<S: AsyncRead + Unpin> Reader<S> {
     async fn fill(&mut self) -> io::Result<bool> {
         let read = timeout(self.idle, self.stream.read(&mut self.scratch)).await;
         let count = read.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
-        self.held.extend_from_slice(self.scratch.get(..count).unwrap_or_default());
+        self.held
+            .extend_from_slice(self.scratch.get(..count).unwrap_or_default());
         Ok(count > 0)
     }
 }
@@ -191,7 +224,10 @@ impl<S: AsyncRead + Unpin> AsyncStreamReader for Reader<S> {
 
     async fn read<const L: usize>(&mut self) -> io::Result<[u8; L]> {
         let bytes = self.read_bytes(L).await?;
-        bytes.as_ref().try_into().map_err(|_| io::ErrorKind::UnexpectedEof.into())
+        bytes
+            .as_ref()
+            .try_into()
+            .map_err(|_| io::ErrorKind::UnexpectedEof.into())
     }
 }
 
@@ -204,17 +240,38 @@ mod tests {
 
     /// Asks a peer that said something and closed the stream before it was asked.
     async fn answered_after(said: &[u8]) -> Result<Answered, Broken> {
-        let (peer, content) = (PeerId::random(), Content { root: ContentRoot::of(b"x"), size: 1 });
+        let (peer, content) = (
+            PeerId::random(),
+            Content {
+                root: ContentRoot::of(b"x"),
+                size: 1,
+            },
+        );
         let stream = Closed(Cursor::new(said.to_vec()));
-        let mut link = ContentLink::new(peer, stream, Duration::from_secs(10), BusyPeers::default().hold(peer));
+        let mut link = ContentLink::new(
+            peer,
+            stream,
+            Duration::from_secs(10),
+            BusyPeers::default().hold(peer),
+        );
         link.ask(content.root, &(0..1)).await?;
-        link.answer(content, &(0..1), |_| {}).await.map(|(_, answered)| answered)
+        link.answer(content, &(0..1), |_| {})
+            .await
+            .map(|(_, answered)| answered)
     }
 
     #[tokio::test]
     async fn who_is_busy_and_closes_before_it_is_asked_is_busy() {
-        let busy = Head { status: Status::Busy, size: 0, length: 0 }.to_bytes();
+        let busy = Head {
+            status: Status::Busy,
+            size: 0,
+            length: 0,
+        }
+        .to_bytes();
         assert_eq!(answered_after(&busy).await.unwrap(), Answered::Busy);
-        assert!(matches!(answered_after(&[]).await, Err(Broken::Lost(_))), "it said nothing");
+        assert!(
+            matches!(answered_after(&[]).await, Err(Broken::Lost(_))),
+            "it said nothing"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! The content protocol, `/swarmdex/<network>/content/3`: verified ranges over raw streams, in both directions.
+//! The content protocol, `/swarmdex/<network>/content/3`: verified ranges over raw streams, in both
+//! directions.
 
 mod busy;
 mod conduct;

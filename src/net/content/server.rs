@@ -1,4 +1,5 @@
-//! Serving content to peers: one task for each of their streams, bounded in number, in bytes and in time.
+//! Serving content to peers: one task for each of their streams, bounded in number, in bytes and in
+//! time.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -30,18 +31,26 @@ use crate::{
 };
 
 /// Streams of all peers, and of one.
-pub(crate) const STREAMS: Size = Size { places: 128, of_a_peer: 4, yields: true };
+pub(crate) const STREAMS: Size = Size {
+    places: 128,
+    of_a_peer: 4,
+    yields: true,
+};
 /// Bytes that are written before it is noted that they moved.
 const NOTED: usize = 64 * 1_024;
-/// Answers that are being made or sent, of 1 MiB each at most: what peers can make this node hold in memory. A peer has as
-/// many as its streams can have on their way.
-const ANSWERS: Size = Size { places: 40, of_a_peer: STREAMS.of_a_peer * (AHEAD + 1), yields: false };
+/// Answers that are being made or sent, of 1 MiB each at most: what peers can make this node hold
+/// in memory. A peer has as many as its streams can have on their way.
+const ANSWERS: Size = Size {
+    places: 40,
+    of_a_peer: STREAMS.of_a_peer * (AHEAD + 1),
+    yields: false,
+};
 /// Answers of one stream that are made ahead of the one that is sent.
 const AHEAD: usize = 2;
 /// A stream on which nothing is asked for this long is closed.
 const SILENCE: Duration = Duration::from_secs(60);
-/// Time for a peer to take [`NOTED`] bytes: whoever reads nothing does not keep an answer in memory for as long as one may
-/// take.
+/// Time for a peer to take [`NOTED`] bytes: whoever reads nothing does not keep an answer in memory
+/// for as long as one may take.
 const STALLED: Duration = Duration::from_secs(20);
 /// Time for a peer to take an answer. At 1 MiB that is a slow modem; who is slower holds up others.
 const SENDING: Duration = Duration::from_secs(60);
@@ -89,7 +98,10 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
         shared.clone().tasks.spawn(async move {
             let stop = shared.stop.clone();
             let serving = one_stream(&shared, peer, stream, answers, &place);
-            match stop.run_until_cancelled(place.end().run_until_cancelled(serving)).await {
+            match stop
+                .run_until_cancelled(place.end().run_until_cancelled(serving))
+                .await
+            {
                 Some(Some(Err(error))) => tracing::debug!(%peer, %error, "serving ended"),
                 Some(None) => {
                     tracing::debug!(%peer, "a stream on which nothing moved made room for another");
@@ -103,7 +115,11 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
 
 /// Says that there is no room, to the first question.
 async fn refuse(mut stream: Stream) {
-    let busy = Head { status: Status::Busy, size: 0, length: 0 };
+    let busy = Head {
+        status: Status::Busy,
+        size: 0,
+        length: 0,
+    };
     let told = async {
         stream.write_all(&busy.to_bytes()).await?;
         stream.close().await
@@ -112,11 +128,22 @@ async fn refuse(mut stream: Stream) {
     let _ = timeout(Duration::from_secs(5), told).await;
 }
 
-async fn one_stream(shared: &Shared, peer: PeerId, stream: Stream, answers: Pool, place: &Held) -> io::Result<()> {
+async fn one_stream(
+    shared: &Shared,
+    peer: PeerId,
+    stream: Stream,
+    answers: Pool,
+    place: &Held,
+) -> io::Result<()> {
     let (mut questions, mut stream) = stream.split();
-    let (contents, own_only, callers) = (shared.contents.clone(), shared.own_only, shared.callers.clone());
+    let (contents, own_only, callers) = (
+        shared.contents.clone(),
+        shared.own_only,
+        shared.callers.clone(),
+    );
     let (sender, mut made) = mpsc::channel::<JoinHandle<Answer>>(AHEAD);
-    // Without questions there is nothing to answer once what is made is sent: the channel ends with this.
+    // Without questions there is nothing to answer once what is made is sent: the channel ends with
+    // this.
     let reading = async move {
         loop {
             let mut bytes = [0; wire::QUESTION];
@@ -126,11 +153,14 @@ async fn one_stream(shared: &Shared, peer: PeerId, stream: Stream, answers: Pool
                 Ok(Err(error)) => return Err(error),
                 Err(_) => return Err(io::ErrorKind::TimedOut.into()),
             }
-            let Some(question) = Question::from_bytes(&bytes) else { return Err(io::ErrorKind::InvalidData.into()) };
+            let Some(question) = Question::from_bytes(&bytes) else {
+                return Err(io::ErrorKind::InvalidData.into());
+            };
             let place = answers.wait(callers.of(peer)).await;
             let contents = contents.clone();
             // Reading and hashing are not for the tasks that serve the network.
-            let answer = tokio::task::spawn_blocking(move || answer(&contents, own_only, question, place));
+            let answer =
+                tokio::task::spawn_blocking(move || answer(&contents, own_only, question, place));
             if sender.send(answer).await.is_err() {
                 return Ok(());
             }
@@ -142,7 +172,11 @@ async fn one_stream(shared: &Shared, peer: PeerId, stream: Stream, answers: Pool
             let mut answer = answer.await.map_err(io::Error::other)?;
             shared.conduct.spoil(&mut answer.body);
             let begun = Instant::now();
-            let sent = timeout(SENDING, send(&mut stream, &answer, shared.conduct, &mut due, place)).await;
+            let sent = timeout(
+                SENDING,
+                send(&mut stream, &answer, shared.conduct, &mut due, place),
+            )
+            .await;
             sent.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))?;
             if made.is_empty() {
                 stream.flush().await?;
@@ -166,10 +200,16 @@ async fn send(
 ) -> io::Result<()> {
     conduct.think().await;
     stream.write_all(&answer.head.to_bytes()).await?;
-    let most = if conduct == Conduct::Honest { NOTED } else { conduct.piece() };
+    let most = if conduct == Conduct::Honest {
+        NOTED
+    } else {
+        conduct.piece()
+    };
     for piece in answer.body.chunks(most) {
         let stalled = |_| io::Error::from(io::ErrorKind::TimedOut);
-        timeout(STALLED, stream.write_all(piece)).await.map_err(stalled)??;
+        timeout(STALLED, stream.write_all(piece))
+            .await
+            .map_err(stalled)??;
         place.moved(piece.len() as u64);
         if conduct != Conduct::Honest {
             stream.flush().await?;
@@ -184,20 +224,51 @@ fn answer(contents: &ContentStore, own_only: bool, question: Question, place: He
         Ok(answer) => answer,
         Err(error) => {
             tracing::error!(%error, root = %question.root, "content could not be read for a peer");
-            (Head { status: Status::NotHeld, size: 0, length: 0 }, Vec::new(), 0)
+            (
+                Head {
+                    status: Status::NotHeld,
+                    size: 0,
+                    length: 0,
+                },
+                Vec::new(),
+                0,
+            )
         }
     };
-    Answer { root: question.root, head, body, bytes, _place: place }
+    Answer {
+        root: question.root,
+        head,
+        body,
+        bytes,
+        _place: place,
+    }
 }
 
-fn respond(contents: &ContentStore, own_only: bool, question: Question) -> crate::Result<(Head, Vec<u8>, u64)> {
-    let head = |status, size, body: &[u8]| Head { status, size, length: u32::try_from(body.len()).unwrap_or(0) };
-    let Some(range) = question.range() else { return Ok((head(Status::Refused, 0, &[]), Vec::new(), 0)) };
+fn respond(
+    contents: &ContentStore,
+    own_only: bool,
+    question: Question,
+) -> crate::Result<(Head, Vec<u8>, u64)> {
+    let head = |status, size, body: &[u8]| Head {
+        status,
+        size,
+        length: u32::try_from(body.len()).unwrap_or(0),
+    };
+    let Some(range) = question.range() else {
+        return Ok((head(Status::Refused, 0, &[]), Vec::new(), 0));
+    };
     let root = question.root;
-    let is_own = || Ok::<_, crate::RegistryError>(contents.get(&root)?.is_some_and(|held| held.own));
+    let is_own =
+        || Ok::<_, crate::RegistryError>(contents.get(&root)?.is_some_and(|held| held.own));
     let offered = !own_only || is_own()?;
-    let holding = if offered { contents.holding(&root)? } else { None };
-    let Some(holding) = holding else { return Ok((head(Status::NotHeld, 0, &[]), Vec::new(), 0)) };
+    let holding = if offered {
+        contents.holding(&root)?
+    } else {
+        None
+    };
+    let Some(holding) = holding else {
+        return Ok((head(Status::NotHeld, 0, &[]), Vec::new(), 0));
+    };
     let size = holding.size();
     if range.is_empty() {
         let body = wire::ranges_to_bytes(&content::ranges(&holding.have(), content::groups(size)));
@@ -207,7 +278,11 @@ fn respond(contents: &ContentStore, own_only: bool, question: Question) -> crate
         return Ok((head(Status::NotHeld, size, &[]), Vec::new(), 0));
     }
     Ok(match contents.encode(&root, &range)? {
-        Some(body) => (head(Status::Bytes, size, &body), body, bytes_in(&range, size)),
+        Some(body) => (
+            head(Status::Bytes, size, &body),
+            body,
+            bytes_in(&range, size),
+        ),
         None => (head(Status::NotHeld, size, &[]), Vec::new(), 0),
     })
 }
@@ -215,14 +290,20 @@ fn respond(contents: &ContentStore, own_only: bool, question: Question) -> crate
 /// Shows what a peer was sent.
 fn tell(shared: &Shared, peer: PeerId, answer: &Answer, took: Duration) {
     shared.metrics.served(answer.bytes);
-    let id = TransferId::Serve { root: answer.root, peer };
+    let id = TransferId::Serve {
+        root: answer.root,
+        peer,
+    };
     let what = || {
         let held = shared.contents.get(&answer.root).ok().flatten();
-        held.and_then(|held| held.what).unwrap_or_else(|| answer.root.to_string())
+        held.and_then(|held| held.what)
+            .unwrap_or_else(|| answer.root.to_string())
     };
-    shared.board.served(id, what, answer.head.size, clock::now(), |one| {
-        one.part = Part::Giving;
-        one.bytes += answer.bytes;
-        one.millis += u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    });
+    shared
+        .board
+        .served(id, what, answer.head.size, clock::now(), |one| {
+            one.part = Part::Giving;
+            one.bytes += answer.bytes;
+            one.millis += u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        });
 }

@@ -1,8 +1,8 @@
 //! What goes over a stream of the content protocol, to the byte. Numbers are big-endian.
 //!
-//! A question has 44 bytes: root (32), first group (8), number of groups (4). An answer begins with 13: status (1), size
-//! of the content (8), bytes that follow (4). Answers come in the order of the questions, several of which may be asked
-//! before the first is answered.
+//! A question has 44 bytes: root (32), first group (8), number of groups (4). An answer begins with
+//! 13: status (1), size of the content (8), bytes that follow (4). Answers come in the order of the
+//! questions, several of which may be asked before the first is answered.
 
 use std::ops::Range;
 
@@ -26,15 +26,24 @@ pub struct Question {
 impl Question {
     pub fn of(root: ContentRoot, range: &Range<u64>) -> Self {
         let count = range.end.saturating_sub(range.start);
-        Self { root, start: range.start, count: u32::try_from(count).unwrap_or(u32::MAX) }
+        Self {
+            root,
+            start: range.start,
+            count: u32::try_from(count).unwrap_or(u32::MAX),
+        }
     }
 
     /// What is held of it?
     pub fn held(root: ContentRoot) -> Self {
-        Self { root, start: 0, count: 0 }
+        Self {
+            root,
+            start: 0,
+            count: 0,
+        }
     }
 
-    /// The groups; `None` for more than may be asked for at once, or none that any content can have.
+    /// The groups; `None` for more than may be asked for at once, or none that any content can
+    /// have.
     pub fn range(&self) -> Option<Range<u64>> {
         let end = self.start.checked_add(u64::from(self.count))?;
         (self.count <= MAX_GROUPS && end <= groups(u64::MAX)).then_some(self.start..end)
@@ -54,15 +63,19 @@ impl Question {
         let (root, rest) = bytes.split_first_chunk::<32>()?;
         let (start, rest) = rest.split_first_chunk::<8>()?;
         let (count, _) = rest.split_first_chunk::<4>()?;
-        Some(Self { root: ContentRoot(*root), start: u64::from_be_bytes(*start), count: u32::from_be_bytes(*count) })
+        Some(Self {
+            root: ContentRoot(*root),
+            start: u64::from_be_bytes(*start),
+            count: u32::from_be_bytes(*count),
+        })
     }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Status {
-    /// The groups follow, each after the hashes above it that have not been sent in this answer: the tree of BLAKE3 over
-    /// groups of 16 KiB, in pre-order.
+    /// The groups follow, each after the hashes above it that have not been sent in this answer:
+    /// the tree of BLAKE3 over groups of 16 KiB, in pre-order.
     Bytes = 0,
     /// Ranges of groups that are held follow: first (8) and one past the last (8) of each.
     Holds = 1,
@@ -76,7 +89,15 @@ pub enum Status {
 
 impl Status {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Bytes, Self::Holds, Self::NotHeld, Self::Busy, Self::Refused].into_iter().find(|one| *one as u8 == byte)
+        [
+            Self::Bytes,
+            Self::Holds,
+            Self::NotHeld,
+            Self::Busy,
+            Self::Refused,
+        ]
+        .into_iter()
+        .find(|one| *one as u8 == byte)
     }
 }
 

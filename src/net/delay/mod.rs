@@ -1,9 +1,9 @@
-//! Distance between nodes that share a machine: what comes from a peer is held back for as long as it would have
-//! travelled. For demos, tests and benches; a real node has no delays, and then nothing of this is between it and the
-//! network.
+//! Distance between nodes that share a machine: what comes from a peer is held back for as long as
+//! it would have travelled. For demos, tests and benches; a real node has no delays, and then
+//! nothing of this is between it and the network.
 //!
-//! Each side holds back what it reads, so a round trip is twice one way. What is delayed are the bytes of the streams
-//! in a connection and its end, not the handshakes by which it comes about.
+//! Each side holds back what it reads, so a round trip is twice one way. What is delayed are the
+//! bytes of the streams in a connection and its end, not the handshakes by which it comes about.
 
 mod muxer;
 mod stream;
@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use crate::domain::geo::GeoLocation;
 
-/// Share of one way by which it is longer at most, where delays go by distance. Nothing is faster than light.
+/// Share of one way by which it is longer at most, where delays go by distance. Nothing is faster
+/// than light.
 const JITTER: f64 = 0.1;
 
 type OneWay = dyn Fn(&PeerId) -> Option<Duration> + Send + Sync;
@@ -29,39 +30,70 @@ pub struct Delays {
 }
 
 impl Delays {
-    /// One way from a peer, asked once for each connection; `None` for a peer that is not delayed. Waking up takes up
-    /// to a millisecond more, and never less.
+    /// One way from a peer, asked once for each connection; `None` for a peer that is not delayed.
+    /// Waking up takes up to a millisecond more, and never less.
     pub fn new(one_way: impl Fn(&PeerId) -> Option<Duration> + Send + Sync + 'static) -> Self {
-        Self { one_way: Arc::new(one_way), jitter: 0.0, seed: 0 }
+        Self {
+            one_way: Arc::new(one_way),
+            jitter: 0.0,
+            seed: 0,
+        }
     }
 
-    /// Makes each delay longer by up to `share` of it, 0 to 1. By how much, is a function of the seed and the two
-    /// nodes; bytes of one stream stay in order.
+    /// Makes each delay longer by up to `share` of it, 0 to 1. By how much, is a function of the
+    /// seed and the two nodes; bytes of one stream stay in order.
     pub fn with_jitter(self, share: f64, seed: u64) -> Self {
-        Self { jitter: share.clamp(0.0, 1.0), seed, ..self }
+        Self {
+            jitter: share.clamp(0.0, 1.0),
+            seed,
+            ..self
+        }
     }
 
-    /// Those of a node at `here` from peers at `places` ([`GeoLocation::one_way`]), and up to a tenth more. Whoever is
-    /// not in the table is not delayed.
-    pub fn by_distance(here: GeoLocation, places: Arc<HashMap<PeerId, GeoLocation>>, seed: u64) -> Self {
-        Self::new(move |peer| places.get(peer).map(|there| there.one_way(&here))).with_jitter(JITTER, seed)
+    /// Those of a node at `here` from peers at `places` ([`GeoLocation::one_way`]), and up to a
+    /// tenth more. Whoever is not in the table is not delayed.
+    pub fn by_distance(
+        here: GeoLocation,
+        places: Arc<HashMap<PeerId, GeoLocation>>,
+        seed: u64,
+    ) -> Self {
+        Self::new(move |peer| places.get(peer).map(|there| there.one_way(&here)))
+            .with_jitter(JITTER, seed)
     }
 
     /// The connection with its delay, where the peer has one.
-    pub(super) fn apply(&self, me: &PeerId, peer: &PeerId, connection: StreamMuxerBox) -> StreamMuxerBox {
-        let Some(one_way) = (self.one_way)(peer) else { return connection };
+    pub(super) fn apply(
+        &self,
+        me: &PeerId,
+        peer: &PeerId,
+        connection: StreamMuxerBox,
+    ) -> StreamMuxerBox {
+        let Some(one_way) = (self.one_way)(peer) else {
+            return connection;
+        };
         let mut hasher = blake3::Hasher::new_derive_key("swarmdex delay of a link, format 1");
-        hasher.update(&self.seed.to_be_bytes()).update(&peer.to_bytes()).update(&me.to_bytes());
+        hasher
+            .update(&self.seed.to_be_bytes())
+            .update(&peer.to_bytes())
+            .update(&me.to_bytes());
         let mut seed = [0; 8];
         hasher.finalize_xof().fill(&mut seed);
-        let pace = Pace { one_way, jitter: self.jitter, state: u64::from_be_bytes(seed), last: None };
+        let pace = Pace {
+            one_way,
+            jitter: self.jitter,
+            state: u64::from_be_bytes(seed),
+            last: None,
+        };
         StreamMuxerBox::new(muxer::Muxer::new(connection, pace))
     }
 }
 
 impl fmt::Debug for Delays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Delays").field("jitter", &self.jitter).field("seed", &self.seed).finish_non_exhaustive()
+        f.debug_struct("Delays")
+            .field("jitter", &self.jitter)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,11 +127,15 @@ impl Pace {
 
     /// That of one more stream on the same link.
     fn fork(&mut self) -> Self {
-        Self { state: self.next(), last: None, ..*self }
+        Self {
+            state: self.next(),
+            last: None,
+            ..*self
+        }
     }
 
-    /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014): eight bytes
-    /// of state, for there is one in each stream.
+    /// SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA
+    /// 2014): eight bytes of state, for there is one in each stream.
     fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let z = (self.state ^ (self.state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -137,7 +173,12 @@ mod tests {
     #[test]
     fn the_streams_of_a_link_do_not_jitter_alike() {
         let one_way = Duration::from_millis(100);
-        let mut link = Pace { one_way, jitter: 0.1, state: 7, last: None };
+        let mut link = Pace {
+            one_way,
+            jitter: 0.1,
+            state: 7,
+            last: None,
+        };
         let now = Instant::now();
         assert_ne!(link.fork().due(now), link.fork().due(now));
     }

@@ -15,14 +15,18 @@ use super::{Pace, stream::Delayed};
 pub(super) struct Muxer {
     inner: StreamMuxerBox,
     pace: Pace,
-    /// Why the connection has ended, and the rest of the time that this takes to get here: what was sent before it is
-    /// still on its way.
+    /// Why the connection has ended, and the rest of the time that this takes to get here: what was
+    /// sent before it is still on its way.
     broken: Option<(io::Error, Pin<Box<Sleep>>)>,
 }
 
 impl Muxer {
     pub(super) fn new(inner: StreamMuxerBox, pace: Pace) -> Self {
-        Self { inner, pace, broken: None }
+        Self {
+            inner,
+            pace,
+            broken: None,
+        }
     }
 
     /// Asks the connection, and holds its end back.
@@ -37,7 +41,9 @@ impl Muxer {
                 fine => return Poll::Ready(fine),
             }
         }
-        let Some((error, until)) = &mut self.broken else { return Poll::Pending };
+        let Some((error, until)) = &mut self.broken else {
+            return Poll::Pending;
+        };
         if !until.is_elapsed() {
             ready!(until.as_mut().poll(cx));
         }

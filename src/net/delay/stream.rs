@@ -1,7 +1,8 @@
 //! A stream whose bytes are stamped as they arrive, and read once they are due.
 //!
-//! A task reads ahead, so that the stamp is the time of arrival whether anybody reads or not, and wakes the reader when
-//! there is something for it. It sleeps while nothing comes and nothing falls due.
+//! A task reads ahead, so that the stamp is the time of arrival whether anybody reads or not, and
+//! wakes the reader when there is something for it. It sleeps while nothing comes and nothing falls
+//! due.
 
 use std::{
     collections::VecDeque,
@@ -54,12 +55,16 @@ fn lock<S>(line: &Mutex<Line<S>>) -> MutexGuard<'_, Line<S>> {
 
 /// Bandwidth times delay.
 fn window(delay: Duration) -> usize {
-    let bytes = (delay + SLACK).as_millis().saturating_mul(u128::from(BANDWIDTH)) / 1_000;
+    let bytes = (delay + SLACK)
+        .as_millis()
+        .saturating_mul(u128::from(BANDWIDTH))
+        / 1_000;
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }
 
 impl<S: AsyncRead + Unpin> Delayed<S> {
-    /// The stream, and the task that reads ahead for it: it ends soon after the stream is dropped, or has ended.
+    /// The stream, and the task that reads ahead for it: it ends soon after the stream is dropped,
+    /// or has ended.
     pub(super) fn new(inner: S, pace: Pace) -> (Self, Pump<S>) {
         let line = Arc::new(Mutex::new(Line {
             inner: Some(inner),
@@ -85,12 +90,16 @@ impl<S: AsyncRead + Unpin> Line<S> {
         }
         let mut piece = [0; PIECE];
         loop {
-            let Some(inner) = &mut self.inner else { return false };
+            let Some(inner) = &mut self.inner else {
+                return false;
+            };
             self.full = self.held >= self.most;
             if self.full || self.end.is_some() {
                 return true;
             }
-            let Poll::Ready(came) = Pin::new(inner).poll_read(cx, &mut piece) else { return true };
+            let Poll::Ready(came) = Pin::new(inner).poll_read(cx, &mut piece) else {
+                return true;
+            };
             let due = self.pace.due(Instant::now());
             match came.map(|n| piece.get(..n).unwrap_or_default()) {
                 Ok([]) => self.end = Some((due, None)),
@@ -105,13 +114,20 @@ impl<S: AsyncRead + Unpin> Line<S> {
 
     /// When something is to be read for the first time: bytes, else the end.
     fn first(&self) -> Option<Instant> {
-        self.pieces.front().map(|(due, _)| *due).or(self.end.as_ref().map(|(due, _)| *due))
+        self.pieces
+            .front()
+            .map(|(due, _)| *due)
+            .or(self.end.as_ref().map(|(due, _)| *due))
     }
 
     /// When something falls due after `now` for the first time.
     fn next(&self, now: Instant) -> Option<Instant> {
         let passed = self.pieces.partition_point(|(due, _)| *due <= now);
-        let end = self.end.as_ref().map(|(due, _)| *due).filter(|due| *due > now);
+        let end = self
+            .end
+            .as_ref()
+            .map(|(due, _)| *due)
+            .filter(|due| *due > now);
         self.pieces.get(passed).map(|(due, _)| *due).or(end)
     }
 
@@ -144,7 +160,11 @@ fn wake(waker: &mut Option<Waker>) {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Delayed<S> {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let mut line = lock(&self.0);
         let now = Instant::now();
         let read = line.read(buf, now)?;
@@ -176,7 +196,11 @@ impl<S: AsyncWrite + Unpin> Delayed<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Delayed<S> {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.with(|inner| inner.poll_write(cx, buf))
     }
 
@@ -200,7 +224,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Delayed<S> {
 impl<S> Drop for Delayed<S> {
     fn drop(&mut self) {
         let mut line = lock(&self.0);
-        // Dropped here and not by the task, so that the other side hears of it as soon as without us.
+        // Dropped here and not by the task, so that the other side hears of it as soon as without
+        // us.
         line.inner = None;
         line.pieces = VecDeque::new();
         wake(&mut line.pump);
@@ -235,7 +260,9 @@ impl<S: AsyncRead + Unpin> Future for Pump<S> {
                     None => return Poll::Pending,
                 }
             };
-            let timer = this.timer.get_or_insert_with(|| Box::pin(sleep_until(next)));
+            let timer = this
+                .timer
+                .get_or_insert_with(|| Box::pin(sleep_until(next)));
             if timer.deadline() != next {
                 timer.as_mut().reset(next);
             }

@@ -15,7 +15,8 @@ use crate::{
     net::{closed::or_closed, content::Busy, protocol::Item},
 };
 
-/// Messages until the difference is known. Each message lists about two thousand hashes, or narrows sixteenfold.
+/// Messages until the difference is known. Each message lists about two thousand hashes, or narrows
+/// sixteenfold.
 const MAX_ROUNDS: usize = 1_024;
 /// Longest wait for an answer.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -65,31 +66,45 @@ pub struct SyncLink<S = Stream> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
     pub(crate) fn new(peer: PeerId, stream: S, busy: Busy) -> Self {
-        Self { peer, stream, bytes: 0, _busy: busy }
+        Self {
+            peer,
+            stream,
+            bytes: 0,
+            _busy: busy,
+        }
     }
 
     async fn send(&mut self, question: &Question) -> Result<(), Stopped> {
-        let sent = wire::write(&mut self.stream, question, SILENCE).await.map(|length| self.bytes += length);
+        let sent = wire::write(&mut self.stream, question, SILENCE)
+            .await
+            .map(|length| self.bytes += length);
         Ok(or_closed(sent)?)
     }
 
     async fn receive(&mut self) -> Result<Answer, Stopped> {
         let frame = wire::read(&mut self.stream, SILENCE).await?;
-        let (answer, length) = frame.ok_or_else(|| Stopped::Lost(io::ErrorKind::UnexpectedEof.into()))?;
+        let (answer, length) =
+            frame.ok_or_else(|| Stopped::Lost(io::ErrorKind::UnexpectedEof.into()))?;
         self.bytes += length;
-        if answer == Answer::Busy { Err(Stopped::Busy) } else { Ok(answer) }
+        if answer == Answer::Busy {
+            Err(Stopped::Busy)
+        } else {
+            Ok(answer)
+        }
     }
 
     /// Finds out what differs; no more than `most` of what the peer has is taken note of.
     ///
     /// # Errors
-    /// [`Stopped::Lied`] for a comparison that leads nowhere: one that repeats itself, has no end, or claims more.
+    /// [`Stopped::Lied`] for a comparison that leads nowhere: one that repeats itself, has no end,
+    /// or claims more.
     pub async fn compare(&mut self, set: Heads, most: usize) -> Result<Differences, Stopped> {
         let wrong = |_: negentropy::Error| Stopped::Lied("its comparison makes no sense");
         let mut comparing = Negentropy::owned(set, MAX_COMPARED as u64).map_err(wrong)?;
         let mut message = comparing.initiate().map_err(wrong)?;
         let mut asked = HashSet::new();
-        // In the order in which they are told of, which is nearly that of time: what was signed together is stored together.
+        // In the order in which they are told of, which is nearly that of time: what was signed
+        // together is stored together.
         let (mut ours, mut theirs, mut told) = (0, Vec::new(), HashSet::new());
         for round in 1..=MAX_ROUNDS {
             if !asked.insert(blake3::hash(&message)) {
@@ -105,22 +120,35 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
                 let next = comparing.reconcile_with_ids(&answer, &mut have, &mut need);
                 (comparing, next, have, need)
             });
-            let (back, next, have, need) = compared.await.map_err(|error| Stopped::Lost(io::Error::other(error)))?;
+            let (back, next, have, need) = compared
+                .await
+                .map_err(|error| Stopped::Lost(io::Error::other(error)))?;
             comparing = back;
             ours += have.len();
-            theirs.extend(need.iter().map(|id| Hash(id.to_bytes())).filter(|hash| told.insert(*hash)));
+            theirs.extend(
+                need.iter()
+                    .map(|id| Hash(id.to_bytes()))
+                    .filter(|hash| told.insert(*hash)),
+            );
             if theirs.len() > most {
                 return Err(Stopped::Lied("it claims to have more than there can be"));
             }
             match next.map_err(wrong)? {
                 Some(next) => message = next,
-                None => return Ok(Differences { theirs, ours, rounds: round }),
+                None => {
+                    return Ok(Differences {
+                        theirs,
+                        ours,
+                        rounds: round,
+                    });
+                }
             }
         }
         Err(Stopped::Lied("its comparison has no end"))
     }
 
-    /// Asks for heads, [`MAX_WANTED`] at most; the next question may be asked before it is answered.
+    /// Asks for heads, [`MAX_WANTED`] at most; the next question may be asked before it is
+    /// answered.
     pub async fn want(&mut self, hashes: &[Hash]) -> Result<(), Stopped> {
         self.send(&Question::Want(hashes.to_vec())).await
     }
@@ -150,7 +178,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
     }
 }
 
-const _: () = assert!(MAX_COMPARED < MAX_FRAME, "a message of the comparison fits into a frame");
+const _: () = assert!(
+    MAX_COMPARED < MAX_FRAME,
+    "a message of the comparison fits into a frame"
+);
 
 #[cfg(test)]
 mod tests {
@@ -170,8 +201,16 @@ mod tests {
     #[tokio::test]
     async fn who_is_busy_and_closes_before_it_is_asked_is_busy() {
         let mut busy = Cursor::new(Vec::new());
-        wire::write(&mut busy, &Answer::Busy, SILENCE).await.unwrap();
-        assert!(matches!(compared_after(busy.get_ref()).await, Stopped::Busy));
-        assert!(matches!(compared_after(&[]).await, Stopped::Lost(_)), "it said nothing");
+        wire::write(&mut busy, &Answer::Busy, SILENCE)
+            .await
+            .unwrap();
+        assert!(matches!(
+            compared_after(busy.get_ref()).await,
+            Stopped::Busy
+        ));
+        assert!(
+            matches!(compared_after(&[]).await, Stopped::Lost(_)),
+            "it said nothing"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! Answering those who compare their catalogue with ours: one task for each, bounded in number, in rounds and in time.
+//! Answering those who compare their catalogue with ours: one task for each, bounded in number, in
+//! rounds and in time.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -29,13 +30,18 @@ use crate::{
     store::Store,
 };
 
-/// Comparisons at once, and those of one peer; each holds a set of the catalogue, which they share unless it changes.
-const SESSIONS: Size = Size { places: 8, of_a_peer: 1, yields: true };
-/// Times that a comparison may go through the whole set: a dozen rounds, each of which fingerprints what differs at most
-/// twice.
+/// Comparisons at once, and those of one peer; each holds a set of the catalogue, which they share
+/// unless it changes.
+const SESSIONS: Size = Size {
+    places: 8,
+    of_a_peer: 1,
+    yields: true,
+};
+/// Times that a comparison may go through the whole set: a dozen rounds, each of which fingerprints
+/// what differs at most twice.
 const PASSES: u64 = 24;
-/// A message lists a thousand hashes and fingerprints what is left, so that listing all of a set goes through half of it
-/// for every thousand; twice that is allowed.
+/// A message lists a thousand hashes and fingerprints what is left, so that listing all of a set
+/// goes through half of it for every thousand; twice that is allowed.
 const LISTED: u64 = 1_000;
 /// Messages of one comparison. Each divides what differs by sixteen, or lists a thousand of it.
 const MAX_ROUNDS: usize = 1_024;
@@ -75,7 +81,11 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
     let mut lately = Lately::default();
     // Drained at once: a stream for which the channel has no room is dropped by libp2p-stream.
     while let Some(Some((peer, stream))) = shared.stop.run_until_cancelled(incoming.next()).await {
-        let place = if lately.is_soon(&peer, Instant::now()) { None } else { pool.take(shared.callers.of(peer)).ok() };
+        let place = if lately.is_soon(&peer, Instant::now()) {
+            None
+        } else {
+            pool.take(shared.callers.of(peer)).ok()
+        };
         let Some(place) = place else {
             shared.metrics.turned_away(TurnedAway::Session);
             shared.tasks.spawn(refuse(stream));
@@ -109,7 +119,8 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
     }
 }
 
-/// When peers began their last comparison. Whoever floods it with names only has its own forgotten sooner.
+/// When peers began their last comparison. Whoever floods it with names only has its own forgotten
+/// sooner.
 #[derive(Default)]
 struct Lately {
     begun: HashMap<PeerId, Instant>,
@@ -118,7 +129,9 @@ struct Lately {
 
 impl Lately {
     fn is_soon(&self, peer: &PeerId, now: Instant) -> bool {
-        self.begun.get(peer).is_some_and(|begun| now.saturating_duration_since(*begun) < GAP)
+        self.begun
+            .get(peer)
+            .is_some_and(|begun| now.saturating_duration_since(*begun) < GAP)
     }
 
     fn note(&mut self, peer: PeerId, now: Instant) {
@@ -136,7 +149,9 @@ impl Lately {
 
 /// Items of the set that a comparison may go through, by how many there are.
 fn most_work(items: u64) -> u64 {
-    items.saturating_mul(PASSES).saturating_add(items.saturating_mul(items) / LISTED)
+    items
+        .saturating_mul(PASSES)
+        .saturating_add(items.saturating_mul(items) / LISTED)
 }
 
 async fn refuse(mut stream: Stream) {
@@ -144,7 +159,12 @@ async fn refuse(mut stream: Stream) {
     let _ = wire::write(&mut stream, &Answer::Busy, Duration::from_secs(5)).await;
 }
 
-async fn session(shared: &Shared, peer: PeerId, mut stream: Stream, place: &Held) -> io::Result<()> {
+async fn session(
+    shared: &Shared,
+    peer: PeerId,
+    mut stream: Stream,
+    place: &Held,
+) -> io::Result<()> {
     let mut set = None;
     let (mut rounds, mut questions, mut worked) = (0, 0, 0);
     while let Some((question, _)) = wire::read::<Question>(&mut stream, SILENCE).await? {
@@ -152,7 +172,10 @@ async fn session(shared: &Shared, peer: PeerId, mut stream: Stream, place: &Held
             Question::Compare(message) => {
                 rounds += 1;
                 if rounds > MAX_ROUNDS || message.len() > MAX_COMPARED {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "more was compared than there can be"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "more was compared than there can be",
+                    ));
                 }
                 let (sets, held) = (shared.set.clone(), set.take());
                 // Fingerprints of a large catalogue are not for the tasks that serve the network.
@@ -165,20 +188,31 @@ async fn session(shared: &Shared, peer: PeerId, mut stream: Stream, place: &Held
                 });
                 let (held, answer, so_far) = compared.await.map_err(io::Error::other)??;
                 (set, worked) = (Some(held), so_far);
-                place.moved(wire::write(&mut stream, &Answer::Compare(answer.into()), SILENCE).await?);
+                place.moved(
+                    wire::write(&mut stream, &Answer::Compare(answer.into()), SILENCE).await?,
+                );
             }
             Question::Want(hashes) => {
                 questions += 1;
                 if questions > MAX_QUESTIONS || hashes.len() > MAX_WANTED {
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, "more was asked for than there is"));
+                    return Err(io::Error::new(
+                        io::ErrorKind::InvalidData,
+                        "more was asked for than there is",
+                    ));
                 }
                 let store = shared.store.clone();
                 let found = tokio::task::spawn_blocking(move || records(&store, &hashes));
-                let mut frames =
-                    found.await.map_err(io::Error::other)?.map_err(io::Error::other)?.into_iter().peekable();
+                let mut frames = found
+                    .await
+                    .map_err(io::Error::other)?
+                    .map_err(io::Error::other)?
+                    .into_iter()
+                    .peekable();
                 while let Some(items) = frames.next() {
                     let more = frames.peek().is_some();
-                    place.moved(wire::write(&mut stream, &Answer::Records { items, more }, SILENCE).await?);
+                    place.moved(
+                        wire::write(&mut stream, &Answer::Records { items, more }, SILENCE).await?,
+                    );
                 }
             }
             // As far as there is room: whoever knows more tells it again.
@@ -188,13 +222,20 @@ async fn session(shared: &Shared, peer: PeerId, mut stream: Stream, place: &Held
     Ok(())
 }
 
-/// Answers one message of a comparison that went through so many items before; returns how many it did in all.
+/// Answers one message of a comparison that went through so many items before; returns how many it
+/// did in all.
 fn compare(set: &Heads, message: &[u8], worked: u64) -> io::Result<(Vec<u8>, u64)> {
-    let invalid = |error: negentropy::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
+    let invalid =
+        |error: negentropy::Error| io::Error::new(io::ErrorKind::InvalidData, error.to_string());
     let set = set.counted(worked, most_work(set.len()));
-    let answer = Negentropy::borrowed(&set, MAX_COMPARED as u64).map_err(invalid)?.reconcile(message);
+    let answer = Negentropy::borrowed(&set, MAX_COMPARED as u64)
+        .map_err(invalid)?
+        .reconcile(message);
     if set.is_spent() {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "it had the whole catalogue gone through too often"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "it had the whole catalogue gone through too often",
+        ));
     }
     Ok((answer.map_err(invalid)?, set.worked()))
 }
@@ -211,7 +252,10 @@ fn records(store: &Store, hashes: &[Hash]) -> crate::Result<Vec<Vec<Item>>> {
             size = 0;
         }
         size += length;
-        items.push(Item { head: ByteBuf::from(head), manifest: manifest.map(ByteBuf::from) });
+        items.push(Item {
+            head: ByteBuf::from(head),
+            manifest: manifest.map(ByteBuf::from),
+        });
     }
     frames.push(items);
     Ok(frames)
@@ -230,7 +274,10 @@ mod tests {
         assert!(lately.is_soon(&first, now + GAP / 2) && !lately.is_soon(&first, now + GAP));
         (0..3 * REMEMBERED).for_each(|_| lately.note(PeerId::random(), now));
         assert!(!lately.is_soon(&honest, now));
-        assert_eq!((lately.begun.len(), lately.order.len()), (REMEMBERED, REMEMBERED));
+        assert_eq!(
+            (lately.begun.len(), lately.order.len()),
+            (REMEMBERED, REMEMBERED)
+        );
     }
 
     fn heads(count: u32, step: u32) -> Heads {
@@ -238,7 +285,8 @@ mod tests {
         Heads::of((0..count).map(|n| (hash(n * step), Timestamp(u64::from(n * step))))).unwrap()
     }
 
-    /// Has an honest asker compare with us; returns how many items were gone through here, and how many may be.
+    /// Has an honest asker compare with us; returns how many items were gone through here, and how
+    /// many may be.
     fn worked(ours: &Heads, theirs: &Heads) -> (u64, u64) {
         let mut asker = Negentropy::borrowed(theirs, MAX_COMPARED as u64).unwrap();
         let (mut message, mut worked) = (asker.initiate().unwrap(), 0);
@@ -246,7 +294,10 @@ mod tests {
             let (answer, so_far) = compare(ours, &message, worked).unwrap();
             worked = so_far;
             let (mut have, mut need) = (Vec::new(), Vec::new());
-            match asker.reconcile_with_ids(&answer, &mut have, &mut need).unwrap() {
+            match asker
+                .reconcile_with_ids(&answer, &mut have, &mut need)
+                .unwrap()
+            {
                 Some(next) => message = next,
                 None => return (worked, most_work(ours.len())),
             }
@@ -268,7 +319,10 @@ mod tests {
         }
         // Fingerprints of everything, again and again.
         let (ours, mut worked, mut rounds) = (heads(20_000, 1), 0, 0);
-        let question = Negentropy::borrowed(&heads(19_999, 1), MAX_COMPARED as u64).unwrap().initiate().unwrap();
+        let question = Negentropy::borrowed(&heads(19_999, 1), MAX_COMPARED as u64)
+            .unwrap()
+            .initiate()
+            .unwrap();
         while let Ok((_, so_far)) = compare(&ours, &question, worked) {
             (worked, rounds) = (so_far, rounds + 1);
         }

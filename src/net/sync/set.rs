@@ -63,9 +63,14 @@ impl Heads {
         self.0.size().map_or(0, |size| size as u64)
     }
 
-    /// The same set, for a comparison that went through so many items before and may do so for `most`.
+    /// The same set, for a comparison that went through so many items before and may do so for
+    /// `most`.
     pub(super) fn counted(&self, worked: u64, most: u64) -> Counted<'_> {
-        Counted { set: self, worked: Cell::new(worked), most }
+        Counted {
+            set: self,
+            worked: Cell::new(worked),
+            most,
+        }
     }
 }
 
@@ -84,7 +89,11 @@ impl Counted<'_> {
     fn work(&self) -> Result<(), Error> {
         self.worked.set(self.worked.get().saturating_add(1));
         // Which error it is does not matter: `is_spent` is what tells.
-        if self.is_spent() { Err(Error::BadRange) } else { Ok(()) }
+        if self.is_spent() {
+            Err(Error::BadRange)
+        } else {
+            Ok(())
+        }
     }
 
     pub fn is_spent(&self) -> bool {
@@ -134,7 +143,10 @@ pub(crate) struct HeadSet {
 
 impl HeadSet {
     pub fn new(store: Store) -> Self {
-        Self { store, made: Arc::default() }
+        Self {
+            store,
+            made: Arc::default(),
+        }
     }
 
     /// The set as it is now. Blocks.
@@ -146,11 +158,16 @@ impl HeadSet {
             made.at = Instant::now();
             return Ok(made.set.clone());
         }
-        let set = Heads::of(self.store.head_hashes()?).map_err(|error| RegistryError::Internal {
-            what: "making a set of the catalogue",
-            why: error.to_string(),
-        })?;
-        *held = Some(Made { version, at: Instant::now(), set: set.clone() });
+        let set =
+            Heads::of(self.store.head_hashes()?).map_err(|error| RegistryError::Internal {
+                what: "making a set of the catalogue",
+                why: error.to_string(),
+            })?;
+        *held = Some(Made {
+            version,
+            at: Instant::now(),
+            set: set.clone(),
+        });
         Ok(set)
     }
 

@@ -1,4 +1,5 @@
-//! What goes over a stream of the sync protocol: frames of CBOR, each after its length (4 bytes, big-endian).
+//! What goes over a stream of the sync protocol: frames of CBOR, each after its length (4 bytes,
+//! big-endian).
 
 use std::{io, time::Duration};
 
@@ -47,23 +48,33 @@ pub enum Answer {
 }
 
 /// Writes one frame; returns its length.
-pub async fn write<T: Serialize>(stream: &mut (impl AsyncWrite + Unpin), frame: &T, most: Duration) -> io::Result<u64> {
-    let body = encode(frame).map_err(|refusal| io::Error::new(io::ErrorKind::InvalidInput, refusal.to_string()))?;
-    let length = u32::try_from(body.len()).ok().filter(|length| *length as usize <= MAX_FRAME);
+pub async fn write<T: Serialize>(
+    stream: &mut (impl AsyncWrite + Unpin),
+    frame: &T,
+    most: Duration,
+) -> io::Result<u64> {
+    let body = encode(frame)
+        .map_err(|refusal| io::Error::new(io::ErrorKind::InvalidInput, refusal.to_string()))?;
+    let length = u32::try_from(body.len())
+        .ok()
+        .filter(|length| *length as usize <= MAX_FRAME);
     let length = length.ok_or(io::ErrorKind::InvalidInput)?;
     let written = async {
         stream.write_all(&length.to_be_bytes()).await?;
         stream.write_all(&body).await?;
         stream.flush().await
     };
-    timeout(most, written).await.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
+    timeout(most, written)
+        .await
+        .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??;
     Ok(4 + u64::from(length))
 }
 
 /// Reads one frame and its length; `None` at the end of the stream.
 ///
 /// # Errors
-/// `InvalidData` for what is too long or does not decode, `TimedOut` when it takes longer than `most`.
+/// `InvalidData` for what is too long or does not decode, `TimedOut` when it takes longer than
+/// `most`.
 pub async fn read<T: DeserializeOwned>(
     stream: &mut (impl AsyncRead + Unpin),
     most: Duration,
@@ -80,12 +91,17 @@ pub async fn read<T: DeserializeOwned>(
         }
         // Grows as it comes: who says that much will follow may not send it.
         let mut body = Vec::new();
-        stream.take(u64::from(length)).read_to_end(&mut body).await?;
+        stream
+            .take(u64::from(length))
+            .read_to_end(&mut body)
+            .await?;
         if body.len() != length as usize {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         let frame = decode(&body).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
         Ok(Some((frame, 4 + u64::from(length))))
     };
-    timeout(most, read).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    timeout(most, read)
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
 }

@@ -28,14 +28,16 @@ use crate::{
 
 /// Own releases that are given to others at once.
 const AT_ONCE: usize = 4;
-/// An own release that nobody took is offered again after this long, and when a peer with room comes.
+/// An own release that nobody took is offered again after this long, and when a peer with room
+/// comes.
 const AGAIN: Duration = Duration::from_secs(60);
 /// Offers in vain, one after the other, after which the rest waits for its turn.
 const IN_VAIN: usize = 20;
 /// Between two questions how far a peer is: short at first, because most releases are small.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
-/// No more peers are asked after this: a publish waits for those that are getting it, and the next round is soon.
+/// No more peers are asked after this: a publish waits for those that are getting it, and the next
+/// round is soon.
 const ASKING: Duration = Duration::from_secs(60);
 /// A peer to which nothing came for so long does not get it.
 const STALLED: Duration = Duration::from_secs(40);
@@ -55,7 +57,9 @@ impl P2pRegistry {
         let mut in_vain = 0;
         loop {
             while running.len() < AT_ONCE && in_vain < IN_VAIN {
-                let Some(release) = self.store.next_uncopied(before)? else { break };
+                let Some(release) = self.store.next_uncopied(before)? else {
+                    break;
+                };
                 if !begun_now.insert(release) {
                     break;
                 }
@@ -74,8 +78,8 @@ impl P2pRegistry {
         }
     }
 
-    /// Has other nodes take the bytes of an own release, as many as it wants; how many there are goes to `progress` as it changes.
-    /// Returns how many have it.
+    /// Has other nodes take the bytes of an own release, as many as it wants; how many there are
+    /// goes to `progress` as it changes. Returns how many have it.
     pub(in crate::registry) async fn give_copies(
         &self,
         release: &Authorised<Manifest>,
@@ -89,7 +93,9 @@ impl P2pRegistry {
         let given = self.place_copies(release, wanted, progress).await;
         underway.send_if_modified(|underway| underway.remove(&hash));
         let nodes = given?;
-        self.store.tried_to_copy(hash, nodes >= wanted, clock::now()).await?;
+        self.store
+            .tried_to_copy(hash, nodes >= wanted, clock::now())
+            .await?;
         Ok(nodes)
     }
 
@@ -100,15 +106,27 @@ impl P2pRegistry {
         progress: Option<&mpsc::Sender<PublishStep>>,
     ) -> Result<usize> {
         let hash = release.hash();
-        let known: HashSet<PeerId> = self.store.holders(&hash)?.iter().map(|holder| holder.peer).collect();
+        let known: HashSet<PeerId> = self
+            .store
+            .holders(&hash)?
+            .iter()
+            .map(|holder| holder.peer)
+            .collect();
         let mut nodes = self.copies_of(&hash)?;
-        let bytes = release.contents().iter().fold(0_u64, |sum, content| sum.saturating_add(content.size)).max(LEAST);
+        let bytes = release
+            .contents()
+            .iter()
+            .fold(0_u64, |sum, content| sum.saturating_add(content.size))
+            .max(LEAST);
         let rooms = self.net.rooms().await?;
         let takes = |(peer, room): &(PeerId, u64)| {
             *room >= bytes && !known.contains(peer) && !self.state.copying.unfit().contains(peer)
         };
-        let mut left: VecDeque<PeerId> =
-            order(&release.content().root, rooms.iter().filter(|one| takes(one)).map(|(peer, _)| *peer)).into();
+        let mut left: VecDeque<PeerId> = order(
+            &release.content().root,
+            rooms.iter().filter(|one| takes(one)).map(|(peer, _)| *peer),
+        )
+        .into();
         let (mut offers, begun) = (JoinSet::new(), Instant::now());
         loop {
             while may_ask_another(nodes + offers.len(), wanted, begun.elapsed())
@@ -117,7 +135,9 @@ impl P2pRegistry {
                 let (registry, release) = (self.clone(), release.clone());
                 offers.spawn(async move { (peer, registry.offer(peer, &release).await) });
             }
-            let Some(offered) = offers.join_next().await else { return Ok(nodes) };
+            let Some(offered) = offers.join_next().await else {
+                return Ok(nodes);
+            };
             let Ok((peer, taken)) = offered else { continue };
             if taken? {
                 self.store.saw_holder(hash, peer, clock::now()).await?;
@@ -132,7 +152,14 @@ impl P2pRegistry {
         let envelope = ByteBuf::from(release.envelope().to_vec());
         let (mut done, mut came, mut pause) = (0, Instant::now(), FIRST_PAUSE);
         loop {
-            let answer = self.net.ask(peer, Request::Keep(envelope.clone()), self.net.query_timeout()).await?;
+            let answer = self
+                .net
+                .ask(
+                    peer,
+                    Request::Keep(envelope.clone()),
+                    self.net.query_timeout(),
+                )
+                .await?;
             match answer {
                 Ok(Response::Keeping(Keeping::Held)) => {
                     return Ok(match self.shown(peer, release).await {
@@ -147,8 +174,10 @@ impl P2pRegistry {
                 Ok(Response::Keeping(Keeping::Fetching { done: now })) if now > done => {
                     (done, came) = (now, Instant::now())
                 }
-                Ok(Response::Keeping(Keeping::Fetching { .. })) | Err(AskError::Busy | AskError::TimedOut) => {}
-                Ok(Response::Keeping(Keeping::Declined)) | Err(AskError::Refused | AskError::Unreachable) => {
+                Ok(Response::Keeping(Keeping::Fetching { .. }))
+                | Err(AskError::Busy | AskError::TimedOut) => {}
+                Ok(Response::Keeping(Keeping::Declined))
+                | Err(AskError::Refused | AskError::Unreachable) => {
                     return Ok(false);
                 }
                 Ok(_) => {
@@ -174,6 +203,9 @@ mod tests {
         let second = Duration::from_secs(1);
         assert!(may_ask_another(0, 2, Duration::ZERO) && may_ask_another(1, 2, ASKING - second));
         assert!(!may_ask_another(2, 2, Duration::ZERO), "there are enough");
-        assert!(!may_ask_another(0, 2, ASKING) && !may_ask_another(1, 2, ASKING + second), "the time is over");
+        assert!(
+            !may_ask_another(0, 2, ASKING) && !may_ask_another(1, 2, ASKING + second),
+            "the time is over"
+        );
     }
 }

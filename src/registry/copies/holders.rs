@@ -22,7 +22,8 @@ use crate::{
 
 /// Groups of a content that a peer has to show.
 const PROVEN_BY: usize = 2;
-/// Copies that are looked after in a round, and how many rounds there are in the time after which one counts as lost.
+/// Copies that are looked after in a round, and how many rounds there are in the time after which
+/// one counts as lost.
 const A_ROUND: usize = 100;
 pub(super) const ROUNDS: u32 = 24;
 /// Wait for the DHT, for each.
@@ -51,12 +52,20 @@ impl P2pRegistry {
         let here = self.contents.get(&root)?.map(|_| self.net.peer_id());
         let mut holders: Vec<PeerId> = here.into_iter().collect();
         if *self.net.joined().borrow() > 0 {
-            holders.extend(self.find_holders(root, format!("who has {root}"), MOST_HOLDERS - holders.len()).await?);
+            holders.extend(
+                self.find_holders(
+                    root,
+                    format!("who has {root}"),
+                    MOST_HOLDERS - holders.len(),
+                )
+                .await?,
+            );
         }
         Ok(holders)
     }
 
-    /// Other nodes of which the DHT says that they have a content, `most` at most; `what` is what the lookup is called.
+    /// Other nodes of which the DHT says that they have a content, `most` at most; `what` is what
+    /// the lookup is called.
     pub(in crate::registry) async fn find_holders(
         &self,
         root: ContentRoot,
@@ -64,7 +73,10 @@ impl P2pRegistry {
         most: usize,
     ) -> Result<Vec<PeerId>> {
         let timeout = PATIENCE.min(self.net.query_timeout());
-        let mut found = self.net.find_providers(DhtKey::of_content(&root), what, timeout).await?;
+        let mut found = self
+            .net
+            .find_providers(DhtKey::of_content(&root), what, timeout)
+            .await?;
         let mut holders = Vec::new();
         while holders.len() < most
             && let Some(peer) = found.recv().await
@@ -76,14 +88,24 @@ impl P2pRegistry {
         Ok(holders)
     }
 
-    /// Looks at some of the releases that this node keeps, or had copied: who else has them, and whether that is enough.
+    /// Looks at some of the releases that this node keeps, or had copied: who else has them, and
+    /// whether that is enough.
     pub(super) async fn look_after_copies(&self) -> Result<()> {
-        let at = *self.state.copying.at.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = *self
+            .state
+            .copying
+            .at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let [of_others, own] = at;
         let copies = self.store.copies_after(of_others, A_ROUND)?;
         let copied = self.store.copied_after(own, A_ROUND)?;
         let next = |count: usize, last: Option<Hash>| {
-            if count < A_ROUND { Hash([0; 32]) } else { last.unwrap_or(Hash([0; 32])) }
+            if count < A_ROUND {
+                Hash([0; 32])
+            } else {
+                last.unwrap_or(Hash([0; 32]))
+            }
         };
         let after = [
             next(copies.len(), copies.last().map(|(copy, _)| copy.release)),
@@ -103,16 +125,29 @@ impl P2pRegistry {
                 self.look_after(&manifest, since).await?;
             }
         }
-        *self.state.copying.at.lock().unwrap_or_else(PoisonError::into_inner) = after;
+        *self
+            .state
+            .copying
+            .at
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = after;
         Ok(())
     }
 
     async fn look_after(&self, release: &Authorised<Manifest>, since: Timestamp) -> Result<()> {
         let (hash, me) = (release.hash(), self.net.peer_id());
         let lost_after = self.state.options.copy_lost_after;
-        let mut nodes: Vec<PeerId> = self.store.holders(&hash)?.into_iter().map(|holder| holder.peer).collect();
+        let mut nodes: Vec<PeerId> = self
+            .store
+            .holders(&hash)?
+            .into_iter()
+            .map(|holder| holder.peer)
+            .collect();
         let what = format!("who has {} {}", release.name, release.version);
-        for peer in self.find_holders(release.content().root, what, usize::MAX).await? {
+        for peer in self
+            .find_holders(release.content().root, what, usize::MAX)
+            .await?
+        {
             if !nodes.contains(&peer) && !self.state.copying.unfit().contains(&peer) {
                 nodes.push(peer);
             }
@@ -130,12 +165,17 @@ impl P2pRegistry {
         }
         let now = clock::now();
         for holder in self.store.holders(&hash)? {
-            if holder.missing_since.is_some_and(|missing| now.since(missing) >= lost_after) {
+            if holder
+                .missing_since
+                .is_some_and(|missing| now.since(missing) >= lost_after)
+            {
                 self.store.forget_holder(hash, holder.peer).await?;
             }
         }
         let holders = self.store.holders(&hash)?;
-        self.store.set_elsewhere(hash, self.copies_of(&hash)? as u64).await?;
+        self.store
+            .set_elsewhere(hash, self.copies_of(&hash)? as u64)
+            .await?;
         let wanted = self.state.options.copies;
         // Right after a publish nobody has heard yet of who holds it.
         if holders.len() >= wanted || now.since(since) < lost_after {
@@ -177,7 +217,9 @@ impl P2pRegistry {
 
     async fn shown_of(&self, peer: PeerId, content: Content, fresh: bool) -> Shown {
         let links = &self.state.fetches.links;
-        let Ok((link, place)) = links.take(&self.net, peer, REACH, fresh).await else { return Shown::Away };
+        let Ok((link, place)) = links.take(&self.net, peer, REACH, fresh).await else {
+            return Shown::Away;
+        };
         match ask_for_some(link, content).await {
             Ok((link, shown)) => {
                 links.give_back(link, place);
@@ -190,12 +232,16 @@ impl P2pRegistry {
 }
 
 /// Asks for a content's first question, and then for groups of it.
-async fn ask_for_some(mut link: ContentLink, content: Content) -> Result<(ContentLink, Shown), Broken> {
+async fn ask_for_some(
+    mut link: ContentLink,
+    content: Content,
+) -> Result<(ContentLink, Shown), Broken> {
     link.ask_held(content.root).await?;
     let (mut link, answered) = link.answer(content, &(0..0), |_| {}).await?;
     let count = groups(content.size);
     match answered {
-        Answered::Holds { size, have } if size == content.size && have == crate::domain::content::all(size) => {}
+        Answered::Holds { size, have }
+            if size == content.size && have == crate::domain::content::all(size) => {}
         Answered::Busy => return Ok((link, Shown::Away)),
         _ => return Ok((link, Shown::Lacks)),
     }

@@ -24,7 +24,8 @@ use crate::{
 /// Releases that are fetched for others at once, and of publishers that are not known here.
 pub(super) const FOR_OTHERS: usize = 4;
 pub(super) const FOR_UNKNOWN: usize = 2;
-/// What nobody took for so long is told: right after a start nobody has said yet how much room there is.
+/// What nobody took for so long is told: right after a start nobody has said yet how much room
+/// there is.
 const PATIENT: Duration = Duration::from_secs(120);
 /// Whoever asks is told at once where a release comes within this.
 const AT_ONCE_HERE: Duration = Duration::from_millis(200);
@@ -32,19 +33,33 @@ const AT_ONCE_HERE: Duration = Duration::from_millis(200);
 const STEPS: u64 = 64;
 
 impl P2pRegistry {
-    /// Tells peers how many bytes they may have kept here, and whoever looks at this node's health how it stands. What is kept of
-    /// unknown publishers makes room for known ones.
+    /// Tells peers how many bytes they may have kept here, and whoever looks at this node's health
+    /// how it stands. What is kept of unknown publishers makes room for known ones.
     pub(super) fn tell_room(&self) -> Result<()> {
         let Copying { underway, .. } = &self.state.copying;
         let (kept, of_known) = self.store.copies_usage(&self.net.known())?;
-        let most = if self.state.options.stays { self.room_for_others()? } else { 0 };
+        let most = if self.state.options.stays {
+            self.room_for_others()?
+        } else {
+            0
+        };
         let step = (most / STEPS).max(1);
         let room = most.saturating_sub(of_known) / step * step;
         self.net.greet(|greeting| greeting.room = room);
-        let waiting =
-            self.store.tried_in_vain(clock::now().before(PATIENT))?.saturating_sub(underway.borrow().len() as u64);
-        let waiting = if self.state.options.copies == 0 { 0 } else { waiting };
-        self.net.tell_copies(CopyFigures { waiting, kept, room: most });
+        let waiting = self
+            .store
+            .tried_in_vain(clock::now().before(PATIENT))?
+            .saturating_sub(underway.borrow().len() as u64);
+        let waiting = if self.state.options.copies == 0 {
+            0
+        } else {
+            waiting
+        };
+        self.net.tell_copies(CopyFigures {
+            waiting,
+            kept,
+            room: most,
+        });
         Ok(())
     }
 
@@ -59,11 +74,14 @@ impl P2pRegistry {
         Ok(most.min(usage.quota.saturating_sub(usage.bytes).saturating_add(kept)))
     }
 
-    /// Drops what an earlier run of this node had begun to keep for others, and what there is no room for any more.
+    /// Drops what an earlier run of this node had begun to keep for others, and what there is no
+    /// room for any more.
     pub(in crate::registry) async fn tidy_copies(&self) -> Result<()> {
         let store = self.store.clone();
-        let known =
-            blocking("reading the publishers", move || store.known_publishers(clock::now(), usize::MAX >> 1)).await?;
+        let known = blocking("reading the publishers", move || {
+            store.known_publishers(clock::now(), usize::MAX >> 1)
+        })
+        .await?;
         let room = self.room_for_others()?;
         let gone = self.store.tidy_copies(Arc::new(known), room).await?;
         self.forget_contents(gone).await?;
@@ -80,7 +98,9 @@ impl P2pRegistry {
 
     /// Answers a peer that asks this node to keep a release for others.
     pub(in crate::registry) async fn keep_for(&self, from: PeerId, envelope: &[u8]) -> Response {
-        let Ok(release) = Authorised::<Manifest>::verify(envelope) else { return Response::Refused };
+        let Ok(release) = Authorised::<Manifest>::verify(envelope) else {
+            return Response::Refused;
+        };
         match self.keep(from, release).await {
             Ok(Some(keeping)) => Response::Keeping(keeping),
             Ok(None) => Response::Busy,
@@ -101,26 +121,40 @@ impl P2pRegistry {
         if !self.state.options.stays {
             return Ok(Some(Keeping::Declined));
         }
-        let fits = contents.iter().all(|content| content.size <= self.state.options.max_content.min(room));
+        let fits = contents
+            .iter()
+            .all(|content| content.size <= self.state.options.max_content.min(room));
         if !fits || self.store.trust(&publisher, None)? == Trust::Distrusted {
             return Ok(Some(Keeping::Declined));
         }
         let me = self.net.peer_id();
         let rooms = self.net.rooms().await?;
-        let neighbours = rooms.iter().filter(|(_, room)| *room > 0).map(|(peer, _)| *peer);
+        let neighbours = rooms
+            .iter()
+            .filter(|(_, room)| *room > 0)
+            .map(|(peer, _)| *peer);
         if !is_among(&release.content().root, &me, neighbours) {
             return Ok(Some(Keeping::Declined));
         }
         let known = Arc::new(self.net.known());
         let copying = &self.state.copying;
         let place = |places: &Arc<Semaphore>| places.clone().try_acquire_owned().ok();
-        let of_unknown = if known.contains(&publisher) { None } else { Some(place(&copying.of_unknown)) };
-        let (Some(all), Some(of_unknown)) =
-            (place(&copying.places), of_unknown.map_or(Some(None), |one| one.map(Some)))
-        else {
+        let of_unknown = if known.contains(&publisher) {
+            None
+        } else {
+            Some(place(&copying.of_unknown))
+        };
+        let (Some(all), Some(of_unknown)) = (
+            place(&copying.places),
+            of_unknown.map_or(Some(None), |one| one.map(Some)),
+        ) else {
             return Ok(None);
         };
-        match self.store.reserve_copy(release.clone(), known, room, clock::now()).await? {
+        match self
+            .store
+            .reserve_copy(release.clone(), known, room, clock::now())
+            .await?
+        {
             Reserved::Declined => return Ok(Some(Keeping::Declined)),
             // What was kept and is not all here any more is fetched again.
             Reserved::Kept => {}
@@ -136,20 +170,32 @@ impl P2pRegistry {
         let (fetches, stop) = (&self.state.fetches, self.state.fetches.stop.clone());
         let fetched = release.clone();
         fetches.tasks.spawn(async move {
-            stop.run_until_cancelled(registry.fetch_for_others(fetched, places)).await;
+            stop.run_until_cancelled(registry.fetch_for_others(fetched, places))
+                .await;
             drop(ended);
         });
         // What is small is here before it could be asked for again.
         let _ = tokio::time::timeout(AT_ONCE_HERE, end).await;
-        Ok(Some(self.keeping(&release, &contents)?.unwrap_or(Keeping::Declined)))
+        Ok(Some(
+            self.keeping(&release, &contents)?
+                .unwrap_or(Keeping::Declined),
+        ))
     }
 
     /// How far this node is with a release; `None` when it does nothing about it.
-    fn keeping(&self, release: &Authorised<Manifest>, contents: &[Content]) -> Result<Option<Keeping>> {
+    fn keeping(
+        &self,
+        release: &Authorised<Manifest>,
+        contents: &[Content],
+    ) -> Result<Option<Keeping>> {
         let mut done = 0;
         let mut all = true;
         for content in contents {
-            match self.contents.get(&content.root)?.filter(|held| held.content == *content) {
+            match self
+                .contents
+                .get(&content.root)?
+                .filter(|held| held.content == *content)
+            {
                 Some(held) => done += held.content.size,
                 None => {
                     all = false;
@@ -157,20 +203,29 @@ impl P2pRegistry {
                 }
             }
         }
-        Ok(match (all, self.state.copying.fetching().contains(&release.hash())) {
-            (true, false) => Some(Keeping::Held),
-            (_, true) => Some(Keeping::Fetching { done }),
-            (false, false) => None,
-        })
+        Ok(
+            match (all, self.state.copying.fetching().contains(&release.hash())) {
+                (true, false) => Some(Keeping::Held),
+                (_, true) => Some(Keeping::Fetching { done }),
+                (false, false) => None,
+            },
+        )
     }
 
-    async fn fetch_for_others(self, release: Authorised<Manifest>, _places: [Option<OwnedSemaphorePermit>; 2]) {
+    async fn fetch_for_others(
+        self,
+        release: Authorised<Manifest>,
+        _places: [Option<OwnedSemaphorePermit>; 2],
+    ) {
         let hash = release.hash();
         let kept = self.fetch_all_of(&release).await;
         self.state.copying.fetching().remove(&hash);
         let noted = async {
             if kept {
-                self.provide_soon(release.content().root, &format!("{} {}", release.name, release.version));
+                self.provide_soon(
+                    release.content().root,
+                    &format!("{} {}", release.name, release.version),
+                );
             } else {
                 let gone = self.store.drop_copy(hash).await?;
                 self.forget_contents(gone).await?;
@@ -184,16 +239,37 @@ impl P2pRegistry {
 
     async fn fetch_all_of(&self, release: &Authorised<Manifest>) -> bool {
         let package = release.package().clone();
-        let what = format!("copy of {}/{} {}", package.owner.fingerprint(), release.name, release.version);
+        let what = format!(
+            "copy of {}/{} {}",
+            package.owner.fingerprint(),
+            release.name,
+            release.version
+        );
         for (content, beside) in release.contents_beside() {
-            if self.contents.get(&content.root).is_ok_and(|held| held.is_some()) {
+            if self
+                .contents
+                .get(&content.root)
+                .is_ok_and(|held| held.is_some())
+            {
                 continue;
             }
-            let wanted =
-                Wanted { content, what: what.clone(), package: Some(package.clone()), beside, for_others: true };
-            let Ok(mut shown) = self.begin_fetch(wanted) else { return false };
-            let ended = |state: &TransferState| !matches!(state, TransferState::Waiting | TransferState::Running);
-            let end = shown.wait_for(|transfer| ended(&transfer.state)).await.map(|transfer| transfer.state.clone());
+            let wanted = Wanted {
+                content,
+                what: what.clone(),
+                package: Some(package.clone()),
+                beside,
+                for_others: true,
+            };
+            let Ok(mut shown) = self.begin_fetch(wanted) else {
+                return false;
+            };
+            let ended = |state: &TransferState| {
+                !matches!(state, TransferState::Waiting | TransferState::Running)
+            };
+            let end = shown
+                .wait_for(|transfer| ended(&transfer.state))
+                .await
+                .map(|transfer| transfer.state.clone());
             if !matches!(end, Ok(TransferState::Done)) {
                 return false;
             }

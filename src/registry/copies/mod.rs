@@ -1,9 +1,10 @@
-//! Copies on other nodes: the bytes of a new release are given to others, so that whoever published it may leave; and what others
-//! ask this node to keep.
+//! Copies on other nodes: the bytes of a new release are given to others, so that whoever published
+//! it may leave; and what others ask this node to keep.
 //!
-//! Who asks ([`give`]) is the node that published, and later, when a copy was lost ([`holders`]), the one of those that hold it which
-//! comes first by [`order`](crate::domain::copies::order). Whoever is asked ([`keep`]) fetches in the ordinary way, and verifies. That a
-//! node holds a release is believed once it has given groups of it, chosen at random, that verify.
+//! Who asks ([`give`]) is the node that published, and later, when a copy was lost ([`holders`]),
+//! the one of those that hold it which comes first by [`order`](crate::domain::copies::order).
+//! Whoever is asked ([`keep`]) fetches in the ordinary way, and verifies. That a node holds a
+//! release is believed once it has given groups of it, chosen at random, that verify.
 
 mod give;
 mod holders;
@@ -105,7 +106,11 @@ impl P2pRegistry {
                     self.look_after_copies().await?;
                 }
                 let rooms = self.net.rooms().await?;
-                let now: HashSet<PeerId> = rooms.iter().filter(|(_, room)| *room > 0).map(|(peer, _)| *peer).collect();
+                let now: HashSet<PeerId> = rooms
+                    .iter()
+                    .filter(|(_, room)| *room > 0)
+                    .map(|(peer, _)| *peer)
+                    .collect();
                 // Whoever is new may take what nobody took before.
                 let all = now.iter().any(|peer| !roomy.contains(peer));
                 roomy = now;
@@ -119,6 +124,11 @@ impl P2pRegistry {
 
     /// Nodes that were seen to have a release, this one not counted.
     pub(in crate::registry) fn copies_of(&self, release: &Hash) -> Result<usize> {
-        Ok(self.store.holders(release)?.iter().filter(|holder| holder.missing_since.is_none()).count())
+        Ok(self
+            .store
+            .holders(release)?
+            .iter()
+            .filter(|holder| holder.missing_since.is_none())
+            .count())
     }
 }

@@ -1,5 +1,5 @@
-//! Streams to peers that are kept for the next fetch: opening one costs a round trip, which is all that a small content
-//! takes.
+//! Streams to peers that are kept for the next fetch: opening one costs a round trip, which is all
+//! that a small content takes.
 
 use std::{
     collections::HashMap,
@@ -15,7 +15,8 @@ use crate::net::{
     content::{Broken, ContentLink},
 };
 
-/// Streams to one peer at once: one less than a peer takes, because it may not have noticed yet that one was closed.
+/// Streams to one peer at once: one less than a peer takes, because it may not have noticed yet
+/// that one was closed.
 const MOST: usize = 3;
 /// A stream is kept for so long after its last use; the other side keeps it a minute.
 const KEEP: Duration = Duration::from_secs(20);
@@ -30,7 +31,8 @@ struct Peer {
 pub(in crate::registry) struct Links(Mutex<HashMap<PeerId, Peer>>);
 
 impl Links {
-    /// Waits for a place, then takes a stream that is there unless it must be `fresh`, or opens one.
+    /// Waits for a place, then takes a stream that is there unless it must be `fresh`, or opens
+    /// one.
     pub async fn take(
         &self,
         net: &Net,
@@ -40,7 +42,12 @@ impl Links {
     ) -> Result<(ContentLink, OwnedSemaphorePermit), Broken> {
         let places = {
             let mut peers = self.lock();
-            peers.entry(peer).or_default().places.get_or_insert_with(|| Arc::new(Semaphore::new(MOST))).clone()
+            peers
+                .entry(peer)
+                .or_default()
+                .places
+                .get_or_insert_with(|| Arc::new(Semaphore::new(MOST)))
+                .clone()
         };
         let place = places.acquire_owned().await.map_err(|_| Broken::Silent)?;
         let idle = if fresh { None } else { self.idle(&peer) };
@@ -65,7 +72,11 @@ impl Links {
     /// Keeps a stream on which nothing is outstanding.
     pub fn give_back(&self, link: ContentLink, place: OwnedSemaphorePermit) {
         let mut peers = self.lock();
-        peers.entry(link.peer).or_default().idle.push((Instant::now(), link));
+        peers
+            .entry(link.peer)
+            .or_default()
+            .idle
+            .push((Instant::now(), link));
         drop(place);
     }
 
@@ -76,7 +87,10 @@ impl Links {
             peer.idle.retain(|(since, _)| since.elapsed() < KEEP);
         }
         peers.retain(|_, peer| {
-            let free = peer.places.as_ref().is_none_or(|places| places.available_permits() == MOST);
+            let free = peer
+                .places
+                .as_ref()
+                .is_none_or(|places| places.available_permits() == MOST);
             !(free && peer.idle.is_empty())
         });
     }

@@ -1,7 +1,7 @@
 //! Fetching content: who may have it, how they are asked together, and what a person is told of it.
 //!
-//! One fetch runs for a root, however many ask for it. Its pieces are handed out by [`plan`], asked for by a [`worker`]
-//! for each peer, and written by the [`run`].
+//! One fetch runs for a root, however many ask for it. Its pieces are handed out by [`plan`], asked
+//! for by a [`worker`] for each peer, and written by the [`run`].
 
 mod links;
 mod plan;
@@ -44,15 +44,18 @@ pub(super) const REACH: Duration = Duration::from_secs(5);
 const MOST: usize = 32;
 /// Peers that one content is fetched from at once.
 const WORKERS: usize = 8;
-/// A small content is asked of one more peer each time this has gone by without it, or a peer had it not.
+/// A small content is asked of one more peer each time this has gone by without it, or a peer had
+/// it not.
 const STAGGER: Duration = Duration::from_millis(100);
 /// Progress is looked at this often.
 const LOOK: Duration = Duration::from_millis(200);
-/// Attempts to find more peers after those that were known have given what they have, while something came of it.
+/// Attempts to find more peers after those that were known have given what they have, while
+/// something came of it.
 const ROUNDS: usize = 5;
 /// A fetch that takes long looks for more providers this often.
 const SEARCH_AGAIN: Duration = Duration::from_secs(10);
-/// A fetch to which nothing came for so many times as long as a peer may be silent has nobody who gives the rest.
+/// A fetch to which nothing came for so many times as long as a peer may be silent has nobody who
+/// gives the rest.
 const STALLED: u32 = 2;
 /// Before the next of these.
 const BREATH: Duration = Duration::from_millis(500);
@@ -102,7 +105,9 @@ enum Ended {
 
 fn begun(wanted: &Wanted, state: TransferState) -> Transfer {
     Transfer {
-        id: TransferId::Fetch { root: wanted.content.root },
+        id: TransferId::Fetch {
+            root: wanted.content.root,
+        },
         what: wanted.what.clone(),
         size: wanted.content.size,
         done: 0,
@@ -126,7 +131,11 @@ impl P2pRegistry {
     ) -> Result<Fetched> {
         let content = wanted.content;
         if let Some(held) = self.contents.get(&content.root)? {
-            return Ok(Fetched { content: held.content, was_held: true, origin: held.origin });
+            return Ok(Fetched {
+                content: held.content,
+                was_held: true,
+                origin: held.origin,
+            });
         }
         let what = wanted.what.clone();
         let mut shown = self.begin_fetch(wanted)?;
@@ -139,16 +148,33 @@ impl P2pRegistry {
             match now.state {
                 TransferState::Waiting | TransferState::Running => {}
                 TransferState::Done => break,
-                TransferState::Paused => return Err(RegistryError::Stopped { what, how: "paused" }),
+                TransferState::Paused => {
+                    return Err(RegistryError::Stopped {
+                        what,
+                        how: "paused",
+                    });
+                }
                 TransferState::Cancelled => return Err(RegistryError::Cancelled { what }),
                 TransferState::Failed(why) => {
-                    return Err(RegistryError::Fetch { what, why, done: now.done, size: now.size });
+                    return Err(RegistryError::Fetch {
+                        what,
+                        why,
+                        done: now.done,
+                        size: now.size,
+                    });
                 }
             }
             shown.changed().await.map_err(|_| RegistryError::Closed)?;
         }
-        let held = self.contents.get(&content.root)?.ok_or(RegistryError::NoContent(content.root))?;
-        Ok(Fetched { content: held.content, was_held: false, origin: held.origin })
+        let held = self
+            .contents
+            .get(&content.root)?
+            .ok_or(RegistryError::NoContent(content.root))?;
+        Ok(Fetched {
+            content: held.content,
+            was_held: false,
+            origin: held.origin,
+        })
     }
 
     /// The fetch of a content: the one that runs, or a new one.
@@ -156,11 +182,15 @@ impl P2pRegistry {
         self.begin_fetch_for(wanted, false)
     }
 
-    /// As [`Self::begin_fetch`]; a new one asks first for what stands first, where somebody reads it while it comes.
+    /// As [`Self::begin_fetch`]; a new one asks first for what stands first, where somebody reads
+    /// it while it comes.
     fn begin_fetch_for(&self, wanted: Wanted, in_order: bool) -> Result<watch::Receiver<Transfer>> {
         let (root, size) = (wanted.content.root, wanted.content.size);
         if size > self.state.options.max_content {
-            return Err(RegistryError::TooLarge { size, most: self.state.options.max_content });
+            return Err(RegistryError::TooLarge {
+                size,
+                most: self.state.options.max_content,
+            });
         }
         let mut running = self.state.fetches.lock();
         if let Some(entry) = running.get(&root) {
@@ -177,8 +207,13 @@ impl P2pRegistry {
         let (fetches, registry) = (&self.state.fetches, self.clone());
         let stop = fetches.stop.clone();
         fetches.tasks.spawn(async move {
-            if stop.run_until_cancelled(registry.clone().run_fetch(entry)).await.is_none() {
-                // Whoever waits for it holds the registry: without this they would wait for each other, for ever.
+            if stop
+                .run_until_cancelled(registry.clone().run_fetch(entry))
+                .await
+                .is_none()
+            {
+                // Whoever waits for it holds the registry: without this they would wait for each
+                // other, for ever.
                 registry.state.fetches.lock().remove(&root);
             }
         });
@@ -187,7 +222,11 @@ impl P2pRegistry {
 
     /// Bytes that have come of a content that is being fetched.
     pub(super) fn fetched_of(&self, root: &ContentRoot) -> u64 {
-        self.state.fetches.lock().get(root).map_or(0, |entry| entry.shown.borrow().done)
+        self.state
+            .fetches
+            .lock()
+            .get(root)
+            .map_or(0, |entry| entry.shown.borrow().done)
     }
 
     /// Tells a fetch what to do; false when there is none that it could be told.
@@ -196,8 +235,11 @@ impl P2pRegistry {
         if let Some(entry) = running {
             return Ok(order != Order::Resume && entry.order.send(Some(order)).is_ok());
         }
-        let Some(StoredFetch { wanted, .. }) =
-            self.store.fetches()?.into_iter().find(|one| one.wanted.content.root == root)
+        let Some(StoredFetch { wanted, .. }) = self
+            .store
+            .fetches()?
+            .into_iter()
+            .find(|one| one.wanted.content.root == root)
         else {
             return Ok(false);
         };
@@ -206,7 +248,10 @@ impl P2pRegistry {
             Order::Resume => self.begin_fetch(wanted).map(|_| true),
             Order::Cancel => {
                 self.forget_fetch(root).await?;
-                let ended = Transfer { ended_at: Some(clock::now()), ..begun(&wanted, TransferState::Cancelled) };
+                let ended = Transfer {
+                    ended_at: Some(clock::now()),
+                    ..begun(&wanted, TransferState::Cancelled)
+                };
                 self.board.put(ended);
                 Ok(true)
             }
@@ -219,14 +264,27 @@ impl P2pRegistry {
         self.store.forget_fetch(root).await
     }
 
-    /// Shows what an earlier run of this node had not ended; returns what is to be gone on with once somebody is there,
-    /// which is all but what was paused.
+    /// Shows what an earlier run of this node had not ended; returns what is to be gone on with
+    /// once somebody is there, which is all but what was paused.
     pub(super) fn unended_fetches(&self) -> Result<Vec<Wanted>> {
         let mut open = Vec::new();
-        for StoredFetch { wanted, paused, since } in self.store.fetches()? {
-            let state = if paused { TransferState::Paused } else { TransferState::Waiting };
+        for StoredFetch {
+            wanted,
+            paused,
+            since,
+        } in self.store.fetches()?
+        {
+            let state = if paused {
+                TransferState::Paused
+            } else {
+                TransferState::Waiting
+            };
             let done = self.contents.left_of(&wanted.content);
-            self.board.put(Transfer { started_at: since, done, ..begun(&wanted, state) });
+            self.board.put(Transfer {
+                started_at: since,
+                done,
+                ..begun(&wanted, state)
+            });
             if !paused {
                 open.push(wanted);
             }
@@ -303,30 +361,53 @@ impl P2pRegistry {
     }
 
     async fn fetch_once(&self, entry: &Entry) -> Result<Ended> {
-        let _place = self.state.fetches.places.acquire().await.map_err(|_| RegistryError::Closed)?;
+        let _place = self
+            .state
+            .fetches
+            .places
+            .acquire()
+            .await
+            .map_err(|_| RegistryError::Closed)?;
         let wanted = &entry.wanted;
         let run = Arc::new(Run::begin(&self.contents, self.metrics.clone(), wanted.clone()).await?);
         if entry.in_order {
             run.plan().in_order();
         }
         if wanted.content.size >= SMALL {
-            self.store.note_fetch(wanted.clone(), false, clock::now()).await?;
+            self.store
+                .note_fetch(wanted.clone(), false, clock::now())
+                .await?;
         }
         self.show(entry, |transfer| {
             transfer.state = TransferState::Running;
             (transfer.done, transfer.resumed) = (run.done(), run.resumed);
         });
         let why = self.gather(entry, &run).await?;
-        for one in run.parts().iter().filter(|one| one.bytes > 0 && one.part != Part::Lied) {
-            self.net.gave(one.peer, one.bytes, Duration::from_millis(one.millis));
+        for one in run
+            .parts()
+            .iter()
+            .filter(|one| one.bytes > 0 && one.part != Part::Lied)
+        {
+            self.net
+                .gave(one.peer, one.bytes, Duration::from_millis(one.millis));
         }
-        self.show(entry, |transfer| (transfer.done, transfer.peers) = (run.done(), run.parts()));
+        self.show(entry, |transfer| {
+            (transfer.done, transfer.peers) = (run.done(), run.parts())
+        });
         if let Some(why) = why {
             return Ok(Ended::Failed(why));
         }
-        let origin = Origin { shares: run.shares(), millis: run.millis(), resumed: run.resumed };
+        let origin = Origin {
+            shares: run.shares(),
+            millis: run.millis(),
+            resumed: run.resumed,
+        };
         match run.take() {
-            Ok(bytes) => self.contents.put_small(wanted.content, bytes, &wanted.what, origin).await?,
+            Ok(bytes) => {
+                self.contents
+                    .put_small(wanted.content, bytes, &wanted.what, origin)
+                    .await?
+            }
             Err(partial) => self.contents.finish(partial, &wanted.what, origin).await?,
         }
         if wanted.beside.is_none() && self.state.options.provide {
@@ -356,7 +437,9 @@ impl P2pRegistry {
                 return Ok(None);
             }
             if let Some(error) = run.failure() {
-                return Ok(Some(RegistryError::file("the content store", "written to")(error).to_string()));
+                return Ok(Some(
+                    RegistryError::file("the content store", "written to")(error).to_string(),
+                ));
             }
             let most = if single {
                 let late = (run.millis() / STAGGER.as_millis() as u64) as usize;
@@ -380,9 +463,11 @@ impl P2pRegistry {
                 if !crowd.waiting.is_empty() {
                     continue;
                 }
-                // While something comes of it, those that were busy, or had only a part, are asked once more.
+                // While something comes of it, those that were busy, or had only a part, are asked
+                // once more.
                 let came = run.came();
-                // Those that were slow or lost are asked once more too when there is nobody else: it may be our own side.
+                // Those that were slow or lost are asked once more too when there is nobody else:
+                // it may be our own side.
                 let once_more = rounds == 0 && came == 0;
                 if rounds >= ROUNDS || (came == before && !(once_more && run.was_slow_or_lost())) {
                     return Ok(Some(why_not(run, asked)));
@@ -424,14 +509,22 @@ impl P2pRegistry {
         }
     }
 
-    /// Those who are known already: who announced it, the publisher's own nodes, then everybody by reputation.
+    /// Those who are known already: who announced it, the publisher's own nodes, then everybody by
+    /// reputation.
     async fn recruit(&self, run: &Run, crowd: &mut Crowd) -> Result<()> {
         let wanted = &run.wanted;
-        let sources = self.net.sources(wanted.package.as_ref().map(|package| package.owner)).await?;
+        let sources = self
+            .net
+            .sources(wanted.package.as_ref().map(|package| package.owner))
+            .await?;
         crowd.scores = sources.iter().copied().collect();
         crowd.met.insert(self.net.peer_id());
         crowd.met.extend(run.given_up());
-        for peer in self.state.announcers.of(&wanted.beside.unwrap_or(wanted.content.root)) {
+        for peer in self
+            .state
+            .announcers
+            .of(&wanted.beside.unwrap_or(wanted.content.root))
+        {
             crowd.add(peer);
         }
         sources.into_iter().for_each(|(peer, _)| crowd.add(peer));
@@ -441,7 +534,10 @@ impl P2pRegistry {
 
 /// Nobody is asked for anything any more.
 fn at_rest(peers: &mut [TransferPeer]) {
-    for one in peers.iter_mut().filter(|one| matches!(one.part, Part::Giving | Part::Asked)) {
+    for one in peers
+        .iter_mut()
+        .filter(|one| matches!(one.part, Part::Giving | Part::Asked))
+    {
         one.part = Part::Idle;
     }
 }
@@ -454,23 +550,39 @@ fn why_not(run: &Run, asked: usize) -> String {
              put right"
         );
     }
-    let lied = run.parts().iter().filter(|one| one.part == Part::Lied).count();
+    let lied = run
+        .parts()
+        .iter()
+        .filter(|one| one.part == Part::Lied)
+        .count();
     let lied = match lied {
         0 => String::new(),
         1 => ", of which one gave what does not verify".to_owned(),
         count => format!(", of which {count} gave what does not verify"),
     };
-    let reached = run.parts().iter().filter(|one| one.part != Part::Lost || one.bytes > 0).count();
+    let reached = run
+        .parts()
+        .iter()
+        .filter(|one| one.part != Part::Lost || one.bytes > 0)
+        .count();
     if asked > 0 && reached == 0 {
-        return format!("none of the {asked} peers that may have it could be reached; check `status` for peers");
+        return format!(
+            "none of the {asked} peers that may have it could be reached; check `status` for peers"
+        );
     }
     match reached {
         0 => "no peer is connected that could have it; check `status` for peers".to_owned(),
-        1 => format!("the one peer that was asked does not give it{lied}; try again when others are there"),
+        1 => format!(
+            "the one peer that was asked does not give it{lied}; try again when others are there"
+        ),
         _ if run.done() > 0 => {
-            format!("none of {reached} peers that were asked gives the rest{lied}; try again when others are there")
+            format!(
+                "none of {reached} peers that were asked gives the rest{lied}; try again when others are there"
+            )
         }
-        _ => format!("none of {reached} peers that were asked has it{lied}; try again when others are there"),
+        _ => format!(
+            "none of {reached} peers that were asked has it{lied}; try again when others are there"
+        ),
     }
 }
 
@@ -542,7 +654,11 @@ struct Pace {
 
 impl Pace {
     fn new(done: u64) -> Self {
-        Self { at: Instant::now(), done, rate: None }
+        Self {
+            at: Instant::now(),
+            done,
+            rate: None,
+        }
     }
 
     fn at(&mut self, done: u64) -> f64 {

@@ -1,7 +1,8 @@
 //! Which peer is asked for which groups next. Pure: the time, in milliseconds, is an argument.
 //!
-//! Peers take pieces as they are done with those before, so that each gives what it can; near the end, when nothing is
-//! left to hand out, an idle peer is given what a slow one still owes, and whoever is first counts.
+//! Peers take pieces as they are done with those before, so that each gives what it can; near the
+//! end, when nothing is left to hand out, an idle peer is given what a slow one still owes, and
+//! whoever is first counts.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -11,13 +12,16 @@ use crate::domain::content::{GROUP, Groups, bytes_in, groups, ranges};
 
 /// Most groups in a piece: 1 MiB.
 const PIECE: u64 = 64;
-/// Content of so many groups is asked of one peer at a time: 256 KiB are here before several have been asked who has what.
+/// Content of so many groups is asked of one peer at a time: 256 KiB are here before several have
+/// been asked who has what.
 pub const ONE_PEER: u64 = 16;
 /// Pieces that are asked of one peer at once, at most.
 const MOST_ASKED: usize = 4;
-/// A peer of at least this score is asked for several pieces at once before it has given anything...
+/// A peer of at least this score is asked for several pieces at once before it has given
+/// anything...
 const TRUSTED: f64 = 0.5;
-/// ...of so many bytes in all: where it is far, each round trip that is waited for is what takes long.
+/// ...of so many bytes in all: where it is far, each round trip that is waited for is what takes
+/// long.
 const AT_FIRST: u64 = 256 << 10;
 /// One of less than this is never asked for many.
 const DOUBTFUL: f64 = 0.1;
@@ -57,7 +61,8 @@ pub struct Plan {
     have: Groups,
     peers: BTreeMap<PeerId, Peer>,
     owed: Vec<Owed>,
-    /// Where the next peer begins, so that several that fetch the same content soon have something for each other.
+    /// Where the next peer begins, so that several that fetch the same content soon have something
+    /// for each other.
     next_cursor: u64,
     /// Somebody reads it from its beginning while it comes.
     in_order: bool,
@@ -95,7 +100,16 @@ impl Plan {
         let cursor = self.next_cursor;
         // The golden ratio spreads any number of peers well.
         self.next_cursor = (cursor + (count as f64 * 0.618) as u64) % count;
-        self.peers.insert(peer, Peer { holds, rate: None, score, since_ms: now_ms, cursor });
+        self.peers.insert(
+            peer,
+            Peer {
+                holds,
+                rate: None,
+                score,
+                since_ms: now_ms,
+                cursor,
+            },
+        );
     }
 
     /// Forgets a peer; what it owes is handed out again.
@@ -112,13 +126,19 @@ impl Plan {
         Groups::from(0..groups(self.size)) - self.have.clone()
     }
 
-    /// How many pieces a peer should owe at once: one until it has given something, unless it is trusted; then what keeps
-    /// it busy, less for one that is not trusted much.
+    /// How many pieces a peer should owe at once: one until it has given something, unless it is
+    /// trusted; then what keeps it busy, less for one that is not trusted much.
     pub fn depth(&self, peer: &PeerId) -> usize {
-        let Some(Peer { rate, score, .. }) = self.peers.get(peer) else { return 1 };
+        let Some(Peer { rate, score, .. }) = self.peers.get(peer) else {
+            return 1;
+        };
         let piece = self.piece * GROUP;
         let Some(rate) = rate else {
-            return if *score < TRUSTED { 1 } else { (AT_FIRST / piece).clamp(1, MOST_ASKED as u64) as usize };
+            return if *score < TRUSTED {
+                1
+            } else {
+                (AT_FIRST / piece).clamp(1, MOST_ASKED as u64) as usize
+            };
         };
         let wanted = (rate * BUSY_MS / 1_000.0 / piece as f64).ceil().max(1.0);
         let most = if *score < DOUBTFUL { 2 } else { MOST_ASKED };
@@ -131,17 +151,28 @@ impl Plan {
         if let Some(known) = self.peers.get_mut(peer) {
             known.cursor = range.end;
         }
-        self.owed.push(Owed { range: range.clone(), peer: *peer, since_ms: now_ms });
+        self.owed.push(Owed {
+            range: range.clone(),
+            peer: *peer,
+            since_ms: now_ms,
+        });
         Some(range)
     }
 
     /// What nobody has been asked for, from where the peer is on.
     fn free(&self, peer: &PeerId) -> Option<Range<u64>> {
         let known = self.peers.get(peer)?;
-        let owed = self.owed.iter().fold(Groups::empty(), |all, owed| all | Groups::from(owed.range.clone()));
-        let free = ranges(&((known.holds.clone() & self.missing()) - owed), groups(self.size));
+        let owed = self.owed.iter().fold(Groups::empty(), |all, owed| {
+            all | Groups::from(owed.range.clone())
+        });
+        let free = ranges(
+            &((known.holds.clone() & self.missing()) - owed),
+            groups(self.size),
+        );
         let onwards = free.iter().find_map(|range| {
-            let start = range.start.max(if self.in_order { 0 } else { known.cursor });
+            let start = range
+                .start
+                .max(if self.in_order { 0 } else { known.cursor });
             (start < range.end).then_some(start..range.end)
         });
         let range = onwards.or_else(|| free.first().cloned())?;
@@ -157,15 +188,24 @@ impl Plan {
         let candidates = self.owed.iter().filter(|owed| owed.peer != *peer);
         let candidates = candidates.filter(|owed| {
             let wanted = Groups::from(owed.range.clone()) & missing.clone();
-            let owing = self.owed.iter().filter(|other| other.range == owed.range).count();
-            let mine = self.owed.iter().any(|other| other.peer == *peer && other.range == owed.range);
+            let owing = self
+                .owed
+                .iter()
+                .filter(|other| other.range == owed.range)
+                .count();
+            let mine = self
+                .owed
+                .iter()
+                .any(|other| other.peer == *peer && other.range == owed.range);
             let has = known.holds.clone() & wanted.clone() == wanted;
             owing < MOST_OWING && !mine && has && !wanted.is_empty()
         });
         let late = |owed: &Owed| self.expected_ms(owed, now_ms);
         let worst = candidates.max_by_key(|owed| late(owed))?;
         // Nobody knows of a peer that has given nothing yet whether it is faster.
-        let own = known.rate.map_or(UNKNOWN_MS, |rate| bytes_in(&worst.range, self.size) as f64 * 1_000.0 / rate);
+        let own = known.rate.map_or(UNKNOWN_MS, |rate| {
+            bytes_in(&worst.range, self.size) as f64 * 1_000.0 / rate
+        });
         (late(worst) as f64 > 2.0 * own).then(|| worst.range.clone())
     }
 
@@ -174,8 +214,10 @@ impl Plan {
         let waited = now_ms.saturating_sub(owed.since_ms);
         match self.peers.get(&owed.peer).and_then(|peer| peer.rate) {
             Some(rate) if rate > 0.0 => {
-                let before =
-                    self.owed.iter().filter(|other| other.peer == owed.peer && other.since_ms <= owed.since_ms);
+                let before = self
+                    .owed
+                    .iter()
+                    .filter(|other| other.peer == owed.peer && other.since_ms <= owed.since_ms);
                 let bytes: u64 = before.map(|other| bytes_in(&other.range, self.size)).sum();
                 // Who is later than it should be gets later still.
                 ((bytes as f64 * 1_000.0 / rate) as u64).max(waited / 2)
@@ -188,7 +230,8 @@ impl Plan {
     /// Groups came from a peer and are there; `took_ms` since it had nothing before them to give.
     pub fn got(&mut self, peer: &PeerId, range: &Range<u64>, took_ms: u64) {
         self.have |= Groups::from(range.clone());
-        self.owed.retain(|owed| !(owed.peer == *peer && owed.range == *range));
+        self.owed
+            .retain(|owed| !(owed.peer == *peer && owed.range == *range));
         if let Some(known) = self.peers.get_mut(peer) {
             let now = bytes_in(range, self.size) as f64 * 1_000.0 / took_ms.max(1) as f64;
             known.rate = Some(known.rate.map_or(now, |rate| 0.7 * rate + 0.3 * now));
@@ -202,7 +245,8 @@ impl Plan {
 
     /// A peer does not have these after all.
     pub fn lacks(&mut self, peer: &PeerId, range: &Range<u64>) {
-        self.owed.retain(|owed| !(owed.peer == *peer && owed.range == *range));
+        self.owed
+            .retain(|owed| !(owed.peer == *peer && owed.range == *range));
         if let Some(known) = self.peers.get_mut(peer) {
             known.holds -= Groups::from(range.clone());
         }
@@ -210,23 +254,28 @@ impl Plan {
 
     /// Whether a peer holds something that is missing, as far as is known.
     pub fn has_wanted(&self, peer: &PeerId) -> bool {
-        let wanted = self.peers.get(peer).map(|known| known.holds.clone() & self.missing());
+        let wanted = self
+            .peers
+            .get(peer)
+            .map(|known| known.holds.clone() & self.missing());
         wanted.is_some_and(|wanted| !ranges(&wanted, groups(self.size)).is_empty())
     }
 
-    /// Whether a peer only takes up a place: others that are ten times as fast have all that it could still give.
+    /// Whether a peer only takes up a place: others that are ten times as fast have all that it
+    /// could still give.
     pub fn is_too_slow(&self, peer: &PeerId, now_ms: u64) -> bool {
-        let Some(known) = self.peers.get(peer) else { return false };
+        let Some(known) = self.peers.get(peer) else {
+            return false;
+        };
         if now_ms.saturating_sub(known.since_ms) < JUDGED_AFTER_MS {
             return false;
         }
         // One that has given nothing yet has had time to.
         let rate = known.rate.unwrap_or(0.0);
         let wanted = known.holds.clone() & self.missing();
-        let faster = self
-            .peers
-            .iter()
-            .filter(|(other, one)| *other != peer && one.rate.is_some_and(|other| rate < TOO_SLOW * other));
+        let faster = self.peers.iter().filter(|(other, one)| {
+            *other != peer && one.rate.is_some_and(|other| rate < TOO_SLOW * other)
+        });
         let covered = faster.fold(Groups::empty(), |all, (_, other)| all | other.holds.clone());
         !wanted.is_empty() && covered & wanted.clone() == wanted
     }
@@ -245,18 +294,23 @@ mod tests {
         Plan::new(size, Groups::empty(), 0)
     }
 
-    /// Plays a fetch with peers of so many bytes a second each, in steps of a millisecond; returns how long it took, and
-    /// what each gave.
+    /// Plays a fetch with peers of so many bytes a second each, in steps of a millisecond; returns
+    /// how long it took, and what each gave.
     fn play(size: u64, rates: &[u64], begin: u64) -> (u64, Vec<u64>) {
         let mut plan = Plan::new(size, Groups::empty(), begin);
         let peers: Vec<PeerId> = rates.iter().map(|_| PeerId::random()).collect();
-        peers.iter().for_each(|peer| plan.holds(*peer, all(size), 0.5, 0));
-        let mut asked: Vec<std::collections::VecDeque<Range<u64>>> = rates.iter().map(|_| Default::default()).collect();
+        peers
+            .iter()
+            .for_each(|peer| plan.holds(*peer, all(size), 0.5, 0));
+        let mut asked: Vec<std::collections::VecDeque<Range<u64>>> =
+            rates.iter().map(|_| Default::default()).collect();
         let mut given = vec![(0_u64, 0_u64, 0_u64); rates.len()];
         for now in 0..10_000_000 {
             for (n, peer) in peers.iter().enumerate() {
                 while asked[n].len() < plan.depth(peer) {
-                    let Some(range) = plan.next(peer, now) else { break };
+                    let Some(range) = plan.next(peer, now) else {
+                        break;
+                    };
                     if asked[n].is_empty() {
                         given[n].1 = now;
                     }
@@ -340,7 +394,11 @@ mod tests {
             let mut plan = plan(size);
             plan.holds(far, all(size), 0.8, 0);
             plan.holds(stranger, all(size), 0.3, 0);
-            assert_eq!((plan.depth(&far), plan.depth(&stranger)), (pieces, 1), "of {size} bytes");
+            assert_eq!(
+                (plan.depth(&far), plan.depth(&stranger)),
+                (pieces, 1),
+                "of {size} bytes"
+            );
         }
     }
 

@@ -29,9 +29,11 @@ use crate::{
     store::content::{ContentStore, Partial, SMALL},
 };
 
-/// Written pieces waiting: a disk that is slower than the network slows it down, and memory stays as it is.
+/// Written pieces waiting: a disk that is slower than the network slows it down, and memory stays
+/// as it is.
 const WRITES: usize = 4;
-/// After so many bytes what was written is brought to the disk, so that the end does not wait for all of it at once.
+/// After so many bytes what was written is brought to the disk, so that the end does not wait for
+/// all of it at once.
 const SYNC_EVERY: u64 = 64 << 20;
 
 /// Where the bytes go.
@@ -67,7 +69,10 @@ impl Run {
         let content = wanted.content;
         let into = if content.size < SMALL {
             contents.check_room(content.size)?;
-            Into::Memory(Mutex::new((Groups::empty(), vec![0; content.size as usize])))
+            Into::Memory(Mutex::new((
+                Groups::empty(),
+                vec![0; content.size as usize],
+            )))
         } else {
             Into::File(contents.partial(content).await?)
         };
@@ -79,7 +84,12 @@ impl Run {
         let into = Arc::new(into);
         let (writes, queue) = mpsc::channel(WRITES);
         let (changed, failed) = (Arc::new(Notify::new()), Arc::default());
-        let writer = Writer { into: into.clone(), changed: changed.clone(), failed: Arc::clone(&failed), metrics };
+        let writer = Writer {
+            into: into.clone(),
+            changed: changed.clone(),
+            failed: Arc::clone(&failed),
+            metrics,
+        };
         tokio::task::spawn_blocking(move || writer.serve(queue));
         Ok(Self {
             wanted,
@@ -112,7 +122,11 @@ impl Run {
     }
 
     pub fn part(&self, peer: PeerId, change: impl FnOnce(&mut TransferPeer)) {
-        change(lock(&self.parts).entry(peer).or_insert_with(|| TransferPeer::new(peer)));
+        change(
+            lock(&self.parts)
+                .entry(peer)
+                .or_insert_with(|| TransferPeer::new(peer)),
+        );
     }
 
     /// Something that verifies came just now, or somebody who may give something.
@@ -122,7 +136,10 @@ impl Run {
 
     /// Time since [`heard`](Self::heard).
     pub fn silent_for(&self) -> Duration {
-        Duration::from_millis(self.millis().saturating_sub(self.last.load(Ordering::Relaxed)))
+        Duration::from_millis(
+            self.millis()
+                .saturating_sub(self.last.load(Ordering::Relaxed)),
+        )
     }
 
     /// Verified bytes a peer has given.
@@ -138,22 +155,32 @@ impl Run {
     /// Those that are not asked again.
     pub fn given_up(&self) -> Vec<PeerId> {
         let over = |one: &&TransferPeer| matches!(one.part, Part::Lied | Part::Slow);
-        lock(&self.parts).values().filter(over).map(|one| one.peer).collect()
+        lock(&self.parts)
+            .values()
+            .filter(over)
+            .map(|one| one.peer)
+            .collect()
     }
 
     /// Peers that were asked and are not any more, and gave nothing.
     pub fn in_vain(&self) -> usize {
-        let over = |one: &&TransferPeer| one.bytes == 0 && !matches!(one.part, Part::Asked | Part::Giving);
+        let over =
+            |one: &&TransferPeer| one.bytes == 0 && !matches!(one.part, Part::Asked | Part::Giving);
         lock(&self.parts).values().filter(over).count()
     }
 
     pub fn was_slow_or_lost(&self) -> bool {
-        lock(&self.parts).values().any(|one| matches!(one.part, Part::Slow | Part::Lost))
+        lock(&self.parts)
+            .values()
+            .any(|one| matches!(one.part, Part::Slow | Part::Lost))
     }
 
     /// Those that were slow may be asked again.
     pub fn forgive(&self) {
-        for one in lock(&self.parts).values_mut().filter(|one| one.part == Part::Slow) {
+        for one in lock(&self.parts)
+            .values_mut()
+            .filter(|one| one.part == Part::Slow)
+        {
             one.part = Part::Idle;
         }
     }
@@ -167,8 +194,12 @@ impl Run {
     /// Who gave how much, and who lied.
     pub fn shares(&self) -> Vec<Share> {
         let counts = |one: &TransferPeer| one.bytes > 0 || one.part == Part::Lied;
-        let share =
-            |one: TransferPeer| Share { peer: one.peer, bytes: one.bytes, millis: one.millis, refused: one.refused };
+        let share = |one: TransferPeer| Share {
+            peer: one.peer,
+            bytes: one.bytes,
+            millis: one.millis,
+            refused: one.refused,
+        };
         self.parts().into_iter().filter(counts).map(share).collect()
     }
 
@@ -238,7 +269,9 @@ impl Into {
             Self::Memory(held) => {
                 let mut held = lock(held);
                 for item in items {
-                    let BaoContentItem::Leaf(leaf) = item else { continue };
+                    let BaoContentItem::Leaf(leaf) = item else {
+                        continue;
+                    };
                     let start = leaf.offset as usize;
                     if let Some(place) = held.1.get_mut(start..start + leaf.data.len()) {
                         place.copy_from_slice(&leaf.data);
@@ -267,7 +300,13 @@ impl Writer {
         while let Some(items) = queue.blocking_recv() {
             let bytes: u64 = items
                 .iter()
-                .map(|item| if let BaoContentItem::Leaf(leaf) = item { leaf.data.len() as u64 } else { 0 })
+                .map(|item| {
+                    if let BaoContentItem::Leaf(leaf) = item {
+                        leaf.data.len() as u64
+                    } else {
+                        0
+                    }
+                })
                 .sum();
             if let Err(error) = self.into.write(&items) {
                 *lock(&self.failed) = Some(error);

@@ -21,8 +21,8 @@ const PIECES: usize = 2;
 const LOOK: Duration = Duration::from_millis(20);
 
 impl P2pRegistry {
-    /// The verified bytes of a content from offset `from` on, in order, as they come. A reader that goes away does not end the
-    /// fetch.
+    /// The verified bytes of a content from offset `from` on, in order, as they come. A reader that
+    /// goes away does not end the fetch.
     pub(in crate::registry) async fn stream_content(
         &self,
         wanted: Wanted,
@@ -40,9 +40,14 @@ impl P2pRegistry {
             let (mut at, mut skip) = (from / GROUP, (from % GROUP) as usize);
             // What a state says is so before the next look at what is there.
             while from < content.size && at < groups(content.size) {
-                let state = shown.as_mut().map(|shown| shown.borrow_and_update().clone());
+                let state = shown
+                    .as_mut()
+                    .map(|shown| shown.borrow_and_update().clone());
                 let (store, root) = (contents.clone(), content.root);
-                let read = blocking("reading content", move || store.read_on(&root, at, PIECE_GROUPS)).await;
+                let read = blocking("reading content", move || {
+                    store.read_on(&root, at, PIECE_GROUPS)
+                })
+                .await;
                 let piece = match read {
                     Ok(Some(bytes)) => {
                         at += groups(bytes.len() as u64);
@@ -62,11 +67,21 @@ impl P2pRegistry {
                                 continue;
                             }
                             TransferState::Done => Err(RegistryError::ContentDamaged(content.root)),
-                            TransferState::Paused => Err(RegistryError::Stopped { what: what.clone(), how: "paused" }),
-                            TransferState::Cancelled => Err(RegistryError::Cancelled { what: what.clone() }),
+                            TransferState::Paused => Err(RegistryError::Stopped {
+                                what: what.clone(),
+                                how: "paused",
+                            }),
+                            TransferState::Cancelled => {
+                                Err(RegistryError::Cancelled { what: what.clone() })
+                            }
                             TransferState::Failed(why) => {
                                 let (done, size) = (transfer.done, transfer.size);
-                                Err(RegistryError::Fetch { what: what.clone(), why, done, size })
+                                Err(RegistryError::Fetch {
+                                    what: what.clone(),
+                                    why,
+                                    done,
+                                    size,
+                                })
                             }
                         },
                     },

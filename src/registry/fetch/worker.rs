@@ -1,4 +1,5 @@
-//! One peer's part in a fetch: what it holds, pieces asked of it ahead of their answers, and what became of it.
+//! One peer's part in a fetch: what it holds, pieces asked of it ahead of their answers, and what
+//! became of it.
 
 use std::{
     collections::VecDeque,
@@ -26,7 +27,8 @@ use crate::{
 const AGAIN: Duration = Duration::from_millis(100);
 /// Times that a busy peer is asked.
 const TIMES: u32 = 8;
-/// Time for an answer of 1 MiB, whatever comes of it meanwhile: less than 9 KiB a second are no help.
+/// Time for an answer of 1 MiB, whatever comes of it meanwhile: less than 9 KiB a second are no
+/// help.
 const ANSWERING: Duration = Duration::from_secs(120);
 /// Whether others still owe what a peer could give is looked at this often.
 const SOON: Duration = Duration::from_millis(20);
@@ -64,7 +66,8 @@ pub(super) async fn work(registry: P2pRegistry, run: Arc<Run>, peer: PeerId, sco
     run.part(peer, |one| one.part = Part::Asked);
     let (mut times, mut fresh) = (0, false);
     let over = loop {
-        // What was asked of it in an attempt that came to nothing is nobody's to give, and is asked for anew.
+        // What was asked of it in an attempt that came to nothing is nobody's to give, and is asked
+        // for anew.
         run.plan().remove(&peer);
         match attempt(&registry, &run, peer, score, fresh).await {
             Over::Busy if times < TIMES => {
@@ -74,7 +77,8 @@ pub(super) async fn work(registry: P2pRegistry, run: Arc<Run>, peer: PeerId, sco
                 tokio::time::sleep(AGAIN * times).await;
                 fresh = true;
             }
-            // A stream that was kept may have been closed by the other side, or be of a connection that is no more.
+            // A stream that was kept may have been closed by the other side, or be of a connection
+            // that is no more.
             Over::Broken(Broken::Lost(_)) if !fresh && run.given(&peer) == 0 => fresh = true,
             over => break over,
         }
@@ -136,14 +140,19 @@ async fn attempt(registry: &P2pRegistry, run: &Run, peer: PeerId, score: f64, fr
 }
 
 /// Takes what the peer gives. Returns the stream too when nothing is outstanding on it.
-async fn give(run: &Run, link: ContentLink, score: f64) -> Result<(Option<ContentLink>, Over), Broken> {
+async fn give(
+    run: &Run,
+    link: ContentLink,
+    score: f64,
+) -> Result<(Option<ContentLink>, Over), Broken> {
     let (peer, content) = (link.peer, run.wanted.content);
     let single = groups(content.size) <= ONE_PEER;
     let mut link = link;
     if single && run.in_vain() == 0 {
-        // Asking for it costs no more than asking whether it is there, until that has been in vain: then several are asked,
-        // and the first that has it gives it.
-        run.plan().holds(peer, all(content.size), score, run.millis());
+        // Asking for it costs no more than asking whether it is there, until that has been in vain:
+        // then several are asked, and the first that has it gives it.
+        run.plan()
+            .holds(peer, all(content.size), score, run.millis());
     } else {
         match ask_held(run, link, score).await? {
             Ok(back) => link = back,
@@ -155,12 +164,18 @@ async fn give(run: &Run, link: ContentLink, score: f64) -> Result<(Option<Conten
         while asked.len() < run.plan().depth(&peer) {
             let Some(range) = run.next(&peer) else { break };
             link.ask(content.root, &range).await?;
-            asked.push_back(Asked { range, since: Instant::now() });
+            asked.push_back(Asked {
+                range,
+                since: Instant::now(),
+            });
         }
         let Some(Asked { range, since }) = asked.pop_front() else {
             let (too_slow, has_wanted) = {
                 let plan = run.plan();
-                (plan.is_too_slow(&peer, run.millis()), plan.has_wanted(&peer))
+                (
+                    plan.is_too_slow(&peer, run.millis()),
+                    plan.has_wanted(&peer),
+                )
             };
             if run.is_over() || too_slow || (single && !has_wanted) {
                 return Ok((Some(link), if too_slow { Over::Slow } else { Over::Done }));
@@ -184,7 +199,9 @@ async fn give(run: &Run, link: ContentLink, score: f64) -> Result<(Option<Conten
             run.heard();
             items.push(item);
         });
-        let answered = tokio::time::timeout(ANSWERING, answering).await.unwrap_or(Err(Broken::Silent));
+        let answered = tokio::time::timeout(ANSWERING, answering)
+            .await
+            .unwrap_or(Err(Broken::Silent));
         let (bytes, took) = (leaves(&items), millis(since));
         if bytes > 0 {
             run.part(peer, |one| {
@@ -229,7 +246,9 @@ async fn ask_held(
     link.ask_held(content.root).await?;
     let (link, answered) = link.answer(content, &(0..0), |_| {}).await?;
     Ok(match answered {
-        Answered::Holds { size, .. } if size != content.size => Err((Some(link), Over::OtherSize(size))),
+        Answered::Holds { size, .. } if size != content.size => {
+            Err((Some(link), Over::OtherSize(size)))
+        }
         Answered::Holds { have, .. } if !have.is_empty() => {
             run.plan().holds(peer, have, score, run.millis());
             Ok(link)
@@ -253,11 +272,13 @@ fn leaves(items: &[BaoContentItem]) -> u64 {
 }
 
 fn groups_in(items: &[BaoContentItem]) -> Groups {
-    items.iter().fold(Groups::empty(), |groups, item| match item {
-        BaoContentItem::Leaf(leaf) => {
-            let group = leaf.offset / GROUP;
-            groups | Groups::from(group..group + 1)
-        }
-        BaoContentItem::Parent(_) => groups,
-    })
+    items
+        .iter()
+        .fold(Groups::empty(), |groups, item| match item {
+            BaoContentItem::Leaf(leaf) => {
+                let group = leaf.offset / GROUP;
+                groups | Groups::from(group..group + 1)
+            }
+            BaoContentItem::Parent(_) => groups,
+        })
 }

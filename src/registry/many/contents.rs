@@ -43,11 +43,19 @@ struct Got {
 }
 
 impl P2pRegistry {
-    /// Fetches those of these contents that are small and not here, within this time, from peers that are connected. What travels
-    /// beside a file is offered to nobody by itself, and so nothing else is fetched like this.
-    pub(in crate::registry) async fn gather_contents(&self, wanted: Vec<Wanted>, within: Duration) -> Result<()> {
+    /// Fetches those of these contents that are small and not here, within this time, from peers
+    /// that are connected. What travels beside a file is offered to nobody by itself, and so
+    /// nothing else is fetched like this.
+    pub(in crate::registry) async fn gather_contents(
+        &self,
+        wanted: Vec<Wanted>,
+        within: Duration,
+    ) -> Result<()> {
         let mut missing = Vec::new();
-        for one in wanted.into_iter().filter(|one| one.content.size < SMALL && one.beside.is_some()) {
+        for one in wanted
+            .into_iter()
+            .filter(|one| one.content.size < SMALL && one.beside.is_some())
+        {
             if self.contents.get(&one.content.root)?.is_none() {
                 missing.push(one);
             }
@@ -55,26 +63,44 @@ impl P2pRegistry {
         if missing.len() < FEW {
             return Ok(());
         }
-        self.contents.check_room(missing.iter().map(|one| one.content.size).sum())?;
+        self.contents
+            .check_room(missing.iter().map(|one| one.content.size).sum())?;
         // What came by then counts.
-        timeout(within, self.ask_for_contents(&missing)).await.unwrap_or(Ok(()))
+        timeout(within, self.ask_for_contents(&missing))
+            .await
+            .unwrap_or(Ok(()))
     }
 
     async fn ask_for_contents(&self, missing: &[Wanted]) -> Result<()> {
-        let owner = missing.first().and_then(|one| one.package.as_ref()).map(|package| package.owner);
+        let owner = missing
+            .first()
+            .and_then(|one| one.package.as_ref())
+            .map(|package| package.owner);
         let mut peers: Vec<PeerId> = Vec::new();
         if let Some(first) = missing.first() {
-            peers.extend(self.state.announcers.of(&first.beside.unwrap_or(first.content.root)));
+            peers.extend(
+                self.state
+                    .announcers
+                    .of(&first.beside.unwrap_or(first.content.root)),
+            );
         }
-        peers.extend(self.net.sources(owner).await?.into_iter().map(|(peer, _)| peer));
+        peers.extend(
+            self.net
+                .sources(owner)
+                .await?
+                .into_iter()
+                .map(|(peer, _)| peer),
+        );
         let mut met = HashSet::from([self.net.peer_id()]);
         peers.retain(|peer| met.insert(*peer));
         let many = Many::of(missing.len());
         let ask = |peer: PeerId, things: Vec<usize>| {
             let many = &many;
             async move {
-                let wanted: Vec<(usize, &Wanted)> =
-                    things.into_iter().filter_map(|at| Some((at, missing.get(at)?))).collect();
+                let wanted: Vec<(usize, &Wanted)> = things
+                    .into_iter()
+                    .filter_map(|at| Some((at, missing.get(at)?)))
+                    .collect();
                 self.ask_peer_for_contents(many, peer, &wanted).await
             }
         };
@@ -83,11 +109,18 @@ impl P2pRegistry {
     }
 
     /// Asks a peer for all of these on one stream.
-    async fn ask_peer_for_contents(&self, many: &Many, peer: PeerId, wanted: &[(usize, &Wanted)]) -> Said {
+    async fn ask_peer_for_contents(
+        &self,
+        many: &Many,
+        peer: PeerId,
+        wanted: &[(usize, &Wanted)],
+    ) -> Said {
         let links = &self.state.fetches.links;
         // A stream that was kept may have been closed by the other side.
         for fresh in [false, true] {
-            let Ok((link, place)) = links.take(&self.net, peer, REACH, fresh).await else { return Said::Nothing };
+            let Ok((link, place)) = links.take(&self.net, peer, REACH, fresh).await else {
+                return Said::Nothing;
+            };
             let (mut got, began) = (Got::default(), Instant::now());
             let asked = self.converse(many, link, wanted, &mut got).await;
             self.keep_small(many, &mut got).await;
@@ -112,7 +145,8 @@ impl P2pRegistry {
         Said::Nothing
     }
 
-    /// Keeps what a stream brought. What cannot be kept is not noted: whoever then fetches it alone is told why.
+    /// Keeps what a stream brought. What cannot be kept is not noted: whoever then fetches it alone
+    /// is told why.
     async fn keep_small(&self, many: &Many, got: &mut Got) {
         got.held_bytes = 0;
         let (things, small): (Vec<usize>, Vec<Small>) = got.held.drain(..).unzip();
@@ -138,7 +172,8 @@ impl P2pRegistry {
         }
     }
 
-    /// Asks for everything, and reads the answers in their order; `None` in the place of the stream when the peer is busy.
+    /// Asks for everything, and reads the answers in their order; `None` in the place of the stream
+    /// when the peer is busy.
     async fn converse(
         &self,
         many: &Many,
@@ -154,16 +189,35 @@ impl P2pRegistry {
         for (at, one) in wanted {
             let (content, what) = (one.content, one.what.clone());
             let mut bytes = vec![0; usize::try_from(content.size).unwrap_or(0)];
-            let (back, answered) = link.answer(content, &range(&content), |item| put(&mut bytes, &item)).await?;
+            let (back, answered) = link
+                .answer(content, &range(&content), |item| put(&mut bytes, &item))
+                .await?;
             link = back;
             match answered {
                 Answered::Bytes => {
                     let millis = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-                    let shares = vec![Share { peer: link.peer, bytes: content.size, millis, refused: 0 }];
+                    let shares = vec![Share {
+                        peer: link.peer,
+                        bytes: content.size,
+                        millis,
+                        refused: 0,
+                    }];
                     (got.count, got.bytes) = (got.count + 1, got.bytes + content.size);
                     got.held_bytes += bytes.len();
-                    let origin = Origin { shares, millis, resumed: 0 };
-                    got.held.push((*at, Small { content, what, origin, bytes: bytes.into() }));
+                    let origin = Origin {
+                        shares,
+                        millis,
+                        resumed: 0,
+                    };
+                    got.held.push((
+                        *at,
+                        Small {
+                            content,
+                            what,
+                            origin,
+                            bytes: bytes.into(),
+                        },
+                    ));
                 }
                 Answered::Busy => return Ok(None),
                 Answered::Holds { .. } | Answered::NotHeld { .. } | Answered::OtherSize(_) => {}
@@ -178,9 +232,14 @@ impl P2pRegistry {
 
 /// Writes what was verified to its place.
 fn put(bytes: &mut [u8], item: &BaoContentItem) {
-    let BaoContentItem::Leaf(leaf) = item else { return };
+    let BaoContentItem::Leaf(leaf) = item else {
+        return;
+    };
     let start = usize::try_from(leaf.offset).unwrap_or(usize::MAX);
-    if let Some(place) = start.checked_add(leaf.data.len()).and_then(|end| bytes.get_mut(start..end)) {
+    if let Some(place) = start
+        .checked_add(leaf.data.len())
+        .and_then(|end| bytes.get_mut(start..end))
+    {
         place.copy_from_slice(&leaf.data);
     }
 }

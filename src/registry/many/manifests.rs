@@ -21,13 +21,17 @@ use crate::{
 };
 
 /// As many questions as a peer answers at once beside others of this node.
-const PACE: Pace = Pace { lanes: 4, most: MAX_OBJECTS };
+const PACE: Pace = Pace {
+    lanes: 4,
+    most: MAX_OBJECTS,
+};
 /// Fewer are asked for one by one, and found in the DHT too.
 const FEW: usize = 2;
 /// Manifests that are written together.
 const TOGETHER: usize = 512;
 
-/// Manifests that came and are not written yet: to write some costs a look at all that is known of the package.
+/// Manifests that came and are not written yet: to write some costs a look at all that is known of
+/// the package.
 #[derive(Default)]
 struct Came(Mutex<Vec<Authorised<Manifest>>>);
 
@@ -40,12 +44,17 @@ impl Came {
     fn add(&self, manifests: Vec<Authorised<Manifest>>) -> Vec<Authorised<Manifest>> {
         let mut came = self.lock();
         came.extend(manifests);
-        if came.len() >= TOGETHER { std::mem::take(&mut *came) } else { Vec::new() }
+        if came.len() >= TOGETHER {
+            std::mem::take(&mut *came)
+        } else {
+            Vec::new()
+        }
     }
 }
 
 impl P2pRegistry {
-    /// The manifests with these hashes that can be had within this time; those that are not held are asked of several peers.
+    /// The manifests with these hashes that can be had within this time; those that are not held
+    /// are asked of several peers.
     pub(in crate::registry) async fn gather_manifests(
         &self,
         id: &PackageId,
@@ -76,9 +85,17 @@ impl P2pRegistry {
     async fn ask_for_manifests(&self, id: &PackageId, missing: &[Hash], came: &Came) -> Result<()> {
         let peers = self.net.sources(Some(id.owner)).await?;
         let many = Many::of(missing.len());
-        let at: HashMap<Hash, usize> = missing.iter().enumerate().map(|(at, hash)| (*hash, at)).collect();
+        let at: HashMap<Hash, usize> = missing
+            .iter()
+            .enumerate()
+            .map(|(at, hash)| (*hash, at))
+            .collect();
         let ask = |peer: PeerId, things: Vec<usize>| {
-            let hashes: Vec<Hash> = things.iter().filter_map(|at| missing.get(*at)).copied().collect();
+            let hashes: Vec<Hash> = things
+                .iter()
+                .filter_map(|at| missing.get(*at))
+                .copied()
+                .collect();
             let (many, at) = (&many, &at);
             async move {
                 let manifests = match self.ask_peer_for_manifests(id, peer, hashes).await {
@@ -90,14 +107,22 @@ impl P2pRegistry {
                     }
                 };
                 let count = manifests.len();
-                manifests.iter().filter_map(|one| at.get(&one.hash())).for_each(|at| many.got(*at));
-                if let Err(error) = self.store.take_manifests(came.add(manifests), clock::now()).await {
+                manifests
+                    .iter()
+                    .filter_map(|one| at.get(&one.hash()))
+                    .for_each(|at| many.got(*at));
+                if let Err(error) = self
+                    .store
+                    .take_manifests(came.add(manifests), clock::now())
+                    .await
+                {
                     tracing::warn!(package = %id, %error, "manifests could not be kept");
                 }
                 Said::Gave(count)
             }
         };
-        many.ask(peers.into_iter().map(|(peer, _)| peer), PACE, ask).await;
+        many.ask(peers.into_iter().map(|(peer, _)| peer), PACE, ask)
+            .await;
         Ok(())
     }
 
@@ -108,7 +133,15 @@ impl P2pRegistry {
         peer: PeerId,
         hashes: Vec<Hash>,
     ) -> Result<Option<Vec<Authorised<Manifest>>>> {
-        let objects = match self.net.ask(peer, Request::Objects(hashes.clone()), self.net.query_timeout()).await? {
+        let objects = match self
+            .net
+            .ask(
+                peer,
+                Request::Objects(hashes.clone()),
+                self.net.query_timeout(),
+            )
+            .await?
+        {
             Ok(Response::Objects(objects)) => objects,
             Err(AskError::Busy) => return Ok(None),
             Ok(_) => return Ok(Some(Vec::new())),
@@ -117,8 +150,13 @@ impl P2pRegistry {
                 return Ok(Some(Vec::new()));
             }
         };
-        let is_it = |manifest: &Authorised<Manifest>| manifest.package() == id && hashes.contains(&manifest.hash());
-        let objects = objects.iter().take(hashes.len()).map(|object| object.as_slice());
+        let is_it = |manifest: &Authorised<Manifest>| {
+            manifest.package() == id && hashes.contains(&manifest.hash())
+        };
+        let objects = objects
+            .iter()
+            .take(hashes.len())
+            .map(|object| object.as_slice());
         Ok(Some(self.verified::<Manifest>(peer, objects, is_it)))
     }
 }

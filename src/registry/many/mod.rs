@@ -1,5 +1,5 @@
-//! What many releases need, asked of several peers, much of it at once: the manifests of a package's versions, and the small
-//! documents that travel beside their files.
+//! What many releases need, asked of several peers, much of it at once: the manifests of a
+//! package's versions, and the small documents that travel beside their files.
 //!
 //! What nobody gives here is left to whoever asks for it alone, which looks in the DHT too.
 
@@ -23,7 +23,8 @@ use plan::Plan;
 
 /// Peers that are asked at once; another one takes the place of each that gives no more.
 const PEERS: usize = 4;
-/// A thing that one peer owes for so long is asked of another one too, which has nothing else to give.
+/// A thing that one peer owes for so long is asked of another one too, which has nothing else to
+/// give.
 const LATE: Duration = Duration::from_millis(300);
 /// A peer that is busy is asked again after this long, longer each time, and so many times.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -56,7 +57,10 @@ struct Pace {
 
 impl Many {
     fn of(count: usize) -> Self {
-        Self { plan: Mutex::new(Plan::new(count)), changed: Notify::new() }
+        Self {
+            plan: Mutex::new(Plan::new(count)),
+            changed: Notify::new(),
+        }
     }
 
     fn plan(&self) -> MutexGuard<'_, Plan> {
@@ -95,7 +99,12 @@ impl Many {
     }
 
     /// Asks one peer for one thing after the other, as long as it gives any.
-    async fn lane<F: Future<Output = Said>>(&self, peer: PeerId, most: usize, ask: &impl Fn(PeerId, Vec<usize>) -> F) {
+    async fn lane<F: Future<Output = Said>>(
+        &self,
+        peer: PeerId,
+        most: usize,
+        ask: &impl Fn(PeerId, Vec<usize>) -> F,
+    ) {
         let mut times = 0;
         while let Some(things) = self.turn(&peer, most).await {
             let said = ask(peer, things.clone()).await;

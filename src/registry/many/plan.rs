@@ -28,14 +28,18 @@ pub(super) struct Plan {
 
 impl Plan {
     pub fn new(count: usize) -> Self {
-        Self { things: vec![Thing::default(); count], missing: count }
+        Self {
+            things: vec![Thing::default(); count],
+            missing: count,
+        }
     }
 
     pub fn is_over(&self) -> bool {
         self.missing == 0
     }
 
-    /// Returns up to `most` things that the peer is now asked for: those that it was not asked for yet, and that nobody owes.
+    /// Returns up to `most` things that the peer is now asked for: those that it was not asked for
+    /// yet, and that nobody owes.
     pub fn next(&mut self, peer: &PeerId, most: usize) -> Vec<usize> {
         self.hand_out(peer, most, |thing| !thing.is_owed())
     }
@@ -45,9 +49,19 @@ impl Plan {
         self.hand_out(peer, most, Thing::is_owed)
     }
 
-    fn hand_out(&mut self, peer: &PeerId, most: usize, is_one: impl Fn(&Thing) -> bool) -> Vec<usize> {
+    fn hand_out(
+        &mut self,
+        peer: &PeerId,
+        most: usize,
+        is_one: impl Fn(&Thing) -> bool,
+    ) -> Vec<usize> {
         let is_wanted = |thing: &Thing| !thing.here && !thing.was_asked_of(peer) && is_one(thing);
-        let wanted = self.things.iter_mut().enumerate().filter(|(_, thing)| is_wanted(thing)).take(most);
+        let wanted = self
+            .things
+            .iter_mut()
+            .enumerate()
+            .filter(|(_, thing)| is_wanted(thing))
+            .take(most);
         wanted
             .map(|(at, thing)| {
                 thing.asked.push((*peer, true));
@@ -56,9 +70,12 @@ impl Plan {
             .collect()
     }
 
-    /// Returns whether the peer can be asked for anything, now or once others have not given what they owe.
+    /// Returns whether the peer can be asked for anything, now or once others have not given what
+    /// they owe.
     pub fn has_work(&self, peer: &PeerId) -> bool {
-        self.things.iter().any(|thing| !thing.here && !thing.was_asked_of(peer))
+        self.things
+            .iter()
+            .any(|thing| !thing.here && !thing.was_asked_of(peer))
     }
 
     /// Notes that a thing is here.
@@ -72,8 +89,14 @@ impl Plan {
     /// Notes that a peer gives no more of these.
     pub fn answered(&mut self, peer: &PeerId, things: &[usize]) {
         for at in things {
-            let asked = self.things.get_mut(*at).into_iter().flat_map(|thing| &mut thing.asked);
-            asked.filter(|(asked, _)| asked == peer).for_each(|(_, open)| *open = false);
+            let asked = self
+                .things
+                .get_mut(*at)
+                .into_iter()
+                .flat_map(|thing| &mut thing.asked);
+            asked
+                .filter(|(asked, _)| asked == peer)
+                .for_each(|(_, open)| *open = false);
         }
     }
 
@@ -116,7 +139,11 @@ mod tests {
         plan.put_off(&peer, &[0, 1]);
         assert_eq!(plan.next(&peer, 2), [0, 1]);
         plan.answered(&peer, &[0, 1]);
-        assert_eq!((plan.next(&peer, 2), plan.has_work(&peer)), (Vec::new(), false), "it has neither");
+        assert_eq!(
+            (plan.next(&peer, 2), plan.has_work(&peer)),
+            (Vec::new(), false),
+            "it has neither"
+        );
     }
 
     proptest! {

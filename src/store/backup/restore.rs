@@ -1,7 +1,8 @@
 //! The way back from a backup into a data directory.
 //!
-//! Everything is copied into `restoring/` and verified there; until `restoring/complete` is there, the data directory is as it
-//! was. From then on whoever opens it next moves what is left to be moved: see [`recover`].
+//! Everything is copied into `restoring/` and verified there; until `restoring/complete` is there,
+//! the data directory is as it was. From then on whoever opens it next moves what is left to be
+//! moved: see [`recover`].
 
 use std::{
     fs, io,
@@ -49,17 +50,23 @@ struct Plan {
     names: Vec<PathBuf>,
 }
 
-/// Brings a backup back into a data directory on which no node runs; blocks until it is on the disk.
+/// Brings a backup back into a data directory on which no node runs; blocks until it is on the
+/// disk.
 ///
 /// # Errors
-/// [`RegistryError::DataDirInUse`] while somebody has the directory, [`RegistryError::Usage`] for one that has a node or a
-/// backup that is none, [`RegistryError::Backup`] for one that is damaged, and when anything cannot be read or written: the data
-/// directory is as it was then.
+/// [`RegistryError::DataDirInUse`] while somebody has the directory, [`RegistryError::Usage`] for
+/// one that has a node or a backup that is none, [`RegistryError::Backup`] for one that is damaged,
+/// and when anything cannot be read or written: the data directory is as it was then.
 pub fn restore(data_dir: &Path, from: &Path, how: &Restoring) -> Result<Restored> {
     restore_telling(data_dir, from, how, &mut |_| Ok(()))
 }
 
-pub(super) fn restore_telling(data_dir: &Path, from: &Path, how: &Restoring, step: Step<'_>) -> Result<Restored> {
+pub(super) fn restore_telling(
+    data_dir: &Path,
+    from: &Path,
+    how: &Restoring,
+    step: Step<'_>,
+) -> Result<Restored> {
     let backup = read_list(from)?;
     make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
     let _lock = lock::DirLock::take(data_dir)?;
@@ -69,7 +76,8 @@ pub(super) fn restore_telling(data_dir: &Path, from: &Path, how: &Restoring, ste
     let before = match done {
         Ok(before) => before,
         Err(error) => {
-            // What counts goes first; the rest would be removed by whoever opens the directory next, too.
+            // What counts goes first; the rest would be removed by whoever opens the directory
+            // next, too.
             let _ = fs::remove_file(stage.join(COMPLETE)).and_then(|()| disk::sync_dir(&stage));
             let _ = fs::remove_dir_all(&stage);
             return Err(error);
@@ -77,7 +85,11 @@ pub(super) fn restore_telling(data_dir: &Path, from: &Path, how: &Restoring, ste
     };
     advance(data_dir, step)?;
     let before = Some(data_dir.join(before)).filter(|before| before.exists());
-    Ok(Restored { backup, data_dir: data_dir.to_owned(), before })
+    Ok(Restored {
+        backup,
+        data_dir: data_dir.to_owned(),
+        before,
+    })
 }
 
 fn no_backup(from: &Path, why: &str) -> RegistryError {
@@ -88,13 +100,21 @@ fn no_backup(from: &Path, why: &str) -> RegistryError {
 }
 
 fn damaged(from: &Path, why: &str) -> RegistryError {
-    RegistryError::Backup { path: from.to_owned(), why: why.to_owned() }
+    RegistryError::Backup {
+        path: from.to_owned(),
+        why: why.to_owned(),
+    }
 }
 
 pub(super) fn read_list(from: &Path) -> Result<Backup> {
     let path = from.join(LIST);
     let text = match fs::read(&path) {
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
             return Err(no_backup(from, "there is no backup.json in it"));
         }
         text => text.map_err(RegistryError::file(&path, "read"))?,
@@ -103,21 +123,43 @@ pub(super) fn read_list(from: &Path) -> Result<Backup> {
     struct Version {
         swarmdex_backup: u32,
     }
-    let version: Version =
-        serde_json::from_slice(&text).map_err(|_| no_backup(from, "its backup.json does not say so"))?;
+    let version: Version = serde_json::from_slice(&text)
+        .map_err(|_| no_backup(from, "its backup.json does not say so"))?;
     if version.swarmdex_backup != FORMAT {
-        let why = format!("it has format {}, and this program reads {FORMAT}", version.swarmdex_backup);
-        return Err(RegistryError::Usage(format!("{}: {why}; use the release that made it", from.display())));
+        let why = format!(
+            "it has format {}, and this program reads {FORMAT}",
+            version.swarmdex_backup
+        );
+        return Err(RegistryError::Usage(format!(
+            "{}: {why}; use the release that made it",
+            from.display()
+        )));
     }
-    let backup: Backup = serde_json::from_slice(&text).map_err(|error| damaged(from, &error.to_string()))?;
+    let backup: Backup =
+        serde_json::from_slice(&text).map_err(|error| damaged(from, &error.to_string()))?;
     // Nothing is written anywhere else, whoever wrote the list.
-    let below = |path: &Path| path.components().all(|part| matches!(part, Component::Normal(_)));
+    let below = |path: &Path| {
+        path.components()
+            .all(|part| matches!(part, Component::Normal(_)))
+    };
     let known = |path: &Path| {
-        let key = [Role::Identity, Role::Publisher].into_iter().any(|role| path == key_name(role));
+        let key = [Role::Identity, Role::Publisher]
+            .into_iter()
+            .any(|role| path == key_name(role));
         key || path == Path::new(DATABASE) || path.parent() == Some(Path::new(CONTENT))
     };
-    if let Some(file) = backup.files.iter().find(|file| !below(&file.path) || !known(&file.path)) {
-        return Err(damaged(from, &format!("its list has {}, which is no file of a backup", file.path.display())));
+    if let Some(file) = backup
+        .files
+        .iter()
+        .find(|file| !below(&file.path) || !known(&file.path))
+    {
+        return Err(damaged(
+            from,
+            &format!(
+                "its list has {}, which is no file of a backup",
+                file.path.display()
+            ),
+        ));
     }
     if !backup.has(DATABASE) {
         return Err(damaged(from, "there is no database in its list"));
@@ -126,7 +168,8 @@ pub(super) fn read_list(from: &Path) -> Result<Backup> {
     Ok(backup)
 }
 
-/// Copies and verifies everything; from the last step on it counts. Returns where what is in the way will go.
+/// Copies and verifies everything; from the last step on it counts. Returns where what is in the
+/// way will go.
 pub(super) fn prepare(
     data_dir: &Path,
     from: &Path,
@@ -136,9 +179,15 @@ pub(super) fn prepare(
     step: Step<'_>,
 ) -> Result<PathBuf> {
     let kept_out = |path: &Path| how.new_identity && path == key_name(Role::Identity);
-    let files: Vec<_> = backup.files.iter().filter(|file| !kept_out(&file.path)).collect();
+    let files: Vec<_> = backup
+        .files
+        .iter()
+        .filter(|file| !kept_out(&file.path))
+        .collect();
     let keys = [Role::Identity, Role::Publisher].map(key_name);
-    let keys = keys.into_iter().filter(|name| files.iter().any(|file| file.path == *name));
+    let keys = keys
+        .into_iter()
+        .filter(|name| files.iter().any(|file| file.path == *name));
     // The database last: without it, the rest says nothing.
     let names: Vec<PathBuf> = keys.chain([CONTENT.into(), DATABASE.into()]).collect();
     let in_the_way = names.iter().find(|name| match name.as_path() {
@@ -160,34 +209,55 @@ pub(super) fn prepare(
         step(&stage.join(&file.path))?;
         let copied = match copy(&from.join(&file.path), stage, &file.path) {
             Err(RegistryError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                return Err(damaged(from, &format!("{} is not in it", file.path.display())));
+                return Err(damaged(
+                    from,
+                    &format!("{} is not in it", file.path.display()),
+                ));
             }
             copied => copied?,
         };
         if copied != *file {
-            return Err(damaged(from, &format!("{} is not what was written there", file.path.display())));
+            return Err(damaged(
+                from,
+                &format!("{} is not what was written there", file.path.display()),
+            ));
         }
     }
     let database = stage.join(DATABASE);
     let db = Connection::open_with_flags(&database, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
     schema::check(schema::version(&db)?, &from.join(DATABASE))?;
     if how.new_identity {
-        db.execute("DELETE FROM known_keys WHERE role = ?", [Role::Identity.word()])?;
+        db.execute(
+            "DELETE FROM known_keys WHERE role = ?",
+            [Role::Identity.word()],
+        )?;
     }
     db.close().map_err(|(_, error)| error)?;
     let synced = fs::File::open(&database).and_then(|file| file.sync_all());
-    synced.and_then(|()| disk::sync_dir(stage)).map_err(RegistryError::file(&database, "written"))?;
+    synced
+        .and_then(|()| disk::sync_dir(stage))
+        .map_err(RegistryError::file(&database, "written"))?;
     let before = (1_u32..).map(|number| PathBuf::from(format!("before-restore-{number}")));
-    let before = before.into_iter().find(|name| !data_dir.join(name).exists()).unwrap_or_default();
-    let plan = serde_json::to_vec(&Plan { before: before.clone(), names })
-        .map_err(|error| RegistryError::Internal { what: "writing down a restore", why: error.to_string() })?;
+    let before = before
+        .into_iter()
+        .find(|name| !data_dir.join(name).exists())
+        .unwrap_or_default();
+    let plan = serde_json::to_vec(&Plan {
+        before: before.clone(),
+        names,
+    })
+    .map_err(|error| RegistryError::Internal {
+        what: "writing down a restore",
+        why: error.to_string(),
+    })?;
     let complete = stage.join(COMPLETE);
     step(&complete)?;
     disk::make(&complete, &plan, 0o600).map_err(RegistryError::file(&complete, "written"))?;
     Ok(before)
 }
 
-/// Finishes a restore that was ended in the middle, or forgets it, as far as it had come; the caller holds the lock.
+/// Finishes a restore that was ended in the middle, or forgets it, as far as it had come; the
+/// caller holds the lock.
 ///
 /// # Errors
 /// When something cannot be moved.
@@ -201,16 +271,20 @@ pub fn recover(data_dir: &Path) -> Result<()> {
         tracing::warn!("a restore that was ended in the middle is finished now");
         return advance(data_dir, &mut |_| Ok(()));
     }
-    tracing::warn!("a restore was ended before all of it was there; nothing of it counts, and it can be made again");
+    tracing::warn!(
+        "a restore was ended before all of it was there; nothing of it counts, and it can be made again"
+    );
     fs::remove_dir_all(&stage).map_err(RegistryError::file(&stage, "removed"))
 }
 
-/// Moves what is left to be moved. However often it is ended in the middle, it goes on where it was.
+/// Moves what is left to be moved. However often it is ended in the middle, it goes on where it
+/// was.
 pub(super) fn advance(data_dir: &Path, step: Step<'_>) -> Result<()> {
     let stage = data_dir.join(STAGE);
     let complete = stage.join(COMPLETE);
     let text = fs::read(&complete).map_err(RegistryError::file(&complete, "read"))?;
-    let plan: Plan = serde_json::from_slice(&text).map_err(|error| damaged(&stage, &error.to_string()))?;
+    let plan: Plan =
+        serde_json::from_slice(&text).map_err(|error| damaged(&stage, &error.to_string()))?;
     let before = data_dir.join(&plan.before);
     let aside = |name: &Path, step: Step<'_>| {
         let there = data_dir.join(name);

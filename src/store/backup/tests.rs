@@ -24,17 +24,29 @@ fn open(dir: &Path) -> Store {
 }
 
 async fn put(contents: &ContentStore, size: usize, seed: u8) -> ContentRoot {
-    let bytes: Vec<u8> = (0..size).map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed)).collect();
-    contents.put(Cursor::new(bytes), false, QUOTA, |_| {}).await.unwrap().root
+    let bytes: Vec<u8> = (0..size)
+        .map(|at| (at as u8).wrapping_mul(31).wrapping_add(seed))
+        .collect();
+    contents
+        .put(Cursor::new(bytes), false, QUOTA, |_| {})
+        .await
+        .unwrap()
+        .root
 }
 
 /// A data directory with both keys, and content that is own, pinned and neither, large and small.
 async fn filled(dir: &Path) -> (Store, ContentStore, BTreeMap<&'static str, ContentRoot>) {
     let store = open(dir);
     let identity = keys::load_or_create(&keys::identity_path(dir)).unwrap();
-    store.remember_key(Role::Identity, &identity.public().to_peer_id().to_string()).await.unwrap();
+    store
+        .remember_key(Role::Identity, &identity.public().to_peer_id().to_string())
+        .await
+        .unwrap();
     keys::save(&keys::publisher_path(dir), &Keypair::generate_ed25519()).unwrap();
-    store.remember_key(Role::Publisher, "the publisher").await.unwrap();
+    store
+        .remember_key(Role::Publisher, "the publisher")
+        .await
+        .unwrap();
     let contents = ContentStore::open(dir, store.clone(), QUOTA).unwrap();
     let mut roots = BTreeMap::new();
     for (name, size, seed) in [
@@ -50,7 +62,10 @@ async fn filled(dir: &Path) -> (Store, ContentStore, BTreeMap<&'static str, Cont
             contents.set_own(root, name.to_owned()).await.unwrap();
         }
         if name.starts_with("pinned") {
-            contents.set_pinned(root, "web 1.0.0".to_owned(), true).await.unwrap();
+            contents
+                .set_pinned(root, "web 1.0.0".to_owned(), true)
+                .await
+                .unwrap();
         }
         roots.insert(name, root);
     }
@@ -58,7 +73,11 @@ async fn filled(dir: &Path) -> (Store, ContentStore, BTreeMap<&'static str, Cont
 }
 
 fn ask(dir: PathBuf, contents: Choice) -> Ask {
-    Ask { dir, keys: true, contents }
+    Ask {
+        dir,
+        keys: true,
+        contents,
+    }
 }
 
 /// Every file of a directory with what is in it.
@@ -70,7 +89,10 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
             if entry.path().is_dir() {
                 dirs.push(entry.path());
             } else {
-                files.insert(entry.path().strip_prefix(dir).unwrap().to_owned(), fs::read(entry.path()).unwrap());
+                files.insert(
+                    entry.path().strip_prefix(dir).unwrap().to_owned(),
+                    fs::read(entry.path()).unwrap(),
+                );
             }
         }
     }
@@ -80,7 +102,9 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
 /// What a node would have: keys, database and content, without what is beside them.
 fn node(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut files = tree(dir);
-    let key = |path: &Path| path.extension() == Some("key".as_ref()) && path.parent() == Some(Path::new(""));
+    let key = |path: &Path| {
+        path.extension() == Some("key".as_ref()) && path.parent() == Some(Path::new(""))
+    };
     files.retain(|path, _| path.starts_with(CONTENT) || path == Path::new(DATABASE) || key(path));
     files
 }
@@ -98,7 +122,10 @@ async fn a_backup_of_a_store_in_use_comes_back_with_the_content_that_was_chosen(
     let writing = async {
         for number in 0..200 {
             let what = format!("written {number}");
-            store.write(move |db| db.execute("INSERT INTO todo VALUES (?)", [what])).await.unwrap();
+            store
+                .write(move |db| db.execute("INSERT INTO todo VALUES (?)", [what]))
+                .await
+                .unwrap();
         }
     };
     let (from, into) = (data.clone(), dir.path().join("meanwhile"));
@@ -106,29 +133,70 @@ async fn a_backup_of_a_store_in_use_comes_back_with_the_content_that_was_chosen(
     let (made, ()) = tokio::join!(making, writing);
     assert_eq!(made.unwrap().unwrap().missing, Vec::<String>::new());
 
-    for (choice, kept) in [(Choice::None, 0), (Choice::Own, 2), (Choice::Pinned, 4), (Choice::All, 6)] {
-        let (to, back) = (dir.path().join(format!("{choice:?}")), dir.path().join(format!("{choice:?} back")));
+    for (choice, kept) in [
+        (Choice::None, 0),
+        (Choice::Own, 2),
+        (Choice::Pinned, 4),
+        (Choice::All, 6),
+    ] {
+        let (to, back) = (
+            dir.path().join(format!("{choice:?}")),
+            dir.path().join(format!("{choice:?} back")),
+        );
         let backup = make(&data, &ask(to.clone(), choice)).unwrap();
         assert_eq!(backup.publisher.as_deref(), Some("the publisher"));
-        let mode = |path: &Path| std::os::unix::fs::MetadataExt::mode(&fs::metadata(path).unwrap()) & 0o777;
-        assert_eq!((mode(&to), mode(&to.join("publisher.key")), mode(&to.join(DATABASE))), (0o700, 0o600, 0o600));
-        assert!(make(&data, &ask(to.clone(), choice)).unwrap_err().is_usage(), "nothing is written over");
+        let mode = |path: &Path| {
+            std::os::unix::fs::MetadataExt::mode(&fs::metadata(path).unwrap()) & 0o777
+        };
+        assert_eq!(
+            (
+                mode(&to),
+                mode(&to.join("publisher.key")),
+                mode(&to.join(DATABASE))
+            ),
+            (0o700, 0o600, 0o600)
+        );
+        assert!(
+            make(&data, &ask(to.clone(), choice))
+                .unwrap_err()
+                .is_usage(),
+            "nothing is written over"
+        );
         restore(&back, &to, &Restoring::default()).unwrap();
         for key in ["identity.key", "publisher.key"] {
-            assert_eq!(fs::read(data.join(key)).unwrap(), fs::read(back.join(key)).unwrap());
+            assert_eq!(
+                fs::read(data.join(key)).unwrap(),
+                fs::read(back.join(key)).unwrap()
+            );
         }
         let restored = open(&back);
-        assert_eq!(restored.known_key(Role::Publisher).unwrap().as_deref(), Some("the publisher"));
+        assert_eq!(
+            restored.known_key(Role::Publisher).unwrap().as_deref(),
+            Some("the publisher")
+        );
         let restored = ContentStore::open(&back, restored, QUOTA).unwrap();
-        let held: Vec<_> = restored.list().unwrap().iter().map(|held| held.content).collect();
+        let held: Vec<_> = restored
+            .list()
+            .unwrap()
+            .iter()
+            .map(|held| held.content)
+            .collect();
         assert_eq!(held.len(), kept, "{choice:?}");
         for content in held {
             assert!(restored.verify(content).await.unwrap(), "{choice:?}");
         }
         // What was kept and is not here is missed, and not forgotten.
-        let lost: Vec<_> = restored.lost().unwrap().iter().map(|lost| lost.content.root).collect();
+        let lost: Vec<_> = restored
+            .lost()
+            .unwrap()
+            .iter()
+            .map(|lost| lost.content.root)
+            .collect();
         assert_eq!(lost.contains(&roots["own"]), choice == Choice::None);
-        assert_eq!(lost.contains(&roots["pinned"]), matches!(choice, Choice::None | Choice::Own));
+        assert_eq!(
+            lost.contains(&roots["pinned"]),
+            matches!(choice, Choice::None | Choice::Own)
+        );
         assert!(!lost.contains(&roots["other"]));
     }
     // Damaged content is left out, and named.
@@ -146,10 +214,15 @@ async fn a_backup_that_is_killed_anywhere_is_not_there_and_the_next_one_is() {
     let (_store, _contents, _) = filled(&data).await;
     let what = ask(dir.path().join("backup"), Choice::All);
     let mut steps = 0;
-    write(&data, &what, &private_dir(&dir.path().join("count")), &mut |_| {
-        steps += 1;
-        Ok(())
-    })
+    write(
+        &data,
+        &what,
+        &private_dir(&dir.path().join("count")),
+        &mut |_| {
+            steps += 1;
+            Ok(())
+        },
+    )
     .unwrap();
     assert!(steps > 8, "{steps}");
     for end in 0..steps {
@@ -164,14 +237,28 @@ async fn a_backup_that_is_killed_anywhere_is_not_there_and_the_next_one_is() {
         assert!(!what.dir.exists() && left.exists());
     }
     let backup = make(&data, &what).unwrap();
-    let left =
-        fs::read_dir(dir.path()).unwrap().flatten().filter(|one| one.path().to_string_lossy().contains(".unfinished"));
+    let left = fs::read_dir(dir.path())
+        .unwrap()
+        .flatten()
+        .filter(|one| one.path().to_string_lossy().contains(".unfinished"));
     assert_eq!(left.count(), 0, "what the others left is gone");
     assert_eq!(read_list(&what.dir).unwrap(), backup);
     // One that fails cleans up after itself.
     let other = ask(dir.path().join("other"), Choice::All);
-    make_telling(&data, &other, &mut |path| if path == other.dir { Err(killed()) } else { Ok(()) }).unwrap_err();
-    assert!(fs::read_dir(dir.path()).unwrap().flatten().all(|one| !one.path().to_string_lossy().contains("other")));
+    make_telling(&data, &other, &mut |path| {
+        if path == other.dir {
+            Err(killed())
+        } else {
+            Ok(())
+        }
+    })
+    .unwrap_err();
+    assert!(
+        fs::read_dir(dir.path())
+            .unwrap()
+            .flatten()
+            .all(|one| !one.path().to_string_lossy().contains("other"))
+    );
 }
 
 fn private_dir(dir: &Path) -> PathBuf {
@@ -179,7 +266,8 @@ fn private_dir(dir: &Path) -> PathBuf {
     dir.to_owned()
 }
 
-/// Killed at every step, and again at every step of going on; each time the data directory is as it was or as the backup.
+/// Killed at every step, and again at every step of going on; each time the data directory is as it
+/// was or as the backup.
 #[tokio::test]
 async fn a_restore_that_is_killed_anywhere_is_whole_or_not_there() {
     let dir = tempfile::tempdir().unwrap();
@@ -205,7 +293,10 @@ async fn a_restore_that_is_killed_anywhere_is_whole_or_not_there() {
         files.remove(Path::new(LIST));
         files
     });
-    let how = Restoring { replace: true, new_identity: false };
+    let how = Restoring {
+        replace: true,
+        new_identity: false,
+    };
     let list = read_list(&backup).unwrap();
     let run = |data: &Path, step: Step<'_>| {
         prepare(data, &backup, &list, &how, &data.join(STAGE), step)?;
@@ -249,10 +340,21 @@ async fn a_restore_that_is_killed_anywhere_is_whole_or_not_there() {
                 assert!(data.join("swarmdex.db-wal").exists(), "its log is its own");
                 not_there += 1;
             } else {
-                assert_eq!(now.keys().collect::<Vec<_>>(), after.keys().collect::<Vec<_>>(), "{end} {again}");
+                assert_eq!(
+                    now.keys().collect::<Vec<_>>(),
+                    after.keys().collect::<Vec<_>>(),
+                    "{end} {again}"
+                );
                 assert!(now == after, "{end} {again}");
-                assert!(!data.join("swarmdex.db-wal").exists(), "the log of another database");
-                assert_eq!(node(&data.join("before-restore-1")), before, "and nothing of the old one is lost");
+                assert!(
+                    !data.join("swarmdex.db-wal").exists(),
+                    "the log of another database"
+                );
+                assert_eq!(
+                    node(&data.join("before-restore-1")),
+                    before,
+                    "and nothing of the old one is lost"
+                );
                 whole += 1;
             }
         }
@@ -269,26 +371,53 @@ async fn what_is_no_backup_or_a_damaged_one_changes_nothing() {
     make(&data, &ask(backup.clone(), Choice::Own)).unwrap();
     let back = dir.path().join("back");
     let refused = |said: &str| {
-        let error = restore(&back, &backup, &Restoring::default()).unwrap_err().to_string();
+        let error = restore(&back, &backup, &Restoring::default())
+            .unwrap_err()
+            .to_string();
         assert!(error.contains(said), "{said}: {error}");
         assert_eq!(node(&back), BTreeMap::new());
         assert!(!back.join(STAGE).exists());
     };
     let [content, _] = content::paths_of(Path::new(CONTENT), &roots["own"]);
-    for file in [content, DATABASE.into(), "publisher.key".into(), LIST.into()] {
+    for file in [
+        content,
+        DATABASE.into(),
+        "publisher.key".into(),
+        LIST.into(),
+    ] {
         let path = backup.join(&file);
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
-        refused(if file == Path::new(LIST) { "backup" } else { "not what was written there" });
+        refused(if file == Path::new(LIST) {
+            "backup"
+        } else {
+            "not what was written there"
+        });
         fs::remove_file(&path).unwrap();
-        refused(if file == Path::new(LIST) { "no backup.json" } else { "is not in it" });
+        refused(if file == Path::new(LIST) {
+            "no backup.json"
+        } else {
+            "is not in it"
+        });
         fs::write(&path, whole).unwrap();
     }
     let list = fs::read_to_string(backup.join(LIST)).unwrap();
     for (from, to, said) in [
-        ("\"swarmdex_backup\": 1", "\"swarmdex_backup\": 9", "format 9"),
-        ("\"path\": \"swarmdex.db\"", "\"path\": \"../../swarmdex.db\"", "no file of a backup"),
-        ("\"path\": \"swarmdex.db\"", "\"path\": \"/etc/passwd\"", "no file of a backup"),
+        (
+            "\"swarmdex_backup\": 1",
+            "\"swarmdex_backup\": 9",
+            "format 9",
+        ),
+        (
+            "\"path\": \"swarmdex.db\"",
+            "\"path\": \"../../swarmdex.db\"",
+            "no file of a backup",
+        ),
+        (
+            "\"path\": \"swarmdex.db\"",
+            "\"path\": \"/etc/passwd\"",
+            "no file of a backup",
+        ),
         ("\"schema\": ", "\"schema\": 9", "newer Swarmdex"),
     ] {
         fs::write(backup.join(LIST), list.replace(from, to)).unwrap();
@@ -296,7 +425,13 @@ async fn what_is_no_backup_or_a_damaged_one_changes_nothing() {
     }
     fs::write(backup.join(LIST), &list).unwrap();
     // A full disk in the middle, as an error says it.
-    let full = |path: &Path| if path.ends_with(DATABASE) { Err(killed()) } else { Ok(()) };
+    let full = |path: &Path| {
+        if path.ends_with(DATABASE) {
+            Err(killed())
+        } else {
+            Ok(())
+        }
+    };
     restore_telling(&back, &backup, &Restoring::default(), &mut { full }).unwrap_err();
     assert_eq!(node(&back), BTreeMap::new());
     restore(&back, &backup, &Restoring::default()).unwrap();
@@ -304,11 +439,39 @@ async fn what_is_no_backup_or_a_damaged_one_changes_nothing() {
     let key = fs::read(back.join("identity.key")).unwrap();
     let error = restore(&back, &backup, &Restoring::default()).unwrap_err();
     assert!(error.to_string().contains("--replace"), "{error}");
-    let again = restore(&back, &backup, &Restoring { replace: true, new_identity: true }).unwrap();
-    assert_eq!(fs::read(back.join("identity.key")).unwrap(), key, "only what the backup brings takes a place");
-    assert!(again.before.is_some_and(|before| before.join(DATABASE).exists()));
+    let again = restore(
+        &back,
+        &backup,
+        &Restoring {
+            replace: true,
+            new_identity: true,
+        },
+    )
+    .unwrap();
+    assert_eq!(
+        fs::read(back.join("identity.key")).unwrap(),
+        key,
+        "only what the backup brings takes a place"
+    );
+    assert!(
+        again
+            .before
+            .is_some_and(|before| before.join(DATABASE).exists())
+    );
     let twin = dir.path().join("twin");
-    restore(&twin, &backup, &Restoring { replace: false, new_identity: true }).unwrap();
+    restore(
+        &twin,
+        &backup,
+        &Restoring {
+            replace: false,
+            new_identity: true,
+        },
+    )
+    .unwrap();
     assert!(!twin.join("identity.key").exists() && twin.join("publisher.key").exists());
-    assert_eq!(open(&twin).known_key(Role::Identity).unwrap(), None, "another node, and none whose key is lost");
+    assert_eq!(
+        open(&twin).known_key(Role::Identity).unwrap(),
+        None,
+        "another node, and none whose key is lost"
+    );
 }

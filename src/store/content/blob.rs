@@ -1,4 +1,5 @@
-//! Content that is held, read and encoded group by group. What does not verify any more is never handed out.
+//! Content that is held, read and encoded group by group. What does not verify any more is never
+//! handed out.
 
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt};
 
@@ -45,7 +46,9 @@ pub(crate) enum Unreadable {
 impl From<EncodeError> for Unreadable {
     fn from(error: EncodeError) -> Self {
         match error {
-            EncodeError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => Self::Io(error),
+            EncodeError::Io(error) if error.kind() != io::ErrorKind::UnexpectedEof => {
+                Self::Io(error)
+            }
             // Shorter than it was, or other than it was.
             _ => Self::Damaged,
         }
@@ -75,19 +78,36 @@ pub struct Blob {
 }
 
 impl Blob {
-    /// What is small enough to be in memory. Its hashes are made anew, and say whether it still is what it was.
+    /// What is small enough to be in memory. Its hashes are made anew, and say whether it still is
+    /// what it was.
     pub(super) fn small(content: Content, bytes: Bytes) -> Result<Self, Unreadable> {
         let PreOrderMemOutboard { root, tree, data } = PreOrderMemOutboard::create(&bytes, BLOCK);
         if root != hash(&content.root) || bytes.len() as u64 != content.size {
             return Err(Unreadable::Damaged);
         }
-        let hashes = PreOrderOutboard { root, tree, data: Data::Memory(data.into()) };
-        Ok(Self { content, data: Data::Memory(bytes), hashes })
+        let hashes = PreOrderOutboard {
+            root,
+            tree,
+            data: Data::Memory(data.into()),
+        };
+        Ok(Self {
+            content,
+            data: Data::Memory(bytes),
+            hashes,
+        })
     }
 
     pub(super) fn in_files(content: Content, data: File, hashes: File) -> Self {
-        let hashes = PreOrderOutboard { root: hash(&content.root), tree: tree(content.size), data: Data::File(hashes) };
-        Self { content, data: Data::File(data), hashes }
+        let hashes = PreOrderOutboard {
+            root: hash(&content.root),
+            tree: tree(content.size),
+            data: Data::File(hashes),
+        };
+        Self {
+            content,
+            data: Data::File(data),
+            hashes,
+        }
     }
 
     /// The groups with the hashes that verify them, as they go over the network.
@@ -102,7 +122,11 @@ impl Blob {
 }
 
 /// The bytes of encoded groups, verified.
-pub(super) fn decode(content: &Content, range: &Range<u64>, encoded: &[u8]) -> Result<Vec<u8>, Unreadable> {
+pub(super) fn decode(
+    content: &Content,
+    range: &Range<u64>,
+    encoded: &[u8],
+) -> Result<Vec<u8>, Unreadable> {
     let mut bytes = Vec::with_capacity(encoded.len());
     let chunks = chunks(range);
     for item in DecodeResponseIter::new(hash(&content.root), tree(content.size), encoded, &chunks) {
@@ -116,7 +140,11 @@ pub(super) fn decode(content: &Content, range: &Range<u64>, encoded: &[u8]) -> R
 }
 
 /// Encodes groups that are all there.
-pub(super) fn encode(data: &impl ReadAt, hashes: &impl Outboard, range: &Range<u64>) -> Result<Vec<u8>, Unreadable> {
+pub(super) fn encode(
+    data: &impl ReadAt,
+    hashes: &impl Outboard,
+    range: &Range<u64>,
+) -> Result<Vec<u8>, Unreadable> {
     let count = usize::try_from(range.end.saturating_sub(range.start)).unwrap_or(0);
     // Each group has a parent, and there are those above them all.
     let mut encoded = Vec::with_capacity(count * (GROUP as usize + 64) + 64 * 48);

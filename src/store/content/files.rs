@@ -20,7 +20,10 @@ use crate::{
 /// Where the bytes and the hashes of a content are in a directory.
 pub(super) fn paths(dir: &Path, root: &ContentRoot) -> [PathBuf; 2] {
     let name = hash(root).to_hex();
-    [dir.join(format!("{name}.data")), dir.join(format!("{name}.hashes"))]
+    [
+        dir.join(format!("{name}.data")),
+        dir.join(format!("{name}.hashes")),
+    ]
 }
 
 pub(super) fn remove_files(paths: &[PathBuf]) -> io::Result<()> {
@@ -41,8 +44,13 @@ pub(super) fn on_disk(about: &fs::Metadata) -> u64 {
 /// The root that a file is named after.
 fn root_of(path: &Path) -> Option<ContentRoot> {
     let stem = path.file_stem()?.to_str()?;
-    let is_data = path.extension().is_some_and(|extension| extension == "data");
-    blake3::Hash::from_hex(stem).ok().filter(|_| is_data).map(ContentRoot::from)
+    let is_data = path
+        .extension()
+        .is_some_and(|extension| extension == "data");
+    blake3::Hash::from_hex(stem)
+        .ok()
+        .filter(|_| is_data)
+        .map(ContentRoot::from)
 }
 
 impl Inner {
@@ -64,11 +72,14 @@ impl Inner {
         partial
     }
 
-    /// A rename that was not written down yet when the power went off: it counts as being fetched, and is verified.
+    /// A rename that was not written down yet when the power went off: it counts as being fetched,
+    /// and is verified.
     pub(super) fn demote_orphans(&self) -> Result<()> {
         let failed = |error| RegistryError::file(&self.dir, "used")(error);
         for file in fs::read_dir(&self.dir).map_err(failed)?.flatten() {
-            let Some(root) = root_of(&file.path()) else { continue };
+            let Some(root) = root_of(&file.path()) else {
+                continue;
+            };
             if self.store.read(|db| rows::get(db, &root))?.is_none() {
                 self.move_away(&root)?;
             }
@@ -94,7 +105,10 @@ impl Inner {
     pub(super) fn open_blob(&self, held: &Held) -> Result<Option<Blob>> {
         let content = held.content;
         if !held.in_file {
-            let bytes = self.store.read(|db| rows::data(db, &content.root))?.unwrap_or_default();
+            let bytes = self
+                .store
+                .read(|db| rows::data(db, &content.root))?
+                .unwrap_or_default();
             return Ok(Blob::small(content, bytes.into()).ok());
         }
         let [data, hashes] = paths(&self.dir, &content.root);
@@ -103,11 +117,14 @@ impl Inner {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(RegistryError::file(path, "read")(error)),
         };
-        let (Some(data), Some(hashes)) = (open(&data)?, open(&hashes)?) else { return Ok(None) };
+        let (Some(data), Some(hashes)) = (open(&data)?, open(&hashes)?) else {
+            return Ok(None);
+        };
         Ok(Some(Blob::in_files(content, data, hashes)))
     }
 
-    /// Reads everything: into memory as long as it is small, else into a file that then has its name.
+    /// Reads everything: into memory as long as it is small, else into a file that then has its
+    /// name.
     pub(super) fn take(
         &self,
         mut reader: impl Read,
@@ -116,24 +133,37 @@ impl Inner {
     ) -> Result<(Content, Option<Bytes>)> {
         let failed = |error| RegistryError::file("what is to be published", "read")(error);
         let mut start = Vec::new();
-        reader.by_ref().take(SMALL).read_to_end(&mut start).map_err(failed)?;
+        reader
+            .by_ref()
+            .take(SMALL)
+            .read_to_end(&mut start)
+            .map_err(failed)?;
         told(start.len() as u64);
         if (start.len() as u64) < SMALL {
-            let content = Content { root: ContentRoot::of(&start), size: start.len() as u64 };
+            let content = Content {
+                root: ContentRoot::of(&start),
+                size: start.len() as u64,
+            };
             return Ok((content, Some(start.into())));
         }
         let full = |error| RegistryError::file(&self.dir, "written to")(error);
         let file = tempfile::NamedTempFile::new_in(self.incoming()).map_err(full)?;
         let (mut piece, mut size) = (start, 0_u64);
         while !piece.is_empty() {
-            self.medium.write_at(file.as_file(), size, &piece).map_err(full)?;
+            self.medium
+                .write_at(file.as_file(), size, &piece)
+                .map_err(full)?;
             size += piece.len() as u64;
             if size > most {
                 return Err(RegistryError::TooLarge { size, most });
             }
             told(size);
             piece.clear();
-            reader.by_ref().take(PIECE as u64).read_to_end(&mut piece).map_err(failed)?;
+            reader
+                .by_ref()
+                .take(PIECE as u64)
+                .read_to_end(&mut piece)
+                .map_err(failed)?;
         }
         self.name(file, size).map(|content| (content, None))
     }
@@ -144,22 +174,39 @@ impl Inner {
         file.rewind().map_err(full)?;
         let tree = tree(size);
         let beside = tempfile::NamedTempFile::new_in(self.incoming()).map_err(full)?;
-        let mut hashes =
-            PreOrderOutboard { root: [0; 32].into(), tree, data: beside.as_file().try_clone().map_err(full)? };
-        let root = outboard(io::BufReader::with_capacity(PIECE, file.as_file()), tree, &mut hashes).map_err(full)?;
-        let content = Content { root: root.into(), size };
+        let mut hashes = PreOrderOutboard {
+            root: [0; 32].into(),
+            tree,
+            data: beside.as_file().try_clone().map_err(full)?,
+        };
+        let root = outboard(
+            io::BufReader::with_capacity(PIECE, file.as_file()),
+            tree,
+            &mut hashes,
+        )
+        .map_err(full)?;
+        let content = Content {
+            root: root.into(),
+            size,
+        };
         self.medium.sync(beside.as_file()).map_err(full)?;
         self.medium.sync(file.as_file()).map_err(full)?;
         let [data, hashes] = paths(&self.dir, &content.root);
         beside.persist(hashes).map_err(|error| full(error.error))?;
         file.persist(data).map_err(|error| full(error.error))?;
-        File::open(&self.dir).and_then(|dir| dir.sync_all()).map_err(full)?;
+        File::open(&self.dir)
+            .and_then(|dir| dir.sync_all())
+            .map_err(full)?;
         Ok(content)
     }
 
-    /// Partials that nobody holds and that have not been written to for `age`, with the bytes they take.
+    /// Partials that nobody holds and that have not been written to for `age`, with the bytes they
+    /// take.
     pub(super) fn old_partials(&self, age: Duration) -> Vec<(ContentRoot, u64)> {
-        let files = fs::read_dir(self.partial_dir()).into_iter().flatten().flatten();
+        let files = fs::read_dir(self.partial_dir())
+            .into_iter()
+            .flatten()
+            .flatten();
         files
             .filter_map(|file| {
                 let root = root_of(&file.path())?;

@@ -32,8 +32,8 @@ pub(super) struct Kept {
     pub small: Option<Bytes>,
 }
 
-/// Bytes that are held, at least: to add them all up costs a look at each content. What is taken away is not followed, nor what others
-/// write, and so they are added up anew now and then.
+/// Bytes that are held, at least: to add them all up costs a look at each content. What is taken
+/// away is not followed, nor what others write, and so they are added up anew now and then.
 #[derive(Default)]
 pub(super) struct Counted {
     bytes: AtomicU64,
@@ -42,9 +42,13 @@ pub(super) struct Counted {
 }
 
 impl Counted {
-    /// Notes that so many bytes more are held; returns whether that may be too much, so that they are to be added up.
+    /// Notes that so many bytes more are held; returns whether that may be too much, so that they
+    /// are to be added up.
     fn may_be_full(&self, more: u64, quota: u64) -> bool {
-        let bytes = self.bytes.fetch_add(more, Ordering::Relaxed).saturating_add(more);
+        let bytes = self
+            .bytes
+            .fetch_add(more, Ordering::Relaxed)
+            .saturating_add(more);
         let times = self.since.fetch_add(1, Ordering::Relaxed);
         times.is_multiple_of(ANEW) || bytes > quota
     }
@@ -57,8 +61,20 @@ impl Counted {
 
 impl ContentStore {
     /// Keeps small content that has been verified.
-    pub(crate) async fn put_small(&self, content: Content, bytes: Bytes, what: &str, origin: Origin) -> Result<()> {
-        self.put_all_small(vec![Small { content, bytes, what: what.to_owned(), origin }]).await
+    pub(crate) async fn put_small(
+        &self,
+        content: Content,
+        bytes: Bytes,
+        what: &str,
+        origin: Origin,
+    ) -> Result<()> {
+        self.put_all_small(vec![Small {
+            content,
+            bytes,
+            what: what.to_owned(),
+            origin,
+        }])
+        .await
     }
 
     /// Keeps small contents that have been verified, together.
@@ -80,10 +96,28 @@ impl ContentStore {
             .inner
             .store
             .write(move |db| {
-                for Kept { content, own, what, origin, small } in &all {
-                    rows::put(db, content, *own, what.as_deref(), origin.as_ref(), small.as_deref(), now)?;
+                for Kept {
+                    content,
+                    own,
+                    what,
+                    origin,
+                    small,
+                } in &all
+                {
+                    rows::put(
+                        db,
+                        content,
+                        *own,
+                        what.as_deref(),
+                        origin.as_ref(),
+                        small.as_deref(),
+                        now,
+                    )?;
                 }
-                if !inner.counted.may_be_full(all.iter().map(|one| one.content.size).sum(), quota) {
+                if !inner
+                    .counted
+                    .may_be_full(all.iter().map(|one| one.content.size).sum(), quota)
+                {
                     return Ok(Vec::new());
                 }
                 inner.counted.set(rows::usage(db)?.0);
@@ -103,12 +137,17 @@ mod tests {
     #[test]
     fn what_is_held_is_added_up_when_it_may_be_too_much_and_now_and_then() {
         let counted = Counted::default();
-        assert!(counted.may_be_full(1, 100), "the first time nothing is known");
+        assert!(
+            counted.may_be_full(1, 100),
+            "the first time nothing is known"
+        );
         counted.set(50);
         assert!(!counted.may_be_full(50, 100));
         assert!(counted.may_be_full(1, 100));
         counted.set(10);
-        let times = (0..2 * ANEW).filter(|_| counted.may_be_full(0, 100)).count();
+        let times = (0..2 * ANEW)
+            .filter(|_| counted.may_be_full(0, 100))
+            .count();
         assert_eq!(times, 2);
     }
 }

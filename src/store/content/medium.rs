@@ -22,7 +22,8 @@ impl Medium for Disk {
     }
 }
 
-/// A disk with room for so many bytes: filling a real one takes a file system of one's own, which takes root.
+/// A disk with room for so many bytes: filling a real one takes a file system of one's own, which
+/// takes root.
 #[cfg(test)]
 pub(crate) struct Full(pub std::sync::atomic::AtomicU64);
 
@@ -31,7 +32,10 @@ impl Medium for Full {
     fn write_at(&self, file: &File, at: u64, bytes: &[u8]) -> io::Result<()> {
         use std::sync::atomic::Ordering::SeqCst;
         let needed = bytes.len() as u64;
-        match self.0.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(needed)) {
+        match self
+            .0
+            .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(needed))
+        {
             Ok(_) => Disk.write_at(file, at, bytes),
             // Like a real one, which takes what it has room for.
             Err(left) => {

@@ -1,8 +1,9 @@
-//! The bytes of releases, by their BLAKE3 root: small ones in the database, where they share its commits, the rest in
-//! files beside the hashes that verify each 16 KiB of them.
+//! The bytes of releases, by their BLAKE3 root: small ones in the database, where they share its
+//! commits, the rest in files beside the hashes that verify each 16 KiB of them.
 //!
-//! A file is written under another name, synced, and renamed: under a root there is all of its content or nothing. What
-//! is read is verified each time; what does not verify any more is dropped and reported, never handed out.
+//! A file is written under another name, synced, and renamed: under a root there is all of its
+//! content or nothing. What is read is verified each time; what does not verify any more is dropped
+//! and reported, never handed out.
 
 mod blob;
 mod files;
@@ -46,7 +47,8 @@ use files::{on_disk, paths, remove_files};
 use keep::Kept;
 use medium::{Disk, Medium};
 
-/// Content below so many bytes is in the database: a file of its own would cost two renames and two syncs.
+/// Content below so many bytes is in the database: a file of its own would cost two renames and two
+/// syncs.
 pub const SMALL: u64 = 64 * 1_024;
 /// Bytes read or written at once.
 const PIECE: usize = 1 << 20;
@@ -82,8 +84,12 @@ impl Inner {
     /// Forgets what is damaged, and tells whoever can have it again.
     async fn lose(&self, held: Held) -> Result<()> {
         let root = held.content.root;
-        let first = self.store.write(move |db| rows::lose(db, &root, clock::now())).await?;
-        // Somebody else may have found it at the same time, and nobody listens in a node that is ending.
+        let first = self
+            .store
+            .write(move |db| rows::lose(db, &root, clock::now()))
+            .await?;
+        // Somebody else may have found it at the same time, and nobody listens in a node that is
+        // ending.
         if first {
             drop(self.damaged.send(held));
         }
@@ -102,9 +108,18 @@ pub(super) fn listed(db: &rusqlite::Connection) -> rusqlite::Result<Vec<Held>> {
 }
 
 /// Leaves content out of a copy of the database; what it was kept for comes back with it.
-pub(super) fn leave_out(db: &rusqlite::Connection, held: &Held, now: Timestamp) -> rusqlite::Result<()> {
+pub(super) fn leave_out(
+    db: &rusqlite::Connection,
+    held: &Held,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
     let root = &held.content.root;
-    if held.own || held.pinned { rows::lose(db, root, now) } else { rows::remove(db, root) }.map(drop)
+    if held.own || held.pinned {
+        rows::lose(db, root, now)
+    } else {
+        rows::remove(db, root)
+    }
+    .map(drop)
 }
 
 /// Keeps small content of this node's own in a transaction that is under way.
@@ -123,13 +138,21 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Runs what reads or writes files off the tasks that serve the network.
-async fn blocking<T: Send + 'static>(job: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn blocking<T: Send + 'static>(
+    job: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let done = tokio::task::spawn_blocking(job).await;
-    done.unwrap_or_else(|error| Err(RegistryError::Internal { what: "working on content", why: error.to_string() }))
+    done.unwrap_or_else(|error| {
+        Err(RegistryError::Internal {
+            what: "working on content",
+            why: error.to_string(),
+        })
+    })
 }
 
 impl ContentStore {
-    /// Opens the content of a data directory; what is neither own nor pinned is kept below `quota` bytes in all.
+    /// Opens the content of a data directory; what is neither own nor pinned is kept below `quota`
+    /// bytes in all.
     ///
     /// # Errors
     /// [`RegistryError::File`] when the directory cannot be used.
@@ -158,7 +181,9 @@ impl ContentStore {
             fs::remove_file(file.path()).map_err(failed)?;
         }
         inner.demote_orphans()?;
-        Ok(Self { inner: Arc::new(inner) })
+        Ok(Self {
+            inner: Arc::new(inner),
+        })
     }
 
     /// What turns out not to verify any more, from now on. It is not held any more by then.
@@ -182,16 +207,25 @@ impl ContentStore {
 
     pub fn usage(&self) -> Result<Usage> {
         let (bytes, kept) = self.inner.store.read(rows::usage)?;
-        Ok(Usage { bytes, kept, quota: self.inner.quota })
+        Ok(Usage {
+            bytes,
+            kept,
+            quota: self.inner.quota,
+        })
     }
 
     /// The part of a content that is there.
     pub fn holding(&self, root: &ContentRoot) -> Result<Option<Holding>> {
         if let Some(held) = self.get(root)? {
-            return Ok(Some(Holding::Complete { size: held.content.size }));
+            return Ok(Some(Holding::Complete {
+                size: held.content.size,
+            }));
         }
         let partial = self.inner.partial(root);
-        Ok(partial.map(|partial| Holding::Partial { size: partial.content.size, have: partial.have() }))
+        Ok(partial.map(|partial| Holding::Partial {
+            size: partial.content.size,
+            have: partial.have(),
+        }))
     }
 
     /// Content that is held whole, opened.
@@ -206,7 +240,9 @@ impl ContentStore {
                 return Ok(Some(blob));
             }
         }
-        let Some(held) = self.get(root)? else { return Ok(None) };
+        let Some(held) = self.get(root)? else {
+            return Ok(None);
+        };
         self.note_use(&held);
         let opened = inner.open_blob(&held)?;
         let Some(blob) = opened else {
@@ -228,20 +264,25 @@ impl ContentStore {
         if now.since(held.used_at) < USED_EVERY {
             return;
         }
-        let (store, runtime) = (self.inner.store.clone(), tokio::runtime::Handle::try_current());
+        let (store, runtime) = (
+            self.inner.store.clone(),
+            tokio::runtime::Handle::try_current(),
+        );
         // Without a runtime this is a test of ours.
         if let Ok(runtime) = runtime {
             runtime.spawn(async move { store.write(move |db| rows::used(db, &root, now)).await });
         }
     }
 
-    /// The groups with the hashes that verify them, whether all of the content is held or only they; `None` when they
-    /// are not there. Blocks.
+    /// The groups with the hashes that verify them, whether all of the content is held or only
+    /// they; `None` when they are not there. Blocks.
     pub(crate) fn encode(&self, root: &ContentRoot, range: &Range<u64>) -> Result<Option<Vec<u8>>> {
         if let Some(blob) = self.blob(root)? {
             return self.unless_damaged(root, blob.encode(range));
         }
-        let Some(partial) = self.inner.partial(root) else { return Ok(None) };
+        let Some(partial) = self.inner.partial(root) else {
+            return Ok(None);
+        };
         let wanted = Groups::from(range.clone());
         if &partial.have() & &wanted != wanted {
             return Ok(None);
@@ -270,19 +311,30 @@ impl ContentStore {
         Ok(())
     }
 
-    /// Verified bytes from a group on, as many of `most` groups as are there without a gap, whether all of the content is held or
-    /// it is on its way; `None` when that group is not there. Blocks.
-    pub(crate) fn read_on(&self, root: &ContentRoot, at: u64, most: u64) -> Result<Option<Vec<u8>>> {
+    /// Verified bytes from a group on, as many of `most` groups as are there without a gap, whether
+    /// all of the content is held or it is on its way; `None` when that group is not there. Blocks.
+    pub(crate) fn read_on(
+        &self,
+        root: &ContentRoot,
+        at: u64,
+        most: u64,
+    ) -> Result<Option<Vec<u8>>> {
         if let Some(blob) = self.blob(root)? {
             let end = at.saturating_add(most).min(groups(blob.content.size));
             return self.unless_damaged(root, blob.read(&(at..end)));
         }
-        let Some(partial) = self.inner.partial(root) else { return Ok(None) };
+        let Some(partial) = self.inner.partial(root) else {
+            return Ok(None);
+        };
         // What does not verify on its way is verified again when it is whole.
         Ok(partial.read_on(at, most).unwrap_or_default())
     }
 
-    fn unless_damaged(&self, root: &ContentRoot, read: Result<Vec<u8>, Unreadable>) -> Result<Option<Vec<u8>>> {
+    fn unless_damaged(
+        &self,
+        root: &ContentRoot,
+        read: Result<Vec<u8>, Unreadable>,
+    ) -> Result<Option<Vec<u8>>> {
         match read {
             Ok(bytes) => Ok(Some(bytes)),
             Err(Unreadable::Damaged) => {
@@ -295,12 +347,16 @@ impl ContentStore {
 
     /// Drops what does not verify any more.
     fn drop_damaged(&self, root: &ContentRoot) -> Result<()> {
-        let Some(held) = self.get(root)? else { return Ok(()) };
+        let Some(held) = self.get(root)? else {
+            return Ok(());
+        };
         tracing::error!(%root, "content does not verify any more and is dropped; a disk that does that once does it again");
         lock(&self.inner.open).retain(|blob| blob.content.root != *root);
         // What of it still verifies need not be fetched again.
         self.inner.move_away(root)?;
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return Ok(()) };
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return Ok(());
+        };
         let inner = self.inner.clone();
         runtime.spawn(async move {
             let root = held.content.root;
@@ -311,11 +367,12 @@ impl ContentStore {
         Ok(())
     }
 
-    /// Takes the bytes of `reader`, whatever they are. `told` hears how many have been read. Blocks the caller's task
-    /// for nothing: reading happens elsewhere.
+    /// Takes the bytes of `reader`, whatever they are. `told` hears how many have been read. Blocks
+    /// the caller's task for nothing: reading happens elsewhere.
     ///
     /// # Errors
-    /// [`RegistryError::TooLarge`] beyond `most` bytes, [`RegistryError::File`] when they cannot be read or written.
+    /// [`RegistryError::TooLarge`] beyond `most` bytes, [`RegistryError::File`] when they cannot be
+    /// read or written.
     pub async fn put(
         &self,
         reader: impl Read + Send + 'static,
@@ -325,7 +382,14 @@ impl ContentStore {
     ) -> Result<Content> {
         let inner = self.inner.clone();
         let (content, small) = blocking(move || inner.take(reader, most, told)).await?;
-        self.keep(vec![Kept { content, own, what: None, origin: None, small }]).await?;
+        self.keep(vec![Kept {
+            content,
+            own,
+            what: None,
+            origin: None,
+            small,
+        }])
+        .await?;
         Ok(content)
     }
 
@@ -344,7 +408,11 @@ impl ContentStore {
     /// # Errors
     /// [`RegistryError::StoreFull`] when it cannot fit beside what is own or pinned.
     pub(crate) async fn partial(&self, content: Content) -> Result<Arc<Partial>> {
-        if let Some(partial) = self.inner.partial(&content.root).filter(|partial| partial.content == content) {
+        if let Some(partial) = self
+            .inner
+            .partial(&content.root)
+            .filter(|partial| partial.content == content)
+        {
             return Ok(partial);
         }
         self.check_room(content.size)?;
@@ -364,22 +432,40 @@ impl ContentStore {
     pub(crate) fn check_room(&self, size: u64) -> Result<()> {
         let Usage { kept, quota, .. } = self.usage()?;
         if kept.saturating_add(size) > quota {
-            return Err(RegistryError::StoreFull { needed: size, kept, quota });
+            return Err(RegistryError::StoreFull {
+                needed: size,
+                kept,
+                quota,
+            });
         }
         Ok(())
     }
 
     /// Makes a partial that is complete content that is held.
-    pub(crate) async fn finish(&self, partial: Arc<Partial>, what: &str, origin: Origin) -> Result<()> {
+    pub(crate) async fn finish(
+        &self,
+        partial: Arc<Partial>,
+        what: &str,
+        origin: Origin,
+    ) -> Result<()> {
         let (content, inner) = (partial.content, self.inner.clone());
         blocking(move || {
-            partial.finish(&inner.dir).map_err(RegistryError::file(&inner.dir, "written to"))?;
+            partial
+                .finish(&inner.dir)
+                .map_err(RegistryError::file(&inner.dir, "written to"))?;
             lock(&inner.partials).remove(&content.root);
             Ok(())
         })
         .await?;
         let (what, origin) = (Some(what.to_owned()), Some(origin));
-        self.keep(vec![Kept { content, own: false, what, origin, small: None }]).await
+        self.keep(vec![Kept {
+            content,
+            own: false,
+            what,
+            origin,
+            small: None,
+        }])
+        .await
     }
 
     /// Bytes that an earlier fetch left on the disk, before it is known how many of them verify.
@@ -392,7 +478,9 @@ impl ContentStore {
     pub(crate) async fn discard(&self, root: ContentRoot) -> Result<()> {
         let inner = self.inner.clone();
         blocking(move || {
-            let partial = lock(&inner.partials).remove(&root).and_then(|partial| partial.upgrade());
+            let partial = lock(&inner.partials)
+                .remove(&root)
+                .and_then(|partial| partial.upgrade());
             let dir = inner.partial_dir();
             let removed = match partial {
                 Some(partial) => partial.remove(),
@@ -417,22 +505,38 @@ impl ContentStore {
 
     /// From now on it is of a release of this node's; false when it is not held.
     pub async fn set_own(&self, root: ContentRoot, what: String) -> Result<bool> {
-        self.inner.store.write(move |db| rows::set_own(db, &root, &what)).await
+        self.inner
+            .store
+            .write(move |db| rows::set_own(db, &root, &what))
+            .await
     }
 
-    /// Pins it for a release, so that it is kept whatever the quota says, or takes that pin back; what is pinned for others
-    /// stays. False when it is not held.
+    /// Pins it for a release, so that it is kept whatever the quota says, or takes that pin back;
+    /// what is pinned for others stays. False when it is not held.
     pub async fn set_pinned(&self, root: ContentRoot, release: String, pin: bool) -> Result<bool> {
-        self.inner.store.write(move |db| rows::set_pinned(db, &root, &release, pin)).await
+        self.inner
+            .store
+            .write(move |db| rows::set_pinned(db, &root, &release, pin))
+            .await
     }
 
-    /// Removes everything that is neither own nor pinned down to `most` bytes in all, and partials of which nothing has
-    /// come for `age`.
+    /// Removes everything that is neither own nor pinned down to `most` bytes in all, and partials
+    /// of which nothing has come for `age`.
     pub async fn gc(&self, most: u64, age: Duration) -> Result<Freed> {
-        let evicted = self.inner.store.write(move |db| rows::evict(db, most, &[])).await?;
+        let evicted = self
+            .inner
+            .store
+            .write(move |db| rows::evict(db, most, &[]))
+            .await?;
         let long_ago = clock::now().before(age);
-        self.inner.store.write(move |db| rows::forget_lost(db, long_ago)).await?;
-        let mut freed = Freed { contents: evicted.len() as u64, bytes: evicted.iter().map(|(_, size)| size).sum() };
+        self.inner
+            .store
+            .write(move |db| rows::forget_lost(db, long_ago))
+            .await?;
+        let mut freed = Freed {
+            contents: evicted.len() as u64,
+            bytes: evicted.iter().map(|(_, size)| size).sum(),
+        };
         self.remove_evicted(evicted);
         let inner = self.inner.clone();
         let old = blocking(move || Ok(inner.old_partials(age))).await?;
@@ -450,11 +554,16 @@ impl ContentStore {
         let sound = blocking(move || {
             // Opened anew: a file that is gone can still be read by who has it open.
             lock(&store.inner.open).retain(|blob| blob.content.root != content.root);
-            let Some(blob) = store.blob(&content.root)? else { return Ok(false) };
+            let Some(blob) = store.blob(&content.root)? else {
+                return Ok(false);
+            };
             let count = groups(blob.content.size);
             for start in (0..count).step_by(PIECE_GROUPS as usize) {
                 let range = start..(start + PIECE_GROUPS).min(count);
-                if store.unless_damaged(&content.root, blob.encode(&range))?.is_none() {
+                if store
+                    .unless_damaged(&content.root, blob.encode(&range))?
+                    .is_none()
+                {
                     return Ok(false);
                 }
             }

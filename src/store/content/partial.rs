@@ -1,7 +1,8 @@
 //! Content on its way: a file with holes, and the hashes of what is in it.
 //!
-//! Which groups are there is not written down: data and hashes are, and when a partial is opened again every group is
-//! verified. So neither a kill nor a power cut can make a group count that is not whole.
+//! Which groups are there is not written down: data and hashes are, and when a partial is opened
+//! again every group is verified. So neither a kill nor a power cut can make a group count that is
+//! not whole.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -42,13 +43,30 @@ impl Partial {
     /// Opens what an earlier run left, as far as it verifies, or begins. Reads all of it.
     pub(super) fn open(dir: &Path, content: Content, medium: Arc<dyn Medium>) -> io::Result<Self> {
         let paths = super::files::paths(dir, &content.root);
-        let open = |path: &Path| OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let open = |path: &Path| {
+            OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .open(path)
+        };
         let [data, hashes] = [open(&paths[0])?, open(&paths[1])?];
         // What is not there yet takes no room.
         data.set_len(content.size)?;
-        let hashes = PreOrderOutboard { root: hash(&content.root), tree: tree(content.size), data: Data::File(hashes) };
-        let partial =
-            Self { content, data: Data::File(data), hashes, paths, have: Mutex::new(Groups::empty()), medium };
+        let hashes = PreOrderOutboard {
+            root: hash(&content.root),
+            tree: tree(content.size),
+            data: Data::File(hashes),
+        };
+        let partial = Self {
+            content,
+            data: Data::File(data),
+            hashes,
+            paths,
+            have: Mutex::new(Groups::empty()),
+            medium,
+        };
         *partial.lock() = partial.verified()?;
         Ok(partial)
     }
@@ -83,7 +101,9 @@ impl Partial {
 
     /// Writes what has been verified: groups, and the hashes above them.
     pub(crate) fn write(&self, items: &[BaoContentItem]) -> io::Result<()> {
-        let (Data::File(data), Data::File(hashes)) = (&self.data, &self.hashes.data) else { return Ok(()) };
+        let (Data::File(data), Data::File(hashes)) = (&self.data, &self.hashes.data) else {
+            return Ok(());
+        };
         // Hashes first: a group without them does not count.
         let parents = items.iter().filter_map(|item| match item {
             BaoContentItem::Parent(parent) => self.place(parent),
@@ -94,7 +114,9 @@ impl Partial {
         }
         let mut written = Groups::empty();
         for item in items {
-            let BaoContentItem::Leaf(leaf) = item else { continue };
+            let BaoContentItem::Leaf(leaf) = item else {
+                continue;
+            };
             self.medium.write_at(data, leaf.offset, &leaf.data)?;
             let group = leaf.offset / GROUP;
             written |= Groups::from(group..group + 1);
@@ -119,10 +141,14 @@ impl Partial {
         encode(&self.data, &self.hashes, range)
     }
 
-    /// The verified bytes from a group on, as many of `most` groups as are there without a gap; `None` when that one is not.
+    /// The verified bytes from a group on, as many of `most` groups as are there without a gap;
+    /// `None` when that one is not.
     pub(super) fn read_on(&self, at: u64, most: u64) -> Result<Option<Vec<u8>>, Unreadable> {
         let there = self.have() & Groups::from(at..at.saturating_add(most));
-        let first = ranges(&there, groups(self.content.size)).into_iter().next().filter(|range| range.start == at);
+        let first = ranges(&there, groups(self.content.size))
+            .into_iter()
+            .next()
+            .filter(|range| range.start == at);
         let Some(range) = first else { return Ok(None) };
         decode(&self.content, &range, &self.encode(&range)?).map(Some)
     }
@@ -159,7 +185,9 @@ fn joined(mut pieces: Vec<(u64, [u8; 64])>) -> Vec<(u64, Vec<u8>)> {
     let mut out: Vec<(u64, Vec<u8>)> = Vec::new();
     for (at, bytes) in pieces {
         match out.last_mut() {
-            Some((start, held)) if *start + held.len() as u64 == at => held.extend_from_slice(&bytes),
+            Some((start, held)) if *start + held.len() as u64 == at => {
+                held.extend_from_slice(&bytes)
+            }
             _ => out.push((at, bytes.to_vec())),
         }
     }

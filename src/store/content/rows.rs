@@ -20,13 +20,22 @@ pub(super) fn root(row: &Row<'_>, column: usize) -> rusqlite::Result<ContentRoot
 
 fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
     let origin: Option<String> = row.get(6)?;
-    let origin = origin.map(|text| serde_json::from_str(&text).map_err(|_| damaged(6, "origin"))).transpose()?;
+    let origin = origin
+        .map(|text| serde_json::from_str(&text).map_err(|_| damaged(6, "origin")))
+        .transpose()?;
     let pins: Option<String> = row.get(3)?;
     Ok(Held {
-        content: Content { root: root(row, 0)?, size: row.get(1)? },
+        content: Content {
+            root: root(row, 0)?,
+            size: row.get(1)?,
+        },
         own: row.get(2)?,
         pinned: pins.is_some(),
-        pinned_for: pins.iter().flat_map(|pins| pins.lines()).map(str::to_owned).collect(),
+        pinned_for: pins
+            .iter()
+            .flat_map(|pins| pins.lines())
+            .map(str::to_owned)
+            .collect(),
         added_at: Timestamp(row.get(4)?),
         used_at: Timestamp(row.get(5)?),
         origin,
@@ -37,14 +46,18 @@ fn held(row: &Row<'_>) -> rusqlite::Result<Held> {
 }
 
 pub(super) fn get(db: &Connection, root: &ContentRoot) -> rusqlite::Result<Option<Held>> {
-    db.prepare_cached(&format!("SELECT {COLUMNS} FROM contents WHERE root = ?"))?.query_row([root.0], held).optional()
+    db.prepare_cached(&format!("SELECT {COLUMNS} FROM contents WHERE root = ?"))?
+        .query_row([root.0], held)
+        .optional()
 }
 
 /// Everything that is held, what was used last first.
 pub(super) fn list(db: &Connection) -> rusqlite::Result<Vec<Held>> {
-    db.prepare_cached(&format!("SELECT {COLUMNS} FROM contents ORDER BY used_at DESC, root"))?
-        .query_map([], held)?
-        .collect()
+    db.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM contents ORDER BY used_at DESC, root"
+    ))?
+    .query_map([], held)?
+    .collect()
 }
 
 /// The bytes of small content.
@@ -55,7 +68,8 @@ pub(super) fn data(db: &Connection, root: &ContentRoot) -> rusqlite::Result<Opti
         .map(Option::flatten)
 }
 
-/// Keeps content; `data` for what is small. What is held already stays, and is this node's own if it was or is now.
+/// Keeps content; `data` for what is small. What is held already stays, and is this node's own if
+/// it was or is now.
 pub(super) fn put(
     db: &Connection,
     content: &Content,
@@ -76,7 +90,9 @@ pub(super) fn put(
          FROM lost WHERE lost.root = contents.root AND contents.root = ?",
     )?
     .execute([content.root.0])?;
-    db.prepare_cached("DELETE FROM lost WHERE root = ?")?.execute([content.root.0]).map(drop)
+    db.prepare_cached("DELETE FROM lost WHERE root = ?")?
+        .execute([content.root.0])
+        .map(drop)
 }
 
 /// Forgets content that is damaged, and not what it was kept for; false when it is not held.
@@ -91,11 +107,17 @@ pub(super) fn lose(db: &Connection, root: &ContentRoot, now: Timestamp) -> rusql
 
 /// What was damaged and is not here again, the oldest first.
 pub(super) fn lost(db: &Connection) -> rusqlite::Result<Vec<Lost>> {
-    let sql = format!("SELECT root, size, own, {}, what, since FROM lost ORDER BY since, root", pinned("lost"));
+    let sql = format!(
+        "SELECT root, size, own, {}, what, since FROM lost ORDER BY since, root",
+        pinned("lost")
+    );
     db.prepare_cached(&sql)?
         .query_map([], |row| {
             Ok(Lost {
-                content: Content { root: root(row, 0)?, size: row.get(1)? },
+                content: Content {
+                    root: root(row, 0)?,
+                    size: row.get(1)?,
+                },
                 own: row.get(2)?,
                 pinned: row.get(3)?,
                 what: row.get(4)?,
@@ -107,7 +129,10 @@ pub(super) fn lost(db: &Connection) -> rusqlite::Result<Vec<Lost>> {
 
 /// Damaged content that is neither own nor pinned is not missed for ever.
 pub(super) fn forget_lost(db: &Connection, before: Timestamp) -> rusqlite::Result<()> {
-    let sql = format!("DELETE FROM lost WHERE own = 0 AND NOT {} AND since < ?", pinned("lost"));
+    let sql = format!(
+        "DELETE FROM lost WHERE own = 0 AND NOT {} AND since < ?",
+        pinned("lost")
+    );
     db.prepare_cached(&sql)?.execute([before.0]).map(drop)
 }
 
@@ -117,14 +142,24 @@ pub(super) fn set_own(db: &Connection, root: &ContentRoot, what: &str) -> rusqli
         .map(|rows| rows > 0)
 }
 
-/// Pins content for a release, or takes that pin back, and leaves those of others; false when it is not held.
-pub(super) fn set_pinned(db: &Connection, root: &ContentRoot, release: &str, pin: bool) -> rusqlite::Result<bool> {
-    let is_held = db.prepare_cached("SELECT 1 FROM contents WHERE root = ?")?.exists([root.0])?;
+/// Pins content for a release, or takes that pin back, and leaves those of others; false when it is
+/// not held.
+pub(super) fn set_pinned(
+    db: &Connection,
+    root: &ContentRoot,
+    release: &str,
+    pin: bool,
+) -> rusqlite::Result<bool> {
+    let is_held = db
+        .prepare_cached("SELECT 1 FROM contents WHERE root = ?")?
+        .exists([root.0])?;
     if !pin {
-        let mut unpin = db.prepare_cached("DELETE FROM content_pins WHERE root = ? AND release = ?")?;
+        let mut unpin =
+            db.prepare_cached("DELETE FROM content_pins WHERE root = ? AND release = ?")?;
         unpin.execute(params![root.0, release])?;
     } else if is_held {
-        let mut pin = db.prepare_cached("INSERT OR IGNORE INTO content_pins (root, release) VALUES (?, ?)")?;
+        let mut pin =
+            db.prepare_cached("INSERT OR IGNORE INTO content_pins (root, release) VALUES (?, ?)")?;
         pin.execute(params![root.0, release])?;
     }
     Ok(is_held)
@@ -136,23 +171,37 @@ fn pinned(table: &str) -> String {
 }
 
 pub(super) fn used(db: &Connection, root: &ContentRoot, now: Timestamp) -> rusqlite::Result<()> {
-    db.prepare_cached("UPDATE contents SET used_at = ? WHERE root = ?")?.execute(params![now.0, root.0]).map(drop)
+    db.prepare_cached("UPDATE contents SET used_at = ? WHERE root = ?")?
+        .execute(params![now.0, root.0])
+        .map(drop)
 }
 
 pub(super) fn remove(db: &Connection, root: &ContentRoot) -> rusqlite::Result<bool> {
-    db.prepare_cached("DELETE FROM contents WHERE root = ?")?.execute([root.0]).map(|rows| rows > 0)
+    db.prepare_cached("DELETE FROM contents WHERE root = ?")?
+        .execute([root.0])
+        .map(|rows| rows > 0)
 }
 
 /// Bytes of everything, and of what is own or pinned.
 pub(super) fn usage(db: &Connection) -> rusqlite::Result<(u64, u64)> {
-    let kept = format!("CASE WHEN own OR {} THEN size ELSE 0 END", pinned("contents"));
-    db.prepare_cached(&format!("SELECT coalesce(sum(size), 0), coalesce(sum({kept}), 0) FROM contents"))?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
+    let kept = format!(
+        "CASE WHEN own OR {} THEN size ELSE 0 END",
+        pinned("contents")
+    );
+    db.prepare_cached(&format!(
+        "SELECT coalesce(sum(size), 0), coalesce(sum({kept}), 0) FROM contents"
+    ))?
+    .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
-/// Removes what is neither own nor pinned until all of it takes `most` bytes: first what is kept for others, and of that what
-/// has most copies elsewhere, then what was not used for longest. What was `spared` stays. Returns what went, and whether it was in a file.
-pub(super) fn evict(db: &Connection, most: u64, spared: &[ContentRoot]) -> rusqlite::Result<Vec<(ContentRoot, u64)>> {
+/// Removes what is neither own nor pinned until all of it takes `most` bytes: first what is kept
+/// for others, and of that what has most copies elsewhere, then what was not used for longest. What
+/// was `spared` stays. Returns what went, and whether it was in a file.
+pub(super) fn evict(
+    db: &Connection,
+    most: u64,
+    spared: &[ContentRoot],
+) -> rusqlite::Result<Vec<(ContentRoot, u64)>> {
     let (mut bytes, _) = usage(db)?;
     let mut gone = Vec::new();
     if bytes <= most {

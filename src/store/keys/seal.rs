@@ -1,12 +1,14 @@
-//! Keys under a passphrase, as [age](https://age-encryption.org/v1) encrypts a file with one: scrypt, then
-//! ChaCha20-Poly1305. Whoever has lost this program opens them with any other that knows age.
+//! Keys under a passphrase, as [age](https://age-encryption.org/v1) encrypts a file with one:
+//! scrypt, then ChaCha20-Poly1305. Whoever has lost this program opens them with any other that
+//! knows age.
 
 use age::{DecryptError, scrypt, secrecy::SecretString};
 use libp2p::identity::Keypair;
 
 use crate::{RegistryError, Result, domain::secret::SEALED};
 
-/// The work of scrypt, as a power of two: a second, and 256 MiB, on a computer of today; what age's own program takes.
+/// The work of scrypt, as a power of two: a second, and 256 MiB, on a computer of today; what age's
+/// own program takes.
 pub const WORK: u8 = 18;
 /// Most work that is done for somebody else's file: four seconds, and 1 GiB.
 const MOST_WORK: u8 = 20;
@@ -16,11 +18,15 @@ const MOST_WORK: u8 = 20;
 /// # Errors
 /// When it cannot be encoded or encrypted, which is a defect.
 pub fn seal(key: &Keypair, passphrase: &str, work: u8) -> Result<String> {
-    let failed = |why: String| RegistryError::Internal { what: "sealing a key", why };
+    let failed = |why: String| RegistryError::Internal {
+        what: "sealing a key",
+        why,
+    };
     let bytes = super::encoded(key)?;
     let mut recipient = scrypt::Recipient::new(SecretString::from(passphrase));
     recipient.set_work_factor(work);
-    let armored = age::encrypt_and_armor(&recipient, &bytes).map_err(|error| failed(error.to_string()))?;
+    let armored =
+        age::encrypt_and_armor(&recipient, &bytes).map_err(|error| failed(error.to_string()))?;
     Ok(format!("{SEALED}\n{}\n", armored.trim_end()))
 }
 
@@ -29,7 +35,9 @@ pub fn seal(key: &Keypair, passphrase: &str, work: u8) -> Result<String> {
 pub enum Unopened {
     #[error("the passphrase is not the one it was sealed with")]
     Passphrase,
-    #[error("its passphrase costs more work than a key of ours, so that it is not tried; open it with age itself")]
+    #[error(
+        "its passphrase costs more work than a key of ours, so that it is not tried; open it with age itself"
+    )]
     TooMuchWork,
     #[error("it is damaged; take another copy of it")]
     Damaged,
@@ -62,20 +70,33 @@ mod tests {
     fn a_sealed_key_opens_with_its_passphrase_only() {
         let key = Keypair::generate_ed25519();
         let sealed = seal(&key, "correct horse", LITTLE).unwrap();
-        assert!(sealed.starts_with(SEALED) && sealed.ends_with("-----\n"), "{sealed}");
+        assert!(
+            sealed.starts_with(SEALED) && sealed.ends_with("-----\n"),
+            "{sealed}"
+        );
         let armored = |text: &str| match KeyFile::recognise(text.as_bytes()) {
             Some(KeyFile::Sealed(armored)) => armored.to_owned(),
             _ => panic!("{text}"),
         };
         let part = armored(&sealed);
         assert_eq!(open(&part, "correct horse").unwrap().public(), key.public());
-        assert_eq!(open(&part, "correct horse ").unwrap_err(), Unopened::Passphrase);
+        assert_eq!(
+            open(&part, "correct horse ").unwrap_err(),
+            Unopened::Passphrase
+        );
         // As a mail program may have left it.
         let crlf = armored(&format!("> my key\n\n  {}", sealed.replace('\n', "\r\n")));
         assert_eq!(open(&crlf, "correct horse").unwrap().public(), key.public());
         let damaged = part.replacen('A', "B", 40);
-        assert!(matches!(open(&damaged, "correct horse"), Err(Unopened::Damaged | Unopened::Passphrase)));
+        assert!(matches!(
+            open(&damaged, "correct horse"),
+            Err(Unopened::Damaged | Unopened::Passphrase)
+        ));
         let costly = seal(&key, "x", LITTLE).unwrap();
-        assert_ne!(costly, seal(&key, "x", LITTLE).unwrap(), "each has a salt of its own");
+        assert_ne!(
+            costly,
+            seal(&key, "x", LITTLE).unwrap(),
+            "each has a salt of its own"
+        );
     }
 }

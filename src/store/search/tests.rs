@@ -25,7 +25,11 @@ impl Catalogue {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path(), Metrics::default()).unwrap();
-        Self { store, key: Keypair::generate_ed25519(), _dir: dir }
+        Self {
+            store,
+            key: Keypair::generate_ed25519(),
+            _dir: dir,
+        }
     }
 
     fn publisher(&self) -> PublisherId {
@@ -44,12 +48,24 @@ impl Catalogue {
         at: Timestamp,
         yanked: bool,
     ) -> (Authorised<Head>, Authorised<Manifest>) {
-        let seq = self.store.mark(&self.id(name)).unwrap().map_or(0, |mark| mark.seq) + 1;
-        let draft: Draft = toml::from_str(&format!("name = \"{name}\"\nversion = \"1.{seq}.0\"\n{toml}")).unwrap();
+        let seq = self
+            .store
+            .mark(&self.id(name))
+            .unwrap()
+            .map_or(0, |mark| mark.seq)
+            + 1;
+        let draft: Draft = toml::from_str(&format!(
+            "name = \"{name}\"\nversion = \"1.{seq}.0\"\n{toml}"
+        ))
+        .unwrap();
         let content = File::of(&draft.ecosystem, "x", b"x");
-        let manifest =
-            Authorised::sign(&self.key, draft.into_manifest(PublisherId::of(&self.key.public()), content, at).unwrap())
-                .unwrap();
+        let manifest = Authorised::sign(
+            &self.key,
+            draft
+                .into_manifest(PublisherId::of(&self.key.public()), content, at)
+                .unwrap(),
+        )
+        .unwrap();
         let entry = ReleaseEntry {
             yanked: yanked.then(String::new),
             ..ReleaseEntry::new(manifest.version.clone(), manifest.hash())
@@ -57,16 +73,30 @@ impl Catalogue {
         let state = HeadState {
             handle: Some("alice".parse().unwrap()),
             seq,
-            prev: if seq == 1 { vec![] } else { vec![Hash::of(b"before")] },
-            ..HeadState::first(manifest.ecosystem.clone(), name.parse().unwrap(), vec![entry])
+            prev: if seq == 1 {
+                vec![]
+            } else {
+                vec![Hash::of(b"before")]
+            },
+            ..HeadState::first(
+                manifest.ecosystem.clone(),
+                name.parse().unwrap(),
+                vec![entry],
+            )
         };
         let head = state.sign(&self.key, at, DEFAULT_LIFE).unwrap().0;
-        self.store.take_head(head.clone(), vec![], vec![manifest.clone()], false, at).await.unwrap();
+        self.store
+            .take_head(head.clone(), vec![], vec![manifest.clone()], false, at)
+            .await
+            .unwrap();
         (head, manifest)
     }
 
     fn id(&self, name: &str) -> PackageId {
-        PackageId { owner: self.publisher(), name: name.parse().unwrap() }
+        PackageId {
+            owner: self.publisher(),
+            name: name.parse().unwrap(),
+        }
     }
 
     fn found(&self, text: &str) -> Found {
@@ -75,7 +105,12 @@ impl Catalogue {
 
     /// By name.
     fn names(&self, text: &str) -> Vec<String> {
-        let mut names: Vec<_> = self.found(text).hits.iter().map(|hit| hit.package.name.to_string()).collect();
+        let mut names: Vec<_> = self
+            .found(text)
+            .hits
+            .iter()
+            .map(|hit| hit.package.name.to_string())
+            .collect();
         names.sort();
         names
     }
@@ -84,12 +119,31 @@ impl Catalogue {
 #[tokio::test]
 async fn what_is_written_in_other_scripts_is_found_as_its_readers_write_it() {
     let catalogue = Catalogue::new();
-    catalogue.add("nihongo", "title = \"日本語の辞書\"\ndescription = \"形態素解析に使う\"").await;
+    catalogue
+        .add(
+            "nihongo",
+            "title = \"日本語の辞書\"\ndescription = \"形態素解析に使う\"",
+        )
+        .await;
     catalogue.add("nippon", "description = \"本と語\"").await;
-    catalogue.add("roads", "description = \"Jede Straße in Köln\"").await;
-    catalogue.add("persian", "title = \"می\u{200c}خواهم\"\ndescription = \"a word\"").await;
-    catalogue.add("gxx", "description = \"The GNU C++ compiler\"\ntags = [\"c++\"]").await;
-    catalogue.add("gcc", "description = \"The GNU C compiler\"").await;
+    catalogue
+        .add("roads", "description = \"Jede Straße in Köln\"")
+        .await;
+    catalogue
+        .add(
+            "persian",
+            "title = \"می\u{200c}خواهم\"\ndescription = \"a word\"",
+        )
+        .await;
+    catalogue
+        .add(
+            "gxx",
+            "description = \"The GNU C++ compiler\"\ntags = [\"c++\"]",
+        )
+        .await;
+    catalogue
+        .add("gcc", "description = \"The GNU C compiler\"")
+        .await;
     catalogue.add("mono", "description = \"Compiles C#\"").await;
 
     for (text, found) in [
@@ -110,11 +164,25 @@ async fn what_is_written_in_other_scripts_is_found_as_its_readers_write_it() {
         assert_eq!(catalogue.names(text), found, "{text}");
     }
     for (text, first) in [("C++ compiler", "gxx"), ("c compiler", "gcc")] {
-        assert_eq!(catalogue.found(text).hits[0].package.name.as_str(), first, "{text}");
+        assert_eq!(
+            catalogue.found(text).hits[0].package.name.as_str(),
+            first,
+            "{text}"
+        );
     }
     for nothing in ["%", "(", "🦀", "-java", "is:nonsense"] {
-        assert_eq!((catalogue.names(nothing).len(), catalogue.found(nothing).total), (0, 0), "{nothing}");
-        let others = catalogue.store.search_for_others(&Query::text(nothing), NOW).unwrap();
+        assert_eq!(
+            (
+                catalogue.names(nothing).len(),
+                catalogue.found(nothing).total
+            ),
+            (0, 0),
+            "{nothing}"
+        );
+        let others = catalogue
+            .store
+            .search_for_others(&Query::text(nothing), NOW)
+            .unwrap();
         assert_eq!(others.total, 0, "{nothing}");
     }
     assert_eq!(catalogue.names("").len(), 7);
@@ -126,11 +194,19 @@ async fn the_language_is_understood() {
     let web = "description = \"A fast web server\"\ncategories = [\"Web\"]\nlicense = \"MIT OR Apache-2.0\"";
     catalogue.add("nginx", web).await;
     catalogue
-        .add("java-web", "description = \"A server for the web, fast\"\ntags = [\"cli\"]\necosystem = \"cargo\"")
+        .add(
+            "java-web",
+            "description = \"A server for the web, fast\"\ntags = [\"cli\"]\necosystem = \"cargo\"",
+        )
         .await;
     let old = NOW.before(Duration::from_secs(40 * 24 * 3_600));
     catalogue
-        .add_at("oldie", "description = \"A web server of old\"\ncategories = [\"web servers\"]", old, false)
+        .add_at(
+            "oldie",
+            "description = \"A web server of old\"\ncategories = [\"web servers\"]",
+            old,
+            false,
+        )
         .await;
 
     assert_eq!(catalogue.names("web server").len(), 3);
@@ -145,32 +221,52 @@ async fn the_language_is_understood() {
     assert_eq!(catalogue.names("license:apache-2.0 web"), ["nginx"]);
     assert_eq!(catalogue.names("eco:cargo"), ["cargo:java-web"]);
     assert_eq!(catalogue.names("publisher:alice").len(), 3);
-    assert_eq!(catalogue.names(&format!("publisher:{} fast", catalogue.publisher())).len(), 2);
+    assert_eq!(
+        catalogue
+            .names(&format!("publisher:{} fast", catalogue.publisher()))
+            .len(),
+        2
+    );
     assert_eq!(catalogue.names("publisher:bob"), [""; 0]);
     assert_eq!(catalogue.names("web updated:<30d").len(), 2);
     assert_eq!(catalogue.names("updated:>30d"), ["oldie"]);
     assert_eq!(catalogue.names("updated:>30d eco:cargo"), [""; 0]);
-    assert_eq!((catalogue.found("web").total, catalogue.found("").total), (3, 3));
+    assert_eq!(
+        (catalogue.found("web").total, catalogue.found("").total),
+        (3, 3)
+    );
 }
 
 #[tokio::test]
 async fn what_nobody_asked_for_is_left_out() {
     let catalogue = Catalogue::new();
     catalogue.add("good", "description = \"a tool\"").await;
-    catalogue.add_at("bad", "description = \"a tool\"", NOW, true).await;
-    for (text, expected) in
-        [("tool", vec!["good"]), ("", vec!["good"]), ("tool is:yanked", vec!["bad"]), ("is:yanked", vec!["bad"])]
-    {
+    catalogue
+        .add_at("bad", "description = \"a tool\"", NOW, true)
+        .await;
+    for (text, expected) in [
+        ("tool", vec!["good"]),
+        ("", vec!["good"]),
+        ("tool is:yanked", vec!["bad"]),
+        ("is:yanked", vec!["bad"]),
+    ] {
         let found = catalogue.found(text);
         assert_eq!(catalogue.names(text), expected, "{text}");
         assert_eq!(found.total, expected.len() as u64, "{text}");
     }
-    catalogue.store.distrust(catalogue.publisher(), NOW).await.unwrap();
+    catalogue
+        .store
+        .distrust(catalogue.publisher(), NOW)
+        .await
+        .unwrap();
     assert_eq!(catalogue.names("tool"), [""; 0]);
     assert_eq!(catalogue.found("").total, 0);
     let asked = catalogue.found("tool is:distrusted");
     assert_eq!((asked.total, asked.hits[0].trust), (1, Trust::Distrusted));
-    let others = catalogue.store.search_for_others(&Query::text("tool is:distrusted"), NOW).unwrap();
+    let others = catalogue
+        .store
+        .search_for_others(&Query::text("tool is:distrusted"), NOW)
+        .unwrap();
     assert_eq!(others.total, 0, "others are told nothing of them");
 }
 
@@ -189,14 +285,37 @@ async fn words_that_are_spelt_wrongly_are_guessed() {
         ("crul", "curl"),
     ] {
         let found = catalogue.found(text);
-        assert_eq!(found.hits.first().map(|hit| hit.package.name.as_str()), Some(name), "{text}");
-        assert_eq!(found.instead.as_deref().map(|text| text.replace(' ', "-")).as_deref(), Some(name), "{text}");
+        assert_eq!(
+            found.hits.first().map(|hit| hit.package.name.as_str()),
+            Some(name),
+            "{text}"
+        );
+        assert_eq!(
+            found
+                .instead
+                .as_deref()
+                .map(|text| text.replace(' ', "-"))
+                .as_deref(),
+            Some(name),
+            "{text}"
+        );
     }
     assert_eq!(catalogue.found("firefox").instead, None);
-    // What has all of the words is not there: what has some of them will do, for this node's own eyes.
+    // What has all of the words is not there: what has some of them will do, for this node's own
+    // eyes.
     let some = catalogue.found("firefox flash");
-    assert_eq!((some.hits.len(), some.instead.as_deref()), (1, Some("firefox OR flash")));
-    assert_eq!(catalogue.store.search_for_others(&Query::text("firefox flash"), NOW).unwrap().total, 0);
+    assert_eq!(
+        (some.hits.len(), some.instead.as_deref()),
+        (1, Some("firefox OR flash"))
+    );
+    assert_eq!(
+        catalogue
+            .store
+            .search_for_others(&Query::text("firefox flash"), NOW)
+            .unwrap()
+            .total,
+        0
+    );
     assert_eq!(catalogue.names("xyzzyxyzzy"), [""; 0]);
 }
 
@@ -216,15 +335,27 @@ async fn those_that_others_need_come_first() {
     assert!(catalogue.store.recount().await.unwrap());
     assert!(!catalogue.store.recount().await.unwrap(), "once is enough");
     let found = catalogue.found("libweb");
-    let dependents: Vec<_> = found.hits.iter().map(|hit| (hit.package.name.as_str(), hit.dependents)).collect();
+    let dependents: Vec<_> = found
+        .hits
+        .iter()
+        .map(|hit| (hit.package.name.as_str(), hit.dependents))
+        .collect();
     assert_eq!(dependents, [(liked, 5), (other, 0)]);
 
     // What needs it no more does not count any more.
     catalogue.add("needs-0", "").await;
     catalogue.store.recount().await.unwrap();
     let peer = libp2p::PeerId::random();
-    catalogue.store.saw_provider(&catalogue.id(liked), peer).await.unwrap();
-    catalogue.store.saw_provider(&catalogue.id(liked), peer).await.unwrap();
+    catalogue
+        .store
+        .saw_provider(&catalogue.id(liked), peer)
+        .await
+        .unwrap();
+    catalogue
+        .store
+        .saw_provider(&catalogue.id(liked), peer)
+        .await
+        .unwrap();
     let hit = &catalogue.found("libweb").hits[0];
     assert_eq!((hit.dependents, hit.providers), (4, 1));
 }
@@ -232,35 +363,74 @@ async fn those_that_others_need_come_first() {
 #[tokio::test]
 async fn labels_are_counted() {
     let catalogue = Catalogue::new();
-    catalogue.add("a", "categories = [\"Web\"]\nlicense = \"MIT OR Apache-2.0\"\ntags = [\"x\"]").await;
-    catalogue.add("b", "categories = [\"web\"]\nlicense = \"MIT\"").await;
+    catalogue
+        .add(
+            "a",
+            "categories = [\"Web\"]\nlicense = \"MIT OR Apache-2.0\"\ntags = [\"x\"]",
+        )
+        .await;
+    catalogue
+        .add("b", "categories = [\"web\"]\nlicense = \"MIT\"")
+        .await;
     let facets = catalogue.store.facets(&Query::text(""), NOW).unwrap();
     let count = |facet, value: &str| {
-        facets.counts.iter().find(|one| one.facet == facet && one.value == value).map(|one| one.packages)
+        facets
+            .counts
+            .iter()
+            .find(|one| one.facet == facet && one.value == value)
+            .map(|one| one.packages)
     };
     assert_eq!((facets.total, facets.sampled), (2, false));
     assert_eq!(count(Facet::Category, "web"), Some(2));
-    assert_eq!((count(Facet::License, "mit"), count(Facet::License, "apache-2.0")), (Some(2), Some(1)));
+    assert_eq!(
+        (
+            count(Facet::License, "mit"),
+            count(Facet::License, "apache-2.0")
+        ),
+        (Some(2), Some(1))
+    );
     assert_eq!(count(Facet::Tag, "x"), Some(1));
-    let publisher = facets.counts.iter().find(|one| one.facet == Facet::Publisher).unwrap();
+    let publisher = facets
+        .counts
+        .iter()
+        .find(|one| one.facet == Facet::Publisher)
+        .unwrap();
     let shown = format!("alice ({})", catalogue.publisher().fingerprint());
-    assert_eq!((&publisher.shown, publisher.packages), (&shown, 2), "an unpinned handle, and whose it is");
+    assert_eq!(
+        (&publisher.shown, publisher.packages),
+        (&shown, 2),
+        "an unpinned handle, and whose it is"
+    );
     let filter = publisher.facet.filter(&publisher.value);
-    assert_eq!(catalogue.names(&filter).len(), 2, "what is shown can be asked for");
+    assert_eq!(
+        catalogue.names(&filter).len(),
+        2,
+        "what is shown can be asked for"
+    );
 }
 
 #[tokio::test]
 async fn pages_follow_one_another() {
     let catalogue = Catalogue::new();
     for n in 0..30 {
-        catalogue.add(&format!("tool-{n}"), "description = \"thing\"").await;
+        catalogue
+            .add(&format!("tool-{n}"), "description = \"thing\"")
+            .await;
     }
     for text in ["thing", ""] {
         let page = |offset| {
-            let query = Query { offset, limit: 7, ..Query::text(text) };
+            let query = Query {
+                offset,
+                limit: 7,
+                ..Query::text(text)
+            };
             let found = catalogue.store.search(&query, NOW).unwrap();
             assert_eq!(found.total, 30);
-            found.hits.into_iter().map(|hit| hit.package.name.to_string()).collect::<Vec<_>>()
+            found
+                .hits
+                .into_iter()
+                .map(|hit| hit.package.name.to_string())
+                .collect::<Vec<_>>()
         };
         let mut all: Vec<String> = (0..5).flat_map(|n| page(n * 7)).collect();
         all.sort();

@@ -15,7 +15,11 @@ pub struct Chord {
 impl Chord {
     pub fn of(event: &KeyEvent) -> Self {
         let has = |modifier| event.modifiers.contains(modifier);
-        Self { code: event.code, ctrl: has(KeyModifiers::CONTROL), alt: has(KeyModifiers::ALT) }
+        Self {
+            code: event.code,
+            ctrl: has(KeyModifiers::CONTROL),
+            alt: has(KeyModifiers::ALT),
+        }
     }
 
     /// The character it types, if it types one.
@@ -53,7 +57,8 @@ impl FromStr for Chord {
 
     /// A key as [`Chord::label`] writes it: `q`, `Space`, `F5`, `Ctrl-s`, `Alt-1`, `PgUp`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no key; write one like q, Space, Enter, F5, Ctrl-s or Alt-1");
+        let wrong =
+            || format!("{text:?} is no key; write one like q, Space, Enter, F5, Ctrl-s or Alt-1");
         let (ctrl, alt, name) = match (text.strip_prefix("Ctrl-"), text.strip_prefix("Alt-")) {
             (Some(rest), _) => (true, false, rest),
             (_, Some(rest)) => (false, true, rest),
@@ -78,7 +83,10 @@ impl FromStr for Chord {
                 "End" => KeyCode::End,
                 "PgUp" => KeyCode::PageUp,
                 "PgDn" => KeyCode::PageDown,
-                name => match name.strip_prefix('F').and_then(|number| number.parse().ok()) {
+                name => match name
+                    .strip_prefix('F')
+                    .and_then(|number| number.parse().ok())
+                {
                     Some(number @ 1..=24) => KeyCode::F(number),
                     _ => return Err(wrong()),
                 },

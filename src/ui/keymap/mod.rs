@@ -55,7 +55,9 @@ impl On {
         match self {
             Self::All => true,
             Self::Screens => screen,
-            Self::ScreensBut(but) => matches!(place, Place::Screen(screen) if !but.contains(&screen)),
+            Self::ScreensBut(but) => {
+                matches!(place, Place::Screen(screen) if !but.contains(&screen))
+            }
             Self::ScreensAnd(places) => screen || places.contains(&place),
             Self::Lists => screen || LISTS.contains(&place),
             Self::In(places) => places.contains(&place),
@@ -87,17 +89,19 @@ pub struct Keymap {
 
 impl Keymap {
     /// # Errors
-    /// A sentence for every row that is not known, key that cannot be read, and key that two rows want at once.
+    /// A sentence for every row that is not known, key that cannot be read, and key that two rows
+    /// want at once.
     pub fn new(overrides: &Overrides) -> Result<Self, Vec<String>> {
         let (mut own, mut problems) = (BTreeMap::new(), Vec::new());
         for (id, keys) in overrides {
             let Some(row) = KEYS.iter().find(|row| row.id == id) else {
-                let nearest = KEYS
-                    .iter()
-                    .map(|row| row.id)
-                    .max_by(|a, b| strsim::jaro_winkler(a, id).total_cmp(&strsim::jaro_winkler(b, id)));
-                problems
-                    .push(format!("keys.{id}: there is no such action; did you mean {}?", nearest.unwrap_or("help")));
+                let nearest = KEYS.iter().map(|row| row.id).max_by(|a, b| {
+                    strsim::jaro_winkler(a, id).total_cmp(&strsim::jaro_winkler(b, id))
+                });
+                problems.push(format!(
+                    "keys.{id}: there is no such action; did you mean {}?",
+                    nearest.unwrap_or("help")
+                ));
                 continue;
             };
             let mut chords = Vec::new();
@@ -111,7 +115,11 @@ impl Keymap {
         }
         let keymap = Self { own };
         problems.extend(keymap.conflicts());
-        if problems.is_empty() { Ok(keymap) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(keymap)
+        } else {
+            Err(problems)
+        }
     }
 
     /// Keys that mean two things at once, each with both rows.
@@ -122,7 +130,11 @@ impl Keymap {
                 if !meet(a, b) {
                     continue;
                 }
-                for chord in self.keys(a).iter().filter(|chord| self.keys(b).contains(chord)) {
+                for chord in self
+                    .keys(a)
+                    .iter()
+                    .filter(|chord| self.keys(b).contains(chord))
+                {
                     out.push(format!(
                         "the key {} means two things: keys.{} ({}) and keys.{} ({}); give one of them another key",
                         chord.label(),
@@ -153,7 +165,9 @@ impl Keymap {
 
     /// What a key means now.
     pub fn find(&self, chord: Chord, typing: bool, place: Place) -> Option<Action> {
-        rows(typing, place).find(|row| self.keys(row).contains(&chord)).map(|row| row.action)
+        rows(typing, place)
+            .find(|row| self.keys(row).contains(&chord))
+            .map(|row| row.action)
     }
 
     /// The first key that does something now, as a person reads it.
@@ -164,7 +178,11 @@ impl Keymap {
 
     /// The keys of a row, as a person reads them.
     pub fn labels(&self, row: &Row) -> String {
-        self.keys(row).iter().map(|chord| chord.label()).collect::<Vec<_>>().join(" ")
+        self.keys(row)
+            .iter()
+            .map(|chord| chord.label())
+            .collect::<Vec<_>>()
+            .join(" ")
     }
 }
 
@@ -177,21 +195,30 @@ fn meet(a: &Row, b: &Row) -> bool {
 /// Rows that hold now.
 pub fn rows(typing: bool, place: Place) -> impl Iterator<Item = &'static Row> {
     let mode = if typing { When::Typing } else { When::Browsing };
-    KEYS.iter().filter(move |row| row.when == When::Anywhere || row.when == mode).filter(move |row| row.on.holds(place))
+    KEYS.iter()
+        .filter(move |row| row.when == When::Anywhere || row.when == mode)
+        .filter(move |row| row.on.holds(place))
 }
 
 /// Where a row's keys work, in words; empty for everywhere.
 pub fn places(row: &Row) -> String {
-    let On::In(places) = row.on else { return String::new() };
+    let On::In(places) = row.on else {
+        return String::new();
+    };
     if places.len() > 4 {
         return String::new();
     }
-    places.iter().map(|place| place.name()).collect::<Vec<_>>().join(", ")
+    places
+        .iter()
+        .map(|place| place.name())
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// The table as Markdown.
 pub fn markdown() -> String {
-    let mut out = String::from("| When | Keys | What they do | Name in the settings |\n|---|---|---|---|\n");
+    let mut out =
+        String::from("| When | Keys | What they do | Name in the settings |\n|---|---|---|---|\n");
     for row in KEYS {
         let mode = match row.when {
             When::Anywhere => "anywhere",
@@ -199,9 +226,22 @@ pub fn markdown() -> String {
             When::Browsing => "browsing",
         };
         let places = places(row);
-        let when = if places.is_empty() { mode.to_owned() } else { format!("{mode}, {places}") };
-        let keys: Vec<String> = row.keys.iter().map(|chord| format!("`{}`", chord.label())).collect();
-        out.push_str(&format!("| {when} | {} | {} | `{}` |\n", keys.join(" "), row.help, row.id));
+        let when = if places.is_empty() {
+            mode.to_owned()
+        } else {
+            format!("{mode}, {places}")
+        };
+        let keys: Vec<String> = row
+            .keys
+            .iter()
+            .map(|chord| format!("`{}`", chord.label()))
+            .collect();
+        out.push_str(&format!(
+            "| {when} | {} | {} | `{}` |\n",
+            keys.join(" "),
+            row.help,
+            row.id
+        ));
     }
     out
 }
@@ -224,7 +264,12 @@ mod tests {
                     if rows(typing, place).any(|other| other.id == row.id) {
                         reached = true;
                         for chord in row.keys {
-                            assert_eq!(keymap.find(*chord, typing, place), Some(row.action), "{} in {place:?}", row.id);
+                            assert_eq!(
+                                keymap.find(*chord, typing, place),
+                                Some(row.action),
+                                "{} in {place:?}",
+                                row.id
+                            );
                         }
                     }
                 }
@@ -255,15 +300,23 @@ mod tests {
     #[test]
     fn own_keys_replace_the_others_and_conflicts_name_both_rows() {
         let own = |id: &str, keys: &[&str]| {
-            Overrides::from([(id.to_owned(), keys.iter().map(|key| (*key).to_owned()).collect())])
+            Overrides::from([(
+                id.to_owned(),
+                keys.iter().map(|key| (*key).to_owned()).collect(),
+            )])
         };
         let keymap = Keymap::new(&own("quit", &["Q", "Ctrl-q"])).unwrap();
         let here = Place::Screen(Screen::Peers);
         assert_eq!(keymap.find(c('Q'), false, here), Some(Action::Quit));
         assert_eq!(keymap.find(c('q'), false, here), None);
         let problems = Keymap::new(&own("quit", &["?"])).unwrap_err();
-        assert!(problems[0].contains("keys.help") && problems[0].contains("keys.quit"), "{problems:?}");
-        assert!(Keymap::new(&own("clear", &["x"])).unwrap_err()[0].contains("is text while typing"));
+        assert!(
+            problems[0].contains("keys.help") && problems[0].contains("keys.quit"),
+            "{problems:?}"
+        );
+        assert!(
+            Keymap::new(&own("clear", &["x"])).unwrap_err()[0].contains("is text while typing")
+        );
         assert!(Keymap::new(&own("qiut", &["x"])).unwrap_err()[0].contains("did you mean quit"));
     }
 }

@@ -1,4 +1,5 @@
-//! Package managers at this node's gateway: the requests of each run of a client, and what came of them.
+//! Package managers at this node's gateway: the requests of each run of a client, and what came of
+//! them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -59,7 +60,11 @@ impl Sum {
         for (peer, bytes) in &request.origin.peers {
             *self.peers.entry(*peer).or_default() += bytes;
         }
-        if let Some(package) = request.package.as_ref().filter(|_| self.packages.len() < MOST_NAMED) {
+        if let Some(package) = request
+            .package
+            .as_ref()
+            .filter(|_| self.packages.len() < MOST_NAMED)
+        {
             self.packages.insert(package.to_string());
         }
         if request.is_refused() && request.refusal.is_some() {
@@ -82,11 +87,13 @@ impl Run {
     }
 
     pub fn client(&self) -> String {
-        self.first().map_or_else(String::new, |first| printable(&first.client))
+        self.first()
+            .map_or_else(String::new, |first| printable(&first.client))
     }
 
     pub fn from(&self) -> String {
-        self.first().map_or_else(String::new, |first| printable(&first.from))
+        self.first()
+            .map_or_else(String::new, |first| printable(&first.from))
     }
 
     pub fn began(&self) -> Timestamp {
@@ -115,7 +122,11 @@ impl Run {
             return;
         }
         // One that is being sent is told once more, and would be counted twice.
-        let ended = self.requests.values().find(|request| !request.is_open()).map(|request| request.id);
+        let ended = self
+            .requests
+            .values()
+            .find(|request| !request.is_open())
+            .map(|request| request.id);
         if let Some(request) = ended.and_then(|id| self.requests.remove(&id)) {
             self.before.add(&request);
             self.more += 1;
@@ -125,7 +136,12 @@ impl Run {
 
 /// Names of a few packages, and how many more there are.
 fn named(packages: &BTreeSet<String>) -> String {
-    let first = packages.iter().take(NAMED).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let first = packages
+        .iter()
+        .take(NAMED)
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .join(", ");
     match packages.len().saturating_sub(NAMED) {
         0 => first,
         more => format!("{first} and {more} more"),
@@ -150,10 +166,20 @@ impl Entry for Run {
         Column::new("from", "from", 9, 6).up_to(20),
         Column::new("asked", "asked", 5, 1).right().highest_first(),
         Column::new("files", "files", 5, 2).right().highest_first(),
-        Column::new("changes", "changes", 7, 7).right().highest_first(),
-        Column::new("refused", "refused", 7, 0).right().highest_first(),
-        Column::new("sent", "sent", 8, 3).right().highest_first().unit("bytes"),
-        Column::new("peers", "fetched", 8, 0).right().highest_first().unit("bytes"),
+        Column::new("changes", "changes", 7, 7)
+            .right()
+            .highest_first(),
+        Column::new("refused", "refused", 7, 0)
+            .right()
+            .highest_first(),
+        Column::new("sent", "sent", 8, 3)
+            .right()
+            .highest_first()
+            .unit("bytes"),
+        Column::new("peers", "fetched", 8, 0)
+            .right()
+            .highest_first()
+            .unit("bytes"),
         Column::new("age", "age", 6, 4).right().unit("s_ago"),
         Column::new("note", "what came of it", 24, 0).up_to(200),
     ];
@@ -182,7 +208,11 @@ impl Entry for Run {
     }
 
     fn copied(&self) -> String {
-        self.sum().packages.into_iter().collect::<Vec<_>>().join("\n")
+        self.sum()
+            .packages
+            .into_iter()
+            .collect::<Vec<_>>()
+            .join("\n")
     }
 
     fn age(&self, now: Timestamp) -> Option<String> {
@@ -204,7 +234,12 @@ impl Clients {
         for request in changed {
             let known = || self.table.get(&request.run).cloned();
             let run = runs.entry(request.run).or_insert_with(|| {
-                known().unwrap_or(Run { id: request.run, requests: BTreeMap::new(), before: Sum::default(), more: 0 })
+                known().unwrap_or(Run {
+                    id: request.run,
+                    requests: BTreeMap::new(),
+                    before: Sum::default(),
+                    more: 0,
+                })
             });
             run.put(request);
         }
@@ -219,7 +254,15 @@ impl Clients {
             from_peers += sum.fetched();
             refused += sum.refused;
         }
-        let sent = format!("{} sent · {} fetched from peers", Size(bytes), Size(from_peers));
-        if refused == 0 { sent } else { format!("{sent} · {refused} refused") }
+        let sent = format!(
+            "{} sent · {} fetched from peers",
+            Size(bytes),
+            Size(from_peers)
+        );
+        if refused == 0 {
+            sent
+        } else {
+            format!("{sent} · {refused} refused")
+        }
     }
 }

@@ -60,8 +60,16 @@ impl Entry for Case {
         match column {
             "key" => Value::text(keys(self, true)),
             "id" => Value::text(self.id.to_string()),
-            "kept" => Value::text(self.sides.first().map_or(String::new(), |side| side.hash.to_string())),
-            "offered" => Value::text(self.sides.get(1).map_or(String::new(), |side| side.hash.to_string())),
+            "kept" => Value::text(
+                self.sides
+                    .first()
+                    .map_or(String::new(), |side| side.hash.to_string()),
+            ),
+            "offered" => Value::text(
+                self.sides
+                    .get(1)
+                    .map_or(String::new(), |side| side.hash.to_string()),
+            ),
             column => self.value(column, now),
         }
     }
@@ -81,12 +89,22 @@ impl Entry for Case {
 
 /// Every key, in full or for eyes.
 fn keys(case: &Case, whole: bool) -> String {
-    let key = |side: &&Side| if whole { side.publisher.to_string() } else { side.publisher.fingerprint() };
+    let key = |side: &&Side| {
+        if whole {
+            side.publisher.to_string()
+        } else {
+            side.publisher.fingerprint()
+        }
+    };
     case.keys().iter().map(key).collect::<Vec<_>>().join(" ")
 }
 
 pub fn evidence(case: &Case) -> &'static str {
-    if case.is_provable() { "both sides" } else { "one side" }
+    if case.is_provable() {
+        "both sides"
+    } else {
+        "one side"
+    }
 }
 
 pub fn hash(case: &Case, side: usize) -> String {
@@ -113,12 +131,14 @@ impl Conflicts {
         self.forgotten = known.forgotten;
         self.is_known = true;
         // The one seen last comes first, and a table takes them as they came.
-        self.table.replace(known.cases.into_iter().rev().collect(), now);
+        self.table
+            .replace(known.cases.into_iter().rev().collect(), now);
     }
 
     /// Whether it is time to ask again; if so, it counts as asked.
     pub fn is_due(&mut self, refused: u64, now: Timestamp) -> bool {
-        let due = self.asked_at.is_none_or(|at| now.since(at) >= ASKED_EVERY) || refused != self.refused;
+        let due =
+            self.asked_at.is_none_or(|at| now.since(at) >= ASKED_EVERY) || refused != self.refused;
         if due {
             (self.asked_at, self.refused) = (Some(now), refused);
         }
@@ -132,16 +152,24 @@ impl Conflicts {
 
     /// The key of a case that is meant: the one that was chosen, else the first.
     pub fn key<'a>(&self, case: &'a Case) -> Option<&'a Side> {
-        let at = self.chosen.filter(|(id, _)| *id == case.id).map_or(0, |(_, at)| at);
+        let at = self
+            .chosen
+            .filter(|(id, _)| *id == case.id)
+            .map_or(0, |(_, at)| at);
         let keys = case.keys();
         keys.get(at).or(keys.first()).copied()
     }
 
     /// Means the next key of a case; false where there is only one.
     pub fn next_key(&mut self, id: ConflictId) -> bool {
-        let Some(case) = self.table.get(&id) else { return false };
+        let Some(case) = self.table.get(&id) else {
+            return false;
+        };
         let count = case.keys().len();
-        let at = self.chosen.filter(|(chosen, _)| *chosen == id).map_or(0, |(_, at)| at);
+        let at = self
+            .chosen
+            .filter(|(chosen, _)| *chosen == id)
+            .map_or(0, |(_, at)| at);
         self.chosen = Some((id, (at + 1) % count.max(1)));
         count > 1
     }
@@ -153,10 +181,18 @@ pub fn notice(case: &Case, now: Timestamp) -> Notice {
         Kind::Version | Kind::File | Kind::Removed | Kind::Handle => Level::Warning,
         Kind::Fork => Level::Info,
     };
-    Notice { at: now, level, text: format!("{}: 9 shows it", case.news()) }
+    Notice {
+        at: now,
+        level,
+        text: format!("{}: 9 shows it", case.news()),
+    }
 }
 
 /// Conflicts among the bytes that were refused.
 pub fn refused(counters: &crate::bus::Counters) -> u64 {
-    counters.refused.get(&Refusal::Conflict).copied().unwrap_or(0)
+    counters
+        .refused
+        .get(&Refusal::Conflict)
+        .copied()
+        .unwrap_or(0)
 }

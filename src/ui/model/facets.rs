@@ -1,4 +1,5 @@
-//! Facets as lines: what the packages that were found are told apart by, and which of it is asked for.
+//! Facets as lines: what the packages that were found are told apart by, and which of it is asked
+//! for.
 
 use crate::{
     domain::{
@@ -52,22 +53,27 @@ pub fn name(facet: Facet) -> &'static str {
     }
 }
 
-/// Whether a filter is for this value. A publisher is called by its key here, and by its handle as well in a text.
+/// Whether a filter is for this value. A publisher is called by its key here, and by its handle as
+/// well in a text.
 fn is_for(filter: &Filter, count: &FacetCount) -> bool {
     filter.facet == count.facet
-        && (filter.value == fold(&count.value) || count.facet == Facet::Publisher && filter.value == fold(&count.shown))
+        && (filter.value == fold(&count.value)
+            || count.facet == Facet::Publisher && filter.value == fold(&count.shown))
 }
 
 /// What was found, with what `terms` asks for first; `most` values of each facet.
 pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
     let mut lines = Vec::new();
     for facet in Facet::ALL {
-        let counts = facets.counts.iter().filter(|count| count.facet == facet && !count.value.is_empty());
-        let mut values: Vec<FacetLine> = counts.clone().map(|count| counted(count, terms)).collect();
-        let unknown = terms
-            .filters
+        let counts = facets
+            .counts
             .iter()
-            .filter(|filter| filter.facet == facet && !facets.counts.iter().any(|count| is_for(filter, count)));
+            .filter(|count| count.facet == facet && !count.value.is_empty());
+        let mut values: Vec<FacetLine> =
+            counts.clone().map(|count| counted(count, terms)).collect();
+        let unknown = terms.filters.iter().filter(|filter| {
+            filter.facet == facet && !facets.counts.iter().any(|count| is_for(filter, count))
+        });
         values.extend(unknown.map(|filter| FacetLine::Value {
             id: (facet, filter.value.clone()),
             shown: printable(&filter.value),
@@ -75,7 +81,15 @@ pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
             asked: if filter.not { Asked::Not } else { Asked::Yes },
         }));
         // Stable: the rest stays in its order.
-        values.sort_by_key(|value| matches!(value, FacetLine::Value { asked: Asked::No, .. }));
+        values.sort_by_key(|value| {
+            matches!(
+                value,
+                FacetLine::Value {
+                    asked: Asked::No,
+                    ..
+                }
+            )
+        });
         if values.is_empty() {
             continue;
         }
@@ -101,10 +115,14 @@ fn counted(count: &FacetCount, terms: &Terms) -> FacetLine {
     }
 }
 
-/// The text without the filter for `id`, or with it where it has none; `None` where it cannot be asked for.
+/// The text without the filter for `id`, or with it where it has none; `None` where it cannot be
+/// asked for.
 pub fn toggled(text: &str, facets: &Facets, id: &FacetId) -> Option<String> {
     let (facet, value) = id;
-    let count = facets.counts.iter().find(|count| count.facet == *facet && count.value == *value);
+    let count = facets
+        .counts
+        .iter()
+        .find(|count| count.facet == *facet && count.value == *value);
     let is_it = |filter: &Filter| match count {
         Some(count) => is_for(filter, count),
         None => filter.facet == *facet && filter.value == fold(value),
@@ -132,7 +150,11 @@ mod tests {
             count(Facet::Category, "games", "games", 2),
             count(Facet::Publisher, "12d3", "alice", 9),
         ];
-        Facets { total: 9, counts, sampled: false }
+        Facets {
+            total: 9,
+            counts,
+            sampled: false,
+        }
     }
 
     fn written(text: &str, most: usize) -> Vec<String> {
@@ -141,28 +163,57 @@ mod tests {
             FacetLine::Value { shown, asked, .. } => format!("{asked:?} {shown}"),
             FacetLine::More(more) => format!("{more} more"),
         };
-        lines(&facets(), &parse(text), most).into_iter().map(line).collect()
+        lines(&facets(), &parse(text), most)
+            .into_iter()
+            .map(line)
+            .collect()
     }
 
     #[test]
     fn what_is_asked_for_comes_first_whether_it_was_found_or_not() {
-        let all = ["category", "No Web", "No parsing", "No games", "publisher", "No alice"];
+        let all = [
+            "category",
+            "No Web",
+            "No parsing",
+            "No games",
+            "publisher",
+            "No alice",
+        ];
         assert_eq!(written("web", 9), all);
         let asked = written("-category:Games tag:cli publisher:alice", 2);
-        let wanted = ["category", "Not games", "No Web", "1 more", "tag", "Yes cli", "publisher", "Yes alice"];
+        let wanted = [
+            "category",
+            "Not games",
+            "No Web",
+            "1 more",
+            "tag",
+            "Yes cli",
+            "publisher",
+            "Yes alice",
+        ];
         assert_eq!(asked, wanted);
     }
 
     #[test]
     fn toggling_twice_is_as_before() {
         for text in ["", "par", "par ", "\"web server\" -java"] {
-            for id in lines(&facets(), &parse(text), 9).iter().filter_map(FacetLine::id) {
+            for id in lines(&facets(), &parse(text), 9)
+                .iter()
+                .filter_map(FacetLine::id)
+            {
                 let once = toggled(text, &facets(), id).unwrap();
-                assert!(parse(&once).filters.len() == 1 && once.ends_with(text), "{once}");
+                assert!(
+                    parse(&once).filters.len() == 1 && once.ends_with(text),
+                    "{once}"
+                );
                 assert_eq!(toggled(&once, &facets(), id).as_deref(), Some(text));
             }
         }
         let alice = (Facet::Publisher, "12d3".to_owned());
-        assert_eq!(toggled("publisher:alice web", &facets(), &alice).as_deref(), Some("web"), "by her handle");
+        assert_eq!(
+            toggled("publisher:alice web", &facets(), &alice).as_deref(),
+            Some("web"),
+            "by her handle"
+        );
     }
 }

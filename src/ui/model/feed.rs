@@ -52,7 +52,11 @@ impl Entry for Announced {
         match column {
             "time" => Value::text(crate::clock::stamp(self.at)),
             "package" => Value::text(self.package.to_string()),
-            "via" => Value::text(self.via.as_ref().map_or("you".to_owned(), ToString::to_string)),
+            "via" => Value::text(
+                self.via
+                    .as_ref()
+                    .map_or("you".to_owned(), ToString::to_string),
+            ),
             column => self.value(column, now),
         }
     }
@@ -62,7 +66,8 @@ impl Entry for Announced {
     }
 }
 
-/// The word for what was said of a publisher's key, or its fingerprint where nothing was: its handle says nothing then.
+/// The word for what was said of a publisher's key, or its fingerprint where nothing was: its
+/// handle says nothing then.
 pub fn key(publisher: &PublisherId, trust: Trust) -> String {
     match trust {
         Trust::Unknown => publisher.fingerprint(),
@@ -71,5 +76,9 @@ pub fn key(publisher: &PublisherId, trust: Trust) -> String {
 }
 
 pub fn version(one: &Announced) -> String {
-    if one.yanked { format!("{} yanked", one.version) } else { one.version.to_string() }
+    if one.yanked {
+        format!("{} yanked", one.version)
+    } else {
+        one.version.to_string()
+    }
 }

@@ -1,6 +1,7 @@
 //! The form of a release: its fields as they are typed, and what is wrong with each.
 //!
-//! What is typed is never lost: a form becomes plain texts by field and comes back from them, whatever they say.
+//! What is typed is never lost: a form becomes plain texts by field and comes back from them,
+//! whatever they say.
 
 mod needs;
 
@@ -171,7 +172,10 @@ pub struct Checked {
 impl Form {
     /// Nothing but the handle that the publisher has already.
     pub fn new(handle: Option<&str>) -> Self {
-        let mut form = Self { needs: 1, ..Self::default() };
+        let mut form = Self {
+            needs: 1,
+            ..Self::default()
+        };
         if let Some(handle) = handle {
             form.set(Field::Handle, handle);
             form.given = handle.to_owned();
@@ -184,8 +188,10 @@ impl Form {
     pub fn following(package: &OwnPackage) -> Self {
         let mut form = Self::new(package.handle.as_ref().map(|handle| handle.as_str()));
         form.set(Field::Name, package.id.name.as_str());
-        let next =
-            package.latest.as_ref().and_then(|latest| next_version(package.id.name.ecosystem(), &latest.version));
+        let next = package
+            .latest
+            .as_ref()
+            .and_then(|latest| next_version(package.id.name.ecosystem(), &latest.version));
         if let Some(next) = next {
             form.set(Field::Version, &next);
         }
@@ -205,18 +211,33 @@ impl Form {
             form.kept.clone_from(&manifest.dependencies);
             for (row, needed) in manifest.dependencies.iter().enumerate() {
                 form.set(Field::Needs(row, Part::Package), needed.written());
-                form.set(Field::Needs(row, Part::Requirement), &needed.requirement.to_string());
-                form.set(Field::Needs(row, Part::Optional), if needed.optional { "yes" } else { "" });
+                form.set(
+                    Field::Needs(row, Part::Requirement),
+                    &needed.requirement.to_string(),
+                );
+                form.set(
+                    Field::Needs(row, Part::Optional),
+                    if needed.optional { "yes" } else { "" },
+                );
             }
         }
-        form.focus = form.fields().iter().position(|field| *field == Field::Version).unwrap_or(0);
+        form.focus = form
+            .fields()
+            .iter()
+            .position(|field| *field == Field::Version)
+            .unwrap_or(0);
         form
     }
 
     /// As it is saved.
     pub fn to_texts(&self) -> BTreeMap<String, String> {
-        let texts = self.texts.iter().map(|(field, input)| (field.key(), input.value().to_owned()));
-        let kept = serde_json::to_string(&self.kept).ok().filter(|_| !self.kept.is_empty());
+        let texts = self
+            .texts
+            .iter()
+            .map(|(field, input)| (field.key(), input.value().to_owned()));
+        let kept = serde_json::to_string(&self.kept)
+            .ok()
+            .filter(|_| !self.kept.is_empty());
         let texts = texts.chain(kept.map(|kept| (needs::KEPT.to_owned(), kept)));
         texts.filter(|(_, text)| !text.is_empty()).collect()
     }
@@ -226,8 +247,10 @@ impl Form {
         let mut form = Self::new(None);
         form.kept = needs::kept(texts);
         for row in 0..=limit::DEPENDENCIES {
-            for field in
-                Field::BEFORE.into_iter().chain([Field::File]).chain(Part::ALL.map(|part| Field::Needs(row, part)))
+            for field in Field::BEFORE
+                .into_iter()
+                .chain([Field::File])
+                .chain(Part::ALL.map(|part| Field::Needs(row, part)))
             {
                 if let Some(text) = texts.get(&field.key()) {
                     form.set(field, text);
@@ -240,26 +263,44 @@ impl Form {
     /// Nothing was typed that one could miss.
     pub fn is_empty(&self) -> bool {
         let given = |field: &Field, text: &str| *field == Field::Handle && text == self.given;
-        self.texts.iter().all(|(field, input)| input.value().is_empty() || given(field, input.value()))
+        self.texts
+            .iter()
+            .all(|(field, input)| input.value().is_empty() || given(field, input.value()))
     }
 
     /// Every field, in order.
     pub fn fields(&self) -> Vec<Field> {
-        let needs = (0..self.needs.max(1)).flat_map(|row| Part::ALL.map(|part| Field::Needs(row, part)));
-        Field::BEFORE.into_iter().chain(needs).chain([Field::File]).collect()
+        let needs =
+            (0..self.needs.max(1)).flat_map(|row| Part::ALL.map(|part| Field::Needs(row, part)));
+        Field::BEFORE
+            .into_iter()
+            .chain(needs)
+            .chain([Field::File])
+            .collect()
     }
 
     pub fn focused(&self) -> Field {
-        self.fields().get(self.focus).copied().unwrap_or(Field::Name)
+        self.fields()
+            .get(self.focus)
+            .copied()
+            .unwrap_or(Field::Name)
     }
 
     pub fn step(&mut self, forward: bool) {
         let count = self.fields().len();
-        self.focus = if forward { (self.focus + 1) % count } else { (self.focus + count - 1) % count };
+        self.focus = if forward {
+            (self.focus + 1) % count
+        } else {
+            (self.focus + count - 1) % count
+        };
     }
 
     pub fn focus_on(&mut self, field: Field) {
-        self.focus = self.fields().iter().position(|other| *other == field).unwrap_or(self.focus);
+        self.focus = self
+            .fields()
+            .iter()
+            .position(|other| *other == field)
+            .unwrap_or(self.focus);
     }
 
     pub fn text(&self, field: Field) -> &str {
@@ -283,8 +324,11 @@ impl Form {
 
     /// Keeps one empty row of dependencies at the end.
     pub fn grow(&mut self) {
-        let used =
-            self.texts.iter().filter(|(_, input)| !input.value().is_empty()).filter_map(|(field, _)| match field {
+        let used = self
+            .texts
+            .iter()
+            .filter(|(_, input)| !input.value().is_empty())
+            .filter_map(|(field, _)| match field {
                 Field::Needs(row, _) => Some(row + 1),
                 _ => None,
             });
@@ -296,14 +340,19 @@ impl Form {
     /// What goes on from the path at its end.
     pub fn proposed(&self) -> Option<&str> {
         let typed = self.text(Field::File);
-        self.proposals.iter().find_map(|proposal| proposal.strip_prefix(typed)).filter(|rest| !rest.is_empty())
+        self.proposals
+            .iter()
+            .find_map(|proposal| proposal.strip_prefix(typed))
+            .filter(|rest| !rest.is_empty())
     }
 
     /// Checks every field by the rules of records, and says beside each what is wrong with it.
     pub fn check(&self, previous: &[Previous]) -> Checked {
         let mut problems = BTreeMap::new();
         let text = |field| self.text(field).trim().to_owned();
-        let mut parsed = Parsed { problems: &mut problems };
+        let mut parsed = Parsed {
+            problems: &mut problems,
+        };
 
         let handle = match text(Field::Handle) {
             handle if handle.is_empty() => None,
@@ -322,7 +371,10 @@ impl Form {
             version => {
                 let wrong = "is no version; write one such as 1.0.0";
                 let version = parsed.take_as::<VersionText>(Field::Version, &version, wrong);
-                if version.as_ref().is_some_and(|version| version.read(&ecosystem).is_err()) {
+                if version
+                    .as_ref()
+                    .is_some_and(|version| version.read(&ecosystem).is_err())
+                {
                     parsed.refuse(Field::Version, wrong);
                 }
                 version.filter(|version| version.read(&ecosystem).is_ok())
@@ -330,9 +382,15 @@ impl Form {
         };
         if let (Some(package), Some(version)) = (&package, &version)
             && let Some(before) = previous.iter().find(|before| before.name == *package)
-            && before.versions.iter().any(|before| before.key(&ecosystem) == version.key(&ecosystem))
+            && before
+                .versions
+                .iter()
+                .any(|before| before.key(&ecosystem) == version.key(&ecosystem))
         {
-            parsed.refuse(Field::Version, "has been published already; a release never changes");
+            parsed.refuse(
+                Field::Version,
+                "has been published already; a release never changes",
+            );
         }
         let license = text(Field::License);
         if !license.is_empty()
@@ -353,20 +411,27 @@ impl Form {
             match url::Url::parse(&link) {
                 Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {}
                 Ok(_) => parsed.refuse(field, "must start with https:// or http://"),
-                Err(error) => {
-                    parsed.refuse(field, &format!("is no link ({error}); write it like https://example.org/web"))
-                }
+                Err(error) => parsed.refuse(
+                    field,
+                    &format!("is no link ({error}); write it like https://example.org/web"),
+                ),
             }
         }
         let dependencies = self.dependencies(&ecosystem, &mut parsed);
         match &self.file {
-            _ if text(Field::File).is_empty() => parsed.refuse(Field::File, "choose the file or directory to publish"),
+            _ if text(Field::File).is_empty() => {
+                parsed.refuse(Field::File, "choose the file or directory to publish")
+            }
             FileState::Wrong(why) => parsed.refuse(Field::File, why),
             FileState::Unknown | FileState::Directory | FileState::Is { .. } => {}
         }
 
         let list = |field| -> Vec<String> {
-            let entries = self.text(field).split(',').map(str::trim).filter(|entry| !entry.is_empty());
+            let entries = self
+                .text(field)
+                .split(',')
+                .map(str::trim)
+                .filter(|entry| !entry.is_empty());
             entries.map(str::to_owned).collect()
         };
         let some = |text: String| (!text.is_empty()).then_some(text);
@@ -393,7 +458,8 @@ impl Form {
         if let Some(draft) = &draft {
             match as_manifest(draft) {
                 Ok(manifest) => {
-                    let room = MAX_MANIFEST as i64 - i64::try_from(signed_len(&manifest)).unwrap_or(i64::MAX);
+                    let room = MAX_MANIFEST as i64
+                        - i64::try_from(signed_len(&manifest)).unwrap_or(i64::MAX);
                     if room < 0 {
                         problems.entry(Field::Description).or_insert_with(|| {
                             format!("the manifest is {} bytes over its {MAX_MANIFEST}; shorten the texts", -room)
@@ -403,7 +469,9 @@ impl Form {
                 }
                 Err(errors) => {
                     for error in errors {
-                        let field = Field::BEFORE.into_iter().find(|field| field.name() == error.field);
+                        let field = Field::BEFORE
+                            .into_iter()
+                            .find(|field| field.name() == error.field);
                         let field = field.unwrap_or(Field::Needs(0, Part::Package));
                         problems.entry(field).or_insert(error.problem);
                     }
@@ -411,24 +479,51 @@ impl Form {
             }
         }
         let draft = draft.filter(|_| named && problems.is_empty());
-        Checked { draft, problems, left }
+        Checked {
+            draft,
+            problems,
+            left,
+        }
     }
 }
 
 /// The manifest that a draft will become, with the place of the content's hash taken by zeros.
 fn as_manifest(draft: &Draft) -> Result<Manifest, Vec<crate::domain::manifest::FieldError>> {
     // As long as it can become: what the file and its readme are is not known yet.
-    let content = Content { root: ContentRoot::of(b""), size: MAX_NUMBER };
-    let readme = Some(Content { size: limit::BESIDE, ..content });
-    let file = File { size: MAX_NUMBER, ..File::of(&draft.ecosystem, "x".repeat(limit::FILE), b"") };
-    // Signed, dependencies are named by key, with the handle beside it; which key makes no difference to the length.
+    let content = Content {
+        root: ContentRoot::of(b""),
+        size: MAX_NUMBER,
+    };
+    let readme = Some(Content {
+        size: limit::BESIDE,
+        ..content
+    });
+    let file = File {
+        size: MAX_NUMBER,
+        ..File::of(&draft.ecosystem, "x".repeat(limit::FILE), b"")
+    };
+    // Signed, dependencies are named by key, with the handle beside it; which key makes no
+    // difference to the length.
     let key = PublisherId::nobody();
     let by_key = |dependency: Dependency| {
-        dependency.by_key(&draft.ecosystem, |_| Ok::<_, Infallible>(key)).unwrap_or_else(|never| match never {})
+        dependency
+            .by_key(&draft.ecosystem, |_| Ok::<_, Infallible>(key))
+            .unwrap_or_else(|never| match never {})
     };
     let dependencies = draft.dependencies.iter().cloned().map(by_key).collect();
-    let draft = Draft { dependencies, ..draft.clone() };
-    draft.into_manifest(key, Artifacts { files: vec![file], readme, native: None }, Timestamp(u64::MAX))
+    let draft = Draft {
+        dependencies,
+        ..draft.clone()
+    };
+    draft.into_manifest(
+        key,
+        Artifacts {
+            files: vec![file],
+            readme,
+            native: None,
+        },
+        Timestamp(u64::MAX),
+    )
 }
 
 struct Parsed<'a> {
@@ -437,11 +532,18 @@ struct Parsed<'a> {
 
 impl Parsed<'_> {
     fn refuse(&mut self, field: Field, problem: &str) {
-        self.problems.entry(field).or_insert_with(|| problem.to_owned());
+        self.problems
+            .entry(field)
+            .or_insert_with(|| problem.to_owned());
     }
 
     /// With a sentence in place of the parser's own.
-    fn take_as<T: std::str::FromStr>(&mut self, field: Field, text: &str, wrong: &str) -> Option<T> {
+    fn take_as<T: std::str::FromStr>(
+        &mut self,
+        field: Field,
+        text: &str,
+        wrong: &str,
+    ) -> Option<T> {
         let value = text.parse().ok();
         if value.is_none() {
             self.refuse(field, wrong);
@@ -464,12 +566,22 @@ impl Parsed<'_> {
     }
 }
 
-/// What comes after a release: the next patch, or the release that a pre-release led to. Only where versions are semver's is there
-/// one thing that comes next.
+/// What comes after a release: the next patch, or the release that a pre-release led to. Only where
+/// versions are semver's is there one thing that comes next.
 pub fn next_version(ecosystem: &Ecosystem, last: &VersionText) -> Option<String> {
     let last = last.read(ecosystem).ok()?;
-    let semver::Version { major, minor, patch, pre, .. } = last.semver()?;
-    let patch = if pre.is_empty() { patch.saturating_add(1) } else { *patch };
+    let semver::Version {
+        major,
+        minor,
+        patch,
+        pre,
+        ..
+    } = last.semver()?;
+    let patch = if pre.is_empty() {
+        patch.saturating_add(1)
+    } else {
+        *patch
+    };
     Some(semver::Version::new(*major, *minor, patch).to_string())
 }
 
@@ -501,8 +613,14 @@ mod tests {
     fn problem(field: Field, text: &str) -> String {
         let mut form = filled();
         form.set(field, text);
-        let previous = [Previous { name: "web".parse().unwrap(), versions: vec!["1.1.0".parse().unwrap()] }];
-        form.check(&previous).problems.remove(&field).unwrap_or_default()
+        let previous = [Previous {
+            name: "web".parse().unwrap(),
+            versions: vec!["1.1.0".parse().unwrap()],
+        }];
+        form.check(&previous)
+            .problems
+            .remove(&field)
+            .unwrap_or_default()
     }
 
     #[test]
@@ -536,7 +654,10 @@ mod tests {
             (Field::File, "", "choose the file"),
         ] {
             let problem = problem(field, text);
-            assert!(!problem.is_empty() && problem.contains(said), "{field:?} {text:?}: {problem}");
+            assert!(
+                !problem.is_empty() && problem.contains(said),
+                "{field:?} {text:?}: {problem}"
+            );
         }
         assert_eq!(problem(Field::License, "LicenseRef-mine"), "");
         assert_eq!(problem(Field::Version, "1.1.1"), "");
@@ -556,8 +677,15 @@ mod tests {
 
     #[test]
     fn the_next_release_is_higher() {
-        for (last, next) in [("1.2.3", "1.2.4"), ("2.0.0-rc.1", "2.0.0"), ("0.0.0", "0.0.1")] {
-            assert_eq!(next_version(&Ecosystem::Generic, &last.parse().unwrap()).as_deref(), Some(next));
+        for (last, next) in [
+            ("1.2.3", "1.2.4"),
+            ("2.0.0-rc.1", "2.0.0"),
+            ("0.0.0", "0.0.1"),
+        ] {
+            assert_eq!(
+                next_version(&Ecosystem::Generic, &last.parse().unwrap()).as_deref(),
+                Some(next)
+            );
         }
     }
 

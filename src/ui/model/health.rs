@@ -65,7 +65,11 @@ impl Health {
     /// Takes a sample; true when the verdict is another than before.
     pub fn apply(&mut self, sample: &Sample, now: Timestamp) -> bool {
         let rows = rows(sample).into_iter().map(|row| {
-            let mut history = self.table.get(&row.measure).map(|held| held.history.clone()).unwrap_or_default();
+            let mut history = self
+                .table
+                .get(&row.measure)
+                .map(|held| held.history.clone())
+                .unwrap_or_default();
             history.extend(row.value.map(|value| value as f32));
             history.drain(..history.len().saturating_sub(KEPT));
             HealthRow { row, history }
@@ -80,11 +84,24 @@ impl Health {
         let changes: Vec<String> = (self.history.changes())
             .map(|change| {
                 let (from, to) = (change.from.label(), &change.to);
-                let remedy = if to.remedy.is_empty() { String::new() } else { format!(" What to do: {}.", to.remedy) };
-                format!("{} {from} → {}: {}.{remedy}", crate::clock::here(change.at), to.state.label(), to.cause)
+                let remedy = if to.remedy.is_empty() {
+                    String::new()
+                } else {
+                    format!(" What to do: {}.", to.remedy)
+                };
+                format!(
+                    "{} {from} → {}: {}.{remedy}",
+                    crate::clock::here(change.at),
+                    to.state.label(),
+                    to.cause
+                )
             })
             .collect();
-        if changes.is_empty() { "None since this explorer started.".to_owned() } else { changes.join("\n\n") }
+        if changes.is_empty() {
+            "None since this explorer started.".to_owned()
+        } else {
+            changes.join("\n\n")
+        }
     }
 
     /// The selected row at length.

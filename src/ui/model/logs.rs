@@ -31,7 +31,13 @@ pub enum LogLevel {
 }
 
 impl LogLevel {
-    pub const ALL: [Self; 5] = [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error];
+    pub const ALL: [Self; 5] = [
+        Self::Trace,
+        Self::Debug,
+        Self::Info,
+        Self::Warn,
+        Self::Error,
+    ];
 
     pub fn name(self) -> &'static str {
         match self {
@@ -56,7 +62,10 @@ impl LogLevel {
 impl LogLevel {
     /// By its name; what is not known is not serious.
     pub fn named(name: &str) -> Self {
-        Self::ALL.into_iter().find(|level| level.name() == name).unwrap_or_default()
+        Self::ALL
+            .into_iter()
+            .find(|level| level.name() == name)
+            .unwrap_or_default()
     }
 }
 
@@ -94,7 +103,13 @@ impl Entry for LogLine {
     }
 
     fn copied(&self) -> String {
-        format!("{} {} {} {}", crate::clock::here(self.at), self.level.name(), self.target, self.text)
+        format!(
+            "{} {} {} {}",
+            crate::clock::here(self.at),
+            self.level.name(),
+            self.target,
+            self.text
+        )
     }
 }
 
@@ -113,19 +128,30 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Takes what the node wrote down from the number on that comes next here; says whether there was any.
+    /// Takes what the node wrote down from the number on that comes next here; says whether there
+    /// was any.
     pub fn take(&mut self, logged: Logged, now: Timestamp) -> bool {
         let first = logged.next.saturating_sub(logged.entries.len() as u64);
         // An answer to a question that was asked twice, or a node that began anew.
-        let skipped = if logged.next < self.next { 0 } else { self.next.saturating_sub(first) };
-        let lines = logged.entries.into_iter().zip(first..).map(|(entry, number)| LogLine {
-            number,
-            at: entry.at,
-            level: LogLevel::named(&entry.level),
-            target: entry.target,
-            text: entry.message,
-        });
-        let lines: Vec<LogLine> = lines.skip(usize::try_from(skipped).unwrap_or(usize::MAX)).collect();
+        let skipped = if logged.next < self.next {
+            0
+        } else {
+            self.next.saturating_sub(first)
+        };
+        let lines = logged
+            .entries
+            .into_iter()
+            .zip(first..)
+            .map(|(entry, number)| LogLine {
+                number,
+                at: entry.at,
+                level: LogLevel::named(&entry.level),
+                target: entry.target,
+                text: entry.message,
+            });
+        let lines: Vec<LogLine> = lines
+            .skip(usize::try_from(skipped).unwrap_or(usize::MAX))
+            .collect();
         self.next = logged.next;
         self.path = logged.file;
         self.lost += logged.lost;
@@ -141,14 +167,30 @@ impl Logs {
             }
             self.all.push_back(line.clone());
         }
-        self.table.put(lines.into_iter().filter(|line| line.level >= self.least), now);
+        self.table.put(
+            lines.into_iter().filter(|line| line.level >= self.least),
+            now,
+        );
     }
 
     /// Shows entries from the next level on, round and round.
     pub fn next_level(&mut self, now: Timestamp) {
-        let here = LogLevel::ALL.iter().position(|level| *level == self.least).unwrap_or(0);
-        self.least = LogLevel::ALL.get((here + 1) % LogLevel::ALL.len()).copied().unwrap_or_default();
-        self.table.replace(self.all.iter().filter(|line| line.level >= self.least).cloned().collect(), now);
+        let here = LogLevel::ALL
+            .iter()
+            .position(|level| *level == self.least)
+            .unwrap_or(0);
+        self.least = LogLevel::ALL
+            .get((here + 1) % LogLevel::ALL.len())
+            .copied()
+            .unwrap_or_default();
+        self.table.replace(
+            self.all
+                .iter()
+                .filter(|line| line.level >= self.least)
+                .cloned()
+                .collect(),
+            now,
+        );
         self.table.sort_now(now);
     }
 }

@@ -24,8 +24,13 @@ impl Entry for Trace {
         Column::new("what", "for", 16, 0).up_to(48).rather(24),
         Column::new("state", "state", 10, 0),
         Column::new("hops", "hops", 4, 2).right().highest_first(),
-        Column::new("answers", "answers", 7, 3).right().highest_first(),
-        Column::new("took", "took", 7, 1).right().highest_first().unit("ms"),
+        Column::new("answers", "answers", 7, 3)
+            .right()
+            .highest_first(),
+        Column::new("took", "took", 7, 1)
+            .right()
+            .highest_first()
+            .unit("ms"),
         Column::new("age", "age", 6, 4).right().unit("s_ago"),
         Column::new("note", "what came of it", 18, 5).up_to(30),
         Column::new("key", "key", 12, 6).up_to(64),
@@ -83,15 +88,23 @@ impl Lookups {
     /// How the lookups of each kind went, as lines of so many columns.
     pub fn said(&self, width: usize) -> Vec<String> {
         let say = |of: &Figures| {
-            let Figures { kind, ended, done, .. } = of;
+            let Figures {
+                kind, ended, done, ..
+            } = of;
             let micros = |ms: f64| span((ms * 1_000.0) as u32);
             let (half, most) = (micros(of.p50_ms), micros(of.p95_ms));
-            format!("{} {done}/{ended} done, p50 {half}, p95 {most}", kind.label())
+            format!(
+                "{} {done}/{ended} done, p50 {half}, p95 {most}",
+                kind.label()
+            )
         };
         let all: Vec<&Trace> = self.table.all().collect();
         let mut lines: Vec<String> = Vec::new();
         for part in figures(all.into_iter()).iter().map(say) {
-            match lines.last_mut().filter(|line| line.width() + part.width() + 3 <= width) {
+            match lines
+                .last_mut()
+                .filter(|line| line.width() + part.width() + 3 <= width)
+            {
                 Some(line) => line.push_str(&format!(" · {part}")),
                 None => lines.push(part),
             }

@@ -1,4 +1,5 @@
-//! What the explorer knows and shows. Built of batches and of what effects found; everything in it is bounded.
+//! What the explorer knows and shows. Built of batches and of what effects found; everything in it
+//! is bounded.
 
 pub mod clients;
 pub mod conflicts;
@@ -222,9 +223,11 @@ impl Popup {
 
     pub fn place(&self) -> Place {
         match self {
-            Self::Help { .. } | Self::About { .. } | Self::Text { .. } | Self::Run { .. } | Self::Buckets { .. } => {
-                Place::Window
-            }
+            Self::Help { .. }
+            | Self::About { .. }
+            | Self::Text { .. }
+            | Self::Run { .. }
+            | Self::Buckets { .. } => Place::Window,
             Self::Peer { .. } => Place::Peer,
             Self::Lookup { .. } => Place::Lookup,
             Self::Package(_) => Place::Package,
@@ -293,7 +296,8 @@ pub struct Model {
     /// Something that is shown has changed since the last frame.
     pub dirty: bool,
     pub quit: bool,
-    /// Numbers what is asked of the registry, so that an answer that comes too late is known for one.
+    /// Numbers what is asked of the registry, so that an answer that comes too late is known for
+    /// one.
     generation: u64,
 }
 
@@ -393,7 +397,12 @@ impl Model {
     pub fn place(&self) -> Place {
         match self.popups.last() {
             Some(popup) => popup.place(),
-            None if self.screen == Screen::Publish && self.publish.typing && self.publish.form.is_some() => Place::Form,
+            None if self.screen == Screen::Publish
+                && self.publish.typing
+                && self.publish.form.is_some() =>
+            {
+                Place::Form
+            }
             None => Place::Screen(self.screen),
         }
     }
@@ -435,7 +444,10 @@ impl Model {
             self.counters = counters;
         }
         self.forget_old_rates(now);
-        batch.notices.into_iter().for_each(|notice| self.notices.tell(notice, now));
+        batch
+            .notices
+            .into_iter()
+            .for_each(|notice| self.notices.tell(notice, now));
         self.notices.pass(now);
         self.peers.remove(&batch.gone);
         self.peers.put(batch.peers, now);
@@ -456,8 +468,9 @@ impl Model {
         }
     }
 
-    /// Whether anything in a batch may change what is shown. Samples come every other second, transfers and lookups several
-    /// times a second each, and most of them are to be seen on one screen only.
+    /// Whether anything in a batch may change what is shown. Samples come every other second,
+    /// transfers and lookups several times a second each, and most of them are to be seen on one
+    /// screen only.
     fn shows(&self, batch: &Batch, now: Timestamp) -> bool {
         let of_few_screens = batch.node.is_none()
             && batch.announcements.is_empty()
@@ -486,12 +499,20 @@ impl Model {
 
     fn shows_transfers(&self) -> bool {
         matches!(self.screen, Screen::Transfers | Screen::Map)
-            || matches!(self.popups.last(), Some(Popup::Package(_) | Popup::Transfer { .. }))
+            || matches!(
+                self.popups.last(),
+                Some(Popup::Package(_) | Popup::Transfer { .. })
+            )
     }
 
     fn take_transfers(&mut self, transfers: Vec<Transfer>, now: Timestamp) {
-        for transfer in transfers.iter().filter(|transfer| transfer.state == TransferState::Done) {
-            let TransferId::Fetch { root } = transfer.id else { continue };
+        for transfer in transfers
+            .iter()
+            .filter(|transfer| transfer.state == TransferState::Done)
+        {
+            let TransferId::Fetch { root } = transfer.id else {
+                continue;
+            };
             for popup in &mut self.popups {
                 if let Popup::Package(view) = popup {
                     view.came(root);
@@ -515,8 +536,16 @@ impl Model {
             let notice = model.notices.shown().map(|notice| notice.at);
             let map = model.screen == Screen::Map;
             // Ages are not on the map, and what was exchanged lately is nowhere else.
-            let ages = if map { Vec::new() } else { model.table().ages(page, model.now) };
-            let traffic = if map { model.traffic() } else { Default::default() };
+            let ages = if map {
+                Vec::new()
+            } else {
+                model.table().ages(page, model.now)
+            };
+            let traffic = if map {
+                model.traffic()
+            } else {
+                Default::default()
+            };
             (notice, model.announcements_a_minute(), ages, traffic)
         };
         let before = shown(self);
@@ -529,26 +558,50 @@ impl Model {
 
     /// A change of the verdict shows on every screen.
     fn tell_verdict(&mut self, now: Timestamp) {
-        let Some(verdict) = self.health.history.verdict() else { return };
+        let Some(verdict) = self.health.history.verdict() else {
+            return;
+        };
         let level = match verdict.state {
             State::Good => Level::Info,
             State::Degraded => Level::Warning,
             State::Bad => Level::Error,
         };
-        let text = format!("health is {} now: {}; 8 shows it", verdict.state.label(), verdict.cause);
-        self.notices.tell(Notice { at: now, level, text }, now);
+        let text = format!(
+            "health is {} now: {}; 8 shows it",
+            verdict.state.label(),
+            verdict.cause
+        );
+        self.notices.tell(
+            Notice {
+                at: now,
+                level,
+                text,
+            },
+            now,
+        );
         self.dirty = true;
     }
 
     /// Answers what the person just did.
     pub fn answer(&mut self, level: Level, text: String) {
-        self.notices.answer(Notice { at: self.now, level, text }, self.now);
+        self.notices.answer(
+            Notice {
+                at: self.now,
+                level,
+                text,
+            },
+            self.now,
+        );
         self.dirty = true;
     }
 
     fn forget_old_rates(&mut self, now: Timestamp) {
         // One from before the minute stays: it is what the minute is counted from.
-        while self.rate.get(1).is_some_and(|(at, _)| now.since(*at) >= MINUTE) {
+        while self
+            .rate
+            .get(1)
+            .is_some_and(|(at, _)| now.since(*at) >= MINUTE)
+        {
             self.rate.pop_front();
         }
         // One a tenth of a second at most; the middle ones are not needed.
@@ -560,7 +613,9 @@ impl Model {
     /// Announcements in the last minute.
     pub fn announcements_a_minute(&self) -> u64 {
         match (self.rate.front(), self.rate.back()) {
-            (Some((_, first)), Some((_, last))) if self.rate.len() > 1 => last.saturating_sub(*first),
+            (Some((_, first)), Some((_, last))) if self.rate.len() > 1 => {
+                last.saturating_sub(*first)
+            }
             (Some(_), Some((at, last))) if self.now.since(*at) < MINUTE => *last,
             _ => 0,
         }

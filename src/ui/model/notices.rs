@@ -1,4 +1,5 @@
-//! What the status row says for a while: the answer to what a person just did, else what the node has to tell.
+//! What the status row says for a while: the answer to what a person just did, else what the node
+//! has to tell.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -42,7 +43,11 @@ impl Notices {
 
     /// The person goes on: an answer that was there to be read is over.
     pub fn go_on(&mut self, now: Timestamp) {
-        if self.answer.as_ref().is_some_and(|(_, since)| now.since(*since) >= READ) {
+        if self
+            .answer
+            .as_ref()
+            .is_some_and(|(_, since)| now.since(*since) >= READ)
+        {
             self.answer = None;
             self.pass(now);
         }
@@ -61,7 +66,11 @@ impl Notices {
             }
             self.answer = None;
         }
-        let time = if self.told.len() > 1 { SHOWN_WITH_OTHERS } else { SHOWN };
+        let time = if self.told.len() > 1 {
+            SHOWN_WITH_OTHERS
+        } else {
+            SHOWN
+        };
         match self.since {
             Some(since) if now.since(since) < time => return,
             Some(_) => drop(self.told.pop_front()),
@@ -84,7 +93,11 @@ mod tests {
     use crate::bus::Level;
 
     fn notice(text: &str) -> Notice {
-        Notice { at: Timestamp(0), level: Level::Info, text: text.to_owned() }
+        Notice {
+            at: Timestamp(0),
+            level: Level::Info,
+            text: text.to_owned(),
+        }
     }
 
     fn shown(notices: &Notices) -> Option<&str> {
@@ -104,7 +117,11 @@ mod tests {
         notices.go_on(at(3));
         assert_eq!(shown(&notices), Some("told"));
         notices.pass(at(14));
-        assert_eq!(shown(&notices), Some("told"), "its time begins when it is seen");
+        assert_eq!(
+            shown(&notices),
+            Some("told"),
+            "its time begins when it is seen"
+        );
         notices.pass(at(15));
         assert_eq!(shown(&notices), None);
         notices.answer(notice("third"), at(20));

@@ -51,7 +51,8 @@ pub struct PackageView {
     pub title: String,
     pub generation: u64,
     pub state: Looked,
-    /// Files of its latest release, once every manifest of that was looked for; `None` where the first one has them all.
+    /// Files of its latest release, once every manifest of that was looked for; `None` where the
+    /// first one has them all.
     pub files: Option<Files>,
     pub content: Presence,
     pub readme: Shown,
@@ -61,8 +62,14 @@ pub struct PackageView {
 impl PackageView {
     /// A content is on this node now.
     pub fn came(&mut self, root: ContentRoot) {
-        let Looked::Found(package) = &self.state else { return };
-        if package.latest.as_ref().is_some_and(|manifest| manifest.content().root == root) {
+        let Looked::Found(package) = &self.state else {
+            return;
+        };
+        if package
+            .latest
+            .as_ref()
+            .is_some_and(|manifest| manifest.content().root == root)
+        {
             self.content = Presence::Here(None);
         }
     }

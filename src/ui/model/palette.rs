@@ -19,7 +19,11 @@ pub struct Offer {
 
 impl Offer {
     fn score(&self, typed: &str) -> Option<i32> {
-        self.words.iter().chain([&self.text]).filter_map(|text| score(typed, text)).max()
+        self.words
+            .iter()
+            .chain([&self.text])
+            .filter_map(|text| score(typed, text))
+            .max()
     }
 }
 
@@ -35,14 +39,26 @@ impl Palette {
     pub fn new(keymap: &Keymap, place: Place) -> Self {
         let mut offers: Vec<Offer> = Vec::new();
         // To move about is no use from here.
-        let about = |action: Action| matches!(action, Action::Palette | Action::Move(_) | Action::Back);
-        for row in keymap::rows(false, place).filter(|row| row.when == When::Browsing && !about(row.action)) {
+        let about =
+            |action: Action| matches!(action, Action::Palette | Action::Move(_) | Action::Back);
+        for row in keymap::rows(false, place)
+            .filter(|row| row.when == When::Browsing && !about(row.action))
+        {
             if offers.iter().all(|offer| offer.action != row.action) {
                 let words = [row.id, row.short];
-                offers.push(Offer { action: row.action, text: row.help, words, keys: keymap.labels(row) });
+                offers.push(Offer {
+                    action: row.action,
+                    text: row.help,
+                    words,
+                    keys: keymap.labels(row),
+                });
             }
         }
-        Self { input: Input::default(), at: 0, offers }
+        Self {
+            input: Input::default(),
+            at: 0,
+            offers,
+        }
     }
 
     /// What matches the letters typed, best first.
@@ -51,7 +67,13 @@ impl Palette {
             .filter_map(|(index, offer)| Some((offer.score(self.input.value())?, index, offer)))
             .collect();
         // The shorter of two that match alike is the one that is mostly what was typed.
-        let length = |offer: &Offer| if self.input.value().is_empty() { 0 } else { offer.text.len() };
+        let length = |offer: &Offer| {
+            if self.input.value().is_empty() {
+                0
+            } else {
+                offer.text.len()
+            }
+        };
         found.sort_by_key(|(score, index, offer)| (-score, length(offer), *index));
         found.into_iter().map(|(_, _, offer)| offer).collect()
     }
@@ -61,8 +83,8 @@ impl Palette {
     }
 }
 
-/// How well letters in order match a text; `None` when they do not. Letters at the start of a word, and letters that
-/// follow one another, count more.
+/// How well letters in order match a text; `None` when they do not. Letters at the start of a word,
+/// and letters that follow one another, count more.
 pub fn score(typed: &str, text: &str) -> Option<i32> {
     let text: Vec<char> = text.to_lowercase().chars().collect();
     // The best places for the first letters may leave none for the last.
@@ -73,7 +95,12 @@ fn placed(typed: &str, text: &[char], best: bool) -> Option<i32> {
     let (mut score, mut last) = (0, None);
     let mut from = 0;
     for wanted in typed.to_lowercase().chars().filter(|c| !c.is_whitespace()) {
-        let starts = |at: usize| at == 0 || text.get(at - 1).is_some_and(|before| !before.is_alphanumeric());
+        let starts = |at: usize| {
+            at == 0
+                || text
+                    .get(at - 1)
+                    .is_some_and(|before| !before.is_alphanumeric())
+        };
         let candidates = (from..text.len()).filter(|at| text.get(*at) == Some(&wanted));
         let worth = |at: usize| match (last.is_some_and(|last| last + 1 == at), starts(at)) {
             _ if !best => 0,
@@ -106,9 +133,16 @@ mod tests {
 
     #[test]
     fn the_words_of_the_footer_find_it_too() {
-        for (word, action) in [("freeze", Action::Freeze), ("reverse", Action::Reverse), ("draft", Action::GoOn)] {
+        for (word, action) in [
+            ("freeze", Action::Freeze),
+            ("reverse", Action::Reverse),
+            ("draft", Action::GoOn),
+        ] {
             let palette = Palette::new(&Keymap::default(), Place::Screen(Screen::Publish));
-            let found = Palette { input: Input::new(word.to_owned()), ..palette };
+            let found = Palette {
+                input: Input::new(word.to_owned()),
+                ..palette
+            };
             assert_eq!(found.chosen(), Some(action), "{word}");
         }
     }
@@ -118,7 +152,10 @@ mod tests {
         let palette = Palette::new(&Keymap::default(), Place::Screen(Screen::Publish));
         assert!(palette.offers.len() > 25);
         for offer in palette.offers.clone() {
-            let found = Palette { input: Input::new(offer.text.to_owned()), ..palette.clone() };
+            let found = Palette {
+                input: Input::new(offer.text.to_owned()),
+                ..palette.clone()
+            };
             assert_eq!(found.chosen(), Some(offer.action), "{}", offer.text);
         }
     }

@@ -45,7 +45,9 @@ impl Entry for PeerSnapshot {
         Column::new("score", "score", 10, 0).highest_first(),
         Column::new("place", "place", 12, 4).up_to(16),
         Column::new("distance", "distance", 9, 5).right().unit("km"),
-        Column::new("packages", "packages", 8, 3).right().highest_first(),
+        Column::new("packages", "packages", 8, 3)
+            .right()
+            .highest_first(),
         Column::new("seen", "seen", 6, 3).right().unit("s_ago"),
         Column::new("direction", "dir", 3, 6),
         Column::new("agent", "agent", 14, 8).up_to(20),
@@ -89,7 +91,9 @@ impl Entry for PeerSnapshot {
 
     fn copied(&self) -> String {
         match address(self) {
-            address if address.is_empty() || address.contains("/p2p/") => format!("{address}{}", self.id),
+            address if address.is_empty() || address.contains("/p2p/") => {
+                format!("{address}{}", self.id)
+            }
             address => format!("{address}/p2p/{}", self.id),
         }
     }
@@ -127,23 +131,39 @@ fn state(peer: &PeerSnapshot, now: Timestamp) -> &'static str {
 
 /// When it was seen last, in a word.
 pub fn seen(peer: &PeerSnapshot, now: Timestamp) -> String {
-    if peer.connection.is_some() { "now".to_owned() } else { Ago(now.since(peer.last_seen)).to_string() }
+    if peer.connection.is_some() {
+        "now".to_owned()
+    } else {
+        Ago(now.since(peer.last_seen)).to_string()
+    }
 }
 
 pub fn handle(peer: &PeerSnapshot) -> &str {
-    peer.owner.as_ref().map_or("", |owner| owner.handle.as_str())
+    peer.owner
+        .as_ref()
+        .map_or("", |owner| owner.handle.as_str())
 }
 
 /// The handle of its publisher, and the fingerprint of the key that claims it, which stays whole.
 pub fn called(peer: &PeerSnapshot) -> String {
     /// Terminal columns of a handle.
     const LONGEST: usize = 12;
-    let told = |owner: &NodeOwner| format!("{} {}", fit(owner.handle.as_str(), LONGEST), owner.publisher.fingerprint());
+    let told = |owner: &NodeOwner| {
+        format!(
+            "{} {}",
+            fit(owner.handle.as_str(), LONGEST),
+            owner.publisher.fingerprint()
+        )
+    };
     peer.owner.as_ref().map_or(String::new(), told)
 }
 
 pub fn direction(peer: &PeerSnapshot) -> &'static str {
-    match peer.connection.as_ref().map(|connection| connection.direction) {
+    match peer
+        .connection
+        .as_ref()
+        .map(|connection| connection.direction)
+    {
         Some(Direction::Inbound) => "in",
         Some(Direction::Outbound) => "out",
         None => "",

@@ -27,8 +27,12 @@ impl Picker {
         if self.at == 0 {
             return Some((self.dir.parent().unwrap_or(&self.dir).to_owned(), true));
         }
-        let Some(Ok(entries)) = &self.entries else { return None };
-        entries.get(self.at - 1).map(|entry| (self.dir.join(&entry.name), entry.is_dir))
+        let Some(Ok(entries)) = &self.entries else {
+            return None;
+        };
+        entries
+            .get(self.at - 1)
+            .map(|entry| (self.dir.join(&entry.name), entry.is_dir))
     }
 
     pub fn len(&self) -> usize {
@@ -39,33 +43,51 @@ impl Picker {
     }
 }
 
-/// The entries of a directory: directories first, by name. Names that are not UTF-8 are left out: a form's field could
-/// not hold them.
+/// The entries of a directory: directories first, by name. Names that are not UTF-8 are left out: a
+/// form's field could not hold them.
 pub fn list(dir: &Path) -> Result<Vec<FileEntry>, String> {
     let failed = |error: std::io::Error| format!("{} cannot be read: {error}", dir.display());
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)?.take(MAX_ENTRIES) {
         let Ok(entry) = entry else { continue };
-        let Ok(name) = entry.file_name().into_string() else { continue };
-        let Ok(meta) = std::fs::metadata(entry.path()) else { continue };
-        entries.push(FileEntry { name, is_dir: meta.is_dir(), size: meta.len() });
+        let Ok(name) = entry.file_name().into_string() else {
+            continue;
+        };
+        let Ok(meta) = std::fs::metadata(entry.path()) else {
+            continue;
+        };
+        entries.push(FileEntry {
+            name,
+            is_dir: meta.is_dir(),
+            size: meta.len(),
+        });
     }
     entries.sort_by(|a, b| b.is_dir.cmp(&a.is_dir).then_with(|| a.name.cmp(&b.name)));
     Ok(entries)
 }
 
-/// How a path that is being typed could go on: what is in its directory and begins like its last part.
+/// How a path that is being typed could go on: what is in its directory and begins like its last
+/// part.
 pub fn complete(typed: &str) -> Vec<String> {
     const MOST: usize = 20;
     let (dir, start) = match typed.rfind('/') {
         Some(at) => typed.split_at(at + 1),
         None => ("", typed),
     };
-    let place = if dir.is_empty() { Path::new(".") } else { Path::new(dir) };
-    let Ok(entries) = list(place) else { return Vec::new() };
+    let place = if dir.is_empty() {
+        Path::new(".")
+    } else {
+        Path::new(dir)
+    };
+    let Ok(entries) = list(place) else {
+        return Vec::new();
+    };
     entries
         .into_iter()
-        .filter(|entry| entry.name.starts_with(start) && (!entry.name.starts_with('.') || start.starts_with('.')))
+        .filter(|entry| {
+            entry.name.starts_with(start)
+                && (!entry.name.starts_with('.') || start.starts_with('.'))
+        })
         .take(MOST)
         .map(|entry| format!("{dir}{}{}", entry.name, if entry.is_dir { "/" } else { "" }))
         .collect()
@@ -84,17 +106,32 @@ mod tests {
         std::fs::create_dir(dir.path().join("sub")).unwrap();
         let at = |rest: &str| format!("{}/{rest}", dir.path().display());
         assert_eq!(complete(&at("we")), [at("web-1.tar"), at("web-2.tar")]);
-        assert_eq!(complete(&at("")), [at("sub/"), at("web-1.tar"), at("web-2.tar")]);
+        assert_eq!(
+            complete(&at("")),
+            [at("sub/"), at("web-1.tar"), at("web-2.tar")]
+        );
         assert_eq!(complete(&at(".h")), [at(".hidden")]);
         assert_eq!(complete(&at("none/x")), Vec::<String>::new());
 
         let entries = list(dir.path()).unwrap();
         assert!(entries[0].is_dir && entries[0].name == "sub");
-        let mut picker = Picker { generation: 1, dir: dir.path().to_owned(), entries: Some(Ok(entries)), at: 1 };
+        let mut picker = Picker {
+            generation: 1,
+            dir: dir.path().to_owned(),
+            entries: Some(Ok(entries)),
+            at: 1,
+        };
         assert_eq!(picker.chosen(), Some((dir.path().join("sub"), true)));
         picker.at = 0;
-        assert_eq!(picker.chosen(), Some((dir.path().parent().unwrap().to_owned(), true)));
+        assert_eq!(
+            picker.chosen(),
+            Some((dir.path().parent().unwrap().to_owned(), true))
+        );
         assert_eq!(picker.len(), 5);
-        assert!(list(Path::new("/no/such")).unwrap_err().contains("/no/such cannot be read"));
+        assert!(
+            list(Path::new("/no/such"))
+                .unwrap_err()
+                .contains("/no/such cannot be read")
+        );
     }
 }

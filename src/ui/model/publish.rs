@@ -36,7 +36,12 @@ impl Entry for OwnPackage {
     fn value(&self, column: &'static str, now: Timestamp) -> Value {
         match column {
             "package" => Value::text(claimed(&self.id, self.handle.as_ref())),
-            "version" => Value::text(self.latest.as_ref().map(|entry| entry.version.to_string()).unwrap_or_default()),
+            "version" => Value::text(
+                self.latest
+                    .as_ref()
+                    .map(|entry| entry.version.to_string())
+                    .unwrap_or_default(),
+            ),
             "state" => Value::text(state(self)),
             "copies" => Value::Number(self.copies as f64),
             "replicas" => Value::number(self.replicas.map(|count| count as f64)),
@@ -67,7 +72,11 @@ impl Entry for OwnPackage {
 
 /// What is still to be done for it, in words.
 pub fn state(package: &OwnPackage) -> String {
-    if package.latest.as_ref().is_some_and(|entry| entry.is_yanked()) {
+    if package
+        .latest
+        .as_ref()
+        .is_some_and(|entry| entry.is_yanked())
+    {
         return "yanked".to_owned();
     }
     match (package.pending, package.replicas, package.announced) {
@@ -94,7 +103,9 @@ pub struct Progress {
 impl Progress {
     /// Whatever comes now, the release is here.
     pub fn is_stored(&self) -> bool {
-        self.steps.iter().any(|(step, _)| matches!(step, PublishStep::Stored))
+        self.steps
+            .iter()
+            .any(|(step, _)| matches!(step, PublishStep::Stored))
     }
 }
 
@@ -131,7 +142,8 @@ pub struct Publish {
     pub mine: Table<OwnPackage>,
     /// The list was answered once.
     pub known: bool,
-    /// The key that this node publishes with, once there is one; and the file where it is, or will be.
+    /// The key that this node publishes with, once there is one; and the file where it is, or will
+    /// be.
     pub own: Option<PublisherId>,
     pub key: Option<PathBuf>,
     pub form: Option<Form>,
@@ -146,8 +158,10 @@ pub struct Publish {
 impl Publish {
     /// The releases of each package: the next one is none of them.
     pub fn previous(&self) -> Vec<Previous> {
-        let previous =
-            |package: &OwnPackage| Previous { name: package.id.name.clone(), versions: package.versions.clone() };
+        let previous = |package: &OwnPackage| Previous {
+            name: package.id.name.clone(),
+            versions: package.versions.clone(),
+        };
         self.mine.all().map(previous).collect()
     }
 
@@ -157,13 +171,22 @@ impl Publish {
 
     /// A publish is not at its end.
     pub fn is_running(&self) -> bool {
-        self.progress.as_ref().is_some_and(|progress| progress.ended.is_none())
+        self.progress
+            .as_ref()
+            .is_some_and(|progress| progress.ended.is_none())
     }
 }
 
 /// A package for a question's sentence.
 pub fn named(package: &OwnPackage) -> String {
-    let version = package.latest.as_ref().map(|entry| format!("@{}", entry.version)).unwrap_or_default();
+    let version = package
+        .latest
+        .as_ref()
+        .map(|entry| format!("@{}", entry.version))
+        .unwrap_or_default();
     let publisher = short_id(package.id.owner.as_peer_id());
-    printable(&format!("{}{version} (publisher {publisher})", claimed(&package.id, package.handle.as_ref())))
+    printable(&format!(
+        "{}{version} (publisher {publisher})",
+        claimed(&package.id, package.handle.as_ref())
+    ))
 }

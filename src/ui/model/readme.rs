@@ -1,4 +1,5 @@
-//! A readme as lines to show: a little of Markdown, for what is mostly Markdown, and nothing that a terminal would obey.
+//! A readme as lines to show: a little of Markdown, for what is mostly Markdown, and nothing that a
+//! terminal would obey.
 
 use crate::domain::text::{printable, safe_or_not};
 
@@ -54,17 +55,27 @@ impl Readme {
     fn line(&mut self, line: &str) {
         let text = printable(line);
         let indent = line.chars().take_while(|c| *c == ' ').count();
-        let rest = |mark: &str| text.strip_prefix(mark).map(|rest| rest.trim_start().to_owned());
+        let rest = |mark: &str| {
+            text.strip_prefix(mark)
+                .map(|rest| rest.trim_start().to_owned())
+        };
         let block = if text.is_empty() {
             if matches!(self.blocks.last(), None | Some(Block::Gap)) {
                 return;
             }
             Block::Gap
-        } else if let Some(title) = text.trim_start_matches('#').strip_prefix(' ').filter(|_| text.starts_with('#')) {
+        } else if let Some(title) = text
+            .trim_start_matches('#')
+            .strip_prefix(' ')
+            .filter(|_| text.starts_with('#'))
+        {
             Block::Heading(title.to_owned())
         } else if let Some(entry) = ["- ", "* ", "+ "].into_iter().find_map(rest) {
             Block::Bullet(indent.min(8), entry)
-        } else if text.starts_with('|') || line.starts_with('\t') || indent >= 4 && self.is_after_gap() {
+        } else if text.starts_with('|')
+            || line.starts_with('\t')
+            || indent >= 4 && self.is_after_gap()
+        {
             Block::Code(as_it_is(line))
         } else {
             match self.blocks.last_mut() {
@@ -87,7 +98,10 @@ impl Readme {
 /// A line with its spaces, and without what moves the cursor or reorders.
 fn as_it_is(line: &str) -> String {
     let line = line.replace('\t', "    ");
-    safe_or_not(line.trim_end()).filter(|(_, is_unsafe)| !is_unsafe).map(|(c, _)| c).collect()
+    safe_or_not(line.trim_end())
+        .filter(|(_, is_unsafe)| !is_unsafe)
+        .map(|(c, _)| c)
+        .collect()
 }
 
 #[cfg(test)]
@@ -98,8 +112,7 @@ mod tests {
 
     #[test]
     fn a_little_of_markdown_is_understood() {
-        let text =
-            "# Web\n\nServes\npages.\n\n\n- fast\n  and small\n* safe\n\n```sh\ncurl  \u{1b}[31mx\n```\n| a | b |\n";
+        let text = "# Web\n\nServes\npages.\n\n\n- fast\n  and small\n* safe\n\n```sh\ncurl  \u{1b}[31mx\n```\n| a | b |\n";
         let own = |text: &str| text.to_owned();
         assert_eq!(
             Readme::of(text.as_bytes()).blocks,
@@ -115,7 +128,10 @@ mod tests {
                 Block::Code(own("| a | b |")),
             ]
         );
-        assert_eq!(Readme::of(b"#hashtag\n").blocks, [Block::Text(own("#hashtag"))]);
+        assert_eq!(
+            Readme::of(b"#hashtag\n").blocks,
+            [Block::Text(own("#hashtag"))]
+        );
     }
 
     #[test]

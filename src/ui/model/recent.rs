@@ -36,15 +36,20 @@ impl Recent {
         self.texts.iter().cloned().collect()
     }
 
-    /// Notes a search; true where that changes the list. One that is not `ended` gives way to what it grows into, so that
-    /// nobody finds every prefix of what they have typed.
+    /// Notes a search; true where that changes the list. One that is not `ended` gives way to what
+    /// it grows into, so that nobody finds every prefix of what they have typed.
     pub fn note(&mut self, text: &str, ended: bool) -> bool {
         let text = printable(text);
         if text.is_empty() {
             return false;
         }
         let before = self.texts.clone();
-        if self.is_beginning && self.texts.front().is_some_and(|newest| text.contains(newest.as_str())) {
+        if self.is_beginning
+            && self
+                .texts
+                .front()
+                .is_some_and(|newest| text.contains(newest.as_str()))
+        {
             self.texts.pop_front();
         }
         self.texts.retain(|other| *other != text);
@@ -65,7 +70,11 @@ impl Recent {
             let text = text.to_lowercase();
             words.iter().all(|word| text.contains(word.as_str()))
         };
-        self.texts.iter().map(String::as_str).filter(has_all).collect()
+        self.texts
+            .iter()
+            .map(String::as_str)
+            .filter(has_all)
+            .collect()
     }
 }
 
@@ -84,7 +93,12 @@ mod tests {
     #[test]
     fn a_beginning_gives_way_and_what_has_ended_stays() {
         let mut recent = Recent::default();
-        for (text, ended) in [("pa", false), ("parser", false), ("parser js", true), ("parser json", false)] {
+        for (text, ended) in [
+            ("pa", false),
+            ("parser", false),
+            ("parser js", true),
+            ("parser json", false),
+        ] {
             assert!(recent.note(text, ended), "{text}");
         }
         assert_eq!(recent.to_texts(), ["parser json", "parser js"]);
@@ -92,7 +106,10 @@ mod tests {
         assert!(!recent.note(" ", true));
         recent.note("category:web parser json", false);
         recent.note("parser js", true);
-        assert_eq!(recent.to_texts(), ["parser js", "category:web parser json", "parser json"]);
+        assert_eq!(
+            recent.to_texts(),
+            ["parser js", "category:web parser json", "parser json"]
+        );
         assert_eq!(recent.found("WEB par"), ["category:web parser json"]);
         assert_eq!(recent.found("").len(), 3);
     }

@@ -1,4 +1,5 @@
-//! What is said below the search field: where its text is written wrongly and why, and what was searched for instead.
+//! What is said below the search field: where its text is written wrongly and why, and what was
+//! searched for instead.
 
 use std::ops::Range;
 
@@ -22,15 +23,26 @@ pub enum Said {
 impl SearchView {
     /// In lines of `width` columns.
     pub fn said(&self, width: usize) -> Vec<Said> {
-        let mut lines: Vec<Said> = self.mistakes(width).into_iter().map(Said::Mistake).collect();
+        let mut lines: Vec<Said> = self
+            .mistakes(width)
+            .into_iter()
+            .map(Said::Mistake)
+            .collect();
         lines.extend(self.said_instead().map(Said::Instead));
         lines
     }
 
-    /// Every mistake is underlined; the first is explained, beside the line where there is room, else below.
+    /// Every mistake is underlined; the first is explained, beside the line where there is room,
+    /// else below.
     fn mistakes(&self, width: usize) -> Vec<String> {
-        let Some(first) = self.terms.mistakes.first() else { return Vec::new() };
-        let places = self.terms.mistakes.iter().map(|mistake| self.columns_of(mistake, width));
+        let Some(first) = self.terms.mistakes.first() else {
+            return Vec::new();
+        };
+        let places = self
+            .terms
+            .mistakes
+            .iter()
+            .map(|mistake| self.columns_of(mistake, width));
         let mut line = String::new();
         for place in places.filter(|place| !place.is_empty()) {
             line.push_str(&" ".repeat(place.start.saturating_sub(line.len())));
@@ -77,11 +89,17 @@ mod tests {
         let text = "web category: x";
         assert_eq!(
             view(text).mistakes(80),
-            [format!("{}^^^^^^^^^ which category? Write it right behind the colon", " ".repeat(12))]
+            [format!(
+                "{}^^^^^^^^^ which category? Write it right behind the colon",
+                " ".repeat(12)
+            )]
         );
         let lines = view("日本 colour:red tag:").mistakes(60);
         assert_eq!(lines[0], format!("{}^^^^^^^^^^ ^^^^", " ".repeat(13)));
-        assert!(lines.len() == 3 && lines[1].starts_with("there is no colour:"), "{lines:?}");
+        assert!(
+            lines.len() == 3 && lines[1].starts_with("there is no colour:"),
+            "{lines:?}"
+        );
         assert!(view("web server").mistakes(80).is_empty());
     }
 

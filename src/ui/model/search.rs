@@ -20,7 +20,8 @@ use crate::{
     },
 };
 
-/// Between words of which one will do, in what was searched for instead; a `*` follows one that may be a beginning.
+/// Between words of which one will do, in what was searched for instead; a `*` follows one that may
+/// be a beginning.
 const OR: &str = "OR";
 /// By how good they are for what was asked, and by how new they are.
 const BEST: &str = "match";
@@ -30,7 +31,9 @@ impl Entry for Hit {
     type Id = PackageId;
     const NAME: &'static str = "search";
     const COLUMNS: &'static [Column] = &[
-        Column::new("package", "package", 20, 0).rather(24).up_to(34),
+        Column::new("package", "package", 20, 0)
+            .rather(24)
+            .up_to(34),
         Column::new("version", "version", 8, 1).up_to(10),
         Column::new("summary", "what it is", 20, 2).up_to(200),
         Column::new("category", "category", 12, 6),
@@ -86,13 +89,18 @@ impl Entry for Hit {
 pub fn summary(hit: &Hit) -> String {
     let text = printable(&hit.summary);
     let text = match &hit.looks_like {
-        Some(other) => format!("looks like {}: {text}", claimed(&other.package, other.handle.as_ref())),
+        Some(other) => format!(
+            "looks like {}: {text}",
+            claimed(&other.package, other.handle.as_ref())
+        ),
         None => text,
     };
     match hit {
         Hit { yanked: true, .. } => format!("yanked: {text}"),
         Hit { preview: true, .. } => format!("preview, unsigned: {text}"),
-        Hit { deprecated: true, .. } => format!("deprecated: {text}"),
+        Hit {
+            deprecated: true, ..
+        } => format!("deprecated: {text}"),
         _ => text,
     }
 }
@@ -105,7 +113,9 @@ pub fn category(hit: &Hit) -> String {
 /// Whether its name or summary has every one of `phrases`.
 fn has(hit: &Hit, phrases: &[Phrase]) -> bool {
     let text = format!("{} {}", hit.package.name, hit.summary);
-    phrases.iter().all(|phrase| !marks(std::slice::from_ref(phrase), &text).is_empty())
+    phrases
+        .iter()
+        .all(|phrase| !marks(std::slice::from_ref(phrase), &text).is_empty())
 }
 
 #[derive(Default)]
@@ -148,13 +158,22 @@ impl SearchView {
         self.coverage = Coverage::default();
         self.hits.selection.selected = None;
         self.follow_text();
-        // What was found stays until the first answer, so that the list does not blink at every key.
+        // What was found stays until the first answer, so that the list does not blink at every
+        // key.
     }
 
-    /// The best come first where there are words, else the newest; unless the person has chosen another order.
+    /// The best come first where there are words, else the newest; unless the person has chosen
+    /// another order.
     fn follow_text(&mut self) {
-        let wanted = if self.terms.wanted.is_empty() { NEWEST } else { BEST };
-        let theirs = self.hits.reversed || self.order.is_some_and(|order| self.hits.sort != Some(order));
+        let wanted = if self.terms.wanted.is_empty() {
+            NEWEST
+        } else {
+            BEST
+        };
+        let theirs = self.hits.reversed
+            || self
+                .order
+                .is_some_and(|order| self.hits.sort != Some(order));
         if !theirs {
             self.hits.sort = Some(wanted);
         }
@@ -164,14 +183,23 @@ impl SearchView {
     pub fn update(&mut self, update: SearchUpdate, after: Duration, now: Timestamp) {
         match update {
             SearchUpdate::Facets { facets } => self.facets = facets,
-            SearchUpdate::Hits { hits, coverage, total, instead } => {
+            SearchUpdate::Hits {
+                hits,
+                coverage,
+                total,
+                instead,
+            } => {
                 self.first_answer();
                 self.local.get_or_insert(after);
                 (self.total, self.instead, self.coverage) = (total, instead, coverage);
                 self.some_have |= hits.iter().any(|hit| has(hit, &self.terms.wanted));
                 self.hits.put(hits, now);
             }
-            SearchUpdate::Done { coverage, truncated, .. } => {
+            SearchUpdate::Done {
+                coverage,
+                truncated,
+                ..
+            } => {
                 self.first_answer();
                 (self.coverage, self.truncated) = (coverage, truncated);
                 self.running = false;
@@ -195,7 +223,12 @@ impl SearchView {
     /// What is found in a package's texts: what was asked for, and what that was taken for.
     pub fn phrases(&self) -> Vec<Phrase> {
         let mut phrases = self.terms.wanted.clone();
-        for word in self.instead.iter().flat_map(|instead| instead.split_whitespace()).filter(|word| *word != OR) {
+        for word in self
+            .instead
+            .iter()
+            .flat_map(|instead| instead.split_whitespace())
+            .filter(|word| *word != OR)
+        {
             let open = word.ends_with('*');
             phrases.extend(runs(word).into_iter().map(|words| Phrase { words, open }));
         }
@@ -205,7 +238,13 @@ impl SearchView {
     /// That something else was searched for.
     pub fn said_instead(&self) -> Option<String> {
         let instead = printable(self.instead.as_deref()?).replace(&format!(" {OR} "), "\" or \"");
-        let asked = self.terms.wanted.iter().map(Phrase::text).collect::<Vec<_>>().join(" ");
+        let asked = self
+            .terms
+            .wanted
+            .iter()
+            .map(Phrase::text)
+            .collect::<Vec<_>>()
+            .join(" ");
         Some(if self.some_have {
             format!("little has \"{asked}\"; showing what has \"{instead}\" too")
         } else {

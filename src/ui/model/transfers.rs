@@ -25,8 +25,14 @@ impl Entry for Transfer {
         Column::new("dir", "dir", 5, 6),
         Column::new("package", "package", 16, 0).up_to(40),
         Column::new("progress", "progress", BAR + 6, 1).unit("percent"),
-        Column::new("size", "size", 8, 4).right().highest_first().unit("bytes"),
-        Column::new("rate", "rate", 10, 2).right().highest_first().unit("bytes_s"),
+        Column::new("size", "size", 8, 4)
+            .right()
+            .highest_first()
+            .unit("bytes"),
+        Column::new("rate", "rate", 10, 2)
+            .right()
+            .highest_first()
+            .unit("bytes_s"),
         Column::new("left", "left", 6, 3).right().unit("s"),
         Column::new("peers", "peers", 5, 4).right().highest_first(),
         Column::new("state", "state", 9, 0),
@@ -80,13 +86,19 @@ pub fn direction(transfer: &Transfer) -> &'static str {
 
 /// Seconds to the end of a fetch. Whom we serve may have the rest of others.
 pub fn remaining(transfer: &Transfer) -> Option<f64> {
-    transfer.remaining().filter(|_| matches!(transfer.id, TransferId::Fetch { .. }))
+    transfer
+        .remaining()
+        .filter(|_| matches!(transfer.id, TransferId::Fetch { .. }))
 }
 
 /// Whole percents; a hundred only when all of it is there.
 pub fn percent(transfer: &Transfer) -> u64 {
     let percent = (transfer.share().clamp(0.0, 1.0) * 100.0) as u64;
-    if transfer.done < transfer.size { percent.min(99) } else { percent }
+    if transfer.done < transfer.size {
+        percent.min(99)
+    } else {
+        percent
+    }
 }
 
 /// A fetch that is not over, or that can be gone on with.
@@ -97,7 +109,11 @@ pub fn can_be_told(transfer: &Transfer) -> bool {
 
 /// What is to be said of it beside its figures.
 pub fn note(transfer: &Transfer) -> String {
-    let liars = transfer.peers.iter().filter(|peer| peer.part == Part::Lied).count();
+    let liars = transfer
+        .peers
+        .iter()
+        .filter(|peer| peer.part == Part::Lied)
+        .count();
     match (&transfer.state, liars) {
         (TransferState::Failed(why), _) => printable(why),
         (_, 0) => String::new(),
@@ -154,12 +170,17 @@ impl Transfers {
         self.under_way.values().map(|one| one.what.as_str())
     }
 
-    /// Takes what changed; returns what a person is to be told, each with whether it answers that person.
+    /// Takes what changed; returns what a person is to be told, each with whether it answers that
+    /// person.
     pub fn put(&mut self, changed: Vec<Transfer>, now: Timestamp) -> Vec<(Notice, bool)> {
-        let notices = changed.iter().filter_map(|transfer| self.ended(transfer, now)).collect();
+        let notices = changed
+            .iter()
+            .filter_map(|transfer| self.ended(transfer, now))
+            .collect();
         // Of a copy the readme is no row beside the release's, unless it does not come.
         let is_told = |one: &Transfer| {
-            let is_part = one.for_others && one.beside && !matches!(one.state, TransferState::Failed(_));
+            let is_part =
+                one.for_others && one.beside && !matches!(one.state, TransferState::Failed(_));
             !is_part || self.table.get(&one.id).is_some()
         };
         let rows: Vec<Transfer> = changed.into_iter().filter(is_told).collect();
@@ -167,18 +188,25 @@ impl Transfers {
         notices
     }
 
-    /// What is to be told of a fetch that was seen under way, once it is no more. What happened comes first, because the
-    /// end is what a narrow row loses.
+    /// What is to be told of a fetch that was seen under way, once it is no more. What happened
+    /// comes first, because the end is what a narrow row loses.
     fn ended(&mut self, transfer: &Transfer, now: Timestamp) -> Option<(Notice, bool)> {
-        let TransferId::Fetch { root } = transfer.id else { return None };
+        let TransferId::Fetch { root } = transfer.id else {
+            return None;
+        };
         let asked = self.under_way.get(&root).is_some_and(|one| one.asked);
         if self.quiet.contains(&root) || (transfer.for_others && !asked) {
             return None;
         }
-        if matches!(transfer.state, TransferState::Waiting | TransferState::Running) {
+        if matches!(
+            transfer.state,
+            TransferState::Waiting | TransferState::Running
+        ) {
             if self.under_way.len() < Transfer::MOST {
                 let what = printable(&transfer.what);
-                self.under_way.entry(root).or_insert(UnderWay { what, asked: false });
+                self.under_way
+                    .entry(root)
+                    .or_insert(UnderWay { what, asked: false });
             }
             return None;
         }
@@ -190,22 +218,37 @@ impl Transfers {
                     count => format!("{count} peers"),
                 };
                 let (size, time) = (Size(transfer.size), took(transfer, now));
-                (Level::Info, format!("here, verified: {what}, {size} from {peers} in {time}; 6 shows it"))
+                (
+                    Level::Info,
+                    format!("here, verified: {what}, {size} from {peers} in {time}; 6 shows it"),
+                )
             }
-            TransferState::Failed(why) => {
-                (Level::Error, format!("not fetched: {what} (6 shows more): {}", printable(why)))
-            }
+            TransferState::Failed(why) => (
+                Level::Error,
+                format!("not fetched: {what} (6 shows more): {}", printable(why)),
+            ),
             _ => return None,
         };
-        Some((Notice { at: now, level, text }, asked))
+        Some((
+            Notice {
+                at: now,
+                level,
+                text,
+            },
+            asked,
+        ))
     }
 
     /// How many run in a direction, and how fast they are together.
     fn running(&self, fetches: bool) -> (usize, f64) {
         let is_one = |transfer: &&Transfer| {
-            transfer.state == TransferState::Running && matches!(transfer.id, TransferId::Fetch { .. }) == fetches
+            transfer.state == TransferState::Running
+                && matches!(transfer.id, TransferId::Fetch { .. }) == fetches
         };
-        self.table.all().filter(is_one).fold((0, 0.0), |(count, rate), one| (count + 1, rate + one.rate))
+        self.table
+            .all()
+            .filter(is_one)
+            .fold((0, 0.0), |(count, rate), one| (count + 1, rate + one.rate))
     }
 
     /// What runs now, in both directions.
@@ -214,7 +257,14 @@ impl Transfers {
             let (count, rate) = self.running(fetches);
             (count > 0).then(|| format!("{sign} {count} at {}", Rate(rate)))
         };
-        let parts: Vec<String> = [part("↓", true), part("↑", false)].into_iter().flatten().collect();
-        if parts.is_empty() { "nothing runs".to_owned() } else { parts.join(" · ") }
+        let parts: Vec<String> = [part("↓", true), part("↑", false)]
+            .into_iter()
+            .flatten()
+            .collect();
+        if parts.is_empty() {
+            "nothing runs".to_owned()
+        } else {
+            parts.join(" · ")
+        }
     }
 }

@@ -31,6 +31,10 @@ pub fn lines(model: &Model, at: usize, width: usize, theme: Theme) -> Vec<Line<'
         format!("Changes are kept in {}", model.places.config.display())
     };
     lines.push(Line::default());
-    lines.extend(wrap(&kept, width).into_iter().map(|line| Line::from(Span::styled(line, theme.dim()))));
+    lines.extend(
+        wrap(&kept, width)
+            .into_iter()
+            .map(|line| Line::from(Span::styled(line, theme.dim()))),
+    );
     lines
 }

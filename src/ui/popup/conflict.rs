@@ -33,39 +33,86 @@ pub fn lines(model: &Model, id: &ConflictId, width: usize, theme: Theme) -> Vec<
     };
     let mut lines = Vec::new();
     let head = format!("{} {}: {}", sign(case), case.kind.label(), case.about());
-    lines.extend(wrap(&head, width).into_iter().map(|line| Line::from(Span::styled(line, style(case, theme)))));
+    lines.extend(
+        wrap(&head, width)
+            .into_iter()
+            .map(|line| Line::from(Span::styled(line, style(case, theme)))),
+    );
     // What is told apart comes first; what it means, a person reads once.
     if let [one] = case.keys().as_slice() {
         key(&mut lines, one, width, theme);
     }
     if case.sides.len() == 2 && width >= BESIDE {
-        beside(&mut lines, [0, 1].map(|at| side(model, case, at, (width - GAP) / 2, theme)), width);
+        beside(
+            &mut lines,
+            [0, 1].map(|at| side(model, case, at, (width - GAP) / 2, theme)),
+            width,
+        );
     } else {
         lines.extend((0..case.sides.len()).flat_map(|at| side(model, case, at, width, theme)));
     }
     if case.more > 0 {
         lines.push(Line::default());
-        lines.push(Line::from(Span::styled(format!("and {} further keys", case.more), theme.dim())));
+        lines.push(Line::from(Span::styled(
+            format!("and {} further keys", case.more),
+            theme.dim(),
+        )));
     }
     lines.push(Line::default());
-    lines.extend(wrap(&case.meaning(), width).into_iter().map(|line| Line::from(Span::styled(line, theme.text()))));
+    lines.extend(
+        wrap(&case.meaning(), width)
+            .into_iter()
+            .map(|line| Line::from(Span::styled(line, theme.text()))),
+    );
     lines.push(Line::default());
-    field(&mut lines, "what to do", case.remedy(), theme.strong(), width, theme);
-    field(&mut lines, "in force", &case.why_in_force(), theme.text(), width, theme);
-    let (evidence, looks) = match (case.is_provable(), case.sides.iter().filter(|side| side.manifest).count()) {
-        (false, _) => {
-            ("one-sided: what was signed first is not held here, so that nothing can be proven to others", theme.fair())
-        }
+    field(
+        &mut lines,
+        "what to do",
+        case.remedy(),
+        theme.strong(),
+        width,
+        theme,
+    );
+    field(
+        &mut lines,
+        "in force",
+        &case.why_in_force(),
+        theme.text(),
+        width,
+        theme,
+    );
+    let (evidence, looks) = match (
+        case.is_provable(),
+        case.sides.iter().filter(|side| side.manifest).count(),
+    ) {
+        (false, _) => (
+            "one-sided: what was signed first is not held here, so that nothing can be proven to others",
+            theme.fair(),
+        ),
         (true, 2) => (
             "both sides as they were signed, with their manifests; e writes it, and anybody can verify it",
             theme.text(),
         ),
-        (true, _) => ("both sides as they were signed; e writes it, and anybody can verify it", theme.text()),
+        (true, _) => (
+            "both sides as they were signed; e writes it, and anybody can verify it",
+            theme.text(),
+        ),
     };
     field(&mut lines, "evidence", evidence, looks, width, theme);
-    let seen = format!("{} ({} ago)", clock::day(case.seen_at), Ago(model.now.since(case.seen_at)));
+    let seen = format!(
+        "{} ({} ago)",
+        clock::day(case.seen_at),
+        Ago(model.now.since(case.seen_at))
+    );
     field(&mut lines, "seen here", &seen, theme.text(), width, theme);
-    field(&mut lines, "id", &case.id.to_string(), theme.dim(), width, theme);
+    field(
+        &mut lines,
+        "id",
+        &case.id.to_string(),
+        theme.dim(),
+        width,
+        theme,
+    );
     lines
 }
 
@@ -77,7 +124,14 @@ fn key(lines: &mut Vec<Line<'static>>, side: &Side, width: usize, theme: Theme) 
     };
     let short = format!("{}, {}", side.publisher.fingerprint(), side.trust.label());
     field(lines, "fingerprint", &short, looks, width, theme);
-    field(lines, "key", &side.publisher.to_string(), theme.text(), width, theme);
+    field(
+        lines,
+        "key",
+        &side.publisher.to_string(),
+        theme.text(),
+        width,
+        theme,
+    );
 }
 
 /// Two texts beside one another.
@@ -95,20 +149,40 @@ fn beside(lines: &mut Vec<Line<'static>>, [left, right]: [Vec<Line<'static>>; 2]
 }
 
 fn side(model: &Model, case: &Case, at: usize, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let Some(one) = case.sides.get(at) else { return Vec::new() };
+    let Some(one) = case.sides.get(at) else {
+        return Vec::new();
+    };
     let mut lines = Vec::new();
     let several = case.keys().len() > 1;
-    let meant = several && model.conflicts.key(case).is_some_and(|key| key.publisher == one.publisher);
+    let meant = several
+        && model
+            .conflicts
+            .key(case)
+            .is_some_and(|key| key.publisher == one.publisher);
     let mark = if meant { "▸ " } else { "" };
     heading(&mut lines, &format!("{mark}{}", title(case, at)), theme);
     if several {
         key(&mut lines, one, width, theme);
     }
     if let Some(since) = one.since {
-        field(&mut lines, "first seen", &clock::day(since), theme.text(), width, theme);
+        field(
+            &mut lines,
+            "first seen",
+            &clock::day(since),
+            theme.text(),
+            width,
+            theme,
+        );
     }
     if let Some(package) = &one.package {
-        field(&mut lines, "package", package.as_str(), theme.text(), width, theme);
+        field(
+            &mut lines,
+            "package",
+            package.as_str(),
+            theme.text(),
+            width,
+            theme,
+        );
     }
     let (label, looks) = match case.kind {
         Kind::Version | Kind::File | Kind::Removed => ("manifest", theme.strong()),
@@ -127,7 +201,14 @@ fn side(model: &Model, case: &Case, at: usize, width: usize, theme: Theme) -> Ve
 }
 
 /// A hash whole, in halves where it does not fit beside its label.
-fn hash(lines: &mut Vec<Line<'static>>, label: &str, hash: &Hash, looks: Style, width: usize, theme: Theme) {
+fn hash(
+    lines: &mut Vec<Line<'static>>,
+    label: &str,
+    hash: &Hash,
+    looks: Style,
+    width: usize,
+    theme: Theme,
+) {
     let text = hash.to_string();
     let halves = text.split_at_checked(32).unwrap_or((&text, ""));
     let spaced = format!("{} {}", halves.0, halves.1);
@@ -138,7 +219,10 @@ fn hash(lines: &mut Vec<Line<'static>>, label: &str, hash: &Hash, looks: Style, 
         _ => {
             lines.push(Line::from(Span::styled(label.to_owned(), theme.dim())));
             let rows = wrap(&spaced, width.saturating_sub(2));
-            lines.extend(rows.into_iter().map(|row| Line::from(Span::styled(format!("  {row}"), looks))));
+            lines.extend(
+                rows.into_iter()
+                    .map(|row| Line::from(Span::styled(format!("  {row}"), looks))),
+            );
         }
     }
 }

@@ -22,18 +22,28 @@ pub fn lines(_model: &Model, export: &Export, width: usize, theme: Theme) -> Vec
     };
     let mut lines = vec![
         Line::from(Span::styled(format!("{rows} into this file:"), theme.dim())),
-        Line::from(Span::styled(export.input.value().to_owned(), theme.strong())),
+        Line::from(Span::styled(
+            export.input.value().to_owned(),
+            theme.strong(),
+        )),
         Line::default(),
     ];
     if let Some(problem) = &export.problem {
         let said = wrap(&format!("! {}", printable(problem)), width);
-        lines.extend(said.into_iter().map(|line| Line::from(Span::styled(line, theme.bad()))));
+        lines.extend(
+            said.into_iter()
+                .map(|line| Line::from(Span::styled(line, theme.bad()))),
+        );
     }
     let hint = if export.evidence.is_some() {
         "Anybody can verify it without a node: swarmdex conflict verify FILE. Enter writes it."
     } else {
         "A name that ends with .json makes it JSON, any other CSV. Enter writes it."
     };
-    lines.extend(wrap(hint, width).into_iter().map(|line| Line::from(Span::styled(line, theme.dim()))));
+    lines.extend(
+        wrap(hint, width)
+            .into_iter()
+            .map(|line| Line::from(Span::styled(line, theme.dim()))),
+    );
     lines
 }

@@ -1,4 +1,5 @@
-//! What the packages that were found are told apart by: in the window that has the keys, and beside the list.
+//! What the packages that were found are told apart by: in the window that has the keys, and beside
+//! the list.
 
 use ratatui::{
     Frame,
@@ -32,12 +33,18 @@ pub fn all(model: &Model) -> Vec<FacetLine> {
 
 /// What can be selected, in order.
 pub fn ids(model: &Model) -> Vec<FacetId> {
-    all(model).iter().filter_map(FacetLine::id).cloned().collect()
+    all(model)
+        .iter()
+        .filter_map(FacetLine::id)
+        .cloned()
+        .collect()
 }
 
 /// As many of each facet as leave room for the others, where one only looks.
 pub fn at_a_glance(model: &Model, height: usize) -> Vec<FacetLine> {
-    let fitting = |most: &usize| facets::lines(&model.search.facets, &model.search.terms, *most).len() <= height;
+    let fitting = |most: &usize| {
+        facets::lines(&model.search.facets, &model.search.terms, *most).len() <= height
+    };
     let most = (LEAST..=height).take_while(fitting).last().unwrap_or(LEAST);
     facets::lines(&model.search.facets, &model.search.terms, most)
 }
@@ -45,7 +52,9 @@ pub fn at_a_glance(model: &Model, height: usize) -> Vec<FacetLine> {
 /// The first of `lines` that is shown, so that the selected one is.
 pub fn offset(model: &Model, lines: &[FacetLine], height: usize) -> usize {
     let at = selected(model, lines).unwrap_or(0);
-    (at + 1).saturating_sub(height).min(lines.len().saturating_sub(height))
+    (at + 1)
+        .saturating_sub(height)
+        .min(lines.len().saturating_sub(height))
 }
 
 /// The line of what is selected.
@@ -66,7 +75,9 @@ pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
 pub fn pane(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let (width, height) = inside(area.width, area.height);
     let lines = written(model, &at_a_glance(model, height), None, width, theme);
-    let key = model.keymap.key_for(Action::Facets, model.typing(), model.place());
+    let key = model
+        .keymap
+        .key_for(Action::Facets, model.typing(), model.place());
     let hint = key.map_or(String::new(), |key| format!(" {key} narrows "));
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
@@ -85,14 +96,27 @@ fn written(
     theme: Theme,
 ) -> Vec<Line<'static>> {
     if lines.is_empty() {
-        return vec![Line::from(Span::styled("nothing to tell apart", theme.dim()))];
+        return vec![Line::from(Span::styled(
+            "nothing to tell apart",
+            theme.dim(),
+        ))];
     }
     let about = if model.search.facets.sampled { "~" } else { "" };
     let line = |(number, line): (usize, &FacetLine)| match line {
         FacetLine::Heading(facet) => Line::from(Span::styled(facets::name(*facet), theme.title())),
-        FacetLine::More(more) => Line::from(Span::styled(format!("  {} more", grouped(*more as u64)), theme.dim())),
-        FacetLine::Value { shown, packages, asked, .. } => {
-            let count = packages.map_or("none".to_owned(), |packages| format!("{about}{}", grouped(packages)));
+        FacetLine::More(more) => Line::from(Span::styled(
+            format!("  {} more", grouped(*more as u64)),
+            theme.dim(),
+        )),
+        FacetLine::Value {
+            shown,
+            packages,
+            asked,
+            ..
+        } => {
+            let count = packages.map_or("none".to_owned(), |packages| {
+                format!("{about}{}", grouped(packages))
+            });
             let (sign, style) = match asked {
                 Asked::No => ("○", theme.text()),
                 Asked::Yes => ("●", theme.strong()),
@@ -102,11 +126,21 @@ fn written(
             let name = fit(shown, room);
             let pad = " ".repeat(room.saturating_sub(name.width()));
             if selected == Some(number) {
-                return Line::from(Span::styled(format!("{sign} {name}{pad} {count}"), theme.selected()));
+                return Line::from(Span::styled(
+                    format!("{sign} {name}{pad} {count}"),
+                    theme.selected(),
+                ));
             }
             Line::from(vec![
                 Span::styled(format!("{sign} {name}{pad} "), style),
-                Span::styled(count, if *asked == Asked::No { theme.dim() } else { style }),
+                Span::styled(
+                    count,
+                    if *asked == Asked::No {
+                        theme.dim()
+                    } else {
+                        style
+                    },
+                ),
             ])
         }
     };

@@ -14,14 +14,29 @@ use crate::ui::{
 const SIGNS: [(&str, &str); 10] = [
     ("●", "connected"),
     ("○", "known, and not connected now"),
-    ("◆", "connected, and in the gossip mesh: announcements go through it first"),
+    (
+        "◆",
+        "connected, and in the gossip mesh: announcements go through it first",
+    ),
     ("✓", "the publisher's signature was verified here"),
     ("↓ ↑", "fetched to this node; served by it to another"),
-    ("pinned", "you have opened or fetched it: its handle means this key here"),
+    (
+        "pinned",
+        "you have opened or fetched it: its handle means this key here",
+    ),
     ("unpinned", "known by its signatures only"),
-    ("used by", "so many packages need it; where none does, so many peers were seen to have it"),
-    ("~98 %", "so much of all packages, as far as can be told, was searched"),
-    ("score", "from 0 to 1: how good a peer has been to ask; open one to see why"),
+    (
+        "used by",
+        "so many packages need it; where none does, so many peers were seen to have it",
+    ),
+    (
+        "~98 %",
+        "so much of all packages, as far as can be told, was searched",
+    ),
+    (
+        "score",
+        "from 0 to 1: how good a peer has been to ask; open one to see why",
+    ),
 ];
 
 const FILTERS: [(&str, &str); 5] = [
@@ -33,10 +48,16 @@ const FILTERS: [(&str, &str); 5] = [
 ];
 
 const MOUSE: [(&str, &str); 4] = [
-    ("click", "a screen's name, a row, a field, a filter; the same row again opens it"),
+    (
+        "click",
+        "a screen's name, a row, a field, a filter; the same row again opens it",
+    ),
     ("on a head", "sorts by the column, and the other way round"),
     ("wheel", "moves the selection, or a text"),
-    ("M", "off and on: off, the terminal selects text by itself (or hold Shift)"),
+    (
+        "M",
+        "off and on: off, the terminal selects text by itself (or hold Shift)",
+    ),
 ];
 
 pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
@@ -56,7 +77,13 @@ pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
                 places if places.is_empty() => places,
                 places => format!(" ({places})"),
             };
-            entry(&mut lines, &model.keymap.labels(row), &format!("{}{on}", row.help), width, theme);
+            entry(
+                &mut lines,
+                &model.keymap.labels(row),
+                &format!("{}{on}", row.help),
+                width,
+                theme,
+            );
         }
     }
     heading(&mut lines, "Searches", theme);
@@ -80,8 +107,14 @@ pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
 
 fn entry(lines: &mut Vec<Line<'static>>, key: &str, text: &str, width: usize, theme: Theme) {
     const KEY: usize = 15;
-    for (number, part) in wrap(text, width.saturating_sub(KEY).max(8)).into_iter().enumerate() {
+    for (number, part) in wrap(text, width.saturating_sub(KEY).max(8))
+        .into_iter()
+        .enumerate()
+    {
         let key = if number == 0 { key } else { "" };
-        lines.push(Line::from(vec![Span::styled(format!("{key:<KEY$}"), theme.key()), Span::raw(part)]));
+        lines.push(Line::from(vec![
+            Span::styled(format!("{key:<KEY$}"), theme.key()),
+            Span::raw(part),
+        ]));
     }
 }

@@ -52,29 +52,51 @@ pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'st
         return vec![Line::from("It is not kept any more")];
     };
     let mut lines = Vec::new();
-    let mut say = |label: &str, text: &str, style: Style| field(&mut lines, label, text, style, width, theme);
-    say(trace.kind.label(), &printable(trace.title()), theme.strong());
+    let mut say =
+        |label: &str, text: &str, style: Style| field(&mut lines, label, text, style, width, theme);
+    say(
+        trace.kind.label(),
+        &printable(trace.title()),
+        theme.strong(),
+    );
     if trace.what.is_some() {
         say("key", &printable(&trace.key), theme.text());
     }
     let came = trace.came();
-    let state = if came.is_empty() { trace.word().to_owned() } else { format!("{}: {came}", trace.word()) };
+    let state = if came.is_empty() {
+        trace.word().to_owned()
+    } else {
+        format!("{}: {came}", trace.word())
+    };
     say("state", &state, style(trace, theme));
     if trace.own {
         say("here", "this node has a copy itself", theme.text());
     }
     let began = crate::clock::here(trace.started_at);
-    let time =
-        trace.took_us.map_or_else(|| format!("began at {began}"), |took| format!("{}, began at {began}", span(took)));
+    let time = trace.took_us.map_or_else(
+        || format!("began at {began}"),
+        |took| format!("{}, began at {began}", span(took)),
+    );
     say("time", &time, theme.text());
     let failed = match trace.failed() {
         0 => String::new(),
         failed => format!(", {failed} failed"),
     };
-    say("requests", &format!("{} sent, {} answered{failed}", hops(trace), trace.answered()), theme.text());
+    say(
+        "requests",
+        &format!(
+            "{} sent, {} answered{failed}",
+            hops(trace),
+            trace.answered()
+        ),
+        theme.text(),
+    );
     heading(&mut lines, "Whom it asked, in order of time", theme);
     if trace.hops.is_empty() {
-        lines.push(Line::from(Span::styled("nobody yet: no peer is known that could be asked", theme.dim())));
+        lines.push(Line::from(Span::styled(
+            "nobody yet: no peer is known that could be asked",
+            theme.dim(),
+        )));
         return lines;
     }
     table_of_hops(&mut lines, model, trace, width, theme);
@@ -89,17 +111,29 @@ pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'st
         }
         _ => "",
     };
-    let text = format!("v: closer to the key than anybody before. {DISTANCE}{target}").replacen('v', "↓", 1);
-    lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.dim()))));
+    let text = format!("v: closer to the key than anybody before. {DISTANCE}{target}")
+        .replacen('v', "↓", 1);
+    lines.extend(
+        wrap(&text, width)
+            .into_iter()
+            .map(|line| Line::from(Span::styled(line, theme.dim()))),
+    );
     lines
 }
 
-fn row(columns: &[(Column, usize)], cell: &dyn Fn(&'static str, usize) -> (String, Style)) -> Line<'static> {
+fn row(
+    columns: &[(Column, usize)],
+    cell: &dyn Fn(&'static str, usize) -> (String, Style),
+) -> Line<'static> {
     let mut spans = Vec::new();
     for (column, width) in columns {
         let (text, style) = cell(column.key, *width);
         let text = fit(&text, *width);
-        let text = if column.right { format!("{text:>width$}") } else { format!("{text:<width$}") };
+        let text = if column.right {
+            format!("{text:>width$}")
+        } else {
+            format!("{text:<width$}")
+        };
         spans.extend([Span::styled(text, style), Span::raw(" ")]);
     }
     spans.pop();
@@ -108,15 +142,27 @@ fn row(columns: &[(Column, usize)], cell: &dyn Fn(&'static str, usize) -> (Strin
 
 fn head(columns: &[(Column, usize)], theme: Theme) -> Line<'static> {
     row(columns, &|key, _| {
-        let title = columns.iter().find(|(column, _)| column.key == key).map_or("", |(column, _)| column.title);
+        let title = columns
+            .iter()
+            .find(|(column, _)| column.key == key)
+            .map_or("", |(column, _)| column.title);
         (title.to_owned(), theme.dim())
     })
 }
 
-fn table_of_hops(lines: &mut Vec<Line<'static>>, model: &Model, trace: &Trace, width: usize, theme: Theme) {
+fn table_of_hops(
+    lines: &mut Vec<Line<'static>>,
+    model: &Model,
+    trace: &Trace,
+    width: usize,
+    theme: Theme,
+) {
     let handle_of = |hop: &Hop| model.peers.get(&hop.peer).map_or(String::new(), called);
     let named = trace.hops.iter().any(|hop| !handle_of(hop).is_empty());
-    let columns: Vec<Column> = HOPS.into_iter().filter(|column| named || column.key != "handle").collect();
+    let columns: Vec<Column> = HOPS
+        .into_iter()
+        .filter(|column| named || column.key != "handle")
+        .collect();
     let columns = columns_in(&columns, width);
     lines.push(head(&columns, theme));
     let now = trace.took_us.unwrap_or_else(|| {
@@ -134,7 +180,10 @@ fn table_of_hops(lines: &mut Vec<Line<'static>>, model: &Model, trace: &Trace, w
             "bits" if closer => (format!("↓ {}", hop.bits), theme.good()),
             "bits" => (hop.bits.to_string(), theme.text()),
             "ask" => (hop.ask.label().to_owned(), theme.text()),
-            "took" => (hop.took_us.map_or_else(|| "-".to_owned(), span), theme.text()),
+            "took" => (
+                hop.took_us.map_or_else(|| "-".to_owned(), span),
+                theme.text(),
+            ),
             "time" => (timeline(hop, now, width), theme.link()),
             _ => (said(hop), answer_style(hop.answer, theme)),
         }));
@@ -142,8 +191,15 @@ fn table_of_hops(lines: &mut Vec<Line<'static>>, model: &Model, trace: &Trace, w
 }
 
 fn said(hop: &Hop) -> String {
-    let says_so = matches!(hop.answer, Answer::Waiting | Answer::Failed(Failure::Unreachable));
-    if hop.dialled && !says_so { format!("dialled; {}", hop.said()) } else { hop.said() }
+    let says_so = matches!(
+        hop.answer,
+        Answer::Waiting | Answer::Failed(Failure::Unreachable)
+    );
+    if hop.dialled && !says_so {
+        format!("dialled; {}", hop.said())
+    } else {
+        hop.said()
+    }
 }
 
 fn answer_style(answer: Answer, theme: Theme) -> Style {
@@ -158,15 +214,28 @@ fn answer_style(answer: Answer, theme: Theme) -> Style {
 
 /// When a request was under way, as a part of the time the whole lookup took.
 fn timeline(hop: &Hop, all: u32, width: usize) -> String {
-    let at = |micros: u32| (f64::from(micros) / f64::from(all.max(1)) * width as f64).floor() as usize;
+    let at =
+        |micros: u32| (f64::from(micros) / f64::from(all.max(1)) * width as f64).floor() as usize;
     let from = at(hop.after_us).min(width.saturating_sub(1));
     if hop.answer == Answer::Told {
-        return format!("{}▲{}", "·".repeat(from), "·".repeat(width.saturating_sub(from + 1)));
+        return format!(
+            "{}▲{}",
+            "·".repeat(from),
+            "·".repeat(width.saturating_sub(from + 1))
+        );
     }
-    let end = hop.after_us.saturating_add(hop.took_us.unwrap_or_else(|| all.saturating_sub(hop.after_us)));
+    let end = hop.after_us.saturating_add(
+        hop.took_us
+            .unwrap_or_else(|| all.saturating_sub(hop.after_us)),
+    );
     let to = at(end).clamp(from + 1, width.max(from + 1));
     let under_way = if hop.took_us.is_some() { "▄" } else { "░" };
-    format!("{}{}{}", "·".repeat(from), under_way.repeat(to - from), "·".repeat(width.saturating_sub(to)))
+    format!(
+        "{}{}{}",
+        "·".repeat(from),
+        under_way.repeat(to - from),
+        "·".repeat(width.saturating_sub(to))
+    )
 }
 
 pub fn buckets(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
@@ -174,14 +243,26 @@ pub fn buckets(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> 
         None => return vec![Line::from("Asking the node for it…")],
         Some(Err(why)) => {
             let text = format!("It could not be had: {}", printable(why));
-            return wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.bad()))).collect();
+            return wrap(&text, width)
+                .into_iter()
+                .map(|line| Line::from(Span::styled(line, theme.bad())))
+                .collect();
         }
         Some(Ok(table)) => table,
     };
     let mut lines = Vec::new();
-    let peers = |count: usize| if count == 1 { "1 peer".to_owned() } else { format!("{count} peers") };
-    let buckets =
-        if table.buckets.len() == 1 { "1 bucket".to_owned() } else { format!("{} buckets", table.buckets.len()) };
+    let peers = |count: usize| {
+        if count == 1 {
+            "1 peer".to_owned()
+        } else {
+            format!("{count} peers")
+        }
+    };
+    let buckets = if table.buckets.len() == 1 {
+        "1 bucket".to_owned()
+    } else {
+        format!("{} buckets", table.buckets.len())
+    };
     let text = format!(
         "Kademlia knows {} in {buckets}, by their distance from this node. A bucket has room for {}; the farthest half of all \
          peers has 256 bits, the next quarter 255, and so on, so the near ones stay empty.",
@@ -191,21 +272,30 @@ pub fn buckets(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> 
     lines.extend(wrap(&text, width).into_iter().map(Line::from));
     if table.buckets.is_empty() {
         lines.push(Line::default());
-        lines.push(Line::from(Span::styled("None yet: nobody who serves the DHT was met.", theme.fair())));
+        lines.push(Line::from(Span::styled(
+            "None yet: nobody who serves the DHT was met.",
+            theme.fair(),
+        )));
         return lines;
     }
     lines.push(Line::default());
     let columns = columns_in(&BUCKETS, width);
     lines.push(head(&columns, theme));
     for bucket in &table.buckets {
-        lines.push(row(&columns, &|key, width| bucket_cell(model, table, bucket, key, width, theme)));
+        lines.push(row(&columns, &|key, width| {
+            bucket_cell(model, table, bucket, key, width, theme)
+        }));
     }
     lines.push(Line::default());
     let text = format!(
         "longest silent: when the one was last connected that was not for longest. last lookup: of a key that falls into the \
          bucket, since the node started. +: one more waits for a place. {DISTANCE}"
     );
-    lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.dim()))));
+    lines.extend(
+        wrap(&text, width)
+            .into_iter()
+            .map(|line| Line::from(Span::styled(line, theme.dim()))),
+    );
     lines
 }
 
@@ -222,14 +312,27 @@ fn bucket_cell(
         "bits" => (bucket.bits.to_string(), theme.strong()),
         "fill" => {
             let share = f64::from(bucket.peers) / f64::from(table.room.max(1));
-            (bar(share, width), if full { theme.good() } else { theme.link() })
+            (
+                bar(share, width),
+                if full { theme.good() } else { theme.link() },
+            )
         }
         "peers" => {
             let pending = if bucket.pending { "+" } else { "" };
-            (format!("{}{pending} of {}", bucket.peers, table.room), theme.text())
+            (
+                format!("{}{pending} of {}", bucket.peers, table.room),
+                theme.text(),
+            )
         }
         "connected" => (bucket.connected.to_string(), theme.text()),
         "contact" => (ago(bucket.oldest_contact, model.now), theme.text()),
-        _ => (ago(bucket.refreshed, model.now), if bucket.refreshed.is_none() { theme.fair() } else { theme.text() }),
+        _ => (
+            ago(bucket.refreshed, model.now),
+            if bucket.refreshed.is_none() {
+                theme.fair()
+            } else {
+                theme.text()
+            },
+        ),
     }
 }

@@ -55,24 +55,38 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         Popup::Lookup { scroll, .. } => ("Lookup".to_owned(), "b buckets · Esc back", *scroll),
         Popup::Run { scroll, .. } => ("Package manager".to_owned(), "Esc back", *scroll),
         Popup::Buckets { scroll } => ("Routing table".to_owned(), "Esc back", *scroll),
-        Popup::Columns { at } => ("Columns".to_owned(), "Esc back", chosen(*at, columns::ABOVE)),
-        Popup::Palette(palette) => {
-            ("Do what?".to_owned(), "Enter does it · Esc back", chosen(palette.at, palette::ABOVE))
-        }
+        Popup::Columns { at } => (
+            "Columns".to_owned(),
+            "Esc back",
+            chosen(*at, columns::ABOVE),
+        ),
+        Popup::Palette(palette) => (
+            "Do what?".to_owned(),
+            "Enter does it · Esc back",
+            chosen(palette.at, palette::ABOVE),
+        ),
         Popup::Confirm(question) => (question.title.to_owned(), "y n", 0),
-        Popup::Review(review) => ("Publish this?".to_owned(), "Enter publishes · Esc back", review.scroll),
+        Popup::Review(review) => (
+            "Publish this?".to_owned(),
+            "Enter publishes · Esc back",
+            review.scroll,
+        ),
         Popup::Picker(picker) => (
             "Choose a file or directory".to_owned(),
             "Enter opens · Space takes · Esc back",
             chosen(picker.at, picker::ABOVE),
         ),
         Popup::Export(_) => ("Write to a file".to_owned(), "Enter writes · Esc back", 0),
-        Popup::Facets => {
-            ("Narrow by".to_owned(), "Space · Esc back", facets::offset(model, &facets::all(model), height))
-        }
-        Popup::Recent(window) => {
-            ("Recent searches".to_owned(), "Enter searches · Esc back", chosen(window.at, recent::ABOVE))
-        }
+        Popup::Facets => (
+            "Narrow by".to_owned(),
+            "Space · Esc back",
+            facets::offset(model, &facets::all(model), height),
+        ),
+        Popup::Recent(window) => (
+            "Recent searches".to_owned(),
+            "Enter searches · Esc back",
+            chosen(window.at, recent::ABOVE),
+        ),
     };
     let scroll = scroll.min(most);
     let is_read = matches!(
@@ -89,25 +103,40 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         Popup::Columns { at } => Some((at + 1, model.table().columns().slots().len())),
         Popup::Palette(palette) => Some((palette.at + 1, palette.found().len())),
         Popup::Picker(picker) => Some((picker.at + 1, picker.len())),
-        Popup::Recent(window) => Some((window.at + 1, model.search.recent.found(window.input.value()).len())),
+        Popup::Recent(window) => Some((
+            window.at + 1,
+            model.search.recent.found(window.input.value()).len(),
+        )),
         _ => None,
     };
     let hint = if let Some((at, count)) = place.filter(|(at, count)| most > 0 && at <= count) {
         format!(" {at} of {count} · {keys} ")
     } else if most > 0 && is_read {
-        format!(" {} of {} · j k scroll · {keys} ", (scroll + height).min(text.len()), text.len())
+        format!(
+            " {} of {} · j k scroll · {keys} ",
+            (scroll + height).min(text.len()),
+            text.len()
+        )
     } else {
         format!(" {keys} ")
     };
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(theme.dim())
-        .title(Span::styled(format!(" {} ", fit(&title, width.saturating_sub(2))), theme.title()))
+        .title(Span::styled(
+            format!(" {} ", fit(&title, width.saturating_sub(2))),
+            theme.title(),
+        ))
         .title_bottom(Line::from(Span::styled(fit(&hint, width), theme.dim())).right_aligned())
         .padding(ratatui::widgets::Padding::horizontal(1));
     frame.render_widget(Clear, area);
     let shown: Vec<Line<'_>> = text.into_iter().skip(scroll).take(height).collect();
-    frame.render_widget(Paragraph::new(shown).style(theme.ground()).block(block.style(theme.ground())), area);
+    frame.render_widget(
+        Paragraph::new(shown)
+            .style(theme.ground())
+            .block(block.style(theme.ground())),
+        area,
+    );
     // The cursor stands where one types.
     let at = match window {
         Popup::Palette(palette) => Some((2 + palette.input.visual_cursor(), 0)),
@@ -122,15 +151,29 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
 }
 
 /// A label and its text, wrapped beside it; below it where there is little room.
-pub(super) fn field(lines: &mut Vec<Line<'static>>, label: &str, text: &str, style: Style, width: usize, theme: Theme) {
+pub(super) fn field(
+    lines: &mut Vec<Line<'static>>,
+    label: &str,
+    text: &str,
+    style: Style,
+    width: usize,
+    theme: Theme,
+) {
     let beside = if width >= 36 { LABEL } else { 2 };
     let wrapped = wrap(text, width.saturating_sub(beside).max(8));
     if beside == 2 {
         lines.push(Line::from(Span::styled(label.to_owned(), theme.dim())));
     }
     for (number, part) in wrapped.into_iter().enumerate() {
-        let label = if number == 0 && beside == LABEL { label } else { "" };
-        lines.push(Line::from(vec![Span::styled(format!("{label:<beside$}"), theme.dim()), Span::styled(part, style)]));
+        let label = if number == 0 && beside == LABEL {
+            label
+        } else {
+            ""
+        };
+        lines.push(Line::from(vec![
+            Span::styled(format!("{label:<beside$}"), theme.dim()),
+            Span::styled(part, style),
+        ]));
     }
 }
 

@@ -47,7 +47,13 @@ pub fn lines(model: &Model, view: &PackageView, width: usize, theme: Theme) -> V
     }
 }
 
-fn found(model: &Model, view: &PackageView, package: &Package, width: usize, theme: Theme) -> Vec<Line<'static>> {
+fn found(
+    model: &Model,
+    view: &PackageView,
+    package: &Package,
+    width: usize,
+    theme: Theme,
+) -> Vec<Line<'static>> {
     let now = model.now;
     let mut lines = Vec::new();
     match &package.latest {
@@ -60,11 +66,21 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
                 ("categories", manifest.categories.join(", ")),
                 ("tags", manifest.tags.join(", ")),
                 ("authors", manifest.authors.join(", ")),
-                ("repository", manifest.repository.clone().unwrap_or_default()),
+                (
+                    "repository",
+                    manifest.repository.clone().unwrap_or_default(),
+                ),
                 ("homepage", manifest.homepage.clone().unwrap_or_default()),
             ] {
                 if !text.is_empty() {
-                    field(&mut lines, label, &printable(&text), theme.text(), width, theme);
+                    field(
+                        &mut lines,
+                        label,
+                        &printable(&text),
+                        theme.text(),
+                        width,
+                        theme,
+                    );
                 }
             }
             content(&mut lines, model, view, manifest, width, theme);
@@ -81,16 +97,34 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
     }
 
     heading(&mut lines, "Publisher", theme);
-    let handle = package.handle.as_ref().map_or("none", |handle| handle.as_str());
+    let handle = package
+        .handle
+        .as_ref()
+        .map_or("none", |handle| handle.as_str());
     field(&mut lines, "handle", handle, theme.strong(), width, theme);
-    field(&mut lines, "fingerprint", &package.id.owner.fingerprint(), theme.strong(), width, theme);
-    field(&mut lines, "id", &package.id.owner.to_string(), theme.text(), width, theme);
+    field(
+        &mut lines,
+        "fingerprint",
+        &package.id.owner.fingerprint(),
+        theme.strong(),
+        width,
+        theme,
+    );
+    field(
+        &mut lines,
+        "id",
+        &package.id.owner.to_string(),
+        theme.text(),
+        width,
+        theme,
+    );
     let (trust, style) = match package.trust {
         Trust::Own => ("your own key", theme.good()),
         Trust::Pinned => ("pinned: the handle means this key here", theme.good()),
-        Trust::Unknown if package.handle.is_some() => {
-            ("unpinned: anybody may claim the handle; t pins it to this key", theme.text())
-        }
+        Trust::Unknown if package.handle.is_some() => (
+            "unpinned: anybody may claim the handle; t pins it to this key",
+            theme.text(),
+        ),
         Trust::Unknown => ("known by its signatures only", theme.text()),
         Trust::Distrusted => ("distrusted: you asked not to see its releases", theme.bad()),
     };
@@ -104,32 +138,85 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
         Source::Peer(peer) => format!("peer {}", short_id(&peer)),
     };
     field(&mut lines, "found in", &source, theme.text(), width, theme);
-    let signed = format!("{} ago, as state {} of the package", Ago(now.since(package.signed_at)), package.seq);
+    let signed = format!(
+        "{} ago, as state {} of the package",
+        Ago(now.since(package.signed_at)),
+        package.seq
+    );
     field(&mut lines, "signed", &signed, theme.text(), width, theme);
-    let style = if package.freshness.is_fresh(now) { theme.text() } else { theme.fair() };
-    field(&mut lines, "state", &package.freshness.told(now).to_string(), style, width, theme);
+    let style = if package.freshness.is_fresh(now) {
+        theme.text()
+    } else {
+        theme.fair()
+    };
+    field(
+        &mut lines,
+        "state",
+        &package.freshness.told(now).to_string(),
+        style,
+        width,
+        theme,
+    );
 
-    heading(&mut lines, &format!("Releases ({})", package.releases.len()), theme);
+    heading(
+        &mut lines,
+        &format!("Releases ({})", package.releases.len()),
+        theme,
+    );
     let mut releases = release::read(package.id.name.ecosystem(), &package.releases);
     releases.sort_by(|(a, _), (b, _)| b.cmp(a));
-    lines.extend(releases.into_iter().flat_map(|(_, entry)| release_lines(package, entry, width, theme)));
+    lines.extend(
+        releases
+            .into_iter()
+            .flat_map(|(_, entry)| release_lines(package, entry, width, theme)),
+    );
     if !package.complete {
-        lines.push(Line::from(Span::styled("older ones could not be had; R tries again", theme.fair())));
+        lines.push(Line::from(Span::styled(
+            "older ones could not be had; R tries again",
+            theme.fair(),
+        )));
     }
 
-    let needs = package.latest.iter().flat_map(|manifest| &manifest.dependencies);
+    let needs = package
+        .latest
+        .iter()
+        .flat_map(|manifest| &manifest.dependencies);
     let needs: Vec<String> = needs
-        .map(|needed| printable(&format!("{} {}{}", needed.called(), needed.requirement, needed.circumstances())))
+        .map(|needed| {
+            printable(&format!(
+                "{} {}{}",
+                needed.called(),
+                needed.requirement,
+                needed.circumstances()
+            ))
+        })
         .collect();
-    heading(&mut lines, &format!("Dependencies ({})", needs.len()), theme);
-    lines.extend(needs.iter().flat_map(|needed| wrap(needed, width)).map(Line::from));
+    heading(
+        &mut lines,
+        &format!("Dependencies ({})", needs.len()),
+        theme,
+    );
+    lines.extend(
+        needs
+            .iter()
+            .flat_map(|needed| wrap(needed, width))
+            .map(Line::from),
+    );
 
     if !package.conflicts.is_empty() {
-        heading(&mut lines, "Conflicts: a second manifest for a version, refused", theme);
+        heading(
+            &mut lines,
+            "Conflicts: a second manifest for a version, refused",
+            theme,
+        );
         for conflict in &package.conflicts {
             let (kept, offered) = (conflict.kept.fingerprint(), conflict.offered.fingerprint());
             let text = format!("{}: kept {kept}, refused {offered}", conflict.version);
-            lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.bad()))));
+            lines.extend(
+                wrap(&text, width)
+                    .into_iter()
+                    .map(|line| Line::from(Span::styled(line, theme.bad()))),
+            );
         }
     }
     readme(&mut lines, &view.readme, width, theme);
@@ -137,8 +224,15 @@ fn found(model: &Model, view: &PackageView, package: &Package, width: usize, the
 }
 
 /// A release in a line, and below it what its owner says against it.
-fn release_lines(package: &Package, entry: &ReleaseEntry, width: usize, theme: Theme) -> Vec<Line<'static>> {
-    let manifest = entry.first().map_or_else(|| "not known".to_owned(), |first| first.fingerprint());
+fn release_lines(
+    package: &Package,
+    entry: &ReleaseEntry,
+    width: usize,
+    theme: Theme,
+) -> Vec<Line<'static>> {
+    let manifest = entry
+        .first()
+        .map_or_else(|| "not known".to_owned(), |first| first.fingerprint());
     let more = match entry.manifests.len() {
         0 | 1 => String::new(),
         count => format!(" and {} more", count - 1),
@@ -156,8 +250,14 @@ fn release_lines(package: &Package, entry: &ReleaseEntry, width: usize, theme: T
     ];
     let marks = marks.into_iter().filter(|(is_so, ..)| *is_so);
     spans.extend(marks.map(|(_, word, style)| Span::styled(format!("  {word}"), style)));
-    let warnings = if state.has_words() { state.warnings() } else { Vec::new() };
-    let warnings = warnings.iter().flat_map(|warning| wrap(warning, width.saturating_sub(2)));
+    let warnings = if state.has_words() {
+        state.warnings()
+    } else {
+        Vec::new()
+    };
+    let warnings = warnings
+        .iter()
+        .flat_map(|warning| wrap(warning, width.saturating_sub(2)));
     let warnings = warnings.map(|line| Line::from(Span::styled(format!("  {line}"), theme.fair())));
     std::iter::once(Line::from(spans)).chain(warnings).collect()
 }
@@ -171,30 +271,42 @@ fn content(
     width: usize,
     theme: Theme,
 ) {
-    let mut say = |label: &str, text: &str, style: Style| field(lines, label, text, style, width, theme);
+    let mut say =
+        |label: &str, text: &str, style: Style| field(lines, label, text, style, width, theme);
     if !manifest.ecosystem.is_generic() {
         say("ecosystem", manifest.ecosystem.as_str(), theme.text());
     }
     match &view.files {
         Some(Files::Are(files, missing)) => {
             for one in files {
-                let style = if one.yanked.is_some() { theme.fair() } else { theme.text() };
+                let style = if one.yanked.is_some() {
+                    theme.fair()
+                } else {
+                    theme.text()
+                };
                 say("file", &file_text(&one.file, Some((one, model.now))), style);
             }
             if *missing > 0 {
                 say(
                     "",
-                    &format!("{missing} of its manifests could not be had, so that files are missing; R tries again"),
+                    &format!(
+                        "{missing} of its manifests could not be had, so that files are missing; R tries again"
+                    ),
                     theme.fair(),
                 );
             }
         }
         others => {
-            manifest.files.iter().for_each(|file| say("file", &file_text(file, None), theme.text()));
+            manifest
+                .files
+                .iter()
+                .for_each(|file| say("file", &file_text(file, None), theme.text()));
             match others {
-                Some(Files::Failed(why)) => {
-                    say("", &format!("the others could not be had: {}", printable(why)), theme.fair())
-                }
+                Some(Files::Failed(why)) => say(
+                    "",
+                    &format!("the others could not be had: {}", printable(why)),
+                    theme.fair(),
+                ),
                 Some(_) => say("", "looking for those that were added later…", theme.dim()),
                 None => {}
             }
@@ -206,21 +318,41 @@ fn content(
     say("here", &text, style);
 }
 
-/// A file in a line; of one that may have been added later, also when, and what its owner says against it.
+/// A file in a line; of one that may have been added later, also when, and what its owner says
+/// against it.
 fn file_text(file: &File, listed: Option<(&ReleaseFile, Timestamp)>) -> String {
-    let text = format!("{}, {} ({} bytes)", printable(&file.name), Size(file.size), file.size);
-    let Some((listed, now)) = listed else { return text };
+    let text = format!(
+        "{}, {} ({} bytes)",
+        printable(&file.name),
+        Size(file.size),
+        file.size
+    );
+    let Some((listed, now)) = listed else {
+        return text;
+    };
     let yanked = match listed.yanked.as_deref() {
         None => String::new(),
         Some("") => ", yanked".to_owned(),
         Some(why) => format!(", yanked: {}", printable(why)),
     };
-    format!("{text}, signed {} ago{yanked}", Ago(now.since(listed.signed_at)))
+    format!(
+        "{text}, signed {} ago{yanked}",
+        Ago(now.since(listed.signed_at))
+    )
 }
 
-fn presence(model: &Model, presence: &Presence, root: ContentRoot, theme: Theme) -> (String, Style) {
+fn presence(
+    model: &Model,
+    presence: &Presence,
+    root: ContentRoot,
+    theme: Theme,
+) -> (String, Style) {
     if let Presence::Here(held) = presence {
-        return (held.as_deref().map_or_else(|| "yes, verified".to_owned(), came), theme.good());
+        return (
+            held.as_deref()
+                .map_or_else(|| "yes, verified".to_owned(), came),
+            theme.good(),
+        );
     }
     if let Some(transfer) = model.transfers.fetch(root) {
         let percent = percent(transfer);
@@ -228,9 +360,17 @@ fn presence(model: &Model, presence: &Presence, root: ContentRoot, theme: Theme)
             TransferState::Waiting | TransferState::Running => {
                 return (format!("on its way: {percent} %"), theme.link());
             }
-            TransferState::Paused => return (format!("paused at {percent} %: d lets it go on"), theme.fair()),
+            TransferState::Paused => {
+                return (
+                    format!("paused at {percent} %: d lets it go on"),
+                    theme.fair(),
+                );
+            }
             TransferState::Failed(why) => {
-                return (format!("no: {}; d tries again", printable(why)), theme.bad());
+                return (
+                    format!("no: {}; d tries again", printable(why)),
+                    theme.bad(),
+                );
             }
             TransferState::Done | TransferState::Cancelled => {}
         }
@@ -244,15 +384,29 @@ fn presence(model: &Model, presence: &Presence, root: ContentRoot, theme: Theme)
 
 /// How content came that is here: who gave most of it first.
 fn came(held: &Held) -> String {
-    let Some(origin) = held.origin.as_ref().filter(|origin| !origin.shares.is_empty()) else {
-        let of = if held.own { "your own" } else { "put here on this machine" };
+    let Some(origin) = held
+        .origin
+        .as_ref()
+        .filter(|origin| !origin.shares.is_empty())
+    else {
+        let of = if held.own {
+            "your own"
+        } else {
+            "put here on this machine"
+        };
         return format!("yes, verified: {of}");
     };
-    let mut shares: Vec<_> = origin.shares.iter().filter(|share| share.bytes > 0).collect();
+    let mut shares: Vec<_> = origin
+        .shares
+        .iter()
+        .filter(|share| share.bytes > 0)
+        .collect();
     shares.sort_by_key(|share| (std::cmp::Reverse(share.bytes), share.peer));
     let all = held.content.size.max(1);
-    let givers: Vec<String> =
-        shares.iter().map(|share| format!("{} ({} %)", short_id(&share.peer), share.bytes * 100 / all)).collect();
+    let givers: Vec<String> = shares
+        .iter()
+        .map(|share| format!("{} ({} %)", short_id(&share.peer), share.bytes * 100 / all))
+        .collect();
     let time = Took(Duration::from_millis(origin.millis));
     format!("yes, verified: from {} in {time}", givers.join(", "))
 }
@@ -264,10 +418,17 @@ fn readme(lines: &mut Vec<Line<'static>>, readme: &Shown, width: usize, theme: T
     heading(lines, "Readme", theme);
     match readme {
         Shown::None => {}
-        Shown::Loading => lines.push(Line::from(Span::styled("it is being fetched…", theme.dim()))),
+        Shown::Loading => lines.push(Line::from(Span::styled(
+            "it is being fetched…",
+            theme.dim(),
+        ))),
         Shown::Failed(why) => {
             let text = format!("{}; R tries again", printable(why));
-            lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.fair()))));
+            lines.extend(
+                wrap(&text, width)
+                    .into_iter()
+                    .map(|line| Line::from(Span::styled(line, theme.fair()))),
+            );
         }
         Shown::Is(Readme { blocks, cut }) => {
             if blocks.is_empty() {
@@ -284,7 +445,10 @@ fn readme(lines: &mut Vec<Line<'static>>, readme: &Shown, width: usize, theme: T
 
 fn block(block: &Block, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let styled = |text: &str, style: Style| -> Vec<Line<'static>> {
-        wrap(text, width).into_iter().map(|line| Line::from(Span::styled(line, style))).collect()
+        wrap(text, width)
+            .into_iter()
+            .map(|line| Line::from(Span::styled(line, style)))
+            .collect()
     };
     match block {
         Block::Gap => vec![Line::default()],
@@ -296,7 +460,9 @@ fn block(block: &Block, width: usize, theme: Theme) -> Vec<Line<'static>> {
             let room = width.saturating_sub(indent + 2).max(8);
             let mark = |number: usize| if number == 0 { "• " } else { "  " };
             let lines = wrap(text, room).into_iter().enumerate();
-            lines.map(|(number, line)| Line::from(format!("{set_in}{}{line}", mark(number)))).collect()
+            lines
+                .map(|(number, line)| Line::from(format!("{set_in}{}{line}", mark(number))))
+                .collect()
         }
     }
 }

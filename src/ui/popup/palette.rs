@@ -32,9 +32,15 @@ pub fn lines(_model: &Model, palette: &Palette, width: usize, theme: Theme) -> V
         let text = fit(offer.text, width.saturating_sub(KEYS));
         if number == palette.at {
             let line = format!("{keys:<KEYS$}{text}");
-            lines.push(Line::from(Span::styled(format!("{line:<width$}"), theme.selected())));
+            lines.push(Line::from(Span::styled(
+                format!("{line:<width$}"),
+                theme.selected(),
+            )));
         } else {
-            lines.push(Line::from(vec![Span::styled(format!("{keys:<KEYS$}"), theme.key()), Span::raw(text)]));
+            lines.push(Line::from(vec![
+                Span::styled(format!("{keys:<KEYS$}"), theme.key()),
+                Span::raw(text),
+            ]));
         }
     }
     lines

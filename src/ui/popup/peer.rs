@@ -26,20 +26,27 @@ use crate::{
 
 pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let Some(peer) = model.peers.get(id) else {
-        return wrap(&format!("{id} is not known any more"), width).into_iter().map(Line::from).collect();
+        return wrap(&format!("{id} is not known any more"), width)
+            .into_iter()
+            .map(Line::from)
+            .collect();
     };
     let mut lines = Vec::new();
     score(&mut lines, peer, width, theme);
     faults(&mut lines, model, peer, width, theme);
     heading(&mut lines, "Who and where", theme);
-    let mut say = |label: &str, text: &str| field(&mut lines, label, text, theme.text(), width, theme);
+    let mut say =
+        |label: &str, text: &str| field(&mut lines, label, text, theme.text(), width, theme);
     say("peer id", &peer.id.to_string());
     match &peer.owner {
         Some(owner) => {
             say("handle", owner.handle.as_str());
             say("publisher", &owner.publisher.to_string());
         }
-        None => say("handle", "none: no publisher has signed that this node is its own"),
+        None => say(
+            "handle",
+            "none: no publisher has signed that this node is its own",
+        ),
     }
     say("agent", peer.agent.as_deref().unwrap_or("not told yet"));
     match &peer.connection {
@@ -49,13 +56,30 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
                 Direction::Outbound => "we connected to it",
             };
             let since = Ago(model.now.since(connection.since));
-            say("connection", &format!("{} ({from}, {since} ago)", connection.address));
+            say(
+                "connection",
+                &format!("{} ({from}, {since} ago)", connection.address),
+            );
         }
-        None => say("connection", &format!("none; last seen {} ago", Ago(model.now.since(peer.last_seen)))),
+        None => say(
+            "connection",
+            &format!(
+                "none; last seen {} ago",
+                Ago(model.now.since(peer.last_seen))
+            ),
+        ),
     }
-    say("known since", &format!("{} ago", Ago(model.now.since(peer.first_seen))));
+    say(
+        "known since",
+        &format!("{} ago", Ago(model.now.since(peer.first_seen))),
+    );
     say("location", &place(peer));
-    say("packages", &peer.packages.map_or("not told".to_owned(), |count| format!("{count}, by its own word")));
+    say(
+        "packages",
+        &peer.packages.map_or("not told".to_owned(), |count| {
+            format!("{count}, by its own word")
+        }),
+    );
     rtt(&mut lines, peer, width, theme);
     gossip(&mut lines, peer, width, theme);
     traffic(&mut lines, model, peer, width, theme);
@@ -70,7 +94,13 @@ fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, them
     /// Told apart without colour.
     const SIGNS: [char; 5] = ['█', '▓', '▒', '░', '+'];
     let score = &peer.score;
-    let styles = [theme.good(), theme.link(), theme.title(), theme.text(), theme.fair()];
+    let styles = [
+        theme.good(),
+        theme.link(),
+        theme.title(),
+        theme.text(),
+        theme.fair(),
+    ];
     lines.push(Line::from(vec![
         Span::styled(format!("Score {:.2}", score.total), theme.title()),
         Span::styled(" of 1: how good it is to ask", theme.dim()),
@@ -93,33 +123,75 @@ fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, them
         let beside = head.chars().count() + 2;
         let told = wrap(&peer.basis.told(name), width.saturating_sub(beside).max(16));
         for (number, part) in told.into_iter().enumerate() {
-            let (sign, head) = if number == 0 { (sign, head.clone()) } else { (' ', " ".repeat(beside - 2)) };
-            let spans = [Span::styled(format!("{sign} "), style), Span::raw(head), Span::styled(part, theme.dim())];
+            let (sign, head) = if number == 0 {
+                (sign, head.clone())
+            } else {
+                (' ', " ".repeat(beside - 2))
+            };
+            let spans = [
+                Span::styled(format!("{sign} "), style),
+                Span::raw(head),
+                Span::styled(part, theme.dim()),
+            ];
             lines.push(Line::from(spans.to_vec()));
         }
     }
 }
 
 /// What is held against it, and when that is over.
-fn faults(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, width: usize, theme: Theme) {
+fn faults(
+    lines: &mut Vec<Line<'static>>,
+    model: &Model,
+    peer: &PeerSnapshot,
+    width: usize,
+    theme: Theme,
+) {
     let Some(sheet) = &peer.sheet else { return };
-    let title = format!("Faults: {DISCONNECT} points disconnect, {BAN} ban, and they fade by half in 10 minutes");
+    let title = format!(
+        "Faults: {DISCONNECT} points disconnect, {BAN} ban, and they fade by half in 10 minutes"
+    );
     heading(lines, &title, theme);
-    let style = if peer.ban(model.now).is_some() { theme.bad() } else { theme.fair() };
-    lines.extend(wrap(&sheet.told(model.now), width).into_iter().map(|line| Line::from(Span::styled(line, style))));
+    let style = if peer.ban(model.now).is_some() {
+        theme.bad()
+    } else {
+        theme.fair()
+    };
+    lines.extend(
+        wrap(&sheet.told(model.now), width)
+            .into_iter()
+            .map(|line| Line::from(Span::styled(line, style))),
+    );
     for entry in sheet.log.iter().rev() {
         let ago = format!("{:>8} ago", Ago(model.now.since(entry.at)).to_string());
-        let what = format!("+{:.0}  {}: {}", entry.fault.points(), entry.fault.label(), entry.fault.hint());
+        let what = format!(
+            "+{:.0}  {}: {}",
+            entry.fault.points(),
+            entry.fault.label(),
+            entry.fault.hint()
+        );
         timed(lines, &ago, &what, theme.text(), width, theme);
     }
 }
 
 /// A line of a history; what is longer than the row goes on below.
-fn timed(lines: &mut Vec<Line<'static>>, when: &str, what: &str, style: Style, width: usize, theme: Theme) {
+fn timed(
+    lines: &mut Vec<Line<'static>>,
+    when: &str,
+    what: &str,
+    style: Style,
+    width: usize,
+    theme: Theme,
+) {
     const WHEN: usize = 14;
-    for (number, part) in wrap(what, width.saturating_sub(WHEN).max(12)).into_iter().enumerate() {
+    for (number, part) in wrap(what, width.saturating_sub(WHEN).max(12))
+        .into_iter()
+        .enumerate()
+    {
         let when = if number == 0 { when } else { "" };
-        lines.push(Line::from(vec![Span::styled(format!("{when:<WHEN$}"), theme.dim()), Span::styled(part, style)]));
+        lines.push(Line::from(vec![
+            Span::styled(format!("{when:<WHEN$}"), theme.dim()),
+            Span::styled(part, style),
+        ]));
     }
 }
 
@@ -129,9 +201,24 @@ fn gossip(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, the
     } else {
         "not in the mesh: it only hears that there is something"
     };
-    let score = peer.gossip_score.map_or(String::new(), |score| format!("; score {score:.1} (below 0 it is left out)"));
-    field(lines, "gossip", &format!("{mesh}{score}"), theme.text(), width, theme);
-    let counted = |outcome| peer.evidence.iter().filter(|one| one.outcome == outcome).map(|one| one.count).sum::<u32>();
+    let score = peer.gossip_score.map_or(String::new(), |score| {
+        format!("; score {score:.1} (below 0 it is left out)")
+    });
+    field(
+        lines,
+        "gossip",
+        &format!("{mesh}{score}"),
+        theme.text(),
+        width,
+        theme,
+    );
+    let counted = |outcome| {
+        peer.evidence
+            .iter()
+            .filter(|one| one.outcome == outcome)
+            .map(|one| one.count)
+            .sum::<u32>()
+    };
     let lately = format!(
         "lately {} taken, {} not needed, {} refused",
         counted(Outcome::RecordValid),
@@ -141,10 +228,29 @@ fn gossip(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, the
     field(lines, "", &lately, theme.dim(), width, theme);
 }
 
-fn traffic(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, width: usize, theme: Theme) {
-    let Traffic { announcements_in, answers_in, answers_out, content_in } = peer.traffic;
-    let served = model.transfers.table.all().filter(|one| matches!(one.id, TransferId::Serve { .. }));
-    let served = served.flat_map(|one| &one.peers).filter(|one| one.peer == peer.id).map(|one| one.bytes).sum();
+fn traffic(
+    lines: &mut Vec<Line<'static>>,
+    model: &Model,
+    peer: &PeerSnapshot,
+    width: usize,
+    theme: Theme,
+) {
+    let Traffic {
+        announcements_in,
+        answers_in,
+        answers_out,
+        content_in,
+    } = peer.traffic;
+    let served = model
+        .transfers
+        .table
+        .all()
+        .filter(|one| matches!(one.id, TransferId::Serve { .. }));
+    let served = served
+        .flat_map(|one| &one.peers)
+        .filter(|one| one.peer == peer.id)
+        .map(|one| one.bytes)
+        .sum();
     let text = format!(
         "content {} in, {} out; answers {} in, {} out; announcements {} in",
         Size(content_in),
@@ -157,8 +263,20 @@ fn traffic(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, w
 }
 
 /// What it has to give, as far as is known here.
-fn packages(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, width: usize, theme: Theme) {
-    let Some(served) = model.served.as_ref().filter(|served| served.peer == peer.id) else { return };
+fn packages(
+    lines: &mut Vec<Line<'static>>,
+    model: &Model,
+    peer: &PeerSnapshot,
+    width: usize,
+    theme: Theme,
+) {
+    let Some(served) = model
+        .served
+        .as_ref()
+        .filter(|served| served.peer == peer.id)
+    else {
+        return;
+    };
     let more = served.total.saturating_sub(served.names.len() as u64);
     let text = match (served.names.is_empty(), more) {
         (true, _) => "none of its publisher's own are known here".to_owned(),
@@ -166,31 +284,59 @@ fn packages(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, 
         (false, more) => format!("{}, and {more} more", served.names.join(", ")),
     };
     field(lines, "publishes", &text, theme.text(), width, theme);
-    let gave = model.transfers.table.all().filter(|one| matches!(one.id, TransferId::Fetch { .. }));
-    let gave = gave.filter(|one| one.peers.iter().any(|part| part.peer == peer.id && part.bytes > 0));
+    let gave = model
+        .transfers
+        .table
+        .all()
+        .filter(|one| matches!(one.id, TransferId::Fetch { .. }));
+    let gave = gave.filter(|one| {
+        one.peers
+            .iter()
+            .any(|part| part.peer == peer.id && part.bytes > 0)
+    });
     let gave: Vec<String> = gave.take(8).map(|one| printable(&one.what)).collect();
     if !gave.is_empty() {
-        field(lines, "gave you", &gave.join(", "), theme.text(), width, theme);
+        field(
+            lines,
+            "gave you",
+            &gave.join(", "),
+            theme.text(),
+            width,
+            theme,
+        );
     }
 }
 
-fn evidence(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, width: usize, theme: Theme) {
+fn evidence(
+    lines: &mut Vec<Line<'static>>,
+    model: &Model,
+    peer: &PeerSnapshot,
+    width: usize,
+    theme: Theme,
+) {
     heading(lines, "Evidence, newest first", theme);
     if peer.evidence.is_empty() {
-        lines.push(Line::from(Span::styled("none yet: it was asked nothing", theme.dim())));
+        lines.push(Line::from(Span::styled(
+            "none yet: it was asked nothing",
+            theme.dim(),
+        )));
     }
     for evidence in peer.evidence.iter().rev() {
         let style = match evidence.outcome {
             Outcome::AnswerRight | Outcome::ContentRight => theme.good(),
-            Outcome::AnswerWrong | Outcome::RecordInvalid | Outcome::RecordUnfit | Outcome::ContentWrong => theme.bad(),
+            Outcome::AnswerWrong
+            | Outcome::RecordInvalid
+            | Outcome::RecordUnfit
+            | Outcome::ContentWrong => theme.bad(),
             Outcome::AnswerLate
             | Outcome::AnswerSlow
             | Outcome::Unreachable
             | Outcome::ContentLate
             | Outcome::ContentSlow => theme.fair(),
-            Outcome::AnswerMissing | Outcome::RecordValid | Outcome::RecordIgnored | Outcome::ConnectionLost => {
-                theme.text()
-            }
+            Outcome::AnswerMissing
+            | Outcome::RecordValid
+            | Outcome::RecordIgnored
+            | Outcome::ConnectionLost => theme.text(),
         };
         let ago = format!("{:>8} ago", Ago(model.now.since(evidence.at)).to_string());
         timed(lines, &ago, &evidence.told(), style, width, theme);
@@ -198,17 +344,31 @@ fn evidence(lines: &mut Vec<Line<'static>>, model: &Model, peer: &PeerSnapshot, 
 }
 
 fn addresses(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme: Theme) {
-    let used = peer.connection.as_ref().map(|connection| connection.address.as_str());
-    let addresses = peer.addresses.iter().map(|address| match used == Some(address.as_str()) {
-        true => format!("{address} (used now)"),
-        false => address.clone(),
-    });
-    for (title, entries) in [("Addresses", addresses.collect::<Vec<_>>()), ("Protocols", peer.protocols.clone())] {
+    let used = peer
+        .connection
+        .as_ref()
+        .map(|connection| connection.address.as_str());
+    let addresses = peer
+        .addresses
+        .iter()
+        .map(|address| match used == Some(address.as_str()) {
+            true => format!("{address} (used now)"),
+            false => address.clone(),
+        });
+    for (title, entries) in [
+        ("Addresses", addresses.collect::<Vec<_>>()),
+        ("Protocols", peer.protocols.clone()),
+    ] {
         heading(lines, title, theme);
         if entries.is_empty() {
             lines.push(Line::from(Span::styled("none told yet", theme.dim())));
         }
-        lines.extend(entries.iter().flat_map(|entry| wrap(entry, width)).map(Line::from));
+        lines.extend(
+            entries
+                .iter()
+                .flat_map(|entry| wrap(entry, width))
+                .map(Line::from),
+        );
     }
 }
 
@@ -216,7 +376,11 @@ fn place(peer: &PeerSnapshot) -> String {
     let from = peer.provenance();
     let about = if from.approximate { "about " } else { "" };
     match (&peer.location, peer.distance_km) {
-        (Some(place), Some(km)) => format!("{}, {about}{km:.0} km from here ({})", from.mark(place), from.full()),
+        (Some(place), Some(km)) => format!(
+            "{}, {about}{km:.0} km from here ({})",
+            from.mark(place),
+            from.full()
+        ),
         (Some(place), None) => format!("{} ({})", from.mark(place), from.full()),
         (None, _) => format!("not declared ({})", from.full()),
     }
@@ -226,8 +390,22 @@ fn rtt(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme:
     match peer.rtts_ms.last() {
         Some(last) => {
             let line = sparkline(&peer.rtts_ms, width.saturating_sub(30).min(24));
-            field(lines, "round trip", &format!("{last:.2} ms {line}"), theme.text(), width, theme);
+            field(
+                lines,
+                "round trip",
+                &format!("{last:.2} ms {line}"),
+                theme.text(),
+                width,
+                theme,
+            );
         }
-        None => field(lines, "round trip", "not measured yet", theme.text(), width, theme),
+        None => field(
+            lines,
+            "round trip",
+            "not measured yet",
+            theme.text(),
+            width,
+            theme,
+        ),
     }
 }

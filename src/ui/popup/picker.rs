@@ -12,7 +12,10 @@ pub const ABOVE: usize = 2;
 
 pub fn lines(picker: &Picker, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let dir = printable(&picker.dir.to_string_lossy());
-    let mut lines = vec![Line::from(Span::styled(fit(&dir, width), theme.strong())), Line::default()];
+    let mut lines = vec![
+        Line::from(Span::styled(fit(&dir, width), theme.strong())),
+        Line::default(),
+    ];
     let mut row = |number: usize, name: String, size: String, is_dir: bool| {
         let name = fit(&name, width.saturating_sub(14));
         let text = format!("{name:<room$}{size:>14}", room = width.saturating_sub(14));

@@ -13,7 +13,12 @@ use crate::{
 /// Lines above the first search.
 pub const ABOVE: usize = 2;
 
-pub fn lines(model: &Model, window: &RecentWindow, width: usize, theme: Theme) -> Vec<Line<'static>> {
+pub fn lines(
+    model: &Model,
+    window: &RecentWindow,
+    width: usize,
+    theme: Theme,
+) -> Vec<Line<'static>> {
     let found = model.search.recent.found(window.input.value());
     let mut lines = vec![
         Line::from(vec![
@@ -23,8 +28,11 @@ pub fn lines(model: &Model, window: &RecentWindow, width: usize, theme: Theme) -
         Line::default(),
     ];
     if found.is_empty() {
-        let said =
-            if model.search.recent.len() == 0 { "Nothing was searched for yet." } else { "No search was like that." };
+        let said = if model.search.recent.len() == 0 {
+            "Nothing was searched for yet."
+        } else {
+            "No search was like that."
+        };
         lines.push(Line::from(Span::styled(said, theme.dim())));
     }
     for (number, text) in found.into_iter().enumerate() {

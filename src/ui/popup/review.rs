@@ -23,42 +23,92 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
     let mut lines = Vec::new();
     let (content, style) = match &review.hashed {
         Hashed::Packing { size: 0, .. } => ("packing the directory…".to_owned(), theme.dim()),
-        Hashed::Packing { done, size } => (format!("packing the directory: {} %", done * 100 / size), theme.dim()),
+        Hashed::Packing { done, size } => (
+            format!("packing the directory: {} %", done * 100 / size),
+            theme.dim(),
+        ),
         Hashed::Reading { size: 0, .. } => ("reading the file…".to_owned(), theme.dim()),
-        Hashed::Reading { done, size } => (format!("reading the file: {} %", done * 100 / size), theme.dim()),
-        Hashed::Is(content) => (format!("{} ({} bytes)", content.root, content.size), theme.text()),
+        Hashed::Reading { done, size } => (
+            format!("reading the file: {} %", done * 100 / size),
+            theme.dim(),
+        ),
+        Hashed::Is(content) => (
+            format!("{} ({} bytes)", content.root, content.size),
+            theme.text(),
+        ),
         Hashed::Wrong(why) => (why.clone(), theme.bad()),
     };
     let hint = match &review.hashed {
-        Hashed::Is(_) => {
-            ("Enter signs and publishes this. It cannot be deleted afterwards, only yanked.", theme.strong())
-        }
+        Hashed::Is(_) => (
+            "Enter signs and publishes this. It cannot be deleted afterwards, only yanked.",
+            theme.strong(),
+        ),
         Hashed::Packing { .. } => ("A moment: the directory is being packed.", theme.dim()),
         Hashed::Reading { .. } => ("A moment: the file is being read.", theme.dim()),
         Hashed::Wrong(_) => ("Esc goes back to the form.", theme.strong()),
     };
-    lines.extend(wrap(hint.0, width).into_iter().map(|line| Line::from(Span::styled(line, hint.1))));
-    if let Some(path) = model.publish.key.as_ref().filter(|_| model.publish.own.is_none()) {
+    lines.extend(
+        wrap(hint.0, width)
+            .into_iter()
+            .map(|line| Line::from(Span::styled(line, hint.1))),
+    );
+    if let Some(path) = model
+        .publish
+        .key
+        .as_ref()
+        .filter(|_| model.publish.own.is_none())
+    {
         let path = path.display();
-        let text = format!("This is your first publish: your key will be made, in {path}. Back it up afterwards.");
-        lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.fair()))));
+        let text = format!(
+            "This is your first publish: your key will be made, in {path}. Back it up afterwards."
+        );
+        lines.extend(
+            wrap(&text, width)
+                .into_iter()
+                .map(|line| Line::from(Span::styled(line, theme.fair()))),
+        );
     }
-    if let Some(claimed) = model.publish.form.as_ref().and_then(|form| form.claimed.as_ref()) {
+    if let Some(claimed) = model
+        .publish
+        .form
+        .as_ref()
+        .and_then(|form| form.claimed.as_ref())
+    {
         let text = format!("Somebody else has this handle: {claimed}.");
-        lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.fair()))));
+        lines.extend(
+            wrap(&text, width)
+                .into_iter()
+                .map(|line| Line::from(Span::styled(line, theme.fair()))),
+        );
     }
     // Before a list that may be longer than the screen.
     for (text, style) in review.listing.iter().flat_map(|listing| {
-        let refused = listing.refused.iter().map(|refused| (refused.to_string(), theme.bad()));
-        refused.chain(listing.warnings.iter().map(|warning| (format!("! {warning}"), theme.fair())))
+        let refused = listing
+            .refused
+            .iter()
+            .map(|refused| (refused.to_string(), theme.bad()));
+        refused.chain(
+            listing
+                .warnings
+                .iter()
+                .map(|warning| (format!("! {warning}"), theme.fair())),
+        )
     }) {
-        lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, style))));
+        lines.extend(
+            wrap(&text, width)
+                .into_iter()
+                .map(|line| Line::from(Span::styled(line, style))),
+        );
     }
-    let Some(draft) = &review.checked.draft else { return lines };
+    let Some(draft) = &review.checked.draft else {
+        return lines;
+    };
     heading(&mut lines, "The manifest as it will be signed", theme);
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
-    let handle =
-        draft.handle.as_ref().map_or("none: a short form of your key is shown".to_owned(), ToString::to_string);
+    let handle = draft.handle.as_ref().map_or(
+        "none: a short form of your key is shown".to_owned(),
+        ToString::to_string,
+    );
     for (label, value) in [
         ("handle", handle),
         ("name", draft.name.to_string()),
@@ -72,16 +122,42 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
         ("homepage", text(&draft.homepage)),
     ] {
         if !value.is_empty() {
-            field(&mut lines, label, &printable(&value), theme.text(), width, theme);
+            field(
+                &mut lines,
+                label,
+                &printable(&value),
+                theme.text(),
+                width,
+                theme,
+            );
         }
     }
     for needed in &draft.dependencies {
-        let text = format!("{} {}{}", needed.written(), needed.requirement, needed.circumstances());
-        field(&mut lines, "needs", &printable(&text), theme.text(), width, theme);
+        let text = format!(
+            "{} {}{}",
+            needed.written(),
+            needed.requirement,
+            needed.circumstances()
+        );
+        field(
+            &mut lines,
+            "needs",
+            &printable(&text),
+            theme.text(),
+            width,
+            theme,
+        );
     }
     field(&mut lines, "content", &content, style, width, theme);
     if let Some(left) = review.checked.left {
-        field(&mut lines, "size", &format!("{left} bytes of 8192 are left"), theme.dim(), width, theme);
+        field(
+            &mut lines,
+            "size",
+            &format!("{left} bytes of 8192 are left"),
+            theme.dim(),
+            width,
+            theme,
+        );
     }
     if let Some(listing) = &review.listing {
         files(&mut lines, listing, width, theme);
@@ -98,11 +174,26 @@ fn files(lines: &mut Vec<Line<'static>>, listing: &Listing, width: usize, theme:
         1 => "; 1 stays out".to_owned(),
         count => format!("; {count} stay out"),
     };
-    heading(lines, &format!("What goes in: {count} {what}, {}{out}", Size(bytes)), theme);
+    heading(
+        lines,
+        &format!("What goes in: {count} {what}, {}{out}", Size(bytes)),
+        theme,
+    );
     for row in listing.folded(MOST_ROWS) {
-        let count = if row.files > 1 { format!(" ({} files)", row.files) } else { String::new() };
+        let count = if row.files > 1 {
+            format!(" ({} files)", row.files)
+        } else {
+            String::new()
+        };
         let path = format!("{}{count}", printable(&row.path));
-        field(lines, &Size(row.size).to_string(), &path, theme.text(), width, theme);
+        field(
+            lines,
+            &Size(row.size).to_string(),
+            &path,
+            theme.text(),
+            width,
+            theme,
+        );
     }
     if listing.entries.is_empty() {
         lines.push(Line::from(Span::styled("nothing", theme.fair())));
@@ -112,12 +203,26 @@ fn files(lines: &mut Vec<Line<'static>>, listing: &Listing, width: usize, theme:
     }
     heading(lines, "What stays out", theme);
     for left in listing.left_out.iter().take(MOST_ROWS) {
-        let size = left.size.map(|bytes| Size(bytes).to_string()).unwrap_or_default();
-        field(lines, &size, &format!("{}: {}", left.path, left.why), theme.dim(), width, theme);
+        let size = left
+            .size
+            .map(|bytes| Size(bytes).to_string())
+            .unwrap_or_default();
+        field(
+            lines,
+            &size,
+            &format!("{}: {}", left.path, left.why),
+            theme.dim(),
+            width,
+            theme,
+        );
     }
     let more = listing.left_out.len().saturating_sub(MOST_ROWS) as u64 + listing.left_out_more;
     if more > 0 {
         let text = format!("and {more} more, which `swarmdex publish --dry-run` names");
-        lines.extend(wrap(&text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.dim()))));
+        lines.extend(
+            wrap(&text, width)
+                .into_iter()
+                .map(|line| Line::from(Span::styled(line, theme.dim()))),
+        );
     }
 }

@@ -36,31 +36,70 @@ pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'st
     };
     let sum = run.sum();
     let mut lines = Vec::new();
-    let mut say = |label: &str, text: &str, style: Style| field(&mut lines, label, text, style, width, theme);
+    let mut say =
+        |label: &str, text: &str, style: Style| field(&mut lines, label, text, style, width, theme);
     say("client", &run.client(), theme.strong());
     say("from", &run.from(), theme.text());
     say("began", &clock::here(run.began()), theme.text());
-    let going = if run.is_open(model.now) { "it may go on" } else { "it has ended" };
-    say("asked", &format!("{}; {} files, {} changes; {going}", run.asked(), sum.files, sum.changes), theme.text());
-    say("sent", &format!("{}; {} were fetched from peers for it", Size(sum.bytes), Size(sum.fetched())), theme.text());
-    let bad = if sum.refused + sum.broken_off > 0 { theme.bad() } else { theme.good() };
-    say("refused", &format!("{}; broken off {}", sum.refused, sum.broken_off), bad);
+    let going = if run.is_open(model.now) {
+        "it may go on"
+    } else {
+        "it has ended"
+    };
+    say(
+        "asked",
+        &format!(
+            "{}; {} files, {} changes; {going}",
+            run.asked(),
+            sum.files,
+            sum.changes
+        ),
+        theme.text(),
+    );
+    say(
+        "sent",
+        &format!(
+            "{}; {} were fetched from peers for it",
+            Size(sum.bytes),
+            Size(sum.fetched())
+        ),
+        theme.text(),
+    );
+    let bad = if sum.refused + sum.broken_off > 0 {
+        theme.bad()
+    } else {
+        theme.good()
+    };
+    say(
+        "refused",
+        &format!("{}; broken off {}", sum.refused, sum.broken_off),
+        bad,
+    );
     peers(&mut lines, model, &sum, theme);
     refusals(&mut lines, run, width, theme);
     heading(&mut lines, "What it asked, the last first", theme);
     for request in run.requests.values().rev().take(LISTED) {
         lines.push(asked(model, request, width, theme));
     }
-    let more = run.asked().saturating_sub(run.requests.len().min(LISTED) as u64);
+    let more = run
+        .asked()
+        .saturating_sub(run.requests.len().min(LISTED) as u64);
     if more > 0 {
-        lines.push(Line::from(Span::styled(format!("and {more} before"), theme.dim())));
+        lines.push(Line::from(Span::styled(
+            format!("and {more} before"),
+            theme.dim(),
+        )));
     }
     lines
 }
 
 fn peers(lines: &mut Vec<Line<'static>>, model: &Model, sum: &Sum, theme: Theme) {
     heading(lines, "Where the bytes came from", theme);
-    let mut given: Vec<_> = sum.peers.iter().map(|(peer, bytes)| (*peer, *bytes)).collect();
+    let mut given: Vec<_> = sum
+        .peers
+        .iter()
+        .map(|(peer, bytes)| (*peer, *bytes))
+        .collect();
     given.sort_by_key(|(peer, bytes)| (Reverse(*bytes), *peer));
     lines.push(Line::from(format!(
         "{:>9}  this node: it had them before, or made the answer",
@@ -68,7 +107,11 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, sum: &Sum, theme: Theme)
     )));
     for (peer, bytes) in given {
         let handle = model.peers.get(&peer).map_or(String::new(), called);
-        let text = format!("{:>9}  {} {handle}", Size(bytes).to_string(), short_id(&peer));
+        let text = format!(
+            "{:>9}  {} {handle}",
+            Size(bytes).to_string(),
+            short_id(&peer)
+        );
         lines.push(Line::from(Span::styled(text, theme.text())));
     }
 }
@@ -87,7 +130,11 @@ fn refusals(lines: &mut Vec<Line<'static>>, run: &Run, width: usize, theme: Them
     heading(lines, "Why it was refused", theme);
     for why in said {
         let wrapped = wrap(&printable(why), width);
-        lines.extend(wrapped.into_iter().map(|line| Line::from(Span::styled(line, theme.bad()))));
+        lines.extend(
+            wrapped
+                .into_iter()
+                .map(|line| Line::from(Span::styled(line, theme.bad()))),
+        );
     }
 }
 
@@ -105,17 +152,37 @@ fn asked(model: &Model, request: &ClientRequest, width: usize, theme: Theme) -> 
     };
     let (end, style) = match request.millis {
         None => ("being sent".to_owned(), theme.link()),
-        Some(_) if request.is_broken_off() => (format!("broken off at {}", Size(request.bytes)), theme.bad()),
-        Some(millis) => (format!("{} in {millis} ms", Size(request.bytes)), theme.text()),
+        Some(_) if request.is_broken_off() => (
+            format!("broken off at {}", Size(request.bytes)),
+            theme.bad(),
+        ),
+        Some(millis) => (
+            format!("{} in {millis} ms", Size(request.bytes)),
+            theme.text(),
+        ),
     };
-    let style = if request.is_refused() { theme.bad() } else { style };
-    let owner = request.owner.map_or_else(String::new, |owner| format!(", of {}", owner.fingerprint()));
+    let style = if request.is_refused() {
+        theme.bad()
+    } else {
+        style
+    };
+    let owner = request
+        .owner
+        .map_or_else(String::new, |owner| format!(", of {}", owner.fingerprint()));
     let from = match request.origin.peers.as_slice() {
         [] => String::new(),
-        [(peer, _)] => format!(", from {}", model.peers.get(peer).map_or_else(|| short_id(peer), called)),
+        [(peer, _)] => format!(
+            ", from {}",
+            model.peers.get(peer).map_or_else(|| short_id(peer), called)
+        ),
         peers => format!(", from {} peers", peers.len()),
     };
-    let text =
-        format!("{} {:<6} {} {}: {end}{from}{owner}", clock::here(request.at), doing, request.status, printable(&what));
+    let text = format!(
+        "{} {:<6} {} {}: {end}{from}{owner}",
+        clock::here(request.at),
+        doing,
+        request.status,
+        printable(&what)
+    );
     Line::from(Span::styled(fit(&text, width), style))
 }

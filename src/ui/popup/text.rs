@@ -5,5 +5,8 @@ use ratatui::text::Line;
 use crate::ui::{theme::Theme, widget::wrap::wrap};
 
 pub fn lines(text: &str, width: usize, _theme: Theme) -> Vec<Line<'static>> {
-    text.lines().flat_map(|line| wrap(line, width)).map(Line::from).collect()
+    text.lines()
+        .flat_map(|line| wrap(line, width))
+        .map(Line::from)
+        .collect()
 }

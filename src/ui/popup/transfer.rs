@@ -45,7 +45,8 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
     };
     let fetch = matches!(id, TransferId::Fetch { .. });
     let mut lines = Vec::new();
-    let mut say = |label: &str, text: &str, style: Style| field(&mut lines, label, text, style, width, theme);
+    let mut say =
+        |label: &str, text: &str, style: Style| field(&mut lines, label, text, style, width, theme);
     let what = format!("{} {}", sign(transfer), printable(&transfer.what));
     let doing = match (fetch, transfer.ended_at.is_some()) {
         (true, false) => "fetching",
@@ -55,30 +56,61 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
     };
     say(doing, &what, theme.strong());
     say("content", &id.root().to_string(), theme.text());
-    say("size", &format!("{} ({} bytes)", Size(transfer.size), transfer.size), theme.text());
+    say(
+        "size",
+        &format!("{} ({} bytes)", Size(transfer.size), transfer.size),
+        theme.text(),
+    );
     let bar = if width >= 36 { 16 } else { 8 };
-    say("state", &format!("{} {}", gauge(transfer, bar), transfer.state.label()), style(transfer, theme));
+    say(
+        "state",
+        &format!("{} {}", gauge(transfer, bar), transfer.state.label()),
+        style(transfer, theme),
+    );
     if let TransferState::Failed(why) = &transfer.state {
         say("why", &printable(why), theme.bad());
-        say("", "p tries again, and goes on with what is here", theme.dim());
+        say(
+            "",
+            "p tries again, and goes on with what is here",
+            theme.dim(),
+        );
     }
     let done = match (fetch, &transfer.state) {
-        (true, TransferState::Done) => format!("hash verified: BLAKE3 of all {} bytes", transfer.size),
+        (true, TransferState::Done) => {
+            format!("hash verified: BLAKE3 of all {} bytes", transfer.size)
+        }
         // One that an earlier run of the node left.
         (true, TransferState::Paused | TransferState::Waiting) if transfer.done == 0 => {
             "what came before, if any, is counted once it goes on".to_owned()
         }
-        (true, _) => format!("{} are here; each 16 KiB is verified as it comes", Size(transfer.done)),
+        (true, _) => format!(
+            "{} are here; each 16 KiB is verified as it comes",
+            Size(transfer.done)
+        ),
         (false, _) => Size(transfer.done).to_string(),
     };
-    let style = if fetch && transfer.state == TransferState::Done { theme.good() } else { theme.text() };
+    let style = if fetch && transfer.state == TransferState::Done {
+        theme.good()
+    } else {
+        theme.text()
+    };
     say(if fetch { "verified" } else { "sent" }, &done, style);
     if transfer.resumed > 0 {
-        say("resumed", &format!("{} were here from an earlier attempt", Size(transfer.resumed)), theme.text());
+        say(
+            "resumed",
+            &format!(
+                "{} were here from an earlier attempt",
+                Size(transfer.resumed)
+            ),
+            theme.text(),
+        );
     }
     let time = match transfer.ended_at {
         Some(at) => {
-            let (from, to) = (crate::clock::here(transfer.started_at), crate::clock::here(at));
+            let (from, to) = (
+                crate::clock::here(transfer.started_at),
+                crate::clock::here(at),
+            );
             format!("{from} to {to}, {}", took(transfer, at))
         }
         None => format!("began at {}", crate::clock::here(transfer.started_at)),
@@ -96,7 +128,8 @@ fn rates(model: &Model, transfer: &Transfer) -> String {
     if transfer.ended_at.is_some() {
         return format!("{average} on average");
     }
-    let left = remaining(transfer).map_or(String::new(), |seconds| format!(", {} left", left(seconds)));
+    let left =
+        remaining(transfer).map_or(String::new(), |seconds| format!(", {} left", left(seconds)));
     format!("{} now, {average} on average{left}", Rate(transfer.rate))
 }
 
@@ -111,11 +144,29 @@ fn part(transfer: &Transfer, peer: &TransferPeer) -> &'static str {
     }
 }
 
-fn peers(lines: &mut Vec<Line<'static>>, model: &Model, transfer: &Transfer, width: usize, theme: Theme) {
+fn peers(
+    lines: &mut Vec<Line<'static>>,
+    model: &Model,
+    transfer: &Transfer,
+    width: usize,
+    theme: Theme,
+) {
     let fetch = matches!(transfer.id, TransferId::Fetch { .. });
-    heading(lines, if fetch { "Where the bytes came from" } else { "To whom they went" }, theme);
+    heading(
+        lines,
+        if fetch {
+            "Where the bytes came from"
+        } else {
+            "To whom they went"
+        },
+        theme,
+    );
     if transfer.peers.is_empty() && transfer.resumed == 0 {
-        let text = if fetch { "nobody has given any yet" } else { "nobody" };
+        let text = if fetch {
+            "nobody has given any yet"
+        } else {
+            "nobody"
+        };
         lines.push(Line::from(Span::styled(text, theme.dim())));
         return;
     }
@@ -132,17 +183,30 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, transfer: &Transfer, wid
         for (column, width) in &columns {
             let (text, style) = cell(column.key);
             let text = fit(&text, *width);
-            let text = if column.right { format!("{text:>width$}") } else { format!("{text:<width$}") };
+            let text = if column.right {
+                format!("{text:>width$}")
+            } else {
+                format!("{text:<width$}")
+            };
             spans.extend([Span::styled(text, style), Span::raw(" ")]);
         }
         spans.pop();
         Line::from(spans)
     };
-    let title = |key| COLUMNS.iter().find(|column| column.key == key).map_or("", |column| column.title);
+    let title = |key| {
+        COLUMNS
+            .iter()
+            .find(|column| column.key == key)
+            .map_or("", |column| column.title)
+    };
     lines.push(row(&|key| (title(key).to_owned(), theme.dim())));
     // What an earlier attempt left came from somebody too, of whom nothing is known any more.
     let all = transfer.resumed + transfer.peers.iter().map(|peer| peer.bytes).sum::<u64>();
-    let share = |bytes: u64| (bytes * 100).checked_div(all).map_or(String::new(), |share| format!("{share} %"));
+    let share = |bytes: u64| {
+        (bytes * 100)
+            .checked_div(all)
+            .map_or(String::new(), |share| format!("{share} %"))
+    };
     let mut given: Vec<&TransferPeer> = transfer.peers.iter().collect();
     given.sort_by_key(|peer| (Reverse(peer.bytes), peer.peer));
     for peer in given {
@@ -154,7 +218,10 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, transfer: &Transfer, wid
         };
         lines.push(row(&|key| match key {
             "peer" => (short_id(&peer.peer), theme.strong()),
-            "handle" => (model.peers.get(&peer.peer).map_or(String::new(), called), theme.text()),
+            "handle" => (
+                model.peers.get(&peer.peer).map_or(String::new(), called),
+                theme.text(),
+            ),
             "part" => (part(transfer, peer).to_owned(), style),
             "bytes" => (Size(peer.bytes).to_string(), theme.text()),
             "share" => (share(peer.bytes), theme.text()),
@@ -175,6 +242,10 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, transfer: &Transfer, wid
         lines.push(Line::default());
         let text = "LIED: something it gave is not what the manifest's hash says. That was thrown away and asked of others, \
                     and the peer is asked for nothing more.";
-        lines.extend(wrap(text, width).into_iter().map(|line| Line::from(Span::styled(line, theme.bad()))));
+        lines.extend(
+            wrap(text, width)
+                .into_iter()
+                .map(|line| Line::from(Span::styled(line, theme.bad()))),
+        );
     }
 }

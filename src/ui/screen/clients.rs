@@ -25,11 +25,24 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         let text = "`swarmdex setup cargo` (or pip, uv, npm, pnpm, yarn, bun) prints what makes a package manager use this node. \
                     Each run of one is shown here then: what it asked, what was refused and why, and which peers gave the \
                     bytes. 8 says whether the gateway is open, and v goes back to the transfers.";
-        let head = Span::styled("No package manager has asked this node for anything yet.", theme.strong());
-        sentences(frame, areas.body, vec![Line::from(head), Line::default(), Line::from(text)]);
+        let head = Span::styled(
+            "No package manager has asked this node for anything yet.",
+            theme.strong(),
+        );
+        sentences(
+            frame,
+            areas.body,
+            vec![Line::from(head), Line::default(), Line::from(text)],
+        );
         return status(frame, model, areas, "", theme);
     }
-    table::draw(frame.buffer_mut(), areas.body, clients, theme, |one, column| cell(model, one, column, theme));
+    table::draw(
+        frame.buffer_mut(),
+        areas.body,
+        clients,
+        theme,
+        |one, column| cell(model, one, column, theme),
+    );
     if clients.rows().is_empty() {
         let text = "No run of a client has these words. Esc in the list takes the filter off.";
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
@@ -42,8 +55,18 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 
 fn cell(model: &Model, run: &Run, column: &str, theme: Theme) -> Cell {
     let sum = run.sum();
-    let plain = if run.is_open(model.now) { theme.text() } else { theme.dim() };
-    let count = |count: u64| if count == 0 { String::new() } else { count.to_string() };
+    let plain = if run.is_open(model.now) {
+        theme.text()
+    } else {
+        theme.dim()
+    };
+    let count = |count: u64| {
+        if count == 0 {
+            String::new()
+        } else {
+            count.to_string()
+        }
+    };
     match column {
         "client" => (run.client(), theme.strong()),
         "from" => (run.from(), plain),

@@ -25,15 +25,29 @@ use crate::{
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let conflicts = &model.conflicts.table;
     if conflicts.is_empty() {
-        let head = if model.conflicts.is_known { "There are no conflicts." } else { "The node is being asked…" };
+        let head = if model.conflicts.is_known {
+            "There are no conflicts."
+        } else {
+            "The node is being asked…"
+        };
         let text = "When several keys claim one handle, when a publisher changes what it has published, or signs two states \
                     with one number, it is shown here: both sides, which one counts and why, and evidence that others can \
                     verify by themselves.";
-        let lines = vec![Line::from(Span::styled(head, theme.strong())), Line::default(), Line::from(text)];
+        let lines = vec![
+            Line::from(Span::styled(head, theme.strong())),
+            Line::default(),
+            Line::from(text),
+        ];
         sentences(frame, areas.body, lines);
         return status(frame, model, areas, "", theme);
     }
-    table::draw(frame.buffer_mut(), areas.body, conflicts, theme, |one, column| cell(model, one, column, theme));
+    table::draw(
+        frame.buffer_mut(),
+        areas.body,
+        conflicts,
+        theme,
+        |one, column| cell(model, one, column, theme),
+    );
     if conflicts.rows().is_empty() {
         let text = "No conflict has these words. Esc in the list takes the filter off.";
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
@@ -67,19 +81,47 @@ pub fn sign(case: &Case) -> &'static str {
 }
 
 fn cell(model: &Model, one: &Case, column: &str, theme: Theme) -> Cell {
-    let plain = if one.is_settled() { theme.dim() } else { theme.text() };
+    let plain = if one.is_settled() {
+        theme.dim()
+    } else {
+        theme.text()
+    };
     match column {
         "sign" => (sign(one).to_owned(), style(one, theme)),
         "kind" => (one.kind.label().to_owned(), style(one, theme)),
-        "about" => (one.about(), if one.is_settled() { theme.text() } else { theme.strong() }),
+        "about" => (
+            one.about(),
+            if one.is_settled() {
+                theme.text()
+            } else {
+                theme.strong()
+            },
+        ),
         "key" => {
-            let key = model.conflicts.key(one).map_or(String::new(), |side| side.publisher.fingerprint());
+            let key = model
+                .conflicts
+                .key(one)
+                .map_or(String::new(), |side| side.publisher.fingerprint());
             let others = (one.keys().len() + one.more).saturating_sub(1);
-            (if others > 0 { format!("{key} +{others}") } else { key }, plain)
+            (
+                if others > 0 {
+                    format!("{key} +{others}")
+                } else {
+                    key
+                },
+                plain,
+            )
         }
         "force" => (one.in_force_label().to_owned(), plain),
         "trust" => (one.standing().to_owned(), plain),
-        "evidence" => (evidence(one).to_owned(), if one.is_provable() { plain } else { theme.fair() }),
+        "evidence" => (
+            evidence(one).to_owned(),
+            if one.is_provable() {
+                plain
+            } else {
+                theme.fair()
+            },
+        ),
         "seen" => (Ago(model.now.since(one.seen_at)).to_string(), theme.dim()),
         "id" => (one.id.short(), theme.dim()),
         "kept" => (hash(one, 0), plain),

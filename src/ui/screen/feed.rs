@@ -19,7 +19,13 @@ use crate::{
 
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let feed = &model.feed;
-    table::draw(frame.buffer_mut(), areas.body, feed, theme, |one, column| cell(one, column, theme));
+    table::draw(
+        frame.buffer_mut(),
+        areas.body,
+        feed,
+        theme,
+        |one, column| cell(one, column, theme),
+    );
     if feed.rows().is_empty() {
         let text = if feed.is_empty() {
             "Nothing has been announced yet. Whatever a publisher of this network announces from now on appears here, \
@@ -29,7 +35,13 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         };
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
-    table_status(frame, model, areas, ["announcement", "announcements"], theme);
+    table_status(
+        frame,
+        model,
+        areas,
+        ["announcement", "announcements"],
+        theme,
+    );
 }
 
 fn cell(one: &Announced, column: &str, theme: Theme) -> Cell {
@@ -37,12 +49,29 @@ fn cell(one: &Announced, column: &str, theme: Theme) -> Cell {
         "time" => (crate::clock::here(one.at), theme.dim()),
         "verified" => ("✓".to_owned(), theme.good()),
         "package" => (claimed(&one.package, one.handle.as_ref()), theme.strong()),
-        "version" => (version(one), if one.yanked { theme.fair() } else { theme.text() }),
+        "version" => (
+            version(one),
+            if one.yanked {
+                theme.fair()
+            } else {
+                theme.text()
+            },
+        ),
         "delay" => {
             let ms = delay_ms(one.delay);
-            (if ms < 10_000.0 { format!("{ms:.0} ms") } else { format!("{:.0} s", ms / 1_000.0) }, theme.text())
+            (
+                if ms < 10_000.0 {
+                    format!("{ms:.0} ms")
+                } else {
+                    format!("{:.0} s", ms / 1_000.0)
+                },
+                theme.text(),
+            )
         }
-        "via" => (one.via.as_ref().map_or("you".to_owned(), short_id), theme.dim()),
+        "via" => (
+            one.via.as_ref().map_or("you".to_owned(), short_id),
+            theme.dim(),
+        ),
         "trust" => (key(&one.package.owner, one.trust), theme.text()),
         _ => (printable(&one.summary), theme.dim()),
     }

@@ -33,32 +33,62 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     };
     let head = verdict.state.label().to_uppercase();
     let mut lines = Vec::new();
-    for (number, text) in layout::verdict_lines(verdict, usize::from(areas.top.width)).into_iter().enumerate() {
+    for (number, text) in layout::verdict_lines(verdict, usize::from(areas.top.width))
+        .into_iter()
+        .enumerate()
+    {
         // The first line begins with the state itself.
         lines.push(match text.strip_prefix(&head).filter(|_| number == 0) {
             Some(rest) => Line::from(vec![
-                Span::styled(format!("{} {head}", sign(verdict.state)), style(verdict.state, theme)),
+                Span::styled(
+                    format!("{} {head}", sign(verdict.state)),
+                    style(verdict.state, theme),
+                ),
                 Span::styled(rest.to_owned(), theme.strong()),
             ]),
             None => Line::from(text),
         });
     }
     frame.render_widget(Paragraph::new(lines), areas.top);
-    table::draw(frame.buffer_mut(), areas.body, &health.table, theme, |row, column| cell(row, column, theme));
+    table::draw(
+        frame.buffer_mut(),
+        areas.body,
+        &health.table,
+        theme,
+        |row, column| cell(row, column, theme),
+    );
     changes(frame, model, theme, areas);
     table_status(frame, model, areas, ["measure", "measures"], theme);
 }
 
 fn changes(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let area = areas.below;
-    let mut rows = (area.y..area.bottom()).map(|y| ratatui::layout::Rect { y, height: 1, ..area });
+    let mut rows = (area.y..area.bottom()).map(|y| ratatui::layout::Rect {
+        y,
+        height: 1,
+        ..area
+    });
     let Some(head) = rows.next() else { return };
-    line(frame, head, vec![Span::styled("Changes of the verdict, newest first", theme.dim())]);
+    line(
+        frame,
+        head,
+        vec![Span::styled(
+            "Changes of the verdict, newest first",
+            theme.dim(),
+        )],
+    );
     let changes: Vec<_> = model.health.history.changes().collect();
     if changes.is_empty()
         && let Some(row) = rows.next()
     {
-        return line(frame, row, vec![Span::styled("none since this explorer started", theme.dim())]);
+        return line(
+            frame,
+            row,
+            vec![Span::styled(
+                "none since this explorer started",
+                theme.dim(),
+            )],
+        );
     }
     for (row, change) in rows.zip(changes) {
         let text = format!("  {}", change.to.cause);
@@ -95,10 +125,12 @@ pub fn style(state: State, theme: Theme) -> Style {
 fn cell(one: &HealthRow, column: &str, theme: Theme) -> Cell {
     let row = &one.row;
     match column {
-        "sign" => row.state.map_or((String::new(), theme.dim()), |state| (sign(state).to_owned(), style(state, theme))),
-        "state" => {
-            row.state.map_or((String::new(), theme.dim()), |state| (state.label().to_owned(), style(state, theme)))
-        }
+        "sign" => row.state.map_or((String::new(), theme.dim()), |state| {
+            (sign(state).to_owned(), style(state, theme))
+        }),
+        "state" => row.state.map_or((String::new(), theme.dim()), |state| {
+            (state.label().to_owned(), style(state, theme))
+        }),
         "measure" => (row.measure.name().to_owned(), theme.strong()),
         "value" => (row.shown.clone(), theme.text()),
         "trend" => (sparkline(&one.history, SPARK), theme.link()),

@@ -17,7 +17,13 @@ use crate::{
 
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let logs = &model.logs;
-    table::draw(frame.buffer_mut(), areas.body, &logs.table, theme, |line, column| cell(line, column, theme));
+    table::draw(
+        frame.buffer_mut(),
+        areas.body,
+        &logs.table,
+        theme,
+        |line, column| cell(line, column, theme),
+    );
     if logs.table.rows().is_empty() {
         let text = if logs.table.is_empty() {
             "Nothing has been written down from this level on. l shows another level."
@@ -31,14 +37,29 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 
 fn summary(model: &Model) -> String {
     let logs = &model.logs;
-    let follows = if logs.table.selection.selected.is_none() { "following the newest" } else { "g follows the newest" };
+    let follows = if logs.table.selection.selected.is_none() {
+        "following the newest"
+    } else {
+        "g follows the newest"
+    };
     let from = match logs.least {
         LogLevel::Trace => "all levels".to_owned(),
         least => format!("from {} on", least.name()),
     };
-    let lost = if logs.lost > 0 { format!(", {} not kept here", logs.lost) } else { String::new() };
-    let file = logs.path.as_ref().map(|path| format!(" · file {}", printable(&path.to_string_lossy())));
-    format!("{} entries, {from}{lost}, {follows}{}", logs.table.rows().len(), file.unwrap_or_default())
+    let lost = if logs.lost > 0 {
+        format!(", {} not kept here", logs.lost)
+    } else {
+        String::new()
+    };
+    let file = logs
+        .path
+        .as_ref()
+        .map(|path| format!(" · file {}", printable(&path.to_string_lossy())));
+    format!(
+        "{} entries, {from}{lost}, {follows}{}",
+        logs.table.rows().len(),
+        file.unwrap_or_default()
+    )
 }
 
 fn cell(line: &LogLine, column: &str, theme: Theme) -> Cell {

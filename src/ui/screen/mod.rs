@@ -41,11 +41,22 @@ use crate::{
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
     let (width, height) = model.size;
     if width < LEAST.0 || height < LEAST.1 {
-        let text = format!("Swarmdex needs {} columns and {} rows; here are {width} and {height}.", LEAST.0, LEAST.1);
+        let text = format!(
+            "Swarmdex needs {} columns and {} rows; here are {width} and {height}.",
+            LEAST.0, LEAST.1
+        );
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), frame.area());
         return;
     }
-    frame.buffer_mut().set_style(Rect { x: 0, y: 0, width, height }, theme.ground());
+    frame.buffer_mut().set_style(
+        Rect {
+            x: 0,
+            y: 0,
+            width,
+            height,
+        },
+        theme.ground(),
+    );
     let areas = layout::areas(model);
     header(frame, model, theme, areas.header);
     tabs(frame, model, theme);
@@ -66,7 +77,9 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
     if matches!(model.link, Link::Lost { .. }) {
         // The last that was seen of it.
         for area in [areas.top, areas.body, areas.side, areas.below] {
-            frame.buffer_mut().set_style(area, Style::new().add_modifier(Modifier::DIM));
+            frame
+                .buffer_mut()
+                .set_style(area, Style::new().add_modifier(Modifier::DIM));
         }
     }
     footer(frame, model, theme, areas.footer);
@@ -78,7 +91,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
 /// One row of text.
 pub(super) fn line(frame: &mut Frame<'_>, area: Rect, spans: Vec<Span<'_>>) {
     if area.height > 0 {
-        frame.render_widget(Paragraph::new(Line::from(spans)), Rect { height: 1, ..area });
+        frame.render_widget(
+            Paragraph::new(Line::from(spans)),
+            Rect { height: 1, ..area },
+        );
     }
 }
 
@@ -110,13 +126,24 @@ fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
         let last = "what is below is the last that was seen";
         return line(
             frame,
-            Rect { y: area.y + 1, height: area.height.saturating_sub(1), ..area },
+            Rect {
+                y: area.y + 1,
+                height: area.height.saturating_sub(1),
+                ..area
+            },
             vec![Span::styled(last, theme.dim())],
         );
     }
     let Some(node) = &model.node else {
-        let text = if model.running { "running" } else { "starting the node…" };
-        let spans = vec![Span::styled(model.title.clone(), theme.title()), Span::raw(format!("  {text}"))];
+        let text = if model.running {
+            "running"
+        } else {
+            "starting the node…"
+        };
+        let spans = vec![
+            Span::styled(model.title.clone(), theme.title()),
+            Span::raw(format!("  {text}")),
+        ];
         return line(frame, area, spans);
     };
     let state = match node.connected {
@@ -125,7 +152,11 @@ fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
         count => (format!("● {count} peers"), theme.good()),
     };
     let packages = count(node.packages, "package", "packages");
-    let lost = if model.dropped > 0 { theme.bad() } else { theme.dim() };
+    let lost = if model.dropped > 0 {
+        theme.bad()
+    } else {
+        theme.dim()
+    };
     let refused = model.refused();
     let mut figures: Vec<(String, Style)> = Vec::new();
     if let Some(verdict) = model.health.history.verdict() {
@@ -135,12 +166,24 @@ fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     figures.extend([
         state,
         (packages, theme.text()),
-        (format!("{} announced/min", model.announcements_a_minute()), theme.text()),
+        (
+            format!("{} announced/min", model.announcements_a_minute()),
+            theme.text(),
+        ),
         (format!("{} dropped", model.dropped), lost),
     ]);
-    if let Some(offset) = node.clock_offset_ms.filter(|offset| offset.abs() > CLOCK_LIMIT_MS) {
-        let (minutes, way) = (offset.abs() / 60_000, if offset > 0 { "ahead" } else { "behind" });
-        figures.insert(figures.len().min(2), (format!("! clock {minutes} min {way}"), theme.bad()));
+    if let Some(offset) = node
+        .clock_offset_ms
+        .filter(|offset| offset.abs() > CLOCK_LIMIT_MS)
+    {
+        let (minutes, way) = (
+            offset.abs() / 60_000,
+            if offset > 0 { "ahead" } else { "behind" },
+        );
+        figures.insert(
+            figures.len().min(2),
+            (format!("! clock {minutes} min {way}"), theme.bad()),
+        );
     }
     if refused > 0 {
         figures.push((format!("{refused} refused"), theme.fair()));
@@ -153,36 +196,81 @@ fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
         return line(frame, area, fitting(figures, width, " · "));
     }
     let id = short_id(&node.peer_id);
-    let who = node.handle.as_ref().map_or_else(|| id.clone(), |handle| format!("{handle} ({id})"));
+    let who = node
+        .handle
+        .as_ref()
+        .map_or_else(|| id.clone(), |handle| format!("{handle} ({id})"));
     let top = vec![
         (model.title.clone(), theme.title()),
         (format!("you are {who}"), theme.strong()),
         (format!("network {}", node.network), theme.text()),
     ];
     line(frame, area, fitting(top, width, "  "));
-    line(frame, Rect { y: area.y + 1, ..area }, fitting(figures, width, " · "));
+    line(
+        frame,
+        Rect {
+            y: area.y + 1,
+            ..area
+        },
+        fitting(figures, width, " · "),
+    );
 }
 
 fn tabs(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
     for (screen, name, area) in layout::tabs(model) {
-        let style = if screen == model.screen { theme.selected() } else { theme.dim() };
-        line(frame, area.intersection(frame.area()), vec![Span::styled(name, style)]);
+        let style = if screen == model.screen {
+            theme.selected()
+        } else {
+            theme.dim()
+        };
+        line(
+            frame,
+            area.intersection(frame.area()),
+            vec![Span::styled(name, style)],
+        );
     }
 }
 
 /// The filter of the screen's table, or the search field; and what makes no sense in it.
 fn filter(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     if model.screen == Screen::Search {
-        return field(frame, areas.field, SEARCH_LABEL, &model.search.input, model.search.typing, theme);
+        return field(
+            frame,
+            areas.field,
+            SEARCH_LABEL,
+            &model.search.input,
+            model.search.typing,
+            theme,
+        );
     }
     let filter = model.table().filter();
-    let problem = filter.terms.problem.as_ref().map(|problem| format!("  ! {problem}")).unwrap_or_default();
-    let most = usize::from(areas.field.width).saturating_sub("filter: ".len() + filter.input.value().width() + 2);
+    let problem = filter
+        .terms
+        .problem
+        .as_ref()
+        .map(|problem| format!("  ! {problem}"))
+        .unwrap_or_default();
+    let most = usize::from(areas.field.width)
+        .saturating_sub("filter: ".len() + filter.input.value().width() + 2);
     let problem = fit(&problem, most);
     let width = areas.field.width.saturating_sub(problem.width() as u16);
-    field(frame, Rect { width, ..areas.field }, "filter: ", &filter.input, filter.typing, theme);
+    field(
+        frame,
+        Rect {
+            width,
+            ..areas.field
+        },
+        "filter: ",
+        &filter.input,
+        filter.typing,
+        theme,
+    );
     if areas.field.height > 0 {
-        let beside = Rect { x: areas.field.x + width, width: areas.field.width - width, ..areas.field };
+        let beside = Rect {
+            x: areas.field.x + width,
+            width: areas.field.width - width,
+            ..areas.field
+        };
         line(frame, beside, vec![Span::styled(problem, theme.fair())]);
     }
 }
@@ -195,13 +283,21 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let in_window = !model.popups.is_empty();
     let shown = model.screen == Screen::Publish && model.publish.progress.is_some();
     let filtered = shown || model.table().filter().is_shown() || model.table().marked() > 0;
-    let here = |row: &&keymap::Row| !matches!(row.on, keymap::On::All | keymap::On::Screens | keymap::On::Lists);
+    let here = |row: &&keymap::Row| {
+        !matches!(
+            row.on,
+            keymap::On::All | keymap::On::Screens | keymap::On::Lists
+        )
+    };
     let rows = || keymap::rows(typing, place).filter(|row| !row.short.is_empty());
     // What belongs to this place comes first; help and quit are always there.
     let here_first = |row: &&keymap::Row| matches!(row.action, Action::Help | Action::Quit);
-    let first = rows().filter(here_first).filter(|row| typing || row.when != When::Anywhere);
+    let first = rows()
+        .filter(here_first)
+        .filter(|row| typing || row.when != When::Anywhere);
     let special = rows().filter(here);
-    let rest = rows().filter(|row| !here(row) && !matches!(row.action, Action::Help | Action::Quit));
+    let rest =
+        rows().filter(|row| !here(row) && !matches!(row.action, Action::Help | Action::Quit));
     for row in first.chain(special).chain(rest) {
         // Without a window there may be nothing to go back from.
         let useful = match row.action {
@@ -211,7 +307,9 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
             Action::GoOn => model.publish.form.is_some(),
             Action::NewRelease | Action::Yank => !model.publish.mine.is_empty(),
             Action::Trust | Action::Distrust | Action::Evidence => model.shown_conflict().is_some(),
-            Action::NextKey => model.shown_conflict().is_some_and(|case| case.keys().len() > 1),
+            Action::NextKey => model
+                .shown_conflict()
+                .is_some_and(|case| case.keys().len() > 1),
             Action::Pause | Action::Cancel => model.shown_transfer().is_some_and(can_be_told),
             _ => true,
         };
@@ -229,7 +327,14 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
 }
 
 /// A text field on one row, with the cursor in it while it has the focus.
-pub(super) fn field(frame: &mut Frame<'_>, area: Rect, label: &str, input: &Input, typing: bool, theme: Theme) {
+pub(super) fn field(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    label: &str,
+    input: &Input,
+    typing: bool,
+    theme: Theme,
+) {
     if area.height == 0 {
         return;
     }
@@ -245,15 +350,32 @@ pub(super) fn field(frame: &mut Frame<'_>, area: Rect, label: &str, input: &Inpu
         })
         .collect();
     let style = if typing { theme.strong() } else { theme.text() };
-    line(frame, area, vec![Span::styled(label.to_owned(), theme.key()), Span::styled(fit(&shown, room), style)]);
+    line(
+        frame,
+        area,
+        vec![
+            Span::styled(label.to_owned(), theme.key()),
+            Span::styled(fit(&shown, room), style),
+        ],
+    );
     if typing {
-        let x = label.width() + input.visual_cursor().saturating_sub(skipped).min(room.saturating_sub(1));
+        let x = label.width()
+            + input
+                .visual_cursor()
+                .saturating_sub(skipped)
+                .min(room.saturating_sub(1));
         frame.set_cursor_position((area.x + x as u16, area.y));
     }
 }
 
 /// The status row: what holds for the table always, then a notice while there is one, else `text`.
-pub(super) fn status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, text: &str, theme: Theme) {
+pub(super) fn status(
+    frame: &mut Frame<'_>,
+    model: &Model,
+    areas: &Areas,
+    text: &str,
+    theme: Theme,
+) {
     let mut left = usize::from(areas.status.width);
     let mut spans = Vec::new();
     if let Some(banner) = table_banner(model) {
@@ -268,12 +390,19 @@ pub(super) fn status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, text: 
                 Level::Warning => "warning",
                 Level::Error => "error",
             };
-            (format!("{word}: {}", notice.text), theme.level(notice.level))
+            (
+                format!("{word}: {}", notice.text),
+                theme.level(notice.level),
+            )
         }
         None if spans.is_empty() => (text.to_owned(), theme.dim()),
         None => (String::new(), theme.dim()),
     };
-    let text = if spans.is_empty() || text.is_empty() { text } else { format!(" · {text}") };
+    let text = if spans.is_empty() || text.is_empty() {
+        text
+    } else {
+        format!(" · {text}")
+    };
     spans.push(Span::styled(fit(&text, left), style));
     line(frame, areas.status, spans);
 }
@@ -283,18 +412,36 @@ fn table_banner(model: &Model) -> Option<String> {
     let table = model.table();
     let [_, _, waiting, lost] = table.counts();
     if table.is_frozen() {
-        let lost = if lost > 0 { format!(", {lost} too many to keep") } else { String::new() };
-        let marked = if table.marked() > 0 { format!(", {} marked", table.marked()) } else { String::new() };
-        return Some(format!("FROZEN: {waiting} waiting{lost}{marked}, f goes on"));
+        let lost = if lost > 0 {
+            format!(", {lost} too many to keep")
+        } else {
+            String::new()
+        };
+        let marked = if table.marked() > 0 {
+            format!(", {} marked", table.marked())
+        } else {
+            String::new()
+        };
+        return Some(format!(
+            "FROZEN: {waiting} waiting{lost}{marked}, f goes on"
+        ));
     }
     match table.marked() {
         0 => None,
-        count => Some(format!("{count} marked: y copies, w writes a file, Esc unmarks")),
+        count => Some(format!(
+            "{count} marked: y copies, w writes a file, Esc unmarks"
+        )),
     }
 }
 
 /// The status row of a table: how many rows, what is hidden, how they are sorted.
-pub(super) fn table_status(frame: &mut Frame<'_>, model: &Model, areas: &Areas, words: [&str; 2], theme: Theme) {
+pub(super) fn table_status(
+    frame: &mut Frame<'_>,
+    model: &Model,
+    areas: &Areas,
+    words: [&str; 2],
+    theme: Theme,
+) {
     let text = table_figures(model, words, usize::from(areas.status.width));
     status(frame, model, areas, &text, theme);
 }
@@ -329,5 +476,10 @@ pub(super) fn sentences(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'_>>)
         width: area.width.saturating_sub(4),
         height: area.height.saturating_sub(top),
     };
-    frame.render_widget(Paragraph::new(lines).wrap(Wrap { trim: false }).alignment(Alignment::Left), area);
+    frame.render_widget(
+        Paragraph::new(lines)
+            .wrap(Wrap { trim: false })
+            .alignment(Alignment::Left),
+        area,
+    );
 }

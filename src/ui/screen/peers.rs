@@ -28,7 +28,13 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         alone(frame, model, theme, areas);
         return status(frame, model, areas, "", theme);
     }
-    table::draw(frame.buffer_mut(), areas.body, peers, theme, |peer, column| cell(model, peer, column, theme));
+    table::draw(
+        frame.buffer_mut(),
+        areas.body,
+        peers,
+        theme,
+        |peer, column| cell(model, peer, column, theme),
+    );
     if peers.rows().is_empty() {
         let text = "No peer has these words. Esc in the list takes the filter off.";
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
@@ -47,13 +53,36 @@ pub(super) fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Them
             (false, _) => ("○".to_owned(), theme.dim()),
         },
         "peer" => (short_id(&peer.id), plain),
-        "handle" => (called(peer), if here { theme.strong() } else { theme.dim() }),
-        "rtt" => (peer.rtts_ms.last().filter(|_| here).map_or(String::new(), |ms| format!("{ms:.1} ms")), plain),
-        "trend" => (if here { sparkline(&peer.rtts_ms, SPARK) } else { String::new() }, theme.link()),
+        "handle" => (
+            called(peer),
+            if here { theme.strong() } else { theme.dim() },
+        ),
+        "rtt" => (
+            peer.rtts_ms
+                .last()
+                .filter(|_| here)
+                .map_or(String::new(), |ms| format!("{ms:.1} ms")),
+            plain,
+        ),
+        "trend" => (
+            if here {
+                sparkline(&peer.rtts_ms, SPARK)
+            } else {
+                String::new()
+            },
+            theme.link(),
+        ),
         "score" if peer.ban(model.now).is_some() => ("banned".to_owned(), theme.bad()),
         "score" => {
             let score = peer.score.total;
-            (format!("{} {score:.2}", bar(score, 5)), if here { theme.share(score) } else { theme.dim() })
+            (
+                format!("{} {score:.2}", bar(score, 5)),
+                if here {
+                    theme.share(score)
+                } else {
+                    theme.dim()
+                },
+            )
         }
         "place" => match (&peer.location, peer.provenance()) {
             (Some(_), from) if from.is_implausible() => ("✗implausible".to_owned(), theme.bad()),
@@ -62,10 +91,22 @@ pub(super) fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Them
             (None, _) => (String::new(), plain),
         },
         "distance" => {
-            let about = if peer.provenance().approximate { "~" } else { "" };
-            (peer.distance_km.map_or(String::new(), |km| format!("{about}{km:.0} km")), plain)
+            let about = if peer.provenance().approximate {
+                "~"
+            } else {
+                ""
+            };
+            (
+                peer.distance_km
+                    .map_or(String::new(), |km| format!("{about}{km:.0} km")),
+                plain,
+            )
         }
-        "packages" => (peer.packages.map_or(String::new(), |count| count.to_string()), plain),
+        "packages" => (
+            peer.packages
+                .map_or(String::new(), |count| count.to_string()),
+            plain,
+        ),
         "seen" => (seen(peer, model.now), plain),
         "direction" => (direction(peer).to_owned(), plain),
         "agent" => (peer.agent.clone().unwrap_or_default(), theme.dim()),
@@ -79,31 +120,53 @@ pub(super) fn alone(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &
     let mut lines = Vec::new();
     match &model.node {
         None => lines.push(Line::from("The node is starting…")),
-        Some(_) if model.demo => {
-            lines.push(Line::from("The other nodes of the demo are starting; they appear here in a moment."))
-        }
+        Some(_) if model.demo => lines.push(Line::from(
+            "The other nodes of the demo are starting; they appear here in a moment.",
+        )),
         Some(node) => {
-            let me = node.handle.as_ref().map_or_else(|| short_id(&node.peer_id), ToString::to_string);
-            lines.push(strong(format!("You are {me} in network {}. Nobody else is here yet.", node.network)));
+            let me = node
+                .handle
+                .as_ref()
+                .map_or_else(|| short_id(&node.peer_id), ToString::to_string);
+            lines.push(strong(format!(
+                "You are {me} in network {}. Nobody else is here yet.",
+                node.network
+            )));
             lines.push(Line::default());
             // Those that others reach come first.
             let address = node.addresses.first();
-            let here_only =
-                address.is_some_and(|address| address.contains("/127.") || address.starts_with("/ip6/::1/"));
-            let from = if here_only { "this machine" } else { "elsewhere" };
+            let here_only = address.is_some_and(|address| {
+                address.contains("/127.") || address.starts_with("/ip6/::1/")
+            });
+            let from = if here_only {
+                "this machine"
+            } else {
+                "elsewhere"
+            };
             if node.mdns && !here_only {
-                lines.push(Line::from("1  Meet others. On one local network nodes find each other (mDNS);"));
+                lines.push(Line::from(
+                    "1  Meet others. On one local network nodes find each other (mDNS);",
+                ));
                 lines.push(Line::from("   from elsewhere, join this one with"));
             } else {
-                lines.push(Line::from(format!("1  Meet others. From {from}, join this one with")));
+                lines.push(Line::from(format!(
+                    "1  Meet others. From {from}, join this one with"
+                )));
             }
             if let Some(address) = address {
-                lines.push(Line::from(Span::styled(format!("swarmdex --bootstrap {address}"), theme.key())));
+                lines.push(Line::from(Span::styled(
+                    format!("swarmdex --bootstrap {address}"),
+                    theme.key(),
+                )));
             }
             lines.push(Line::default());
-            lines.push(Line::from("2  Publish something: press 5, then n. It is kept until somebody appears."));
+            lines.push(Line::from(
+                "2  Publish something: press 5, then n. It is kept until somebody appears.",
+            ));
             lines.push(Line::default());
-            lines.push(Line::from("3  See a whole swarm at work on this machine: q, then swarmdex demo"));
+            lines.push(Line::from(
+                "3  See a whole swarm at work on this machine: q, then swarmdex demo",
+            ));
         }
     }
     sentences(frame, areas.body, lines);

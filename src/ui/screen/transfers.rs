@@ -38,7 +38,13 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         sentences(frame, areas.body, lines);
         return status(frame, model, areas, "", theme);
     }
-    table::draw(frame.buffer_mut(), areas.body, transfers, theme, |one, column| cell(model, one, column, theme));
+    table::draw(
+        frame.buffer_mut(),
+        areas.body,
+        transfers,
+        theme,
+        |one, column| cell(model, one, column, theme),
+    );
     if transfers.rows().is_empty() {
         let text = "No transfer has these words. Esc in the list takes the filter off.";
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
@@ -62,7 +68,11 @@ pub fn style(transfer: &Transfer, theme: Theme) -> Style {
 
 /// A bar and the percents.
 pub fn gauge(transfer: &Transfer, width: usize) -> String {
-    format!("{} {:>3} %", bar(transfer.share(), width), percent(transfer))
+    format!(
+        "{} {:>3} %",
+        bar(transfer.share(), width),
+        percent(transfer)
+    )
 }
 
 pub fn sign(transfer: &Transfer) -> &'static str {
@@ -76,19 +86,42 @@ fn cell(model: &Model, one: &Transfer, column: &str, theme: Theme) -> Cell {
     let open = one.state.is_open();
     let plain = if open { theme.text() } else { theme.dim() };
     match column {
-        "sign" => (sign(one).to_owned(), if open { theme.link() } else { theme.dim() }),
+        "sign" => (
+            sign(one).to_owned(),
+            if open { theme.link() } else { theme.dim() },
+        ),
         "dir" => (direction(one).to_owned(), plain),
-        "package" => (printable(&one.what), if open { theme.strong() } else { theme.text() }),
+        "package" => (
+            printable(&one.what),
+            if open { theme.strong() } else { theme.text() },
+        ),
         "progress" => (gauge(one, BAR), style(one, theme)),
         "size" => (Size(one.size).to_string(), plain),
-        "rate" => (if one.rate > 0.0 { Rate(one.rate).to_string() } else { String::new() }, plain),
+        "rate" => (
+            if one.rate > 0.0 {
+                Rate(one.rate).to_string()
+            } else {
+                String::new()
+            },
+            plain,
+        ),
         "left" => (remaining(one).map_or(String::new(), left), plain),
-        "peers" => (if one.state == TransferState::Running { one.active().to_string() } else { String::new() }, plain),
+        "peers" => (
+            if one.state == TransferState::Running {
+                one.active().to_string()
+            } else {
+                String::new()
+            },
+            plain,
+        ),
         "state" => (one.state.label().to_owned(), style(one, theme)),
-        "age" => (Ago(model.now.since(one.started_at)).to_string(), theme.dim()),
+        "age" => (
+            Ago(model.now.since(one.started_at)).to_string(),
+            theme.dim(),
+        ),
         _ => {
-            let bad =
-                one.peers.iter().any(|peer| peer.part == Part::Lied) || matches!(one.state, TransferState::Failed(_));
+            let bad = one.peers.iter().any(|peer| peer.part == Part::Lied)
+                || matches!(one.state, TransferState::Failed(_));
             (note(one), if bad { theme.bad() } else { plain })
         }
     }

@@ -42,7 +42,10 @@ impl Column {
     }
 
     pub const fn right(self) -> Self {
-        Self { right: true, ..self }
+        Self {
+            right: true,
+            ..self
+        }
     }
 
     pub const fn up_to(self, most: usize) -> Self {
@@ -55,7 +58,10 @@ impl Column {
     }
 
     pub const fn highest_first(self) -> Self {
-        Self { highest_first: true, ..self }
+        Self {
+            highest_first: true,
+            ..self
+        }
     }
 
     pub const fn unit(self, unit: &'static str) -> Self {
@@ -64,11 +70,18 @@ impl Column {
 
     /// Its name in a file: `rtt_ms`.
     pub fn with_unit(&self) -> String {
-        if self.unit.is_empty() { self.key.to_owned() } else { format!("{}_{}", self.key, self.unit) }
+        if self.unit.is_empty() {
+            self.key.to_owned()
+        } else {
+            format!("{}_{}", self.key, self.unit)
+        }
     }
 
     pub const fn picture(self) -> Self {
-        Self { picture: true, ..self }
+        Self {
+            picture: true,
+            ..self
+        }
     }
 }
 
@@ -92,7 +105,16 @@ pub struct Columns(Vec<Slot>);
 
 impl Columns {
     pub fn new(columns: &[Column]) -> Self {
-        Self(columns.iter().map(|column| Slot { column: *column, hidden: false, extra: 0 }).collect())
+        Self(
+            columns
+                .iter()
+                .map(|column| Slot {
+                    column: *column,
+                    hidden: false,
+                    extra: 0,
+                })
+                .collect(),
+        )
     }
 
     pub fn slots(&self) -> &[Slot] {
@@ -102,11 +124,26 @@ impl Columns {
     /// Those that are not hidden, as wide as they are wanted.
     pub fn wanted(&self) -> Vec<Column> {
         let widened = |slot: &Slot| {
-            let by = |width: usize| usize::try_from(width as i64 + i64::from(slot.extra)).unwrap_or(0).max(1);
-            let Column { width, ideal, most, .. } = slot.column;
-            Column { width: by(width), ideal: by(ideal), most: by(most), ..slot.column }
+            let by = |width: usize| {
+                usize::try_from(width as i64 + i64::from(slot.extra))
+                    .unwrap_or(0)
+                    .max(1)
+            };
+            let Column {
+                width, ideal, most, ..
+            } = slot.column;
+            Column {
+                width: by(width),
+                ideal: by(ideal),
+                most: by(most),
+                ..slot.column
+            }
         };
-        self.0.iter().filter(|slot| !slot.hidden).map(widened).collect()
+        self.0
+            .iter()
+            .filter(|slot| !slot.hidden)
+            .map(widened)
+            .collect()
     }
 
     /// Hides or shows one; the last that is shown stays.
@@ -137,28 +174,42 @@ impl Columns {
         }
     }
 
-    /// As they are kept in the settings: `key`, `-key` for a hidden one, `key+4` and `key-2` for another width.
+    /// As they are kept in the settings: `key`, `-key` for a hidden one, `key+4` and `key-2` for
+    /// another width.
     pub fn to_words(&self) -> Vec<String> {
         let word = |slot: &Slot| {
             let hidden = if slot.hidden { "-" } else { "" };
-            let extra = if slot.extra == 0 { String::new() } else { format!("{:+}", slot.extra) };
+            let extra = if slot.extra == 0 {
+                String::new()
+            } else {
+                format!("{:+}", slot.extra)
+            };
             format!("{hidden}{}{extra}", slot.column.key)
         };
         self.0.iter().map(word).collect()
     }
 
-    /// From the settings. What is not named there comes last, as it is by itself; what is not known is left out.
+    /// From the settings. What is not named there comes last, as it is by itself; what is not known
+    /// is left out.
     pub fn from_words(columns: &[Column], words: &[String]) -> Self {
         let mut slots: Vec<Slot> = Vec::new();
         for word in words {
-            let (hidden, rest) = word.strip_prefix('-').map_or((false, word.as_str()), |rest| (true, rest));
+            let (hidden, rest) = word
+                .strip_prefix('-')
+                .map_or((false, word.as_str()), |rest| (true, rest));
             let (key, extra) = match rest.find(['+', '-']) {
                 Some(at) => rest.split_at(at),
                 None => (rest, ""),
             };
-            let Some(column) = columns.iter().find(|column| column.key == key) else { continue };
+            let Some(column) = columns.iter().find(|column| column.key == key) else {
+                continue;
+            };
             if slots.iter().all(|slot| slot.column.key != key) {
-                slots.push(Slot { column: *column, hidden, extra: 0 });
+                slots.push(Slot {
+                    column: *column,
+                    hidden,
+                    extra: 0,
+                });
                 let at = slots.len() - 1;
                 let mut held = Self(std::mem::take(&mut slots));
                 held.widen(at, extra.parse().unwrap_or(0));
@@ -167,7 +218,11 @@ impl Columns {
         }
         for column in columns {
             if slots.iter().all(|slot| slot.column.key != column.key) {
-                slots.push(Slot { column: *column, hidden: false, extra: 0 });
+                slots.push(Slot {
+                    column: *column,
+                    hidden: false,
+                    extra: 0,
+                });
             }
         }
         if slots.iter().all(|slot| slot.hidden)
@@ -181,14 +236,22 @@ impl Columns {
 
 /// A sentence for every word of the settings that means no column.
 pub fn unknown(columns: &[Column], words: &[String]) -> Vec<String> {
-    let known = columns.iter().map(|column| column.key).collect::<Vec<_>>().join(", ");
+    let known = columns
+        .iter()
+        .map(|column| column.key)
+        .collect::<Vec<_>>()
+        .join(", ");
     let is_known = |word: &&String| {
         let word = word.strip_prefix('-').unwrap_or(word);
-        let (key, extra) = word.find(['+', '-']).map_or((word, "+0"), |at| word.split_at(at));
+        let (key, extra) = word
+            .find(['+', '-'])
+            .map_or((word, "+0"), |at| word.split_at(at));
         columns.iter().any(|column| column.key == key) && extra.parse::<i16>().is_ok()
     };
     let wrong = words.iter().filter(|word| !is_known(word));
-    wrong.map(|word| format!("{} is no column of it; there are {known}", printable(word))).collect()
+    wrong
+        .map(|word| format!("{} is no column of it; there are {known}", printable(word)))
+        .collect()
 }
 
 /// Space between columns.
@@ -200,13 +263,25 @@ pub fn columns_in(columns: &[Column], width: usize) -> Vec<(Column, usize)> {
     let gaps = |shown: &[(usize, Column)]| GAP * shown.len().saturating_sub(1);
     // What comes before the last to come in has its ideal width first.
     let needed = |shown: &[(usize, Column)]| {
-        let last = shown.iter().map(|(_, column)| column.priority).max().unwrap_or_default();
-        let width = |column: &Column| if column.priority < last { column.ideal } else { column.width };
+        let last = shown
+            .iter()
+            .map(|(_, column)| column.priority)
+            .max()
+            .unwrap_or_default();
+        let width = |column: &Column| {
+            if column.priority < last {
+                column.ideal
+            } else {
+                column.width
+            }
+        };
         shown.iter().map(|(_, column)| width(column)).sum::<usize>() + gaps(shown)
     };
     while needed(&shown) > width && shown.len() > 1 {
-        let Some(leaves) =
-            shown.iter().max_by_key(|(index, column)| (column.priority, *index)).map(|(index, _)| *index)
+        let Some(leaves) = shown
+            .iter()
+            .max_by_key(|(index, column)| (column.priority, *index))
+            .map(|(index, _)| *index)
         else {
             break;
         };
@@ -214,15 +289,25 @@ pub fn columns_in(columns: &[Column], width: usize) -> Vec<(Column, usize)> {
     }
     let least = shown.iter().map(|(_, column)| column.width).sum::<usize>() + gaps(&shown);
     let mut spare = width.saturating_sub(least);
-    let mut widths: Vec<usize> = shown.iter().map(|(_, column)| column.width.min(width)).collect();
-    for wanted in [|column: &Column| column.ideal, |column: &Column| column.most] {
+    let mut widths: Vec<usize> = shown
+        .iter()
+        .map(|(_, column)| column.width.min(width))
+        .collect();
+    for wanted in [
+        |column: &Column| column.ideal,
+        |column: &Column| column.most,
+    ] {
         for ((_, column), wide) in shown.iter().zip(&mut widths) {
             let more = wanted(column).saturating_sub(*wide).min(spare);
             spare -= more;
             *wide += more;
         }
     }
-    shown.into_iter().map(|(_, column)| column).zip(widths).collect()
+    shown
+        .into_iter()
+        .map(|(_, column)| column)
+        .zip(widths)
+        .collect()
 }
 
 #[cfg(test)]
@@ -239,13 +324,21 @@ mod tests {
 
     #[test]
     fn columns_leave_by_priority_and_share_what_is_left() {
-        let shown =
-            |width| columns_in(&COLUMNS, width).into_iter().map(|(column, _)| column.key).collect::<Vec<_>>().join(" ");
+        let shown = |width| {
+            columns_in(&COLUMNS, width)
+                .into_iter()
+                .map(|(column, _)| column.key)
+                .collect::<Vec<_>>()
+                .join(" ")
+        };
         assert_eq!(shown(80), "id agent score address");
         assert_eq!(shown(40), "id score address");
         assert_eq!(shown(30), "id score");
         assert_eq!(shown(12), "id");
-        assert_eq!(columns_in(&COLUMNS, 80).last().map(|(_, width)| *width), Some(30));
+        assert_eq!(
+            columns_in(&COLUMNS, 80).last().map(|(_, width)| *width),
+            Some(30)
+        );
     }
 
     #[test]
@@ -255,7 +348,12 @@ mod tests {
             Column::new("text", "", 10, 1).rather(20).up_to(40),
             Column::new("n", "", 4, 2),
         ];
-        let widths = |width| columns_in(&columns, width).into_iter().map(|(_, width)| width).collect::<Vec<_>>();
+        let widths = |width| {
+            columns_in(&columns, width)
+                .into_iter()
+                .map(|(_, width)| width)
+                .collect::<Vec<_>>()
+        };
         assert_eq!(widths(22), [8, 13]);
         assert_eq!(widths(33), [8, 24], "4 more would leave it 19");
         assert_eq!(widths(34), [8, 20, 4]);
@@ -273,7 +371,10 @@ mod tests {
         assert_eq!(words, ["id-9", "-agent", "address+5", "score"]);
         assert_eq!(Columns::from_words(&COLUMNS, &words), columns);
         let wanted = columns.wanted();
-        assert_eq!(wanted.iter().map(|column| column.width).collect::<Vec<_>>(), [3, 15, 10]);
+        assert_eq!(
+            wanted.iter().map(|column| column.width).collect::<Vec<_>>(),
+            [3, 15, 10]
+        );
     }
 
     #[test]
@@ -281,7 +382,10 @@ mod tests {
         let words = ["-id", "score+4", "agent-2", "scroe", "id+x"].map(str::to_owned);
         let told = unknown(&COLUMNS, &words);
         assert_eq!(told.len(), 2, "{told:?}");
-        assert_eq!(told[0], "scroe is no column of it; there are id, agent, score, address");
+        assert_eq!(
+            told[0],
+            "scroe is no column of it; there are id, agent, score, address"
+        );
     }
 
     #[test]
@@ -289,7 +393,10 @@ mod tests {
         let mut columns = Columns::new(&COLUMNS);
         (0..4).for_each(|at| columns.toggle(at));
         assert_eq!(columns.wanted().len(), 1);
-        let all_hidden: Vec<String> = COLUMNS.iter().map(|column| format!("-{}", column.key)).collect();
+        let all_hidden: Vec<String> = COLUMNS
+            .iter()
+            .map(|column| format!("-{}", column.key))
+            .collect();
         assert_eq!(Columns::from_words(&COLUMNS, &all_hidden).wanted().len(), 1);
     }
 

@@ -10,12 +10,17 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// As the name of the file says: `.json` for one array of objects, anything else for CSV (RFC 4180).
+    /// As the name of the file says: `.json` for one array of objects, anything else for CSV (RFC
+    /// 4180).
     ///
     /// # Errors
     /// The serialiser's, which does not happen with values like these.
     pub fn write(&self, file_name: &str) -> std::io::Result<Vec<u8>> {
-        if file_name.to_lowercase().ends_with(".json") { self.json() } else { self.csv() }
+        if file_name.to_lowercase().ends_with(".json") {
+            self.json()
+        } else {
+            self.csv()
+        }
     }
 
     fn json(&self) -> std::io::Result<Vec<u8>> {
@@ -24,9 +29,15 @@ impl Sheet {
             Value::Number(number) => serde_json::Value::from(*number),
             Value::Nothing => serde_json::Value::Null,
         };
-        let row =
-            |row: &Vec<Value>| self.columns.iter().zip(row).map(|(key, cell)| (key.clone(), value(cell))).collect();
-        let rows: Vec<serde_json::Map<String, serde_json::Value>> = self.rows.iter().map(row).collect();
+        let row = |row: &Vec<Value>| {
+            self.columns
+                .iter()
+                .zip(row)
+                .map(|(key, cell)| (key.clone(), value(cell)))
+                .collect()
+        };
+        let rows: Vec<serde_json::Map<String, serde_json::Value>> =
+            self.rows.iter().map(row).collect();
         let mut out = serde_json::to_vec_pretty(&rows)?;
         out.push(b'\n');
         Ok(out)
@@ -38,12 +49,15 @@ impl Sheet {
         for row in &self.rows {
             writer.write_record(row.iter().map(cell))?;
         }
-        writer.into_inner().map_err(|error| std::io::Error::other(error.to_string()))
+        writer
+            .into_inner()
+            .map_err(|error| std::io::Error::other(error.to_string()))
     }
 }
 
 /// A cell of a spreadsheet. A text that one would take for a formula gets a quote before it
-/// (<https://owasp.org/www-community/attacks/CSV_Injection>): most of these texts are other people's.
+/// (<https://owasp.org/www-community/attacks/CSV_Injection>): most of these texts are other
+/// people's.
 fn cell(value: &Value) -> String {
     match value {
         Value::Text(text) if text.starts_with(['=', '+', '-', '@']) => format!("'{text}"),
@@ -62,11 +76,15 @@ mod tests {
         let text = |text: &str| Value::Text(text.to_owned());
         let sheet = Sheet {
             columns: vec!["peer".to_owned(), "score".to_owned()],
-            rows: vec![vec![text("a, \"b\"\nc"), Value::Number(0.25)], vec![text("=1+1"), Value::Nothing]],
+            rows: vec![
+                vec![text("a, \"b\"\nc"), Value::Number(0.25)],
+                vec![text("=1+1"), Value::Nothing],
+            ],
         };
         let csv = String::from_utf8(sheet.write("peers.csv").unwrap()).unwrap();
         assert_eq!(csv, "peer,score\n\"a, \"\"b\"\"\nc\",0.25\n'=1+1,\n");
-        let json: serde_json::Value = serde_json::from_slice(&sheet.write("peers.JSON").unwrap()).unwrap();
+        let json: serde_json::Value =
+            serde_json::from_slice(&sheet.write("peers.JSON").unwrap()).unwrap();
         assert_eq!(json[0]["score"], 0.25);
         assert_eq!(json[1]["peer"], "=1+1");
         assert!(json[1]["score"].is_null());

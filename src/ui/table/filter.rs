@@ -1,6 +1,7 @@
 //! The small language of filters: words that a row must have.
 //!
-//! `berlin` anywhere · `agent:swarmdex` in one column · `score:<0.4`, `rtt:>=200`, `packages:=12` by number ·
+//! `berlin` anywhere · `agent:swarmdex` in one column · `score:<0.4`, `rtt:>=200`, `packages:=12`
+//! by number ·
 //! `-berlin` what must not be there · `"two words"` as one. A row must pass every word.
 
 use tui_input::Input;
@@ -18,11 +19,17 @@ pub enum Value {
 impl Value {
     pub fn text(text: impl Into<String>) -> Self {
         let text = text.into();
-        if text.is_empty() { Self::Nothing } else { Self::Text(text) }
+        if text.is_empty() {
+            Self::Nothing
+        } else {
+            Self::Text(text)
+        }
     }
 
     pub fn number(number: Option<f64>) -> Self {
-        number.filter(|number| !number.is_nan()).map_or(Self::Nothing, Self::Number)
+        number
+            .filter(|number| !number.is_nan())
+            .map_or(Self::Nothing, Self::Number)
     }
 }
 
@@ -75,9 +82,10 @@ impl Terms {
         self.terms.iter().all(|term| {
             let holds = match term.column {
                 Some(column) => term.test.holds(&value(column)),
-                None => {
-                    columns.iter().filter(|column| !column.picture).any(|column| term.test.holds(&value(column.key)))
-                }
+                None => columns
+                    .iter()
+                    .filter(|column| !column.picture)
+                    .any(|column| term.test.holds(&value(column.key))),
             };
             holds != term.negated
         })
@@ -129,18 +137,31 @@ fn term(word: &str, columns: &[Column]) -> Result<Option<Term>, String> {
     if word.is_empty() {
         return Ok(None);
     }
-    let anywhere = || Term { column: None, test: Test::Contains(word.to_lowercase()), negated };
-    let Some((name, rest)) = word.split_once(':') else { return Ok(Some(anywhere())) };
+    let anywhere = || Term {
+        column: None,
+        test: Test::Contains(word.to_lowercase()),
+        negated,
+    };
+    let Some((name, rest)) = word.split_once(':') else {
+        return Ok(Some(anywhere()));
+    };
     let mut usable = columns.iter().filter(|column| !column.picture);
-    let Some(column) = usable.clone().find(|column| column.key == name.to_lowercase()) else {
+    let Some(column) = usable
+        .clone()
+        .find(|column| column.key == name.to_lowercase())
+    else {
         // An address or a time has colons too; a word before one is meant as a column.
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphabetic()) {
             return Ok(Some(anywhere()));
         }
         let likeness = |column: &&Column| strsim::jaro_winkler(column.key, &name.to_lowercase());
-        let nearest = usable.by_ref().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+        let nearest = usable
+            .by_ref()
+            .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
         let nearest = nearest.map_or("", |column| column.key);
-        return Err(format!("no column is called {name}; did you mean {nearest}? c lists them"));
+        return Err(format!(
+            "no column is called {name}; did you mean {nearest}? c lists them"
+        ));
     };
     const SIGNS: [(&str, Compare); 5] = [
         ("<=", Compare::AtMost),
@@ -149,16 +170,28 @@ fn term(word: &str, columns: &[Column]) -> Result<Option<Term>, String> {
         (">", Compare::More),
         ("=", Compare::Equal),
     ];
-    let test = match SIGNS.iter().find_map(|(sign, compare)| rest.strip_prefix(sign).map(|rest| (*compare, rest))) {
+    let test = match SIGNS
+        .iter()
+        .find_map(|(sign, compare)| rest.strip_prefix(sign).map(|rest| (*compare, rest)))
+    {
         Some((_, "")) => return Ok(None),
         Some((compare, number)) => match number.parse() {
             Ok(number) => Test::Number(compare, number),
-            Err(_) => return Err(format!("{number} is not a number; write {}:<0.5 or {0}:>200", column.key)),
+            Err(_) => {
+                return Err(format!(
+                    "{number} is not a number; write {}:<0.5 or {0}:>200",
+                    column.key
+                ));
+            }
         },
         None if rest.is_empty() => return Ok(None),
         None => Test::Contains(rest.to_lowercase()),
     };
-    Ok(Some(Term { column: Some(column.key), test, negated }))
+    Ok(Some(Term {
+        column: Some(column.key),
+        test,
+        negated,
+    }))
 }
 
 /// The field a filter is typed in.
@@ -222,7 +255,15 @@ mod tests {
         ] {
             assert!(passes(text), "{text}");
         }
-        for text in ["tokyo", "score:<0.35", "agent:10.0", "-berlin", "berlin tokyo", "agent:<3", "\"berlin in\""] {
+        for text in [
+            "tokyo",
+            "score:<0.35",
+            "agent:10.0",
+            "-berlin",
+            "berlin tokyo",
+            "agent:<3",
+            "\"berlin in\"",
+        ] {
             assert!(!passes(text), "{text}");
         }
     }
@@ -230,9 +271,17 @@ mod tests {
     #[test]
     fn what_makes_no_sense_is_said_and_hides_nothing() {
         let terms = Terms::parse("scare:>3", &COLUMNS);
-        assert_eq!(terms.problem.as_deref(), Some("no column is called scare; did you mean score? c lists them"));
+        assert_eq!(
+            terms.problem.as_deref(),
+            Some("no column is called scare; did you mean score? c lists them")
+        );
         assert!(terms.terms.is_empty());
-        assert!(Terms::parse("score:<x", &COLUMNS).problem.unwrap().contains("x is not a number"));
+        assert!(
+            Terms::parse("score:<x", &COLUMNS)
+                .problem
+                .unwrap()
+                .contains("x is not a number")
+        );
         assert_eq!(Terms::parse("12:30", &COLUMNS).problem, None);
     }
 

@@ -1,5 +1,6 @@
-//! Tables: which things pass the filter, in which order, which one is selected, which are marked, and what waits while
-//! the table is frozen. One for every screen; what is in its cells is the screen's.
+//! Tables: which things pass the filter, in which order, which one is selected, which are marked,
+//! and what waits while the table is frozen. One for every screen; what is in its cells is the
+//! screen's.
 
 pub mod column;
 pub mod export;
@@ -32,7 +33,8 @@ pub trait Entry {
     const COLUMNS: &'static [Column];
     /// Most rows; beyond it the earliest go.
     const MOST: usize;
-    /// In no other order, the newest come first, and a selection that was not moved stays at the top.
+    /// In no other order, the newest come first, and a selection that was not moved stays at the
+    /// top.
     const NEWEST_FIRST: bool = false;
     /// The column it is sorted by at first; `None` for the order things came in.
     const SORT: Option<&'static str> = None;
@@ -129,7 +131,11 @@ impl<E: Entry> Table<E> {
 
     /// The `page` rows that are in view.
     pub fn in_view(&self, page: usize) -> impl Iterator<Item = &E> {
-        self.rows.iter().skip(self.selection.offset).take(page).filter_map(|id| self.get(id))
+        self.rows
+            .iter()
+            .skip(self.selection.offset)
+            .take(page)
+            .filter_map(|id| self.get(id))
     }
 
     pub fn len(&self) -> usize {
@@ -220,7 +226,12 @@ impl<E: Entry> Table<E> {
     /// Everything at once: what is not among `entries` goes.
     pub fn replace(&mut self, entries: Vec<E>, now: Timestamp) {
         let kept: HashSet<E::Id> = entries.iter().map(Entry::id).collect();
-        let gone: Vec<E::Id> = self.items.keys().filter(|id| !kept.contains(*id)).cloned().collect();
+        let gone: Vec<E::Id> = self
+            .items
+            .keys()
+            .filter(|id| !kept.contains(*id))
+            .cloned()
+            .collect();
         self.remove(&gone);
         self.put(entries, now);
     }
@@ -240,18 +251,26 @@ impl<E: Entry> Table<E> {
         let mut orders: Vec<u64> = self.items.values().map(|item| item.order).collect();
         let (_, last, _) = orders.select_nth_unstable(over - 1);
         let last = *last;
-        let gone: Vec<E::Id> =
-            self.items.iter().filter(|(_, item)| item.order <= last).map(|(id, _)| id.clone()).collect();
+        let gone: Vec<E::Id> = self
+            .items
+            .iter()
+            .filter(|(_, item)| item.order <= last)
+            .map(|(id, _)| id.clone())
+            .collect();
         self.remove(&gone);
     }
 
     fn passes(&self, entry: &E, now: Timestamp) -> bool {
-        self.filter.terms.pass(E::COLUMNS, |column| entry.value(column, now))
+        self.filter
+            .terms
+            .pass(E::COLUMNS, |column| entry.value(column, now))
     }
 
     /// Sorts at most once a second, and not within two seconds of a key; true when rows moved.
     pub fn sort_if_due(&mut self, now: Timestamp) -> bool {
-        let due = self.unsorted && now.since(self.sorted_at) >= SORT_EVERY && now.since(self.key_at) >= SORT_AFTER_KEY;
+        let due = self.unsorted
+            && now.since(self.sorted_at) >= SORT_EVERY
+            && now.since(self.key_at) >= SORT_AFTER_KEY;
         if !due {
             return false;
         }
@@ -267,7 +286,14 @@ impl<E: Entry> Table<E> {
         // What decides, taken once for every row.
         let mut rows: Vec<(bool, Option<Value>, u64, &E::Id)> = (self.items.iter())
             .filter(|(_, item)| self.passes(&item.entry, now))
-            .map(|(id, item)| (item.entry.leads(), sort.map(|sort| item.entry.value(sort, now)), item.order, id))
+            .map(|(id, item)| {
+                (
+                    item.entry.leads(),
+                    sort.map(|sort| item.entry.value(sort, now)),
+                    item.order,
+                    id,
+                )
+            })
             .collect();
         rows.sort_by(|(a_leads, a, a_order, _), (b_leads, b, b_order, _)| {
             let order = match (a, b) {
@@ -285,7 +311,9 @@ impl<E: Entry> Table<E> {
     /// Whether the highest come first now.
     pub fn is_descending(&self) -> bool {
         let by_itself = match self.sort {
-            Some(sort) => E::COLUMNS.iter().any(|column| column.key == sort && column.highest_first),
+            Some(sort) => E::COLUMNS
+                .iter()
+                .any(|column| column.key == sort && column.highest_first),
             None => E::NEWEST_FIRST,
         };
         by_itself != self.reversed
@@ -297,7 +325,9 @@ impl<E: Entry> Table<E> {
 
     /// How many things changed since it was frozen.
     pub fn waiting(&self) -> usize {
-        self.waiting.as_ref().map_or(0, |waiting| waiting.changes.len())
+        self.waiting
+            .as_ref()
+            .map_or(0, |waiting| waiting.changes.len())
     }
 }
 
@@ -408,13 +438,18 @@ impl<E: Entry> AnyTable for Table<E> {
     fn step(&mut self, step: Move, page: usize) {
         self.selection.step(step, &self.rows, page);
         // At the top again: follow what arrives.
-        if E::NEWEST_FIRST && self.sort.is_none() && self.selection.selected.as_ref() == self.rows.first() {
+        if E::NEWEST_FIRST
+            && self.sort.is_none()
+            && self.selection.selected.as_ref() == self.rows.first()
+        {
             self.selection.selected = None;
         }
     }
 
     fn select_in_view(&mut self, row: usize) -> bool {
-        let Some(id) = self.rows.get(self.selection.offset + row).cloned() else { return false };
+        let Some(id) = self.rows.get(self.selection.offset + row).cloned() else {
+            return false;
+        };
         let again = self.selection.selected.as_ref() == Some(&id);
         self.selection.selected = Some(id);
         again
@@ -428,8 +463,17 @@ impl<E: Entry> AnyTable for Table<E> {
         let mut keys: Vec<Option<&'static str>> = Vec::new();
         // The order things came in is one of the orders where the table begins with it.
         keys.extend(E::SORT.is_none().then_some(None));
-        keys.extend(self.columns.wanted().iter().filter(|column| !column.picture).map(|column| Some(column.key)));
-        let next = keys.iter().position(|key| *key == self.sort).map_or(0, |here| (here + 1) % keys.len().max(1));
+        keys.extend(
+            self.columns
+                .wanted()
+                .iter()
+                .filter(|column| !column.picture)
+                .map(|column| Some(column.key)),
+        );
+        let next = keys
+            .iter()
+            .position(|key| *key == self.sort)
+            .map_or(0, |here| (here + 1) % keys.len().max(1));
         self.sort = keys.get(next).copied().unwrap_or(E::SORT);
         self.reversed = false;
         self.sort_now(now);
@@ -443,7 +487,11 @@ impl<E: Entry> AnyTable for Table<E> {
 
     fn order(&self) -> String {
         let Some(sort) = self.sort else {
-            return match (E::NEWEST_FIRST, self.is_descending(), &self.selection.selected) {
+            return match (
+                E::NEWEST_FIRST,
+                self.is_descending(),
+                &self.selection.selected,
+            ) {
                 (true, true, None) => "following the newest".to_owned(),
                 (true, true, Some(_)) => "g follows the newest".to_owned(),
                 (_, true, _) => "last first".to_owned(),
@@ -451,10 +499,23 @@ impl<E: Entry> AnyTable for Table<E> {
             };
         };
         let column = E::COLUMNS.iter().find(|column| column.key == sort);
-        let name = column.map_or(sort, |column| if column.title.is_empty() { column.key } else { column.title });
-        let way = if self.is_descending() { "highest first" } else { "lowest first" };
-        let texts =
-            self.rows.first().and_then(|id| self.items.get(id)).map(|item| item.entry.value(sort, self.sorted_at));
+        let name = column.map_or(sort, |column| {
+            if column.title.is_empty() {
+                column.key
+            } else {
+                column.title
+            }
+        });
+        let way = if self.is_descending() {
+            "highest first"
+        } else {
+            "lowest first"
+        };
+        let texts = self
+            .rows
+            .first()
+            .and_then(|id| self.items.get(id))
+            .map(|item| item.entry.value(sort, self.sorted_at));
         let way = match (texts, self.is_descending()) {
             (Some(Value::Text(_)), true) => "from Z to A",
             (Some(Value::Text(_)), false) => "from A to Z",
@@ -464,7 +525,11 @@ impl<E: Entry> AnyTable for Table<E> {
     }
 
     fn leading(&self) -> &'static str {
-        if self.sort.is_some() && self.items.values().any(|item| item.entry.leads()) { E::LEADING } else { "" }
+        if self.sort.is_some() && self.items.values().any(|item| item.entry.leads()) {
+            E::LEADING
+        } else {
+            ""
+        }
     }
 
     fn reverse(&mut self, now: Timestamp) {
@@ -482,7 +547,10 @@ impl<E: Entry> AnyTable for Table<E> {
 
     fn toggle_frozen(&mut self, now: Timestamp) {
         let Some(mut waiting) = self.waiting.take() else {
-            self.waiting = Some(Waiting { changes: HashMap::new(), came: Vec::new() });
+            self.waiting = Some(Waiting {
+                changes: HashMap::new(),
+                came: Vec::new(),
+            });
             self.lost = 0;
             return;
         };
@@ -503,7 +571,9 @@ impl<E: Entry> AnyTable for Table<E> {
     }
 
     fn toggle_mark(&mut self, page: usize) {
-        let Some(id) = self.selection.current(&self.rows) else { return };
+        let Some(id) = self.selection.current(&self.rows) else {
+            return;
+        };
         if !self.marked.remove(&id) {
             self.marked.insert(id);
         }
@@ -527,13 +597,23 @@ impl<E: Entry> AnyTable for Table<E> {
     }
 
     fn export(&self, now: Timestamp) -> export::Sheet {
-        let columns: Vec<Column> = self.columns.wanted().into_iter().filter(|column| !column.picture).collect();
+        let columns: Vec<Column> = self
+            .columns
+            .wanted()
+            .into_iter()
+            .filter(|column| !column.picture)
+            .collect();
         let all: Vec<&E> = if self.marked.is_empty() {
             self.rows.iter().filter_map(|id| self.get(id)).collect()
         } else {
             self.chosen()
         };
-        let row = |entry: &E| columns.iter().map(|column| entry.exported(column.key, now)).collect();
+        let row = |entry: &E| {
+            columns
+                .iter()
+                .map(|column| entry.exported(column.key, now))
+                .collect()
+        };
         export::Sheet {
             rows: all.into_iter().map(row).collect(),
             columns: columns.iter().map(Column::with_unit).collect(),
@@ -541,7 +621,9 @@ impl<E: Entry> AnyTable for Table<E> {
     }
 
     fn ages(&self, page: usize, now: Timestamp) -> Vec<String> {
-        self.in_view(page).filter_map(|entry| entry.age(now)).collect()
+        self.in_view(page)
+            .filter_map(|entry| entry.age(now))
+            .collect()
     }
 
     fn offset(&self) -> usize {
@@ -549,7 +631,12 @@ impl<E: Entry> AnyTable for Table<E> {
     }
 
     fn counts(&self) -> [u64; 4] {
-        [self.rows.len() as u64, self.items.len() as u64, self.waiting() as u64, self.lost]
+        [
+            self.rows.len() as u64,
+            self.items.len() as u64,
+            self.waiting() as u64,
+            self.lost,
+        ]
     }
 }
 
@@ -559,7 +646,11 @@ impl<E: Entry> Table<E> {
         if self.marked.is_empty() {
             return self.current().into_iter().collect();
         }
-        self.rows.iter().filter(|id| self.marked.contains(*id)).filter_map(|id| self.get(id)).collect()
+        self.rows
+            .iter()
+            .filter(|id| self.marked.contains(*id))
+            .filter_map(|id| self.get(id))
+            .collect()
     }
 }
 

@@ -11,8 +11,10 @@ struct Thing {
 impl Entry for Thing {
     type Id = u32;
     const NAME: &'static str = "things";
-    const COLUMNS: &'static [Column] =
-        &[Column::new("id", "id", 4, 0), Column::new("size", "size", 4, 1).highest_first()];
+    const COLUMNS: &'static [Column] = &[
+        Column::new("id", "id", 4, 0),
+        Column::new("size", "size", 4, 1).highest_first(),
+    ];
     const MOST: usize = 50;
     const NEWEST_FIRST: bool = true;
 
@@ -54,7 +56,11 @@ fn newest_first_until_sorted() {
     assert_eq!((table.sort, table.rows()), (None, &[3, 2, 1][..]));
     table.sort_by("size", NOW);
     table.sort_by("size", NOW);
-    assert_eq!(table.rows(), [1, 3, 2], "the same head twice turns it round");
+    assert_eq!(
+        table.rows(),
+        [1, 3, 2],
+        "the same head twice turns it round"
+    );
 }
 
 #[test]
@@ -100,7 +106,10 @@ fn what_comes_while_it_is_frozen_waits() {
     assert_eq!(table.get(&1), Some(&thing(1, 5.0)));
     table.toggle_frozen(NOW);
     assert_eq!(table.rows(), [3, 1]);
-    assert_eq!((table.get(&1), table.get(&3)), (Some(&thing(1, 6.0)), Some(&thing(3, 8.0))));
+    assert_eq!(
+        (table.get(&1), table.get(&3)),
+        (Some(&thing(1, 6.0)), Some(&thing(3, 8.0)))
+    );
 }
 
 #[derive(Clone, Debug)]

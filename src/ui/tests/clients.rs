@@ -21,7 +21,10 @@ fn request(id: u64, run: u64, client: &str, path: &str) -> ClientRequest {
         status: 200,
         bytes: 812,
         length: Some(812),
-        origin: Origin { here: 812, peers: Vec::new() },
+        origin: Origin {
+            here: 812,
+            peers: Vec::new(),
+        },
         waited: 2,
         millis: Some(3),
         refusal: None,
@@ -30,7 +33,10 @@ fn request(id: u64, run: u64, client: &str, path: &str) -> ClientRequest {
 
 fn file(id: u64, run: u64, package: &str, version: &str, given: &[(u8, u64)]) -> ClientRequest {
     let bytes: u64 = given.iter().map(|(_, bytes)| bytes).sum();
-    let peers = given.iter().map(|(peer, bytes)| (peer_id(*peer), *bytes)).collect();
+    let peers = given
+        .iter()
+        .map(|(peer, bytes)| (peer_id(*peer), *bytes))
+        .collect();
     ClientRequest {
         purpose: Purpose::File,
         package: Some(package.parse().unwrap()),
@@ -41,7 +47,12 @@ fn file(id: u64, run: u64, package: &str, version: &str, given: &[(u8, u64)]) ->
         origin: Origin { here: 0, peers },
         waited: 40,
         millis: Some(310),
-        ..request(id, run, "cargo 1.95.0", &format!("/cargo/api/v1/crates/{package}/{version}/download"))
+        ..request(
+            id,
+            run,
+            "cargo 1.95.0",
+            &format!("/cargo/api/v1/crates/{package}/{version}/download"),
+        )
     }
 }
 
@@ -54,14 +65,21 @@ fn several() -> Vec<ClientRequest> {
             ..request(2, 1, "cargo 1.95.0", "/cargo/se/rd/serde")
         },
         file(3, 1, "cargo:serde", "1.0.219", &[(1, MIB), (2, 2 * MIB)]),
-        ClientRequest { millis: None, bytes: MIB / 2, ..file(4, 1, "cargo:itoa", "1.0.15", &[(2, MIB)]) },
+        ClientRequest {
+            millis: None,
+            bytes: MIB / 2,
+            ..file(4, 1, "cargo:itoa", "1.0.15", &[(2, MIB)])
+        },
         ClientRequest {
             status: 404,
             refusal: Some(clash.to_owned()),
             package: Some("cargo:clash".parse().unwrap()),
             ..request(5, 5, "cargo 1.94.1", "/cargo/cl/as/clash")
         },
-        ClientRequest { bytes: MIB, ..file(6, 6, "pypi:demo-pkg", "2.0", &[(4, 3 * MIB)]) },
+        ClientRequest {
+            bytes: MIB,
+            ..file(6, 6, "pypi:demo-pkg", "2.0", &[(4, 3 * MIB)])
+        },
         ClientRequest {
             purpose: Purpose::Change,
             package: Some("npm:@lab/ui".parse().unwrap()),
@@ -75,7 +93,14 @@ pub fn on_clients(size: (u16, u16)) -> Model {
     let mut model = full(size);
     press(&mut model, "6v");
     let requests = several();
-    model.apply(Batch { events: requests.len() as u64, requests, ..Batch::default() }, NOW);
+    model.apply(
+        Batch {
+            events: requests.len() as u64,
+            requests,
+            ..Batch::default()
+        },
+        NOW,
+    );
     update::settle(&mut model);
     model
 }
@@ -93,11 +118,21 @@ fn a_request_that_changes_is_counted_once_and_a_run_is_one_row() {
     assert_eq!(model.clients.table.rows().len(), 4);
     let done = file(4, 1, "cargo:itoa", "1.0.15", &[(2, MIB)]);
     for _ in 0..2 {
-        model.apply(Batch { events: 1, requests: vec![done.clone()], ..Batch::default() }, NOW);
+        model.apply(
+            Batch {
+                events: 1,
+                requests: vec![done.clone()],
+                ..Batch::default()
+            },
+            NOW,
+        );
     }
     let run = model.clients.table.get(&1).unwrap();
     let sum = run.sum();
-    assert_eq!((run.asked(), sum.files, sum.refused, sum.fetched()), (4, 2, 0, 4 * MIB));
+    assert_eq!(
+        (run.asked(), sum.files, sum.refused, sum.fetched()),
+        (4, 2, 0, 4 * MIB)
+    );
     assert_eq!(sum.peers.len(), 2);
 }
 
@@ -117,10 +152,20 @@ fn a_long_run_is_bounded_and_still_counted_whole() {
     let mut model = on_clients((160, 50));
     for id in 100..1_700 {
         let requests = vec![file(id, 100, "cargo:serde", "1.0.219", &[(1, 10)])];
-        model.apply(Batch { events: 1, requests, ..Batch::default() }, NOW);
+        model.apply(
+            Batch {
+                events: 1,
+                requests,
+                ..Batch::default()
+            },
+            NOW,
+        );
     }
     let run = model.clients.table.get(&100).unwrap();
     let sum = run.sum();
-    assert_eq!((run.asked(), sum.files, sum.fetched()), (1_600, 1_600, 16_000));
+    assert_eq!(
+        (run.asked(), sum.files, sum.fetched()),
+        (1_600, 1_600, 16_000)
+    );
     assert!(run.requests.len() <= 500, "{}", run.requests.len());
 }

@@ -33,7 +33,13 @@ fn changed() -> Case {
 }
 
 fn one_sided() -> Case {
-    let first = Side { seq: None, signed_at: None, held: false, manifest: false, ..side(4, 3, Trust::Distrusted) };
+    let first = Side {
+        seq: None,
+        signed_at: None,
+        held: false,
+        manifest: false,
+        ..side(4, 3, Trust::Distrusted)
+    };
     Case {
         id: ConflictId([0xb2; 16]),
         handle: None,
@@ -51,14 +57,22 @@ fn fork(settled: bool) -> Case {
         version: None,
         file: None,
         sides: vec![side(2, 4, Trust::Unknown), side(2, 4, Trust::Unknown)],
-        in_force: if settled { InForce::Superseded } else { InForce::Preferred },
+        in_force: if settled {
+            InForce::Superseded
+        } else {
+            InForce::Preferred
+        },
         seen_at: NOW.before(seconds(if settled { 500 } else { 40 })),
         ..changed()
     }
 }
 
 fn handle() -> Case {
-    let claim = |n: u8| Side { package: Some("tool".parse().unwrap()), manifest: false, ..side(n, n, Trust::Unknown) };
+    let claim = |n: u8| Side {
+        package: Some("tool".parse().unwrap()),
+        manifest: false,
+        ..side(n, n, Trust::Unknown)
+    };
     Case {
         id: ConflictId([0xd5; 16]),
         kind: Kind::Handle,
@@ -87,7 +101,11 @@ pub fn none(size: (u16, u16)) -> Model {
 
 pub fn on_conflicts(size: (u16, u16)) -> Model {
     let mut model = none(size);
-    tell(&mut model, vec![fork(false), changed(), fork(true), handle(), one_sided()], 3);
+    tell(
+        &mut model,
+        vec![fork(false), changed(), fork(true), handle(), one_sided()],
+        3,
+    );
     update::settle(&mut model);
     model
 }
@@ -132,33 +150,83 @@ fn they_are_asked_for_when_shown_again_and_when_another_is_refused() {
     assert_eq!(press(&mut model, "R"), [Effect::Conflicts]);
     assert_eq!(update::on_tick(&mut model, NOW), [Effect::Conflicts]);
     assert_eq!(update::on_tick(&mut model, NOW.after(seconds(1))), []);
-    let counters = Counters { refused: [(Refusal::Conflict, 1)].into(), ..Counters::default() };
-    model.apply(Batch { counters: Some(counters), events: 1, ..Batch::default() }, NOW.after(seconds(1)));
-    assert_eq!(update::on_tick(&mut model, NOW.after(seconds(2))), [Effect::Conflicts]);
+    let counters = Counters {
+        refused: [(Refusal::Conflict, 1)].into(),
+        ..Counters::default()
+    };
+    model.apply(
+        Batch {
+            counters: Some(counters),
+            events: 1,
+            ..Batch::default()
+        },
+        NOW.after(seconds(1)),
+    );
+    assert_eq!(
+        update::on_tick(&mut model, NOW.after(seconds(2))),
+        [Effect::Conflicts]
+    );
     assert_eq!(update::on_tick(&mut model, NOW.after(seconds(3))), []);
-    assert_eq!(update::on_tick(&mut model, NOW.after(seconds(8))), [Effect::Conflicts]);
-    let seen = Batch { conflicts: vec![changed()], events: 1, ..Batch::default() };
+    assert_eq!(
+        update::on_tick(&mut model, NOW.after(seconds(8))),
+        [Effect::Conflicts]
+    );
+    let seen = Batch {
+        conflicts: vec![changed()],
+        events: 1,
+        ..Batch::default()
+    };
     model.apply(seen, NOW.after(seconds(8)));
-    assert!(picture(&model).contains("changed by its publisher and refused: alice/parser 2.1.0: 9 shows it"));
-    assert_eq!(update::on_tick(&mut model, NOW.after(seconds(9))), [Effect::Conflicts], "one was told");
+    assert!(
+        picture(&model)
+            .contains("changed by its publisher and refused: alice/parser 2.1.0: 9 shows it")
+    );
+    assert_eq!(
+        update::on_tick(&mut model, NOW.after(seconds(9))),
+        [Effect::Conflicts],
+        "one was told"
+    );
     press(&mut model, "1");
-    assert_eq!(update::on_tick(&mut model, NOW.after(seconds(60))), [], "nobody looks");
+    assert_eq!(
+        update::on_tick(&mut model, NOW.after(seconds(60))),
+        [],
+        "nobody looks"
+    );
 }
 
 #[test]
 fn the_open_come_first_and_both_sides_are_shown() {
     let model = on_conflicts((160, 50));
-    let order: Vec<ConflictId> = [&fork(false), &changed(), &handle(), &fork(true), &one_sided()].map(|c| c.id).into();
+    let order: Vec<ConflictId> = [
+        &fork(false),
+        &changed(),
+        &handle(),
+        &fork(true),
+        &one_sided(),
+    ]
+    .map(|c| c.id)
+    .into();
     assert_eq!(model.conflicts.table.rows(), order);
     assert!(picture(&model).contains("3 older ones had to make room"));
     let text = picture(&opened((80, 60), &changed()));
-    for part in
-        ["Seen first: counts", "Offered then: refused", "What to do", "fingerprint", &"07".repeat(16), &"09".repeat(16)]
-    {
-        assert!(text.to_lowercase().contains(&part.to_lowercase()), "{part} is missing: {text}");
+    for part in [
+        "Seen first: counts",
+        "Offered then: refused",
+        "What to do",
+        "fingerprint",
+        &"07".repeat(16),
+        &"09".repeat(16),
+    ] {
+        assert!(
+            text.to_lowercase().contains(&part.to_lowercase()),
+            "{part} is missing: {text}"
+        );
     }
     let text = picture(&opened((80, 60), &one_sided()));
-    assert!(text.contains("one-sided") && text.contains("not held any more"), "{text}");
+    assert!(
+        text.contains("one-sided") && text.contains("not held any more"),
+        "{text}"
+    );
 }
 
 #[test]
@@ -166,9 +234,19 @@ fn trust_and_distrust_are_confirmed_and_name_the_key_that_was_chosen() {
     let mut model = on((100, 40), &handle());
     assert_eq!(press(&mut model, "nt"), []);
     let text = picture(&model);
-    assert!(text.contains(&publisher(6).fingerprint()) && text.contains("carol"), "{text}");
+    assert!(
+        text.contains(&publisher(6).fingerprint()) && text.contains("carol"),
+        "{text}"
+    );
     let effects = press(&mut model, "y");
-    let [Effect::Trust { publisher: key, handle: Some(called), what }] = effects.as_slice() else {
+    let [
+        Effect::Trust {
+            publisher: key,
+            handle: Some(called),
+            what,
+        },
+    ] = effects.as_slice()
+    else {
         panic!("{effects:?}")
     };
     assert_eq!((*key, called.as_str()), (publisher(6), "carol"));
@@ -179,7 +257,10 @@ fn trust_and_distrust_are_confirmed_and_name_the_key_that_was_chosen() {
         trust: Trust::Pinned,
         result: Box::new(Ok(())),
     };
-    assert_eq!(update::on_message(&mut model, said, NOW), [Effect::Conflicts]);
+    assert_eq!(
+        update::on_message(&mut model, said, NOW),
+        [Effect::Conflicts]
+    );
     assert!(picture(&model).contains("carol means"));
 
     let mut model = on((100, 40), &changed());
@@ -189,11 +270,16 @@ fn trust_and_distrust_are_confirmed_and_name_the_key_that_was_chosen() {
     assert!(model.popups.is_empty(), "no changes nothing");
     press(&mut model, "x");
     let effects = press(&mut model, "y");
-    assert!(matches!(effects.as_slice(), [Effect::Distrust { publisher: key, .. }] if *key == publisher(1)));
+    assert!(
+        matches!(effects.as_slice(), [Effect::Distrust { publisher: key, .. }] if *key == publisher(1))
+    );
     let mut model = on((100, 40), &one_sided());
     press(&mut model, "t");
     let effects = press(&mut model, "y");
-    assert!(matches!(effects.as_slice(), [Effect::Trust { handle: None, .. }]), "{effects:?}");
+    assert!(
+        matches!(effects.as_slice(), [Effect::Trust { handle: None, .. }]),
+        "{effects:?}"
+    );
 }
 
 #[test]
@@ -201,12 +287,31 @@ fn evidence_is_written_to_a_file_that_is_named_or_said_to_be_one_sided() {
     let mut model = exporting((100, 40));
     let effects = press_code(&mut model, KeyCode::Enter);
     let path = format!("conflict-{}.json", changed().id.short());
-    assert_eq!(effects, [Effect::ExportEvidence { path: path.clone(), id: changed().id }]);
-    let failed = Message::ExportedEvidence { path: path.clone(), result: Err("it is there already".to_owned()) };
+    assert_eq!(
+        effects,
+        [Effect::ExportEvidence {
+            path: path.clone(),
+            id: changed().id
+        }]
+    );
+    let failed = Message::ExportedEvidence {
+        path: path.clone(),
+        result: Err("it is there already".to_owned()),
+    };
     update::on_message(&mut model, failed, NOW);
     assert!(picture(&model).contains("it is there already"));
-    update::on_message(&mut model, Message::ExportedEvidence { path, result: Ok(()) }, NOW);
-    assert!(matches!(model.popups.last(), Some(Popup::Conflict { .. })), "back to what it is about");
+    update::on_message(
+        &mut model,
+        Message::ExportedEvidence {
+            path,
+            result: Ok(()),
+        },
+        NOW,
+    );
+    assert!(
+        matches!(model.popups.last(), Some(Popup::Conflict { .. })),
+        "back to what it is about"
+    );
     assert!(picture(&model).contains("swarmdex conflict verify"));
     let mut model = on((100, 40), &one_sided());
     press(&mut model, "e");

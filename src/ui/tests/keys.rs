@@ -5,18 +5,42 @@ use super::*;
 #[test]
 fn typing_is_text_and_browsing_is_commands() {
     let mut model = full((80, 24));
-    assert!(press(&mut model, "4").iter().any(|effect| matches!(effect, Effect::Search { .. })));
+    assert!(
+        press(&mut model, "4")
+            .iter()
+            .any(|effect| matches!(effect, Effect::Search { .. }))
+    );
     assert!(model.typing(), "there is nothing else to do there at first");
     let effects = press(&mut model, "q1?");
     assert!(!model.quit && model.popups.is_empty() && model.screen == Screen::Search);
     assert_eq!(model.search.input.value(), "q1?");
     assert_eq!(effects.len(), 3, "a search at every key");
     press_code(&mut model, KeyCode::Esc);
-    assert_eq!((model.typing(), model.search.input.value()), (false, "q1?"), "Esc keeps the text");
+    assert_eq!(
+        (model.typing(), model.search.input.value()),
+        (false, "q1?"),
+        "Esc keeps the text"
+    );
     press(&mut model, "/");
-    update::on_key(&mut model, Chord { code: KeyCode::Char('u'), ctrl: true, alt: false }, NOW);
+    update::on_key(
+        &mut model,
+        Chord {
+            code: KeyCode::Char('u'),
+            ctrl: true,
+            alt: false,
+        },
+        NOW,
+    );
     assert_eq!((model.typing(), model.search.input.value()), (true, ""));
-    update::on_key(&mut model, Chord { code: KeyCode::Char('3'), ctrl: false, alt: true }, NOW);
+    update::on_key(
+        &mut model,
+        Chord {
+            code: KeyCode::Char('3'),
+            ctrl: false,
+            alt: true,
+        },
+        NOW,
+    );
     assert_eq!(model.screen, Screen::Feed, "Alt-digit works from anywhere");
     press(&mut model, "q");
     assert!(model.quit);
@@ -38,8 +62,19 @@ fn the_selection_stays_on_its_peer_while_rows_move() {
     let mut best = peer(1);
     best.score.total = 0.99;
     let later = NOW.after(Duration::from_secs(1));
-    model.apply(Batch { peers: vec![best.clone()], events: 1, ..Batch::default() }, later);
-    assert_ne!(model.peers.rows().first(), Some(&best.id), "not within two seconds of a key");
+    model.apply(
+        Batch {
+            peers: vec![best.clone()],
+            events: 1,
+            ..Batch::default()
+        },
+        later,
+    );
+    assert_ne!(
+        model.peers.rows().first(),
+        Some(&best.id),
+        "not within two seconds of a key"
+    );
     update::on_tick(&mut model, NOW.after(Duration::from_secs(3)));
     assert_eq!(model.peers.rows().first(), Some(&best.id));
     assert_eq!(model.peers.selection.selected, Some(selected));
@@ -63,14 +98,29 @@ fn a_frozen_feed_waits_and_is_bounded() {
     press(&mut model, "3f");
     let shown = model.feed.rows().to_vec();
     let many = (0..3_000).map(|seq| announced(7, seq)).collect();
-    model.apply(Batch { announcements: many, events: 3_000, ..Batch::default() }, NOW);
+    model.apply(
+        Batch {
+            announcements: many,
+            events: 3_000,
+            ..Batch::default()
+        },
+        NOW,
+    );
     assert_eq!(
-        (model.feed.rows().to_vec(), model.feed.waiting(), model.feed.lost),
+        (
+            model.feed.rows().to_vec(),
+            model.feed.waiting(),
+            model.feed.lost
+        ),
         (shown, <Announced as Entry>::MOST, 2_000)
     );
     press(&mut model, "f");
     assert_eq!(model.feed.rows().to_vec().len(), <Announced as Entry>::MOST);
-    assert_eq!(model.feed.rows().to_vec().first().unwrap().1, 2_999, "newest first");
+    assert_eq!(
+        model.feed.rows().to_vec().first().unwrap().1,
+        2_999,
+        "newest first"
+    );
 }
 
 #[test]
@@ -78,16 +128,33 @@ fn only_t_pins_a_handle_and_asks_with_the_fingerprint() {
     let mut model = on_search((80, 24));
     press_code(&mut model, KeyCode::Esc);
     let effects = press_code(&mut model, KeyCode::Enter);
-    let Some(Effect::Look { generation, .. }) = effects.first() else { panic!("{effects:?}") };
+    let Some(Effect::Look { generation, .. }) = effects.first() else {
+        panic!("{effects:?}")
+    };
     let found = |trust| Box::new(Ok(Package { trust, ..package() }));
-    let looked = Message::Looked { generation: *generation, result: found(Trust::Unknown) };
+    let looked = Message::Looked {
+        generation: *generation,
+        result: found(Trust::Unknown),
+    };
     let effects = update::on_message(&mut model, looked, NOW);
-    assert!(!effects.iter().any(|effect| matches!(effect, Effect::Trust { .. })), "looking pins nothing: {effects:?}");
+    assert!(
+        !effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Trust { .. })),
+        "looking pins nothing: {effects:?}"
+    );
     assert!(picture(&model).contains(&format!("team-1/parser-1 ({})", publisher(1).fingerprint())));
     assert_eq!(press(&mut model, "t"), [], "it asks first");
     assert!(picture(&model).contains(&publisher(1).fingerprint()));
     let effects = press(&mut model, "y");
-    let [Effect::Trust { publisher: key, handle: Some(handle), what }] = effects.as_slice() else {
+    let [
+        Effect::Trust {
+            publisher: key,
+            handle: Some(handle),
+            what,
+        },
+    ] = effects.as_slice()
+    else {
         panic!("{effects:?}")
     };
     assert_eq!((*key, handle.as_str()), (publisher(1), "team-1"));
@@ -99,10 +166,18 @@ fn only_t_pins_a_handle_and_asks_with_the_fingerprint() {
         result: Box::new(Ok(())),
     };
     let effects = update::on_message(&mut model, said, NOW);
-    let [Effect::Conflicts, Effect::Look { generation, .. }] = effects.as_slice() else { panic!("{effects:?}") };
-    let looked = Message::Looked { generation: *generation, result: found(Trust::Pinned) };
+    let [Effect::Conflicts, Effect::Look { generation, .. }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    let looked = Message::Looked {
+        generation: *generation,
+        result: found(Trust::Pinned),
+    };
     update::on_message(&mut model, looked, NOW);
-    assert!(!picture(&model).contains(&format!("({})", publisher(1).fingerprint())), "its handle says enough now");
+    assert!(
+        !picture(&model).contains(&format!("({})", publisher(1).fingerprint())),
+        "its handle says enough now"
+    );
     press(&mut model, "t");
     assert!(picture(&model).contains("is pinned already"));
 }
@@ -113,10 +188,20 @@ fn t_pins_the_publisher_of_the_row_and_the_lists_say_so() {
     press_code(&mut model, KeyCode::Esc);
     press(&mut model, "jjt");
     let effects = press(&mut model, "y");
-    let [Effect::Trust { publisher: key, handle: Some(handle), what }] = effects.as_slice() else {
+    let [
+        Effect::Trust {
+            publisher: key,
+            handle: Some(handle),
+            what,
+        },
+    ] = effects.as_slice()
+    else {
         panic!("{effects:?}")
     };
-    assert!(picture(&model).contains(&key.fingerprint()), "an unpinned handle is shown with its key's fingerprint");
+    assert!(
+        picture(&model).contains(&key.fingerprint()),
+        "an unpinned handle is shown with its key's fingerprint"
+    );
     let said = Message::Said {
         what: what.clone(),
         publisher: *key,
@@ -124,7 +209,10 @@ fn t_pins_the_publisher_of_the_row_and_the_lists_say_so() {
         trust: Trust::Pinned,
         result: Box::new(Ok(())),
     };
-    assert_eq!(update::on_message(&mut model, said, NOW), [Effect::Conflicts]);
+    assert_eq!(
+        update::on_message(&mut model, said, NOW),
+        [Effect::Conflicts]
+    );
     assert_eq!(model.search.hits.current().unwrap().trust, Trust::Pinned);
 }
 
@@ -132,12 +220,26 @@ fn t_pins_the_publisher_of_the_row_and_the_lists_say_so() {
 fn a_failure_is_shown_with_its_remedy_and_tried_again() {
     let mut model = on_search((80, 24));
     let effects = press_code(&mut model, KeyCode::Enter);
-    let Some(Effect::Look { generation, .. }) = effects.first() else { panic!("{effects:?}") };
+    let Some(Effect::Look { generation, .. }) = effects.first() else {
+        panic!("{effects:?}")
+    };
     let result = Box::new(Err(RegistryError::Closed));
-    update::on_message(&mut model, Message::Looked { generation: *generation, result }, NOW);
-    assert!(matches!(model.popups.last(), Some(Popup::Package(view)) if matches!(view.state, Looked::Failed(_))));
+    update::on_message(
+        &mut model,
+        Message::Looked {
+            generation: *generation,
+            result,
+        },
+        NOW,
+    );
+    assert!(
+        matches!(model.popups.last(), Some(Popup::Package(view)) if matches!(view.state, Looked::Failed(_)))
+    );
     assert!(picture(&model).contains("start it again"));
-    assert!(matches!(press(&mut model, "R").as_slice(), [Effect::Look { .. }]));
+    assert!(matches!(
+        press(&mut model, "R").as_slice(),
+        [Effect::Look { .. }]
+    ));
 }
 
 /// Every action has something to show for itself.
@@ -148,38 +250,62 @@ fn tables_mark_copy_export_and_choose_columns() {
     press(&mut model, "j ");
     assert_eq!(model.peers.marked.len(), 2);
     let effects = press(&mut model, "y");
-    assert!(matches!(effects.as_slice(), [Effect::Copy { things: 2, text }] if text.lines().count() == 2));
+    assert!(
+        matches!(effects.as_slice(), [Effect::Copy { things: 2, text }] if text.lines().count() == 2)
+    );
     press(&mut model, "w");
     assert!(model.typing() && picture(&model).contains("2 rows go"));
     press_ctrl(&mut model, 'u');
     press(&mut model, "/tmp/peers.json");
     let effects = press_code(&mut model, KeyCode::Enter);
-    let [Effect::Export { path, sheet }] = effects.as_slice() else { panic!("{effects:?}") };
+    let [Effect::Export { path, sheet }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
     assert_eq!((path.as_str(), sheet.rows.len()), ("/tmp/peers.json", 2));
-    assert!(sheet.columns.contains(&"rtt_ms".to_owned()), "{:?}", sheet.columns);
+    assert!(
+        sheet.columns.contains(&"rtt_ms".to_owned()),
+        "{:?}",
+        sheet.columns
+    );
     let exported = |model: &mut Model, result| {
         let path = "/tmp/peers.json".to_owned();
         update::on_message(model, Message::Exported { path, result }, NOW);
     };
-    exported(&mut model, Err("/tmp/peers.json is there already; choose another name".to_owned()));
+    exported(
+        &mut model,
+        Err("/tmp/peers.json is there already; choose another name".to_owned()),
+    );
     let text = picture(&model);
     assert!(
         text.contains("! /tmp/peers.json is there already") && text.contains("2 rows go"),
         "the name stays: {text}"
     );
     exported(&mut model, Ok(2));
-    assert!(model.popups.is_empty() && picture(&model).contains("2 rows written to /tmp/peers.json"));
+    assert!(
+        model.popups.is_empty() && picture(&model).contains("2 rows written to /tmp/peers.json")
+    );
     assert!(picture(&model).contains("2 marked"), "a note hides nothing");
     press_code(&mut model, KeyCode::Esc);
     assert!(model.peers.marked.is_empty());
 
     press(&mut model, "cjj ");
     let effects = press(&mut model, ">");
-    let [Effect::SaveColumns { table: "peers", words }] = effects.as_slice() else { panic!("{effects:?}") };
+    let [
+        Effect::SaveColumns {
+            table: "peers",
+            words,
+        },
+    ] = effects.as_slice()
+    else {
+        panic!("{effects:?}")
+    };
     assert_eq!(words[..4], ["state", "peer", "rtt", "-handle"]);
     press(&mut model, "+");
     press_code(&mut model, KeyCode::Esc);
-    assert!(!picture(&model).contains("team-1"), "the handles are hidden");
+    assert!(
+        !picture(&model).contains("team-1"),
+        "the handles are hidden"
+    );
 }
 
 #[test]
@@ -216,12 +342,24 @@ fn every_screen_s_table_freezes_with_a_banner() {
 fn a_filter_understands_columns_and_says_what_it_does_not() {
     let mut model = full((160, 50));
     press(&mut model, "/score:>0.5 -tokyo");
-    let scores: Vec<f64> = model.peers.rows().iter().map(|id| model.peers.get(id).unwrap().score.total).collect();
-    assert!(!scores.is_empty() && scores.iter().all(|score| *score > 0.5), "{scores:?}");
+    let scores: Vec<f64> = model
+        .peers
+        .rows()
+        .iter()
+        .map(|id| model.peers.get(id).unwrap().score.total)
+        .collect();
+    assert!(
+        !scores.is_empty() && scores.iter().all(|score| *score > 0.5),
+        "{scores:?}"
+    );
     press_ctrl(&mut model, 'u');
     press(&mut model, "speed:>3");
     assert!(picture(&model).contains("no column is called speed"));
-    assert_eq!(model.peers.rows().len(), 8, "what makes no sense hides nothing");
+    assert_eq!(
+        model.peers.rows().len(),
+        8,
+        "what makes no sense hides nothing"
+    );
 }
 
 #[test]
@@ -245,7 +383,10 @@ fn own_keys_take_the_place_of_the_others() {
     model.keymap = crate::ui::keymap::Keymap::new(&own).unwrap();
     press(&mut model, "q");
     assert!(!model.quit);
-    assert!(picture(&model).contains("Q quit"), "the footer has them too");
+    assert!(
+        picture(&model).contains("Q quit"),
+        "the footer has them too"
+    );
     press(&mut model, "Q");
     assert!(model.quit);
 }
@@ -254,22 +395,45 @@ fn own_keys_take_the_place_of_the_others() {
 fn the_mouse_points_at_what_is_drawn() {
     let mut model = full((120, 40));
     click(&mut model, 2, 4);
-    assert_eq!(model.peers.current().map(|peer| peer.id), Some(model.peers.rows()[0]));
+    assert_eq!(
+        model.peers.current().map(|peer| peer.id),
+        Some(model.peers.rows()[0])
+    );
     click(&mut model, 2, 6);
     assert_eq!(model.peers.selection.selected, Some(model.peers.rows()[2]));
     click(&mut model, 2, 6);
-    assert!(matches!(model.popups.last(), Some(Popup::Peer { .. })), "the same row again opens it");
+    assert!(
+        matches!(model.popups.last(), Some(Popup::Peer { .. })),
+        "the same row again opens it"
+    );
     click(&mut model, 1, 30);
     assert!(model.popups.is_empty(), "outside the window closes it");
-    let head = picture(&model).lines().nth(3).unwrap().find("packages").unwrap() as u16;
+    let head = picture(&model)
+        .lines()
+        .nth(3)
+        .unwrap()
+        .find("packages")
+        .unwrap() as u16;
     click(&mut model, head, 3);
-    assert_eq!((model.peers.sort, model.peers.reversed), (Some("packages"), false));
+    assert_eq!(
+        (model.peers.sort, model.peers.reversed),
+        (Some("packages"), false)
+    );
     click(&mut model, head, 3);
     assert!(model.peers.reversed);
     press(&mut model, "g");
     mouse(&mut model, MouseEventKind::ScrollDown, 5, 10);
-    assert_eq!(model.peers.selection.index(model.peers.rows()), Some(3), "three rows further");
-    let tab = picture(&model).lines().nth(2).unwrap().find("8 Health").unwrap() as u16;
+    assert_eq!(
+        model.peers.selection.index(model.peers.rows()),
+        Some(3),
+        "three rows further"
+    );
+    let tab = picture(&model)
+        .lines()
+        .nth(2)
+        .unwrap()
+        .find("8 Health")
+        .unwrap() as u16;
     click(&mut model, tab, 2);
     assert_eq!(model.screen, Screen::Health);
     assert_eq!(press(&mut model, "M"), [Effect::Mouse(false)]);
@@ -282,15 +446,30 @@ fn logs_are_shown_from_a_level_on_and_opened_in_a_pager() {
     press(&mut model, "0");
     assert_eq!(press(&mut model, "o"), [], "there is none yet");
     model.logs.path = Some("/var/log/swarmdex.log".into());
-    assert_eq!(press(&mut model, "o"), [Effect::Pager("/var/log/swarmdex.log".into())]);
-    let line =
-        |number, level| LogLine { number, at: NOW, level, target: "swarmdex".to_owned(), text: format!("n{number}") };
-    model.logs.put((0..4).map(|n| line(n, LogLevel::ALL[n as usize + 1])).collect(), NOW);
+    assert_eq!(
+        press(&mut model, "o"),
+        [Effect::Pager("/var/log/swarmdex.log".into())]
+    );
+    let line = |number, level| LogLine {
+        number,
+        at: NOW,
+        level,
+        target: "swarmdex".to_owned(),
+        text: format!("n{number}"),
+    };
+    model.logs.put(
+        (0..4)
+            .map(|n| line(n, LogLevel::ALL[n as usize + 1]))
+            .collect(),
+        NOW,
+    );
     update::settle(&mut model);
     assert_eq!(model.logs.table.rows(), [3, 2, 1, 0], "newest first");
     press(&mut model, "lll");
     assert_eq!(model.logs.table.rows(), [3, 2], "from warn on");
-    model.logs.put(vec![line(4, LogLevel::Info), line(5, LogLevel::Error)], NOW);
+    model
+        .logs
+        .put(vec![line(4, LogLevel::Info), line(5, LogLevel::Error)], NOW);
     update::settle(&mut model);
     assert_eq!(model.logs.table.rows(), [5, 3, 2]);
     press(&mut model, "ll");
@@ -306,8 +485,15 @@ fn logs_are_shown_from_a_level_on_and_opened_in_a_pager() {
 #[test]
 fn keys_of_every_place_do_something_or_nothing_but_never_break() {
     let keys = "?:q13456800[]jkgGned xployscfwRTMAF<>+-/S ynabc";
-    let codes =
-        [KeyCode::Enter, KeyCode::Esc, KeyCode::Tab, KeyCode::BackTab, KeyCode::Up, KeyCode::PageDown, KeyCode::F(1)];
+    let codes = [
+        KeyCode::Enter,
+        KeyCode::Esc,
+        KeyCode::Tab,
+        KeyCode::BackTab,
+        KeyCode::Up,
+        KeyCode::PageDown,
+        KeyCode::F(1),
+    ];
     let mut seed = 7u64;
     for size in [(40, 12), (120, 40)] {
         let mut model = publish::with_packages(size);
@@ -316,14 +502,24 @@ fn keys_of_every_place_do_something_or_nothing_but_never_break() {
             let at = (seed >> 33) as usize;
             match at % 5 {
                 0 => drop(press_code(&mut model, codes[at / 5 % codes.len()])),
-                1 => drop(click(&mut model, (at / 5 % 130) as u16, (at / 700 % 45) as u16)),
-                2 => drop(press_ctrl(&mut model, ['s', 'o', 'u', 'w', 'd', 'r', 'f'][at / 5 % 7])),
+                1 => drop(click(
+                    &mut model,
+                    (at / 5 % 130) as u16,
+                    (at / 700 % 45) as u16,
+                )),
+                2 => drop(press_ctrl(
+                    &mut model,
+                    ['s', 'o', 'u', 'w', 'd', 'r', 'f'][at / 5 % 7],
+                )),
                 _ => drop(press(&mut model, &keys[at / 5 % keys.len()..][..1])),
             }
             model.quit = false;
             if at % 50 == 49 {
                 // A storm of sizes, too.
-                update::on_resize(&mut model, ((1 + at / 50 % 250) as u16, (1 + at / 13_000 % 80) as u16));
+                update::on_resize(
+                    &mut model,
+                    ((1 + at / 50 % 250) as u16, (1 + at / 13_000 % 80) as u16),
+                );
             }
             if step % 20 == 0 {
                 picture(&model);

@@ -9,7 +9,14 @@ fn target(n: u8) -> Hash {
     Hash::of(&[n])
 }
 
-fn hop(n: u8, of: u8, after_ms: u32, took_ms: Option<u32>, answer: Answer, closer: (u16, u16)) -> Hop {
+fn hop(
+    n: u8,
+    of: u8,
+    after_ms: u32,
+    took_ms: Option<u32>,
+    answer: Answer,
+    closer: (u16, u16),
+) -> Hop {
     let peer = peer_id(n);
     Hop {
         peer,
@@ -46,7 +53,10 @@ fn get() -> Trace {
         hop(1, 1, 0, Some(18), Answer::Closer, (20, 17)),
         hop(2, 1, 0, Some(31), Answer::Closer, (20, 4)),
         hop(3, 1, 1, None, Answer::Failed(Failure::Unreachable), (0, 0)),
-        Hop { dialled: true, ..hop(4, 1, 19, Some(64), Answer::Record, (20, 0)) },
+        Hop {
+            dialled: true,
+            ..hop(4, 1, 19, Some(64), Answer::Record, (20, 0))
+        },
         hop(5, 1, 32, Some(12), Answer::Nothing, (0, 0)),
         hop(6, 1, 45, Some(20), Answer::Wrong, (3, 1)),
         hop(7, 1, 66, None, Answer::NotAwaited, (0, 0)),
@@ -63,32 +73,71 @@ fn get() -> Trace {
 fn running() -> Trace {
     let hops = vec![
         hop(8, 2, 0, Some(5), Answer::Providers(2), (12, 12)),
-        Hop { dialled: true, ..hop(9, 2, 6, None, Answer::Waiting, (0, 0)) },
+        Hop {
+            dialled: true,
+            ..hop(9, 2, 6, None, Answer::Waiting, (0, 0))
+        },
     ];
     let what = Some("content of bob/json 0.3.1");
-    Trace { hops, found: 2, started_at: NOW.before(seconds(1)), ..trace(2, Kind::Providers, what, State::Running) }
+    Trace {
+        hops,
+        found: 2,
+        started_at: NOW.before(seconds(1)),
+        ..trace(2, Kind::Providers, what, State::Running)
+    }
 }
 
 fn several() -> Vec<Trace> {
-    let silent = vec![hop(3, 5, 0, None, Answer::Failed(Failure::TimedOut), (0, 0))];
-    let many =
-        (1..=10).map(|n| Hop { ask: Ask::Find, ..hop(n, 7, u32::from(n) * 3, Some(4), Answer::Closer, (20, 2)) });
+    let silent = vec![hop(
+        3,
+        5,
+        0,
+        None,
+        Answer::Failed(Failure::TimedOut),
+        (0, 0),
+    )];
+    let many = (1..=10).map(|n| Hop {
+        ask: Ask::Find,
+        ..hop(n, 7, u32::from(n) * 3, Some(4), Answer::Closer, (20, 2))
+    });
     vec![
         get(),
         running(),
-        Trace { found: 3, ..trace(3, Kind::Put, Some("head of carol/nine"), State::Done) },
+        Trace {
+            found: 3,
+            ..trace(3, Kind::Put, Some("head of carol/nine"), State::Done)
+        },
         Trace {
             hops: vec![hop(2, 4, 0, Some(9), Answer::Nothing, (0, 0))],
             ..trace(4, Kind::Get, None, State::Missing)
         },
-        Trace { hops: silent, ..trace(5, Kind::Get, Some("manifest of dave/much"), State::Unanswered) },
+        Trace {
+            hops: silent,
+            ..trace(
+                5,
+                Kind::Get,
+                Some("manifest of dave/much"),
+                State::Unanswered,
+            )
+        },
         trace(6, Kind::Provide, None, State::Done),
-        Trace { hops: many.collect(), more_hops: 31, ..trace(7, Kind::Bootstrap, None, State::Done) },
+        Trace {
+            hops: many.collect(),
+            more_hops: 31,
+            ..trace(7, Kind::Bootstrap, None, State::Done)
+        },
     ]
 }
 
 fn tell(model: &mut Model, lookups: Vec<Trace>) {
-    model.apply(Batch { events: lookups.len() as u64, lookups, ..Batch::default() }, NOW);
+    model.apply(
+        Batch {
+            events: lookups.len() as u64,
+            lookups,
+            ..Batch::default()
+        },
+        NOW,
+    );
     update::settle(model);
 }
 
@@ -117,8 +166,17 @@ pub fn buckets(size: (u16, u16)) -> Model {
         oldest_contact: Some(NOW.before(seconds(u64::from(peers) * 40))),
         refreshed: (bits > 253).then(|| NOW.before(seconds(u64::from(256 - bits) * 90))),
     };
-    let buckets = vec![bucket(256, 20, true), bucket(255, 17, false), bucket(254, 9, false), bucket(251, 1, false)];
-    let table = RoutingTable { me: peer_id(0), room: 20, buckets };
+    let buckets = vec![
+        bucket(256, 20, true),
+        bucket(255, 17, false),
+        bucket(254, 9, false),
+        bucket(251, 1, false),
+    ];
+    let table = RoutingTable {
+        me: peer_id(0),
+        room: 20,
+        buckets,
+    };
     update::on_message(&mut model, Message::Routing(Box::new(Ok(table))), NOW);
     model
 }
@@ -131,10 +189,26 @@ fn a_lookup_that_runs_is_on_top_and_its_trace_goes_on_while_it_is_open() {
     assert!(picture(&model).contains("dialled, waiting"));
     model.dirty = false;
     let mut hops = running().hops;
-    hops[1] = Hop { took_us: Some(44_000), answer: Answer::Providers(1), ..hops[1].clone() };
-    tell(&mut model, vec![Trace { hops, state: State::Done, took_us: Some(50_100), ..running() }]);
+    hops[1] = Hop {
+        took_us: Some(44_000),
+        answer: Answer::Providers(1),
+        ..hops[1].clone()
+    };
+    tell(
+        &mut model,
+        vec![Trace {
+            hops,
+            state: State::Done,
+            took_us: Some(50_100),
+            ..running()
+        }],
+    );
     assert!(model.dirty);
-    assert!(picture(&model).contains("dialled; 1 PROVIDER"), "{}", picture(&model));
+    assert!(
+        picture(&model).contains("dialled; 1 PROVIDER"),
+        "{}",
+        picture(&model)
+    );
 }
 
 #[test]

@@ -13,7 +13,9 @@ mod transfers;
 
 use std::{io, path::Path, time::Duration};
 
-use crossterm::event::{Event as Input, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind};
+use crossterm::event::{
+    Event as Input, KeyCode, KeyEvent, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
+};
 use futures::stream;
 use libp2p::{PeerId, identity::Keypair};
 use ratatui::{Frame, Terminal, backend::TestBackend};
@@ -39,7 +41,10 @@ use super::{
 };
 use crate::{
     RegistryError,
-    bus::{Batch, Bus, Connection, Counters, Direction, Event, Level, NodeSnapshot, Notice, PeerSnapshot, RING},
+    bus::{
+        Batch, Bus, Connection, Counters, Direction, Event, Level, NodeSnapshot, Notice,
+        PeerSnapshot, RING,
+    },
     domain::{
         freshness::Freshness,
         geo::{
@@ -73,7 +78,10 @@ impl Memory {
 
 impl Surface for Memory {
     fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        self.0.draw(render).map(drop).map_err(|error| match error {})
+        self.0
+            .draw(render)
+            .map(drop)
+            .map_err(|error| match error {})
     }
 
     fn suspend(&mut self) -> io::Result<()> {
@@ -94,7 +102,10 @@ impl Surface for Memory {
 }
 
 fn look() -> Look {
-    Look { themes: Themes::load("dark", None, Depth::True).unwrap(), ascii: false }
+    Look {
+        themes: Themes::load("dark", None, Depth::True).unwrap(),
+        ascii: false,
+    }
 }
 
 fn key_of(n: u8) -> Keypair {
@@ -110,7 +121,10 @@ fn publisher(n: u8) -> PublisherId {
 }
 
 fn package_id(n: u8, name: &str) -> PackageId {
-    PackageId { owner: publisher(n), name: name.parse().unwrap() }
+    PackageId {
+        owner: publisher(n),
+        name: name.parse().unwrap(),
+    }
 }
 
 fn peer(n: u8) -> PeerSnapshot {
@@ -118,17 +132,28 @@ fn peer(n: u8) -> PeerSnapshot {
     let address = format!("/ip4/192.168.1.{n}/tcp/4807");
     PeerSnapshot {
         id: peer_id(n),
-        owner: (!n.is_multiple_of(3))
-            .then(|| NodeOwner { publisher: publisher(n), handle: format!("team-{n}").parse().unwrap() }),
+        owner: (!n.is_multiple_of(3)).then(|| NodeOwner {
+            publisher: publisher(n),
+            handle: format!("team-{n}").parse().unwrap(),
+        }),
         agent: Some("swarmdex/0.1.0".to_owned()),
         connection: (!n.is_multiple_of(4)).then(|| Connection {
             address: address.clone(),
-            direction: if n.is_multiple_of(2) { Direction::Inbound } else { Direction::Outbound },
+            direction: if n.is_multiple_of(2) {
+                Direction::Inbound
+            } else {
+                Direction::Outbound
+            },
             since: NOW.before(Duration::from_secs(90)),
         }),
         addresses: vec![address, format!("/ip4/192.168.1.{n}/udp/4807/quic-v1")],
-        protocols: vec!["/swarmdex/lab/kad/1.0.0".to_owned(), "/meshsub/1.1.0".to_owned()],
-        rtts_ms: (0..12).map(|step| f32::from(n) + (step as f32 * 1.3).sin()).collect(),
+        protocols: vec![
+            "/swarmdex/lab/kad/1.0.0".to_owned(),
+            "/meshsub/1.1.0".to_owned(),
+        ],
+        rtts_ms: (0..12)
+            .map(|step| f32::from(n) + (step as f32 * 1.3).sin())
+            .collect(),
         score: Score {
             total: 0.1 * f64::from(n) + 0.05,
             success: 0.03 * f64::from(n),
@@ -159,7 +184,11 @@ fn peer(n: u8) -> PeerSnapshot {
             rtt_ms: Some(f64::from(n)),
             answer_ms: Some(f64::from(n) * 2.0),
             rate: None,
-            population: Population { rtt_ms: Some(4.0), answer_ms: Some(8.0), rate: None },
+            population: Population {
+                rtt_ms: Some(4.0),
+                answer_ms: Some(8.0),
+                rate: None,
+            },
             uptime: 0.5,
             served: u64::from(n) * 3,
             unseen: Duration::ZERO,
@@ -180,15 +209,35 @@ fn peer(n: u8) -> PeerSnapshot {
 fn provenance(n: u8) -> Option<Provenance> {
     let told = Provenance::declared();
     Some(match n {
-        2 => Provenance { plausibility: Plausibility::Implausible, round_trip_ms: Some(1.2), ..told },
-        3 => Provenance { source: PlaceSource::Country { date: "2026-06".to_owned() }, approximate: true, ..told },
+        2 => Provenance {
+            plausibility: Plausibility::Implausible,
+            round_trip_ms: Some(1.2),
+            ..told
+        },
+        3 => Provenance {
+            source: PlaceSource::Country {
+                date: "2026-06".to_owned(),
+            },
+            approximate: true,
+            ..told
+        },
         4 => {
-            let source = PlaceSource::Database { file: "home.mmdb".to_owned(), date: "2026-10".to_owned() };
+            let source = PlaceSource::Database {
+                file: "home.mmdb".to_owned(),
+                date: "2026-10".to_owned(),
+            };
             Provenance { source, ..told }
         }
-        5 => Provenance { source: PlaceSource::Local, ..told },
+        5 => Provenance {
+            source: PlaceSource::Local,
+            ..told
+        },
         6 => return None,
-        _ => Provenance { plausibility: Plausibility::Possible, round_trip_ms: Some(f64::from(n)), ..told },
+        _ => Provenance {
+            plausibility: Plausibility::Possible,
+            round_trip_ms: Some(f64::from(n)),
+            ..told
+        },
     })
 }
 
@@ -197,7 +246,11 @@ fn announced(n: u8, seq: u64) -> Announced {
         at: NOW.before(Duration::from_secs(u64::from(n))),
         package: package_id(n, &format!("package-{n}")),
         handle: (n != 2).then(|| format!("team-{n}").parse().unwrap()),
-        trust: if n == 1 { Trust::Pinned } else { Trust::Unknown },
+        trust: if n == 1 {
+            Trust::Pinned
+        } else {
+            Trust::Unknown
+        },
         version: format!("1.{n}.0").parse().unwrap(),
         summary: "Parses configuration files, and says what is wrong with them".to_owned(),
         yanked: n == 3,
@@ -284,7 +337,10 @@ fn package() -> Package {
             expires: NOW.after(Duration::from_secs(80 * 86_400)),
         },
         releases: vec![
-            ReleaseEntry { deprecated: Some("use 2.1.0, which reads both".to_owned()), ..release("1.0.0", false) },
+            ReleaseEntry {
+                deprecated: Some("use 2.1.0, which reads both".to_owned()),
+                ..release("1.0.0", false)
+            },
             release("2.0.0", true),
             release("2.1.0", false),
         ]
@@ -310,19 +366,42 @@ fn package() -> Package {
 }
 
 fn press(model: &mut Model, keys: &str) -> Vec<Effect> {
-    keys.chars().flat_map(|c| press_code(model, KeyCode::Char(c))).collect()
+    keys.chars()
+        .flat_map(|c| press_code(model, KeyCode::Char(c)))
+        .collect()
 }
 
 fn press_code(model: &mut Model, code: KeyCode) -> Vec<Effect> {
-    update::on_key(model, Chord { code, ctrl: false, alt: false }, model.now)
+    update::on_key(
+        model,
+        Chord {
+            code,
+            ctrl: false,
+            alt: false,
+        },
+        model.now,
+    )
 }
 
 fn press_ctrl(model: &mut Model, c: char) -> Vec<Effect> {
-    update::on_key(model, Chord { code: KeyCode::Char(c), ctrl: true, alt: false }, model.now)
+    update::on_key(
+        model,
+        Chord {
+            code: KeyCode::Char(c),
+            ctrl: true,
+            alt: false,
+        },
+        model.now,
+    )
 }
 
 fn mouse(model: &mut Model, kind: MouseEventKind, column: u16, row: u16) -> Vec<Effect> {
-    let event = MouseEvent { kind, column, row, modifiers: KeyModifiers::NONE };
+    let event = MouseEvent {
+        kind,
+        column,
+        row,
+        modifiers: KeyModifiers::NONE,
+    };
     update::on_mouse(model, event, model.now)
 }
 
@@ -372,8 +451,17 @@ fn picture(model: &Model) -> String {
 fn on_package(size: (u16, u16)) -> Model {
     let mut model = on_search(size);
     let effects = press_code(&mut model, KeyCode::Enter);
-    let Some(Effect::Look { generation, .. }) = effects.first() else { panic!("{effects:?}") };
+    let Some(Effect::Look { generation, .. }) = effects.first() else {
+        panic!("{effects:?}")
+    };
     let result = Box::new(Ok(package()));
-    update::on_message(&mut model, Message::Looked { generation: *generation, result }, NOW);
+    update::on_message(
+        &mut model,
+        Message::Looked {
+            generation: *generation,
+            result,
+        },
+        NOW,
+    );
     model
 }

@@ -38,14 +38,22 @@ fn own(n: u8, version: &str, pending: bool, yanked: bool) -> OwnPackage {
 pub fn with_packages(size: (u16, u16)) -> Model {
     let mut model = full(size);
     press(&mut model, "5");
-    let mine = vec![own(1, "2.1.0", false, false), own(2, "0.3.0", true, false), own(3, "1.0.0", false, true)];
+    let mine = vec![
+        own(1, "2.1.0", false, false),
+        own(2, "0.3.0", true, false),
+        own(3, "1.0.0", false, true),
+    ];
     answer_own(&mut model, mine);
     model
 }
 
 fn answer_own(model: &mut Model, packages: Vec<OwnPackage>) -> Vec<Effect> {
     let publisher = (!packages.is_empty()).then(|| publisher(1));
-    let own = Own { publisher, key: "/home/alice/.local/share/swarmdex/publisher.key".into(), packages };
+    let own = Own {
+        publisher,
+        key: "/home/alice/.local/share/swarmdex/publisher.key".into(),
+        packages,
+    };
     update::on_message(model, Message::Own(Box::new(Ok(own))), NOW)
 }
 
@@ -59,13 +67,34 @@ fn fill(model: &mut Model, texts: &[&str]) {
 
 fn file_is(model: &mut Model, state: FileState) {
     let generation = model.publish.stat;
-    update::on_message(model, Message::Stat { generation, state, proposals: Vec::new() }, NOW);
+    update::on_message(
+        model,
+        Message::Stat {
+            generation,
+            state,
+            proposals: Vec::new(),
+        },
+        NOW,
+    );
 }
 
 pub fn filled_form(size: (u16, u16)) -> Model {
     let mut model = with_packages(size);
     press(&mut model, "n");
-    fill(&mut model, &["web", "1.0.0", "A web server", "Serves pages.", "net", "http, server", "MIT", "", ""]);
+    fill(
+        &mut model,
+        &[
+            "web",
+            "1.0.0",
+            "A web server",
+            "Serves pages.",
+            "net",
+            "http, server",
+            "MIT",
+            "",
+            "",
+        ],
+    );
     fill(&mut model, &["bob/json", "^1.2", ""]);
     model.publish.form.as_mut().unwrap().focus_on(Field::File);
     press(&mut model, "/tmp/web.tar");
@@ -76,7 +105,20 @@ pub fn filled_form(size: (u16, u16)) -> Model {
 pub fn wrong_form(size: (u16, u16)) -> Model {
     let mut model = with_packages(size);
     press(&mut model, "n");
-    fill(&mut model, &["We b", "one", "", "", "", "", "Apache-2.0/MIT", "example.org", ""]);
+    fill(
+        &mut model,
+        &[
+            "We b",
+            "one",
+            "",
+            "",
+            "",
+            "",
+            "Apache-2.0/MIT",
+            "example.org",
+            "",
+        ],
+    );
     press_ctrl(&mut model, 's');
     model
 }
@@ -84,21 +126,47 @@ pub fn wrong_form(size: (u16, u16)) -> Model {
 pub fn in_review(size: (u16, u16)) -> Model {
     let mut model = filled_form(size);
     let effects = press_ctrl(&mut model, 's');
-    let [Effect::Hash { generation, .. }, ..] = effects.as_slice() else { panic!("{effects:?}") };
-    let hashed = Hashed::Is(Content { root: ContentRoot::of(b"bytes"), size: 4_321 });
-    update::on_message(&mut model, Message::Hashed { generation: *generation, hashed }, NOW);
+    let [Effect::Hash { generation, .. }, ..] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
+    let hashed = Hashed::Is(Content {
+        root: ContentRoot::of(b"bytes"),
+        size: 4_321,
+    });
+    update::on_message(
+        &mut model,
+        Message::Hashed {
+            generation: *generation,
+            hashed,
+        },
+        NOW,
+    );
     model
 }
 
 fn publishing(size: (u16, u16)) -> (Model, u64) {
     let mut model = in_review(size);
     let effects = press_code(&mut model, KeyCode::Enter);
-    let [Effect::Publish { generation, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let [Effect::Publish { generation, .. }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
     let generation = *generation;
-    let steps = [PublishStep::Hashed { size: 4_321 }, PublishStep::Signed { seq: 1 }, PublishStep::Stored];
+    let steps = [
+        PublishStep::Hashed { size: 4_321 },
+        PublishStep::Signed { seq: 1 },
+        PublishStep::Stored,
+    ];
     for (n, step) in steps.into_iter().enumerate() {
         let after = Duration::from_millis(n as u64 * 2);
-        update::on_message(&mut model, Message::Step { generation, step, after }, NOW);
+        update::on_message(
+            &mut model,
+            Message::Step {
+                generation,
+                step,
+                after,
+            },
+            NOW,
+        );
     }
     (model, generation)
 }
@@ -113,7 +181,11 @@ fn receipt() -> Receipt {
         manifest: Hash::of(b"m"),
         content: ContentRoot::of(b"bytes"),
         size: 4_321,
-        steps: Steps { copies: 1, copies_wanted: 2, ..Steps::default() },
+        steps: Steps {
+            copies: 1,
+            copies_wanted: 2,
+            ..Steps::default()
+        },
         pending: false,
         clock: None,
         new_key: Some("/home/alice/.local/share/swarmdex/publisher.key".into()),
@@ -122,7 +194,14 @@ fn receipt() -> Receipt {
 
 pub fn published(size: (u16, u16)) -> Model {
     let (mut model, generation) = publishing(size);
-    update::on_message(&mut model, Message::Published { generation, result: Box::new(Ok(receipt())) }, NOW);
+    update::on_message(
+        &mut model,
+        Message::Published {
+            generation,
+            result: Box::new(Ok(receipt())),
+        },
+        NOW,
+    );
     model
 }
 
@@ -135,11 +214,28 @@ pub fn asked_to_yank(size: (u16, u16)) -> Model {
 pub fn picking(size: (u16, u16)) -> Model {
     let mut model = filled_form(size);
     let effects = press_ctrl(&mut model, 'o');
-    let [Effect::List { generation, dir }] = effects.as_slice() else { panic!("{effects:?}") };
+    let [Effect::List { generation, dir }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
     assert_eq!(dir, Path::new("/tmp/"), "where the path is");
-    let file = |name: &str, is_dir| FileEntry { name: name.to_owned(), is_dir, size: 1_234 };
-    let entries = Ok(vec![file("archives", true), file("web-1.tar", false), file("web-2.tar", false)]);
-    update::on_message(&mut model, Message::Listed { generation: *generation, entries }, NOW);
+    let file = |name: &str, is_dir| FileEntry {
+        name: name.to_owned(),
+        is_dir,
+        size: 1_234,
+    };
+    let entries = Ok(vec![
+        file("archives", true),
+        file("web-1.tar", false),
+        file("web-2.tar", false),
+    ]);
+    update::on_message(
+        &mut model,
+        Message::Listed {
+            generation: *generation,
+            entries,
+        },
+        NOW,
+    );
     model
 }
 
@@ -154,28 +250,44 @@ fn draft_in(effects: &[Effect]) -> Option<BTreeMap<String, String>> {
 fn every_key_in_the_form_is_kept() {
     let mut model = with_packages((120, 40));
     press(&mut model, "n");
-    assert_eq!(model.publish.form.as_ref().unwrap().text(Field::Handle), "team-1", "what one is called already");
+    assert_eq!(
+        model.publish.form.as_ref().unwrap().text(Field::Handle),
+        "team-1",
+        "what one is called already"
+    );
     let effects = press(&mut model, "web");
     let saved = draft_in(&effects).unwrap();
     assert_eq!(saved.get("name").map(String::as_str), Some("web"));
     press_code(&mut model, KeyCode::Esc);
     assert!(!model.typing());
     press(&mut model, "d");
-    assert_eq!((model.typing(), model.publish.form.as_ref().unwrap().text(Field::Name)), (true, "web"));
+    assert_eq!(
+        (
+            model.typing(),
+            model.publish.form.as_ref().unwrap().text(Field::Name)
+        ),
+        (true, "web")
+    );
 
     // Another start.
     let mut model = super::model((120, 40));
     update::restore(&mut model, &saved);
     assert!(picture(&model).contains("a draft of web is there from last time"));
     press(&mut model, "5d");
-    assert_eq!(model.publish.form.as_ref().unwrap().text(Field::Name), "web");
+    assert_eq!(
+        model.publish.form.as_ref().unwrap().text(Field::Name),
+        "web"
+    );
 }
 
 #[test]
 fn a_draft_that_became_a_release_is_none_any_more() {
     let texts = |version: &str| {
         let release = own(1, "2.1.0", false, false);
-        BTreeMap::from([("name".to_owned(), release.id.name.to_string()), ("version".to_owned(), version.to_owned())])
+        BTreeMap::from([
+            ("name".to_owned(), release.id.name.to_string()),
+            ("version".to_owned(), version.to_owned()),
+        ])
     };
     for (version, kept) in [("2.1.0", false), ("2.1.1", true)] {
         let mut model = super::model((120, 40));
@@ -208,31 +320,52 @@ fn another_form_asks_before_a_draft_is_lost() {
     press(&mut model, "n");
     assert!(picture(&model).contains("The draft of web would be lost"));
     press(&mut model, "n");
-    assert_eq!(model.publish.form.as_ref().unwrap().text(Field::Name), "web");
+    assert_eq!(
+        model.publish.form.as_ref().unwrap().text(Field::Name),
+        "web"
+    );
     press(&mut model, "e");
     press(&mut model, "y");
     let form = model.publish.form.as_ref().unwrap();
-    assert_eq!((form.text(Field::Name), form.text(Field::Version)), ("parser-1", "2.1.1"));
-    assert_eq!(form.text(Field::Needs(0, Part::Package)), "team-3/words", "filled in from the last release");
+    assert_eq!(
+        (form.text(Field::Name), form.text(Field::Version)),
+        ("parser-1", "2.1.1")
+    );
+    assert_eq!(
+        form.text(Field::Needs(0, Part::Package)),
+        "team-3/words",
+        "filled in from the last release"
+    );
     assert_eq!(form.focused(), Field::Version);
 }
 
 #[test]
 fn nothing_is_published_before_it_was_reviewed_and_read() {
     let model = wrong_form((120, 40));
-    assert!(model.popups.is_empty() && model.typing(), "the first wrong field has the focus");
+    assert!(
+        model.popups.is_empty() && model.typing(),
+        "the first wrong field has the focus"
+    );
     assert_eq!(model.publish.form.as_ref().unwrap().focused(), Field::Name);
 
     let mut model = filled_form((120, 40));
     press_ctrl(&mut model, 's');
-    assert!(press_code(&mut model, KeyCode::Enter).is_empty(), "the file is not read yet");
+    assert!(
+        press_code(&mut model, KeyCode::Enter).is_empty(),
+        "the file is not read yet"
+    );
     press_code(&mut model, KeyCode::Esc);
     assert!(model.typing(), "back in the form");
 
     let mut model = in_review((120, 40));
     let effects = press_code(&mut model, KeyCode::Enter);
-    assert!(matches!(effects.as_slice(), [Effect::Publish { draft, .. }] if draft.name.as_str() == "web"));
-    assert!(press(&mut model, "n").is_empty() && model.publish.is_running(), "one at a time");
+    assert!(
+        matches!(effects.as_slice(), [Effect::Publish { draft, .. }] if draft.name.as_str() == "web")
+    );
+    assert!(
+        press(&mut model, "n").is_empty() && model.publish.is_running(),
+        "one at a time"
+    );
 }
 
 #[test]
@@ -244,23 +377,58 @@ fn the_review_shows_what_goes_in_and_what_stays_out() {
         _ => None,
     };
     let generation = effects.iter().find_map(hash).unwrap();
-    let entry = |path: &str, kind, size| Entry { path: path.to_owned(), kind, size, included: None };
-    let left = |path: &str, size, why| LeftOut { path: path.to_owned(), size, why };
-    let ignored = Why::Ignored { pattern: "/target/".to_owned(), file: ".gitignore".to_owned() };
+    let entry = |path: &str, kind, size| Entry {
+        path: path.to_owned(),
+        kind,
+        size,
+        included: None,
+    };
+    let left = |path: &str, size, why| LeftOut {
+        path: path.to_owned(),
+        size,
+        why,
+    };
+    let ignored = Why::Ignored {
+        pattern: "/target/".to_owned(),
+        file: ".gitignore".to_owned(),
+    };
     let listing = Listing {
-        entries: vec![entry("src", EntryKind::Directory, 0), entry("src/main.rs", EntryKind::File, 1_300)],
+        entries: vec![
+            entry("src", EntryKind::Directory, 0),
+            entry("src/main.rs", EntryKind::File, 1_300),
+        ],
         left_out: vec![
-            left(".env", Some(20), Why::Private { pattern: ".env*".to_owned() }),
+            left(
+                ".env",
+                Some(20),
+                Why::Private {
+                    pattern: ".env*".to_owned(),
+                },
+            ),
             left("target/", None, ignored),
         ],
-        refused: vec![Refused { path: "notes.txt".to_owned(), key: Key::Own }],
+        refused: vec![Refused {
+            path: "notes.txt".to_owned(),
+            key: Key::Own,
+        }],
         warnings: vec!["README and readme differ only in case".to_owned()],
         ..Listing::default()
     };
     for wrong in [generation + 1, generation] {
         let listing = Box::new(listing.clone());
-        update::on_message(&mut model, Message::Listing { generation: wrong, listing }, NOW);
-        assert_eq!(picture(&model).contains("What goes in"), wrong == generation, "a late answer is nothing");
+        update::on_message(
+            &mut model,
+            Message::Listing {
+                generation: wrong,
+                listing,
+            },
+            NOW,
+        );
+        assert_eq!(
+            picture(&model).contains("What goes in"),
+            wrong == generation,
+            "a late answer is nothing"
+        );
     }
     let text = picture(&model);
     for part in [
@@ -275,21 +443,36 @@ fn the_review_shows_what_goes_in_and_what_stays_out() {
     }
     let at = |part: &str| text.find(part).unwrap();
     let heading = at("The manifest as it will be signed");
-    assert!(at("! README") < heading && at("notes.txt is a key") < heading, "seen without scrolling: {text}");
+    assert!(
+        at("! README") < heading && at("notes.txt is a key") < heading,
+        "seen without scrolling: {text}"
+    );
 }
 
 #[test]
 fn a_file_that_vanishes_is_said_beside_its_field() {
     let mut model = filled_form((120, 40));
     let effects = press_ctrl(&mut model, 's');
-    let [Effect::Hash { generation, .. }, ..] = effects.as_slice() else { panic!("{effects:?}") };
+    let [Effect::Hash { generation, .. }, ..] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
     let hashed = Hashed::Wrong("there is no such file".to_owned());
-    update::on_message(&mut model, Message::Hashed { generation: *generation, hashed }, NOW);
+    update::on_message(
+        &mut model,
+        Message::Hashed {
+            generation: *generation,
+            hashed,
+        },
+        NOW,
+    );
     assert!(picture(&model).contains("there is no such file"));
     press_code(&mut model, KeyCode::Enter);
     assert!(model.popups.is_empty() && model.typing());
     let checked = model.publish.check().unwrap();
-    assert_eq!(checked.problems.get(&Field::File).map(String::as_str), Some("there is no such file"));
+    assert_eq!(
+        checked.problems.get(&Field::File).map(String::as_str),
+        Some("there is no such file")
+    );
 }
 
 #[test]
@@ -299,7 +482,10 @@ fn success_forgets_the_draft_and_failure_keeps_it() {
     let effects = update::on_message(&mut model, Message::Published { generation, result }, NOW);
     assert_eq!(effects, [Effect::SaveDraft(None), Effect::Own]);
     let text = picture(&model);
-    assert!(text.contains("Published.") && text.contains("Back it up"), "{text}");
+    assert!(
+        text.contains("Published.") && text.contains("Back it up"),
+        "{text}"
+    );
     press_code(&mut model, KeyCode::Esc);
     assert!(model.publish.progress.is_none());
 
@@ -312,10 +498,15 @@ fn success_forgets_the_draft_and_failure_keeps_it() {
 
     let mut model = in_review((120, 40));
     let effects = press_code(&mut model, KeyCode::Enter);
-    let [Effect::Publish { generation, .. }] = effects.as_slice() else { panic!("{effects:?}") };
+    let [Effect::Publish { generation, .. }] = effects.as_slice() else {
+        panic!("{effects:?}")
+    };
     let (generation, result) = (*generation, Box::new(Err(RegistryError::Closed)));
     let effects = update::on_message(&mut model, Message::Published { generation, result }, NOW);
-    assert_eq!(draft_in(&effects).unwrap().get("name").map(String::as_str), Some("web"));
+    assert_eq!(
+        draft_in(&effects).unwrap().get("name").map(String::as_str),
+        Some("web")
+    );
     assert!(picture(&model).contains("The draft is kept"));
     press(&mut model, "d");
     assert!(model.typing() && model.publish.progress.is_none());
@@ -341,7 +532,10 @@ fn a_yank_names_its_target_and_is_taken_back_the_same_way() {
     press(&mut model, "x");
     assert!(picture(&model).contains("team-1/parser-1@2.1.0"));
     let effects = press(&mut model, "y");
-    assert!(matches!(effects.as_slice(), [Effect::Yank { yank: true, .. }]));
+    assert!(matches!(
+        effects.as_slice(),
+        [Effect::Yank { yank: true, .. }]
+    ));
     press(&mut model, "jjx");
     assert!(picture(&model).contains("Take the yank of team-1/parser-3@1.0.0"));
     assert!(press(&mut model, "n").is_empty(), "no changes nothing");
@@ -351,7 +545,10 @@ fn a_yank_names_its_target_and_is_taken_back_the_same_way() {
 fn a_handle_that_another_key_claims_is_warned_of_before_anything_is_signed() {
     let mut model = filled_form((160, 50));
     let claims = |handle: &str, by: &[u8]| {
-        let claimant = |n: &u8| Claimant { publisher: publisher(*n), since: NOW };
+        let claimant = |n: &u8| Claimant {
+            publisher: publisher(*n),
+            since: NOW,
+        };
         let (handle, claimants) = (handle.parse().unwrap(), by.iter().map(claimant).collect());
         Message::Claimed(Box::new(Claims {
             handle,
@@ -364,10 +561,16 @@ fn a_handle_that_another_key_claims_is_warned_of_before_anything_is_signed() {
         }))
     };
     update::on_message(&mut model, claims("team-1", &[7]), NOW);
-    let said = format!("the key {} calls itself team-1 too", publisher(7).fingerprint());
+    let said = format!(
+        "the key {} calls itself team-1 too",
+        publisher(7).fingerprint()
+    );
     assert!(picture(&model).contains(&said));
     update::on_message(&mut model, claims("other", &[]), NOW);
-    assert!(picture(&model).contains(&said), "an answer to an older question changes nothing");
+    assert!(
+        picture(&model).contains(&said),
+        "an answer to an older question changes nothing"
+    );
     update::on_message(&mut model, claims("team-1", &[]), NOW);
     assert!(!picture(&model).contains(&said));
 }
@@ -378,30 +581,60 @@ fn a_path_is_completed_and_picked() {
     let generation = model.publish.stat;
     let proposals = vec!["/tmp/web.tar.gz".to_owned()];
     let state = FileState::Is { size: 1 };
-    update::on_message(&mut model, Message::Stat { generation, state, proposals }, NOW);
+    update::on_message(
+        &mut model,
+        Message::Stat {
+            generation,
+            state,
+            proposals,
+        },
+        NOW,
+    );
     assert!(picture(&model).contains(".gz  → takes it"));
     press_code(&mut model, KeyCode::Right);
-    assert_eq!(model.publish.form.as_ref().unwrap().text(Field::File), "/tmp/web.tar.gz");
+    assert_eq!(
+        model.publish.form.as_ref().unwrap().text(Field::File),
+        "/tmp/web.tar.gz"
+    );
 
     let mut model = picking((120, 40));
     press(&mut model, "jj");
     press_code(&mut model, KeyCode::Enter);
-    assert_eq!(model.publish.form.as_ref().unwrap().text(Field::File), "/tmp/web-1.tar");
+    assert_eq!(
+        model.publish.form.as_ref().unwrap().text(Field::File),
+        "/tmp/web-1.tar"
+    );
     let mut model = picking((120, 40));
     press(&mut model, "j");
     let effects = press_code(&mut model, KeyCode::Enter);
-    assert!(matches!(effects.as_slice(), [Effect::List { dir, .. }] if dir == Path::new("/tmp/archives")));
+    assert!(
+        matches!(effects.as_slice(), [Effect::List { dir, .. }] if dir == Path::new("/tmp/archives"))
+    );
 }
 
 #[test]
 fn a_megabyte_of_hostile_text_fits_its_field() {
     let mut model = with_packages((80, 24));
     press(&mut model, "n");
-    for text in ["\u{1b}[2J\u{202e}日本語 ".repeat(100_000), "\u{0}\u{7}".repeat(1 << 19), "a".repeat(1 << 20)] {
+    for text in [
+        "\u{1b}[2J\u{202e}日本語 ".repeat(100_000),
+        "\u{0}\u{7}".repeat(1 << 19),
+        "a".repeat(1 << 20),
+    ] {
         update::on_paste(&mut model, &text, NOW);
         let shown = picture(&model);
         assert!(!shown.contains(['\u{1b}', '\u{202e}', '\u{7}']));
-        assert!(model.publish.form.as_ref().unwrap().text(Field::Name).chars().count() <= 4_096);
+        assert!(
+            model
+                .publish
+                .form
+                .as_ref()
+                .unwrap()
+                .text(Field::Name)
+                .chars()
+                .count()
+                <= 4_096
+        );
         press_code(&mut model, KeyCode::Tab);
     }
     press_ctrl(&mut model, 's');
@@ -413,9 +646,15 @@ fn a_click_goes_to_the_field() {
     let mut model = filled_form((120, 40));
     // The line of the version, right of its label.
     let text = picture(&model);
-    let y = text.lines().position(|line| line.contains("version      1.0.0")).unwrap() as u16;
+    let y = text
+        .lines()
+        .position(|line| line.contains("version      1.0.0"))
+        .unwrap() as u16;
     click(&mut model, 70, y);
-    assert_eq!(model.publish.form.as_ref().unwrap().focused(), Field::Version);
+    assert_eq!(
+        model.publish.form.as_ref().unwrap().focused(),
+        Field::Version
+    );
     assert!(model.typing());
     click(&mut model, 3, 4);
     assert!(!model.typing(), "in the list one browses");

@@ -5,7 +5,12 @@ use super::*;
 #[test]
 fn a_second_that_changes_nothing_costs_no_frame() {
     let mut model = model((80, 24));
-    let connected = Batch { node: Some(node(1)), peers: vec![peer(1)], events: 2, ..Batch::default() };
+    let connected = Batch {
+        node: Some(node(1)),
+        peers: vec![peer(1)],
+        events: 2,
+        ..Batch::default()
+    };
     model.apply(connected, NOW);
     update::on_tick(&mut model, NOW);
     model.dirty = false;
@@ -13,8 +18,18 @@ fn a_second_that_changes_nothing_costs_no_frame() {
         update::on_tick(&mut model, NOW.after(Duration::from_secs(second)));
         assert!(!model.dirty, "second {second}");
     }
-    let away = PeerSnapshot { connection: None, ..peer(1) };
-    model.apply(Batch { peers: vec![away], events: 1, ..Batch::default() }, NOW.after(Duration::from_secs(50)));
+    let away = PeerSnapshot {
+        connection: None,
+        ..peer(1)
+    };
+    model.apply(
+        Batch {
+            peers: vec![away],
+            events: 1,
+            ..Batch::default()
+        },
+        NOW.after(Duration::from_secs(50)),
+    );
     model.dirty = false;
     update::on_tick(&mut model, NOW.after(Duration::from_secs(51)));
     assert!(model.dirty, "an age that is shown reads differently");
@@ -27,8 +42,15 @@ fn frames_keep_their_distance_and_a_slow_terminal_gets_time() {
     assert_eq!(pace.due(false, true, start), None);
     assert_eq!(pace.due(true, false, start), Some(start));
     pace.drawn(start, start + Duration::from_millis(2));
-    assert_eq!(pace.due(true, false, start + Duration::from_millis(3)), Some(start + FRAME));
-    assert_eq!(pace.due(true, true, start + Duration::from_millis(3)), Some(start + FRAME / 2), "a key sooner");
+    assert_eq!(
+        pace.due(true, false, start + Duration::from_millis(3)),
+        Some(start + FRAME)
+    );
+    assert_eq!(
+        pace.due(true, true, start + Duration::from_millis(3)),
+        Some(start + FRAME / 2),
+        "a key sooner"
+    );
     // Keys without end: never more than 60 frames in a second.
     let mut at = start;
     let mut frames = 0;
@@ -41,7 +63,11 @@ fn frames_keep_their_distance_and_a_slow_terminal_gets_time() {
     assert!(frames <= 63, "{frames}");
     let slow = Duration::from_millis(100);
     pace.drawn(at, at + slow);
-    assert_eq!(pace.due(true, true, at + slow), Some(at + slow * 3), "nor sooner than the terminal can");
+    assert_eq!(
+        pace.due(true, true, at + slow),
+        Some(at + slow * 3),
+        "nor sooner than the terminal can"
+    );
 }
 
 fn key_event(c: char) -> Input {
@@ -78,7 +104,10 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
         frames: 0,
     };
     let first = sources.next(Some(Instant::now())).await;
-    assert!(matches!(first, Turn::Input(_)), "the key, before frames, batches and ticks");
+    assert!(
+        matches!(first, Turn::Input(_)),
+        "the key, before frames, batches and ticks"
+    );
     explorer.serve(first).unwrap();
     assert_eq!(explorer.model.screen, Screen::Feed);
 
@@ -91,9 +120,19 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
             explorer.serve(Turn::Batch(batch)).unwrap();
         }
     }
-    assert!(batches <= 10, "merged: {batches} batches for {FLOOD} events");
-    assert_eq!(explorer.model.feed.rows().to_vec().len(), <Announced as Entry>::MOST);
-    assert_eq!(explorer.model.dropped, (FLOOD / 2 - RING) as u64, "and what was lost is known");
+    assert!(
+        batches <= 10,
+        "merged: {batches} batches for {FLOOD} events"
+    );
+    assert_eq!(
+        explorer.model.feed.rows().to_vec().len(),
+        <Announced as Entry>::MOST
+    );
+    assert_eq!(
+        explorer.model.dropped,
+        (FLOOD / 2 - RING) as u64,
+        "and what was lost is known"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,7 +166,11 @@ async fn a_quiet_swarm_costs_no_frames() {
 async fn a_node_that_cannot_start_ends_the_explorer_with_its_error() {
     let (sender, receiver) = messages();
     let (_signals, signals) = mpsc::channel(1);
-    sender.send(Message::Started(Box::new(Err(RegistryError::Closed)))).await.ok().unwrap();
+    sender
+        .send(Message::Started(Box::new(Err(RegistryError::Closed))))
+        .await
+        .ok()
+        .unwrap();
     let mut sources = Sources {
         inputs: Box::pin(stream::pending()),
         signals,
@@ -142,5 +185,8 @@ async fn a_node_that_cannot_start_ends_the_explorer_with_its_error() {
         executor: Executor::new(sender),
         frames: 0,
     };
-    assert!(matches!(explorer.run(&mut sources).await, Err(RegistryError::Closed)));
+    assert!(matches!(
+        explorer.run(&mut sources).await,
+        Err(RegistryError::Closed)
+    ));
 }

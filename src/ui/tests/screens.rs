@@ -15,7 +15,14 @@ fn starting(size: (u16, u16)) -> Model {
 
 fn alone(size: (u16, u16)) -> Model {
     let mut model = model(size);
-    model.apply(Batch { node: Some(node(0)), events: 1, ..Batch::default() }, NOW);
+    model.apply(
+        Batch {
+            node: Some(node(0)),
+            events: 1,
+            ..Batch::default()
+        },
+        NOW,
+    );
     model
 }
 
@@ -34,22 +41,51 @@ fn peer_window(size: (u16, u16)) -> Model {
 fn notice(size: (u16, u16)) -> Model {
     let mut model = full(size);
     let text = "port 4807 cannot be used, so another one was taken".to_owned();
-    let notices = vec![Notice { at: NOW, level: Level::Warning, text }];
-    model.apply(Batch { notices, dropped: 3, events: 1, ..Batch::default() }, NOW);
+    let notices = vec![Notice {
+        at: NOW,
+        level: Level::Warning,
+        text,
+    }];
+    model.apply(
+        Batch {
+            notices,
+            dropped: 3,
+            events: 1,
+            ..Batch::default()
+        },
+        NOW,
+    );
     model
 }
 
 fn frozen_feed(size: (u16, u16)) -> Model {
     let mut model = after(size, "3f");
-    model.apply(Batch { announcements: vec![announced(9, 1)], events: 1, ..Batch::default() }, NOW);
+    model.apply(
+        Batch {
+            announcements: vec![announced(9, 1)],
+            events: 1,
+            ..Batch::default()
+        },
+        NOW,
+    );
     model
 }
 
 fn healthy(size: (u16, u16)) -> Model {
     let mut model = after(size, "8");
     for step in 0..20 {
-        let sample = Sample { announced_a_minute: 40 + step, ..sample() };
-        model.apply(Batch { health: Some(sample), events: 1, ..Batch::default() }, NOW.after(seconds(step * 2)));
+        let sample = Sample {
+            announced_a_minute: 40 + step,
+            ..sample()
+        };
+        model.apply(
+            Batch {
+                health: Some(sample),
+                events: 1,
+                ..Batch::default()
+            },
+            NOW.after(seconds(step * 2)),
+        );
     }
     model
 }
@@ -69,8 +105,19 @@ fn recorded(size: (u16, u16), keys: &str) -> Model {
 
 fn sick(size: (u16, u16)) -> Model {
     let mut model = healthy(size);
-    let sample = Sample { announce_mesh: 0, lookups_failed: 30, ..sample() };
-    model.apply(Batch { health: Some(sample), events: 1, ..Batch::default() }, NOW.after(seconds(60)));
+    let sample = Sample {
+        announce_mesh: 0,
+        lookups_failed: 30,
+        ..sample()
+    };
+    model.apply(
+        Batch {
+            health: Some(sample),
+            events: 1,
+            ..Batch::default()
+        },
+        NOW.after(seconds(60)),
+    );
     update::on_tick(&mut model, NOW.after(seconds(90)));
     model
 }
@@ -94,7 +141,11 @@ fn logs(size: (u16, u16)) -> Model {
     };
     let lines = vec![
         line(0, LogLevel::Info, "the node has started"),
-        line(1, LogLevel::Warn, "the bootstrap peer cannot be reached; check that it runs"),
+        line(
+            1,
+            LogLevel::Warn,
+            "the bootstrap peer cannot be reached; check that it runs",
+        ),
         line(2, LogLevel::Error, "the disk is full"),
     ];
     model.logs.put(lines, NOW);
@@ -222,16 +273,33 @@ fn screens_look_as_they_should() {
                 insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), text(&shown));
             });
 
-            let plain = drawn(&model, |frame, model| screen::draw(frame, model, Theme::plain()));
-            let uncoloured = |cell: &ratatui::buffer::Cell| cell.fg == Color::Reset && cell.bg == Color::Reset;
-            assert!(plain.content.iter().all(uncoloured), "{name} without colour has some");
-            assert_eq!(text(&plain), text(&shown), "{name} says the same without colour");
+            let plain = drawn(&model, |frame, model| {
+                screen::draw(frame, model, Theme::plain())
+            });
+            let uncoloured =
+                |cell: &ratatui::buffer::Cell| cell.fg == Color::Reset && cell.bg == Color::Reset;
+            assert!(
+                plain.content.iter().all(uncoloured),
+                "{name} without colour has some"
+            );
+            assert_eq!(
+                text(&plain),
+                text(&shown),
+                "{name} says the same without colour"
+            );
 
             let mut model = build(size);
             model.ascii = true;
-            let mut spelt = drawn(&model, |frame, model| screen::draw(frame, model, Theme::plain()));
+            let mut spelt = drawn(&model, |frame, model| {
+                screen::draw(frame, model, Theme::plain())
+            });
             ascii::spell(&mut spelt);
-            let strange: Vec<&str> = spelt.content.iter().map(|cell| cell.symbol()).filter(|c| !c.is_ascii()).collect();
+            let strange: Vec<&str> = spelt
+                .content
+                .iter()
+                .map(|cell| cell.symbol())
+                .filter(|c| !c.is_ascii())
+                .collect();
             assert!(strange.is_empty(), "{name} in ASCII has {strange:?}");
         }
     }
@@ -240,14 +308,20 @@ fn screens_look_as_they_should() {
 #[test]
 fn every_state_is_told_by_a_sign_too() {
     let bad = picture(&sick((160, 50)));
-    assert!(bad.contains("✗ BAD") && bad.contains("What to do:"), "{bad}");
+    assert!(
+        bad.contains("✗ BAD") && bad.contains("What to do:"),
+        "{bad}"
+    );
     assert!(bad.contains("good → bad"), "the change is there: {bad}");
     let elsewhere = {
         let mut model = sick((160, 50));
         press(&mut model, "1");
         picture(&model)
     };
-    assert!(elsewhere.contains("✗ bad"), "a change shows on every screen: {elsewhere}");
+    assert!(
+        elsewhere.contains("✗ bad"),
+        "a change shows on every screen: {elsewhere}"
+    );
 }
 
 #[test]
@@ -257,13 +331,22 @@ fn a_node_that_is_lost_is_said_and_its_last_picture_is_dim() {
         let mut surface = Memory::new(model.size);
         surface.draw(|frame| look().draw(frame, model)).unwrap();
         let buffer = surface.0.backend().buffer().clone();
-        buffer.cell((2, 5)).unwrap().modifier.contains(ratatui::style::Modifier::DIM)
+        buffer
+            .cell((2, 5))
+            .unwrap()
+            .modifier
+            .contains(ratatui::style::Modifier::DIM)
     };
     assert!(!dim(&model));
-    let lost = Link::Lost { why: "the node has ended".to_owned() };
+    let lost = Link::Lost {
+        why: "the node has ended".to_owned(),
+    };
     update::on_message(&mut model, Message::Link(lost), NOW);
     let text = picture(&model);
-    assert!(text.contains("reconnecting… the node has ended") && text.contains("team-7"), "{text}");
+    assert!(
+        text.contains("reconnecting… the node has ended") && text.contains("team-7"),
+        "{text}"
+    );
     assert!(dim(&model));
     update::on_message(&mut model, Message::Link(Link::Here), NOW);
     assert!(picture(&model).contains("the node is back") && !dim(&model));
@@ -293,7 +376,15 @@ fn hostile_text_stays_in_its_cell() {
     evil.summary = "\u{1b}[2J\u{202e}日本語\r\n".repeat(2_000);
     let mut liar = peer(1);
     liar.agent = Some("日".repeat(5_000));
-    model.apply(Batch { peers: vec![liar], announcements: vec![evil], events: 2, ..Batch::default() }, NOW);
+    model.apply(
+        Batch {
+            peers: vec![liar],
+            announcements: vec![evil],
+            events: 2,
+            ..Batch::default()
+        },
+        NOW,
+    );
     for keys in ["1", "3"] {
         press(&mut model, keys);
         let text = picture(&model);
@@ -305,10 +396,17 @@ fn hostile_text_stays_in_its_cell() {
 #[test]
 fn every_key_is_in_the_help() {
     let model = full((250, 80));
-    let help: Vec<String> =
-        crate::ui::popup::help::lines(&model, 240, Theme::plain()).into_iter().map(|line| line.to_string()).collect();
+    let help: Vec<String> = crate::ui::popup::help::lines(&model, 240, Theme::plain())
+        .into_iter()
+        .map(|line| line.to_string())
+        .collect();
     for row in crate::ui::keymap::KEYS {
         let keys = model.keymap.labels(row);
-        assert!(help.iter().any(|line| line.starts_with(&keys) && line.contains(row.help)), "{keys}: {}", row.help);
+        assert!(
+            help.iter()
+                .any(|line| line.starts_with(&keys) && line.contains(row.help)),
+            "{keys}: {}",
+            row.help
+        );
     }
 }

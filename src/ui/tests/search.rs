@@ -13,7 +13,11 @@ pub fn hit(n: u8, source: Source) -> Hit {
     Hit {
         package: package_id(n, &format!("parser-{n}")),
         handle: (n != 2).then(|| format!("team-{n}").parse().unwrap()),
-        trust: if n == 1 { Trust::Pinned } else { Trust::Unknown },
+        trust: if n == 1 {
+            Trust::Pinned
+        } else {
+            Trust::Unknown
+        },
         version: "2.1.0".parse().unwrap(),
         summary: "Parses configuration files".to_owned(),
         categories: vec!["parsing".to_owned(), "config".to_owned()],
@@ -33,12 +37,25 @@ pub fn hit(n: u8, source: Source) -> Hit {
 }
 
 pub fn hits(hits: Vec<Hit>, coverage: Coverage) -> SearchUpdate {
-    SearchUpdate::Hits { total: hits.len() as u64, hits, coverage, instead: None }
+    SearchUpdate::Hits {
+        total: hits.len() as u64,
+        hits,
+        coverage,
+        instead: None,
+    }
 }
 
 fn done(answered: usize) -> SearchUpdate {
-    let coverage = Coverage { asked: 5, answered, share: Some(0.987) };
-    SearchUpdate::Done { coverage, elapsed: Duration::from_millis(90), truncated: false }
+    let coverage = Coverage {
+        asked: 5,
+        answered,
+        share: Some(0.987),
+    };
+    SearchUpdate::Done {
+        coverage,
+        elapsed: Duration::from_millis(90),
+        truncated: false,
+    }
 }
 
 fn facets() -> SearchUpdate {
@@ -53,26 +70,52 @@ fn facets() -> SearchUpdate {
         count(Facet::Category, "command line", "command line", 310),
         count(Facet::Category, "web", "web", 12),
     ];
-    counts.extend((1..=8).map(|n| count(Facet::Tag, &format!("tag-{n}"), &format!("tag-{n}"), 90 / n)));
+    counts.extend(
+        (1..=8).map(|n| count(Facet::Tag, &format!("tag-{n}"), &format!("tag-{n}"), 90 / n)),
+    );
     counts.extend([
         count(Facet::License, "mit", "MIT", 1_100),
         count(Facet::License, "apache-2.0", "Apache-2.0", 900),
         count(Facet::Ecosystem, "cargo", "cargo", 1_300),
         count(Facet::Publisher, &publisher(1).to_string(), "team-1", 40),
     ]);
-    SearchUpdate::Facets { facets: Facets { total: 1_312, counts, sampled: true } }
+    SearchUpdate::Facets {
+        facets: Facets {
+            total: 1_312,
+            counts,
+            sampled: true,
+        },
+    }
 }
 
 fn answer(model: &mut Model, update: SearchUpdate) -> Vec<Effect> {
     let (generation, after) = (model.search.generation, Duration::from_micros(1_700));
-    update::on_message(model, Message::Search { generation, update, after }, model.now)
+    update::on_message(
+        model,
+        Message::Search {
+            generation,
+            update,
+            after,
+        },
+        model.now,
+    )
 }
 
 /// After `text` was typed, before any answer.
 fn typed(size: (u16, u16), text: &str) -> Model {
     let mut model = full(size);
-    let node = NodeSnapshot { packages: 63_666, ..node(6) };
-    model.apply(Batch { node: Some(node), events: 1, ..Batch::default() }, NOW);
+    let node = NodeSnapshot {
+        packages: 63_666,
+        ..node(6)
+    };
+    model.apply(
+        Batch {
+            node: Some(node),
+            events: 1,
+            ..Batch::default()
+        },
+        NOW,
+    );
     press(&mut model, "4");
     press(&mut model, text);
     model
@@ -95,8 +138,16 @@ fn answered(size: (u16, u16), text: &str) -> Model {
 pub fn on_search(size: (u16, u16)) -> Model {
     let mut model = answered(size, "par");
     let theirs = SearchUpdate::Hits {
-        hits: vec![hit(3, Source::Peer(peer_id(3))), hit(4, Source::Dht), hit(5, Source::Local)],
-        coverage: Coverage { asked: 5, answered: 3, share: Some(0.98) },
+        hits: vec![
+            hit(3, Source::Peer(peer_id(3))),
+            hit(4, Source::Dht),
+            hit(5, Source::Local),
+        ],
+        coverage: Coverage {
+            asked: 5,
+            answered: 3,
+            share: Some(0.98),
+        },
         total: 1_314,
         instead: None,
     };
@@ -112,10 +163,24 @@ pub fn blank(size: (u16, u16)) -> Model {
 
 pub fn alone(size: (u16, u16)) -> Model {
     let mut model = model(size);
-    model.apply(Batch { node: Some(NodeSnapshot { packages: 0, ..node(0) }), events: 1, ..Batch::default() }, NOW);
+    model.apply(
+        Batch {
+            node: Some(NodeSnapshot {
+                packages: 0,
+                ..node(0)
+            }),
+            events: 1,
+            ..Batch::default()
+        },
+        NOW,
+    );
     press(&mut model, "4");
     answer(&mut model, hits(vec![], Coverage::default()));
-    let ended = SearchUpdate::Done { coverage: Coverage::default(), elapsed: Duration::ZERO, truncated: false };
+    let ended = SearchUpdate::Done {
+        coverage: Coverage::default(),
+        elapsed: Duration::ZERO,
+        truncated: false,
+    };
     answer(&mut model, ended);
     model
 }
@@ -123,7 +188,12 @@ pub fn alone(size: (u16, u16)) -> Model {
 pub fn nothing(size: (u16, u16)) -> Model {
     let mut model = typed(size, "tag:cli glockenspiel");
     answer(&mut model, hits(vec![], Coverage::default()));
-    answer(&mut model, SearchUpdate::Facets { facets: Facets::default() });
+    answer(
+        &mut model,
+        SearchUpdate::Facets {
+            facets: Facets::default(),
+        },
+    );
     answer(&mut model, done(5));
     model
 }
@@ -155,7 +225,13 @@ pub fn in_facets(size: (u16, u16)) -> Model {
 
 pub fn in_recent(size: (u16, u16)) -> Model {
     let mut model = on_search(size);
-    let made = ["web server", "category:web \"exact words\" -java", "parser", "license:MIT json", "tag:cli"];
+    let made = [
+        "web server",
+        "category:web \"exact words\" -java",
+        "parser",
+        "license:MIT json",
+        "tag:cli",
+    ];
     model.search.recent = Recent::from_texts(made.map(str::to_owned));
     press_ctrl(&mut model, 'r');
     press(&mut model, "ser");
@@ -163,7 +239,13 @@ pub fn in_recent(size: (u16, u16)) -> Model {
 }
 
 fn names(model: &Model) -> Vec<&str> {
-    model.search.hits.rows().iter().map(|id| id.name.as_str()).collect()
+    model
+        .search
+        .hits
+        .rows()
+        .iter()
+        .map(|id| id.name.as_str())
+        .collect()
 }
 
 #[test]
@@ -173,12 +255,36 @@ fn answers_to_an_earlier_text_are_not_shown() {
     press(&mut model, "s");
     assert_eq!(names(&model).len(), 5, "nothing blinks");
     let update = hits(vec![hit(9, Source::Local)], Coverage::default());
-    update::on_message(&mut model, Message::Search { generation: old, update, after: Duration::ZERO }, NOW);
-    assert!(model.search.hits.all().all(|hit| hit.package != package_id(9, "parser-9")));
-    assert_eq!(press_code(&mut model, KeyCode::Enter), [], "nor is opened what the text before had found");
-    answer(&mut model, hits(vec![hit(7, Source::Local)], Coverage::default()));
+    update::on_message(
+        &mut model,
+        Message::Search {
+            generation: old,
+            update,
+            after: Duration::ZERO,
+        },
+        NOW,
+    );
+    assert!(
+        model
+            .search
+            .hits
+            .all()
+            .all(|hit| hit.package != package_id(9, "parser-9"))
+    );
+    assert_eq!(
+        press_code(&mut model, KeyCode::Enter),
+        [],
+        "nor is opened what the text before had found"
+    );
+    answer(
+        &mut model,
+        hits(vec![hit(7, Source::Local)], Coverage::default()),
+    );
     assert_eq!(names(&model), ["parser-7"]);
-    assert!(matches!(press_code(&mut model, KeyCode::Enter).first(), Some(Effect::Look { .. })));
+    assert!(matches!(
+        press_code(&mut model, KeyCode::Enter).first(),
+        Some(Effect::Look { .. })
+    ));
 }
 
 #[test]
@@ -205,7 +311,11 @@ fn without_words_the_newest_come_first_unless_another_order_was_chosen() {
     let mut model = answered((120, 40), "");
     assert!(picture(&model).contains("newest first"));
     press(&mut model, "tag:x");
-    assert_eq!(model.search.hits.sort, Some("signed"), "a filter is no word");
+    assert_eq!(
+        model.search.hits.sort,
+        Some("signed"),
+        "a filter is no word"
+    );
     press(&mut model, " par");
     assert_eq!(model.search.hits.sort, Some("match"));
     press_code(&mut model, KeyCode::Esc);
@@ -221,12 +331,17 @@ fn what_was_found_is_marked_in_name_and_text() {
     for selected in [0, 1] {
         let model = answered((100, 24), "\"parses configuration\" par");
         let mut surface = Memory::new(model.size);
-        surface.draw(|frame| screen::draw(frame, &model, crate::ui::theme::Theme::plain())).unwrap();
+        surface
+            .draw(|frame| screen::draw(frame, &model, crate::ui::theme::Theme::plain()))
+            .unwrap();
         let buffer = surface.0.backend().buffer().clone();
         let row = 5 + selected;
         let marked: String = (0..100)
             .filter_map(|x| buffer.cell((x, row)))
-            .filter(|cell| cell.modifier.contains(Modifier::BOLD | Modifier::UNDERLINED))
+            .filter(|cell| {
+                cell.modifier
+                    .contains(Modifier::BOLD | Modifier::UNDERLINED)
+            })
             .map(|cell| cell.symbol())
             .collect();
         // As far as the column is wide.
@@ -243,8 +358,14 @@ fn toggling_twice_restores_the_text() {
         assert!(model.popups.len() == 1 && !model.typing());
         let once = press(&mut model, "j ");
         assert_eq!(model.search.input.value(), "category:\"command line\" par");
-        assert!(matches!(once.as_slice(), [Effect::Search { text, .. }] if text == model.search.input.value()));
-        assert!(picture(&model).contains("● command line"), "{}", picture(&model));
+        assert!(
+            matches!(once.as_slice(), [Effect::Search { text, .. }] if text == model.search.input.value())
+        );
+        assert!(
+            picture(&model).contains("● command line"),
+            "{}",
+            picture(&model)
+        );
         press_code(&mut model, KeyCode::Enter);
         assert_eq!(model.search.input.value(), "par");
         press_code(&mut model, KeyCode::Esc);
@@ -256,13 +377,22 @@ fn toggling_twice_restores_the_text() {
 fn facets_are_clicked_where_they_are_shown() {
     let mut model = answered((120, 40), "par");
     let text = picture(&model);
-    let row = text.lines().position(|line| line.contains("Apache-2.0  ")).unwrap() as u16;
+    let row = text
+        .lines()
+        .position(|line| line.contains("Apache-2.0  "))
+        .unwrap() as u16;
     click(&mut model, 100, row);
     assert_eq!(model.search.input.value(), "license:apache-2.0 par");
-    assert!(model.typing() && model.popups.is_empty(), "the field keeps the keys");
+    assert!(
+        model.typing() && model.popups.is_empty(),
+        "the field keeps the keys"
+    );
     press_ctrl(&mut model, 'f');
     let text = picture(&model);
-    let row = text.lines().position(|line| line.contains("● Apache-2.0")).unwrap() as u16;
+    let row = text
+        .lines()
+        .position(|line| line.contains("● Apache-2.0"))
+        .unwrap() as u16;
     click(&mut model, 100, row);
     assert_eq!(model.search.input.value(), "par");
     click(&mut model, 5, 20);
@@ -274,7 +404,9 @@ fn a_filter_that_does_not_fit_into_the_field_is_not_added() {
     let mut model = answered((120, 40), &"x".repeat(195));
     press_ctrl(&mut model, 'f');
     assert_eq!(press(&mut model, " "), []);
-    assert!(model.search.input.value().len() == 195 && picture(&model).contains("200 bytes at most"));
+    assert!(
+        model.search.input.value().len() == 195 && picture(&model).contains("200 bytes at most")
+    );
 }
 
 #[test]
@@ -286,7 +418,11 @@ fn recent_searches_are_noted_kept_and_taken() {
             _ => None,
         })
     };
-    assert_eq!(kept(&press(&mut model, "4par")), None, "no prefix of what is typed");
+    assert_eq!(
+        kept(&press(&mut model, "4par")),
+        None,
+        "no prefix of what is typed"
+    );
     let noted = update::on_tick(&mut model, NOW.after(seconds(1)));
     assert_eq!(kept(&noted).unwrap(), ["par"], "left alone for a second");
     assert_eq!(update::on_tick(&mut model, NOW.after(seconds(2))), []);
@@ -296,7 +432,10 @@ fn recent_searches_are_noted_kept_and_taken() {
     press(&mut model, "/");
     press_ctrl(&mut model, 'u');
     press(&mut model, "json");
-    answer(&mut model, hits(vec![hit(1, Source::Local)], Coverage::default()));
+    answer(
+        &mut model,
+        hits(vec![hit(1, Source::Local)], Coverage::default()),
+    );
     let opened = press_code(&mut model, KeyCode::Enter);
     assert_eq!(kept(&opened).unwrap(), ["json", "parser"]);
 
@@ -315,7 +454,10 @@ fn recent_searches_are_noted_kept_and_taken() {
     press_code(&mut model, KeyCode::Esc);
     assert_eq!(model.search.input.value(), "parser", "Esc changes nothing");
     press_ctrl(&mut model, 'r');
-    let row = picture(&model).lines().position(|line| line.contains("│ json")).unwrap() as u16;
+    let row = picture(&model)
+        .lines()
+        .position(|line| line.contains("│ json"))
+        .unwrap() as u16;
     click(&mut model, 20, row);
     assert_eq!(model.search.input.value(), "json");
 }
@@ -323,10 +465,20 @@ fn recent_searches_are_noted_kept_and_taken() {
 #[test]
 fn a_mistake_is_marked_and_the_rest_is_searched() {
     let mut model = typed((80, 24), "par colour:red");
-    assert!(picture(&model).contains("    ^^^^^^^^^^"), "{}", picture(&model));
-    answer(&mut model, hits(vec![hit(1, Source::Local)], Coverage::default()));
+    assert!(
+        picture(&model).contains("    ^^^^^^^^^^"),
+        "{}",
+        picture(&model)
+    );
+    answer(
+        &mut model,
+        hits(vec![hit(1, Source::Local)], Coverage::default()),
+    );
     assert_eq!(names(&model), ["parser-1"]);
-    let click_on = picture(&model).lines().position(|line| line.contains("parser-1")).unwrap() as u16;
+    let click_on = picture(&model)
+        .lines()
+        .position(|line| line.contains("parser-1"))
+        .unwrap() as u16;
     click(&mut model, 3, click_on);
     assert!(!model.typing(), "rows are where they are drawn");
 }
@@ -358,13 +510,30 @@ fn it_is_said_what_was_searched_for_instead() {
 fn a_notice_does_not_hide_the_figures() {
     let mut model = blank((80, 24));
     press(&mut model, "par");
-    let notice = Notice { at: NOW, level: Level::Info, text: "something came".to_owned() };
-    model.apply(Batch { notices: vec![notice], events: 1, ..Batch::default() }, NOW);
+    let notice = Notice {
+        at: NOW,
+        level: Level::Info,
+        text: "something came".to_owned(),
+    };
+    model.apply(
+        Batch {
+            notices: vec![notice],
+            events: 1,
+            ..Batch::default()
+        },
+        NOW,
+    );
     let text = picture(&model);
     assert!(text.contains("note: something came"), "{text}");
-    assert!(text.contains("search: par") && text.contains("63,666 packages · local 1.7 ms"), "{text}");
+    assert!(
+        text.contains("search: par") && text.contains("63,666 packages · local 1.7 ms"),
+        "{text}"
+    );
     press(&mut model, &"x".repeat(60));
-    assert!(!picture(&model).contains("packages · local"), "what is typed needs its place");
+    assert!(
+        !picture(&model).contains("packages · local"),
+        "what is typed needs its place"
+    );
 }
 
 #[test]
@@ -374,7 +543,10 @@ fn the_list_moves_while_one_types() {
     press_code(&mut model, KeyCode::Down);
     press_code(&mut model, KeyCode::Up);
     assert!(model.typing());
-    assert_eq!(model.search.hits.current().unwrap().package, package_id(2, "parser-2"));
+    assert_eq!(
+        model.search.hits.current().unwrap().package,
+        package_id(2, "parser-2")
+    );
     press_code(&mut model, KeyCode::Esc);
     assert_eq!((model.typing(), model.search.input.value()), (false, "par"));
 }
@@ -395,14 +567,39 @@ fn hostile_labels_stay_in_their_cells() {
     let mut model = typed((140, 40), "x");
     let mut evil = hit(1, Source::Local);
     let text = "\u{1b}[2J\u{202e}日本語\r\n".repeat(50);
-    (evil.summary, evil.categories, evil.license, evil.ecosystem) =
-        (text.clone(), vec![text.clone()], Some(text.clone()), text.clone());
+    (evil.summary, evil.categories, evil.license, evil.ecosystem) = (
+        text.clone(),
+        vec![text.clone()],
+        Some(text.clone()),
+        text.clone(),
+    );
     answer(&mut model, hits(vec![evil], Coverage::default()));
-    let count = FacetCount { facet: Facet::Tag, value: text.clone(), shown: text.clone(), packages: 3 };
-    answer(&mut model, SearchUpdate::Facets { facets: Facets { total: 1, counts: vec![count], sampled: false } });
+    let count = FacetCount {
+        facet: Facet::Tag,
+        value: text.clone(),
+        shown: text.clone(),
+        packages: 3,
+    };
+    answer(
+        &mut model,
+        SearchUpdate::Facets {
+            facets: Facets {
+                total: 1,
+                counts: vec![count],
+                sampled: false,
+            },
+        },
+    );
     press_ctrl(&mut model, 'f');
     press(&mut model, " ");
     let shown = picture(&model);
     assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'));
-    assert!(!model.search.input.value().chars().any(crate::domain::text::is_unsafe_char));
+    assert!(
+        !model
+            .search
+            .input
+            .value()
+            .chars()
+            .any(crate::domain::text::is_unsafe_char)
+    );
 }

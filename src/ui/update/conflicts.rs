@@ -15,7 +15,11 @@ use crate::{
 /// Asks again when it is time, or the node has refused another one.
 pub fn on_tick(model: &mut Model) -> Vec<Effect> {
     let due = model.running && model.conflicts.is_due(refused(&model.counters), model.now);
-    if due { vec![Effect::Conflicts] } else { Vec::new() }
+    if due {
+        vec![Effect::Conflicts]
+    } else {
+        Vec::new()
+    }
 }
 
 /// The one that is opened, else the one that is selected; says so where there is none.
@@ -34,13 +38,18 @@ pub fn next_key(model: &mut Model) {
     }
     if let Some(side) = model.conflicts.key(&case) {
         let key = side.publisher.fingerprint();
-        model.answer(Level::Info, format!("{key} is meant now: t trusts it, x distrusts it"));
+        model.answer(
+            Level::Info,
+            format!("{key} is meant now: t trusts it, x distrusts it"),
+        );
     }
 }
 
 pub fn ask_to_trust(model: &mut Model) {
     let Some(case) = meant(model) else { return };
-    let Some(side) = model.conflicts.key(&case) else { return };
+    let Some(side) = model.conflicts.key(&case) else {
+        return;
+    };
     let (publisher, short) = (side.publisher, side.publisher.fingerprint());
     let back = match side.trust {
         Trust::Pinned => return model.answer(Level::Info, format!("{short} is pinned already")),
@@ -57,31 +66,56 @@ pub fn ask_to_trust(model: &mut Model) {
             format!("{handle} means {short} from now on"),
         ),
         None if side.trust == Trust::Unknown => {
-            return model.answer(Level::Info, format!("{short} calls itself nothing that could be pinned"));
+            return model.answer(
+                Level::Info,
+                format!("{short} calls itself nothing that could be pinned"),
+            );
         }
         None => (
             format!("Take the distrust of the key {publisher} (fingerprint {short}) back?{back}"),
             format!("{short} is not distrusted any more"),
         ),
     };
-    let consent = Consent::Trust { publisher, handle: case.handle.clone(), name };
-    model.popups.push(Popup::Confirm(Box::new(Question { title: "Trust", text, consent })));
+    let consent = Consent::Trust {
+        publisher,
+        handle: case.handle.clone(),
+        name,
+    };
+    model.popups.push(Popup::Confirm(Box::new(Question {
+        title: "Trust",
+        text,
+        consent,
+    })));
 }
 
 pub fn ask_to_distrust(model: &mut Model) {
     let Some(case) = meant(model) else { return };
-    let Some(side) = model.conflicts.key(&case) else { return };
+    let Some(side) = model.conflicts.key(&case) else {
+        return;
+    };
     let (publisher, short) = (side.publisher, side.publisher.fingerprint());
     if side.trust == Trust::Distrusted {
-        return model.answer(Level::Info, format!("{short} is distrusted already; t takes it back"));
+        return model.answer(
+            Level::Info,
+            format!("{short} is distrusted already; t takes it back"),
+        );
     }
-    let called = case.handle.as_ref().map_or(String::new(), |handle| format!(", which calls itself {handle}"));
+    let called = case.handle.as_ref().map_or(String::new(), |handle| {
+        format!(", which calls itself {handle}")
+    });
     let text = format!(
         "Distrust the key {publisher} (fingerprint {short}){called}? Its packages are hidden on this node, all of them, and \
          what it announces is refused."
     );
-    let consent = Consent::Distrust { publisher, name: format!("{short} is distrusted") };
-    model.popups.push(Popup::Confirm(Box::new(Question { title: "Distrust", text, consent })));
+    let consent = Consent::Distrust {
+        publisher,
+        name: format!("{short} is distrusted"),
+    };
+    model.popups.push(Popup::Confirm(Box::new(Question {
+        title: "Distrust",
+        text,
+        consent,
+    })));
 }
 
 /// Proposes a name for the file.
@@ -92,7 +126,12 @@ pub fn export(model: &mut Model) {
         return model.answer(Level::Warning, why.to_owned());
     }
     let input = Input::new(format!("conflict-{}.json", case.id.short()));
-    model.popups.push(Popup::Export(Export { input, rows: 0, evidence: Some(case.id), problem: None }));
+    model.popups.push(Popup::Export(Export {
+        input,
+        rows: 0,
+        evidence: Some(case.id),
+        problem: None,
+    }));
 }
 
 pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
@@ -106,7 +145,13 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
             // The link says it, if it is more than a moment.
             Err(error) => tracing::debug!(%error, "the conflicts could not be read"),
         },
-        Message::Said { what, publisher, handle, trust, result } => {
+        Message::Said {
+            what,
+            publisher,
+            handle,
+            trust,
+            result,
+        } => {
             let mut effects = vec![Effect::Conflicts];
             match *result {
                 Ok(()) => {

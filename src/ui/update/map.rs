@@ -1,4 +1,5 @@
-//! What keys and the mouse do on the map. Only what is a map is moved about: as a list it is moved in like any other.
+//! What keys and the mouse do on the map. Only what is a map is moved about: as a list it is moved
+//! in like any other.
 
 use ratatui::layout::Position;
 
@@ -29,7 +30,9 @@ fn room(model: &Model) -> (u16, u16) {
 
 /// Moves the selection; false where there is no map to move it on.
 pub fn step(model: &mut Model, step: Move) -> bool {
-    let Some(chart) = chart(model) else { return false };
+    let Some(chart) = chart(model) else {
+        return false;
+    };
     let toward = match step {
         Move::Left => Toward::Left,
         Move::Right => Toward::Right,
@@ -49,16 +52,28 @@ pub fn step(model: &mut Model, step: Move) -> bool {
     let next = match current.and_then(|id| Some((id, chart.point(&id)?))) {
         Some((id, here)) => {
             // Those that are drawn as one are left by one step; `n` goes through them.
-            let same = chart.cluster_of(&id).map(|cluster| cluster.peers.as_slice()).unwrap_or_default();
-            let others = chart.peers.iter().enumerate().filter(|(number, (other, point))| {
-                *other != id && *point != here && same.binary_search(number).is_err()
-            });
-            nearest(here, toward, others.map(|(number, (_, point))| (number, *point)))
+            let same = chart
+                .cluster_of(&id)
+                .map(|cluster| cluster.peers.as_slice())
+                .unwrap_or_default();
+            let others = chart
+                .peers
+                .iter()
+                .enumerate()
+                .filter(|(number, (other, point))| {
+                    *other != id && *point != here && same.binary_search(number).is_err()
+                });
+            nearest(
+                here,
+                toward,
+                others.map(|(number, (_, point))| (number, *point)),
+            )
         }
         // From one that is not on the map, to the first that is.
         None => {
             let ranks = ranks(model);
-            (0..chart.peers.len()).min_by_key(|number| chart.peers.get(*number).and_then(|(id, _)| ranks.get(id)))
+            (0..chart.peers.len())
+                .min_by_key(|number| chart.peers.get(*number).and_then(|(id, _)| ranks.get(id)))
         }
     };
     if let Some((id, _)) = next.and_then(|number| chart.peers.get(number)) {
@@ -68,12 +83,19 @@ pub fn step(model: &mut Model, step: Move) -> bool {
     true
 }
 
-/// The next peer to the east, round and round: those of one place one after the other, and last those that have none.
+/// The next peer to the east, round and round: those of one place one after the other, and last
+/// those that have none.
 pub fn next_peer(model: &mut Model, steps: isize) {
     // In a list the order is that of its rows.
-    let order = if is_drawn(model) { eastward(model) } else { model.peers.rows().to_vec() };
+    let order = if is_drawn(model) {
+        eastward(model)
+    } else {
+        model.peers.rows().to_vec()
+    };
     let current = model.peers.current().map(|peer| peer.id);
-    let Some(here) = order.iter().position(|id| Some(*id) == current) else { return };
+    let Some(here) = order.iter().position(|id| Some(*id) == current) else {
+        return;
+    };
     let there = (here as isize + steps).rem_euclid(order.len() as isize) as usize;
     model.peers.selection.selected = order.get(there).copied();
     show_selected(model);
@@ -88,12 +110,18 @@ pub fn show_selected(model: &mut Model) {
     }
 }
 
-/// Moves the view by a part of what is shown: an eighth where nothing else is said, else the whole over `parts`.
+/// Moves the view by a part of what is shown: an eighth where nothing else is said, else the whole
+/// over `parts`.
 pub fn pan(model: &mut Model, pan: Pan, parts: u16) -> bool {
-    let Some(chart) = chart(model) else { return false };
+    let Some(chart) = chart(model) else {
+        return false;
+    };
     let (columns, rows) = room(model);
     let part = |length: u16| i32::from((length / parts.max(1)).max(1));
-    let (right, down) = (part(chart.grid.columns) * i32::from(pan.right), part(chart.grid.rows) * i32::from(pan.down));
+    let (right, down) = (
+        part(chart.grid.columns) * i32::from(pan.right),
+        part(chart.grid.rows) * i32::from(pan.down),
+    );
     model.map.view = model.map.view.panned(right, down, columns, rows);
     true
 }
@@ -104,7 +132,10 @@ pub fn zoom(model: &mut Model, closer: bool, at: Option<Position>) {
     let (columns, rows) = room(model);
     let at = match at {
         Some(at) => chart.cell(at),
-        None => model.peers.current().and_then(|peer| chart.grid.cell(chart.point(&peer.id)?)),
+        None => model
+            .peers
+            .current()
+            .and_then(|peer| chart.grid.cell(chart.point(&peer.id)?)),
     };
     model.map.view = model.map.view.zoomed(closer, at, columns, rows);
 }
@@ -113,7 +144,11 @@ pub fn zoom(model: &mut Model, closer: bool, at: Option<Position>) {
 pub fn fit(model: &mut Model) {
     let (columns, rows) = room(model);
     let fitting = View::fitting(&everything(model), columns, rows);
-    model.map.view = if model.map.view == fitting { View::WORLD } else { fitting };
+    model.map.view = if model.map.view == fitting {
+        View::WORLD
+    } else {
+        fitting
+    };
 }
 
 /// Selects what is clicked; a second click opens it. False where there is no map.
@@ -121,7 +156,9 @@ pub fn click(model: &mut Model, at: Position) -> Option<Vec<Effect>> {
     let chart = chart(model)?;
     let cell = chart.cell(at)?;
     model.map.held = Some((at.x, at.y));
-    let Some(cluster) = chart.hit(cell) else { return Some(Vec::new()) };
+    let Some(cluster) = chart.hit(cell) else {
+        return Some(Vec::new());
+    };
     let current = model.peers.current().map(|peer| peer.id);
     if chart.members(cluster).any(|id| Some(id) == current) {
         model.peers.selection.selected = current;
@@ -129,18 +166,25 @@ pub fn click(model: &mut Model, at: Position) -> Option<Vec<Effect>> {
         return Some(super::open(model));
     }
     let ranks = ranks(model);
-    model.peers.selection.selected = chart.members(cluster).min_by_key(|id| ranks.get(id).copied());
+    model.peers.selection.selected = chart
+        .members(cluster)
+        .min_by_key(|id| ranks.get(id).copied());
     Some(Vec::new())
 }
 
 /// The mouse moves while it is held down: so does the world. True if it moved.
 pub fn drag(model: &mut Model, at: Position) -> bool {
-    let Some((x, y)) = model.map.held else { return false };
+    let Some((x, y)) = model.map.held else {
+        return false;
+    };
     if chart(model).is_none() || (x, y) == (at.x, at.y) {
         return false;
     }
     let (columns, rows) = room(model);
-    let (right, down) = (i32::from(x) - i32::from(at.x), i32::from(y) - i32::from(at.y));
+    let (right, down) = (
+        i32::from(x) - i32::from(at.x),
+        i32::from(y) - i32::from(at.y),
+    );
     model.map.view = model.map.view.panned(right, down, columns, rows);
     model.map.held = Some((at.x, at.y));
     true

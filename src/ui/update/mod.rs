@@ -1,4 +1,5 @@
-//! What a key, a click, a batch or an answer changes. Nothing here draws, waits or asks: it returns what is to be done.
+//! What a key, a click, a batch or an answer changes. Nothing here draws, waits or asks: it returns
+//! what is to be done.
 
 mod conflicts;
 mod map;
@@ -72,7 +73,9 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     match model.screen {
         // What the network has taken of a publish changes behind our back.
         Screen::Publish if model.running => vec![Effect::Own],
-        Screen::Logs if model.running => vec![Effect::Logs { since: model.logs.next }],
+        Screen::Logs if model.running => vec![Effect::Logs {
+            since: model.logs.next,
+        }],
         Screen::Search => search::on_tick(model, now),
         Screen::Conflicts => conflicts::on_tick(model),
         _ => Vec::new(),
@@ -84,7 +87,11 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
     model.now = now;
     let effects = match message {
         Message::Started(_) => Vec::new(),
-        Message::Search { generation, update, after } => {
+        Message::Search {
+            generation,
+            update,
+            after,
+        } => {
             if generation == model.search.generation {
                 model.search.update(update, after, now);
                 model.dirty = true;
@@ -98,7 +105,9 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
         }
         Message::Logs(result) => {
             match *result {
-                Ok(logged) => model.dirty |= model.logs.take(logged, now) && model.screen == Screen::Logs,
+                Ok(logged) => {
+                    model.dirty |= model.logs.take(logged, now) && model.screen == Screen::Logs
+                }
                 // The link says it, if it is more than a moment.
                 Err(error) => tracing::debug!(%error, "the log could not be read"),
             }
@@ -118,7 +127,14 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
             Vec::new()
         }
         Message::Told(level, text) => {
-            model.notices.tell(Notice { at: now, level, text }, now);
+            model.notices.tell(
+                Notice {
+                    at: now,
+                    level,
+                    text,
+                },
+                now,
+            );
             model.dirty = true;
             Vec::new()
         }
@@ -173,9 +189,14 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Export => windows::export(model),
         Action::Columns => model.popups.push(Popup::Columns { at: 0 }),
         Action::ToggleColumn => return windows::change_column(model, windows::Change::Toggle),
-        Action::ShiftColumn { right } => return windows::change_column(model, windows::Change::Shift { right }),
+        Action::ShiftColumn { right } => {
+            return windows::change_column(model, windows::Change::Shift { right });
+        }
         Action::WidenColumn { wider } => {
-            return windows::change_column(model, windows::Change::Widen(if wider { 1 } else { -1 }));
+            return windows::change_column(
+                model,
+                windows::Change::Widen(if wider { 1 } else { -1 }),
+            );
         }
         Action::ResetColumns => return windows::change_column(model, windows::Change::Reset),
         Action::Freeze => model.table_mut().toggle_frozen(now),
@@ -228,7 +249,11 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::LogLevel => model.logs.next_level(now),
         Action::Changes => {
             let text = model.health.changes();
-            model.popups.push(Popup::Text { title: "Changes of the verdict".to_owned(), text, scroll: 0 });
+            model.popups.push(Popup::Text {
+                title: "Changes of the verdict".to_owned(),
+                text,
+                scroll: 0,
+            });
         }
         Action::OpenLog => match &model.logs.path {
             Some(path) => return vec![Effect::Pager(path.clone())],
@@ -262,18 +287,28 @@ fn quit(model: &mut Model) {
          is kept as the draft. Quit all the same?"
             .to_owned()
     } else if let Some(unfinished) = transfers::unfinished(model) {
-        format!("{unfinished} What came is kept, and the next start goes on with it. Quit all the same?")
+        format!(
+            "{unfinished} What came is kept, and the next start goes on with it. Quit all the same?"
+        )
     } else {
         model.quit = true;
         return;
     };
-    let question = Question { title: "Quit", text, consent: Consent::Quit };
+    let question = Question {
+        title: "Quit",
+        text,
+        consent: Consent::Quit,
+    };
     model.popups.push(Popup::Confirm(Box::new(question)));
 }
 
 fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
     let left = model.screen == Screen::Search && screen != Screen::Search;
-    let mut effects = if left { search::remember(model, true) } else { Vec::new() };
+    let mut effects = if left {
+        search::remember(model, true)
+    } else {
+        Vec::new()
+    };
     model.popups.clear();
     model.screen = screen;
     match screen {
@@ -286,7 +321,9 @@ fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
         Screen::Map => map::show_selected(model),
         Screen::Publish => effects.push(Effect::Own),
         Screen::Conflicts => effects.push(Effect::Conflicts),
-        Screen::Logs => effects.push(Effect::Logs { since: model.logs.next }),
+        Screen::Logs => effects.push(Effect::Logs {
+            since: model.logs.next,
+        }),
         _ => {}
     }
     effects
@@ -306,10 +343,14 @@ fn step_list(model: &mut Model, step: Move) {
         let ids = popup::facets::ids(model);
         return model.search.facet.step(step, &ids, page);
     }
-    let Some(popup) = model.popups.last_mut() else { return };
+    let Some(popup) = model.popups.last_mut() else {
+        return;
+    };
     match popup {
         Popup::Columns { at } => *at = target(step, *at, columns, page),
-        Popup::Palette(palette) => palette.at = target(step, palette.at, palette.found().len(), page),
+        Popup::Palette(palette) => {
+            palette.at = target(step, palette.at, palette.found().len(), page)
+        }
         Popup::Picker(picker) => picker.at = target(step, picker.at, picker.len(), page),
         Popup::Recent(window) => {
             let found = model.search.recent.found(window.input.value()).len();
@@ -317,7 +358,9 @@ fn step_list(model: &mut Model, step: Move) {
         }
         popup => {
             let most = len.saturating_sub(page);
-            let Some(scroll) = popup.scroll_mut() else { return };
+            let Some(scroll) = popup.scroll_mut() else {
+                return;
+            };
             let here = (*scroll).min(most);
             *scroll = match step {
                 Move::Last => most,
@@ -333,7 +376,11 @@ fn copy(model: &mut Model) -> Vec<Effect> {
         return copied.map_or_else(Vec::new, |text| vec![Effect::Copy { text, things: 1 }]);
     }
     let (text, things) = model.table().copied();
-    if things == 0 { Vec::new() } else { vec![Effect::Copy { text, things }] }
+    if things == 0 {
+        Vec::new()
+    } else {
+        vec![Effect::Copy { text, things }]
+    }
 }
 
 fn open(model: &mut Model) -> Vec<Effect> {
@@ -348,33 +395,51 @@ fn open(model: &mut Model) -> Vec<Effect> {
     }
     match model.screen {
         Screen::Peers | Screen::Map => {
-            let Some(peer) = model.peers.current() else { return Vec::new() };
+            let Some(peer) = model.peers.current() else {
+                return Vec::new();
+            };
             let (id, owner) = (peer.id, peer.owner.as_ref().map(|owner| owner.publisher));
             model.popups.push(Popup::Peer { id, scroll: 0 });
-            return owner.map_or_else(Vec::new, |publisher| vec![Effect::PackagesOf { peer: id, publisher }]);
+            return owner.map_or_else(Vec::new, |publisher| {
+                vec![Effect::PackagesOf {
+                    peer: id,
+                    publisher,
+                }]
+            });
         }
         Screen::Feed => {
-            let opened = model
-                .feed
-                .current()
-                .map(|one| (one.package.clone(), title(&one.package, one.handle.as_ref(), one.trust)));
-            return opened.map_or_else(Vec::new, |(package, title)| open_package(model, package, title));
+            let opened = model.feed.current().map(|one| {
+                (
+                    one.package.clone(),
+                    title(&one.package, one.handle.as_ref(), one.trust),
+                )
+            });
+            return opened.map_or_else(Vec::new, |(package, title)| {
+                open_package(model, package, title)
+            });
         }
         Screen::Search => {
             // What is still shown was found by the text before, and is not what this one means.
             if model.search.running && !model.search.answered {
                 return Vec::new();
             }
-            let Some(hit) = model.search.hits.current() else { return Vec::new() };
+            let Some(hit) = model.search.hits.current() else {
+                return Vec::new();
+            };
             let (package, title) = (hit.package.clone(), hit.title());
             let mut effects = open_package(model, package, title);
             effects.extend(search::remember(model, true));
             return effects;
         }
         Screen::Publish => {
-            let opened =
-                model.publish.mine.current().map(|one| (one.id.clone(), claimed(&one.id, one.handle.as_ref())));
-            return opened.map_or_else(Vec::new, |(package, title)| open_package(model, package, title));
+            let opened = model
+                .publish
+                .mine
+                .current()
+                .map(|one| (one.id.clone(), claimed(&one.id, one.handle.as_ref())));
+            return opened.map_or_else(Vec::new, |(package, title)| {
+                open_package(model, package, title)
+            });
         }
         Screen::Transfers if model.clients.shown => {
             if let Some(id) = model.clients.table.current().map(|run| run.id) {
@@ -398,14 +463,22 @@ fn open(model: &mut Model) -> Vec<Effect> {
         }
         Screen::Health => {
             if let Some((title, text)) = model.health.explained() {
-                model.popups.push(Popup::Text { title, text, scroll: 0 });
+                model.popups.push(Popup::Text {
+                    title,
+                    text,
+                    scroll: 0,
+                });
             }
         }
         Screen::Logs => {
             if let Some(line) = model.logs.table.current() {
                 let title = format!("{} {}", line.level.name(), crate::clock::here(line.at));
                 let text = format!("{}\n{}", line.target, line.text);
-                model.popups.push(Popup::Text { title, text, scroll: 0 });
+                model.popups.push(Popup::Text {
+                    title,
+                    text,
+                    scroll: 0,
+                });
             }
         }
     }
@@ -425,18 +498,29 @@ fn open_package(model: &mut Model, package: PackageId, title: String) -> Vec<Eff
         scroll: 0,
     };
     model.popups.push(Popup::Package(Box::new(view)));
-    vec![Effect::Look { generation, package }]
+    vec![Effect::Look {
+        generation,
+        package,
+    }]
 }
 
-fn looked(model: &mut Model, generation: u64, result: crate::Result<crate::registry::Package>) -> Vec<Effect> {
-    let Some(view) = model.package_view(generation) else { return Vec::new() };
+fn looked(
+    model: &mut Model,
+    generation: u64,
+    result: crate::Result<crate::registry::Package>,
+) -> Vec<Effect> {
+    let Some(view) = model.package_view(generation) else {
+        return Vec::new();
+    };
     match result {
         Ok(package) => {
             let release = package.latest_release();
             // The list that it was opened from may have known less.
             view.title = package.title();
             view.state = Looked::Found(Box::new(package));
-            release.map_or_else(Vec::new, |release| transfers::look_at_content(model, generation, &release))
+            release.map_or_else(Vec::new, |release| {
+                transfers::look_at_content(model, generation, &release)
+            })
         }
         Err(error) => {
             view.state = Looked::Failed(error.to_string());
@@ -451,7 +535,13 @@ fn back(model: &mut Model) -> Vec<Effect> {
         model.publish.typing |= matches!(popup, Popup::Review(_)) && model.publish.form.is_some();
         return Vec::new();
     }
-    if model.screen == Screen::Publish && model.publish.progress.as_ref().is_some_and(|one| one.ended.is_some()) {
+    if model.screen == Screen::Publish
+        && model
+            .publish
+            .progress
+            .as_ref()
+            .is_some_and(|one| one.ended.is_some())
+    {
         model.publish.progress = None;
         return Vec::new();
     }

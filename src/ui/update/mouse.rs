@@ -25,12 +25,17 @@ use crate::{
 const NOTCH: usize = 3;
 
 pub fn on_mouse(model: &mut Model, event: MouseEvent, now: Timestamp) -> Vec<Effect> {
-    let at = Position { x: event.column, y: event.row };
+    let at = Position {
+        x: event.column,
+        y: event.row,
+    };
     let effects = match event.kind {
         MouseEventKind::Down(MouseButton::Left) => click(model, at, now),
         MouseEventKind::ScrollUp => wheel(model, Move::Up, at),
         MouseEventKind::ScrollDown => wheel(model, Move::Down, at),
-        MouseEventKind::Drag(MouseButton::Left) if on_map(model, at) && map::drag(model, at) => Vec::new(),
+        MouseEventKind::Drag(MouseButton::Left) if on_map(model, at) && map::drag(model, at) => {
+            Vec::new()
+        }
         MouseEventKind::Up(MouseButton::Left) => {
             model.map.held = None;
             return Vec::new();
@@ -46,7 +51,10 @@ pub fn on_mouse(model: &mut Model, event: MouseEvent, now: Timestamp) -> Vec<Eff
 
 /// Whether a position is on the map, with nothing over it.
 fn on_map(model: &Model, at: Position) -> bool {
-    model.screen == Screen::Map && model.popups.is_empty() && layout::areas(model).body.contains(at) && is_drawn(model)
+    model.screen == Screen::Map
+        && model.popups.is_empty()
+        && layout::areas(model).body.contains(at)
+        && is_drawn(model)
 }
 
 fn wheel(model: &mut Model, step: Move, at: Position) -> Vec<Effect> {
@@ -59,12 +67,19 @@ fn wheel(model: &mut Model, step: Move, at: Position) -> Vec<Effect> {
 }
 
 fn click(model: &mut Model, at: Position, now: Timestamp) -> Vec<Effect> {
-    if let Some((screen, ..)) = layout::tabs(model).into_iter().find(|(.., area)| area.contains(at)) {
+    if let Some((screen, ..)) = layout::tabs(model)
+        .into_iter()
+        .find(|(.., area)| area.contains(at))
+    {
         return act(model, crate::ui::action::Action::Go(screen));
     }
     if let Some(popup) = model.popups.last() {
         let area = layout::window(model, popup);
-        return if area.contains(at) { click_window(model, area, at) } else { super::back(model) };
+        return if area.contains(at) {
+            click_window(model, area, at)
+        } else {
+            super::back(model)
+        };
     }
     let areas = layout::areas(model);
     if areas.field.contains(at) {
@@ -87,7 +102,10 @@ fn click(model: &mut Model, at: Position, now: Timestamp) -> Vec<Effect> {
     }
     model.publish.typing = false;
     model.table_mut().filter_mut().typing = false;
-    if let Some(effects) = Some(model.screen == Screen::Map).filter(|map| *map).and_then(|_| map::click(model, at)) {
+    if let Some(effects) = Some(model.screen == Screen::Map)
+        .filter(|map| *map)
+        .and_then(|_| map::click(model, at))
+    {
         return effects;
     }
     if at.y == areas.body.y {
@@ -122,7 +140,10 @@ fn click_window(model: &mut Model, area: Rect, at: Position) -> Vec<Effect> {
         Some(Popup::Facets) => {
             let lines = popup::facets::all(model);
             let line = lines.get(row + popup::facets::offset(model, &lines, height));
-            let id = line.and_then(FacetLine::id).filter(|_| row < height).cloned();
+            let id = line
+                .and_then(FacetLine::id)
+                .filter(|_| row < height)
+                .cloned();
             return id.map_or_else(Vec::new, |id| search::toggle(model, id));
         }
         _ => 0,
@@ -137,8 +158,10 @@ fn click_window(model: &mut Model, area: Rect, at: Position) -> Vec<Effect> {
         Some(Popup::Palette(palette)) => {
             let above = popup::palette::ABOVE;
             let first = palette.at.saturating_sub(height.saturating_sub(above + 1));
-            if let Some(chosen) =
-                row.checked_sub(above).map(|row| row + first).filter(|row| *row < palette.found().len())
+            if let Some(chosen) = row
+                .checked_sub(above)
+                .map(|row| row + first)
+                .filter(|row| *row < palette.found().len())
             {
                 palette.at = chosen;
                 return windows::accept(model);
@@ -147,7 +170,11 @@ fn click_window(model: &mut Model, area: Rect, at: Position) -> Vec<Effect> {
         Some(Popup::Recent(window)) => {
             let above = popup::recent::ABOVE;
             let first = window.at.saturating_sub(height.saturating_sub(above + 1));
-            if let Some(chosen) = row.checked_sub(above).map(|row| row + first).filter(|row| *row < found) {
+            if let Some(chosen) = row
+                .checked_sub(above)
+                .map(|row| row + first)
+                .filter(|row| *row < found)
+            {
                 window.at = chosen;
                 return windows::accept(model);
             }
@@ -155,10 +182,18 @@ fn click_window(model: &mut Model, area: Rect, at: Position) -> Vec<Effect> {
         Some(Popup::Picker(picker)) => {
             let above = popup::picker::ABOVE;
             let first = picker.at.saturating_sub(height.saturating_sub(above + 1));
-            if let Some(chosen) = row.checked_sub(above).map(|row| row + first).filter(|row| *row < picker.len()) {
+            if let Some(chosen) = row
+                .checked_sub(above)
+                .map(|row| row + first)
+                .filter(|row| *row < picker.len())
+            {
                 let again = picker.at == chosen;
                 picker.at = chosen;
-                return if again { publish::picked(model) } else { Vec::new() };
+                return if again {
+                    publish::picked(model)
+                } else {
+                    Vec::new()
+                };
             }
         }
         _ => {}
@@ -181,18 +216,27 @@ fn click_facet(model: &mut Model, side: Rect, at: Position) -> Vec<Effect> {
 }
 
 fn click_form(model: &mut Model, side: Rect, at: Position) -> Vec<Effect> {
-    let Some(checked) = model.publish.check() else { return Vec::new() };
+    let Some(checked) = model.publish.check() else {
+        return Vec::new();
+    };
     if model.publish.progress.is_some() {
         return Vec::new();
     }
     let typing = model.publish.typing;
-    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    let Some(form) = &mut model.publish.form else {
+        return Vec::new();
+    };
     let area = layout::form_area(side);
     let lines = layout::form_lines(form, &checked, typing, area.width);
-    let row = usize::from(at.y.saturating_sub(area.y)) + layout::form_offset(form, &lines, area.height);
+    let row =
+        usize::from(at.y.saturating_sub(area.y)) + layout::form_offset(form, &lines, area.height);
     if let Some(FormLine::Fields(fields)) = lines.get(row) {
         let x = at.x.saturating_sub(area.x);
-        let chosen = fields.iter().rev().find(|(_, from, _)| x >= *from).or(fields.first());
+        let chosen = fields
+            .iter()
+            .rev()
+            .find(|(_, from, _)| x >= *from)
+            .or(fields.first());
         if let Some((field, ..)) = chosen {
             form.focus_on(*field);
         }

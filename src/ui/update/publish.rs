@@ -27,16 +27,31 @@ pub fn restore(model: &mut Model, texts: &BTreeMap<String, String>) {
     let name = form.text(Field::Name).to_owned();
     model.publish.form = Some(form);
     model.publish.found = true;
-    let what = if name.is_empty() { "a draft".to_owned() } else { format!("a draft of {name}") };
-    model.answer(Level::Info, format!("{what} is there from last time: 5, then d, goes on with it"));
+    let what = if name.is_empty() {
+        "a draft".to_owned()
+    } else {
+        format!("a draft of {name}")
+    };
+    model.answer(
+        Level::Info,
+        format!("{what} is there from last time: 5, then d, goes on with it"),
+    );
 }
 
 /// The draft of an earlier run that did become a release before that run ended is none any more.
 fn forget_published(model: &mut Model) -> Vec<Effect> {
-    let Some(form) = model.publish.form.as_ref().filter(|_| model.publish.found) else { return Vec::new() };
-    let (name, version) = (form.text(Field::Name).trim(), form.text(Field::Version).trim());
+    let Some(form) = model.publish.form.as_ref().filter(|_| model.publish.found) else {
+        return Vec::new();
+    };
+    let (name, version) = (
+        form.text(Field::Name).trim(),
+        form.text(Field::Version).trim(),
+    );
     let is_it = |package: &OwnPackage| {
-        let latest = package.latest.as_ref().map(|latest| latest.version.to_string());
+        let latest = package
+            .latest
+            .as_ref()
+            .map(|latest| latest.version.to_string());
         package.id.name.as_str() == name && latest.as_deref() == Some(version)
     };
     if !model.publish.mine.all().any(is_it) {
@@ -52,16 +67,28 @@ fn forget_published(model: &mut Model) -> Vec<Effect> {
 /// Another form; asks first where a draft would be lost.
 pub fn new_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
     if model.publish.is_running() {
-        model.answer(Level::Warning, "one publish at a time: this one is still on its way".to_owned());
+        model.answer(
+            Level::Warning,
+            "one publish at a time: this one is still on its way".to_owned(),
+        );
         return Vec::new();
     }
     match &model.publish.form {
         Some(form) if !form.is_empty() => {
             let name = form.text(Field::Name);
-            let what = if name.is_empty() { "The draft".to_owned() } else { format!("The draft of {name}") };
-            let text = format!("{what} would be lost. Begin another? (No keeps it: d goes on with it.)");
+            let what = if name.is_empty() {
+                "The draft".to_owned()
+            } else {
+                format!("The draft of {name}")
+            };
+            let text =
+                format!("{what} would be lost. Begin another? (No keeps it: d goes on with it.)");
             let consent = Consent::Replace(Box::new(with));
-            model.popups.push(Popup::Confirm(Box::new(Question { title: "Another draft", text, consent })));
+            model.popups.push(Popup::Confirm(Box::new(Question {
+                title: "Another draft",
+                text,
+                consent,
+            })));
             Vec::new()
         }
         _ => fill_form(model, with),
@@ -69,10 +96,18 @@ pub fn new_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
 }
 
 pub fn new_release(model: &mut Model) -> Vec<Effect> {
-    match model.publish.mine.current().map(|package| package.id.clone()) {
+    match model
+        .publish
+        .mine
+        .current()
+        .map(|package| package.id.clone())
+    {
         Some(id) => new_form(model, Replacement::Following(id)),
         None => {
-            model.answer(Level::Info, "there is no package of yours yet: n begins one".to_owned());
+            model.answer(
+                Level::Info,
+                "there is no package of yours yet: n begins one".to_owned(),
+            );
             Vec::new()
         }
     }
@@ -81,8 +116,14 @@ pub fn new_release(model: &mut Model) -> Vec<Effect> {
 pub fn fill_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
     let form = match with {
         Replacement::New => {
-            let handle = model.publish.mine.all().find_map(|package| package.handle.clone()).map(|h| h.to_string());
-            let handle = handle.or_else(|| model.node.as_ref().and_then(|node| node.handle.clone()));
+            let handle = model
+                .publish
+                .mine
+                .all()
+                .find_map(|package| package.handle.clone())
+                .map(|h| h.to_string());
+            let handle =
+                handle.or_else(|| model.node.as_ref().and_then(|node| node.handle.clone()));
             Form::new(handle.as_deref())
         }
         Replacement::Following(id) => match model.publish.mine.get(&id) {
@@ -101,11 +142,18 @@ pub fn fill_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
 
 pub fn go_on(model: &mut Model) -> Vec<Effect> {
     if model.publish.form.is_none() {
-        model.answer(Level::Info, "there is no draft: n begins a package, e a new release".to_owned());
+        model.answer(
+            Level::Info,
+            "there is no draft: n begins a package, e a new release".to_owned(),
+        );
         return Vec::new();
     }
     model.publish.typing = true;
-    model.publish.progress = model.publish.progress.take().filter(|progress| progress.ended.is_none());
+    model.publish.progress = model
+        .publish
+        .progress
+        .take()
+        .filter(|progress| progress.ended.is_none());
     let mut effects = look_at_file(model);
     effects.extend(ask_who_claims_it(model, false));
     effects
@@ -121,15 +169,24 @@ fn keep(model: &Model) -> Effect {
 fn look_at_file(model: &mut Model) -> Vec<Effect> {
     let generation = model.next_generation();
     model.publish.stat = generation;
-    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    let Some(form) = &mut model.publish.form else {
+        return Vec::new();
+    };
     form.file = FileState::Unknown;
     let path = form.text(Field::File).to_owned();
-    if path.is_empty() { Vec::new() } else { vec![Effect::Stat { generation, path }] }
+    if path.is_empty() {
+        Vec::new()
+    } else {
+        vec![Effect::Stat { generation, path }]
+    }
 }
 
-/// Asks who else claims the handle: this node while it is typed, letter by letter, and others before it is signed.
+/// Asks who else claims the handle: this node while it is typed, letter by letter, and others
+/// before it is signed.
 fn ask_who_claims_it(model: &mut Model, ask: bool) -> Vec<Effect> {
-    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    let Some(form) = &mut model.publish.form else {
+        return Vec::new();
+    };
     if !ask {
         form.claimed = None;
     }
@@ -140,7 +197,9 @@ fn ask_who_claims_it(model: &mut Model, ask: bool) -> Vec<Effect> {
 }
 
 pub fn edited(model: &mut Model) -> Vec<Effect> {
-    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    let Some(form) = &mut model.publish.form else {
+        return Vec::new();
+    };
     form.grow();
     let field = form.focused();
     model.publish.found = false;
@@ -154,19 +213,28 @@ pub fn edited(model: &mut Model) -> Vec<Effect> {
 }
 
 pub fn step_field(model: &mut Model, forward: bool) -> Vec<Effect> {
-    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    let Some(form) = &mut model.publish.form else {
+        return Vec::new();
+    };
     form.step(forward);
     // At the end of the text, to go on with.
     let input = form.focused_input();
     *input = tui_input::Input::new(input.value().to_owned());
-    if form.focused() == Field::File { look_at_file(model) } else { Vec::new() }
+    if form.focused() == Field::File {
+        look_at_file(model)
+    } else {
+        Vec::new()
+    }
 }
 
 pub fn leave_form(model: &mut Model) -> Vec<Effect> {
     model.publish.typing = false;
     match &model.publish.form {
         Some(form) if form.is_empty() => model.publish.form = None,
-        _ => model.answer(Level::Info, "the draft is kept; d goes on with it".to_owned()),
+        _ => model.answer(
+            Level::Info,
+            "the draft is kept; d goes on with it".to_owned(),
+        ),
     }
     vec![keep(model)]
 }
@@ -176,7 +244,11 @@ pub fn take_proposal(model: &mut Model) -> Option<Vec<Effect>> {
     if model.place() != crate::ui::action::Place::Form {
         return None;
     }
-    let form = model.publish.form.as_mut().filter(|form| form.focused() == Field::File)?;
+    let form = model
+        .publish
+        .form
+        .as_mut()
+        .filter(|form| form.focused() == Field::File)?;
     let input = form.input(Field::File);
     if input.cursor() < input.value().chars().count() {
         return None;
@@ -188,19 +260,32 @@ pub fn take_proposal(model: &mut Model) -> Option<Vec<Effect>> {
 }
 
 pub fn pick_file(model: &mut Model) -> Vec<Effect> {
-    let typed = model.publish.form.as_ref().map_or("", |form| form.text(Field::File));
+    let typed = model
+        .publish
+        .form
+        .as_ref()
+        .map_or("", |form| form.text(Field::File));
     let here = || std::env::current_dir().unwrap_or_else(|_| PathBuf::from("/"));
     let dir = match typed.rfind('/') {
         Some(at) => PathBuf::from(typed.get(..=at).unwrap_or("/")),
         None => here(),
     };
-    let dir = if dir.is_absolute() { dir } else { here().join(dir) };
+    let dir = if dir.is_absolute() {
+        dir
+    } else {
+        here().join(dir)
+    };
     list(model, dir)
 }
 
 fn list(model: &mut Model, dir: PathBuf) -> Vec<Effect> {
     let generation = model.next_generation();
-    let picker = Picker { generation, dir: dir.clone(), entries: None, at: 0 };
+    let picker = Picker {
+        generation,
+        dir: dir.clone(),
+        entries: None,
+        at: 0,
+    };
     match model.popups.last_mut() {
         Some(Popup::Picker(open)) => *open = picker,
         _ => model.popups.push(Popup::Picker(picker)),
@@ -210,7 +295,9 @@ fn list(model: &mut Model, dir: PathBuf) -> Vec<Effect> {
 
 /// A directory is entered, a file is taken.
 pub fn picked(model: &mut Model) -> Vec<Effect> {
-    let Some(Popup::Picker(picker)) = model.popups.last() else { return Vec::new() };
+    let Some(Popup::Picker(picker)) = model.popups.last() else {
+        return Vec::new();
+    };
     match picker.chosen() {
         Some((dir, true)) => list(model, dir),
         Some((file, false)) => take_path(model, &file),
@@ -220,15 +307,23 @@ pub fn picked(model: &mut Model) -> Vec<Effect> {
 
 /// What is selected is taken, also a directory.
 pub fn take_directory(model: &mut Model) -> Vec<Effect> {
-    let Some(Popup::Picker(picker)) = model.popups.last() else { return Vec::new() };
+    let Some(Popup::Picker(picker)) = model.popups.last() else {
+        return Vec::new();
+    };
     // The first row is the directory that is shown.
-    let chosen = if picker.at == 0 { Some(picker.dir.clone()) } else { picker.chosen().map(|(path, _)| path) };
+    let chosen = if picker.at == 0 {
+        Some(picker.dir.clone())
+    } else {
+        picker.chosen().map(|(path, _)| path)
+    };
     chosen.map_or_else(Vec::new, |path| take_path(model, &path))
 }
 
 fn take_path(model: &mut Model, path: &std::path::Path) -> Vec<Effect> {
     model.popups.pop();
-    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    let Some(form) = &mut model.publish.form else {
+        return Vec::new();
+    };
     form.set(Field::File, &path.to_string_lossy());
     form.focus_on(Field::File);
     edited(model)
@@ -237,24 +332,39 @@ fn take_path(model: &mut Model, path: &std::path::Path) -> Vec<Effect> {
 /// Shows the manifest as it will be signed; or what has to be done before it can be.
 pub fn review(model: &mut Model) -> Vec<Effect> {
     if model.publish.is_running() {
-        model.answer(Level::Warning, "one publish at a time: this one is still on its way".to_owned());
+        model.answer(
+            Level::Warning,
+            "one publish at a time: this one is still on its way".to_owned(),
+        );
         return Vec::new();
     }
     let Some(checked) = model.publish.check() else {
-        model.answer(Level::Info, "there is no draft: n begins a package, e a new release".to_owned());
+        model.answer(
+            Level::Info,
+            "there is no draft: n begins a package, e a new release".to_owned(),
+        );
         return Vec::new();
     };
     let generation = model.next_generation();
-    let Some(form) = &mut model.publish.form else { return Vec::new() };
+    let Some(form) = &mut model.publish.form else {
+        return Vec::new();
+    };
     form.tried = true;
     if checked.draft.is_none() {
-        let first = form.fields().into_iter().find(|field| checked.problems.contains_key(field));
+        let first = form
+            .fields()
+            .into_iter()
+            .find(|field| checked.problems.contains_key(field));
         if let Some(first) = first {
             form.focus_on(first);
         }
         model.publish.typing = true;
         let count = checked.problems.len();
-        let what = if count == 1 { "one field has".to_owned() } else { format!("{count} fields have") };
+        let what = if count == 1 {
+            "one field has".to_owned()
+        } else {
+            format!("{count} fields have")
+        };
         model.answer(Level::Warning, format!("{what} to be put right first"));
         return Vec::new();
     }
@@ -264,16 +374,29 @@ pub fn review(model: &mut Model) -> Vec<Effect> {
         FileState::Directory => Hashed::Packing { done: 0, size: 0 },
         _ => Hashed::Reading { done: 0, size: 0 },
     };
-    let review = Review { generation, checked, path: path.clone(), hashed, listing: None, scroll: 0 };
+    let review = Review {
+        generation,
+        checked,
+        path: path.clone(),
+        hashed,
+        listing: None,
+        scroll: 0,
+    };
     model.popups.push(Popup::Review(Box::new(review)));
     let draft = checked_draft.map(Box::new);
-    let mut effects = vec![Effect::Hash { generation, path, draft }];
+    let mut effects = vec![Effect::Hash {
+        generation,
+        path,
+        draft,
+    }];
     effects.extend(ask_who_claims_it(model, true));
     effects
 }
 
 pub fn publish_now(model: &mut Model) -> Vec<Effect> {
-    let Some(Popup::Review(review)) = model.popups.last() else { return Vec::new() };
+    let Some(Popup::Review(review)) = model.popups.last() else {
+        return Vec::new();
+    };
     let content = match &review.hashed {
         Hashed::Is(content) => *content,
         Hashed::Packing { .. } | Hashed::Reading { .. } => {
@@ -286,25 +409,45 @@ pub fn publish_now(model: &mut Model) -> Vec<Effect> {
             return Vec::new();
         }
     };
-    let Some(draft) = review.checked.draft.clone() else { return Vec::new() };
-    let (path, title) = (review.path.clone(), format!("{} {}", draft.name, draft.version));
+    let Some(draft) = review.checked.draft.clone() else {
+        return Vec::new();
+    };
+    let (path, title) = (
+        review.path.clone(),
+        format!("{} {}", draft.name, draft.version),
+    );
     model.popups.pop();
     if !model.running {
-        model.answer(Level::Warning, "the node is still starting; the draft is kept, try again in a moment".to_owned());
+        model.answer(
+            Level::Warning,
+            "the node is still starting; the draft is kept, try again in a moment".to_owned(),
+        );
         return Vec::new();
     }
     let generation = model.next_generation();
     model.publish.typing = false;
-    model.publish.progress =
-        Some(Progress { generation, title, taken: (0, content.size), steps: Vec::new(), ended: None });
-    vec![Effect::Publish { generation, draft: Box::new(draft), content, path }]
+    model.publish.progress = Some(Progress {
+        generation,
+        title,
+        taken: (0, content.size),
+        steps: Vec::new(),
+        ended: None,
+    });
+    vec![Effect::Publish {
+        generation,
+        draft: Box::new(draft),
+        content,
+        path,
+    }]
 }
 
 pub fn ask_to_yank(model: &mut Model) {
     let Some(package) = model.publish.mine.current() else {
         return model.answer(Level::Info, "there is no package of yours yet".to_owned());
     };
-    let Some(latest) = &package.latest else { return };
+    let Some(latest) = &package.latest else {
+        return;
+    };
     let (name, yank) = (named(package), !latest.is_yanked());
     let text = if yank {
         format!(
@@ -313,20 +456,35 @@ pub fn ask_to_yank(model: &mut Model) {
     } else {
         format!("Take the yank of {name} back? It is chosen again from then on.")
     };
-    let consent = Consent::Yank { package: PackageRef::of(&package.id), version: latest.version.clone(), yank, name };
+    let consent = Consent::Yank {
+        package: PackageRef::of(&package.id),
+        version: latest.version.clone(),
+        yank,
+        name,
+    };
     let title = if yank { "Yank" } else { "Take a yank back" };
-    model.popups.push(Popup::Confirm(Box::new(Question { title, text, consent })));
+    model.popups.push(Popup::Confirm(Box::new(Question {
+        title,
+        text,
+        consent,
+    })));
 }
 
 pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
     let now = model.now;
     match message {
         Message::Own(result) => match *result {
-            Ok(Own { publisher, key, packages }) => {
+            Ok(Own {
+                publisher,
+                key,
+                packages,
+            }) => {
                 (model.publish.own, model.publish.key) = (publisher, Some(key));
                 let same = model.publish.known
                     && packages.len() == model.publish.mine.len()
-                    && packages.iter().all(|package| model.publish.mine.get(&package.id) == Some(package));
+                    && packages
+                        .iter()
+                        .all(|package| model.publish.mine.get(&package.id) == Some(package));
                 if !same {
                     model.publish.known = true;
                     model.publish.mine.replace(packages, now);
@@ -334,9 +492,16 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 }
                 return forget_published(model);
             }
-            Err(error) => model.answer(Level::Error, format!("your packages cannot be listed: {error}")),
+            Err(error) => model.answer(
+                Level::Error,
+                format!("your packages cannot be listed: {error}"),
+            ),
         },
-        Message::Stat { generation, state, proposals } => {
+        Message::Stat {
+            generation,
+            state,
+            proposals,
+        } => {
             if generation == model.publish.stat
                 && let Some(form) = &mut model.publish.form
             {
@@ -361,7 +526,10 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 model.dirty = true;
             }
         }
-        Message::Listed { generation, entries } => {
+        Message::Listed {
+            generation,
+            entries,
+        } => {
             if let Some(Popup::Picker(picker)) = model.popups.last_mut()
                 && picker.generation == generation
             {
@@ -370,7 +538,10 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
             }
         }
         Message::Hashed { generation, hashed } => hashed_now(model, generation, hashed),
-        Message::Listing { generation, listing } => {
+        Message::Listing {
+            generation,
+            listing,
+        } => {
             if let Some(Popup::Review(review)) = model.popups.last_mut()
                 && review.generation == generation
             {
@@ -379,13 +550,27 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
             }
         }
         Message::Putting { generation, taken } => {
-            if let Some(progress) = model.publish.progress.as_mut().filter(|one| one.generation == generation) {
+            if let Some(progress) = model
+                .publish
+                .progress
+                .as_mut()
+                .filter(|one| one.generation == generation)
+            {
                 progress.taken = taken;
                 model.dirty = true;
             }
         }
-        Message::Step { generation, step, after } => {
-            if let Some(progress) = model.publish.progress.as_mut().filter(|one| one.generation == generation) {
+        Message::Step {
+            generation,
+            step,
+            after,
+        } => {
+            if let Some(progress) = model
+                .publish
+                .progress
+                .as_mut()
+                .filter(|one| one.generation == generation)
+            {
                 let stored = matches!(step, PublishStep::Stored);
                 progress.steps.push((step, after));
                 model.dirty = true;
@@ -412,7 +597,9 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
 }
 
 fn hashed_now(model: &mut Model, generation: u64, hashed: Hashed) {
-    let Some(Popup::Review(review)) = model.popups.last_mut() else { return };
+    let Some(Popup::Review(review)) = model.popups.last_mut() else {
+        return;
+    };
     if review.generation != generation {
         return;
     }
@@ -423,9 +610,18 @@ fn hashed_now(model: &mut Model, generation: u64, hashed: Hashed) {
     model.dirty = true;
 }
 
-fn published(model: &mut Model, generation: u64, result: crate::Result<crate::registry::Receipt>) -> Vec<Effect> {
+fn published(
+    model: &mut Model,
+    generation: u64,
+    result: crate::Result<crate::registry::Receipt>,
+) -> Vec<Effect> {
     model.dirty = true;
-    let Some(progress) = model.publish.progress.as_mut().filter(|one| one.generation == generation) else {
+    let Some(progress) = model
+        .publish
+        .progress
+        .as_mut()
+        .filter(|one| one.generation == generation)
+    else {
         return vec![Effect::Own];
     };
     match result {

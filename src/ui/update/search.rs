@@ -1,4 +1,5 @@
-//! The search: asked anew at every key, narrowed by facets, remembered once it has come to something.
+//! The search: asked anew at every key, narrowed by facets, remembered once it has come to
+//! something.
 
 use std::time::Duration;
 
@@ -26,7 +27,10 @@ const MEANT: Duration = Duration::from_secs(1);
 pub fn start(model: &mut Model) -> Vec<Effect> {
     let generation = model.next_generation();
     model.search.started(generation);
-    vec![Effect::Search { generation, text: model.search.input.value().to_owned() }]
+    vec![Effect::Search {
+        generation,
+        text: model.search.input.value().to_owned(),
+    }]
 }
 
 /// The text is another one.
@@ -53,7 +57,11 @@ pub fn remember(model: &mut Model, ended: bool) -> Vec<Effect> {
 /// A second went by.
 pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     let meant = model.screen == Screen::Search && now.since(model.search.edited_at) >= MEANT;
-    if meant { remember(model, false) } else { Vec::new() }
+    if meant {
+        remember(model, false)
+    } else {
+        Vec::new()
+    }
 }
 
 /// To the facets, from the list or from the field.
@@ -83,7 +91,10 @@ pub fn toggle(model: &mut Model, id: FacetId) -> Vec<Effect> {
             Vec::new()
         }
         None => {
-            model.answer(Level::Warning, "the language of searches has no way to ask for that".to_owned());
+            model.answer(
+                Level::Warning,
+                "the language of searches has no way to ask for that".to_owned(),
+            );
             Vec::new()
         }
     }
@@ -99,7 +110,9 @@ pub fn recent(model: &mut Model) -> Vec<Effect> {
 /// Searches for what was selected in the window of recent searches; the window is gone already.
 pub fn take_recent(model: &mut Model, window: &RecentWindow) -> Vec<Effect> {
     let found = model.search.recent.found(window.input.value());
-    let Some(text) = found.get(window.at).map(|text| (*text).to_owned()) else { return Vec::new() };
+    let Some(text) = found.get(window.at).map(|text| (*text).to_owned()) else {
+        return Vec::new();
+    };
     model.search.typing = true;
     search_for(model, text)
 }

@@ -24,21 +24,33 @@ use crate::{
 /// Asks whether the content of a package that was opened is here, and for its readme.
 pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) -> Vec<Effect> {
     let manifest = &release.manifest;
-    let mut effects = vec![Effect::Held { generation, root: manifest.content().root }];
+    let mut effects = vec![Effect::Held {
+        generation,
+        root: manifest.content().root,
+    }];
     if release.missing > 0
         && let Some(view) = model.package_view(generation)
     {
         view.files = Some(Files::Looking);
         let (package, version) = (release.package.clone(), manifest.version.clone());
-        effects.push(Effect::Files { generation, package, version });
+        effects.push(Effect::Files {
+            generation,
+            package,
+            version,
+        });
     }
-    let readme = Wanted::beside(release).into_iter().find(|beside| Some(beside.content) == manifest.readme);
+    let readme = Wanted::beside(release)
+        .into_iter()
+        .find(|beside| Some(beside.content) == manifest.readme);
     let Some(wanted) = readme else { return effects };
     if let Some(view) = model.package_view(generation) {
         view.readme = Shown::Loading;
     }
     model.transfers.keep_quiet([wanted.content.root]);
-    effects.push(Effect::Readme { generation, wanted: Box::new(wanted) });
+    effects.push(Effect::Readme {
+        generation,
+        wanted: Box::new(wanted),
+    });
     effects
 }
 
@@ -55,14 +67,22 @@ pub fn download(model: &mut Model) -> Vec<Effect> {
         return Vec::new();
     };
     model.answer(Level::Info, format!("fetching {title} {version}…"));
-    vec![Effect::Download { package, version, title }]
+    vec![Effect::Download {
+        package,
+        version,
+        title,
+    }]
 }
 
 /// Which release, and what its package is called.
 fn chosen(model: &Model) -> Option<(PackageId, VersionText, String)> {
     if let Some(popup) = model.popups.last() {
-        let Popup::Package(view) = popup else { return None };
-        let Looked::Found(package) = &view.state else { return None };
+        let Popup::Package(view) = popup else {
+            return None;
+        };
+        let Looked::Found(package) = &view.state else {
+            return None;
+        };
         let version = package.latest.as_ref()?.version.clone();
         return Some((package.id.clone(), version, package.title()));
     }
@@ -82,17 +102,27 @@ fn chosen(model: &Model) -> Option<(PackageId, VersionText, String)> {
 
 /// Halts a fetch, or lets it go on.
 pub fn pause(model: &mut Model) -> Vec<Effect> {
-    let Some(transfer) = model.shown_transfer() else { return Vec::new() };
+    let Some(transfer) = model.shown_transfer() else {
+        return Vec::new();
+    };
     let what = printable(&transfer.what);
     let told = match (&transfer.id, &transfer.state) {
-        (TransferId::Serve { .. }, _) => Err("what others fetch of this node is theirs to stop".to_owned()),
+        (TransferId::Serve { .. }, _) => {
+            Err("what others fetch of this node is theirs to stop".to_owned())
+        }
         (_, TransferState::Waiting | TransferState::Running) => Ok(Order::Pause),
         (_, TransferState::Paused | TransferState::Failed(_)) => Ok(Order::Resume),
         (_, TransferState::Done) => Err(format!("nothing to pause: {what} is here already")),
-        (_, TransferState::Cancelled) => Err(format!("cancelled: {what}; d on its package fetches it again")),
+        (_, TransferState::Cancelled) => Err(format!(
+            "cancelled: {what}; d on its package fetches it again"
+        )),
     };
     match told {
-        Ok(order) => vec![Effect::Direct { id: transfer.id, order, what }],
+        Ok(order) => vec![Effect::Direct {
+            id: transfer.id,
+            order,
+            what,
+        }],
         Err(why) => {
             model.answer(Level::Info, why);
             Vec::new()
@@ -101,22 +131,38 @@ pub fn pause(model: &mut Model) -> Vec<Effect> {
 }
 
 pub fn ask_to_cancel(model: &mut Model) {
-    let Some(transfer) = model.shown_transfer() else { return };
+    let Some(transfer) = model.shown_transfer() else {
+        return;
+    };
     let what = printable(&transfer.what);
     if !can_be_told(transfer) {
         let why = match transfer.id {
-            TransferId::Serve { .. } => "what others fetch of this node is theirs to stop".to_owned(),
+            TransferId::Serve { .. } => {
+                "what others fetch of this node is theirs to stop".to_owned()
+            }
             TransferId::Fetch { .. } => format!("nothing to cancel: {what} has ended"),
         };
         return model.answer(Level::Info, why);
     }
     let came = match transfer.done {
         0 => "Whatever came of it".to_owned(),
-        done => format!("What came of it, {} of {},", Size(done), Size(transfer.size)),
+        done => format!(
+            "What came of it, {} of {},",
+            Size(done),
+            Size(transfer.size)
+        ),
     };
-    let text = format!("Cancel fetching {what}? {came} is thrown away. (p pauses it, and keeps that.)");
-    let consent = Consent::CancelFetch { id: transfer.id, what };
-    model.popups.push(Popup::Confirm(Box::new(Question { title: "Cancel", text, consent })));
+    let text =
+        format!("Cancel fetching {what}? {came} is thrown away. (p pauses it, and keeps that.)");
+    let consent = Consent::CancelFetch {
+        id: transfer.id,
+        what,
+    };
+    model.popups.push(Popup::Confirm(Box::new(Question {
+        title: "Cancel",
+        text,
+        consent,
+    })));
 }
 
 /// What would be interrupted if the node ended now, in a sentence.
@@ -132,7 +178,9 @@ pub fn unfinished(model: &Model) -> Option<String> {
 pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Held { generation, result } => {
-            let Some(view) = model.package_view(generation) else { return Vec::new() };
+            let Some(view) = model.package_view(generation) else {
+                return Vec::new();
+            };
             // It may have come while it was asked for.
             if !matches!(view.content, Presence::Here(_)) {
                 view.content = match *result {
@@ -143,32 +191,52 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
             }
         }
         Message::Files { generation, result } => {
-            let Some(view) = model.package_view(generation) else { return Vec::new() };
+            let Some(view) = model.package_view(generation) else {
+                return Vec::new();
+            };
             view.files = Some(match *result {
                 Ok(Release { files, missing, .. }) => Files::Are(files, missing),
                 Err(error) => Files::Failed(error.to_string()),
             });
         }
         Message::Readme { generation, result } => {
-            let Some(view) = model.package_view(generation) else { return Vec::new() };
+            let Some(view) = model.package_view(generation) else {
+                return Vec::new();
+            };
             view.readme = match result {
                 Ok(readme) => Shown::Is(readme),
                 Err(why) => Shown::Failed(why),
             };
         }
-        Message::Download(Download::Found { release, missing, looks_like }) => {
+        Message::Download(Download::Found {
+            release,
+            missing,
+            looks_like,
+        }) => {
             found(model, &release, &missing, looks_like.as_ref());
         }
         Message::Download(Download::Failed { root, what, why }) => {
             root.iter().for_each(|root| model.transfers.forget(root));
             model.answer(Level::Error, format!("cannot fetch {what}: {why}"));
         }
-        Message::Directed { what, order, result } => {
+        Message::Directed {
+            what,
+            order,
+            result,
+        } => {
             let (level, text) = match (*result, order) {
-                (Ok(true), Order::Pause) => (Level::Info, format!("paused: {what}; p lets it go on")),
+                (Ok(true), Order::Pause) => {
+                    (Level::Info, format!("paused: {what}; p lets it go on"))
+                }
                 (Ok(true), Order::Resume) => (Level::Info, format!("going on: {what}")),
-                (Ok(true), Order::Cancel) => (Level::Info, format!("cancelled: {what}; what came is thrown away")),
-                (Ok(false), _) => (Level::Warning, format!("nothing was changed: {what} has ended or not begun")),
+                (Ok(true), Order::Cancel) => (
+                    Level::Info,
+                    format!("cancelled: {what}; what came is thrown away"),
+                ),
+                (Ok(false), _) => (
+                    Level::Warning,
+                    format!("nothing was changed: {what} has ended or not begun"),
+                ),
                 (Err(error), _) => (Level::Error, error.to_string()),
             };
             model.answer(level, text);
@@ -180,7 +248,11 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
 
 fn found(model: &mut Model, release: &Release, missing: &[Wanted], looks_like: Option<&LookAlike>) {
     let what = Wanted::of(release).what;
-    model.transfers.keep_quiet(Wanted::beside(release).iter().map(|beside| beside.content.root));
+    model.transfers.keep_quiet(
+        Wanted::beside(release)
+            .iter()
+            .map(|beside| beside.content.root),
+    );
     let text = if missing.is_empty() {
         format!("here already: {what}")
     } else {
@@ -191,11 +263,18 @@ fn found(model: &mut Model, release: &Release, missing: &[Wanted], looks_like: O
             1 => String::new(),
             count => format!(", {count} files"),
         };
-        let yanked = if release.state.yanked { ", which its publisher has yanked" } else { "" };
+        let yanked = if release.state.yanked {
+            ", which its publisher has yanked"
+        } else {
+            ""
+        };
         format!("fetching {what}{files}{yanked}; 6 shows it")
     };
     match looks_like {
-        Some(other) => model.answer(Level::Warning, format!("{text}; it looks like {}", printable(&other.to_string()))),
+        Some(other) => model.answer(
+            Level::Warning,
+            format!("{text}; it looks like {}", printable(&other.to_string())),
+        ),
         None => model.answer(Level::Info, text),
     }
 }

@@ -1,4 +1,5 @@
-//! Pinning: in the explorer only `t` does it, for the key of the package that is selected or opened.
+//! Pinning: in the explorer only `t` does it, for the key of the package that is selected or
+//! opened.
 
 use crate::{
     bus::Level,
@@ -17,20 +18,34 @@ use crate::{
 /// The publisher of the package that is selected or opened, with its handle and standing.
 fn meant(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
     if let Some(popup) = model.popups.last() {
-        let Popup::Package(view) = popup else { return None };
-        let Looked::Found(package) = &view.state else { return None };
+        let Popup::Package(view) = popup else {
+            return None;
+        };
+        let Looked::Found(package) = &view.state else {
+            return None;
+        };
         return Some((package.id.owner, package.handle.clone(), package.trust));
     }
     match model.screen {
-        Screen::Feed => model.feed.current().map(|one| (one.package.owner, one.handle.clone(), one.trust)),
-        Screen::Search => model.search.hits.current().map(|hit| (hit.package.owner, hit.handle.clone(), hit.trust)),
+        Screen::Feed => model
+            .feed
+            .current()
+            .map(|one| (one.package.owner, one.handle.clone(), one.trust)),
+        Screen::Search => model
+            .search
+            .hits
+            .current()
+            .map(|hit| (hit.package.owner, hit.handle.clone(), hit.trust)),
         _ => None,
     }
 }
 
 pub fn ask(model: &mut Model) {
     let Some((publisher, handle, trust)) = meant(model) else {
-        return model.answer(Level::Info, "there is no package to trust the publisher of".to_owned());
+        return model.answer(
+            Level::Info,
+            "there is no package to trust the publisher of".to_owned(),
+        );
     };
     let short = publisher.fingerprint();
     let back = match trust {
@@ -40,37 +55,63 @@ pub fn ask(model: &mut Model) {
         Trust::Unknown => "",
     };
     let Some(handle) = handle else {
-        return model.answer(Level::Info, format!("{short} calls itself nothing that could be pinned"));
+        return model.answer(
+            Level::Info,
+            format!("{short} calls itself nothing that could be pinned"),
+        );
     };
     let text = format!(
         "Trust the key {publisher} (fingerprint {short}) as {handle}? Compare it with what the publisher told you: anybody may \
          call himself {handle}. {handle} means this key on this node from now on, whatever it meant before.{back}"
     );
     let name = format!("{handle} means {short} from now on");
-    let consent = Consent::Trust { publisher, handle: Some(handle), name };
-    model.popups.push(Popup::Confirm(Box::new(Question { title: "Trust", text, consent })));
+    let consent = Consent::Trust {
+        publisher,
+        handle: Some(handle),
+        name,
+    };
+    model.popups.push(Popup::Confirm(Box::new(Question {
+        title: "Trust",
+        text,
+        consent,
+    })));
 }
 
 /// Shows the new standing of a key in the lists, and looks again at a package of it that is opened.
-pub fn said(model: &mut Model, of: PublisherId, handle: Option<&Handle>, said: Trust) -> Vec<Effect> {
+pub fn said(
+    model: &mut Model,
+    of: PublisherId,
+    handle: Option<&Handle>,
+    said: Trust,
+) -> Vec<Effect> {
     let now = model.now;
     let trust = |publisher: PublisherId, called: Option<&Handle>, before: Trust| match said {
         Trust::Pinned if called.is_some() && called == handle && publisher == of => Trust::Pinned,
         // It meant another key until now.
-        Trust::Pinned if called.is_some() && called == handle && before == Trust::Pinned => Trust::Unknown,
+        Trust::Pinned if called.is_some() && called == handle && before == Trust::Pinned => {
+            Trust::Unknown
+        }
         Trust::Distrusted if publisher == of => Trust::Distrusted,
-        Trust::Pinned | Trust::Unknown if publisher == of && before == Trust::Distrusted => Trust::Unknown,
+        Trust::Pinned | Trust::Unknown if publisher == of && before == Trust::Distrusted => {
+            Trust::Unknown
+        }
         _ => before,
     };
     let announced = model.feed.all().filter_map(|one| {
         let trust = trust(one.package.owner, one.handle.as_ref(), one.trust);
-        (trust != one.trust).then(|| Announced { trust, ..one.clone() })
+        (trust != one.trust).then(|| Announced {
+            trust,
+            ..one.clone()
+        })
     });
     let announced: Vec<Announced> = announced.collect();
     model.feed.put(announced, now);
     let hits = model.search.hits.all().filter_map(|hit| {
         let trust = trust(hit.package.owner, hit.handle.as_ref(), hit.trust);
-        (trust != hit.trust).then(|| Hit { trust, ..hit.clone() })
+        (trust != hit.trust).then(|| Hit {
+            trust,
+            ..hit.clone()
+        })
     });
     let hits: Vec<Hit> = hits.collect();
     model.search.hits.put(hits, now);

@@ -29,16 +29,29 @@ pub fn on_paste(model: &mut Model, text: &str, now: Timestamp) -> Vec<Effect> {
     // A megabyte is cut before it is looked at.
     let most = most_of(model);
     let start: String = text.chars().take(most * 2).collect();
-    let room = most.saturating_sub(field(model).map_or(most, |field| field.value().chars().count()));
+    let room =
+        most.saturating_sub(field(model).map_or(most, |field| field.value().chars().count()));
     let whole = printable(&start);
     let pasted: String = whole.chars().take(room).collect();
-    let Some(field) = field(model) else { return Vec::new() };
+    let Some(field) = field(model) else {
+        return Vec::new();
+    };
     for c in pasted.chars() {
         field.handle(InputRequest::InsertChar(c));
     }
-    let effects = if pasted.is_empty() { Vec::new() } else { edited(model) };
+    let effects = if pasted.is_empty() {
+        Vec::new()
+    } else {
+        edited(model)
+    };
     if pasted.len() < whole.len() {
-        model.answer(Level::Warning, format!("only the first {} characters of it fit in here", pasted.chars().count()));
+        model.answer(
+            Level::Warning,
+            format!(
+                "only the first {} characters of it fit in here",
+                pasted.chars().count()
+            ),
+        );
     }
     settle(model);
     effects
@@ -47,7 +60,9 @@ pub fn on_paste(model: &mut Model, text: &str, now: Timestamp) -> Vec<Effect> {
 pub(super) fn edit_kind(model: &mut Model, kind: Edit) -> Vec<Effect> {
     match kind {
         Edit::Clear => {
-            let Some(field) = field(model) else { return Vec::new() };
+            let Some(field) = field(model) else {
+                return Vec::new();
+            };
             *field = Input::default();
             edited(model)
         }
@@ -105,7 +120,9 @@ pub(super) fn most_of(model: &Model) -> usize {
 
 pub(super) fn edit(model: &mut Model, request: InputRequest) -> Vec<Effect> {
     let most = most_of(model);
-    let Some(field) = field(model) else { return Vec::new() };
+    let Some(field) = field(model) else {
+        return Vec::new();
+    };
     if let InputRequest::InsertChar(c) = request
         && (field.value().chars().count() >= most || is_unsafe_char(c) && !is_joiner(c))
     {
@@ -113,7 +130,11 @@ pub(super) fn edit(model: &mut Model, request: InputRequest) -> Vec<Effect> {
     }
     let before = field.value().to_owned();
     field.handle(request);
-    if field.value() == before { Vec::new() } else { edited(model) }
+    if field.value() == before {
+        Vec::new()
+    } else {
+        edited(model)
+    }
 }
 
 /// What follows from another text in the field that has the focus.

@@ -33,12 +33,19 @@ pub fn export(model: &mut Model) {
     let time = crate::clock::here(model.now).replace(':', "");
     let rows = model.table().export(model.now).rows.len();
     let input = Input::new(format!("{}-{time}.csv", model.table().name()));
-    model.popups.push(Popup::Export(Export { input, rows, evidence: None, problem: None }));
+    model.popups.push(Popup::Export(Export {
+        input,
+        rows,
+        evidence: None,
+        problem: None,
+    }));
 }
 
 /// Changes the column that is selected in the window of columns, and keeps it.
 pub fn change_column(model: &mut Model, change: Change) -> Vec<Effect> {
-    let Some(Popup::Columns { at }) = model.popups.last().cloned() else { return Vec::new() };
+    let Some(Popup::Columns { at }) = model.popups.last().cloned() else {
+        return Vec::new();
+    };
     let table = model.table_mut();
     let mut to = at;
     match change {
@@ -48,8 +55,15 @@ pub fn change_column(model: &mut Model, change: Change) -> Vec<Effect> {
         Change::Reset => *table.columns_mut() = Columns::new(table.known_columns()),
     }
     // Those that are as they come are not worth a line in the settings.
-    let words = if matches!(change, Change::Reset) { Vec::new() } else { table.columns().to_words() };
-    let effect = Effect::SaveColumns { table: table.name(), words };
+    let words = if matches!(change, Change::Reset) {
+        Vec::new()
+    } else {
+        table.columns().to_words()
+    };
+    let effect = Effect::SaveColumns {
+        table: table.name(),
+        words,
+    };
     if let Some(Popup::Columns { at }) = model.popups.last_mut() {
         *at = to;
     }
@@ -67,18 +81,49 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
             return vec![Effect::ExportEvidence { path, id }];
         }
         let sheet = model.table().export(model.now);
-        return if path.is_empty() { Vec::new() } else { vec![Effect::Export { path, sheet }] };
+        return if path.is_empty() {
+            Vec::new()
+        } else {
+            vec![Effect::Export { path, sheet }]
+        };
     }
     match model.popups.pop() {
-        Some(Popup::Palette(palette)) => palette.chosen().map_or_else(Vec::new, |action| act(model, action)),
+        Some(Popup::Palette(palette)) => palette
+            .chosen()
+            .map_or_else(Vec::new, |action| act(model, action)),
         Some(Popup::Recent(window)) => search::take_recent(model, &window),
         Some(Popup::Confirm(question)) => match question.consent {
-            Consent::Yank { package, version, yank, name } => vec![Effect::Yank { package, version, yank, name }],
-            Consent::CancelFetch { id, what } => vec![Effect::Direct { id, order: Order::Cancel, what }],
+            Consent::Yank {
+                package,
+                version,
+                yank,
+                name,
+            } => vec![Effect::Yank {
+                package,
+                version,
+                yank,
+                name,
+            }],
+            Consent::CancelFetch { id, what } => vec![Effect::Direct {
+                id,
+                order: Order::Cancel,
+                what,
+            }],
             Consent::Peer { id, name, deed } => vec![Effect::Peer { id, name, deed }],
             Consent::Replace(with) => publish::fill_form(model, *with),
-            Consent::Trust { publisher, handle, name } => vec![Effect::Trust { publisher, handle, what: name }],
-            Consent::Distrust { publisher, name } => vec![Effect::Distrust { publisher, what: name }],
+            Consent::Trust {
+                publisher,
+                handle,
+                name,
+            } => vec![Effect::Trust {
+                publisher,
+                handle,
+                what: name,
+            }],
+            Consent::Distrust { publisher, name } => vec![Effect::Distrust {
+                publisher,
+                what: name,
+            }],
             Consent::Quit => {
                 model.quit = true;
                 Vec::new()
@@ -91,7 +136,11 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
 /// The window stays with the name that was typed until the file is there.
 pub fn exported(model: &mut Model, path: &str, result: Result<usize, String>) {
     let told = |rows: usize| {
-        let rows = if rows == 1 { "1 row".to_owned() } else { format!("{rows} rows") };
+        let rows = if rows == 1 {
+            "1 row".to_owned()
+        } else {
+            format!("{rows} rows")
+        };
         format!("{rows} written to {}", printable(path))
     };
     written(model, result.map(told));
@@ -99,7 +148,12 @@ pub fn exported(model: &mut Model, path: &str, result: Result<usize, String>) {
 
 pub fn exported_evidence(model: &mut Model, path: &str, result: Result<(), String>) {
     let path = printable(path);
-    written(model, result.map(|()| format!("written to {path}; swarmdex conflict verify {path} says what it proves")));
+    written(
+        model,
+        result.map(|()| {
+            format!("written to {path}; swarmdex conflict verify {path} says what it proves")
+        }),
+    );
 }
 
 /// With what is told once the file is there.

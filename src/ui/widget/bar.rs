@@ -4,7 +4,9 @@ const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '�
 
 /// The last `width` values as bars between the lowest and the highest of them.
 pub fn sparkline(values: &[f32], width: usize) -> String {
-    let shown = values.get(values.len().saturating_sub(width)..).unwrap_or_default();
+    let shown = values
+        .get(values.len().saturating_sub(width)..)
+        .unwrap_or_default();
     let low = shown.iter().copied().fold(f32::INFINITY, f32::min);
     let high = shown.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let span = (high - low).max(f32::EPSILON);

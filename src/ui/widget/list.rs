@@ -11,14 +11,20 @@ pub struct Selection<Id> {
 
 impl<Id> Default for Selection<Id> {
     fn default() -> Self {
-        Self { selected: None, offset: 0 }
+        Self {
+            selected: None,
+            offset: 0,
+        }
     }
 }
 
 impl<Id: Clone + PartialEq> Selection<Id> {
     /// The row of what is selected; the first one when it is not in the list.
     pub fn index(&self, rows: &[Id]) -> Option<usize> {
-        let found = self.selected.as_ref().and_then(|selected| rows.iter().position(|row| row == selected));
+        let found = self
+            .selected
+            .as_ref()
+            .and_then(|selected| rows.iter().position(|row| row == selected));
         found.or((!rows.is_empty()).then_some(0))
     }
 
@@ -37,7 +43,11 @@ impl<Id: Clone + PartialEq> Selection<Id> {
     pub fn settle(&mut self, rows: &[Id], page: usize) {
         let here = self.index(rows).unwrap_or(0);
         let page = page.max(1);
-        self.offset = self.offset.min(rows.len().saturating_sub(page)).min(here).max((here + 1).saturating_sub(page));
+        self.offset = self
+            .offset
+            .min(rows.len().saturating_sub(page))
+            .min(here)
+            .max((here + 1).saturating_sub(page));
     }
 }
 
@@ -63,17 +73,32 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const MOVES: [Move; 8] =
-        [Move::Up, Move::Down, Move::HalfUp, Move::HalfDown, Move::PageUp, Move::PageDown, Move::First, Move::Last];
+    const MOVES: [Move; 8] = [
+        Move::Up,
+        Move::Down,
+        Move::HalfUp,
+        Move::HalfDown,
+        Move::PageUp,
+        Move::PageDown,
+        Move::First,
+        Move::Last,
+    ];
 
     #[test]
     fn the_selection_follows_its_thing() {
-        let mut selection = Selection { selected: Some('c'), offset: 0 };
+        let mut selection = Selection {
+            selected: Some('c'),
+            offset: 0,
+        };
         assert_eq!(selection.index(&['a', 'b', 'c']), Some(2));
         assert_eq!(selection.index(&['c', 'a', 'b']), Some(0));
         selection.step(Move::Down, &['c', 'a', 'b'], 10);
         assert_eq!(selection.selected, Some('a'));
-        assert_eq!(selection.current(&['x']), Some('x'), "what is gone leaves the first row selected");
+        assert_eq!(
+            selection.current(&['x']),
+            Some('x'),
+            "what is gone leaves the first row selected"
+        );
         assert_eq!(selection.current(&[]), None);
     }
 

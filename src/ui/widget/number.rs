@@ -15,7 +15,11 @@ pub fn grouped(number: u64) -> String {
 
 /// A number of things: `1 package`, `63,666 packages`.
 pub fn count(number: u64, one: &str, many: &str) -> String {
-    format!("{} {}", grouped(number), if number == 1 { one } else { many })
+    format!(
+        "{} {}",
+        grouped(number),
+        if number == 1 { one } else { many }
+    )
 }
 
 #[cfg(test)]

@@ -24,12 +24,23 @@ use crate::{
 /// A cell's text and style.
 pub type Cell = (String, Style);
 
-/// `text` in `width` columns, with its `marks` set off by weight and a line: no colour has to say it.
-fn aligned(text: &str, width: usize, right: bool, style: Style, marks: &[Range<usize>]) -> Vec<Span<'static>> {
+/// `text` in `width` columns, with its `marks` set off by weight and a line: no colour has to say
+/// it.
+fn aligned(
+    text: &str,
+    width: usize,
+    right: bool,
+    style: Style,
+    marks: &[Range<usize>],
+) -> Vec<Span<'static>> {
     let fitted = fit(text, width);
     let pad = Span::styled(" ".repeat(width.saturating_sub(fitted.width())), style);
     // What was cut off has no marks, nor has the sign in its place.
-    let same = text.bytes().zip(fitted.bytes()).take_while(|(a, b)| a == b).count();
+    let same = text
+        .bytes()
+        .zip(fitted.bytes())
+        .take_while(|(a, b)| a == b)
+        .count();
     let whole = fitted.floor_char_boundary(same);
     let mut spans = Vec::new();
     let mut take = |range: Range<usize>, style| {
@@ -40,7 +51,10 @@ fn aligned(text: &str, width: usize, right: bool, style: Style, marks: &[Range<u
     for mark in marks.iter().filter(|mark| mark.start < whole) {
         let end = mark.end.min(whole);
         take(at..mark.start, style);
-        take(mark.start..end, style.add_modifier(Modifier::BOLD | Modifier::UNDERLINED));
+        take(
+            mark.start..end,
+            style.add_modifier(Modifier::BOLD | Modifier::UNDERLINED),
+        );
         at = end;
     }
     take(at..fitted.len(), style);
@@ -72,7 +86,15 @@ pub fn draw_marked<E: Entry>(
     cell: impl Fn(&E, &'static str) -> Cell,
     marks: impl Fn(&'static str, &str) -> Vec<Range<usize>>,
 ) {
-    draw_columns(buffer, area, table, &table.columns.wanted(), theme, cell, marks);
+    draw_columns(
+        buffer,
+        area,
+        table,
+        &table.columns.wanted(),
+        theme,
+        cell,
+        marks,
+    );
 }
 
 /// The same with other columns than a person chose for it.
@@ -110,7 +132,13 @@ pub fn draw_columns<E: Entry>(
                 (false, true) => theme.marked(),
                 _ => style,
             };
-            aligned(&text, *width, column.right, style, &marks(column.key, &text))
+            aligned(
+                &text,
+                *width,
+                column.right,
+                style,
+                &marks(column.key, &text),
+            )
         }));
         if is_selected {
             line = line.style(theme.selected());
@@ -120,7 +148,14 @@ pub fn draw_columns<E: Entry>(
         lines.push(line);
     }
     for (y, line) in (area.y..area.bottom()).zip(lines) {
-        buffer.set_style(Rect { y, height: 1, ..area }, line.style);
+        buffer.set_style(
+            Rect {
+                y,
+                height: 1,
+                ..area
+            },
+            line.style,
+        );
         buffer.set_line(area.x, y, &line, area.width);
     }
 }

@@ -8,22 +8,37 @@ use proptest::prelude::*;
 use super::*;
 use crate::store::keys::{encoded, seal};
 
-const PEM: &[u8] = b"-----BEGIN OPENSSH PRIVATE KEY-----\nnot really\n-----END OPENSSH PRIVATE KEY-----\n";
+const PEM: &[u8] =
+    b"-----BEGIN OPENSSH PRIVATE KEY-----\nnot really\n-----END OPENSSH PRIVATE KEY-----\n";
 
 fn rules(include: &[&str], exclude: &[&str]) -> Rules {
-    Rules { include: include.iter().map(|line| (*line).to_owned()).collect(), ..excluding(exclude) }
+    Rules {
+        include: include.iter().map(|line| (*line).to_owned()).collect(),
+        ..excluding(exclude)
+    }
 }
 
 fn listed(dir: &Path, rules: &Rules) -> Listing {
-    plan(dir, rules, Limits::default()).unwrap().listing().clone()
+    plan(dir, rules, Limits::default())
+        .unwrap()
+        .listing()
+        .clone()
 }
 
 fn names(listing: &Listing) -> Vec<&str> {
-    listing.entries.iter().map(|entry| entry.path.as_str()).collect()
+    listing
+        .entries
+        .iter()
+        .map(|entry| entry.path.as_str())
+        .collect()
 }
 
 fn out(listing: &Listing) -> Vec<&str> {
-    listing.left_out.iter().map(|left| left.path.as_str()).collect()
+    listing
+        .left_out
+        .iter()
+        .map(|left| left.path.as_str())
+        .collect()
 }
 
 #[test]
@@ -51,20 +66,42 @@ fn names_that_are_private_by_convention_stay_out_and_are_named() {
         "app.sqlite",
         "app.sqlite3-wal",
     ];
-    let public =
-        ["id_map.rs", "id_rsa.pub", "environment", "key", "keys.md", "sqlite.c", ".github/ci.yml", "ssh/config"];
+    let public = [
+        "id_map.rs",
+        "id_rsa.pub",
+        "environment",
+        "key",
+        "keys.md",
+        "sqlite.c",
+        ".github/ci.yml",
+        "ssh/config",
+    ];
     let dir = tempfile::tempdir().unwrap();
     for path in private.iter().chain(&public) {
         tree(dir.path(), &[(path, b"x")]);
     }
     let listing = listed(dir.path(), &Rules::default());
-    let files: BTreeSet<_> = names(&listing).into_iter().filter(|path| dir.path().join(path).is_file()).collect();
+    let files: BTreeSet<_> = names(&listing)
+        .into_iter()
+        .filter(|path| dir.path().join(path).is_file())
+        .collect();
     assert_eq!(files, BTreeSet::from(public));
     for path in private {
-        let top = listing.left_out.iter().find(|left| path.starts_with(&left.path)).unwrap_or_else(|| panic!("{path}"));
+        let top = listing
+            .left_out
+            .iter()
+            .find(|left| path.starts_with(&left.path))
+            .unwrap_or_else(|| panic!("{path}"));
         assert!(matches!(top.why, Why::Private { .. }), "{top:?}");
     }
-    let size = |path: &str| listing.left_out.iter().find(|left| left.path == path).unwrap().size;
+    let size = |path: &str| {
+        listing
+            .left_out
+            .iter()
+            .find(|left| left.path == path)
+            .unwrap()
+            .size
+    };
     assert_eq!((size(".env"), size(".aws/")), (Some(1), None));
     let archive = packed(dir.path(), &[]).unwrap();
     assert_eq!(paths(&archive), names(&listing));
@@ -95,22 +132,67 @@ fn include_adds_against_names_and_ignore_files_and_never_takes_away() {
     assert_eq!(names(&plain), [".gitignore", "src", "src/main.rs", "tls"]);
     assert_eq!(
         out(&plain),
-        [".env", ".env.example", ".ssh/", "dist/", "node_modules/", "src/debug.log", "src/other.log", "tls/a.pem"]
+        [
+            ".env",
+            ".env.example",
+            ".ssh/",
+            "dist/",
+            "node_modules/",
+            "src/debug.log",
+            "src/other.log",
+            "tls/a.pem"
+        ]
     );
-    let ignored = |path: &str| plain.left_out.iter().find(|left| left.path == path).unwrap().why.to_string();
+    let ignored = |path: &str| {
+        plain
+            .left_out
+            .iter()
+            .find(|left| left.path == path)
+            .unwrap()
+            .why
+            .to_string()
+    };
     assert_eq!(ignored("dist/"), ".gitignore says /dist/");
     for (include, added) in [
         (&[".env.example"][..], &[".env.example"][..]),
         (&["./src/debug.log"], &["src/debug.log"]),
         (&["src/*.log"], &["src/debug.log", "src/other.log"]),
         // A directory brings what is in it, but for names that are private.
-        (&["dist"], &["dist", "dist/.gitignore", "dist/app.js", "dist/deep", "dist/deep/er.js"]),
-        (&["dist/"], &["dist", "dist/.gitignore", "dist/app.js", "dist/deep", "dist/deep/er.js"]),
+        (
+            &["dist"],
+            &[
+                "dist",
+                "dist/.gitignore",
+                "dist/app.js",
+                "dist/deep",
+                "dist/deep/er.js",
+            ],
+        ),
+        (
+            &["dist/"],
+            &[
+                "dist",
+                "dist/.gitignore",
+                "dist/app.js",
+                "dist/deep",
+                "dist/deep/er.js",
+            ],
+        ),
         (&["dist/app.js"], &["dist", "dist/app.js"]),
-        (&["dist/**/*.js"], &["dist", "dist/app.js", "dist/deep", "dist/deep/er.js"]),
+        (
+            &["dist/**/*.js"],
+            &["dist", "dist/app.js", "dist/deep", "dist/deep/er.js"],
+        ),
         (
             &["dist", "dist/.env"],
-            &["dist", "dist/.env", "dist/.gitignore", "dist/app.js", "dist/deep", "dist/deep/er.js"],
+            &[
+                "dist",
+                "dist/.env",
+                "dist/.gitignore",
+                "dist/app.js",
+                "dist/deep",
+                "dist/deep/er.js",
+            ],
         ),
         (&[".ssh/config.example"], &[".ssh", ".ssh/config.example"]),
         (&["*.pem"], &["tls/a.pem"]),
@@ -131,56 +213,130 @@ fn include_adds_against_names_and_ignore_files_and_never_takes_away() {
     }
     // exclude is stronger than include, and git's own files stay out always.
     tree(dir.path(), &[(".git/config", b"")]);
-    let both = listed(dir.path(), &rules(&["dist", ".git", ".env"], &["dist/deep", ".env"]));
-    assert!(!names(&both).iter().any(|path| path.contains("deep") || path.contains(".git/") || path.contains(".env")));
-    assert!(both.warnings.iter().any(|warning| warning.contains("include names .env,")), "{:?}", both.warnings);
+    let both = listed(
+        dir.path(),
+        &rules(&["dist", ".git", ".env"], &["dist/deep", ".env"]),
+    );
+    assert!(
+        !names(&both)
+            .iter()
+            .any(|path| path.contains("deep") || path.contains(".git/") || path.contains(".env"))
+    );
+    assert!(
+        both.warnings
+            .iter()
+            .any(|warning| warning.contains("include names .env,")),
+        "{:?}",
+        both.warnings
+    );
     let wide = with(&["dist/**"]);
-    assert!(wide.warnings.iter().any(|warning| warning.contains("dist/.env") && warning.contains("dist/**")));
+    assert!(
+        wide.warnings
+            .iter()
+            .any(|warning| warning.contains("dist/.env") && warning.contains("dist/**"))
+    );
 }
 
 #[test]
 fn a_broken_pattern_of_either_list_is_an_error_that_names_it() {
     let dir = tempfile::tempdir().unwrap();
     for broken in ["a{b", "[", "src/[a-", "x\\"] {
-        for (list, rules) in [("include", rules(&["ok", broken], &[])), ("exclude", rules(&[], &["ok", broken]))] {
+        for (list, rules) in [
+            ("include", rules(&["ok", broken], &[])),
+            ("exclude", rules(&[], &["ok", broken])),
+        ] {
             let error = packed_by(dir.path(), &rules).unwrap_err();
-            let PackError::Pattern { pattern, list: named, .. } = &error else { panic!("{error}") };
+            let PackError::Pattern {
+                pattern,
+                list: named,
+                ..
+            } = &error
+            else {
+                panic!("{error}")
+            };
             assert_eq!((pattern.as_str(), *named), (broken, list));
         }
     }
-    let error = packed_by(dir.path(), &rules(&["!src"], &[])).unwrap_err().to_string();
-    assert!(error.contains("\"!src\" in include") && error.contains("exclude"), "{error}");
+    let error = packed_by(dir.path(), &rules(&["!src"], &[]))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("\"!src\" in include") && error.contains("exclude"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_private_key_goes_in_only_where_include_has_its_very_path() {
     let dir = tempfile::tempdir().unwrap();
-    tree(dir.path(), &[("tests/tls_key", PEM), ("tests/two", PEM), ("src/lib.rs", b"")]);
+    tree(
+        dir.path(),
+        &[
+            ("tests/tls_key", PEM),
+            ("tests/two", PEM),
+            ("src/lib.rs", b""),
+        ],
+    );
     let error = refused(dir.path()).to_string();
-    assert!(error.contains("tests/tls_key") && error.contains("tests/two") && error.contains("OPENSSH"), "{error}");
-    for include in [&["tests/*"][..], &["tests"], &["**/tls_key", "**/two"], &["tests/tls_key"], &["tls_key", "two"]] {
+    assert!(
+        error.contains("tests/tls_key") && error.contains("tests/two") && error.contains("OPENSSH"),
+        "{error}"
+    );
+    for include in [
+        &["tests/*"][..],
+        &["tests"],
+        &["**/tls_key", "**/two"],
+        &["tests/tls_key"],
+        &["tls_key", "two"],
+    ] {
         let listing = listed(dir.path(), &rules(include, &[]));
         assert!(!listing.refused.is_empty(), "{include:?}");
         assert!(packed_by(dir.path(), &rules(include, &[])).is_err());
     }
-    for include in [["tests/tls_key", "/tests/two"], ["./tests/tls_key", "tests/two"]] {
+    for include in [
+        ["tests/tls_key", "/tests/two"],
+        ["./tests/tls_key", "tests/two"],
+    ] {
         packed_by(dir.path(), &rules(&include, &[])).unwrap();
     }
     packed(dir.path(), &["tests"]).unwrap();
     // A header far into a large file is one too.
-    tree(dir.path(), &[("big", &[&vec![b'x'; 700_000], b"\n".as_slice(), PEM].concat())]);
-    assert!(packed(dir.path(), &["tests"]).unwrap_err().to_string().contains("big has a private key"));
+    tree(
+        dir.path(),
+        &[(
+            "big",
+            &[&vec![b'x'; 700_000], b"\n".as_slice(), PEM].concat(),
+        )],
+    );
+    assert!(
+        packed(dir.path(), &["tests"])
+            .unwrap_err()
+            .to_string()
+            .contains("big has a private key")
+    );
 }
 
 #[test]
 fn a_key_of_ours_never_goes_in() {
     let dir = tempfile::tempdir().unwrap();
     let key = Keypair::generate_ed25519();
-    for bytes in [encoded(&key).unwrap(), seal::seal(&key, "words", 1).unwrap().into_bytes()] {
+    for bytes in [
+        encoded(&key).unwrap(),
+        seal::seal(&key, "words", 1).unwrap().into_bytes(),
+    ] {
         tree(dir.path(), &[("a/innocent.txt", &bytes)]);
-        for rules in [rules(&[], &[]), rules(&["a/innocent.txt"], &[]), rules(&["**"], &[])] {
+        for rules in [
+            rules(&[], &[]),
+            rules(&["a/innocent.txt"], &[]),
+            rules(&["**"], &[]),
+        ] {
             let error = packed_by(dir.path(), &rules).unwrap_err();
-            assert!(error.to_string().contains("a/innocent.txt is a key of Swarmdex"), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .contains("a/innocent.txt is a key of Swarmdex"),
+                "{error}"
+            );
         }
         packed(dir.path(), &["innocent.txt"]).unwrap();
     }
@@ -192,24 +348,45 @@ fn the_nodes_directories_stay_out_however_they_are_named() {
     let dir = around.path().join("proj");
     tree(
         &dir,
-        &[("src/main.rs", b""), (".node/swarmdex.db", b"rows"), (".node/deep/notes", b""), ("state/x.log", b"")],
+        &[
+            ("src/main.rs", b""),
+            (".node/swarmdex.db", b"rows"),
+            (".node/deep/notes", b""),
+            ("state/x.log", b""),
+        ],
     );
     let (elsewhere, link) = (around.path().join("elsewhere"), around.path().join("link"));
     tree(&elsewhere, &[("control.token", b"word")]);
     symlink(dir.join(".node"), &link).unwrap();
     symlink("../elsewhere", dir.join("outside")).unwrap();
     symlink(".node/swarmdex.db", dir.join("shortcut")).unwrap();
-    let own = |dirs: &[&Path]| Rules { own: dirs.iter().map(|dir| (*dir).to_owned()).collect(), ..Rules::default() };
-    // By its path, by a link to it, by a path with a detour, and with directories that are not there.
+    let own = |dirs: &[&Path]| Rules {
+        own: dirs.iter().map(|dir| (*dir).to_owned()).collect(),
+        ..Rules::default()
+    };
+    // By its path, by a link to it, by a path with a detour, and with directories that are not
+    // there.
     let detour = dir.join("src/../.node");
     for data in [dir.join(".node"), link.clone(), detour] {
         let rules = own(&[&data, &elsewhere, &dir.join("absent"), &dir.join("state")]);
         let listing = listed(&dir, &rules);
-        assert_eq!(names(&listing), ["src", "src/main.rs"], "{}", data.display());
+        assert_eq!(
+            names(&listing),
+            ["src", "src/main.rs"],
+            "{}",
+            data.display()
+        );
         assert_eq!(out(&listing), [".node/", "outside", "shortcut", "state/"]);
         assert!(listing.left_out.iter().all(|left| left.why == Why::Node));
-        let included = Rules { include: vec![".node/**".to_owned(), ".node/swarmdex.db".to_owned()], ..rules };
-        assert_eq!(names(&listed(&dir, &included)), ["src", "src/main.rs"], "nothing brings them in");
+        let included = Rules {
+            include: vec![".node/**".to_owned(), ".node/swarmdex.db".to_owned()],
+            ..rules
+        };
+        assert_eq!(
+            names(&listed(&dir, &included)),
+            ["src", "src/main.rs"],
+            "nothing brings them in"
+        );
     }
     // The directory itself, and one in it.
     for packed_dir in [dir.join(".node"), dir.join(".node/deep"), link] {
@@ -221,7 +398,16 @@ fn the_nodes_directories_stay_out_however_they_are_named() {
 #[test]
 fn names_that_are_one_name_elsewhere_are_warned_of() {
     let dir = tempfile::tempdir().unwrap();
-    let files = ["README", "readme", "a/X", "b/x", "caf\u{e9}", "cafe\u{301}", "Dir/1", "dir/2"];
+    let files = [
+        "README",
+        "readme",
+        "a/X",
+        "b/x",
+        "caf\u{e9}",
+        "cafe\u{301}",
+        "Dir/1",
+        "dir/2",
+    ];
     for path in files {
         tree(dir.path(), &[(path, b"")]);
     }
@@ -229,9 +415,21 @@ fn names_that_are_one_name_elsewhere_are_warned_of() {
     // On a system that takes these for one there is nothing to warn of.
     if fs::read_dir(dir.path()).unwrap().count() == 8 {
         assert_eq!(warnings.len(), 3, "{warnings:?}");
-        assert!(warnings.iter().any(|warning| warning.contains("README and readme") && warning.contains("case")));
-        assert!(warnings.iter().any(|warning| warning.contains("Unicode normal form")));
-        assert!(warnings.iter().any(|warning| warning.starts_with("Dir and dir")));
+        assert!(
+            warnings
+                .iter()
+                .any(|warning| warning.contains("README and readme") && warning.contains("case"))
+        );
+        assert!(
+            warnings
+                .iter()
+                .any(|warning| warning.contains("Unicode normal form"))
+        );
+        assert!(
+            warnings
+                .iter()
+                .any(|warning| warning.starts_with("Dir and dir"))
+        );
     }
 }
 
@@ -239,23 +437,45 @@ fn names_that_are_one_name_elsewhere_are_warned_of() {
 fn a_long_listing_is_folded_and_counts_everything() {
     let dir = tempfile::tempdir().unwrap();
     for n in 0..30 {
-        tree(dir.path(), &[(&format!("src/{n:02}"), b"12"), (&format!("top-{n:02}"), b"1")]);
+        tree(
+            dir.path(),
+            &[
+                (&format!("src/{n:02}"), b"12"),
+                (&format!("top-{n:02}"), b"1"),
+            ],
+        );
     }
     let listing = listed(dir.path(), &Rules::default());
     assert_eq!(listing.folded(100).len(), 60);
     for most in [1, 5, 31, 59] {
         let rows = listing.folded(most);
         assert!(rows.len() <= most, "{rows:?}");
-        let sums = rows.iter().fold((0, 0), |(files, size), row| (files + row.files, size + row.size));
+        let sums = rows.iter().fold((0, 0), |(files, size), row| {
+            (files + row.files, size + row.size)
+        });
         assert_eq!(sums, (60, 90));
     }
-    assert!(listing.folded(31).contains(&Row { path: "src/".to_owned(), files: 30, size: 60 }));
+    assert!(listing.folded(31).contains(&Row {
+        path: "src/".to_owned(),
+        files: 30,
+        size: 60
+    }));
 }
 
 /// Names of files and directories, harmless and less so.
 fn name() -> impl Strategy<Value = String> {
-    let some =
-        ["src", "publisher.key", ".env", ".ssh", "id_rsa", "notes.md", "a.pem", "build", ".gitignore.txt", "x.log"];
+    let some = [
+        "src",
+        "publisher.key",
+        ".env",
+        ".ssh",
+        "id_rsa",
+        "notes.md",
+        "a.pem",
+        "build",
+        ".gitignore.txt",
+        "x.log",
+    ];
     prop_oneof![
         prop::sample::select(some.to_vec()).prop_map(str::to_owned),
         "[a-zA-Z0-9_.äé-]{1,12}".prop_filter("no name", |name| !name.trim_matches('.').is_empty()),
@@ -278,9 +498,17 @@ fn content() -> impl Strategy<Value = Content> {
 }
 
 fn patterns() -> impl Strategy<Value = Vec<String>> {
-    let some = ["**", "*", "*.key", "/src", "build/**", "*.log", ".env*", "id_*", ".ssh/**", "src/*"];
-    let one = prop_oneof![prop::sample::select(some.to_vec()).prop_map(str::to_owned), path()];
-    prop::collection::vec(one.prop_filter("a pattern", |line| !line.starts_with(['!', '#'])), 0..4)
+    let some = [
+        "**", "*", "*.key", "/src", "build/**", "*.log", ".env*", "id_*", ".ssh/**", "src/*",
+    ];
+    let one = prop_oneof![
+        prop::sample::select(some.to_vec()).prop_map(str::to_owned),
+        path()
+    ];
+    prop::collection::vec(
+        one.prop_filter("a pattern", |line| !line.starts_with(['!', '#'])),
+        0..4,
+    )
 }
 
 proptest! {

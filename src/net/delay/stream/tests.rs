@@ -14,15 +14,25 @@ use super::*;
 struct Pipe(DuplexStream, Arc<AtomicUsize>);
 
 impl AsyncRead for Pipe {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         self.1.fetch_add(1, Relaxed);
         let mut buf = ReadBuf::new(buf);
-        Pin::new(&mut self.0).poll_read(cx, &mut buf).map_ok(|()| buf.filled().len())
+        Pin::new(&mut self.0)
+            .poll_read(cx, &mut buf)
+            .map_ok(|()| buf.filled().len())
     }
 }
 
 impl AsyncWrite for Pipe {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
 
@@ -39,7 +49,11 @@ impl AsyncWrite for Pipe {
 struct Broken(bool);
 
 impl AsyncRead for Broken {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         if std::mem::replace(&mut self.0, true) {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
@@ -51,7 +65,12 @@ impl AsyncRead for Broken {
 const PIPE: usize = 64 << 10;
 
 fn pace(ms: u64, jitter: f64, state: u64) -> Pace {
-    Pace { one_way: Duration::from_millis(ms), jitter, state, last: None }
+    Pace {
+        one_way: Duration::from_millis(ms),
+        jitter,
+        state,
+        last: None,
+    }
 }
 
 struct Pair {
@@ -65,12 +84,22 @@ fn pair(pace: Pace) -> Pair {
     let (near, far) = duplex(PIPE);
     let asked = Arc::new(AtomicUsize::new(0));
     let (far, pump) = Delayed::new(Pipe(far, asked.clone()), pace);
-    Pair { near: Pipe(near, Arc::default()), far, pump: tokio::spawn(pump), asked }
+    Pair {
+        near: Pipe(near, Arc::default()),
+        far,
+        pump: tokio::spawn(pump),
+        asked,
+    }
 }
 
 /// Time stands still while anybody has something to do, and leaps while all sleep.
 fn with_still_time<T>(test: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap().block_on(test)
+    tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap()
+        .block_on(test)
 }
 
 proptest! {
@@ -136,7 +165,9 @@ proptest! {
 #[test]
 fn who_writes_to_one_that_does_not_read_has_to_wait() {
     with_still_time(async {
-        let Pair { mut near, mut far, .. } = pair(pace(20, 0.0, 1));
+        let Pair {
+            mut near, mut far, ..
+        } = pair(pace(20, 0.0, 1));
         let written = Arc::new(AtomicUsize::new(0));
         let counted = written.clone();
         let writing = tokio::spawn(async move {
@@ -150,7 +181,10 @@ fn who_writes_to_one_that_does_not_read_has_to_wait() {
         let most = window(Duration::from_millis(20));
         let held = written.load(Relaxed);
         assert!(held <= most + PIECE + OVERHEAD + PIPE, "{held} of {most}");
-        assert!(held >= most / 2, "what is on its way has room: {held} of {most}");
+        assert!(
+            held >= most / 2,
+            "what is on its way has room: {held} of {most}"
+        );
         let mut rest = vec![0; 10_000_000];
         far.read_exact(&mut rest).await.unwrap();
         assert!(rest.iter().all(|byte| *byte == 7));
@@ -161,7 +195,9 @@ fn who_writes_to_one_that_does_not_read_has_to_wait() {
 #[test]
 fn a_delay_is_no_limit_to_what_passes() {
     with_still_time(async {
-        let Pair { mut near, mut far, .. } = pair(pace(100, 0.1, 2));
+        let Pair {
+            mut near, mut far, ..
+        } = pair(pace(100, 0.1, 2));
         let size = 64 << 20;
         let began = Instant::now();
         let writing = tokio::spawn(async move {
@@ -174,14 +210,20 @@ fn a_delay_is_no_limit_to_what_passes() {
         far.read_exact(&mut bytes).await.unwrap();
         writing.await.unwrap();
         // Of the paused clock, which counts nothing but the waits for what is on its way.
-        assert!(began.elapsed() < Duration::from_millis(1_300), "{:?}", began.elapsed());
+        assert!(
+            began.elapsed() < Duration::from_millis(1_300),
+            "{:?}",
+            began.elapsed()
+        );
     });
 }
 
 #[test]
 fn bytes_are_on_their_way_before_anybody_reads() {
     with_still_time(async {
-        let Pair { mut near, mut far, .. } = pair(pace(50, 0.0, 3));
+        let Pair {
+            mut near, mut far, ..
+        } = pair(pace(50, 0.0, 3));
         near.write_all(b"abc").await.unwrap();
         sleep(Duration::from_millis(60)).await;
         let began = Instant::now();
@@ -199,14 +241,22 @@ fn errors_come_after_the_bytes_before_them() {
         let mut bytes = [0; 3];
         far.read_exact(&mut bytes).await.unwrap();
         assert_eq!(&bytes, b"abc");
-        assert_eq!(far.read(&mut bytes).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        assert_eq!(
+            far.read(&mut bytes).await.unwrap_err().kind(),
+            io::ErrorKind::ConnectionReset
+        );
     });
 }
 
 #[test]
 fn a_stream_that_is_dropped_is_gone_for_the_other_side_too() {
     with_still_time(async {
-        let Pair { mut near, far, pump, .. } = pair(pace(30, 0.0, 5));
+        let Pair {
+            mut near,
+            far,
+            pump,
+            ..
+        } = pair(pace(30, 0.0, 5));
         drop(far);
         assert_eq!(near.read(&mut [0; 3]).await.unwrap(), 0);
         pump.await.unwrap();
@@ -216,7 +266,12 @@ fn a_stream_that_is_dropped_is_gone_for_the_other_side_too() {
 #[test]
 fn idle_costs_nothing() {
     with_still_time(async {
-        let Pair { mut near, mut far, asked, .. } = pair(pace(30, 0.0, 6));
+        let Pair {
+            mut near,
+            mut far,
+            asked,
+            ..
+        } = pair(pace(30, 0.0, 6));
         near.write_all(b"ping").await.unwrap();
         far.read_exact(&mut [0; 4]).await.unwrap();
         let before = asked.load(Relaxed);

@@ -14,11 +14,18 @@ pub(super) const KEPT: &str = "dependencies.kept";
 
 /// Those of a saved draft, as far as they can be read.
 pub(super) fn kept(texts: &BTreeMap<String, String>) -> Vec<Dependency> {
-    texts.get(KEPT).and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    texts
+        .get(KEPT)
+        .and_then(|text| serde_json::from_str(text).ok())
+        .unwrap_or_default()
 }
 
 impl Form {
-    pub(super) fn dependencies(&self, ecosystem: &Ecosystem, parsed: &mut Parsed<'_>) -> Vec<Dependency> {
+    pub(super) fn dependencies(
+        &self,
+        ecosystem: &Ecosystem,
+        parsed: &mut Parsed<'_>,
+    ) -> Vec<Dependency> {
         let mut out = Vec::new();
         let mut kept: Vec<&Dependency> = self.kept.iter().collect();
         for row in 0..self.needs {
@@ -28,14 +35,23 @@ impl Form {
                 continue;
             }
             let field = Field::Needs(row, Part::Package);
-            let on = on(&package, ecosystem).map_err(|why| parsed.refuse(field, &why)).ok();
+            let on = on(&package, ecosystem)
+                .map_err(|why| parsed.refuse(field, &why))
+                .ok();
             // No requirement is any version.
-            let wanted = if requirement.is_empty() { "*" } else { requirement.as_str() };
+            let wanted = if requirement.is_empty() {
+                "*"
+            } else {
+                requirement.as_str()
+            };
             let field = Field::Needs(row, Part::Requirement);
             let wrong = "is no requirement; write one such as ^1.2";
             let requirement = parsed.take_as::<RequirementText>(field, wanted, wrong);
             let ecosystem = on.as_ref().map_or(ecosystem, |(_, ecosystem)| ecosystem);
-            if requirement.as_ref().is_some_and(|requirement| requirement.read(ecosystem).is_err()) {
+            if requirement
+                .as_ref()
+                .is_some_and(|requirement| requirement.read(ecosystem).is_err())
+            {
                 parsed.refuse(field, wrong);
             }
             let optional = match optional.to_lowercase().as_str() {
@@ -46,30 +62,48 @@ impl Form {
                     false
                 }
             };
-            let (Some((fresh, _)), Some(requirement)) = (on, requirement) else { continue };
+            let (Some((fresh, _)), Some(requirement)) = (on, requirement) else {
+                continue;
+            };
             // What there are no fields for stays as it was: extras, markers, platforms.
-            let known = kept.iter().position(|one| one.written() == package).map(|at| kept.remove(at).clone());
-            out.push(Dependency { requirement, optional, ..known.unwrap_or(fresh) });
+            let known = kept
+                .iter()
+                .position(|one| one.written() == package)
+                .map(|at| kept.remove(at).clone());
+            out.push(Dependency {
+                requirement,
+                optional,
+                ..known.unwrap_or(fresh)
+            });
         }
         out
     }
 }
 
-/// On what a row is, and the ecosystem of that: `handle/name`, `publisher-id/name`, or the bare name of the draft's own ecosystem.
+/// On what a row is, and the ecosystem of that: `handle/name`, `publisher-id/name`, or the bare
+/// name of the draft's own ecosystem.
 fn on(package: &str, ecosystem: &Ecosystem) -> Result<(Dependency, Ecosystem), String> {
     // A scope of npm's has a slash too, and is no handle.
     if package.contains('/') && !package.starts_with('@') {
-        let needed: PackageRef = package.parse().map_err(|error: crate::domain::name::NameError| error.to_string())?;
-        let name = needed.name.within(ecosystem).map_err(|error| error.to_string())?;
+        let needed: PackageRef = package
+            .parse()
+            .map_err(|error: crate::domain::name::NameError| error.to_string())?;
+        let name = needed
+            .name
+            .within(ecosystem)
+            .map_err(|error| error.to_string())?;
         return Ok((Dependency::on(package, any()?), name.ecosystem().clone()));
     }
-    let written: WrittenName = package.parse().map_err(|error: crate::domain::name::NameError| error.to_string())?;
+    let written: WrittenName = package
+        .parse()
+        .map_err(|error: crate::domain::name::NameError| error.to_string())?;
     PackageName::of(ecosystem, &written).map_err(|error| error.to_string())?;
     Ok((Dependency::bare(written, any()?), ecosystem.clone()))
 }
 
 fn any() -> Result<RequirementText, String> {
-    "*".parse().map_err(|error: crate::domain::name::NameError| error.to_string())
+    "*".parse()
+        .map_err(|error: crate::domain::name::NameError| error.to_string())
 }
 
 #[cfg(test)]
@@ -79,7 +113,12 @@ mod tests {
 
     fn dependencies(form: &Form) -> Vec<Dependency> {
         let mut problems = BTreeMap::new();
-        let found = form.dependencies(&Ecosystem::Pypi, &mut Parsed { problems: &mut problems });
+        let found = form.dependencies(
+            &Ecosystem::Pypi,
+            &mut Parsed {
+                problems: &mut problems,
+            },
+        );
         assert!(problems.is_empty(), "{problems:?}");
         found
     }
@@ -93,7 +132,10 @@ mod tests {
         let found = dependencies(&form);
         assert!(matches!(&found[0].on, On::Bare(name) if name.as_str() == "Zope.Interface"));
         assert!(matches!(&found[1].on, On::Package { package, .. } if package == "alice/pypi:six"));
-        assert_eq!(on("@scope/name", &Ecosystem::Npm).unwrap().1, Ecosystem::Npm);
+        assert_eq!(
+            on("@scope/name", &Ecosystem::Npm).unwrap().1,
+            Ecosystem::Npm
+        );
         assert!(on("a//b", &Ecosystem::Npm).is_err() && on("a b", &Ecosystem::Cargo).is_err());
     }
 
@@ -114,9 +156,20 @@ mod tests {
         let form = Form::from_texts(&form.to_texts());
         let found = dependencies(&form);
         assert_eq!(
-            found.iter().map(|one| one.marker.clone()).collect::<Vec<_>>(),
-            [Some("os_name == 'nt'".to_owned()), Some("os_name == 'posix'".to_owned()), None,]
+            found
+                .iter()
+                .map(|one| one.marker.clone())
+                .collect::<Vec<_>>(),
+            [
+                Some("os_name == 'nt'".to_owned()),
+                Some("os_name == 'posix'".to_owned()),
+                None,
+            ]
         );
-        assert!(found[..2].iter().all(|one| one.extras == ["socks"] && one.requirement.as_str() == ">=3"));
+        assert!(
+            found[..2]
+                .iter()
+                .all(|one| one.extras == ["socks"] && one.requirement.as_str() == ">=3")
+        );
     }
 }

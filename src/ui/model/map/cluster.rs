@@ -16,7 +16,12 @@ impl Cluster {
     /// Cells it takes: a sign for this node, and a sign or the digits of a count for the others.
     pub fn width(&self) -> u16 {
         let digits = |count: usize| count.to_string().len() as u16;
-        u16::from(self.me) + if self.peers.is_empty() { 0 } else { digits(self.peers.len()) }
+        u16::from(self.me)
+            + if self.peers.is_empty() {
+                0
+            } else {
+                digits(self.peers.len())
+            }
     }
 
     pub fn covers(&self, (column, row): (u16, u16)) -> bool {
@@ -24,9 +29,14 @@ impl Cluster {
     }
 }
 
-/// The clusters of peers in `cells`, by row and column. Each peer with a cell is in exactly one of them, which depends on
-/// nothing but the cells, so that the picture stays while they do. `columns` is how many there are.
-pub fn clusters(cells: &[Option<(u16, u16)>], me: Option<(u16, u16)>, columns: u16) -> Vec<Cluster> {
+/// The clusters of peers in `cells`, by row and column. Each peer with a cell is in exactly one of
+/// them, which depends on nothing but the cells, so that the picture stays while they do. `columns`
+/// is how many there are.
+pub fn clusters(
+    cells: &[Option<(u16, u16)>],
+    me: Option<(u16, u16)>,
+    columns: u16,
+) -> Vec<Cluster> {
     let mut there: Vec<(u16, u16, Option<usize>)> = cells
         .iter()
         .enumerate()
@@ -36,7 +46,12 @@ pub fn clusters(cells: &[Option<(u16, u16)>], me: Option<(u16, u16)>, columns: u
     there.sort_unstable();
     let mut out: Vec<Cluster> = Vec::new();
     for (row, column, peer) in there {
-        let mut one = Cluster { column, row, me: peer.is_none(), peers: peer.into_iter().collect() };
+        let mut one = Cluster {
+            column,
+            row,
+            me: peer.is_none(),
+            peers: peer.into_iter().collect(),
+        };
         fit(&mut one, columns);
         // What it would lie on becomes one with it, which may be wider and reach others.
         while let Some(last) = out.pop_if(|last| touches(last, &one)) {
@@ -47,11 +62,13 @@ pub fn clusters(cells: &[Option<(u16, u16)>], me: Option<(u16, u16)>, columns: u
         }
         out.push(one);
     }
-    out.iter_mut().for_each(|cluster| cluster.peers.sort_unstable());
+    out.iter_mut()
+        .for_each(|cluster| cluster.peers.sort_unstable());
     out
 }
 
-/// Whether two, of which `last` is the one on the left, cannot be told apart: they share a cell, or would read as one number.
+/// Whether two, of which `last` is the one on the left, cannot be told apart: they share a cell, or
+/// would read as one number.
 fn touches(last: &Cluster, one: &Cluster) -> bool {
     let numbers = last.peers.len() > 1 && one.peers.len() > 1 && !one.me;
     last.row == one.row && last.column + last.width() + u16::from(numbers) > one.column
@@ -78,9 +95,22 @@ mod tests {
     fn peers_of_one_place_are_counted_and_the_others_stay_apart() {
         let cells = [Some((5, 1)), Some((5, 1)), Some((6, 1)), None, Some((0, 0))];
         let found = clusters(&cells, Some((6, 1)), 80);
-        let told: Vec<_> = found.iter().map(|one| (one.column, one.row, one.me, one.peers.clone())).collect();
-        assert_eq!(told, [(0, 0, false, vec![4]), (5, 1, false, vec![0, 1]), (6, 1, true, vec![2])]);
-        assert!(found[2].covers((7, 1)) && !found[2].covers((8, 1)), "a sign for us, and one for the other");
+        let told: Vec<_> = found
+            .iter()
+            .map(|one| (one.column, one.row, one.me, one.peers.clone()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (0, 0, false, vec![4]),
+                (5, 1, false, vec![0, 1]),
+                (6, 1, true, vec![2])
+            ]
+        );
+        assert!(
+            found[2].covers((7, 1)) && !found[2].covers((8, 1)),
+            "a sign for us, and one for the other"
+        );
     }
 
     #[test]
@@ -90,7 +120,11 @@ mod tests {
         let found = clusters(&cells, None, 80);
         assert_eq!(found.len(), 1);
         assert_eq!((found[0].column, found[0].peers.len()), (3, 11));
-        let beside = clusters(&[Some((3, 0)), Some((3, 0)), Some((4, 0)), Some((4, 0))], None, 80);
+        let beside = clusters(
+            &[Some((3, 0)), Some((3, 0)), Some((4, 0)), Some((4, 0))],
+            None,
+            80,
+        );
         assert_eq!(beside.len(), 1, "2 and 2 are 4, not 22");
         let at_the_edge = clusters(&[Some((79, 0)); 12], None, 80);
         assert_eq!((at_the_edge[0].column, at_the_edge[0].width()), (78, 2));

@@ -1,5 +1,5 @@
-//! The map: which part of the world it shows, and what a peer looks like on it. The peers, their filter, order and
-//! selection are those of the table of peers.
+//! The map: which part of the world it shows, and what a peer looks like on it. The peers, their
+//! filter, order and selection are those of the table of peers.
 
 pub mod chart;
 pub mod cluster;
@@ -48,7 +48,10 @@ pub struct MapView {
 
 impl Default for MapView {
     fn default() -> Self {
-        Self { view: View::WORLD, held: None }
+        Self {
+            view: View::WORLD,
+            held: None,
+        }
     }
 }
 
@@ -105,34 +108,60 @@ impl Tone {
 /// A peer's handle with the fingerprint of the key that claims it, or a short form of its id.
 pub fn name(peer: &PeerSnapshot) -> String {
     let called = called(peer);
-    if called.is_empty() { short_id(&peer.id) } else { called }
+    if called.is_empty() {
+        short_id(&peer.id)
+    } else {
+        called
+    }
 }
 
-/// The sign of a peer that is drawn alone: how good it is to ask, or that it cannot be where it says.
+/// The sign of a peer that is drawn alone: how good it is to ask, or that it cannot be where it
+/// says.
 pub fn sign(peer: &PeerSnapshot, now: Timestamp) -> &'static str {
-    if peer.provenance().is_implausible() { IMPLAUSIBLE } else { Tone::of(peer, now).sign() }
+    if peer.provenance().is_implausible() {
+        IMPLAUSIBLE
+    } else {
+        Tone::of(peer, now).sign()
+    }
 }
 
-/// Where a peer is, as far as it is known: with a sign before it where that is approximate, or cannot be.
+/// Where a peer is, as far as it is known: with a sign before it where that is approximate, or
+/// cannot be.
 pub fn place(peer: &PeerSnapshot) -> Option<String> {
-    peer.location.as_ref().map(|location| peer.provenance().mark(location))
+    peer.location
+        .as_ref()
+        .map(|location| peer.provenance().mark(location))
 }
 
 /// The last round trip of a connection.
 pub fn round_trip(peer: &PeerSnapshot) -> Option<String> {
     let ms = peer.rtts_ms.last().filter(|_| peer.connection.is_some())?;
-    Some(if *ms < 10.0 { format!("{ms:.1} ms") } else { format!("{ms:.0} ms") })
+    Some(if *ms < 10.0 {
+        format!("{ms:.1} ms")
+    } else {
+        format!("{ms:.0} ms")
+    })
 }
 
 pub fn distance(peer: &PeerSnapshot) -> Option<String> {
-    let about = if peer.provenance().approximate { "~" } else { "" };
+    let about = if peer.provenance().approximate {
+        "~"
+    } else {
+        ""
+    };
     peer.distance_km.map(|km| format!("{about}{km:.0} km"))
 }
 
 /// What is said beside a peer on the map.
 pub fn label(peer: &PeerSnapshot) -> String {
     let score = Some(format!("score {:.2}", peer.score.total));
-    let parts = [Some(name(peer)), place(peer), score, round_trip(peer), distance(peer)];
+    let parts = [
+        Some(name(peer)),
+        place(peer),
+        score,
+        round_trip(peer),
+        distance(peer),
+    ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(" · ")
 }
 
@@ -150,26 +179,50 @@ impl Model {
             && !self.peers.is_frozen()
             && !self.peers.filter.is_shown()
             && batch.gone.is_empty();
-        plain && batch.peers.iter().all(|peer| self.looks_as_before(peer, now)) && {
-            let mut before = self.traffic();
-            let mut after = before.clone();
-            let told: Vec<_> = batch.transfers.iter().map(|transfer| transfer.id).collect();
-            if !told.is_empty() {
-                let kept = self.transfers.table.all().filter(|transfer| !told.contains(&transfer.id));
-                after = traffic(kept.chain(&batch.transfers), now);
+        plain
+            && batch
+                .peers
+                .iter()
+                .all(|peer| self.looks_as_before(peer, now))
+            && {
+                let mut before = self.traffic();
+                let mut after = before.clone();
+                let told: Vec<_> = batch.transfers.iter().map(|transfer| transfer.id).collect();
+                if !told.is_empty() {
+                    let kept = self
+                        .transfers
+                        .table
+                        .all()
+                        .filter(|transfer| !told.contains(&transfer.id));
+                    after = traffic(kept.chain(&batch.transfers), now);
+                }
+                before.retain(|peer, _| self.peers.get(peer).is_some());
+                after.retain(|peer, _| self.peers.get(peer).is_some());
+                before == after
             }
-            before.retain(|peer, _| self.peers.get(peer).is_some());
-            after.retain(|peer, _| self.peers.get(peer).is_some());
-            before == after
-        }
     }
 
     fn looks_as_before(&self, peer: &PeerSnapshot, now: Timestamp) -> bool {
-        let Some(before) = self.peers.get(&peer.id) else { return false };
-        let face = |peer: &PeerSnapshot| (sign(peer, now), Tone::of(peer, now), place(peer), name(peer));
-        let point = |peer: &PeerSnapshot| peer.location.as_ref().map(|at| (at.latitude, at.longitude));
-        let selected = self.peers.current().is_some_and(|current| current.id == peer.id);
+        let Some(before) = self.peers.get(&peer.id) else {
+            return false;
+        };
+        let face = |peer: &PeerSnapshot| {
+            (
+                sign(peer, now),
+                Tone::of(peer, now),
+                place(peer),
+                name(peer),
+            )
+        };
+        let point =
+            |peer: &PeerSnapshot| peer.location.as_ref().map(|at| (at.latitude, at.longitude));
+        let selected = self
+            .peers
+            .current()
+            .is_some_and(|current| current.id == peer.id);
         let told = |peer: &PeerSnapshot| (label(peer), peer.in_mesh, peer.packages);
-        face(before) == face(peer) && point(before) == point(peer) && (!selected || told(before) == told(peer))
+        face(before) == face(peer)
+            && point(before) == point(peer)
+            && (!selected || told(before) == told(peer))
     }
 }

@@ -22,10 +22,14 @@ impl Toward {
     }
 }
 
-/// The nearest of `others` that is in that direction from `here`, by its number. What is more ahead than beside comes
-/// before everything else, and with nothing straight ahead a little of it will do. East has no end, so that left and right
-/// go round the world.
-pub fn nearest(here: Point, toward: Toward, others: impl IntoIterator<Item = (usize, Point)>) -> Option<usize> {
+/// The nearest of `others` that is in that direction from `here`, by its number. What is more ahead
+/// than beside comes before everything else, and with nothing straight ahead a little of it will
+/// do. East has no end, so that left and right go round the world.
+pub fn nearest(
+    here: Point,
+    toward: Toward,
+    others: impl IntoIterator<Item = (usize, Point)>,
+) -> Option<usize> {
     let mut best: Option<((bool, f64), usize)> = None;
     for (number, point) in others {
         let (ahead, beside) = toward.along(here.to(point));
@@ -33,7 +37,12 @@ pub fn nearest(here: Point, toward: Toward, others: impl IntoIterator<Item = (us
             continue;
         }
         let cost = (beside > ahead, ahead.hypot(2.0 * beside));
-        let is_better = best.is_none_or(|(least, _)| cost.0.cmp(&least.0).then(cost.1.total_cmp(&least.1)).is_lt());
+        let is_better = best.is_none_or(|(least, _)| {
+            cost.0
+                .cmp(&least.0)
+                .then(cost.1.total_cmp(&least.1))
+                .is_lt()
+        });
         if is_better {
             best = Some((cost, number));
         }
@@ -50,7 +59,11 @@ mod tests {
     const ALL: [Toward; 4] = [Toward::Left, Toward::Right, Toward::Up, Toward::Down];
 
     fn step(points: &[Point], here: usize, toward: Toward) -> Option<usize> {
-        let others = points.iter().copied().enumerate().filter(|(number, _)| *number != here);
+        let others = points
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(|(number, _)| *number != here);
         nearest(points[here], toward, others)
     }
 
@@ -58,7 +71,9 @@ mod tests {
     fn reached(points: &[Point], start: usize) -> BTreeSet<usize> {
         let (mut seen, mut next) = (BTreeSet::from([start]), vec![start]);
         while let Some(here) = next.pop() {
-            let steps = ALL.into_iter().filter_map(|toward| step(points, here, toward));
+            let steps = ALL
+                .into_iter()
+                .filter_map(|toward| step(points, here, toward));
             next.extend(steps.filter(|there| seen.insert(*there)));
         }
         seen
@@ -66,15 +81,30 @@ mod tests {
 
     #[test]
     fn cities_are_next_to_one_another_as_on_a_map() {
-        let cities = [(52.5, 13.4), (40.7, -74.0), (-33.9, 151.2), (35.7, 139.7), (-33.9, 18.4), (48.9, 2.4)];
+        let cities = [
+            (52.5, 13.4),
+            (40.7, -74.0),
+            (-33.9, 151.2),
+            (35.7, 139.7),
+            (-33.9, 18.4),
+            (48.9, 2.4),
+        ];
         let points = cities.map(|(north, east)| Point { north, east });
         let [berlin, new_york, sydney, tokyo, cape_town, paris] = [0, 1, 2, 3, 4, 5];
         assert_eq!(step(&points, berlin, Toward::Left), Some(paris));
         assert_eq!(step(&points, paris, Toward::Left), Some(new_york));
-        assert_eq!(step(&points, berlin, Toward::Right), Some(tokyo), "Cape Town is below rather than to the right");
+        assert_eq!(
+            step(&points, berlin, Toward::Right),
+            Some(tokyo),
+            "Cape Town is below rather than to the right"
+        );
         assert_eq!(step(&points, berlin, Toward::Down), Some(cape_town));
         assert_eq!(step(&points, tokyo, Toward::Down), Some(sydney));
-        assert_eq!(step(&points, tokyo, Toward::Right), Some(new_york), "across the Pacific");
+        assert_eq!(
+            step(&points, tokyo, Toward::Right),
+            Some(new_york),
+            "across the Pacific"
+        );
         assert_eq!(step(&points, berlin, Toward::Up), None);
         for start in 0..points.len() {
             assert_eq!(reached(&points, start).len(), points.len(), "all from each");
@@ -90,8 +120,8 @@ mod tests {
                 places.iter().map(|(north, east)| Point { north: f64::from(*north), east: f64::from(*east) }).collect();
             let start = start % points.len();
             prop_assert!(ALL.into_iter().any(|toward| step(&points, start, toward).is_some()), "stuck at {start}");
-            // Four directions cannot promise more: in one of some thousand random worlds there is somebody whom others
-            // always stand in front of. `n` and `p` reach that one.
+            // Four directions cannot promise more: in one of some thousand random worlds there is
+            // somebody whom others always stand in front of. `n` and `p` reach that one.
             prop_assert!(reached(&points, start).len() * 2 >= points.len());
         }
 

@@ -24,22 +24,39 @@ pub enum Traffic {
     Much,
 }
 
-/// What is exchanged with each peer in transfers that run, or ran within the last minute, in either direction. Of one that
-/// runs all that came so far counts: how it divides over time is not told. Peers with none are left out.
-pub fn traffic<'a>(transfers: impl IntoIterator<Item = &'a Transfer>, now: Timestamp) -> BTreeMap<PeerId, Traffic> {
+/// What is exchanged with each peer in transfers that run, or ran within the last minute, in either
+/// direction. Of one that runs all that came so far counts: how it divides over time is not told.
+/// Peers with none are left out.
+pub fn traffic<'a>(
+    transfers: impl IntoIterator<Item = &'a Transfer>,
+    now: Timestamp,
+) -> BTreeMap<PeerId, Traffic> {
     let mut bytes: BTreeMap<PeerId, u64> = BTreeMap::new();
     for transfer in transfers {
         let is_now = match transfer.ended_at {
             Some(ended) => now.since(ended) < LATELY,
             None => transfer.state == TransferState::Running,
         };
-        for peer in transfer.peers.iter().filter(|peer| is_now && peer.bytes > 0) {
+        for peer in transfer
+            .peers
+            .iter()
+            .filter(|peer| is_now && peer.bytes > 0)
+        {
             let sum = bytes.entry(peer.peer).or_default();
             *sum = sum.saturating_add(peer.bytes);
         }
     }
-    let level = |bytes| if bytes >= MUCH { Traffic::Much } else { Traffic::Some };
-    bytes.into_iter().map(|(peer, bytes)| (peer, level(bytes))).collect()
+    let level = |bytes| {
+        if bytes >= MUCH {
+            Traffic::Much
+        } else {
+            Traffic::Some
+        }
+    };
+    bytes
+        .into_iter()
+        .map(|(peer, bytes)| (peer, level(bytes)))
+        .collect()
 }
 
 #[cfg(test)]
@@ -54,7 +71,9 @@ mod tests {
 
     fn transfer(peers: &[(PeerId, u64)], state: TransferState, ended: Option<u64>) -> Transfer {
         Transfer {
-            id: TransferId::Fetch { root: ContentRoot::of(b"bytes") },
+            id: TransferId::Fetch {
+                root: ContentRoot::of(b"bytes"),
+            },
             what: "alice/db 1.0.0".to_owned(),
             size: 4 << 20,
             done: 0,
@@ -63,7 +82,10 @@ mod tests {
             state,
             peers: peers
                 .iter()
-                .map(|(peer, bytes)| TransferPeer { bytes: *bytes, ..TransferPeer::new(*peer) })
+                .map(|(peer, bytes)| TransferPeer {
+                    bytes: *bytes,
+                    ..TransferPeer::new(*peer)
+                })
                 .collect(),
             started_at: Timestamp(0),
             ended_at: ended.map(|ago| NOW.before(Duration::from_secs(ago))),
@@ -83,8 +105,14 @@ mod tests {
             transfer(&[(c, 0)], TransferState::Running, None),
         ];
         let found = traffic(&transfers, NOW);
-        assert_eq!(found, BTreeMap::from([(a, Traffic::Much), (b, Traffic::Some)]));
-        assert!(traffic(&transfers, NOW.after(LATELY)).contains_key(&a), "what runs goes on counting");
+        assert_eq!(
+            found,
+            BTreeMap::from([(a, Traffic::Much), (b, Traffic::Some)])
+        );
+        assert!(
+            traffic(&transfers, NOW.after(LATELY)).contains_key(&a),
+            "what runs goes on counting"
+        );
         assert_eq!(traffic([], NOW), BTreeMap::new());
     }
 }

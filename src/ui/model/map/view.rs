@@ -1,15 +1,17 @@
 //! Which part of the world is shown, and where on it a cell is.
 //!
-//! Equirectangular: degrees are as long as one another everywhere, so that a cell is found by one division. A row is as
-//! high as two columns are wide, which is how terminals draw them.
+//! Equirectangular: degrees are as long as one another everywhere, so that a cell is found by one
+//! division. A row is as high as two columns are wide, which is how terminals draw them.
 
 use crate::domain::geo::GeoLocation;
 
-/// Degrees of latitude that a whole world shows at least: nobody has a node on the ice beyond, until one is there.
+/// Degrees of latitude that a whole world shows at least: nobody has a node on the ice beyond,
+/// until one is there.
 const INHABITED: f64 = 145.0;
 /// Degrees north in the middle of it.
 const MIDDLE: f64 = 12.5;
-/// Closest zoom, as times the whole world. Closer there is hardly a coast in sight: it has a point a degree.
+/// Closest zoom, as times the whole world. Closer there is hardly a coast in sight: it has a point
+/// a degree.
 pub const CLOSEST: f64 = 8.0;
 
 /// A point on the globe, in degrees: north, and east from -180 to 180.
@@ -22,7 +24,10 @@ pub struct Point {
 impl Point {
     /// `None` for what is nowhere on the globe.
     pub fn of(location: &GeoLocation) -> Option<Self> {
-        location.is_valid().then_some(Self { north: location.latitude, east: location.longitude })
+        location.is_valid().then_some(Self {
+            north: location.latitude,
+            east: location.longitude,
+        })
     }
 
     /// Degrees to the east and to the north from here to there, the short way round.
@@ -45,9 +50,16 @@ pub struct View {
 }
 
 impl View {
-    pub const WORLD: Self = Self { middle: Point { north: MIDDLE, east: 0.0 }, zoom: 1.0 };
+    pub const WORLD: Self = Self {
+        middle: Point {
+            north: MIDDLE,
+            east: 0.0,
+        },
+        zoom: 1.0,
+    };
 
-    /// The view laid over `columns` and `rows` of cells, none of which may be 0; a world that is narrower has fewer.
+    /// The view laid over `columns` and `rows` of cells, none of which may be 0; a world that is
+    /// narrower has fewer.
     pub fn over(self, columns: u16, rows: u16) -> Grid {
         let (columns, rows) = (columns.max(1), rows.max(1));
         let mut wide = columns;
@@ -65,15 +77,30 @@ impl View {
         let room = (90.0 - half).max(0.0);
         let north = self.middle.north.clamp(-room, room);
         let left = self.middle.east - scale * f64::from(wide) / 2.0;
-        Grid { columns: wide, rows: high, left, top: north + half, scale }
+        Grid {
+            columns: wide,
+            rows: high,
+            left,
+            top: north + half,
+            scale,
+        }
     }
 
-    /// The view as it is shown there: no further off, no closer, and no further north or south than can be.
+    /// The view as it is shown there: no further off, no closer, and no further north or south than
+    /// can be.
     pub fn settled(self, columns: u16, rows: u16) -> Self {
         let grid = self.over(columns, rows);
         let north = grid.top - grid.scale * f64::from(grid.rows);
-        let zoom = self.zoom.clamp(least_zoom(columns.max(1), rows.max(1)), CLOSEST);
-        Self { middle: Point { north, east: turn(self.middle.east) }, zoom }
+        let zoom = self
+            .zoom
+            .clamp(least_zoom(columns.max(1), rows.max(1)), CLOSEST);
+        Self {
+            middle: Point {
+                north,
+                east: turn(self.middle.east),
+            },
+            zoom,
+        }
     }
 
     /// Moved by cells. East has no end; north and south have.
@@ -99,11 +126,18 @@ impl View {
         let changed = Self { zoom, ..view }.settled(columns, rows);
         let Some(at) = at else { return changed };
         let (before, after) = (view.over(columns, rows), changed.over(columns, rows));
-        // The same place of the screen, where a world that fills it stands elsewhere than one that does not.
+        // The same place of the screen, where a world that fills it stands elsewhere than one that
+        // does not.
         let (was, is) = (before.margin(columns, rows), after.margin(columns, rows));
-        let there = ((at.0 + was.0).saturating_sub(is.0), (at.1 + was.1).saturating_sub(is.1));
+        let there = (
+            (at.0 + was.0).saturating_sub(is.0),
+            (at.1 + was.1).saturating_sub(is.1),
+        );
         let (east, north) = after.point(there).to(before.point(at));
-        let middle = Point { north: changed.middle.north + north, east: changed.middle.east + east };
+        let middle = Point {
+            north: changed.middle.north + north,
+            east: changed.middle.east + east,
+        };
         Self { middle, ..changed }.settled(columns, rows)
     }
 
@@ -111,16 +145,27 @@ impl View {
     pub fn showing(self, point: Point, columns: u16, rows: u16) -> Self {
         let view = self.settled(columns, rows);
         let grid = view.over(columns, rows);
-        let inner = |at: u16, length: u16, all: bool| all || (1..length.saturating_sub(1)).contains(&at);
+        let inner =
+            |at: u16, length: u16, all: bool| all || (1..length.saturating_sub(1)).contains(&at);
         let seen = grid.cell(point).is_some_and(|(column, row)| {
             inner(column, grid.columns, grid.is_round()) && inner(row, grid.rows, grid.top >= 90.0)
         });
-        if seen { view } else { Self { middle: point, ..view }.settled(columns, rows) }
+        if seen {
+            view
+        } else {
+            Self {
+                middle: point,
+                ..view
+            }
+            .settled(columns, rows)
+        }
     }
 
     /// As close as it can be with all of `points` in view; the world when there are none.
     pub fn fitting(points: &[Point], columns: u16, rows: u16) -> Self {
-        let Some(middle) = middle(points) else { return Self::WORLD };
+        let Some(middle) = middle(points) else {
+            return Self::WORLD;
+        };
         let mut zoom = CLOSEST;
         while zoom >= 0.5 {
             let view = Self { middle, zoom }.settled(columns, rows);
@@ -152,7 +197,8 @@ fn least_zoom(columns: u16, rows: u16) -> f64 {
     (2.0 * f64::from(rows) * whole(columns, rows) / 180.0).min(1.0)
 }
 
-/// The middle of the smallest box around `points`. Round the globe it is the side without the widest gap.
+/// The middle of the smallest box around `points`. Round the globe it is the side without the
+/// widest gap.
 fn middle(points: &[Point]) -> Option<Point> {
     let mut easts: Vec<f64> = points.iter().map(|point| point.east).collect();
     easts.sort_by(f64::total_cmp);
@@ -168,7 +214,10 @@ fn middle(points: &[Point]) -> Option<Point> {
         }
     }
     let north = |of: fn(f64, f64) -> f64| points.iter().map(|point| point.north).reduce(of);
-    Some(Point { north: (north(f64::min)? + north(f64::max)?) / 2.0, east })
+    Some(Point {
+        north: (north(f64::min)? + north(f64::max)?) / 2.0,
+        east,
+    })
 }
 
 /// Cells over a part of the world.
@@ -192,7 +241,10 @@ impl Grid {
 
     /// Cells that stay free on the left and above, where there are more than it has.
     pub fn margin(&self, columns: u16, rows: u16) -> (u16, u16) {
-        (columns.saturating_sub(self.columns) / 2, rows.saturating_sub(self.rows) / 2)
+        (
+            columns.saturating_sub(self.columns) / 2,
+            rows.saturating_sub(self.rows) / 2,
+        )
     }
 
     pub fn width(&self) -> f64 {
@@ -209,7 +261,11 @@ impl Grid {
         let row = (self.top - point.north) / (2.0 * self.scale);
         let rows = f64::from(self.rows);
         // The lower edge belongs to the last row: the pole has no row below it.
-        let row = if row >= rows && row <= rows + 1e-6 { rows - 1.0 } else { row.floor() };
+        let row = if row >= rows && row <= rows + 1e-6 {
+            rows - 1.0
+        } else {
+            row.floor()
+        };
         let inside = (0.0..f64::from(self.columns)).contains(&column) && (0.0..rows).contains(&row);
         inside.then_some((column as u16, row as u16))
     }
@@ -246,14 +302,26 @@ mod tests {
         let cell = |north, east| grid.cell(Point { north, east }).unwrap();
         let (berlin, new_york, sydney) = (cell(52.5, 13.4), cell(40.7, -74.0), cell(-33.9, 151.2));
         assert!(new_york.0 < berlin.0 && berlin.0 < sydney.0, "west is left");
-        assert!(berlin.1 < new_york.1 && new_york.1 < sydney.1, "north is above");
+        assert!(
+            berlin.1 < new_york.1 && new_york.1 < sydney.1,
+            "north is above"
+        );
         assert_eq!(cell(0.0, 0.0).0, 80, "Greenwich is in the middle");
         assert_eq!((grid.columns, grid.is_round()), (160, true));
     }
 
     #[test]
     fn places_on_both_sides_of_the_date_line_are_beside_one_another() {
-        let (fiji, samoa) = (Point { north: -17.7, east: 178.0 }, Point { north: -13.8, east: -171.8 });
+        let (fiji, samoa) = (
+            Point {
+                north: -17.7,
+                east: 178.0,
+            },
+            Point {
+                north: -13.8,
+                east: -171.8,
+            },
+        );
         let view = View::fitting(&[fiji, samoa], 80, 17);
         assert!(view.zoom > 4.0, "{view:?}");
         let (dx, dy) = fiji.to(samoa);
@@ -268,7 +336,8 @@ mod tests {
             let cell = (at.0 % grid.columns, at.1 % grid.rows);
             let point = grid.point(cell);
             prop_assert!((-90.0..=90.0).contains(&point.north) && (-180.0..=180.0).contains(&point.east));
-            // A row that is partly beyond a pole has its middle there; it is found where any of it is on the globe.
+            // A row that is partly beyond a pole has its middle there; it is found where any of it
+            // is on the globe.
             let middle = grid.top - (f64::from(cell.1) + 0.5) * 2.0 * grid.scale;
             if middle.abs() <= 90.0 {
                 prop_assert_eq!(grid.cell(point), Some(cell));

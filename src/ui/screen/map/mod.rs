@@ -1,4 +1,5 @@
-//! Map: where peers are, how good they are to ask, and who exchanges bytes. Without room for it, the same as a list.
+//! Map: where peers are, how good they are to ask, and who exchanges bytes. Without room for it,
+//! the same as a list.
 
 mod words;
 
@@ -50,7 +51,9 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         peers::alone(frame, model, theme, areas);
         return status(frame, model, areas, "", theme);
     }
-    let Some(chart) = Chart::of(model, areas.body) else { return as_list(frame, model, theme, areas) };
+    let Some(chart) = Chart::of(model, areas.body) else {
+        return as_list(frame, model, theme, areas);
+    };
     if model.peers.all().all(|peer| peer.location.is_none()) {
         nobody_says(frame, model, theme, areas.body);
     } else {
@@ -68,7 +71,13 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 
 /// How many peers there are, and how many of them one sees.
 fn figures(model: &Model, chart: Option<&Chart>) -> String {
-    let rows = || model.peers.rows().iter().filter_map(|id| model.peers.get(id));
+    let rows = || {
+        model
+            .peers
+            .rows()
+            .iter()
+            .filter_map(|id| model.peers.get(id))
+    };
     let (known, shown) = (model.peers.len(), model.peers.rows().len());
     let placed = rows().filter(|peer| peer.location.is_some()).count();
     let mut parts = vec![count(shown as u64, "peer", "peers")];
@@ -101,16 +110,23 @@ fn nobody_says(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let key = |text: &str| Line::from(Span::styled(text.to_owned(), theme.key()));
     let own = model.node.as_ref().and_then(|node| node.location.as_ref());
     let mut lines = vec![
-        Line::from(Span::styled("No peer says where it is, so there is nothing to draw.", theme.strong())),
+        Line::from(Span::styled(
+            "No peer says where it is, so there is nothing to draw.",
+            theme.strong(),
+        )),
         Line::default(),
-        Line::from("A node tells its place only where its person wants it to: with this in its settings file"),
+        Line::from(
+            "A node tells its place only where its person wants it to: with this in its settings file",
+        ),
         key("location = \"52.5,13.4,Berlin\""),
         Line::from("or, for one run, with"),
         key("swarmdex --location 52.5,13.4,Berlin"),
         Line::default(),
     ];
     lines.push(Line::from(match own {
-        Some(own) => format!("You tell that you are in {own}. Others appear once they tell theirs."),
+        Some(own) => {
+            format!("You tell that you are in {own}. Others appear once they tell theirs.")
+        }
         None => "It is rounded to about 11 km. All peers are on screen 1.".to_owned(),
     }));
     sentences(frame, area, lines);
@@ -124,8 +140,16 @@ fn world(buffer: &mut Buffer, model: &Model, chart: &Chart, theme: Theme) {
         let mut quiet = Vec::new();
         let mut busy = Vec::new();
         for (id, point) in &chart.peers {
-            if model.peers.get(id).is_some_and(|peer| peer.connection.is_some()) {
-                let of = if traffic.contains_key(id) { &mut busy } else { &mut quiet };
+            if model
+                .peers
+                .get(id)
+                .is_some_and(|peer| peer.connection.is_some())
+            {
+                let of = if traffic.contains_key(id) {
+                    &mut busy
+                } else {
+                    &mut quiet
+                };
                 of.push((home, *point));
             }
         }
@@ -135,11 +159,28 @@ fn world(buffer: &mut Buffer, model: &Model, chart: &Chart, theme: Theme) {
     let selected = model.peers.current();
     let mut taken = Vec::new();
     for cluster in &chart.clusters {
-        let peers: Vec<&PeerSnapshot> = chart.members(cluster).filter_map(|id| model.peers.get(&id)).collect();
-        let level = peers.iter().filter_map(|peer| traffic.get(&peer.id)).max().copied().unwrap_or_default();
-        taken.push(put(buffer, chart, cluster, looks(model, &peers, theme), level, theme));
+        let peers: Vec<&PeerSnapshot> = chart
+            .members(cluster)
+            .filter_map(|id| model.peers.get(&id))
+            .collect();
+        let level = peers
+            .iter()
+            .filter_map(|peer| traffic.get(&peer.id))
+            .max()
+            .copied()
+            .unwrap_or_default();
+        taken.push(put(
+            buffer,
+            chart,
+            cluster,
+            looks(model, &peers, theme),
+            level,
+            theme,
+        ));
     }
-    if let Some((peer, cluster)) = selected.and_then(|peer| Some((peer, chart.cluster_of(&peer.id)?))) {
+    if let Some((peer, cluster)) =
+        selected.and_then(|peer| Some((peer, chart.cluster_of(&peer.id)?)))
+    {
         beside(buffer, chart, cluster, &taken, &label(peer), theme);
     }
 }
@@ -151,7 +192,10 @@ fn colour(style: Style) -> Color {
 /// Bounds of the canvas, so many turns of the globe to the west of the chart.
 fn bounds(chart: &Chart, turns: f64) -> ([f64; 2], [f64; 2]) {
     let (grid, west) = (&chart.grid, chart.grid.left + turns * 360.0);
-    ([west, west + grid.width()], [grid.top - grid.height(), grid.top])
+    (
+        [west, west + grid.width()],
+        [grid.top - grid.height(), grid.top],
+    )
 }
 
 /// Draws on the chart's cells, as often as the globe comes into view.
@@ -169,10 +213,16 @@ fn paint(buffer: &mut Buffer, chart: &Chart, theme: Theme, shapes: impl Fn(&mut 
 }
 
 fn coast(buffer: &mut Buffer, chart: &Chart, theme: Theme) {
-    let map = canvas::Map { resolution: MapResolution::High, color: colour(theme.dim()) };
+    let map = canvas::Map {
+        resolution: MapResolution::High,
+        color: colour(theme.dim()),
+    };
     paint(buffer, chart, theme, |context| context.draw(&map));
     // Without colours it is the weight that tells the coast from a connection.
-    buffer.set_style(chart.area, Style::new().add_modifier(theme.dim().add_modifier));
+    buffer.set_style(
+        chart.area,
+        Style::new().add_modifier(theme.dim().add_modifier),
+    );
 }
 
 /// Straight lines, the short way round the globe, through the coast and not in its place.
@@ -187,13 +237,23 @@ fn lines(buffer: &mut Buffer, chart: &Chart, ends: &[(Point, Point)], style: Sty
             // From either end, because the two may be in view on different turns of the globe.
             for (start, way) in [(from, 1.0), (to, -1.0)] {
                 let (x, y) = (start.east, start.north);
-                context.draw(&canvas::Line::new(x, y, x + way * east, y + way * north, colour(style)));
+                context.draw(&canvas::Line::new(
+                    x,
+                    y,
+                    x + way * east,
+                    y + way * north,
+                    colour(style),
+                ));
             }
         }
     });
     for position in chart.area.positions() {
-        let Some(line) = drawn.cell(position).and_then(|cell| dots(cell.symbol())) else { continue };
-        let Some(cell) = buffer.cell_mut(position) else { continue };
+        let Some(line) = drawn.cell(position).and_then(|cell| dots(cell.symbol())) else {
+            continue;
+        };
+        let Some(cell) = buffer.cell_mut(position) else {
+            continue;
+        };
         let both = line | dots(cell.symbol()).unwrap_or(0);
         if let Some(symbol) = char::from_u32(DOTS + both) {
             cell.modifier.remove(Modifier::DIM);
@@ -230,7 +290,11 @@ fn brackets(level: Traffic) -> (&'static str, &'static str) {
 fn looks(model: &Model, peers: &[&PeerSnapshot], theme: Theme) -> (String, Style) {
     let selected = model.peers.current().map(|peer| peer.id);
     // How good this place is to ask is how good its best peer is.
-    let tone = peers.iter().map(|peer| Tone::of(peer, model.now)).max().unwrap_or(Tone::Away);
+    let tone = peers
+        .iter()
+        .map(|peer| Tone::of(peer, model.now))
+        .max()
+        .unwrap_or(Tone::Away);
     let text = match peers {
         [] => String::new(),
         [peer] => sign(peer, model.now).to_owned(),
@@ -238,7 +302,10 @@ fn looks(model: &Model, peers: &[&PeerSnapshot], theme: Theme) -> (String, Style
     };
     let style = if peers.iter().any(|peer| Some(peer.id) == selected) {
         theme.selected().add_modifier(Modifier::BOLD)
-    } else if peers.iter().any(|peer| model.peers.marked.contains(&peer.id)) {
+    } else if peers
+        .iter()
+        .any(|peer| model.peers.marked.contains(&peer.id))
+    {
         theme.marked()
     } else if text == IMPLAUSIBLE {
         theme.bad()
@@ -279,41 +346,79 @@ fn put(
     // Brackets only where nobody else is: no peer is hidden by how busy another one is.
     let free = |x: u16| {
         x.checked_sub(chart.area.x).is_some_and(|column| {
-            column < chart.grid.columns && !chart.clusters.iter().any(|one| one.covers((column, cluster.row)))
+            column < chart.grid.columns
+                && !chart
+                    .clusters
+                    .iter()
+                    .any(|one| one.covers((column, cluster.row)))
         })
     };
     let (before, after) = brackets(level);
     let (mut from, mut to) = (start, end);
     let wide = before.len() as u16;
-    if wide > 0 && (1..=wide).all(|n| start.checked_sub(n).is_some_and(free)) && (0..wide).all(|n| free(end + n)) {
+    if wide > 0
+        && (1..=wide).all(|n| start.checked_sub(n).is_some_and(free))
+        && (0..wide).all(|n| free(end + n))
+    {
         write(start - wide, before, style);
         write(end, after, style);
         (from, to) = (start - wide, end + wide);
     }
-    Rect { x: from, y, width: to.saturating_sub(from), height: 1 }
+    Rect {
+        x: from,
+        y,
+        width: to.saturating_sub(from),
+        height: 1,
+    }
 }
 
 /// Writes `text` beside a cluster: where it hides no other if there is such a place.
-fn beside(buffer: &mut Buffer, chart: &Chart, cluster: &Cluster, taken: &[Rect], text: &str, theme: Theme) {
+fn beside(
+    buffer: &mut Buffer,
+    chart: &Chart,
+    cluster: &Cluster,
+    taken: &[Rect],
+    text: &str,
+    theme: Theme,
+) {
     let area = chart.area;
     let text = format!(" {text} ");
     let width = (text.width() as u16).min(area.width);
-    let own = Rect { x: area.x + cluster.column, y: area.y + cluster.row, width: cluster.width(), height: 1 };
-    let own = taken.iter().find(|rect| rect.y == own.y && rect.intersects(own)).copied().unwrap_or(own);
+    let own = Rect {
+        x: area.x + cluster.column,
+        y: area.y + cluster.row,
+        width: cluster.width(),
+        height: 1,
+    };
+    let own = taken
+        .iter()
+        .find(|rect| rect.y == own.y && rect.intersects(own))
+        .copied()
+        .unwrap_or(own);
     let (right, left) = (own.right() + 1, own.x.checked_sub(width + 1));
     let level = [(Some(right), 0), (left, 0)];
     let aside = [1i32, -1, 2, -2].into_iter().flat_map(|rows| {
-        let middle = own.x.saturating_sub(width / 2).clamp(area.x, area.right() - width);
+        let middle = own
+            .x
+            .saturating_sub(width / 2)
+            .clamp(area.x, area.right() - width);
         [(Some(right), rows), (left, rows), (Some(middle), rows)]
     });
     let places: Vec<Rect> = (level.into_iter().chain(aside))
         .filter_map(|(x, rows)| {
-            let place = Rect { x: x?, y: u16::try_from(i32::from(own.y) + rows).ok()?, width, height: 1 };
+            let place = Rect {
+                x: x?,
+                y: u16::try_from(i32::from(own.y) + rows).ok()?,
+                width,
+                height: 1,
+            };
             (area.union(place) == area).then_some(place)
         })
         .collect();
     let hides = |place: &&Rect| taken.iter().filter(|rect| rect.intersects(**place)).count();
-    let Some(place) = places.iter().min_by_key(hides) else { return };
+    let Some(place) = places.iter().min_by_key(hides) else {
+        return;
+    };
     let text = fit(&text, usize::from(place.width));
     for position in place.positions() {
         if let Some(cell) = buffer.cell_mut(position) {
@@ -327,7 +432,15 @@ fn beside(buffer: &mut Buffer, chart: &Chart, cluster: &Cluster, taken: &[Rect],
 fn as_list(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let list = &model.peers;
     let cell = |peer: &PeerSnapshot, column: &'static str| in_list(model, peer, column, theme);
-    table::draw_columns(frame.buffer_mut(), areas.body, list, &LIST, theme, cell, |_, _| Vec::new());
+    table::draw_columns(
+        frame.buffer_mut(),
+        areas.body,
+        list,
+        &LIST,
+        theme,
+        cell,
+        |_, _| Vec::new(),
+    );
     if list.rows().is_empty() {
         let text = "No peer has these words. Esc in the list takes the filter off.";
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);

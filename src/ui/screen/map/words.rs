@@ -1,4 +1,5 @@
-//! The words below the map: the selected peer, those whose place is not known, and what the signs mean.
+//! The words below the map: the selected peer, those whose place is not known, and what the signs
+//! mean.
 
 use ratatui::{Frame, layout::Rect, style::Style, text::Span};
 use unicode_width::UnicodeWidthStr;
@@ -13,7 +14,10 @@ use crate::{
     ui::{
         model::{
             Model,
-            map::{IMPLAUSIBLE, Tone, chart::Chart, distance, name, place, round_trip, sign, traffic::Traffic},
+            map::{
+                IMPLAUSIBLE, Tone, chart::Chart, distance, name, place, round_trip, sign,
+                traffic::Traffic,
+            },
         },
         theme::Theme,
         widget::{bar::bar, number::count},
@@ -32,16 +36,27 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, chart: &Chart, theme: Theme, a
     if area.width >= ROOMY.0 && area.height >= ROOMY.1 {
         return in_columns(frame, model, chart, &unplaced, theme, area);
     }
-    let row = |n: u16| Rect { y: area.bottom().saturating_sub(n), height: 1, ..area };
+    let row = |n: u16| Rect {
+        y: area.bottom().saturating_sub(n),
+        height: 1,
+        ..area
+    };
     let width = usize::from(area.width);
     if let Some(peer) = model.peers.current() {
-        let facts = facts(model, chart, peer).into_iter().map(|(label, text)| match label {
-            "state" => text,
-            label => format!("{label} {text}"),
-        });
+        let facts = facts(model, chart, peer)
+            .into_iter()
+            .map(|(label, text)| match label {
+                "state" => text,
+                label => format!("{label} {text}"),
+            });
         let tone = Tone::of(peer, model.now);
-        let mut spans = vec![(format!("{} {}", sign(peer, model.now), name(peer)), theme.strong())];
-        spans.extend((tone != Tone::Away).then(|| (tone.label().to_owned(), tone_style(tone, theme))));
+        let mut spans = vec![(
+            format!("{} {}", sign(peer, model.now), name(peer)),
+            theme.strong(),
+        )];
+        spans.extend(
+            (tone != Tone::Away).then(|| (tone.label().to_owned(), tone_style(tone, theme))),
+        );
         spans.extend(facts.map(|fact| (fact, theme.text())));
         line(frame, row(3), fitting(spans, width, " · "));
     }
@@ -52,7 +67,14 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, chart: &Chart, theme: Theme, a
     };
     let mut spans = vec![(text, theme.dim())];
     spans.extend(named(model, &unplaced, width.saturating_sub(24), theme));
-    line(frame, row(2), spans.into_iter().map(|(text, style)| Span::styled(text, style)).collect());
+    line(
+        frame,
+        row(2),
+        spans
+            .into_iter()
+            .map(|(text, style)| Span::styled(text, style))
+            .collect(),
+    );
     let signs = legend(model, chart, true, theme)
         .into_iter()
         .map(|(sign, style, text)| vec![(sign, style), (text, theme.dim())]);
@@ -74,7 +96,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, chart: &Chart, theme: Theme, a
 }
 
 /// Names one after the other, as many as there is room for, and how many more there are.
-fn named(model: &Model, peers: &[&PeerSnapshot], room: usize, theme: Theme) -> Vec<(String, Style)> {
+fn named(
+    model: &Model,
+    peers: &[&PeerSnapshot],
+    room: usize,
+    theme: Theme,
+) -> Vec<(String, Style)> {
     let selected = model.peers.current().map(|peer| peer.id);
     let (mut out, mut left) = (Vec::new(), room);
     for (at, peer) in peers.iter().enumerate() {
@@ -88,7 +115,11 @@ fn named(model: &Model, peers: &[&PeerSnapshot], room: usize, theme: Theme) -> V
         left -= text.width() + 2;
         out.push((
             text,
-            if selected == Some(peer.id) { theme.selected() } else { tone_style(Tone::of(peer, model.now), theme) },
+            if selected == Some(peer.id) {
+                theme.selected()
+            } else {
+                tone_style(Tone::of(peer, model.now), theme)
+            },
         ));
         if !last {
             out.push(("  ".to_owned(), theme.text()));
@@ -100,8 +131,14 @@ fn named(model: &Model, peers: &[&PeerSnapshot], room: usize, theme: Theme) -> V
 /// What is known of a peer, each with what it is.
 fn facts(model: &Model, chart: &Chart, peer: &PeerSnapshot) -> Vec<(&'static str, String)> {
     let mut out = Vec::new();
-    if let Some(cluster) = chart.cluster_of(&peer.id).filter(|cluster| cluster.peers.len() > 1) {
-        out.push(("one of", format!("{} here, n steps on", cluster.peers.len())));
+    if let Some(cluster) = chart
+        .cluster_of(&peer.id)
+        .filter(|cluster| cluster.peers.len() > 1)
+    {
+        out.push((
+            "one of",
+            format!("{} here, n steps on", cluster.peers.len()),
+        ));
     }
     let state = match (peer.connection.is_some(), peer.in_mesh) {
         (true, true) => "connected, in the gossip mesh",
@@ -125,15 +162,28 @@ fn facts(model: &Model, chart: &Chart, peer: &PeerSnapshot) -> Vec<(&'static str
 fn legend(model: &Model, chart: &Chart, short: bool, theme: Theme) -> Vec<(String, Style, String)> {
     let mut out = Vec::new();
     let mut say = |sign: &str, style: Style, long: &str, brief: &str| {
-        out.push((sign.to_owned(), style, if short { brief } else { long }.to_owned()));
+        out.push((
+            sign.to_owned(),
+            style,
+            if short { brief } else { long }.to_owned(),
+        ));
     };
     if chart.home.is_some() {
         say(ME, theme.title(), "you", "you");
     }
-    let some =
-        |test: &dyn Fn(&PeerSnapshot) -> bool| model.peers.rows().iter().filter_map(|id| model.peers.get(id)).any(test);
+    let some = |test: &dyn Fn(&PeerSnapshot) -> bool| {
+        model
+            .peers
+            .rows()
+            .iter()
+            .filter_map(|id| model.peers.get(id))
+            .any(test)
+    };
     let banned = some(&|peer| Tone::of(peer, model.now) == Tone::Banned);
-    for tone in Tone::ALL.into_iter().filter(|tone| *tone != Tone::Banned || banned) {
+    for tone in Tone::ALL
+        .into_iter()
+        .filter(|tone| *tone != Tone::Banned || banned)
+    {
         let long = match tone {
             Tone::Good => "good to ask: score 0.50 and more",
             Tone::Fair => "fair: 0.15 and more",
@@ -141,18 +191,37 @@ fn legend(model: &Model, chart: &Chart, short: bool, theme: Theme) -> Vec<(Strin
             Tone::Away => "known, not connected",
             Tone::Banned => "banned: nothing is exchanged with it",
         };
-        let brief = if tone == Tone::Away { "away" } else { tone.label() };
+        let brief = if tone == Tone::Away {
+            "away"
+        } else {
+            tone.label()
+        };
         say(tone.sign(), tone_style(tone, theme), long, brief);
     }
     // What is rare is explained where it is.
     if some(&|peer| peer.location.is_some() && peer.provenance().is_implausible()) {
-        say(IMPLAUSIBLE, theme.bad(), "cannot be there: light is too slow", "cannot be there");
+        say(
+            IMPLAUSIBLE,
+            theme.bad(),
+            "cannot be there: light is too slow",
+            "cannot be there",
+        );
     }
     if some(&|peer| peer.location.is_some() && peer.provenance().approximate) {
-        say("~", theme.strong(), "before a place: its country, no more", "about there");
+        say(
+            "~",
+            theme.strong(),
+            "before a place: its country, no more",
+            "about there",
+        );
     }
     say("3", theme.strong(), "so many peers in one place", "peers");
-    say("(●)", theme.strong(), "bytes to or from you in the last minute", "bytes");
+    say(
+        "(●)",
+        theme.strong(),
+        "bytes to or from you in the last minute",
+        "bytes",
+    );
     if !short {
         say("((●))", theme.strong(), "over 1 MiB of them", "");
     }
@@ -170,11 +239,19 @@ fn in_columns(
     theme: Theme,
     area: Rect,
 ) {
-    let area = Rect { y: area.y + 1, height: area.height - 1, ..area };
+    let area = Rect {
+        y: area.y + 1,
+        height: area.height - 1,
+        ..area
+    };
     let gap = 3;
     let signs = 46.min(area.width / 2);
     let each = (area.width - signs - 2 * gap) / 2;
-    let column = |x: u16, width: u16| Rect { x: area.x + x, width, ..area };
+    let column = |x: u16, width: u16| Rect {
+        x: area.x + x,
+        width,
+        ..area
+    };
     let mut put = |area: Rect, lines: Vec<Vec<(String, Style)>>| {
         for (y, spans) in (area.y..area.bottom()).zip(lines) {
             let mut left = usize::from(area.width);
@@ -183,25 +260,53 @@ fn in_columns(
                 left -= text.width();
                 Span::styled(text, style)
             });
-            line(frame, Rect { y, height: 1, ..area }, spans.collect());
+            line(
+                frame,
+                Rect {
+                    y,
+                    height: 1,
+                    ..area
+                },
+                spans.collect(),
+            );
         }
     };
 
     let mut about = Vec::new();
     if let Some(peer) = model.peers.current() {
-        let field =
-            |label: &str, text: String, style: Style| vec![(format!("{label:<12}"), theme.dim()), (text, style)];
-        about.push(vec![(name(peer), theme.strong()), ("   Enter tells all of it".to_owned(), theme.dim())]);
-        let far = distance(peer).map(|far| format!(", {far} from you")).unwrap_or_default();
-        let from = peer.location.as_ref().map(|_| format!(" ({})", peer.provenance().brief())).unwrap_or_default();
-        let place = place(peer).map_or("not known".to_owned(), |place| format!("{place}{far}{from}"));
+        let field = |label: &str, text: String, style: Style| {
+            vec![(format!("{label:<12}"), theme.dim()), (text, style)]
+        };
+        about.push(vec![
+            (name(peer), theme.strong()),
+            ("   Enter tells all of it".to_owned(), theme.dim()),
+        ]);
+        let far = distance(peer)
+            .map(|far| format!(", {far} from you"))
+            .unwrap_or_default();
+        let from = peer
+            .location
+            .as_ref()
+            .map(|_| format!(" ({})", peer.provenance().brief()))
+            .unwrap_or_default();
+        let place = place(peer).map_or("not known".to_owned(), |place| {
+            format!("{place}{far}{from}")
+        });
         about.push(field("place", place, theme.text()));
         let (score, tone) = (peer.score.total, Tone::of(peer, model.now));
         let word = if tone == Tone::Away { "" } else { tone.label() };
-        about.push(field("score", format!("{} {score:.2} {word}", bar(score, 10)), tone_style(tone, theme)));
+        about.push(field(
+            "score",
+            format!("{} {score:.2} {word}", bar(score, 10)),
+            tone_style(tone, theme),
+        ));
         let trip = round_trip(peer).unwrap_or_else(|| "none".to_owned());
         about.push(field("round trip", trip, theme.text()));
-        about.extend(facts(model, chart, peer).into_iter().map(|(label, text)| field(label, text, theme.text())));
+        about.extend(
+            facts(model, chart, peer)
+                .into_iter()
+                .map(|(label, text)| field(label, text, theme.text())),
+        );
     }
     put(column(0, each), about);
 
@@ -211,17 +316,37 @@ fn in_columns(
     }];
     let room = usize::from(area.height.saturating_sub(2));
     let selected = model.peers.current().map(|peer| peer.id);
-    let fits = if unplaced.len() <= room { unplaced.len() } else { room.saturating_sub(1) };
+    let fits = if unplaced.len() <= room {
+        unplaced.len()
+    } else {
+        room.saturating_sub(1)
+    };
     // The selected one is always among those that are named.
-    let at = unplaced.iter().position(|peer| Some(peer.id) == selected).unwrap_or(0);
+    let at = unplaced
+        .iter()
+        .position(|peer| Some(peer.id) == selected)
+        .unwrap_or(0);
     let first = (at + 1).saturating_sub(fits.max(1));
     for peer in unplaced.iter().skip(first).take(fits) {
         let tone = Tone::of(peer, model.now);
-        let style = if selected == Some(peer.id) { theme.selected() } else { tone_style(tone, theme) };
-        names.push(vec![(format!("{} {}", sign(peer, model.now), name(peer)), style)]);
+        let style = if selected == Some(peer.id) {
+            theme.selected()
+        } else {
+            tone_style(tone, theme)
+        };
+        names.push(vec![(
+            format!("{} {}", sign(peer, model.now), name(peer)),
+            style,
+        )]);
     }
     if fits < unplaced.len() {
-        names.push(vec![(format!("and {} more: n and N step through all", unplaced.len() - fits), theme.dim())]);
+        names.push(vec![(
+            format!(
+                "and {} more: n and N step through all",
+                unplaced.len() - fits
+            ),
+            theme.dim(),
+        )]);
     }
     put(column(each + gap, each), names);
 
@@ -229,5 +354,11 @@ fn in_columns(
         let pad = " ".repeat(6usize.saturating_sub(sign.width()));
         vec![(sign, style), (format!("{pad}{text}"), theme.dim())]
     };
-    put(column(2 * (each + gap), signs), legend(model, chart, false, theme).into_iter().map(signs_of).collect());
+    put(
+        column(2 * (each + gap), signs),
+        legend(model, chart, false, theme)
+            .into_iter()
+            .map(signs_of)
+            .collect(),
+    );
 }

@@ -1,4 +1,5 @@
-//! What one can write into the search field: above the newest packages while nothing is written yet.
+//! What one can write into the search field: above the newest packages while nothing is written
+//! yet.
 
 use ratatui::{
     Frame,
@@ -47,7 +48,10 @@ pub fn told((example, finds): (&str, &str), theme: Theme) -> Line<'static> {
 }
 
 fn pair(example: &str, finds: &str, theme: Theme) -> [Span<'static>; 2] {
-    [Span::styled(format!("{example:<EXAMPLE$}"), theme.key()), Span::styled(finds.to_owned(), theme.dim())]
+    [
+        Span::styled(format!("{example:<EXAMPLE$}"), theme.key()),
+        Span::styled(finds.to_owned(), theme.dim()),
+    ]
 }
 
 pub fn draw(frame: &mut Frame<'_>, theme: Theme, area: Rect) {
@@ -61,11 +65,16 @@ pub fn draw(frame: &mut Frame<'_>, theme: Theme, area: Rect) {
         for (example, finds) in LANGUAGE.iter().skip(row).step_by(rows.max(1)) {
             spans.push(Span::raw(" "));
             spans.extend(pair(example, finds, theme));
-            spans.push(Span::raw(" ".repeat(BOTH.saturating_sub(1 + EXAMPLE + finds.width()))));
+            spans.push(Span::raw(
+                " ".repeat(BOTH.saturating_sub(1 + EXAMPLE + finds.width())),
+            ));
         }
         Line::from(spans)
     };
-    frame.render_widget(Paragraph::new((0..rows).map(line).collect::<Vec<_>>()), area);
+    frame.render_widget(
+        Paragraph::new((0..rows).map(line).collect::<Vec<_>>()),
+        area,
+    );
 }
 
 #[cfg(test)]
@@ -76,8 +85,14 @@ mod tests {
     #[test]
     fn what_is_taught_is_understood_and_fits() {
         for (example, finds) in LANGUAGE {
-            assert!(parse(example).mistakes.is_empty() && !parse(example).is_everything(), "{example}");
-            assert!(example.len() < EXAMPLE && 1 + EXAMPLE + finds.len() <= BOTH, "{example}");
+            assert!(
+                parse(example).mistakes.is_empty() && !parse(example).is_everything(),
+                "{example}"
+            );
+            assert!(
+                example.len() < EXAMPLE && 1 + EXAMPLE + finds.len() <= BOTH,
+                "{example}"
+            );
         }
         assert_eq!([39, 80, 120, 200].map(taught), [0, 6, 5, 5]);
     }

@@ -48,15 +48,32 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         _ => Vec::new(),
     };
     let cell = |hit: &Hit, column| cell(model, hit, column, theme);
-    table::draw_marked(frame.buffer_mut(), areas.body, &search.hits, theme, cell, marked);
+    table::draw_marked(
+        frame.buffer_mut(),
+        areas.body,
+        &search.hits,
+        theme,
+        cell,
+        marked,
+    );
     if search.hits.rows().is_empty() && search.answered {
-        let room = Rect { y: areas.body.y + 1, height: areas.body.height.saturating_sub(1), ..areas.body };
+        let room = Rect {
+            y: areas.body.y + 1,
+            height: areas.body.height.saturating_sub(1),
+            ..areas.body
+        };
         sentences(frame, room, nothing(model, theme, usize::from(room.height)));
     }
     if areas.side.height > 0 {
         popup::facets::pane(frame, model, theme, areas.side);
     }
-    status(frame, model, areas, &summary::of(model, usize::from(areas.status.width)), theme);
+    status(
+        frame,
+        model,
+        areas,
+        &summary::of(model, usize::from(areas.status.width)),
+        theme,
+    );
 }
 
 /// The figures, where a notice has their place: in a busy network there is always one.
@@ -66,7 +83,11 @@ fn beside_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect)
     let figures = summary::of(model, room);
     let width = figures.width().min(usize::from(field.width)) as u16;
     if usize::from(width) <= room {
-        let beside = Rect { x: field.right() - width, width, ..field };
+        let beside = Rect {
+            x: field.right() - width,
+            width,
+            ..field
+        };
         line(frame, beside, vec![Span::styled(figures, theme.dim())]);
     }
 }
@@ -79,7 +100,15 @@ fn below_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect) 
             Said::Mistake(text) => (text, theme.fair()),
             Said::Instead(text) => (text, theme.strong()),
         };
-        line(frame, Rect { y, height: 1, ..field }, vec![Span::styled(text, style)]);
+        line(
+            frame,
+            Rect {
+                y,
+                height: 1,
+                ..field
+            },
+            vec![Span::styled(text, style)],
+        );
     }
 }
 
@@ -88,19 +117,26 @@ fn nothing(model: &Model, theme: Theme, height: usize) -> Vec<Line<'static>> {
     let search = &model.search;
     let said = |text: &'static str| Line::from(Span::styled(text, theme.text()));
     if search.is_blank() {
-        return vec![said("No package is known here yet. What others publish appears by itself.")];
+        return vec![said(
+            "No package is known here yet. What others publish appears by itself.",
+        )];
     }
     if search.running {
         return vec![said("Nothing here has that; others are still asked.")];
     }
-    let mut lines = vec![Line::from(Span::styled("Nothing was found.", theme.strong())), Line::default()];
+    let mut lines = vec![
+        Line::from(Span::styled("Nothing was found.", theme.strong())),
+        Line::default(),
+    ];
     if !search.terms.filters.is_empty() {
         lines.push(said("Take a filter away: each of them must hold."));
     }
     if search.terms.within.is_some() || search.terms.before.is_some() {
         lines.push(said("Take updated: away, or give it more time."));
     }
-    lines.push(said("Try fewer or shorter words: all of them must occur, the last may be a beginning."));
+    lines.push(said(
+        "Try fewer or shorter words: all of them must occur, the last may be a beginning.",
+    ));
     lines.push(Line::default());
     if lines.len() + LANGUAGE.len() <= height {
         lines.extend(LANGUAGE.iter().map(|example| lesson::told(*example, theme)));
@@ -112,8 +148,14 @@ fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
     let warned = hit.yanked || hit.preview || hit.deprecated || hit.looks_like.is_some();
     match column {
         "package" => (claimed(&hit.package, hit.handle.as_ref()), theme.strong()),
-        "version" => (hit.version.to_string(), if warned { theme.fair() } else { theme.text() }),
-        "summary" => (summary(hit), if warned { theme.fair() } else { theme.text() }),
+        "version" => (
+            hit.version.to_string(),
+            if warned { theme.fair() } else { theme.text() },
+        ),
+        "summary" => (
+            summary(hit),
+            if warned { theme.fair() } else { theme.text() },
+        ),
         "category" => (category(hit), theme.text()),
         "used" => (popularity(hit), theme.text()),
         "trust" => (key(&hit.package.owner, hit.trust), trust(hit.trust, theme)),
@@ -125,7 +167,10 @@ fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
             (hit.source.label().to_owned(), style)
         }
         "signed" => (Ago(model.now.since(hit.signed_at)).to_string(), theme.dim()),
-        "license" => (printable(hit.license.as_deref().unwrap_or_default()), theme.dim()),
+        "license" => (
+            printable(hit.license.as_deref().unwrap_or_default()),
+            theme.dim(),
+        ),
         "ecosystem" => (printable(&hit.ecosystem), theme.dim()),
         "match" => (format!("{:.2}", hit.score), theme.dim()),
         _ => (String::new(), theme.text()),

@@ -36,11 +36,14 @@ fn parts(model: &Model) -> Vec<String> {
     parts.push(peers(search.running, search.coverage));
     parts.extend(search.coverage.share.map(percent));
     let (shown, total) = (search.hits.len() as u64, search.total);
-    let order = search.hits.sort.map_or(String::new(), |sort| match (sort, search.hits.reversed) {
-        ("match", false) => "best first".to_owned(),
-        ("signed", false) => "newest first".to_owned(),
-        _ => search.hits.order(),
-    });
+    let order = search
+        .hits
+        .sort
+        .map_or(String::new(), |sort| match (sort, search.hits.reversed) {
+            ("match", false) => "best first".to_owned(),
+            ("signed", false) => "newest first".to_owned(),
+            _ => search.hits.order(),
+        });
     if shown < total || search.truncated {
         parts.push(format!("{order}, {} shown", grouped(shown)));
     } else {
@@ -51,7 +54,10 @@ fn parts(model: &Model) -> Vec<String> {
 
 /// How many match, of how many there are here.
 fn found(model: &Model) -> String {
-    let (search, known) = (&model.search, model.node.as_ref().map_or(0, |node| node.packages));
+    let (search, known) = (
+        &model.search,
+        model.node.as_ref().map_or(0, |node| node.packages),
+    );
     let packages = |number| count(number, "package", "packages");
     if search.terms.is_everything() {
         packages(known.max(search.total))
@@ -63,12 +69,20 @@ fn found(model: &Model) -> String {
     }
 }
 
-fn peers(running: bool, Coverage { asked, answered, .. }: Coverage) -> String {
+fn peers(
+    running: bool,
+    Coverage {
+        asked, answered, ..
+    }: Coverage,
+) -> String {
     match (running, asked) {
         (true, 0) => "asking peers…".to_owned(),
         (true, asked) => format!("asking peers: {answered} of {asked} answered…"),
         (false, 0) => "no peer to ask".to_owned(),
-        (false, asked) => format!("{answered} of {} answered", count(asked as u64, "peer", "peers")),
+        (false, asked) => format!(
+            "{answered} of {} answered",
+            count(asked as u64, "peer", "peers")
+        ),
     }
 }
 

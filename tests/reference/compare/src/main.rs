@@ -1,4 +1,5 @@
-//! Reads what a reference said, a JSON object a line, asks the module `ecosystem` the same, and tells where the two differ.
+//! Reads what a reference said, a JSON object a line, asks the module `ecosystem` the same, and
+//! tells where the two differ.
 //! `README.md` in the folder above has the questions.
 
 #[allow(dead_code)]
