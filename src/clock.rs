@@ -1,13 +1,36 @@
 //! The wall clock, read in one place. Rules get the time as an argument.
 
 use std::{
-    sync::atomic::{AtomicI64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use jiff::tz::TimeZone;
 
 use crate::domain::time::Timestamp;
+
+/// The clock of one node: the system's, which a test may set for that node alone.
+#[derive(Clone, Debug, Default)]
+pub struct Clock {
+    /// Milliseconds that it is ahead of the system's.
+    ahead: Arc<AtomicI64>,
+}
+
+impl Clock {
+    pub fn now(&self) -> Timestamp {
+        let ahead = self.ahead.load(Ordering::Relaxed);
+        Timestamp(now().0.saturating_add_signed(ahead))
+    }
+
+    /// Sets this clock, as somebody may set a machine's at any moment.
+    #[doc(hidden)]
+    pub fn set_ahead(&self, millis: i64) {
+        self.ahead.store(millis, Ordering::Relaxed);
+    }
+}
 
 /// Milliseconds that this process takes the clock to be ahead of what the system says.
 static AHEAD_MS: AtomicI64 = AtomicI64::new(0);

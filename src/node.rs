@@ -15,7 +15,7 @@ pub use crate::net::{Delays, DhtMode, content::Conduct};
 use crate::{
     RegistryError, Result,
     bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Requests, Tally},
-    clock,
+    clock::{self, Clock},
     domain::{
         caps,
         content::MAX_CONTENT,
@@ -151,6 +151,8 @@ pub struct NodeOptions {
     pub local_connections: usize,
     /// The rule by which addresses are public; tests on loopback take all of them for that.
     pub classes: Classes,
+    /// The clock of this node, which a test may set.
+    pub clock: Clock,
 }
 
 impl NodeOptions {
@@ -192,6 +194,7 @@ impl NodeOptions {
             high_water: 64,
             local_connections: caps::OF_A_PRIVATE_ADDRESS,
             classes: Classes::ByRange,
+            clock: Clock::default(),
         }
     }
 }
@@ -276,6 +279,7 @@ impl Node {
             delays: options.delays,
             provide: options.provide,
             idle: options.content_idle,
+            clock: options.clock.clone(),
         };
         let contents = ContentStore::open(&options.data_dir, store.clone(), options.content_quota)?;
         let board = Board::new(bus.clone());
@@ -303,6 +307,7 @@ impl Node {
             copy_lost_after: options.copy_lost_after,
             stays: options.stays,
             names: options.names,
+            clock: options.clock,
         };
         let parts = Parts {
             net: net.clone(),

@@ -39,7 +39,7 @@ use super::{
 use crate::{
     RegistryError, Result,
     bus::{Board, Bus, Event, Level, Notice, Tally},
-    clock,
+    clock::{self, Clock},
     domain::{
         copies::CopyFigures,
         dials::Dials,
@@ -108,6 +108,8 @@ pub struct NetOptions {
     /// Connections from one private address, and the rule by which addresses are public.
     pub local_connections: usize,
     pub classes: Classes,
+    /// The clock of this node.
+    pub clock: Clock,
 }
 
 /// Starts the swarm task; returns once it listens, with what peers send, and those that have what

@@ -21,7 +21,7 @@ use super::{
 use crate::{
     RegistryError, Result,
     bus::{Board, Bus, Event, Level, Notice, Tally},
-    clock,
+    clock::{self, Clock},
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
         hash::Hash,
@@ -65,6 +65,8 @@ pub struct RegistryOptions {
     pub stays: bool,
     /// What the settings say whose packages bare names are.
     pub names: Vec<NameRule>,
+    /// The clock of this node.
+    pub clock: Clock,
 }
 
 /// What a registry is put together from.
