@@ -7,3 +7,4 @@ pub mod penalties;
 pub mod place;
 pub mod pool;
 pub mod table;
+pub mod trouble;

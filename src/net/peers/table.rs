@@ -310,7 +310,7 @@ impl PeerTable {
         conn: ConnectionId,
         address: &Multiaddr,
         outbound: bool,
-        now: Timestamp,
+        (now, at): (Timestamp, Instant),
     ) {
         let peer = self.entry(id, now);
         if peer.open.is_empty() {
@@ -329,7 +329,7 @@ impl PeerTable {
             since: now,
         });
         peer.standing.last_seen = now;
-        peer.alive = Some(Instant::now());
+        peer.alive = Some(at);
         if outbound && !peer.addresses.contains(address) && peer.addresses.len() < MAX_ADDRESSES {
             peer.addresses.insert(0, address.clone());
         }
@@ -590,7 +590,12 @@ impl PeerTable {
 
     /// A peer answered a ping. True when it has left a question without an answer since the ping
     /// before, and answered none: however many there were, all of them may be one interruption.
-    pub fn round_trip(&mut self, id: PeerId, rtt: Duration, now: Timestamp) -> bool {
+    pub fn round_trip(
+        &mut self,
+        id: PeerId,
+        rtt: Duration,
+        (now, at): (Timestamp, Instant),
+    ) -> bool {
         let peer = self.entry(id, now);
         peer.standing.observe_rtt(rtt, now);
         peer.place.round_trip(rtt);
@@ -598,12 +603,12 @@ impl PeerTable {
             peer.rtts_ms.pop_front();
         }
         peer.rtts_ms.push_back(rtt.as_secs_f32() * 1_000.0);
-        peer.measured = Some(Instant::now());
+        peer.measured = Some(at);
         std::mem::take(&mut peer.silent)
     }
 
     /// Takes what a peer says of itself in a hello.
-    pub fn hello(&mut self, id: PeerId, hello: &Hello, now: Timestamp) -> Start {
+    pub fn hello(&mut self, id: PeerId, hello: &Hello, (now, at): (Timestamp, Instant)) -> Start {
         let owner = hello
             .claim
             .as_ref()
@@ -613,7 +618,7 @@ impl PeerTable {
         if !peer.open.is_empty() {
             let clock_offset_ms = now.offset_ms(hello.at);
             peer.said = Some(Said {
-                at: Instant::now(),
+                at,
                 packages: hello.packages,
                 room: hello.room,
                 clock_offset_ms,
@@ -627,7 +632,7 @@ impl PeerTable {
         peer.place.hello(hello.location.clone(), hello.at, now);
         let start = peer.starts.said(hello.start);
         if start == Start::Twins {
-            peer.twins = Some(Instant::now());
+            peer.twins = Some(at);
         }
         start
     }
@@ -646,10 +651,8 @@ impl PeerTable {
     }
 
     /// Whether two nodes have its key.
-    pub fn are_two(&self, id: &PeerId) -> bool {
-        self.peers
-            .get(id)
-            .is_some_and(|peer| peer.are_two(Instant::now()))
+    pub fn are_two(&self, id: &PeerId, at: Instant) -> bool {
+        self.peers.get(id).is_some_and(|peer| peer.are_two(at))
     }
 
     /// Takes a presence message that `id` itself has signed.
@@ -803,11 +806,14 @@ impl PeerTable {
     }
 
     /// Snapshots of what changed since the last call, and the peers forgotten.
-    pub fn take_changes(&mut self, now: Timestamp) -> (Vec<PeerSnapshot>, Vec<PeerId>) {
+    pub fn take_changes(
+        &mut self,
+        (now, at): (Timestamp, Instant),
+    ) -> (Vec<PeerSnapshot>, Vec<PeerId>) {
         let dirty = std::mem::take(&mut self.dirty);
         let changed = dirty
             .iter()
-            .filter_map(|id| Some(self.snapshot(*id, self.peers.get(id)?, now)))
+            .filter_map(|id| Some(self.snapshot(*id, self.peers.get(id)?, (now, at))))
             .collect();
         (changed, std::mem::take(&mut self.gone))
     }
@@ -834,10 +840,10 @@ impl PeerTable {
     }
 
     /// Everybody that is known.
-    pub fn snapshots(&self, now: Timestamp) -> Vec<PeerSnapshot> {
+    pub fn snapshots(&self, (now, at): (Timestamp, Instant)) -> Vec<PeerSnapshot> {
         self.peers
             .iter()
-            .map(|(id, peer)| self.snapshot(*id, peer, now))
+            .map(|(id, peer)| self.snapshot(*id, peer, (now, at)))
             .collect()
     }
 
@@ -846,7 +852,7 @@ impl PeerTable {
         self.dirty.extend(self.peers.keys().copied());
     }
 
-    fn snapshot(&self, id: PeerId, peer: &Peer, now: Timestamp) -> PeerSnapshot {
+    fn snapshot(&self, id: PeerId, peer: &Peer, (now, at): (Timestamp, Instant)) -> PeerSnapshot {
         let connection = peer.open.first().map(|open| Connection {
             address: open.address.clone(),
             direction: open.direction,
@@ -854,7 +860,6 @@ impl PeerTable {
         });
         let basis = self.basis(peer, now);
         let placed = peer.place.placed(&self.bearings, now);
-        let at = Instant::now();
         PeerSnapshot {
             id,
             owner: peer.owner.clone(),
@@ -974,7 +979,7 @@ mod tests {
                         ConnectionId::new_unchecked(1),
                         &address,
                         false,
-                        NOW,
+                        (NOW, Instant::now()),
                     );
                 }
             }
@@ -1026,7 +1031,7 @@ mod tests {
             for (n, (at, what)) in steps.into_iter().enumerate() {
                 let now = NOW.after(Duration::from_secs(n as u64));
                 match what {
-                    0 => table.connected(who[at], ConnectionId::new_unchecked(n), &address, true, now),
+                    0 => table.connected(who[at], ConnectionId::new_unchecked(n), &address, true, (now, Instant::now())),
                     1 => table.forget(&who[at]),
                     _ => table.presence(who[at], presence(now), now),
                 }
