@@ -200,29 +200,17 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::domain::places::Caller;
 
     const FREE: usize = 512;
     const NOW: Timestamp = Timestamp(1_000_000_000);
-
-    fn sender(peer: PeerId) -> Sender {
-        Sender {
-            caller: Caller {
-                peer,
-                good: false,
-                prefix: None,
-            },
-            doubtful: false,
-        }
-    }
 
     fn announcement(id: u32, via: PeerId, author: Option<PeerId>) -> Message<u32> {
         Message {
             id,
             topic: Topic::Announcement,
             data: vec![1, 2, 3],
-            via: sender(via),
-            author: author.map(sender),
+            via: Sender::unknown(via),
+            author: author.map(Sender::unknown),
             known: false,
         }
     }

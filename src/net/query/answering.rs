@@ -122,22 +122,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{
-        domain::{hash::Hash, places::Caller},
-        net::protocol::Hello,
-    };
+    use crate::{domain::hash::Hash, net::protocol::Hello};
 
     const NOW: Timestamp = Timestamp(1_000_000_000);
 
-    fn sender() -> Sender {
-        Sender {
-            caller: Caller {
-                peer: PeerId::random(),
-                good: false,
-                prefix: None,
-            },
-            doubtful: false,
-        }
+    fn setting() -> (Sender, Lanes, Answering) {
+        let sender = Sender::unknown(PeerId::random());
+        (sender, Lanes::default(), Answering::new())
     }
 
     fn objects(count: usize) -> Request {
@@ -146,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_peer_is_greeted_back_until_it_greets_too_often() {
-        let (sender, mut lanes, mut answering) = (sender(), Lanes::default(), Answering::new());
+        let (sender, mut lanes, mut answering) = setting();
         let hello = Request::Hello(Hello::default());
         let now = (NOW, Instant::now());
         let mut greeted = 0;
@@ -163,7 +154,7 @@ mod tests {
 
     #[test]
     fn too_much_at_once_is_refused() {
-        let (sender, mut lanes, mut answering) = (sender(), Lanes::default(), Answering::new());
+        let (sender, mut lanes, mut answering) = setting();
         let now = (NOW, Instant::now());
         let mut ask = |count| answering.on(&objects(count), &sender, &mut lanes, now);
         assert_eq!(ask(MAX_OBJECTS + 1), [Order::Reply(Response::Refused)]);
@@ -172,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_ninth_question_waits_its_turn_and_a_flood_of_them_is_a_fault() {
-        let (sender, mut lanes, mut answering) = (sender(), Lanes::default(), Answering::new());
+        let (sender, mut lanes, mut answering) = setting();
         let now = (NOW, Instant::now());
         let mut ask = || answering.on(&objects(1), &sender, &mut lanes, now);
         for _ in 0..QUESTIONS.of_a_peer {
@@ -189,7 +180,7 @@ mod tests {
 
     #[test]
     fn a_peer_that_used_up_its_time_has_some_again_later() {
-        let (sender, mut lanes, mut answering) = (sender(), Lanes::default(), Answering::new());
+        let (sender, mut lanes, mut answering) = setting();
         let instant = Instant::now();
         let asked = answering.on(&objects(1), &sender, &mut lanes, (NOW, instant));
         let [Order::HandOver(place, _)] = asked.as_slice() else {
@@ -212,7 +203,7 @@ mod tests {
         /// Every question is answered once: at once, or by the registry within its time.
         #[test]
         fn every_question_is_answered_once(ends in proptest::collection::vec(any::<bool>(), 1..200)) {
-            let (sender, mut lanes, mut answering) = (sender(), Lanes::default(), Answering::new());
+            let (sender, mut lanes, mut answering) = setting();
             let instant = Instant::now();
             let mut open = Vec::new();
             for end in ends {

@@ -131,7 +131,8 @@ impl Task {
         let sent = self.swarm.behaviour_mut().gossip.publish(topic, data);
         if let Some(told) = self.telling.sent(&presence, sent.is_ok()) {
             let store = self.wiring.store.clone();
-            self.write(async move { store.set_presence_told(told).await });
+            self.writes
+                .push(async move { store.set_presence_told(told).await });
         }
     }
 }

@@ -12,3 +12,4 @@ pub mod start;
 pub mod task;
 pub mod timers;
 pub mod upkeep;
+pub mod writes;

@@ -42,7 +42,7 @@ impl Task {
                 .rule(peer, ruling, &mut self.peers, self.clock.now());
         orders.into_iter().for_each(|order| self.carry_out(order));
         let (sheets, store) = (self.penalties.take_unwritten(), self.wiring.store.clone());
-        self.write(async move {
+        self.writes.push(async move {
             let written = store.write_ledger(sheets).await;
             // Without a reply, the person is told that the node could not.
             if written.is_ok() {
@@ -52,13 +52,13 @@ impl Task {
         });
     }
 
-    /// Lets bans and doubts end, and writes the sheets that changed.
-    pub fn settle_penalties(&mut self) {
-        self.penalise(Event::Due);
+    /// Writes the sheets that changed.
+    pub fn write_penalties(&mut self) {
         let sheets = self.penalties.take_unwritten();
         if !sheets.is_empty() {
             let store = self.wiring.store.clone();
-            self.write(async move { store.write_ledger(sheets).await });
+            self.writes
+                .push(async move { store.write_ledger(sheets).await });
         }
     }
 

@@ -1,7 +1,7 @@
 //! The task that owns the swarm: its loop, its commands, and its end.
 
 use std::{
-    collections::{HashSet, VecDeque},
+    collections::HashSet,
     time::{Duration, Instant},
 };
 
@@ -22,6 +22,7 @@ use super::{
     measure::Measures,
     start::GREET_EVERY,
     timers::Timers,
+    writes::Writes,
 };
 use crate::{
     bus::{Board, Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
@@ -139,7 +140,7 @@ pub struct Task {
     pub own_addresses: Vec<Multiaddr>,
     /// Drawn at the start, so that another node with the same key is told from this one.
     pub start: u64,
-    writes: VecDeque<BoxFuture<'static, ()>>,
+    pub writes: Writes,
 }
 
 impl Task {
@@ -195,7 +196,7 @@ impl Task {
             own_addresses,
             start: rng.random_range(1..=u64::MAX),
             rng,
-            writes: VecDeque::new(),
+            writes: Writes::default(),
         }
     }
 
@@ -219,7 +220,7 @@ impl Task {
                 },
                 () = sleep_until(deadline) => self.expire(),
                 _ = tick.tick() => self.upkeep(),
-                () = next_write(&mut self.writes), if !self.writes.is_empty() => {},
+                () = self.writes.next(), if !self.writes.is_empty() => {},
             }
         }
     }
@@ -443,14 +444,6 @@ impl Task {
         }));
     }
 
-    pub fn write(&mut self, job: impl Future<Output = crate::Result<()>> + Send + 'static) {
-        self.writes.push_back(Box::pin(async move {
-            if let Err(error) = job.await {
-                tracing::error!(%error, "state could not be written");
-            }
-        }));
-    }
-
     /// Tells the readers of the bus what changed; with none, nothing is built.
     pub fn tell_readers(&mut self) {
         let joined = self.peers.ours().count();
@@ -520,7 +513,8 @@ impl Task {
         self.peers.settle(self.clock.now());
         self.remember();
         self.flush();
-        self.settle_penalties();
+        self.penalise(penalties::Event::Due);
+        self.write_penalties();
         let swarm = &mut self.swarm;
         let goodbye = async {
             // Long enough for what was said last to leave before the connections do. No
@@ -544,9 +538,7 @@ impl Task {
             }
         };
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
-        while let Some(write) = self.writes.pop_front() {
-            write.await;
-        }
+        self.writes.finish().await;
         drop(self.wiring.store);
         reply.map(|reply| reply.send(()));
     }
@@ -556,13 +548,5 @@ async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Writes go one after the other, in order: a later state must not be overtaken by an earlier one.
-async fn next_write(writes: &mut VecDeque<BoxFuture<'static, ()>>) {
-    if let Some(write) = writes.front_mut() {
-        write.await;
-        writes.pop_front();
     }
 }

@@ -19,6 +19,7 @@ use crate::{
         dht::store::Dirty,
         peers::{
             connections::{served, to_trim},
+            penalties::Event,
             table::MAX_PEERS,
         },
     },
@@ -62,11 +63,16 @@ impl Task {
             }
             Job::Flush => {
                 self.reput_one();
-                self.flush();
-                self.settle_penalties();
+                self.penalise(Event::Due);
+                // What there is no room for stays where it changed, and is written with what comes.
+                if self.writes.has_room() {
+                    self.flush();
+                    self.write_penalties();
+                }
             }
             Job::FindTwins => self.look_at_myself(now),
-            Job::Remember => self.remember(),
+            Job::Remember if self.writes.has_room() => self.remember(),
+            Job::Remember => {}
             Job::Trim => self.trim(),
             Job::GreetAll => self.greet(true),
             Job::Greet => self.greet(false),
@@ -191,13 +197,15 @@ impl Task {
             .for_each(|(kind, count)| self.wiring.metrics.displaced(kind, count));
         if !put.is_empty() || !removed.is_empty() {
             let store = self.wiring.store.clone();
-            self.write(async move { store.write_dht(put, removed).await });
+            self.writes
+                .push(async move { store.write_dht(put, removed).await });
         }
     }
 
     pub fn remember(&mut self) {
         let (peers, store) = (self.peers.to_store(), self.wiring.store.clone());
-        self.write(async move { store.remember_peers(peers, MAX_PEERS).await });
+        self.writes
+            .push(async move { store.remember_peers(peers, MAX_PEERS).await });
     }
 
     /// One record a second at most: re-putting everything at once is what brings a small network
