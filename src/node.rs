@@ -37,7 +37,8 @@ use crate::{
     net::{self, Net, NetOptions},
     process,
     registry::{
-        Catalogue, Contents, Names, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport,
+        CatalogueScope, Chance, Contents, Names, P2pRegistry, Parts, Registry, RegistryOptions,
+        SyncReport,
     },
     store::{
         Room, Store,
@@ -122,7 +123,7 @@ pub struct NodeOptions {
     pub content_idle: Duration,
     /// How much of the network's catalogue is kept, and how many bytes of records and how many
     /// packages at most.
-    pub catalogue: Catalogue,
+    pub catalogue: CatalogueScope,
     pub catalogue_bytes: u64,
     pub catalogue_max: u64,
     /// The catalogue is compared with others this often, a little earlier or later.
@@ -179,7 +180,7 @@ impl NodeOptions {
             max_content: MAX_CONTENT,
             provide: true,
             content_idle: CONTENT_IDLE,
-            catalogue: Catalogue::Full,
+            catalogue: CatalogueScope::Full,
             catalogue_bytes: CATALOGUE_BYTES,
             catalogue_max: CATALOGUE_MAX,
             sync_every: SYNC_EVERY,
@@ -308,6 +309,7 @@ impl Node {
             stays: options.stays,
             names: options.names,
             clock: options.clock,
+            chance: Chance::default(),
         };
         let parts = Parts {
             net: net.clone(),

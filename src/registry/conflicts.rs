@@ -29,7 +29,7 @@ const MOST_TOLD: usize = 1_000;
 impl P2pRegistry {
     /// Tells each new case once, until `stop` is called. Those of earlier runs were told then.
     pub async fn run_conflicts(self, stop: CancellationToken) {
-        let mut last = match self.store.last_case() {
+        let mut last = match self.core.store.last_case() {
             Ok(last) => last,
             Err(error) => return tracing::error!(%error, "new conflicts will not be told"),
         };
@@ -37,10 +37,10 @@ impl P2pRegistry {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.store.wait_for_heads() => {}
+                () = self.core.store.wait_for_heads() => {}
             }
             loop {
-                let cases = match self.store.cases_since(last, AT_ONCE) {
+                let cases = match self.core.store.cases_since(last, AT_ONCE) {
                     Ok(cases) => cases,
                     Err(error) => {
                         tracing::error!(%error, "new conflicts could not be read");
@@ -69,7 +69,7 @@ impl P2pRegistry {
         *count += 1;
         if *count <= TOLD_OF_ONE {
             tracing::warn!(id = %case.id, "{}", case.news());
-            self.bus.emit(Event::Conflict(Box::new(case)));
+            self.core.bus.emit(Event::Conflict(Box::new(case)));
         }
     }
 
@@ -86,7 +86,7 @@ impl P2pRegistry {
         &self,
         look: impl FnOnce(&Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
-        let store = self.store.clone();
+        let store = self.core.store.clone();
         blocking("looking at conflicts", move || look(&store)).await
     }
 

@@ -107,7 +107,7 @@ impl P2pRegistry {
                 author,
                 verdict,
             } => {
-                let now = clock::now();
+                let now = self.core.now();
                 let judged = self.judge_announcement(&data, via, now);
                 // The verdict comes before the commit: peers wait for it to pass the message on.
                 let _ = verdict.send(judged.as_ref().map(drop).map_err(|refusal| *refusal));
@@ -135,8 +135,8 @@ impl P2pRegistry {
                 from: _,
                 verdict,
             } => {
-                let now = clock::now();
-                let judged = judge_put(&self.store, &key, &value, self.horizon(now), now);
+                let now = self.core.now();
+                let judged = judge_put(&self.core.store, &key, &value, self.horizon(now), now);
                 let disputed = match &judged {
                     Ok((Record::Head(head), true)) => Some(head.clone()),
                     _ => None,
@@ -166,7 +166,8 @@ impl P2pRegistry {
                 good,
                 reply,
             } => {
-                let (store, threads) = (self.store.clone(), self.state.threads.clone());
+                let (store, threads) = (self.core.store.clone(), self.state.threads.clone());
+                let now = self.core.now();
                 Some(Box::pin(async move {
                     // Without a reply the peer is told that we are busy.
                     let Some(turn) = threads.turn(good).await else {
@@ -174,7 +175,8 @@ impl P2pRegistry {
                     };
                     let answering = tokio::task::spawn_blocking(move || {
                         let begun = Instant::now();
-                        let answer = answer(&store.until(clock::deadline(begun, time)), request);
+                        let bounded = store.until(clock::deadline(begun, time));
+                        let answer = answer(&bounded, request, now);
                         drop(turn);
                         (answer, begun.elapsed())
                     });
@@ -211,6 +213,7 @@ impl P2pRegistry {
             Refusal::Busy
         };
         if self
+            .core
             .store
             .trust(&head.owner(), head.handle.as_ref())
             .map_err(stored)?
@@ -222,11 +225,16 @@ impl P2pRegistry {
             return Err(Refusal::OverQuota);
         }
         self.check_dates(head, Some(&announcement.manifest), now)?;
-        let verdict = self.store.judge_head(head, now).map_err(stored)?;
+        let verdict = self.core.store.judge_head(head, now).map_err(stored)?;
         if let Some(refusal) = verdict.refusal() {
             return Err(refusal);
         }
-        let is_first = || self.store.is_first(&announcement.manifest).map_err(stored);
+        let is_first = || {
+            self.core
+                .store
+                .is_first(&announcement.manifest)
+                .map_err(stored)
+        };
         match verdict {
             // What is announced is another release than the one that was seen first: nobody is told
             // of it from here.
@@ -269,11 +277,15 @@ impl P2pRegistry {
 
     /// The latest time that a record from the network may have.
     pub(super) fn horizon(&self, now: Timestamp) -> Horizon {
-        let newest = self.store.newest_signed_at().unwrap_or_else(|error| {
+        let newest = self.core.store.newest_signed_at().unwrap_or_else(|error| {
             tracing::error!(%error, "the newest record could not be read");
             None
         });
-        Horizon::of(now, self.net.clock_offset().map(|offset| offset.ms), newest)
+        Horizon::of(
+            now,
+            self.core.net.clock_offset().map(|offset| offset.ms),
+            newest,
+        )
     }
 
     async fn commit(
@@ -287,7 +299,7 @@ impl P2pRegistry {
         match self.accept_head(head, vec![manifest], verified_at).await {
             Ok(verdict) if verdict.refusal().is_some() => return,
             Ok(_) if admission == Admission::Same => {}
-            Ok(_) => self.tell(&announcement, Some(via), verified_at),
+            Ok(_) => self.core.tell(&announcement, Some(via), verified_at),
             Err(error) => return tracing::error!(%error, "an announcement could not be kept"),
         }
         if let Err(error) = self.note_latest(&announcement.head) {
@@ -307,17 +319,18 @@ impl P2pRegistry {
             return Ok(HeadVerdict::Ahead);
         }
         let verdict = self
+            .core
             .store
             .take_head(head, Vec::new(), manifests, false, now)
             .await?;
         if verdict.refusal().is_none() {
-            self.cache().forget(&id);
+            self.core.cache().forget(&id);
             self.state.counted.notify_one();
         }
         if matches!(verdict, HeadVerdict::Disputed(_)) {
-            self.tally.refused(Refusal::Conflict);
+            self.core.tally.refused(Refusal::Conflict);
         }
-        if verdict.is_fork() && self.publisher_id() == Some(id.owner) {
+        if verdict.is_fork() && self.core.publisher_id() == Some(id.owner) {
             self.state.forked.notify_one();
         }
         Ok(verdict)
@@ -372,14 +385,14 @@ pub(super) fn judge_put(
     Ok((record, disputed))
 }
 
-pub(super) fn answer(store: &Store, request: Request) -> Result<Response> {
+pub(super) fn answer(store: &Store, request: Request, now: Timestamp) -> Result<Response> {
     let bytes = |envelope: &bytes::Bytes| ByteBuf::from(envelope.to_vec());
     Ok(match request {
         Request::Search(query) => {
             let query = query.public();
             let terms = query.terms();
             let (mut items, mut size, mut more) = (Vec::new(), 0, false);
-            for hit in store.search_for_others(&query, clock::now())?.hits {
+            for hit in store.search_for_others(&query, now)?.hits {
                 let Some(stored) = store.head(&hit.package)? else {
                     continue;
                 };

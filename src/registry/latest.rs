@@ -54,7 +54,7 @@ impl P2pRegistry {
         let Some(latest) = head.latest() else {
             return Ok(());
         };
-        if self.store.first_held(latest)?.is_none() {
+        if self.core.store.first_held(latest)?.is_none() {
             self.state.unlisted.add(head.package().clone());
         }
         Ok(())
@@ -80,7 +80,7 @@ impl P2pRegistry {
 
     /// Has the package listed by its latest release.
     async fn fetch_latest(&self, id: &PackageId) -> Result<()> {
-        let Some(held) = self.store.head(id)? else {
+        let Some(held) = self.core.store.head(id)? else {
             return Ok(());
         };
         let Some(latest) = held.head.latest() else {

@@ -7,16 +7,15 @@ use std::{
 };
 
 use libp2p::PeerId;
-use rand::RngExt;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Catalogue, P2pRegistry, blocking,
+    CatalogueScope, P2pRegistry, blocking,
     judged::{self, is_mostly_wrong},
 };
 use crate::{
-    RegistryError, Result, clock,
+    RegistryError, Result,
     domain::{
         hash::Hash,
         manifest::Manifest,
@@ -148,24 +147,24 @@ fn slept(awake: Duration, gone: Duration) -> bool {
 }
 
 /// A little earlier or later, so that nodes that started together do not ask together.
-fn jittered(every: Duration) -> Duration {
-    every.mul_f64(rand::rng().random_range(0.8..1.2))
+fn jittered(every: Duration, share: f64) -> Duration {
+    every.mul_f64(0.8 + 0.4 * share)
 }
 
 impl P2pRegistry {
     /// Runs until `stop` is called. `lacking` says who has what this node lacks.
     pub async fn run_sync(self, mut lacking: mpsc::Receiver<PeerId>, stop: CancellationToken) {
-        if self.state.options.catalogue == Catalogue::Partial {
+        if self.core.options.catalogue == CatalogueScope::Partial {
             return;
         }
-        let every = self.state.options.sync_every;
-        let mut joined = self.net.joined();
+        let every = self.core.options.sync_every;
+        let mut joined = self.core.net.joined();
         let mut look = tokio::time::interval(LOOK);
         let mut plan = Plan {
             queue: VecDeque::new(),
             again: Vec::new(),
             last: HashMap::new(),
-            round_at: Instant::now() + jittered(every),
+            round_at: Instant::now() + jittered(every, self.core.chance().share()),
             looked: (Instant::now(), SystemTime::now()),
         };
         loop {
@@ -176,7 +175,7 @@ impl P2pRegistry {
                         return;
                     }
                     tokio::time::sleep(SETTLE).await;
-                    let here = self.net.catalogues().await.unwrap_or_default();
+                    let here = self.core.net.catalogues().await.unwrap_or_default();
                     let known: HashSet<PeerId> = here.iter().map(|(peer, _)| *peer).collect();
                     // Who left and comes back has slept, or was elsewhere.
                     plan.last.retain(|peer, _| known.contains(peer));
@@ -191,7 +190,7 @@ impl P2pRegistry {
                     plan.add(peer);
                 }
                 () = tokio::time::sleep_until(plan.round_at.into()) => {
-                    plan.round_at = Instant::now() + jittered(every);
+                    plan.round_at = Instant::now() + jittered(every, self.core.chance().share());
                     self.round(&mut plan).await;
                 }
                 () = self.state.imported.notified() => {
@@ -201,7 +200,7 @@ impl P2pRegistry {
                 }
                 () = sleep_until(plan.again_at()) => plan.take_due(),
                 _ = look.tick() => {
-                    self.net.heads().sweep();
+                    self.core.net.heads().sweep();
                     if plan.slept() {
                         tracing::info!("this machine slept: the catalogue is compared");
                         self.round(&mut plan).await;
@@ -223,6 +222,7 @@ impl P2pRegistry {
     /// A few of the peers that joined: everything is at each of them, as a rule.
     async fn choose(&self, fresh: &[PeerId], plan: &mut Plan) {
         let good = self
+            .core
             .net
             .best_peers(0.0, usize::MAX)
             .await
@@ -234,12 +234,17 @@ impl P2pRegistry {
     }
 
     async fn round(&self, plan: &mut Plan) {
-        let good = self.net.best_peers(0.0, GOOD).await.unwrap_or_default();
-        let mut others = self.net.catalogues().await.unwrap_or_default();
+        let good = self
+            .core
+            .net
+            .best_peers(0.0, GOOD)
+            .await
+            .unwrap_or_default();
+        let mut others = self.core.net.catalogues().await.unwrap_or_default();
         others.retain(|(peer, _)| !good.contains(peer));
         good.into_iter().for_each(|peer| plan.add(peer));
         for _ in 0..OTHERS.min(others.len()) {
-            let at = rand::rng().random_range(0..others.len());
+            let at = self.core.chance().below(0..others.len() as u64) as usize;
             plan.add(others.swap_remove(at).0);
         }
     }
@@ -257,28 +262,28 @@ impl P2pRegistry {
         if report.taken > 0 {
             self.state.counted.notify_one();
         }
-        self.metrics.synced(report.bytes, report.taken);
+        self.core.metrics.synced(report.bytes, report.taken);
         tracing::info!(%peer, ?report, ms = begun.elapsed().as_millis(), "catalogues were compared");
         if report.taken >= WORTH_TELLING {
             let seconds = begun.elapsed().as_secs_f64();
-            self.note(format!(
+            self.core.note(format!(
                 "{} packages came from another node's catalogue in {seconds:.1} s",
                 report.taken
             ));
         }
         match ended {
             Ok(()) => {
-                self.net.observe(peer, Outcome::AnswerRight);
+                self.core.net.observe(peer, Outcome::AnswerRight);
                 Ok(report)
             }
             Err(Failed::Ours(error)) => Err(error),
             Err(Failed::Theirs(stopped)) => {
                 match stopped {
                     Stopped::Lied(_) => {
-                        self.tally.refused(Refusal::Endless);
-                        self.net.observe(peer, Outcome::AnswerWrong);
+                        self.core.tally.refused(Refusal::Endless);
+                        self.core.net.observe(peer, Outcome::AnswerWrong);
                     }
-                    Stopped::Silent => self.net.observe(peer, Outcome::AnswerLate),
+                    Stopped::Silent => self.core.net.observe(peer, Outcome::AnswerLate),
                     Stopped::Lost(_) | Stopped::Busy => {}
                 }
                 Err(RegistryError::Internal {
@@ -290,14 +295,14 @@ impl P2pRegistry {
     }
 
     async fn compare_and_take(&self, peer: PeerId, report: &mut SyncReport) -> Result<(), Failed> {
-        let mut link = self.net.open_sync(peer, REACH).await?;
-        let heads = self.net.heads().clone();
+        let mut link = self.core.net.open_sync(peer, REACH).await?;
+        let heads = self.core.net.heads().clone();
         let set = blocking(COMPARING, move || heads.get()).await?;
         let compared = link.compare(set, MOST_CLAIMED).await;
         report.bytes = link.bytes;
         let differences = compared?;
         (report.rounds, report.they_lack) = (differences.rounds, differences.ours);
-        let store = self.store.clone();
+        let store = self.core.store.clone();
         let wanted = blocking(COMPARING, move || store.unrefused(differences.theirs)).await?;
         report.differed = wanted.len();
         let taken = self.take_all(&mut link, wanted, &mut report.taken).await;
@@ -382,7 +387,7 @@ impl P2pRegistry {
                 "most of the records that it sent break a rule",
             )));
         }
-        if self.store.make_room(clock::now()).await? > 0 {
+        if self.core.store.make_room(self.core.now()).await? > 0 {
             self.state.counted.notify_one();
         }
         Ok(())
@@ -395,17 +400,17 @@ impl P2pRegistry {
             good, mut unwanted, ..
         }: Wanted,
     ) -> Result<usize, Failed> {
-        let now = clock::now();
+        let now = self.core.now();
         let ids: Vec<(PackageId, Hash)> = good
             .iter()
             .map(|(head, _)| (head.package().clone(), head.hash()))
             .collect();
-        let verdicts = self.store.take_heads(good, now).await?;
+        let verdicts = self.core.store.take_heads(good, now).await?;
         let mut taken = 0;
         for ((id, hash), verdict) in ids.into_iter().zip(verdicts) {
             match verdict.refusal() {
                 Some(refusal) => {
-                    self.tally.refused(refusal);
+                    self.core.tally.refused(refusal);
                     // What is ahead of its time is asked for again.
                     if refusal != Refusal::Ahead {
                         unwanted.push(hash);
@@ -413,11 +418,11 @@ impl P2pRegistry {
                 }
                 None => {
                     taken += 1;
-                    self.cache().forget(&id);
+                    self.core.cache().forget(&id);
                     if matches!(verdict, HeadVerdict::Disputed(_)) {
-                        self.tally.refused(Refusal::Conflict);
+                        self.core.tally.refused(Refusal::Conflict);
                     }
-                    if verdict.is_fork() && self.publisher_id() == Some(id.owner) {
+                    if verdict.is_fork() && self.core.publisher_id() == Some(id.owner) {
                         self.state.forked.notify_one();
                     }
                     if verdict.admission() == Some(Admission::ForkLoses) {
@@ -427,7 +432,7 @@ impl P2pRegistry {
             }
         }
         if !unwanted.is_empty() {
-            self.store.refuse(unwanted, now).await?;
+            self.core.store.refuse(unwanted, now).await?;
         }
         Ok(taken)
     }
@@ -440,13 +445,13 @@ impl P2pRegistry {
         asked: &HashSet<Hash>,
         items: Vec<Item>,
     ) -> Result<Wanted, Failed> {
-        let judged = judged::records(items, asked, self.horizon(clock::now()));
+        let judged = judged::records(items, asked, self.horizon(self.core.now()));
         judged
             .refused
             .iter()
-            .for_each(|refusal| self.tally.refused(*refusal));
+            .for_each(|refusal| self.core.tally.refused(*refusal));
         if judged.refused.iter().any(|refusal| refusal.is_proven()) {
-            self.net.observe(peer, Outcome::RecordInvalid);
+            self.core.net.observe(peer, Outcome::RecordInvalid);
             return Err(Failed::Theirs(Stopped::Lied(
                 "it sent a record that was altered",
             )));
@@ -467,7 +472,7 @@ impl P2pRegistry {
             let (trust, welcome) = match known.get(&whose) {
                 Some(known) => *known,
                 None => {
-                    let trust = self.store.trust(&whose.0, whose.1.as_ref())?;
+                    let trust = self.core.store.trust(&whose.0, whose.1.as_ref())?;
                     let judged = (
                         trust,
                         trust != Trust::Distrusted && self.is_welcome(&whose.0, peer)?,
@@ -477,13 +482,13 @@ impl P2pRegistry {
                 }
             };
             if trust == Trust::Distrusted {
-                self.tally.refused(Refusal::Distrusted);
+                self.core.tally.refused(Refusal::Distrusted);
                 wanted.unwanted.push(head.hash());
             } else if welcome {
                 wanted.good.push((head, manifest));
             } else {
                 // Not for good: it is asked for again.
-                self.tally.refused(Refusal::OverQuota);
+                self.core.tally.refused(Refusal::OverQuota);
             }
         }
         Ok(wanted)
@@ -491,7 +496,7 @@ impl P2pRegistry {
 
     /// Whether a publisher is known, or `peer` may bring one more that is not.
     pub(super) fn is_welcome(&self, publisher: &PublisherId, peer: PeerId) -> Result<bool> {
-        Ok(self.store.knows(publisher)? || self.state.newcomers.admit(peer, Instant::now()))
+        Ok(self.core.store.knows(publisher)? || self.state.newcomers.admit(peer, Instant::now()))
     }
 }
 

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{P2pRegistry, blocking};
 use crate::{
-    Result, clock,
+    Result,
     domain::{
-        name::{PackageId, PublisherId},
+        name::PackageId,
         record::{Authorised, DEFAULT_LIFE, Head},
         release,
     },
@@ -40,7 +40,7 @@ const COUNT_DELAY: Duration = Duration::from_millis(200);
 impl P2pRegistry {
     /// Runs until `stop` is called.
     pub async fn run_upkeep(self, stop: CancellationToken) {
-        let mut joined = self.net.joined();
+        let mut joined = self.core.net.joined();
         let mut knowing = tokio::time::interval(KNOWN_EVERY);
         let mut renewal = tokio::time::interval(RENEWAL_ROUND);
         let mut wait = FIRST_RETRY;
@@ -48,7 +48,11 @@ impl P2pRegistry {
         loop {
             // Listened to before the outbox is looked at, so that nothing falls between the two.
             let changed = self.state.outbox.notified();
-            let pending = self.store.outbox().is_ok_and(|pending| !pending.is_empty());
+            let pending = self
+                .core
+                .store
+                .outbox()
+                .is_ok_and(|pending| !pending.is_empty());
             if !pending {
                 wait = FIRST_RETRY;
                 retry_at = Instant::now() + wait;
@@ -86,31 +90,31 @@ impl P2pRegistry {
 
     /// Bytes of the catalogue's records.
     pub fn catalogue_bytes(&self) -> Result<u64> {
-        self.store.catalogue_bytes()
+        self.core.store.catalogue_bytes()
     }
 
     /// After the catalogue has changed: who depends on whom, room for what comes next, and how much
     /// there is.
     async fn tidy(&self) -> Result<()> {
-        self.store.recount().await?;
-        self.store.make_room(clock::now()).await?;
-        self.count();
+        self.core.store.recount().await?;
+        self.core.store.make_room(self.core.now()).await?;
+        self.core.count();
         Ok(())
     }
 
     /// Joins forks in which a head of this node lost: exactly one of the nodes that published at
     /// once, so that joining does not fork again.
     async fn join_forks(&self) -> Result<()> {
-        let Some(publisher) = self.publisher_id() else {
+        let Some(publisher) = self.core.publisher_id() else {
             return Ok(());
         };
-        for id in self.store.forked_packages(&publisher)? {
+        for id in self.core.store.forked_packages(&publisher)? {
             let _one_at_a_time = self.state.publishing.lock().await;
-            let Some(held) = self.store.head(&id)? else {
+            let Some(held) = self.core.store.head(&id)? else {
                 continue;
             };
             let lost = |(loser, own): &(Authorised<Head>, bool)| *own && loser.seq == held.head.seq;
-            if self.store.fork_losers(&id)?.iter().any(lost) {
+            if self.core.store.fork_losers(&id)?.iter().any(lost) {
                 tracing::info!(package = %id, seq = held.head.seq, "joining a fork");
                 self.sign_again(&id).await?;
             }
@@ -120,23 +124,23 @@ impl P2pRegistry {
 
     /// Looks through whom this node knows of the publishers.
     pub(super) async fn know(&self) -> Result<()> {
-        let (store, before) = (self.store.clone(), clock::now().before(KNOWN_AFTER));
+        let (store, before) = (self.core.store.clone(), self.core.now().before(KNOWN_AFTER));
         let known = blocking("reading the publishers", move || {
             store.known_publishers(before, MAX_KNOWN)
         })
         .await?;
-        self.net.know(known);
+        self.core.net.know(known);
         Ok(())
     }
 
     /// Signs own heads anew once a third of their life is over, a little earlier or later by
     /// package.
     async fn renew(&self) -> Result<()> {
-        let now = clock::now();
+        let now = self.core.now();
         let third = |jitter: f64| DEFAULT_LIFE.mul_f64(1.0 / 3.0 - jitter);
         // Verifying what is read takes its time, and thousands of packages may have been imported
         // at once.
-        let (store, before) = (self.store.clone(), now.before(third(RENEWAL_JITTER)));
+        let (store, before) = (self.core.store.clone(), now.before(third(RENEWAL_JITTER)));
         let due = blocking("renewing heads", move || {
             store.own_heads_before(before, MAX_RENEWED)
         })
@@ -155,10 +159,7 @@ impl P2pRegistry {
 
     /// Signs the package's state as it is, as its next head.
     async fn sign_again(&self, id: &PackageId) -> Result<()> {
-        let Some(key) = self
-            .publisher_key()
-            .filter(|key| PublisherId::of(&key.public()) == id.owner)
-        else {
+        let Some(key) = self.core.key_of(&id.owner) else {
             return Ok(());
         };
         let base = self.base(id)?;
