@@ -324,6 +324,7 @@ impl Node {
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
+            tokio::spawn(registry.clone().run_tidy(stop.clone())),
             tokio::spawn(registry.clone().run_upkeep(stop.clone())),
             tokio::spawn(registry.clone().run_contents(stop.clone())),
             tokio::spawn(registry.clone().run_safety(stop.clone())),

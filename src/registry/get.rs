@@ -7,7 +7,7 @@ use libp2p::PeerId;
 use tracing::{Span, field::Empty};
 
 use super::{
-    P2pRegistry, Package, Release, ReleaseFile, ReleaseState, Source, claimed, files_of, judged,
+    P2pRegistry, Package, Release, ReleaseFile, ReleaseState, Source, claimed, files_of,
     panel::Panel,
 };
 use crate::{
@@ -329,7 +329,7 @@ impl P2pRegistry {
                 .filter(|manifest| consistent(&head, manifest).is_ok())
                 .cloned()
                 .collect();
-            let verdict = self.accept_head(head, listed, now).await?;
+            let verdict = self.catalogue.accept_head(head, listed, now).await?;
             match verdict {
                 HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => {
                     verdict
@@ -404,7 +404,7 @@ impl P2pRegistry {
                     let Ok(Response::Packages { items, .. }) = response else { continue };
                     let Some(item) = items.first() else { continue };
                     let is_it = |head: &Authorised<Head>| head.package() == id;
-                    for head in self.verified::<Head>(peer, std::iter::once(item.head.as_slice()), is_it) {
+                    for head in self.catalogue.verified::<Head>(peer, std::iter::once(item.head.as_slice()), is_it) {
                         found.manifests.extend(self.manifest_beside(peer, &head, item.manifest.as_deref()));
                         found.heads.insert(peer, (head, Source::Peer(peer)));
                     }
@@ -464,7 +464,7 @@ impl P2pRegistry {
                     let Ok(Response::Objects(objects)) = response else { continue };
                     let is_it = |object: &Authorised<T>| object.hash() == *hash;
                     let objects = objects.iter().take(1).map(|object| object.as_slice());
-                    if let Some(object) = self.verified::<T>(peer, objects, is_it).into_iter().next() {
+                    if let Some(object) = self.catalogue.verified::<T>(peer, objects, is_it).into_iter().next() {
                         return Ok(Some(object));
                     }
                 }
@@ -485,26 +485,6 @@ impl P2pRegistry {
             timeout,
         )
         .await
-    }
-
-    /// The envelopes of an answer that verify and are what was asked for, and what that says of the
-    /// peer.
-    pub(super) fn verified<'a, T: Owned>(
-        &self,
-        peer: PeerId,
-        envelopes: impl Iterator<Item = &'a [u8]>,
-        is_asked_for: impl Fn(&Authorised<T>) -> bool,
-    ) -> Vec<Authorised<T>> {
-        let judged = judged::envelopes(envelopes, is_asked_for);
-        judged
-            .refused
-            .iter()
-            .for_each(|refusal| self.core.tally.refused(*refusal));
-        judged
-            .outcome()
-            .into_iter()
-            .for_each(|outcome| self.core.net.observe(peer, outcome));
-        judged.right
     }
 
     /// A manifest, from the store or the network.
@@ -534,7 +514,7 @@ impl P2pRegistry {
             .store
             .take_manifest(manifest.clone(), self.core.now())
             .await?;
-        self.state.counted.notify_one();
+        self.catalogue.changed();
         Ok(manifest)
     }
 

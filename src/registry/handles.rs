@@ -98,10 +98,11 @@ impl P2pRegistry {
                 continue;
             };
             let shown = heads.len();
-            let heads =
-                self.verified::<Head>(peer, heads.iter().map(|head| head.as_slice()), |head| {
-                    head.handle.as_ref() == Some(handle)
-                });
+            let heads = self.catalogue.verified::<Head>(
+                peer,
+                heads.iter().map(|head| head.as_slice()),
+                |head| head.handle.as_ref() == Some(handle),
+            );
             // A peer that shows something else has not answered.
             answered += usize::from(heads.len() == shown && self.core.net.counts(&peer));
             for head in heads {
@@ -116,7 +117,12 @@ impl P2pRegistry {
         head: Authorised<Head>,
         now: crate::domain::time::Timestamp,
     ) -> Result<()> {
-        if let Some(refusal) = self.accept_head(head, Vec::new(), now).await?.refusal() {
+        if let Some(refusal) = self
+            .catalogue
+            .accept_head(head, Vec::new(), now)
+            .await?
+            .refusal()
+        {
             self.core.tally.refused(refusal);
         }
         Ok(())

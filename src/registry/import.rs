@@ -80,7 +80,7 @@ impl P2pRegistry {
             Importing::Preview => self.preview(batch).await?,
             Importing::Sign => self.sign_batch(batch).await?,
         };
-        self.state.counted.notify_one();
+        self.catalogue.changed();
         Ok(outcomes)
     }
 
@@ -146,7 +146,7 @@ impl P2pRegistry {
             .take_own_releases(releases, self.core.now())
             .await?;
         self.state.spreading.notify_one();
-        self.state.imported.notify_one();
+        self.catalogue.compare_soon();
         Ok(outcomes)
     }
 

@@ -1,7 +1,6 @@
 //! The registry as its users see it, and its peer-to-peer implementation.
 
-mod announcers;
-mod conflicts;
+mod catalogue;
 mod contents;
 mod copies;
 mod core;
@@ -10,12 +9,9 @@ mod get;
 mod handles;
 mod import;
 mod intake;
-mod judged;
 mod latest;
 mod many;
 mod names;
-mod newcomers;
-mod notices;
 mod own;
 mod p2p;
 mod panel;
@@ -24,18 +20,17 @@ mod publish;
 mod replicas;
 mod safety;
 mod search;
-mod sync;
 mod upkeep;
 
 use self::core::blocking;
 pub use self::core::{Chance, RegistryOptions};
+pub use catalogue::SyncReport;
 pub use contents::{Contents, Incoming, read_whole};
 pub use import::{Bundle, Imported, Importing, MAX_BATCH};
 pub use names::{NameTable, Names};
 pub use p2p::{P2pRegistry, Parts};
 pub(crate) use publish::{check_files, check_version};
 pub use replicas::{Replicas, replicated};
-pub use sync::SyncReport;
 
 pub use crate::domain::{
     announced::{Announced, NodeOwner},

@@ -6,19 +6,16 @@ use async_trait::async_trait;
 use libp2p::PeerId;
 use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Artifacts, Bundle, Change, Imported, Importing, LookAlike, Namesake, Own, Package, PublishStep,
-    Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
-    announcers::Announcers,
+    Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, SyncReport,
+    catalogue::Catalogue,
     copies::Copying,
     core::{Core, RegistryOptions},
     fetch::Fetches,
-    intake::Threads,
-    latest::Unlisted,
     names::ToldNames,
-    newcomers::Newcomers,
-    notices::Notices,
     panel,
     provide::Providing,
     publish,
@@ -58,20 +55,10 @@ pub struct Parts {
 pub(super) struct State {
     /// Held while a head is made: two at once would fork.
     pub publishing: tokio::sync::Mutex<()>,
-    /// Packages came or went.
-    pub counted: Notify,
     /// A publish went on its way, or arrived.
     pub outbox: Notify,
-    /// A fork of one of this node's own packages is there to be joined.
-    pub forked: Notify,
     /// Something imported is to be put into the DHT.
     pub spreading: Notify,
-    /// And others are to hear of it.
-    pub imported: Notify,
-    pub announcers: Announcers,
-    pub threads: Threads,
-    pub newcomers: Newcomers,
-    pub notices: Notices,
     /// How long peers took to answer searches and gets.
     pub search_times: panel::Answers,
     pub get_times: panel::Answers,
@@ -79,7 +66,6 @@ pub(super) struct State {
     pub providing: Providing,
     pub copying: Copying,
     pub looking: Looking,
-    pub unlisted: Unlisted,
     pub told_names: ToldNames,
 }
 
@@ -87,6 +73,7 @@ pub(super) struct State {
 #[derive(Clone)]
 pub struct P2pRegistry {
     pub(super) core: Arc<Core>,
+    pub(super) catalogue: Arc<Catalogue>,
     pub(super) contents: ContentStore,
     pub(super) board: Board,
     pub(super) state: Arc<State>,
@@ -105,29 +92,22 @@ impl P2pRegistry {
             tally,
             metrics,
         } = parts;
-        let core = Core::new(net, store, bus, (tally, metrics), options).await?;
+        let core = Arc::new(Core::new(net, store, bus, (tally, metrics), options).await?);
         let state = State {
             publishing: tokio::sync::Mutex::default(),
-            counted: Notify::new(),
             outbox: Notify::new(),
-            forked: Notify::new(),
             spreading: Notify::new(),
-            imported: Notify::new(),
-            announcers: Announcers::default(),
-            threads: Threads::default(),
-            newcomers: Newcomers::default(),
-            notices: Notices::default(),
             search_times: panel::Answers::default(),
             get_times: panel::Answers::default(),
             fetches: Fetches::default(),
             providing: Providing::default(),
             copying: Copying::default(),
             looking: Looking::default(),
-            unlisted: Unlisted::default(),
             told_names: ToldNames::default(),
         };
         let registry = Self {
-            core: Arc::new(core),
+            catalogue: Arc::new(Catalogue::new(core.clone())),
+            core,
             contents,
             board,
             state: Arc::new(state),
@@ -171,6 +151,31 @@ impl P2pRegistry {
             greeting.handle = handle.map(ToString::to_string);
             greeting.claim = claim.map(|claim| ByteBuf::from(claim.envelope().to_vec()));
         });
+    }
+
+    /// Compares catalogues until `stop` is called. `lacking` says who has what this node lacks.
+    pub async fn run_sync(self, lacking: mpsc::Receiver<PeerId>, stop: CancellationToken) {
+        self.catalogue.run_sync(lacking, stop).await;
+    }
+
+    /// Tells each new conflict once, until `stop` is called.
+    pub async fn run_conflicts(self, stop: CancellationToken) {
+        self.catalogue.run_conflicts(stop).await;
+    }
+
+    /// Tidies the catalogue after it has changed, until `stop` is called.
+    pub async fn run_tidy(self, stop: CancellationToken) {
+        self.catalogue.run_tidy(stop).await;
+    }
+
+    /// Compares this node's catalogue with a peer's, and takes what the peer has and this node has
+    /// not.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached or does not answer as it should, or the store cannot be
+    /// used.
+    pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
+        self.catalogue.sync_with(peer).await
     }
 
     /// Waits until no own release is being given to others any more; false when one is after
@@ -316,11 +321,11 @@ impl Registry for P2pRegistry {
     }
 
     async fn conflicts(&self) -> Result<Conflicts> {
-        self.all_conflicts().await
+        self.catalogue.conflicts().await
     }
 
     async fn conflict_evidence(&self, id: ConflictId) -> Result<Evidence> {
-        self.evidence_of(id).await
+        self.catalogue.evidence(id).await
     }
 
     async fn exists(&self, package: &PackageRef) -> Result<bool> {
@@ -362,7 +367,7 @@ impl Registry for P2pRegistry {
             .pin(handle, publisher, self.core.now())
             .await?;
         self.core.cache().clear();
-        self.know().await
+        self.catalogue.know().await
     }
 
     async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
@@ -374,13 +379,13 @@ impl Registry for P2pRegistry {
             .trust_again(publisher, handle, self.core.now())
             .await?;
         self.core.cache().clear();
-        self.know().await
+        self.catalogue.know().await
     }
 
     async fn distrust(&self, publisher: PublisherId) -> Result<()> {
         self.core.store.distrust(publisher, self.core.now()).await?;
         self.core.cache().clear();
-        self.know().await
+        self.catalogue.know().await
     }
 }
 

@@ -12,8 +12,7 @@ use tracing::field::Empty;
 
 use super::{
     CatalogueScope, Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, blocking,
-    judged::{self, Judged},
-    panel::Panel,
+    catalogue::judged, panel::Panel,
 };
 use crate::{
     Result,
@@ -210,7 +209,7 @@ async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUp
     let now = registry.core.now();
     let commits = accepted
         .into_iter()
-        .map(|(head, manifest)| registry.accept_head(head, vec![manifest], now));
+        .map(|(head, manifest)| registry.catalogue.accept_head(head, vec![manifest], now));
     futures::future::join_all(commits).await;
     let done = SearchUpdate::Done {
         coverage,
@@ -450,8 +449,8 @@ impl P2pRegistry {
         terms: &Terms,
     ) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
         let now = self.core.now();
-        let mut judged = judged::hits(items, limit, terms, self.horizon(now));
-        self.weigh(peer, &judged);
+        let mut judged = judged::hits(items, limit, terms, self.catalogue.horizon(now));
+        self.catalogue.weigh(peer, &judged);
         judged.right.retain(|(head, _)| {
             let trust = self.core.store.trust(&head.owner(), head.handle.as_ref());
             let held = self
@@ -462,18 +461,6 @@ impl P2pRegistry {
             !matches!(trust, Ok(Trust::Distrusted)) && matches!(held, Ok(None))
         });
         judged.right
-    }
-
-    /// Notes what of an answer was refused, and what it says of the peer. An empty one is right
-    /// too.
-    pub(super) fn weigh<T>(&self, peer: PeerId, judged: &Judged<T>) {
-        judged
-            .refused
-            .iter()
-            .for_each(|refusal| self.core.tally.refused(*refusal));
-        self.core
-            .net
-            .observe(peer, judged.outcome().unwrap_or(Outcome::AnswerRight));
     }
 
     fn hit(

@@ -26,22 +26,10 @@ const RENEWAL_ROUND: Duration = Duration::from_secs(3_600);
 /// Earlier by so much of their life at most, and no more of them in a round.
 const RENEWAL_JITTER: f64 = 0.1;
 const MAX_RENEWED: usize = 1_000;
-/// Publishers that are known are looked through this often.
-const KNOWN_EVERY: Duration = Duration::from_secs(600);
-/// A publisher is known that was seen first so long ago: making a key costs nothing, and waiting
-/// does.
-const KNOWN_AFTER: Duration = Duration::from_secs(24 * 3_600);
-/// Publishers that are known at most, those seen first before others: each is a hundred bytes of
-/// memory.
-const MAX_KNOWN: usize = 100_000;
-/// Counting waits this long for more to come.
-const COUNT_DELAY: Duration = Duration::from_millis(200);
-
 impl P2pRegistry {
     /// Runs until `stop` is called.
     pub async fn run_upkeep(self, stop: CancellationToken) {
         let mut joined = self.core.net.joined();
-        let mut knowing = tokio::time::interval(KNOWN_EVERY);
         let mut renewal = tokio::time::interval(RENEWAL_ROUND);
         let mut wait = FIRST_RETRY;
         let mut retry_at = Instant::now() + wait;
@@ -73,14 +61,9 @@ impl P2pRegistry {
                     self.deliver_outbox().await
                 }
                 _ = renewal.tick() => self.renew().await,
-                _ = knowing.tick() => self.know().await,
                 // Something is on its way out, or arrived: whether to try again is decided anew.
                 () = changed => Ok(()),
-                () = self.state.forked.notified() => self.join_forks().await,
-                () = self.state.counted.notified() => {
-                    tokio::time::sleep(COUNT_DELAY).await;
-                    self.tidy().await
-                }
+                () = self.catalogue.wait_for_fork() => self.join_forks().await,
             };
             if let Err(error) = result {
                 tracing::warn!(%error, "upkeep will be tried again");
@@ -91,15 +74,6 @@ impl P2pRegistry {
     /// Bytes of the catalogue's records.
     pub fn catalogue_bytes(&self) -> Result<u64> {
         self.core.store.catalogue_bytes()
-    }
-
-    /// After the catalogue has changed: who depends on whom, room for what comes next, and how much
-    /// there is.
-    async fn tidy(&self) -> Result<()> {
-        self.core.store.recount().await?;
-        self.core.store.make_room(self.core.now()).await?;
-        self.core.count();
-        Ok(())
     }
 
     /// Joins forks in which a head of this node lost: exactly one of the nodes that published at
@@ -120,17 +94,6 @@ impl P2pRegistry {
             }
         }
         self.deliver_outbox().await
-    }
-
-    /// Looks through whom this node knows of the publishers.
-    pub(super) async fn know(&self) -> Result<()> {
-        let (store, before) = (self.core.store.clone(), self.core.now().before(KNOWN_AFTER));
-        let known = blocking("reading the publishers", move || {
-            store.known_publishers(before, MAX_KNOWN)
-        })
-        .await?;
-        self.core.net.know(known);
-        Ok(())
     }
 
     /// Signs own heads anew once a third of their life is over, a little earlier or later by

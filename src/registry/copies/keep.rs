@@ -167,7 +167,7 @@ impl P2pRegistry {
         if !copying.fetching().insert(release.hash()) {
             return Ok(Some(Keeping::Fetching { done: 0 }));
         }
-        self.state.announcers.note(release.content().root, from);
+        self.catalogue.announcers.note(release.content().root, from);
         let registry = self.clone();
         let places = [Some(all), of_unknown];
         let (ended, end) = oneshot::channel::<()>();

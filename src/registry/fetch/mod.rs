@@ -538,7 +538,7 @@ impl P2pRegistry {
         crowd.met.insert(self.core.net.peer_id());
         crowd.met.extend(run.given_up());
         for peer in self
-            .state
+            .catalogue
             .announcers
             .of(&wanted.beside.unwrap_or(wanted.content.root))
         {

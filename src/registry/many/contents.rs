@@ -79,7 +79,7 @@ impl P2pRegistry {
         let mut peers: Vec<PeerId> = Vec::new();
         if let Some(first) = missing.first() {
             peers.extend(
-                self.state
+                self.catalogue
                     .announcers
                     .of(&first.beside.unwrap_or(first.content.root)),
             );

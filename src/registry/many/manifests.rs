@@ -72,7 +72,7 @@ impl P2pRegistry {
                 .take_manifests(rest, self.core.now())
                 .await?;
             asked.unwrap_or(Ok(()))?;
-            self.state.counted.notify_one();
+            self.catalogue.changed();
         }
         let (store, hashes) = (self.core.store.clone(), hashes.to_vec());
         blocking("reading manifests", move || {
@@ -162,6 +162,8 @@ impl P2pRegistry {
             .iter()
             .take(hashes.len())
             .map(|object| object.as_slice());
-        Ok(Some(self.verified::<Manifest>(peer, objects, is_it)))
+        Ok(Some(
+            self.catalogue.verified::<Manifest>(peer, objects, is_it),
+        ))
     }
 }

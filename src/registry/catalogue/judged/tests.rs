@@ -23,7 +23,7 @@ use crate::{
     },
     metrics::Metrics,
     net::protocol::{Request, Response},
-    registry::intake::{answer, judge_put},
+    registry::catalogue::{answer::answer, intake::judge_put},
     store::Store,
 };
 
