@@ -37,7 +37,7 @@ use swarmdex::{
         protocol::{Request, Response},
         sync::wire::{self, Answer},
     },
-    node::{Node, NodeOptions},
+    node::{Node, NodeOptions, Staging},
     registry::Wanted,
     store::Store,
 };
@@ -65,7 +65,10 @@ async fn strict(bootstrap: &[String]) -> Lab {
 
 async fn strict_in(dir: tempfile::TempDir, bootstrap: &[String]) -> Lab {
     let options = NodeOptions {
-        classes: Classes::AllPublic,
+        staging: Staging {
+            classes: Classes::AllPublic,
+            ..Staging::default()
+        },
         ..options(dir.path(), TCP, bootstrap)
     };
     let node = Node::start(options).await.unwrap();

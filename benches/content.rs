@@ -34,7 +34,7 @@ use libp2p::{
 };
 use swarmdex::{
     domain::{hash::ContentRoot, manifest::Content, transfer::TransferId},
-    node::{Conduct, Delays, DhtMode, Node, NodeOptions},
+    node::{Conduct, Delays, DhtMode, Node, NodeOptions, Staging},
     registry::{Contents, Fetched, Wanted},
 };
 
@@ -134,8 +134,10 @@ async fn node_far(
         bootstrap: door.iter().map(|door| door.parse().unwrap()).collect(),
         mdns: false,
         dht: DhtMode::Server,
-        conduct,
-        delays: one_way.map(|one_way| Delays::new(move |_| Some(one_way))),
+        staging: Staging {
+            delays: one_way.map(|one_way| Delays::new(move |_| Some(one_way))),
+            ..Staging::of(conduct)
+        },
         // Bytes move when the bench moves them.
         copies: 0,
         keep_for_others: 0,

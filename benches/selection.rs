@@ -48,7 +48,7 @@ use swarmdex::{
         transfer::Part,
     },
     metrics::Metrics,
-    node::{Conduct, Delays, DhtMode, Node, NodeHandle, NodeOptions},
+    node::{Conduct, Delays, DhtMode, Node, NodeHandle, NodeOptions, Staging},
     registry::{CatalogueScope, Wanted},
     store::{Store, keys},
 };
@@ -203,9 +203,11 @@ impl Lab {
                 query_timeout: PATIENCE,
                 content_idle: PATIENCE,
                 catalogue: CatalogueScope::Partial,
-                conduct: conduct(n),
-                delays: Some(Delays::by_distance(homes[n].clone(), places.clone(), SEED)),
-                selection,
+                staging: Staging {
+                    delays: Some(Delays::by_distance(homes[n].clone(), places.clone(), SEED)),
+                    selection,
+                    ..Staging::of(conduct(n))
+                },
                 // Bytes move when the bench moves them.
                 copies: 0,
                 keep_for_others: 0,

@@ -11,11 +11,11 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::net::{Delays, DhtMode, content::Conduct};
+pub use crate::net::{Conduct, Delays, DhtMode, Staging};
 use crate::{
     RegistryError, Result,
     bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Requests, Tally},
-    clock::{self, Clock},
+    clock,
     domain::{
         caps,
         content::MAX_CONTENT,
@@ -26,10 +26,9 @@ use crate::{
         lookup::{Looked, RoutingTable, Sought, Trace},
         name::{Handle, NetworkName},
         names::NameRule,
-        prefix::Classes,
         proof::Prover,
         record::DhtKey,
-        reputation::{Selection, Weights},
+        reputation::Weights,
         secret::Role,
     },
     geoip::{Atlas, Database},
@@ -95,8 +94,6 @@ pub struct NodeOptions {
     pub location: Option<GeoLocation>,
     /// A database in MaxMind's format, in which places of those are looked up that declare none.
     pub geoip_db: Option<PathBuf>,
-    /// Declared places are judged by the round trip; not so where nodes play to be elsewhere.
-    pub judge_places: bool,
     pub mdns: bool,
     pub dht: DhtMode,
     /// With [`DhtMode::Auto`], peers are asked to dial back this often until it is clear what comes
@@ -105,8 +102,6 @@ pub struct NodeOptions {
     /// Deadline of each query to the network.
     pub query_timeout: Duration,
     pub weights: Weights,
-    /// Whom to ask; anything but reputation is for benches, which compare.
-    pub selection: Selection,
     /// Length of a peer's first ban; each one after it is twice as long.
     pub ban_time: Duration,
     /// Pings go this often, and a connection on which nothing comes for four times as long, or 20
@@ -139,21 +134,13 @@ pub struct NodeOptions {
     pub stays: bool,
     /// What the settings say whose packages bare names are.
     pub names: Vec<NameRule>,
-    /// How content is served and questions are answered; anything but honest is for demos and
-    /// tests.
-    pub conduct: Conduct,
-    /// How long what peers send is held back, so that nodes on one machine are as far apart as
-    /// cities; likewise.
-    pub delays: Option<Delays>,
     /// Connections are trimmed down to `low_water` once there are more than `high_water`.
     pub low_water: usize,
     pub high_water: usize,
     /// Connections that one private address may have to this node.
     pub local_connections: usize,
-    /// The rule by which addresses are public; tests on loopback take all of them for that.
-    pub classes: Classes,
-    /// The clock of this node, which a test may set.
-    pub clock: Clock,
+    /// What is staged: nothing, for a real node.
+    pub staging: Staging,
 }
 
 impl NodeOptions {
@@ -167,13 +154,11 @@ impl NodeOptions {
             handle: None,
             location: None,
             geoip_db: None,
-            judge_places: true,
             mdns: true,
             dht: DhtMode::Auto,
             dial_back_every: DIAL_BACK_EVERY,
             query_timeout: Duration::from_secs(5),
             weights: Weights::default(),
-            selection: Selection::default(),
             ban_time: BAN_TIME,
             ping_every: PING_EVERY,
             content_quota: CONTENT_QUOTA,
@@ -189,13 +174,10 @@ impl NodeOptions {
             copy_lost_after: COPY_LOST_AFTER,
             stays: true,
             names: Vec::new(),
-            conduct: Conduct::Honest,
-            delays: None,
             low_water: 48,
             high_water: 64,
             local_connections: caps::OF_A_PRIVATE_ADDRESS,
-            classes: Classes::ByRange,
-            clock: Clock::default(),
+            staging: Staging::default(),
         }
     }
 }
@@ -263,24 +245,19 @@ impl Node {
             bootstrap: options.bootstrap,
             location: options.location,
             atlas: atlas(options.geoip_db).await?,
-            judge_places: options.judge_places,
             mdns: options.mdns,
             dht: options.dht,
             dial_back_every: options.dial_back_every,
             query_timeout: options.query_timeout,
             weights: options.weights,
-            selection: options.selection,
             ban_time: options.ban_time,
             ping_every: options.ping_every,
             low_water: options.low_water,
             high_water: options.high_water,
             local_connections: options.local_connections,
-            classes: options.classes,
-            conduct: options.conduct,
-            delays: options.delays,
             provide: options.provide,
             idle: options.content_idle,
-            clock: options.clock.clone(),
+            staging: options.staging.clone(),
         };
         let contents = ContentStore::open(&options.data_dir, store.clone(), options.content_quota)?;
         let board = Board::new(bus.clone());
@@ -308,7 +285,7 @@ impl Node {
             copy_lost_after: options.copy_lost_after,
             stays: options.stays,
             names: options.names,
-            clock: options.clock,
+            clock: options.staging.clock,
             chance: Chance::default(),
         };
         let parts = Parts {

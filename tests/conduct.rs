@@ -22,7 +22,7 @@ use swarmdex::{
         record::Announcement,
         time::Timestamp,
     },
-    node::{Conduct, Node, NodeOptions},
+    node::{Conduct, Node, NodeOptions, Staging},
     registry::{Content, Receipt, Wanted},
 };
 use tokio::sync::mpsc;
@@ -33,7 +33,7 @@ async fn start(bootstrap: &[String], place: &str, conduct: Conduct) -> Lab {
     let options = NodeOptions {
         ping_every: Duration::from_millis(500),
         location: Some(place.parse().unwrap()),
-        conduct,
+        staging: Staging::of(conduct),
         ..options(dir.path(), TCP, bootstrap)
     };
     let node = Node::start(options).await.unwrap();

@@ -56,7 +56,7 @@ async fn start(
 ) -> Lab {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path(), TCP, bootstrap);
-    options.conduct = conduct;
+    options.staging.conduct = conduct;
     options.content_idle = Duration::from_millis(1_500);
     change(&mut options);
     let node = Node::start(options).await.unwrap();

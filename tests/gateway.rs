@@ -35,7 +35,7 @@ use swarmdex::{
     },
     ecosystem::Ecosystem,
     gateway::{self, Gateway, Options},
-    node::{Conduct, Node, NodeOptions},
+    node::{Conduct, Node, NodeOptions, Staging},
     registry::{Artifacts, Wanted},
 };
 use tokio::{
@@ -55,7 +55,7 @@ struct Two {
 async fn behaving(conduct: Conduct, bootstrap: &[String]) -> Lab {
     let dir = tempfile::tempdir().unwrap();
     let node = Node::start(NodeOptions {
-        conduct,
+        staging: Staging::of(conduct),
         ..options(dir.path(), TCP, bootstrap)
     })
     .await

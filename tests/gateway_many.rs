@@ -17,7 +17,7 @@ use swarmdex::{
     control::Local,
     domain::{manifest::Draft, names::NamePattern},
     gateway::{Gateway, Options},
-    node::{Conduct, Node, NodeOptions},
+    node::{Conduct, Node, NodeOptions, Staging},
     registry::Artifacts,
 };
 use tokio::{
@@ -109,7 +109,7 @@ async fn serves_all(ecosystem: &str, path: &str, bad: Conduct) {
     let dir = tempfile::tempdir().unwrap();
     let address = alice.address().await;
     let bad_options = NodeOptions {
-        conduct: bad,
+        staging: Staging::of(bad),
         ..options(dir.path(), TCP, std::slice::from_ref(&address))
     };
     let bad = Lab {

@@ -29,7 +29,7 @@ const ONE_WAY: Duration = Duration::from_millis(40);
 async fn start(listen: &str, bootstrap: &[String], change: impl FnOnce(&mut NodeOptions)) -> Lab {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path(), listen, bootstrap);
-    options.delays = Some(Delays::new(|_| Some(ONE_WAY)));
+    options.staging.delays = Some(Delays::new(|_| Some(ONE_WAY)));
     change(&mut options);
     let node = Node::start(options).await.unwrap();
     if !bootstrap.is_empty() {
@@ -182,7 +182,8 @@ async fn by_distance_only_those_whose_place_is_known_are_far() {
             None => vec![],
         };
         let mut options = options(dir.path(), TCP, &door);
-        options.delays = home.map(|home| Delays::by_distance(home.clone(), places.clone(), 1));
+        options.staging.delays =
+            home.map(|home| Delays::by_distance(home.clone(), places.clone(), 1));
         labs.push(Lab {
             node: Node::start(options).await.unwrap(),
             dir,

@@ -29,7 +29,7 @@ use swarmdex::{
         content::wire::{HEAD, Head, Question, Status},
         protocol::{Item, Request, Response},
     },
-    node::{Node, NodeOptions},
+    node::{Node, NodeOptions, Staging},
     registry::Wanted,
 };
 
@@ -37,7 +37,10 @@ use swarmdex::{
 async fn strict(bootstrap: &[String]) -> Lab {
     let dir = tempfile::tempdir().unwrap();
     let options = NodeOptions {
-        classes: Classes::AllPublic,
+        staging: Staging {
+            classes: Classes::AllPublic,
+            ..Staging::default()
+        },
         ping_every: Duration::from_millis(500),
         ..options(dir.path(), TCP, bootstrap)
     };

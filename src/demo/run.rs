@@ -33,7 +33,7 @@ use crate::{
         query::Query,
         version::VersionText,
     },
-    node::{Delays, DhtMode, Node, NodeHandle, NodeOptions},
+    node::{Delays, DhtMode, Node, NodeHandle, NodeOptions, Staging},
     process,
     registry::Registry,
     store::keys,
@@ -336,20 +336,22 @@ impl Stage {
             bootstrap,
             handle: Some(peer.handle.clone()),
             location: Some(peer.location.clone()),
-            // With delays, round trips are those of the places that the nodes play to be in.
-            judge_places: self.places.is_some(),
             mdns: false,
             // No cable is between them, and there are many connections.
             ping_every: Duration::from_secs(15),
             dht: DhtMode::Server,
             query_timeout: self.query_timeout,
-            conduct: peer.conduct,
             // All of them are on one address.
             local_connections: self.plan.peers.len() * 4,
-            delays: self
-                .places
-                .clone()
-                .map(|places| Delays::by_distance(peer.location.clone(), places, self.seed)),
+            staging: Staging {
+                // With delays, round trips are those of the places that the nodes play to be in.
+                believes_places: self.places.is_none(),
+                delays: self
+                    .places
+                    .clone()
+                    .map(|places| Delays::by_distance(peer.location.clone(), places, self.seed)),
+                ..Staging::of(peer.conduct)
+            },
             ..NodeOptions::of(data_dir, self.network.clone())
         })
         .await?;

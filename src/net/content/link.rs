@@ -26,7 +26,7 @@ use crate::{
         hash::ContentRoot,
         manifest::Content,
     },
-    net::closed::or_closed,
+    net::content::closed::or_closed,
     store::content::{chunks, hash, tree},
 };
 
@@ -236,7 +236,7 @@ mod tests {
     use futures::io::Cursor;
 
     use super::*;
-    use crate::net::{closed::tests::Closed, content::BusyPeers};
+    use crate::net::content::{BusyPeers, closed::tests::Closed};
 
     /// Asks a peer that said something and closed the stream before it was asked.
     async fn answered_after(said: &[u8]) -> Result<Answered, Broken> {

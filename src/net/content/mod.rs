@@ -2,13 +2,10 @@
 //! directions.
 
 mod busy;
-mod conduct;
+pub(super) mod closed;
 mod link;
 pub(crate) mod server;
 pub mod wire;
 
 pub(crate) use busy::{Busy, BusyPeers};
-pub use {
-    conduct::Conduct,
-    link::{Answered, Broken, ContentLink},
-};
+pub use link::{Answered, Broken, ContentLink};

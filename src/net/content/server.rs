@@ -12,10 +12,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{
-    conduct::Conduct,
-    wire::{self, Head, Question, Status},
-};
+use super::wire::{self, Head, Question, Status};
 use crate::{
     bus::Board,
     clock,
@@ -26,7 +23,10 @@ use crate::{
         transfer::{Part, TransferId},
     },
     metrics::{Metrics, TurnedAway},
-    net::pool::{Callers, Held, Pool},
+    net::{
+        Conduct,
+        pool::{Callers, Held, Pool},
+    },
     store::content::ContentStore,
 };
 

@@ -12,7 +12,10 @@ use super::{
 };
 use crate::{
     domain::hash::Hash,
-    net::{closed::or_closed, content::Busy, protocol::Item},
+    net::{
+        content::{Busy, closed::or_closed},
+        protocol::Item,
+    },
 };
 
 /// Messages until the difference is known. Each message lists about two thousand hashes, or narrows
@@ -188,7 +191,7 @@ mod tests {
     use futures::io::Cursor;
 
     use super::*;
-    use crate::net::{closed::tests::Closed, content::BusyPeers};
+    use crate::net::content::{BusyPeers, closed::tests::Closed};
 
     /// Has a peer compare that said something and closed the stream before it was asked.
     async fn compared_after(said: &[u8]) -> Stopped {

@@ -1,0 +1,312 @@
+//! The table of running DHT lookups: each has a deadline and resolves exactly once, whatever way it
+//! ends.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    time::{Duration, Instant},
+};
+
+use libp2p::PeerId;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+use crate::domain::record::{DhtKey, Record};
+
+/// When a lookup has enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Want {
+    /// One valid answer: for what never changes.
+    First,
+    /// Valid answers of this many different peers, our own copy not counted: for heads.
+    Quorum(usize),
+}
+
+/// A verified answer and who gave it; `None` for our own copy.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    pub peer: Option<PeerId>,
+    pub record: Record,
+}
+
+/// How a lookup ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It got what it wanted.
+    Satisfied,
+    /// Everybody worth asking was asked.
+    Exhausted,
+    /// Its time was up; the answers are what came by then.
+    TimedOut,
+}
+
+/// What a lookup found.
+#[derive(Clone, Debug)]
+pub struct Lookup {
+    pub answers: Vec<Answer>,
+    pub ended: Ended,
+    /// Peers that were asked, as far as Kademlia told.
+    pub asked: usize,
+    /// The number of its trace.
+    pub trace: u64,
+}
+
+/// How a lookup ended, for the statistics.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Done {
+    pub found: bool,
+    /// Nobody answered: that something is not there is an answer too.
+    pub unanswered: bool,
+    pub took: Duration,
+}
+
+pub struct Pending {
+    pub key: DhtKey,
+    pub want: Want,
+    pub started: Instant,
+    pub deadline: Instant,
+    pub reply: oneshot::Sender<Lookup>,
+    /// Held as long as the lookup runs: it is what bounds their number.
+    pub _permit: Option<OwnedSemaphorePermit>,
+    pub answers: Vec<Answer>,
+    pub asked: usize,
+    pub trace: u64,
+}
+
+impl Pending {
+    fn is_satisfied(&self) -> bool {
+        match self.want {
+            Want::First => !self.answers.is_empty(),
+            Want::Quorum(least) => {
+                let mut peers: Vec<_> = self
+                    .answers
+                    .iter()
+                    .filter_map(|answer| answer.peer)
+                    .collect();
+                peers.sort_unstable();
+                peers.dedup();
+                peers.len() >= least
+            }
+        }
+    }
+
+    fn resolve(self, ended: Ended) -> Done {
+        let found = !self.answers.is_empty();
+        let unanswered = !found && (ended == Ended::TimedOut || self.asked == 0);
+        let done = Done {
+            found,
+            unanswered,
+            took: self.started.elapsed(),
+        };
+        // The asker may have gone; then nobody wants to know.
+        let _ = self.reply.send(Lookup {
+            answers: self.answers,
+            ended,
+            asked: self.asked,
+            trace: self.trace,
+        });
+        done
+    }
+}
+
+/// Running lookups by the id Kademlia gave them.
+pub struct Lookups<Id> {
+    running: HashMap<Id, Pending>,
+}
+
+impl<Id: Copy + Eq + Hash> Lookups<Id> {
+    pub fn new() -> Self {
+        Self {
+            running: HashMap::new(),
+        }
+    }
+
+    pub fn start(&mut self, id: Id, pending: Pending) {
+        self.running.insert(id, pending);
+    }
+
+    /// The key that is looked for, while the lookup runs.
+    pub fn key(&self, id: &Id) -> Option<DhtKey> {
+        self.running.get(id).map(|pending| pending.key)
+    }
+
+    pub fn asked(&mut self, id: &Id, asked: usize) {
+        if let Some(pending) = self.running.get_mut(id) {
+            pending.asked = pending.asked.max(asked);
+        }
+    }
+
+    /// Notes an answer. `Some` when the lookup is satisfied: it has been resolved, and Kademlia can
+    /// stop.
+    pub fn answer(&mut self, id: &Id, answer: Answer) -> Option<Done> {
+        let pending = self.running.get_mut(id)?;
+        pending.answers.push(answer);
+        if !pending.is_satisfied() {
+            return None;
+        }
+        self.running
+            .remove(id)
+            .map(|pending| pending.resolve(Ended::Satisfied))
+    }
+
+    /// Kademlia is done with it. `Some` when it had not been resolved before.
+    pub fn end(&mut self, id: &Id, ended: Ended) -> Option<Done> {
+        self.running
+            .remove(id)
+            .map(|pending| pending.resolve(ended))
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.running.values().map(|pending| pending.deadline).min()
+    }
+
+    /// Resolves what is past its deadline, and says what Kademlia can stop; with how each ended.
+    pub fn expire(&mut self, now: Instant) -> Vec<(Id, Done)> {
+        // An asker that stopped waiting is as good as a deadline.
+        let over = |pending: &Pending| pending.deadline <= now || pending.reply.is_closed();
+        let ids: Vec<Id> = self
+            .running
+            .iter()
+            .filter(|(_, pending)| over(pending))
+            .map(|(id, _)| *id)
+            .collect();
+        ids.into_iter()
+            .filter_map(|id| Some((id, self.end(&id, Ended::TimedOut)?)))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+
+    use super::*;
+    use crate::domain::{hash::Hash, record::HeadState, release::ReleaseEntry, time::Timestamp};
+    use crate::ecosystem::Ecosystem;
+    use libp2p::identity::Keypair;
+    use proptest::prelude::*;
+
+    fn record() -> Record {
+        let releases = vec![ReleaseEntry::new(
+            "1.0.0".parse().unwrap(),
+            Hash::of(b"manifest"),
+        )];
+        let state = HeadState::first(Ecosystem::Generic, "web".parse().unwrap(), releases);
+        let (head, _) = state
+            .sign(
+                &Keypair::generate_ed25519(),
+                Timestamp(1),
+                Duration::from_secs(60),
+            )
+            .unwrap();
+        Record::Head(head)
+    }
+
+    fn pending(want: Want, deadline: Instant) -> (Pending, oneshot::Receiver<Lookup>) {
+        let (reply, receiver) = oneshot::channel();
+        let key = DhtKey([7; 32]);
+        (
+            Pending {
+                key,
+                want,
+                started: Instant::now(),
+                deadline,
+                reply,
+                _permit: None,
+                answers: vec![],
+                asked: 0,
+                trace: 1,
+            },
+            receiver,
+        )
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Step {
+        Answer(u8),
+        OwnCopy,
+        End(bool),
+        Expire,
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_happens_it_resolves_exactly_once(
+            quorum in 1usize..4,
+            steps in proptest::collection::vec(prop_oneof![
+                (0u8..5).prop_map(Step::Answer),
+                Just(Step::OwnCopy),
+                any::<bool>().prop_map(Step::End),
+                Just(Step::Expire),
+            ], 0..20),
+        ) {
+            let peers: Vec<PeerId> = (0..5).map(|_| PeerId::random()).collect();
+            let record = record();
+            let now = Instant::now();
+            let mut lookups = Lookups::new();
+            let (pending, mut receiver) = pending(Want::Quorum(quorum), now);
+            lookups.start(1, pending);
+            for step in steps {
+                match step {
+                    Step::Answer(peer) => {
+                        lookups.answer(&1, Answer { peer: Some(peers[usize::from(peer)]), record: record.clone() });
+                    }
+                    Step::OwnCopy => {
+                        lookups.answer(&1, Answer { peer: None, record: record.clone() });
+                    }
+                    Step::End(timed_out) => {
+                        lookups.end(&1, if timed_out { Ended::TimedOut } else { Ended::Exhausted });
+                    }
+                    Step::Expire => drop(lookups.expire(now)),
+                }
+            }
+            lookups.expire(now);
+            let lookup = receiver.try_recv().expect("resolved by its deadline at the latest");
+            let mut distinct: Vec<_> = lookup.answers.iter().filter_map(|answer| answer.peer).collect();
+            distinct.sort();
+            distinct.dedup();
+            prop_assert_eq!(lookup.ended == Ended::Satisfied, distinct.len() >= quorum);
+            prop_assert!(lookups.next_deadline().is_none());
+        }
+    }
+
+    #[test]
+    fn a_deadline_returns_what_came() {
+        let now = Instant::now();
+        let mut lookups = Lookups::new();
+        let (pending, mut receiver) = pending(Want::Quorum(3), now + Duration::from_secs(1));
+        lookups.start("a", pending);
+        lookups.answer(
+            &"a",
+            Answer {
+                peer: Some(PeerId::random()),
+                record: record(),
+            },
+        );
+        assert!(lookups.expire(now).is_empty());
+        let expired = lookups.expire(now + Duration::from_secs(1));
+        assert!(
+            matches!(
+                expired.as_slice(),
+                [(
+                    "a",
+                    Done {
+                        found: true,
+                        unanswered: false,
+                        ..
+                    }
+                )]
+            ),
+            "{expired:?}"
+        );
+        let lookup = receiver.try_recv().unwrap();
+        assert_eq!((lookup.answers.len(), lookup.ended), (1, Ended::TimedOut));
+    }
+
+    #[test]
+    fn an_asker_that_left_frees_its_place() {
+        let mut lookups = Lookups::new();
+        let (pending, receiver) = pending(Want::First, Instant::now() + Duration::from_secs(60));
+        lookups.start(1, pending);
+        drop(receiver);
+        assert_eq!(lookups.expire(Instant::now()).len(), 1);
+    }
+}

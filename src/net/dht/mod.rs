@@ -1,0 +1,10 @@
+//! The DHT: what is held for others, lookups, providers, and their traces.
+
+pub mod answer;
+pub mod claims;
+pub mod inspect;
+pub mod lookups;
+pub mod providers;
+pub mod routing;
+pub mod store;
+pub mod trace;

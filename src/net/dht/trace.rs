@@ -1,0 +1,516 @@
+//! Kademlia, with every request that a lookup sends and every answer it gets written down.
+//!
+//! `libp2p-kad` tells of a query's results and not of its requests. Both pass through here on their
+//! way between it and its connections, so a behaviour around it sees them. A request to a peer that
+//! has to be dialled first is the exception: it goes into the new connection unseen, and Kademlia
+//! does not say which query it is of. What is taken for it until its answer comes is
+//! [`Traces::dialling`]'s to guess, and a failure is told by the queries whose count of failures
+//! rose.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{Endpoint, transport::PortUse},
+    kad::{self, QueryId, QueryInfo},
+    swarm::{
+        ConnectionDenied, ConnectionHandler, ConnectionId, DialError, DialFailure, FromSwarm,
+        NetworkBehaviour, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm,
+    },
+};
+
+use crate::net::{dht::answer, dht::store::KadStore};
+use crate::{
+    clock,
+    domain::{
+        hash::Hash,
+        lookup::{
+            Answer, Ask, Bucket, End, Failure, Kind, RoutingTable, Traces, distance_bits, position,
+        },
+        text::{fit, printable},
+        time::Timestamp,
+    },
+};
+
+/// Longest text of what a lookup is for, in columns.
+const MOST_WHAT: usize = 80;
+
+type Inner = kad::Behaviour<KadStore>;
+type Handler = <Inner as NetworkBehaviour>::ConnectionHandler;
+/// What Kademlia tells its connections, and they it: enums of a private module, which is why they
+/// go by these names.
+type ToHandler = <Handler as ConnectionHandler>::FromBehaviour;
+type FromHandler = <Handler as ConnectionHandler>::ToBehaviour;
+
+pub struct Traced {
+    inner: Inner,
+    pub traces: Traces<QueryId>,
+    me: Hash,
+    id: PeerId,
+    /// The last lookup of a key at each distance.
+    refreshed: BTreeMap<u16, Timestamp>,
+    /// Kademlia says that everybody has been told of a content before the requests that tell it
+    /// leave.
+    telling: Vec<QueryId>,
+    /// Peers and addresses that did not fit into answers.
+    left_out: u64,
+}
+
+impl std::ops::Deref for Traced {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.inner
+    }
+}
+
+impl std::ops::DerefMut for Traced {
+    fn deref_mut(&mut self) -> &mut Inner {
+        &mut self.inner
+    }
+}
+
+fn kind_of(info: &QueryInfo) -> (Kind, &[u8]) {
+    match info {
+        // Its peer changes; it begins with this node.
+        QueryInfo::Bootstrap { .. } => (Kind::Bootstrap, &[]),
+        QueryInfo::GetClosestPeers { key, .. } => (Kind::Closest, key),
+        QueryInfo::GetProviders { key, .. } => (Kind::Providers, key.as_ref()),
+        QueryInfo::AddProvider { key, .. } => (Kind::Provide, key.as_ref()),
+        QueryInfo::PutRecord { record, .. } => (Kind::Put, record.key.as_ref()),
+        QueryInfo::GetRecord { key, .. } => (Kind::Get, key.as_ref()),
+    }
+}
+
+/// A key as it is written: a peer's id, or hexadecimal digits.
+fn written(kind: Kind, key: &[u8]) -> String {
+    /// Longer ones are nobody's here.
+    const MOST: usize = 64;
+    let peer = if kind == Kind::Closest {
+        PeerId::from_bytes(key).ok()
+    } else {
+        None
+    };
+    peer.map_or_else(
+        || {
+            key.iter()
+                .take(MOST)
+                .map(|byte| format!("{byte:02x}"))
+                .collect()
+        },
+        |peer| peer.to_string(),
+    )
+}
+
+fn why(error: &(dyn std::error::Error + 'static)) -> Failure {
+    match error
+        .source()
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .map(io::Error::kind)
+    {
+        None | Some(io::ErrorKind::InvalidData) => Failure::Nonsense,
+        Some(io::ErrorKind::TimedOut) => Failure::TimedOut,
+        // What the handler makes of a protocol that is not spoken.
+        Some(io::ErrorKind::ConnectionRefused) => Failure::Refused,
+        Some(_) => Failure::Lost,
+    }
+}
+
+impl Traced {
+    pub fn new(inner: Inner, id: PeerId) -> Self {
+        Self {
+            inner,
+            traces: Traces::default(),
+            me: position(&id),
+            id,
+            refreshed: BTreeMap::new(),
+            telling: Vec::new(),
+            left_out: 0,
+        }
+    }
+
+    /// Writes a query down from its start, with what it is for. Returns the number of its trace.
+    pub fn follow(&mut self, id: QueryId, what: Option<String>) -> Option<u64> {
+        self.begin(id);
+        if let Some(what) = what {
+            self.traces.name(&id, fit(&printable(&what), MOST_WHAT));
+        }
+        self.traces.number(&id)
+    }
+
+    /// Lets Kademlia stop a query whose result nobody waits for any more.
+    pub fn stop(&mut self, id: &QueryId, end: End) {
+        self.traces.end(id, end, Instant::now());
+        if let Some(mut query) = self.inner.query_mut(id) {
+            query.finish();
+        }
+    }
+
+    fn begin(&mut self, id: QueryId) {
+        if self.traces.is_running(&id) {
+            return;
+        }
+        // One that has finished is not there any more.
+        let Some(query) = self.inner.query(&id) else {
+            return;
+        };
+        let (kind, key) = kind_of(query.info());
+        let (key, target) = match kind {
+            Kind::Bootstrap => (self.id.to_string(), self.me),
+            kind => (written(kind, key), Hash::of(key)),
+        };
+        self.traces
+            .begin(id, kind, key, target, clock::now(), Instant::now());
+    }
+
+    /// Cuts what leaves for a connection, where it is an answer that whoever asked could not read.
+    fn cut(&mut self, event: &mut ToHandler) {
+        let mut none = Vec::new();
+        let left_out = match event {
+            ToHandler::FindNodeRes { closer_peers, .. } => answer::fit(0, &mut none, closer_peers),
+            ToHandler::GetProvidersRes {
+                closer_peers,
+                provider_peers,
+                ..
+            } => answer::fit(0, provider_peers, closer_peers),
+            ToHandler::GetRecordRes {
+                record,
+                closer_peers,
+                ..
+            } => answer::fit(
+                record.as_ref().map_or(0, |record| record.value.len()),
+                &mut none,
+                closer_peers,
+            ),
+            _ => 0,
+        };
+        self.left_out += left_out as u64;
+    }
+
+    /// Peers and addresses that were left out of answers since the last call.
+    pub fn take_left_out(&mut self) -> u64 {
+        std::mem::take(&mut self.left_out)
+    }
+
+    /// A request leaves for a connection.
+    fn leaves(&mut self, peer: PeerId, event: &ToHandler) {
+        let (id, ask, key) = match event {
+            ToHandler::FindNodeReq { key, query_id } => (query_id, Ask::Find, key.as_slice()),
+            ToHandler::GetRecord { key, query_id } => (query_id, Ask::Get, key.as_ref()),
+            ToHandler::GetProvidersReq { key, query_id } => {
+                (query_id, Ask::Providers, key.as_ref())
+            }
+            ToHandler::PutRecord { record, query_id } => (query_id, Ask::Put, record.key.as_ref()),
+            ToHandler::AddProvider { key, query_id, .. } => (query_id, Ask::Provide, key.as_ref()),
+            _ => return,
+        };
+        self.begin(*id);
+        let target = Hash::of(key);
+        self.refreshed
+            .insert(distance_bits(&self.me, &target), clock::now());
+        self.traces.asked(id, peer, ask, &target, Instant::now());
+    }
+
+    fn answered(&mut self, peer: PeerId, event: &FromHandler) {
+        let at = Instant::now();
+        match event {
+            FromHandler::FindNodeRes {
+                closer_peers,
+                query_id,
+            } => {
+                let closer = closer_peers.iter().map(|peer| &peer.node_id);
+                self.traces
+                    .answered(query_id, peer, Answer::Closer, closer, at);
+            }
+            FromHandler::GetRecordRes {
+                record,
+                closer_peers,
+                query_id,
+            } => {
+                let answer = if record.is_some() {
+                    Answer::Record
+                } else {
+                    Answer::Closer
+                };
+                let closer = closer_peers.iter().map(|peer| &peer.node_id);
+                self.traces.answered(query_id, peer, answer, closer, at);
+            }
+            FromHandler::GetProvidersRes {
+                closer_peers,
+                provider_peers,
+                query_id,
+            } => {
+                let answer = match u16::try_from(provider_peers.len()).unwrap_or(u16::MAX) {
+                    0 => Answer::Closer,
+                    count => Answer::Providers(count),
+                };
+                let closer = closer_peers.iter().map(|peer| &peer.node_id);
+                self.traces.answered(query_id, peer, answer, closer, at);
+                self.traces
+                    .provided(query_id, provider_peers.iter().map(|peer| &peer.node_id));
+            }
+            FromHandler::PutRecordRes { query_id, .. } => {
+                self.traces
+                    .answered(query_id, peer, Answer::Stored, std::iter::empty(), at);
+            }
+            FromHandler::QueryError { error, query_id } => {
+                self.traces.failed(query_id, peer, why(error), at)
+            }
+            _ => {}
+        }
+    }
+
+    fn progressed(&mut self, event: &kad::Event) {
+        let kad::Event::OutboundQueryProgressed {
+            id, result, step, ..
+        } = event
+        else {
+            return;
+        };
+        match result {
+            kad::QueryResult::GetRecord(Ok(kad::GetRecordOk::FoundRecord(found)))
+                if found.peer.is_none() =>
+            {
+                self.traces.has_own(id);
+            }
+            // Those that this node knew itself; the others are told already.
+            kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders {
+                providers,
+                ..
+            })) => {
+                self.traces.provided(id, providers.iter());
+            }
+            _ => {}
+        }
+        if step.last && matches!(result, kad::QueryResult::StartProviding(Ok(_))) {
+            self.telling.push(*id);
+        } else if step.last {
+            let late = matches!(
+                result,
+                kad::QueryResult::GetRecord(Err(kad::GetRecordError::Timeout { .. }))
+                    | kad::QueryResult::PutRecord(Err(kad::PutRecordError::Timeout { .. }))
+                    | kad::QueryResult::GetProviders(Err(_))
+                    | kad::QueryResult::StartProviding(Err(_))
+                    | kad::QueryResult::GetClosestPeers(Err(_))
+                    | kad::QueryResult::Bootstrap(Err(_))
+            );
+            self.traces.end(
+                id,
+                if late { End::Deadline } else { End::Exhausted },
+                Instant::now(),
+            );
+        }
+    }
+
+    /// Failures so far of each query that runs.
+    fn failures(&self) -> Vec<(QueryId, u32)> {
+        self.inner
+            .iter_queries()
+            .map(|query| (query.id(), query.stats().num_failures()))
+            .collect()
+    }
+
+    /// Lets Kademlia see that a peer is not there, and writes down whose request that ends.
+    fn gone(&mut self, peer: PeerId, why: Failure, event: FromSwarm<'_>) {
+        let before = self.failures();
+        self.inner.on_swarm_event(event);
+        let at = Instant::now();
+        for (id, failures) in before {
+            // One that this finished is there no more; then it failed as well.
+            let after = self
+                .inner
+                .query(&id)
+                .map(|query| query.stats().num_failures());
+            if after.is_none_or(|after| after > failures) {
+                self.traces.failed(&id, peer, why, at);
+            }
+        }
+        if why == Failure::Unreachable {
+            self.traces.not_dialled(&peer);
+        }
+    }
+
+    /// The buckets that have a peer, the farthest first. `seen` says when a peer was last
+    /// connected.
+    pub fn routing(&mut self, seen: impl Fn(&PeerId) -> Option<Timestamp>) -> RoutingTable {
+        let mut buckets: Vec<Bucket> = self
+            .inner
+            .kbuckets()
+            .map(|bucket| {
+                let bits = bucket.range().1.ilog2().map_or(0, |log| log + 1);
+                let contacts = bucket.iter().map(|entry| seen(entry.node.key.preimage()));
+                let connected = bucket
+                    .iter()
+                    .filter(|entry| entry.status == kad::NodeStatus::Connected)
+                    .count();
+                Bucket {
+                    bits: u16::try_from(bits).unwrap_or(256),
+                    peers: u16::try_from(bucket.num_entries()).unwrap_or(u16::MAX),
+                    connected: u16::try_from(connected).unwrap_or(u16::MAX),
+                    pending: bucket.has_pending(),
+                    oldest_contact: contacts.flatten().min(),
+                    refreshed: None,
+                }
+            })
+            .collect();
+        buckets.sort_unstable_by_key(|bucket| std::cmp::Reverse(bucket.bits));
+        let nearest = buckets.last().map_or(0, |bucket| bucket.bits);
+        for bucket in &mut buckets {
+            // To look for oneself refreshes what is nearest, down to nothing.
+            let from = if bucket.bits == nearest {
+                0
+            } else {
+                bucket.bits
+            };
+            bucket.refreshed = self
+                .refreshed
+                .range(from..=bucket.bits)
+                .map(|(_, at)| *at)
+                .max();
+        }
+        RoutingTable {
+            me: self.id,
+            room: u16::try_from(kad::K_VALUE.get()).unwrap_or(u16::MAX),
+            buckets,
+        }
+    }
+}
+
+impl NetworkBehaviour for Traced {
+    type ConnectionHandler = Handler;
+    type ToSwarm = kad::Event;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.inner
+            .handle_pending_inbound_connection(id, local, remote)
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner
+            .handle_established_inbound_connection(id, peer, local, remote)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        self.inner
+            .handle_pending_outbound_connection(id, peer, addresses, role)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        role: Endpoint,
+        port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner
+            .handle_established_outbound_connection(id, peer, address, role, port)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            // Somebody else dials it already, and that is waited for.
+            FromSwarm::DialFailure(DialFailure {
+                error: DialError::DialPeerConditionFalse(_),
+                ..
+            }) => {
+                self.inner.on_swarm_event(event);
+            }
+            FromSwarm::DialFailure(DialFailure {
+                peer_id: Some(peer),
+                ..
+            }) => {
+                self.gone(peer, Failure::Unreachable, event);
+            }
+            FromSwarm::ConnectionClosed(closed) if closed.remaining_established == 0 => {
+                self.gone(closed.peer_id, Failure::Lost, event);
+            }
+            event => self.inner.on_swarm_event(event),
+        }
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        self.answered(peer, &event);
+        self.inner.on_connection_handler_event(peer, id, event);
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        let mut polled = self.inner.poll(cx);
+        if let Poll::Ready(ToSwarm::NotifyHandler { event, .. }) = &mut polled {
+            self.cut(event);
+        }
+        match &polled {
+            Poll::Ready(ToSwarm::NotifyHandler { peer_id, event, .. }) => {
+                self.leaves(*peer_id, event)
+            }
+            Poll::Ready(ToSwarm::Dial { opts }) => {
+                if let Some(peer) = opts.get_peer_id() {
+                    self.traces.dialling(peer, Instant::now());
+                }
+            }
+            Poll::Ready(ToSwarm::GenerateEvent(event)) => self.progressed(event),
+            Poll::Pending => {
+                for id in std::mem::take(&mut self.telling) {
+                    self.traces.end(&id, End::Exhausted, Instant::now());
+                }
+            }
+            _ => {}
+        }
+        polled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_is_the_logarithm_that_kademlia_buckets_by(a: [u8; 32], b: [u8; 32]) {
+            let key = |bytes: [u8; 32]| kad::KBucketKey::new(bytes.to_vec());
+            let bits = distance_bits(&Hash::of(&a), &Hash::of(&b));
+            let log = key(a).distance(&key(b)).ilog2();
+            prop_assert_eq!(log.map_or(0, |log| log + 1), u32::from(bits));
+            prop_assert_eq!(bits, distance_bits(&Hash::of(&b), &Hash::of(&a)));
+        }
+    }
+
+    #[test]
+    fn a_peer_is_where_kademlia_says() {
+        let peer = PeerId::random();
+        let key = kad::KBucketKey::from(peer);
+        assert_eq!(position(&peer).0, key.hashed_bytes());
+    }
+}

@@ -1,0 +1,586 @@
+//! Penalties: evidence for peers' scores, faults in the ledger, and the bans that follow. A machine
+//! without I/O: it is told what happened and returns what the task has to do.
+
+use std::{collections::HashSet, time::Duration};
+
+use libp2p::PeerId;
+
+use crate::net::peers::table::PeerTable;
+use crate::{
+    bus::Level,
+    domain::{
+        faults::{Ban, Fault, Ledger, Ruling, Sentence, Sheet},
+        name::short_id,
+        prefix::Prefix,
+        reputation::Outcome,
+        time::Timestamp,
+    },
+    metrics::Metrics,
+};
+
+/// Something that counts for or against a peer.
+#[derive(Clone, Copy, Debug)]
+pub enum Event {
+    /// A request, record or transfer of the peer came to this.
+    Observed(PeerId, Outcome),
+    Fault(PeerId, Fault),
+    /// The peer gave what it was asked for.
+    Gave(PeerId),
+    /// The peer answered a ping after this time.
+    Pong(PeerId, Duration),
+    /// The node starts, with the ledger as it was on the disk.
+    Start,
+    /// Time has passed.
+    Due,
+}
+
+/// Something that the task does because of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    Disconnect(PeerId),
+    /// The routing table forgets the peer.
+    Unroute(PeerId),
+    /// From now on these are let in and refused.
+    Admit(Admission),
+    /// These are asked last, and count in no quorum.
+    Doubt(HashSet<PeerId>),
+    /// The connected peer gave something, by which it may have become good: that earns it places.
+    Promote(PeerId),
+    /// A person is told.
+    Notice(Level, String),
+}
+
+/// The peers that the gate lets in or refuses.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Admission {
+    pub banned: HashSet<PeerId>,
+    /// Prefixes of which so many identities are banned that unknown ones share one place.
+    pub doubtful: HashSet<Prefix>,
+    /// Peers that are let in from a doubtful prefix too. Empty while no prefix is doubtful.
+    pub good: HashSet<PeerId>,
+}
+
+/// The ledger, and which of its sheets are not on the disk yet.
+pub struct Penalties {
+    ledger: Ledger,
+    unwritten: HashSet<PeerId>,
+    metrics: Metrics,
+}
+
+impl Penalties {
+    pub fn new(ledger: Ledger, metrics: Metrics) -> Self {
+        Self {
+            ledger,
+            unwritten: HashSet::new(),
+            metrics,
+        }
+    }
+
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// Takes an event, and returns what is to be done, in order.
+    pub fn on(&mut self, event: Event, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
+        match event {
+            Event::Observed(peer, outcome) => self.observe(peer, outcome, peers, now),
+            Event::Fault(peer, fault) => self.fault(peer, fault, peers, now),
+            Event::Gave(peer) => self.gave(peer, peers, now),
+            Event::Pong(peer, rtt) if peers.round_trip(peer, rtt, now) => {
+                self.fault(peer, Fault::Stalling, peers, now)
+            }
+            Event::Pong(..) => Vec::new(),
+            Event::Start => self.start(peers, now),
+            Event::Due => {
+                for peer in self.ledger.settle(now) {
+                    self.enter(peer, peers, now);
+                }
+                self.admission(peers, now)
+            }
+        }
+    }
+
+    /// Follows a person's decision about a peer. Returns whether it changes anything, and what is
+    /// to be done.
+    pub fn rule(
+        &mut self,
+        peer: PeerId,
+        ruling: Ruling,
+        peers: &mut PeerTable,
+        now: Timestamp,
+    ) -> (bool, Vec<Order>) {
+        let changed = self.ledger.obey(peer, ruling, now);
+        let mut orders = self.sheet_changed(peer, peers, now);
+        if matches!(ruling, Ruling::Ban { .. }) {
+            orders.extend([Order::Disconnect(peer), Order::Unroute(peer)]);
+        }
+        (changed, orders)
+    }
+
+    /// The sheets to write: each peer's, or nothing for a peer that is forgotten.
+    pub fn take_unwritten(&mut self) -> Vec<(PeerId, Option<Sheet>)> {
+        let unwritten = std::mem::take(&mut self.unwritten);
+        unwritten
+            .into_iter()
+            .map(|peer| (peer, self.ledger.sheet(&peer).cloned()))
+            .collect()
+    }
+
+    fn observe(
+        &mut self,
+        peer: PeerId,
+        outcome: Outcome,
+        peers: &mut PeerTable,
+        now: Timestamp,
+    ) -> Vec<Order> {
+        peers.observe(peer, outcome, now);
+        let mut orders = match outcome {
+            // A peer that stalls answers the next ping; one that is cut off does not.
+            Outcome::AnswerLate | Outcome::ContentLate => {
+                peers.silent(&peer);
+                Vec::new()
+            }
+            Outcome::AnswerRight | Outcome::ContentRight => self.gave(peer, peers, now),
+            _ => Vec::new(),
+        };
+        if let Some(fault) = Fault::of(outcome) {
+            orders.extend(self.fault(peer, fault, peers, now));
+        }
+        orders
+    }
+
+    fn gave(&mut self, peer: PeerId, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
+        peers.spoke(&peer);
+        let mut orders = Vec::new();
+        if peers.is_connected(&peer) {
+            orders.push(Order::Promote(peer));
+        }
+        if self.ledger.amend(&peer, now) {
+            orders.extend(self.sheet_changed(peer, peers, now));
+        }
+        orders
+    }
+
+    fn fault(
+        &mut self,
+        peer: PeerId,
+        fault: Fault,
+        peers: &mut PeerTable,
+        now: Timestamp,
+    ) -> Vec<Order> {
+        self.metrics.faulted(fault);
+        let connected: Vec<_> = peers
+            .ours()
+            .map(|peer| (peer, peers.group(&peer)))
+            .collect();
+        let sentence = self
+            .ledger
+            .note(peer, fault, peers.group(&peer), &connected, now);
+        tracing::debug!(%peer, fault = fault.label(), ?sentence, "a fault");
+        let mut orders = self.sheet_changed(peer, peers, now);
+        match sentence {
+            Sentence::Noted => {}
+            Sentence::Disconnect => {
+                tracing::info!(%peer, fault = fault.label(), "disconnected for its faults");
+                orders.push(Order::Disconnect(peer));
+            }
+            Sentence::Spared => {
+                let text = self.told_of_sparing(fault, connected.len(), now);
+                tracing::error!(%peer, "{text}");
+                orders.extend([Order::Notice(Level::Error, text), Order::Disconnect(peer)]);
+            }
+            Sentence::Ban(ban) => {
+                let text = self.told_of_ban(peer, &ban, now);
+                tracing::warn!(%peer, "{text}");
+                self.metrics.banned();
+                orders.extend([
+                    Order::Notice(Level::Warning, text),
+                    Order::Disconnect(peer),
+                    Order::Unroute(peer),
+                ]);
+            }
+        }
+        orders
+    }
+
+    fn told_of_sparing(&self, fault: Fault, connected: usize, now: Timestamp) -> String {
+        let doubted = self.ledger.doubted(now).len();
+        format!(
+            "{doubted} of {} peers seem to break a rule ({}): more of them than lie, so this node may apply it wrongly; \
+             they are asked last, not banned; update this node, and report it with its log",
+            connected.max(doubted),
+            fault.label(),
+        )
+    }
+
+    fn told_of_ban(&self, peer: PeerId, ban: &Ban, now: Timestamp) -> String {
+        let counts = self
+            .ledger
+            .sheet(&peer)
+            .map(|sheet| &sheet.counts)
+            .into_iter()
+            .flatten();
+        let counts: Vec<String> = counts
+            .map(|(fault, count)| format!("{count} × {}", fault.label()))
+            .collect();
+        let long = ban.until.map_or(Duration::ZERO, |until| until.since(now));
+        format!(
+            "{} is banned for {} min: {}; `swarmdex peers unban {peer}` takes it back",
+            short_id(&peer),
+            long.as_secs().div_ceil(60),
+            counts.join(", ")
+        )
+    }
+
+    /// Shows a peer's sheet to those who look, and has it written.
+    fn enter(&mut self, peer: PeerId, peers: &mut PeerTable, now: Timestamp) {
+        peers.set_sheet(peer, self.ledger.sheet(&peer).cloned(), now);
+        self.unwritten.insert(peer);
+    }
+
+    fn sheet_changed(&mut self, peer: PeerId, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
+        self.enter(peer, peers, now);
+        self.admission(peers, now)
+    }
+
+    /// The peers that are let in, refused and doubted now: bans and doubts end as time goes by.
+    fn admission(&self, peers: &PeerTable, now: Timestamp) -> Vec<Order> {
+        let ledger = &self.ledger;
+        let banned = ledger
+            .all()
+            .filter(|(_, sheet)| sheet.ban(now).is_some())
+            .map(|(peer, _)| *peer)
+            .collect();
+        let doubtful: HashSet<Prefix> = ledger.doubtful(now).into_keys().collect();
+        let good = if doubtful.is_empty() {
+            HashSet::new()
+        } else {
+            self.good(peers, now)
+        };
+        vec![
+            Order::Admit(Admission {
+                banned,
+                doubtful,
+                good,
+            }),
+            Order::Doubt(ledger.doubted(now)),
+        ]
+    }
+
+    /// Peers that are untouched by what their neighbours do.
+    fn good(&self, peers: &PeerTable, now: Timestamp) -> HashSet<PeerId> {
+        let protected = self
+            .ledger
+            .all()
+            .filter(|(_, sheet)| sheet.protected)
+            .map(|(peer, _)| *peer);
+        peers.good(now).chain(protected).collect()
+    }
+
+    fn start(&mut self, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
+        // Only banned and protected peers are loaded, so that the table keeps room for good ones;
+        // others are when they connect.
+        let is_loaded = |sheet: &Sheet| sheet.protected || sheet.ban(now).is_some();
+        for (peer, sheet) in self.ledger.all().filter(|(_, sheet)| is_loaded(sheet)) {
+            peers.set_sheet(*peer, Some(sheet.clone()), now);
+        }
+        self.admission(peers, now)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::{Multiaddr, swarm::ConnectionId};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        domain::{prefix::Classes, reputation::Weights},
+        geoip::Atlas,
+        net::peers::place::Bearings,
+    };
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const BAN: Duration = Duration::from_secs(1_800);
+
+    /// Penalties, and a table with so many connected peers of this network, each at an address of
+    /// its own prefix.
+    fn with(count: usize) -> (Penalties, PeerTable, Vec<PeerId>) {
+        let bearings = Bearings {
+            atlas: Atlas::default(),
+            here: None,
+            judged: true,
+        };
+        let mut table = PeerTable::new(
+            Vec::new(),
+            Weights::default(),
+            Metrics::default(),
+            bearings,
+            Classes::ByRange,
+            NOW,
+        );
+        let ids: Vec<PeerId> = (0..count)
+            .map(|n| {
+                let (peer, address) = (
+                    PeerId::random(),
+                    format!("/ip4/81.{}.69.1/tcp/4001", n % 200),
+                );
+                let address: Multiaddr = address.parse().unwrap();
+                table.connected(peer, ConnectionId::new_unchecked(n), &address, true, NOW);
+                table.identified(peer, "swarmdex", vec![address], Vec::new(), NOW);
+                peer
+            })
+            .collect();
+        (
+            Penalties::new(Ledger::new([], BAN, NOW), Metrics::default()),
+            table,
+            ids,
+        )
+    }
+
+    fn admission(orders: &[Order]) -> Admission {
+        let all = orders.iter().rev().find_map(|order| match order {
+            Order::Admit(admission) => Some(admission.clone()),
+            _ => None,
+        });
+        all.unwrap_or_default()
+    }
+
+    fn doubted(orders: &[Order]) -> HashSet<PeerId> {
+        let all = orders.iter().rev().find_map(|order| match order {
+            Order::Doubt(peers) => Some(peers.clone()),
+            _ => None,
+        });
+        all.unwrap_or_default()
+    }
+
+    fn after(seconds: u64) -> Timestamp {
+        NOW.after(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn two_forged_records_ban_a_peer_until_its_time_is_over() {
+        let (mut penalties, mut table, ids) = with(6);
+        let forged = Event::Observed(ids[0], Outcome::RecordInvalid);
+        let first = penalties.on(forged, &mut table, NOW);
+        assert!(!first.contains(&Order::Unroute(ids[0])) && admission(&first).banned.is_empty());
+        let second = penalties.on(forged, &mut table, NOW);
+        assert!(
+            second.contains(&Order::Disconnect(ids[0])) && second.contains(&Order::Unroute(ids[0]))
+        );
+        let told = second.iter().any(
+            |order| matches!(order, Order::Notice(Level::Warning, text) if text.contains("30 min: 2 × forged record")),
+        );
+        assert!(told, "{second:?}");
+        assert_eq!(admission(&second).banned, HashSet::from([ids[0]]));
+        let unwritten = penalties.take_unwritten();
+        assert!(
+            unwritten.len() == 1 && unwritten[0].1.as_ref().is_some_and(|sheet| sheet.bans == 1)
+        );
+        assert!(penalties.take_unwritten().is_empty(), "they are taken once");
+
+        let later = penalties.on(Event::Due, &mut table, after(BAN.as_secs() - 1));
+        assert_eq!(admission(&later).banned.len(), 1);
+        let over = penalties.on(Event::Due, &mut table, after(BAN.as_secs() + 1));
+        assert!(admission(&over).banned.is_empty());
+    }
+
+    #[test]
+    fn only_a_peer_that_answers_pings_and_no_question_stalls() {
+        let (mut penalties, mut table, ids) = with(6);
+        let pong = Event::Pong(ids[0], Duration::from_millis(20));
+        for second in 0..100 {
+            // One that answers nothing is cut off, and one that is never asked owes nothing.
+            penalties.on(
+                Event::Observed(ids[1], Outcome::AnswerLate),
+                &mut table,
+                after(second),
+            );
+            assert!(
+                penalties
+                    .on(
+                        Event::Pong(ids[2], Duration::ZERO),
+                        &mut table,
+                        after(second)
+                    )
+                    .is_empty()
+            );
+        }
+        assert!(penalties.ledger().all().next().is_none());
+        let mut silences = 0;
+        loop {
+            silences += 1;
+            let at = after(silences * 10);
+            penalties.on(Event::Observed(ids[0], Outcome::AnswerLate), &mut table, at);
+            if penalties
+                .on(pong, &mut table, at)
+                .contains(&Order::Unroute(ids[0]))
+            {
+                break;
+            }
+        }
+        assert_eq!(silences, 10);
+    }
+
+    #[test]
+    fn a_right_answer_takes_back_silence_and_earns_places() {
+        let (mut penalties, mut table, ids) = with(6);
+        for second in 0..9 {
+            penalties.on(
+                Event::Observed(ids[0], Outcome::ContentLate),
+                &mut table,
+                after(second),
+            );
+            penalties.on(
+                Event::Pong(ids[0], Duration::ZERO),
+                &mut table,
+                after(second),
+            );
+        }
+        let orders = penalties.on(
+            Event::Observed(ids[0], Outcome::ContentRight),
+            &mut table,
+            after(9),
+        );
+        assert!(orders.iter().any(|order| *order == Order::Promote(ids[0])));
+        penalties.on(
+            Event::Observed(ids[0], Outcome::AnswerLate),
+            &mut table,
+            after(10),
+        );
+        let orders = penalties.on(Event::Pong(ids[0], Duration::ZERO), &mut table, after(10));
+        assert!(
+            admission(&orders).banned.is_empty(),
+            "the nine before are forgiven"
+        );
+    }
+
+    #[test]
+    fn a_person_bans_protects_and_takes_it_back() {
+        let (mut penalties, mut table, ids) = with(3);
+        let (changed, banned) =
+            penalties.rule(ids[0], Ruling::Ban { seconds: None }, &mut table, NOW);
+        assert!(changed);
+        assert!(
+            banned.contains(&Order::Disconnect(ids[0])) && banned.contains(&Order::Unroute(ids[0]))
+        );
+        assert!(admission(&banned).banned.contains(&ids[0]));
+        let (changed, unbanned) = penalties.rule(ids[0], Ruling::Unban, &mut table, NOW);
+        assert!(changed && !penalties.rule(ids[0], Ruling::Unban, &mut table, NOW).0);
+        assert!(
+            admission(&unbanned).banned.is_empty()
+                && !unbanned.contains(&Order::Disconnect(ids[0]))
+        );
+        assert!(penalties.rule(ids[0], Ruling::Protect, &mut table, NOW).0);
+        for _ in 0..10 {
+            let orders = penalties.on(Event::Fault(ids[0], Fault::ForgedRecord), &mut table, NOW);
+            assert!(
+                admission(&orders).banned.is_empty()
+                    && !orders.contains(&Order::Disconnect(ids[0]))
+            );
+        }
+    }
+
+    #[test]
+    fn a_rule_that_most_peers_seem_to_break_bans_a_third_and_doubts_the_rest() {
+        let (mut penalties, mut table, ids) = with(12);
+        let mut last = Vec::new();
+        for peer in &ids {
+            for _ in 0..4 {
+                last = penalties.on(
+                    Event::Observed(*peer, Outcome::AnswerWrong),
+                    &mut table,
+                    NOW,
+                );
+            }
+        }
+        let banned = admission(&last).banned;
+        assert!(
+            !banned.is_empty() && banned.len() <= ids.len() / 3,
+            "{}",
+            banned.len()
+        );
+        assert_eq!(banned.len() + doubted(&last).len(), ids.len());
+        assert!(
+            last.iter()
+                .any(|order| matches!(order, Order::Notice(Level::Error, _)))
+        );
+        // Bytes that a peer forged itself have no cap.
+        for peer in &ids {
+            for _ in 0..2 {
+                last = penalties.on(Event::Fault(*peer, Fault::ForgedRecord), &mut table, NOW);
+            }
+        }
+        assert_eq!(admission(&last).banned.len(), ids.len());
+    }
+
+    #[test]
+    fn what_was_on_the_disk_holds_from_the_start() {
+        let (mut before, mut table, ids) = with(4);
+        before.rule(
+            ids[0],
+            Ruling::Ban {
+                seconds: Some(3_600),
+            },
+            &mut table,
+            NOW,
+        );
+        before.rule(ids[1], Ruling::Protect, &mut table, NOW);
+        before.on(Event::Fault(ids[2], Fault::WrongAnswer), &mut table, NOW);
+        let sheets = before
+            .take_unwritten()
+            .into_iter()
+            .filter_map(|(peer, sheet)| Some((peer, sheet?)));
+        let mut penalties = Penalties::new(Ledger::new(sheets, BAN, NOW), Metrics::default());
+        let (_, mut table, _) = with(0);
+        let orders = penalties.on(Event::Start, &mut table, NOW);
+        assert_eq!(admission(&orders).banned, HashSet::from([ids[0]]));
+        assert_eq!(
+            table.len(),
+            2,
+            "what is neither banned nor protected is loaded when it connects"
+        );
+        assert!(penalties.take_unwritten().is_empty());
+    }
+
+    fn event() -> impl Strategy<Value = (usize, u8, u64)> {
+        (0usize..8, 0u8..9, 0u64..600)
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn whoever_is_banned_is_refused_and_nobody_else_is(steps in prop::collection::vec(event(), 1..120)) {
+            let (mut penalties, mut table, ids) = with(8);
+            let mut now = NOW;
+            for (who, what, pause) in steps {
+                now = now.after(Duration::from_secs(pause));
+                let peer = ids[who];
+                let ruling = match what {
+                    5 => Some(Ruling::Ban { seconds: Some(60) }),
+                    6 => Some(Ruling::Protect),
+                    _ => None,
+                };
+                if let Some(ruling) = ruling {
+                    penalties.rule(peer, ruling, &mut table, now);
+                }
+                let event = match what {
+                    0 => Event::Observed(peer, Outcome::RecordInvalid),
+                    1 => Event::Observed(peer, Outcome::AnswerWrong),
+                    2 => Event::Observed(peer, Outcome::AnswerLate),
+                    3 => Event::Pong(peer, Duration::from_millis(30)),
+                    4 => Event::Observed(peer, Outcome::AnswerRight),
+                    7 => Event::Fault(peer, Fault::Flooding),
+                    _ => Event::Due,
+                };
+                penalties.on(event, &mut table, now);
+                let orders = penalties.on(Event::Due, &mut table, now);
+                let held: HashSet<PeerId> =
+                    ids.iter().copied().filter(|peer| penalties.ledger().ban(peer, now).is_some()).collect();
+                prop_assert_eq!(admission(&orders).banned, held);
+                prop_assert_eq!(doubted(&orders), penalties.ledger().doubted(now));
+            }
+        }
+    }
+}

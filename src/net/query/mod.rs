@@ -1,0 +1,5 @@
+//! Questions to peers and their answers.
+
+pub mod asking;
+pub mod protocol;
+pub mod requests;

@@ -1,0 +1,168 @@
+//! The behaviour that the swarm runs: ours, with the addresses that its parts would dial looked
+//! through.
+//!
+//! Kademlia, identify and others each know addresses of peers, all of which somebody claimed.
+//! Together they pass through here before the swarm dials them.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ops::{Deref, DerefMut},
+    task::{Context, Poll},
+};
+
+use libp2p::{
+    Multiaddr, PeerId,
+    core::{Endpoint, transport::PortUse},
+    swarm::{
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, THandler, THandlerInEvent,
+        THandlerOutEvent, ToSwarm,
+    },
+};
+
+use crate::net::swarm::behaviour::Behaviour;
+use crate::{
+    clock,
+    domain::dials::Dials,
+    metrics::{Metrics, TurnedAway},
+};
+
+pub struct Limited {
+    inner: Behaviour,
+    dials: Dials,
+    /// Addresses that are being dialled. As many as there are pending connections, which are
+    /// bounded.
+    dialled: HashMap<ConnectionId, Vec<Multiaddr>>,
+    metrics: Metrics,
+}
+
+impl Limited {
+    pub fn new(inner: Behaviour, dials: Dials, metrics: Metrics) -> Self {
+        Self {
+            inner,
+            dials,
+            dialled: HashMap::new(),
+            metrics,
+        }
+    }
+
+    /// Notes what a dial goes to.
+    pub fn dials(&mut self, id: ConnectionId, addresses: &[Multiaddr]) {
+        self.dialled.insert(id, addresses.to_vec());
+    }
+
+    /// Those of the addresses that may be dialled now.
+    pub fn dialable(&mut self, addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
+        let now = clock::now();
+        let mut seen = HashSet::new();
+        let mut left = Vec::new();
+        for address in addresses {
+            if !seen.insert(address.clone()) {
+                continue;
+            }
+            if self.dials.take(&address, now) {
+                left.push(address);
+            } else {
+                tracing::debug!(%address, "not dialled: what was said of peers there was wrong too often");
+                self.metrics.turned_away(TurnedAway::Dial);
+            }
+        }
+        left
+    }
+}
+
+impl Deref for Limited {
+    type Target = Behaviour;
+
+    fn deref(&self) -> &Behaviour {
+        &self.inner
+    }
+}
+
+impl DerefMut for Limited {
+    fn deref_mut(&mut self) -> &mut Behaviour {
+        &mut self.inner
+    }
+}
+
+impl NetworkBehaviour for Limited {
+    type ConnectionHandler = <Behaviour as NetworkBehaviour>::ConnectionHandler;
+    type ToSwarm = <Behaviour as NetworkBehaviour>::ToSwarm;
+
+    fn handle_pending_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<(), ConnectionDenied> {
+        self.inner
+            .handle_pending_inbound_connection(id, local, remote)
+    }
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner
+            .handle_established_inbound_connection(id, peer, local, remote)
+    }
+
+    fn handle_pending_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: Option<PeerId>,
+        addresses: &[Multiaddr],
+        role: Endpoint,
+    ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
+        let claimed = self
+            .inner
+            .handle_pending_outbound_connection(id, peer, addresses, role)?;
+        // A dial with addresses of its own goes to these, and what is added here is put aside.
+        if !addresses.is_empty() {
+            return Ok(claimed);
+        }
+        let dialable = self.dialable(claimed);
+        self.dials(id, &dialable);
+        Ok(dialable)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        id: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        role: Endpoint,
+        port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        // Whoever is there has proven that it is the peer that was dialled.
+        let dialled = self.dialled.remove(&id).unwrap_or_default();
+        self.dials.reached(address, &dialled, clock::now());
+        self.inner
+            .handle_established_outbound_connection(id, peer, address, role, port)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        if let FromSwarm::DialFailure(failed) = &event {
+            self.dialled.remove(&failed.connection_id);
+        }
+        self.inner.on_swarm_event(event);
+    }
+
+    fn on_connection_handler_event(
+        &mut self,
+        peer: PeerId,
+        id: ConnectionId,
+        event: THandlerOutEvent<Self>,
+    ) {
+        self.inner.on_connection_handler_event(peer, id, event);
+    }
+
+    fn poll(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        self.inner.poll(context)
+    }
+}

@@ -1,0 +1,8 @@
+//! Connections: where this node listens, who may connect, and when a connection is dead.
+
+pub mod dial_back;
+pub mod gate;
+pub mod limited;
+pub mod listen;
+pub mod silence;
+pub mod transport;

@@ -1,0 +1,540 @@
+//! What the Health screen shows: measured here as it happens, over a window of time and within a
+//! bound.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use libp2p::{
+    PeerId, kad,
+    metrics::{Metrics as Families, Registry},
+};
+use tokio::sync::watch;
+
+use crate::net::{dht::lookups::Done, reach::listen, swarm::task::Task};
+use crate::{
+    bus::{Direction, Event},
+    clock,
+    domain::{
+        copies::CopyFigures,
+        health::Gateway,
+        health::{Sample, verdict},
+        percentile::percentiles,
+        record::Horizon,
+    },
+    metrics::{LookedUp, Metrics},
+    process,
+};
+
+/// Lookups and dials are judged over this long.
+const LONG: Duration = Duration::from_secs(300);
+/// Messages and rates over this long.
+const MINUTE: Duration = Duration::from_secs(60);
+/// Entries kept of each, however many there were.
+const MOST: usize = 512;
+/// A sample is taken this often, while somebody watches.
+pub const EVERY: Duration = Duration::from_secs(2);
+/// The process is looked at every so many samples.
+const PROCESS_EVERY: u32 = 5;
+
+/// What happened within a window of time, the newest [`MOST`] of it.
+struct Recent<T> {
+    window: Duration,
+    kept: VecDeque<(Instant, T)>,
+}
+
+impl<T> Recent<T> {
+    fn new(window: Duration) -> Self {
+        Self {
+            window,
+            kept: VecDeque::new(),
+        }
+    }
+
+    fn push(&mut self, value: T, now: Instant) {
+        self.forget(now);
+        if self.kept.len() >= MOST {
+            self.kept.pop_front();
+        }
+        self.kept.push_back((now, value));
+    }
+
+    fn forget(&mut self, now: Instant) {
+        while self
+            .kept
+            .front()
+            .is_some_and(|(at, _)| now.duration_since(*at) > self.window)
+        {
+            self.kept.pop_front();
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = &T> {
+        self.kept.iter().map(|(_, value)| value)
+    }
+}
+
+/// Counts since the start, of which the differences over a minute are shown.
+#[derive(Clone, Copy, Default)]
+struct Totals {
+    announced: u64,
+    overloaded: u64,
+    bytes_in: f64,
+    bytes_out: f64,
+}
+
+/// What the system says of this process.
+#[derive(Clone, Copy, Default)]
+struct Process {
+    memory: Option<u64>,
+    descriptors: Option<(u64, u64)>,
+    disk: Option<(u64, u64)>,
+}
+
+/// A peer came, or went; `lost` when it was not us who ended the connection, `dead` when nothing
+/// came any more.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Move {
+    Came,
+    Went {
+        peer: PeerId,
+        lost: bool,
+        dead: bool,
+    },
+}
+
+/// How the own packages are kept, as the registry found it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Safety {
+    /// Own packages.
+    pub own: u64,
+    /// Those that would be lost with this node, of which some are named.
+    pub endangered: u64,
+    pub endangered_named: Vec<String>,
+}
+
+pub struct Measures {
+    lookups: Recent<Done>,
+    /// Who was dialled; with why, where that failed.
+    dials: Recent<(PeerId, Option<&'static str>)>,
+    moves: Recent<Move>,
+    refreshed: Option<Instant>,
+    messages: Recent<bool>,
+    totals: Recent<Totals>,
+    process: Arc<Mutex<Process>>,
+    bandwidth: Arc<Registry>,
+    /// Gossipsub's own, of which one figure is read.
+    gossip: Registry,
+    safety: watch::Receiver<Option<Safety>>,
+    copies: watch::Receiver<CopyFigures>,
+    gateway: watch::Receiver<Option<Gateway>>,
+    /// libp2p's own, which want to see every event.
+    pub families: Families,
+    metrics: Metrics,
+    samples: u32,
+    told: Option<Sample>,
+    /// The next sample is told even if it is the same.
+    again: bool,
+}
+
+impl Measures {
+    pub fn new(
+        bandwidth: Arc<Registry>,
+        gossip: Registry,
+        (safety, copies, gateway): (
+            watch::Receiver<Option<Safety>>,
+            watch::Receiver<CopyFigures>,
+            watch::Receiver<Option<Gateway>>,
+        ),
+        families: Families,
+        metrics: Metrics,
+    ) -> Self {
+        let mut totals = Recent::new(MINUTE);
+        // All counts begin at nothing.
+        totals.push(Totals::default(), Instant::now());
+        Self {
+            lookups: Recent::new(LONG),
+            dials: Recent::new(LONG),
+            moves: Recent::new(LONG),
+            refreshed: None,
+            messages: Recent::new(MINUTE),
+            totals,
+            process: Arc::default(),
+            bandwidth,
+            gossip,
+            safety,
+            copies,
+            gateway,
+            families,
+            metrics,
+            samples: 0,
+            told: None,
+            again: false,
+        }
+    }
+
+    pub fn looked_up(&mut self, done: Done) {
+        let outcome = match done {
+            Done { found: true, .. } => LookedUp::Found,
+            Done {
+                unanswered: true, ..
+            } => LookedUp::Unanswered,
+            _ => LookedUp::Missing,
+        };
+        self.metrics.looked_up(outcome, done.took);
+        self.lookups.push(done, Instant::now());
+    }
+
+    /// A dial to a peer ended; with why, when it failed.
+    pub fn dialled(&mut self, peer: PeerId, failed: Option<&'static str>) {
+        self.dials.push((peer, failed), Instant::now());
+    }
+
+    pub fn moved(&mut self, moved: Move) {
+        self.moves.push(moved, Instant::now());
+    }
+
+    /// The routing table was refreshed.
+    pub fn refreshed(&mut self) {
+        self.refreshed = Some(Instant::now());
+    }
+
+    /// Peers that came and went, and those that were lost in the last two minutes and are not back.
+    fn churn(&self, now: Instant, is_back: impl Fn(&PeerId) -> bool) -> (usize, usize, usize) {
+        const AT_ONCE: Duration = Duration::from_secs(120);
+        let came = self
+            .moves
+            .values()
+            .filter(|moved| **moved == Move::Came)
+            .count();
+        let lost: HashSet<PeerId> = (self.moves.kept.iter())
+            .filter(|(at, _)| now.duration_since(*at) <= AT_ONCE)
+            .filter_map(|(_, moved)| match moved {
+                Move::Went {
+                    peer, lost: true, ..
+                } if !is_back(peer) => Some(*peer),
+                _ => None,
+            })
+            .collect();
+        (came, self.moves.kept.len() - came, lost.len())
+    }
+
+    /// Peers from which nothing came any more.
+    fn dead(&self) -> usize {
+        let dead: HashSet<&PeerId> = (self.moves.values())
+            .filter_map(|moved| match moved {
+                Move::Went {
+                    peer, dead: true, ..
+                } => Some(peer),
+                _ => None,
+            })
+            .collect();
+        dead.len()
+    }
+
+    /// Share of gossip's messages that had come before by another way.
+    fn duplicates(&self) -> Option<f64> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.gossip).ok()?;
+        let sum = |name: &str| -> f64 {
+            let lines = text.lines().filter(|line| {
+                line.strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with('{'))
+            });
+            lines
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum()
+        };
+        let all = sum("topic_msg_recv_counts_unfiltered_total");
+        (all > 0.0)
+            .then(|| rounded((1.0 - sum("topic_msg_recv_counts_total") / all).clamp(0.0, 1.0)))
+    }
+
+    /// A message of gossip was judged; `refused` when it is one that no honest node sends.
+    pub fn judged(&mut self, refused: bool) {
+        self.messages.push(refused, Instant::now());
+    }
+
+    /// The next sample is told even if nothing changed.
+    pub fn tell_again(&mut self) {
+        self.told = None;
+    }
+
+    /// Reads `/proc` aside, for the next sample: a process with many descriptors takes a while to
+    /// count them.
+    fn look_at_process(&self, database: PathBuf) {
+        let held = self.process.clone();
+        tokio::task::spawn_blocking(move || {
+            let seen = Process {
+                memory: process::memory(),
+                descriptors: process::descriptors(),
+                disk: process::disk(&database),
+            };
+            *held.lock().unwrap_or_else(PoisonError::into_inner) = seen;
+        });
+    }
+
+    /// Bytes received and sent since the start.
+    fn bytes(&self) -> (f64, f64) {
+        let mut text = String::new();
+        if prometheus_client::encoding::text::encode(&mut text, &self.bandwidth).is_err() {
+            return (0.0, 0.0);
+        }
+        let sum = |direction: &str| {
+            let lines = text
+                .lines()
+                .filter(|line| !line.starts_with('#') && line.contains(direction));
+            lines
+                .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
+                .sum()
+        };
+        (sum("\"Inbound\""), sum("\"Outbound\""))
+    }
+}
+
+impl Task {
+    /// Takes a sample and tells it if it differs from the one before.
+    pub fn tell_health(&mut self) {
+        let sample = self.sample();
+        let (before, again) = (self.measures.told.as_ref(), self.measures.again);
+        if again || before != Some(&sample) {
+            // A change is believed when two samples say so, and on a quiet node there would be no
+            // second one.
+            let state = |sample: &Sample| verdict(sample).state;
+            self.measures.again = before.map(state) != Some(state(&sample));
+            self.measures.told = Some(sample.clone());
+            self.wiring.bus.emit(Event::Health(Box::new(sample)));
+        }
+    }
+
+    pub fn sample(&mut self) -> Sample {
+        let now = Instant::now();
+        if self.measures.samples.is_multiple_of(PROCESS_EVERY) {
+            self.measures
+                .look_at_process(self.wiring.store.path().to_owned());
+        }
+        self.measures.samples = self.measures.samples.wrapping_add(1);
+        let counters = self.wiring.tally.snapshot();
+        let (bytes_in, bytes_out) = self.measures.bytes();
+        let listening = listen::in_words(self.swarm.listeners())
+            .into_iter()
+            .collect();
+        let measures = &mut self.measures;
+        let totals = Totals {
+            announced: counters.announcements,
+            overloaded: counters.overloaded,
+            bytes_in,
+            bytes_out,
+        };
+        measures.totals.push(totals, now);
+        measures.lookups.forget(now);
+        measures.dials.forget(now);
+        measures.messages.forget(now);
+        measures.moves.forget(now);
+        let (since, before) = measures
+            .totals
+            .kept
+            .front()
+            .copied()
+            .unwrap_or((now, totals));
+        let seconds = now.duration_since(since).as_secs_f64();
+        let a_second =
+            |now: f64, before: f64| (seconds >= 1.0).then(|| rounded((now - before) / seconds));
+
+        let lookups = percentiles(
+            measures
+                .lookups
+                .values()
+                .map(|done| millis(done.took))
+                .collect(),
+        );
+        let from = clock::now().before(LONG);
+        let gossip = percentiles(
+            self.wiring
+                .tally
+                .travelled_since(from)
+                .into_iter()
+                .map(millis)
+                .collect(),
+        );
+        let process = *measures
+            .process
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let count = |values: usize| values as u64;
+        let behaviour = self.swarm.behaviour_mut();
+        let announce = self.topics.announce.hash();
+        let at = clock::now();
+        let here = self.peers.here(now);
+        let rtts = percentiles(here.rtts_ms.clone());
+        let peers = &self.peers;
+        let (joined, left, lost) = measures.churn(now, |peer| peers.is_connected(peer));
+        let dead = measures.dead();
+        // One that is off is one, however often it is tried.
+        let dials: HashMap<PeerId, Option<&str>> = measures.dials.values().copied().collect();
+        let mut dial_errors: BTreeMap<String, u64> = BTreeMap::new();
+        dials
+            .values()
+            .flatten()
+            .for_each(|why| *dial_errors.entry((*why).to_owned()).or_default() += 1);
+        let safety = measures.safety.borrow().clone();
+        let directions = |wanted| {
+            self.peers
+                .directions()
+                .filter(|direction| *direction == wanted)
+                .count()
+        };
+        Sample {
+            running_for: Duration::from_secs(
+                clock::now()
+                    .since(self.started_at)
+                    .as_secs()
+                    .min(MINUTE.as_secs()),
+            ),
+            peers_in: directions(Direction::Inbound),
+            peers_out: directions(Direction::Outbound),
+            known_peers: self.peers.len(),
+            announce_mesh: behaviour.gossip.mesh_peers(&announce).count(),
+            announce_subscribers: behaviour
+                .gossip
+                .all_peers()
+                .filter(|(_, topics)| topics.contains(&&announce))
+                .count(),
+            presence_mesh: behaviour
+                .gossip
+                .mesh_peers(&self.topics.presence.hash())
+                .count(),
+            routing_table: behaviour
+                .kad
+                .kbuckets()
+                .map(|bucket| bucket.num_entries())
+                .sum(),
+            lookups: count(measures.lookups.kept.len()),
+            lookups_failed: count(
+                measures
+                    .lookups
+                    .values()
+                    .filter(|done| done.unanswered)
+                    .count(),
+            ),
+            lookup_p50_ms: lookups.map(|(p50, _)| rounded(p50)),
+            lookup_p95_ms: lookups.map(|(_, p95)| rounded(p95)),
+            announced_a_minute: totals.announced.saturating_sub(before.announced),
+            gossip_p50_ms: gossip.map(|(p50, _)| rounded(p50)),
+            gossip_p95_ms: gossip.map(|(_, p95)| rounded(p95)),
+            messages: count(measures.messages.kept.len()),
+            messages_refused: count(
+                measures
+                    .messages
+                    .values()
+                    .filter(|refused| **refused)
+                    .count(),
+            ),
+            dials: count(dials.len()),
+            dials_failed: count(dials.values().flatten().count()),
+            bytes_in: a_second(bytes_in, before.bytes_in),
+            bytes_out: a_second(bytes_out, before.bytes_out),
+            store_p95_ms: self.wiring.store.commit_p95().map(millis).map(rounded),
+            memory: process.memory.map(|bytes| bytes >> 20 << 20),
+            descriptors: process.descriptors,
+            overloaded: totals.overloaded.saturating_sub(before.overloaded),
+            clock_offset_ms: self
+                .peers
+                .clock_offset(now)
+                .map(|offset| offset.ms / 1_000 * 1_000),
+            tcp: here.tcp,
+            quic: here.quic,
+            dht_server: behaviour.kad.mode() == kad::Mode::Server,
+            rtt_p50_ms: rtts.map(|(p50, _)| rounded(p50)),
+            rtt_p95_ms: rtts.map(|(_, p95)| rounded(p95)),
+            negative: here.negative,
+            doubted: self.wiring.doubted.borrow().len(),
+            clock_behind: Horizon::of(
+                at,
+                self.peers.clock_offset(now).map(|offset| offset.ms),
+                self.wiring.store.newest_signed_at().unwrap_or_default(),
+            )
+            .is_clock_behind(),
+            banned: self
+                .penalties
+                .ledger()
+                .all()
+                .filter(|(_, sheet)| sheet.ban(at).is_some())
+                .count(),
+            // To ten seconds: a figure that moves with every sample would cost a frame each.
+            refreshed_ago: measures
+                .refreshed
+                .map(|refreshed| Duration::from_secs(refreshed.elapsed().as_secs() / 10 * 10)),
+            dial_errors,
+            gets: measures.metrics.gets(),
+            duplicates: measures.duplicates(),
+            joined,
+            left,
+            lost,
+            dead,
+            listening: Some(listening),
+            gateway: measures.gateway.borrow().clone(),
+            twin: self.identities.twin().map(str::to_owned),
+            strange: self.identities.strange(),
+            agents: here.agents,
+            own: safety.as_ref().map(|safety| safety.own),
+            endangered: safety.as_ref().map_or(0, |safety| safety.endangered),
+            endangered_named: safety
+                .map(|safety| safety.endangered_named)
+                .unwrap_or_default(),
+            copies: *measures.copies.borrow(),
+            disk: process.disk.map(|(free, all)| (free >> 24 << 24, all)),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1_000.0
+}
+
+/// To two digits: noise below that is no news, and would cost every watcher a frame.
+fn rounded(value: f64) -> f64 {
+    if value == 0.0 || !value.is_finite() {
+        return 0.0;
+    }
+    let scale = 10f64.powf(1.0 - value.abs().log10().floor());
+    (value * scale).round() / scale
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_forgets_by_time_and_by_number() {
+        let start = Instant::now();
+        let mut recent = Recent::new(MINUTE);
+        for n in 0..10 {
+            recent.push(n, start + Duration::from_secs(n * 10));
+        }
+        assert_eq!(
+            recent.values().copied().collect::<Vec<_>>(),
+            [3, 4, 5, 6, 7, 8, 9]
+        );
+        for n in 0..2_000 {
+            recent.push(n, start + Duration::from_secs(91));
+        }
+        assert_eq!(recent.kept.len(), MOST);
+    }
+
+    #[test]
+    fn noise_is_rounded_away() {
+        for (value, shown) in [
+            (0.0, 0.0),
+            (1.234, 1.2),
+            (98.7, 99.0),
+            (123_456.0, 120_000.0),
+            (0.01234, 0.012),
+        ] {
+            assert!((rounded(value) - shown).abs() < 1e-9, "{value}");
+        }
+    }
+}

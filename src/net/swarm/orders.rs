@@ -1,0 +1,116 @@
+//! The task's side of the penalties: it tells them what happened, and does what they order.
+
+use std::time::Duration;
+
+use libp2p::PeerId;
+use tokio::sync::oneshot;
+
+use crate::net::{
+    peers::penalties::{Event, Order},
+    swarm::task::Task,
+};
+use crate::{
+    clock,
+    domain::{
+        faults::{Fault, Ruling},
+        lanes::{Lane, Sender},
+        reputation::Outcome,
+    },
+};
+
+impl Task {
+    /// Tells the penalties what happened, and does what they order.
+    pub fn judge(&mut self, event: Event) {
+        let orders = self.penalties.on(event, &mut self.peers, clock::now());
+        orders.into_iter().for_each(|order| self.carry_out(order));
+    }
+
+    pub fn observe(&mut self, peer: PeerId, outcome: Outcome) {
+        self.judge(Event::Observed(peer, outcome));
+    }
+
+    pub fn fault(&mut self, peer: PeerId, fault: Fault) {
+        self.judge(Event::Fault(peer, fault));
+    }
+
+    pub fn ponged(&mut self, peer: PeerId, rtt: Duration) {
+        self.judge(Event::Pong(peer, rtt));
+    }
+
+    /// Follows a person's decision about a peer, and replies when it is on the disk: false when it
+    /// changes nothing.
+    pub fn obey(&mut self, peer: PeerId, ruling: Ruling, reply: oneshot::Sender<bool>) {
+        let (changed, orders) = self
+            .penalties
+            .rule(peer, ruling, &mut self.peers, clock::now());
+        orders.into_iter().for_each(|order| self.carry_out(order));
+        let (sheets, store) = (self.penalties.take_unwritten(), self.wiring.store.clone());
+        self.write(async move {
+            let written = store.write_ledger(sheets).await;
+            // Without a reply, the person is told that the node could not.
+            if written.is_ok() {
+                let _ = reply.send(changed);
+            }
+            written
+        });
+    }
+
+    /// Lets bans and doubts end, and writes the sheets that changed.
+    pub fn settle_penalties(&mut self) {
+        self.judge(Event::Due);
+        let sheets = self.penalties.take_unwritten();
+        if !sheets.is_empty() {
+            let store = self.wiring.store.clone();
+            self.write(async move { store.write_ledger(sheets).await });
+        }
+    }
+
+    fn carry_out(&mut self, order: Order) {
+        match order {
+            Order::Disconnect(peer) => drop(self.swarm.disconnect_peer_id(peer)),
+            Order::Unroute(peer) => drop(self.swarm.behaviour_mut().kad.remove_peer(&peer)),
+            Order::Admit(admission) => {
+                let gate = &mut self.swarm.behaviour_mut().gate;
+                gate.admission = admission;
+                for peer in gate.beyond() {
+                    tracing::info!(%peer, "disconnected: several of its prefix are banned, and another unknown peer has the place");
+                    let _ = self.swarm.disconnect_peer_id(peer);
+                }
+            }
+            Order::Doubt(peers) => {
+                self.wiring.doubted.send_if_modified(|told| {
+                    *told != peers && {
+                        *told = peers;
+                        true
+                    }
+                });
+            }
+            Order::Promote(peer) => {
+                if !self.wiring.callers.of(peer).good {
+                    self.wiring
+                        .callers
+                        .set(self.peers.caller(peer, clock::now()));
+                }
+            }
+            Order::Notice(level, text) => self.notice(level, text),
+        }
+    }
+
+    /// A peer as one that sends, with what is held against its neighbours.
+    pub fn sender(&self, peer: PeerId) -> Sender {
+        let caller = self.wiring.callers.of(peer);
+        let doubtful = &self.swarm.behaviour().gate.admission.doubtful;
+        Sender {
+            caller,
+            doubtful: caller
+                .prefix
+                .is_some_and(|prefix| doubtful.contains(&prefix)),
+        }
+    }
+
+    /// Takes one of what a peer may send; false when it has none left.
+    pub fn allowed(&mut self, peer: PeerId, lane: Lane) -> bool {
+        let sender = self.sender(peer);
+        self.lanes.take(&sender, lane, clock::now())
+    }
+}

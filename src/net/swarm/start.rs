@@ -1,0 +1,457 @@
+//! Putting the swarm together.
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use libp2p::{
+    Multiaddr, PeerId, Swarm, SwarmBuilder, TransportError,
+    identity::Keypair,
+    mdns,
+    metrics::{Metrics as Families, Registry},
+    swarm::SwarmEvent,
+};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::net::{
+    Delays, DhtMode, Greeting, Inbound, MAX_LOOKUPS, Net, Staging,
+    content::{BusyPeers, server},
+    dht::store::KadStore,
+    gossip::topics::Topics,
+    handle::Serving,
+    peers::discovery::{Discovery, Origin, bare},
+    peers::penalties::Penalties,
+    peers::place::Bearings,
+    peers::pool::{Callers, Pool},
+    peers::table::{MAX_PEERS, PeerTable},
+    query::asking::Asking,
+    reach::gate::Gate,
+    reach::limited::Limited,
+    reach::listen,
+    reach::transport::transport,
+    swarm::behaviour::{Behaviour, BehaviourEvent, Parts, Protocols},
+    swarm::measure::Measures,
+    swarm::task::{Task, Wiring},
+    sync::{self, HeadSet},
+};
+use crate::{
+    RegistryError, Result,
+    bus::{Board, Bus, Event, Level, Notice, Tally},
+    clock,
+    domain::{
+        copies::CopyFigures, dials::Dials, faults::Ledger, geo::GeoLocation, name::NetworkName,
+        reputation::Weights,
+    },
+    geoip::Atlas,
+    metrics::Metrics,
+    store::{Store, content::ContentStore},
+};
+
+/// Commands waiting for the task.
+const COMMANDS: usize = 256;
+/// Things peers sent, waiting for the registry.
+pub const INBOUND: usize = 512;
+/// Connections that neither gossip nor anything else uses are closed after this long.
+const IDLE: Duration = Duration::from_secs(30);
+/// Longest wait for the operating system to give the addresses to listen on.
+const LISTEN_WAIT: Duration = Duration::from_secs(5);
+/// Interfaces that are up say so within this.
+const INTERFACES_WAIT: Duration = Duration::from_millis(500);
+/// Hellos that tell something new, or that were not answered.
+pub const GREET_EVERY: Duration = Duration::from_secs(10);
+/// A connection is looked at for silence no more often than this: however often pings go, a busy
+/// machine answers late.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Remembered peers that are dialled at the start.
+const REDIALLED: usize = 16;
+
+/// What the network needs to know to start.
+pub struct NetOptions {
+    pub key: Keypair,
+    pub network: NetworkName,
+    pub listen: Vec<Multiaddr>,
+    pub bootstrap: Vec<Multiaddr>,
+    pub location: Option<GeoLocation>,
+    /// Where places of those are looked up that declare none.
+    pub atlas: Atlas,
+    pub mdns: bool,
+    pub dht: DhtMode,
+    pub dial_back_every: Duration,
+    pub query_timeout: Duration,
+    pub weights: Weights,
+    pub low_water: usize,
+    pub high_water: usize,
+    /// Serve what was fetched too, and not only what is own.
+    pub provide: bool,
+    /// Longest time in which a peer that content is asked of sends nothing.
+    pub idle: Duration,
+    /// Pings go this often.
+    pub ping_every: Duration,
+    /// The first ban of a peer lasts so long.
+    pub ban_time: Duration,
+    /// Connections from one private address.
+    pub local_connections: usize,
+    /// What is staged: nothing, for a real node.
+    pub staging: Staging,
+}
+
+/// Starts the swarm task; returns once it listens, with what peers send, and those that have what
+/// this node lacks.
+///
+/// # Errors
+/// [`RegistryError::Listen`] when an address that was asked for cannot be had,
+/// [`RegistryError::Address`] for a bootstrap address that names no peer.
+pub async fn start(
+    options: NetOptions,
+    (store, contents): (Store, ContentStore),
+    board: Board,
+    bus: Bus,
+    tally: Tally,
+    metrics: Metrics,
+) -> Result<(Net, mpsc::Receiver<Inbound>, mpsc::Receiver<PeerId>)> {
+    let clock = options.staging.clock.clone();
+    let now = clock.now();
+    let me = options.key.public().to_peer_id();
+    let mut discovery = Discovery::default();
+    let mut own_addresses = Vec::new();
+    for address in &options.bootstrap {
+        let peer = listen::peer_of(address).ok_or_else(|| RegistryError::Address {
+            given: address.to_string(),
+            why: "it does not end with /p2p/ and the peer's id".to_owned(),
+        })?;
+        if peer == me {
+            own_addresses.push(bare(address));
+        } else {
+            discovery.add(peer, address.clone(), Origin::Bootstrap, Instant::now());
+        }
+    }
+    let remembered = store.known_peers(MAX_PEERS)?;
+    for peer in remembered.iter().take(REDIALLED) {
+        for address in &peer.addresses {
+            discovery.add(peer.id, address.clone(), Origin::Remembered, Instant::now());
+        }
+    }
+    let ledger = Ledger::new(store.ledger()?, options.ban_time, clock::now());
+    let kad_store = KadStore::new(me, store.dht_records()?, now);
+
+    let (addresses, moved) = listen::choose(&options.listen)?;
+    let notice = |level, text: String| {
+        bus.emit(Event::Notice(Notice {
+            at: clock::now(),
+            level,
+            text,
+        }))
+    };
+    if let Some(text) = moved {
+        tracing::warn!("{text}");
+        notice(Level::Warning, text);
+    }
+    // Of one behaviour it is either family.
+    let find = |enable_ipv6| {
+        let config = mdns::Config {
+            enable_ipv6,
+            ..mdns::Config::default()
+        };
+        options
+            .mdns
+            .then(|| mdns::tokio::Behaviour::new(config, me))
+            .transpose()
+    };
+    let mdns6 = find(true).ok().flatten();
+    let mdns = find(false).unwrap_or_else(|error| {
+        let text =
+            format!("mDNS cannot start ({error}), so peers on the LAN are not found by themselves; give --bootstrap");
+        tracing::warn!("{text}");
+        notice(Level::Warning, text);
+        None
+    });
+
+    let protocols = Protocols::of(&options.network)?;
+    let topics = Topics::of(&options.network);
+    let mut gossip_counts = Registry::default();
+    let behaviour = Behaviour::new(Parts {
+        key: &options.key,
+        protocols: &protocols,
+        topics: &topics,
+        kad_store,
+        mdns: (mdns, mdns6),
+        dht: options.dht,
+        dial_back_every: options.dial_back_every,
+        query_timeout: options.query_timeout,
+        high_water: options.high_water,
+        gate: Gate::new(
+            options.staging.classes,
+            options.local_connections,
+            metrics.clone(),
+        ),
+        ping_every: options.ping_every,
+        gossip_counts: &mut gossip_counts,
+    })?;
+    let streams = behaviour.streams.new_control();
+    let dials = Dials::of(options.staging.classes);
+    let limited = Limited::new(behaviour, dials, metrics.clone());
+    let (mut swarm, bandwidth) = build(
+        options.key,
+        limited,
+        options.ping_every,
+        options.staging.delays,
+    )?;
+    let mut protocols_told = Registry::default();
+    let families = Families::new(&mut protocols_told);
+    let early = listen_on(&mut swarm, addresses).await?;
+    // Apart, because how many bytes went by is read again and again, and the rest only when
+    // somebody asks.
+    let bandwidth = Arc::new(bandwidth);
+
+    if swarm.listeners().next().is_none() {
+        let text = "no network interface is up, so nobody can reach this node; it listens as soon as one is";
+        tracing::warn!("{text}");
+        notice(Level::Warning, text.to_owned());
+    }
+    let listening: Vec<String> = swarm.listeners().map(ToString::to_string).collect();
+    let network = options.network.clone();
+    let (commands, command_receiver) = mpsc::channel(COMMANDS);
+    let (inbound, inbound_receiver) = mpsc::channel(INBOUND);
+    let (greeting, greeting_receiver) = watch::channel(Greeting::default());
+    let (joined_sender, joined) = watch::channel(0);
+    let (clock_sender, clock) = watch::channel(None);
+    let (doubted_sender, doubted) = watch::channel(HashSet::new());
+    let (safety, safety_receiver) = watch::channel(None);
+    let (copies, copies_receiver) = watch::channel(CopyFigures::default());
+    let (gateway, gateway_receiver) = watch::channel(None);
+    let content = protocols.content.clone();
+    let (served, callers) = (Pool::new(server::STREAMS), Callers::default());
+    let (known, known_receiver) = watch::channel(HashSet::new());
+    let (busy, serving) = (BusyPeers::default(), CancellationToken::new());
+    let incoming =
+        streams
+            .clone()
+            .accept(content.clone())
+            .map_err(|error| RegistryError::Internal {
+                what: "serving content",
+                why: error.to_string(),
+            })?;
+    let compared = streams
+        .clone()
+        .accept(protocols.sync.clone())
+        .map_err(|error| RegistryError::Internal {
+            what: "serving the catalogue",
+            why: error.to_string(),
+        })?;
+    let tasks = TaskTracker::new();
+    let (heads, sync) = (HeadSet::new(store.clone()), protocols.sync.clone());
+    let (lacking, we_lack) = sync::server::lacking();
+    let comparing = sync::server::Shared {
+        store: store.clone(),
+        set: heads.clone(),
+        tally: tally.clone(),
+        stop: serving.clone(),
+        tasks: tasks.clone(),
+        lacking,
+        callers: callers.clone(),
+        metrics: metrics.clone(),
+    };
+    tasks.spawn(sync::server::serve(comparing, compared));
+    let (conduct, stop) = (options.staging.conduct, serving.clone());
+    let shared = server::Shared {
+        contents,
+        own_only: !options.provide,
+        board: board.clone(),
+        metrics: metrics.clone(),
+        pool: served.clone(),
+        callers: callers.clone(),
+        conduct,
+        stop,
+        tasks: tasks.clone(),
+    };
+    tasks.spawn(server::serve(shared, incoming));
+    let bearings = Bearings {
+        atlas: options.atlas,
+        here: options.location,
+        judged: !options.staging.believes_places,
+    };
+    let task = Task::new(
+        swarm,
+        Wiring {
+            commands: command_receiver,
+            inbound,
+            greeting: greeting_receiver,
+            joined: joined_sender,
+            doubted: doubted_sender,
+            clock: clock_sender,
+            store,
+            bus,
+            tally,
+            board: board.clone(),
+            busy: busy.clone(),
+            served,
+            callers,
+            known: known_receiver,
+            metrics: metrics.clone(),
+        },
+        discovery,
+        PeerTable::new(
+            remembered,
+            options.weights,
+            metrics.clone(),
+            bearings,
+            options.staging.classes,
+            now,
+        ),
+        protocols,
+        topics,
+        options.network,
+        (options.low_water, options.high_water),
+        Penalties::new(ledger, metrics.clone()),
+        (options.staging.conduct, options.staging.selection),
+        Measures::new(
+            bandwidth.clone(),
+            gossip_counts,
+            (safety_receiver, copies_receiver, gateway_receiver),
+            families,
+            metrics,
+        ),
+        options.ping_every,
+        own_addresses,
+    );
+    tracing::info!(node = %me, %network, ?listening, "the node has started");
+    tokio::spawn(task.run(early));
+    let net = Net {
+        commands,
+        lookups: Arc::new(Semaphore::new(MAX_LOOKUPS)),
+        greeting: Arc::new(greeting),
+        safety: Arc::new(safety),
+        copies: Arc::new(copies),
+        gateway: Arc::new(gateway),
+        joined,
+        doubted,
+        clock,
+        me,
+        query_timeout: options.query_timeout,
+        streams,
+        content,
+        sync,
+        heads,
+        known: Arc::new(known),
+        busy,
+        asking: Asking::default(),
+        idle: options.idle,
+        serving: Arc::new(Serving {
+            stop: serving,
+            tasks,
+        }),
+        families: [Arc::new(protocols_told), bandwidth],
+    };
+    Ok((net, inbound_receiver, we_lack))
+}
+
+/// The swarm, and the counters of its bytes.
+fn build(
+    key: Keypair,
+    behaviour: Limited,
+    ping_every: Duration,
+    delays: Option<Delays>,
+) -> Result<(Swarm<Limited>, Registry)> {
+    let mut bandwidth = Registry::default();
+    let internal = |why: String| RegistryError::Internal {
+        what: "starting the network",
+        why,
+    };
+    let transport = transport(&key, ping_every.max(LOOK_EVERY), delays)
+        .map_err(|error| internal(error.to_string()))?;
+    let swarm = SwarmBuilder::with_existing_identity(key)
+        .with_tokio()
+        .with_other_transport(|_| transport)
+        .unwrap_or_else(|never| match never {})
+        .with_dns()
+        .map_err(|error| internal(error.to_string()))?
+        .with_bandwidth_metrics(&mut bandwidth)
+        .with_behaviour(|_| behaviour)
+        .unwrap_or_else(|never| match never {})
+        .with_swarm_config(|config| config.with_idle_connection_timeout(IDLE))
+        .build();
+    Ok((swarm, bandwidth))
+}
+
+/// What the system said: libp2p wraps it in errors that say nothing of their own.
+fn innermost(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => innermost(source),
+        None => error.to_string(),
+    }
+}
+
+/// Listens everywhere it was told to, and waits until each has an address. Every interface may have
+/// none: then it is listened there as soon as one has. Returns what happened meanwhile: peers may
+/// have come already.
+async fn listen_on(
+    swarm: &mut Swarm<Limited>,
+    addresses: Vec<Multiaddr>,
+) -> Result<Vec<SwarmEvent<BehaviourEvent>>> {
+    let (mut waiting, mut hoping, mut early) = (HashSet::new(), HashSet::new(), Vec::new());
+    for address in addresses {
+        let failed = |why: String| RegistryError::Listen {
+            address: address.to_string(),
+            why,
+        };
+        let listened = swarm
+            .listen_on(address.clone())
+            .map_err(|error| match error {
+                TransportError::MultiaddrNotSupported(_) => {
+                    failed("neither TCP nor QUIC can listen there".to_owned())
+                }
+                TransportError::Other(error) => failed(innermost(&error)),
+            })?;
+        if listen::is_any(&address) {
+            &mut hoping
+        } else {
+            &mut waiting
+        }
+        .insert(listened);
+    }
+    let begun = tokio::time::Instant::now();
+    while !(waiting.is_empty() && hoping.is_empty()) {
+        let most = if waiting.is_empty() {
+            INTERFACES_WAIT
+        } else {
+            LISTEN_WAIT
+        };
+        let Ok(event) = tokio::time::timeout_at(begun + most, swarm.select_next_some()).await
+        else {
+            if waiting.is_empty() {
+                break;
+            }
+            return Err(RegistryError::Listen {
+                address: "the interfaces".to_owned(),
+                why: "the system gave no address".to_owned(),
+            });
+        };
+        match &event {
+            SwarmEvent::NewListenAddr { listener_id, .. } => {
+                waiting.remove(listener_id);
+                hoping.remove(listener_id);
+            }
+            SwarmEvent::ListenerClosed {
+                listener_id,
+                reason: Err(error),
+                addresses,
+            } if waiting.contains(listener_id) || hoping.contains(listener_id) => {
+                let address = addresses
+                    .first()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                return Err(RegistryError::Listen {
+                    address,
+                    why: error.to_string(),
+                });
+            }
+            _ => {}
+        }
+        early.push(event);
+    }
+    Ok(early)
+}

@@ -1,0 +1,348 @@
+//! What the task does every so often: dialling, greeting, writing behind, trimming, telling.
+
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
+
+use libp2p::{
+    PeerId, kad,
+    swarm::{
+        ConnectionId,
+        dial_opts::{DialOpts, PeerCondition},
+    },
+};
+
+use crate::net::{
+    dht::store::Dirty,
+    peers::connections::to_trim,
+    peers::identity::Start,
+    peers::table::MAX_PEERS,
+    query::protocol::{Hello, Request},
+    swarm::task::Task,
+    swarm::timers::Job,
+};
+use crate::{
+    bus::Level,
+    clock,
+    domain::{
+        health::{self, Measure, Sample},
+        record::Presence,
+    },
+    metrics::Displaced,
+};
+
+/// Of the connections that are kept, one of so many may be of an unknown peer that is served
+/// content.
+const SERVED_SHARE: usize = 4;
+
+impl Task {
+    pub fn upkeep(&mut self) {
+        let now = Instant::now();
+        self.dial_due();
+        let mesh: HashSet<PeerId> = self
+            .swarm
+            .behaviour()
+            .gossip
+            .mesh_peers(&self.topics.announce.hash())
+            .copied()
+            .collect();
+        self.peers.set_mesh(&mesh);
+        self.wiring.board.settle(clock::now());
+        let clock = self.peers.clock_offset(now);
+        self.wiring
+            .clock
+            .send_if_modified(|told| std::mem::replace(told, clock) != clock);
+        self.settle_identities(now);
+        let due = self.timers.due(now);
+        due.iter().for_each(|job| self.work(*job, now));
+        if !self.presence_told && !due.contains(&Job::Presence) {
+            self.tell_presence();
+        }
+        self.tell_readers();
+    }
+
+    fn work(&mut self, job: Job, now: Instant) {
+        match job {
+            Job::Settle => {
+                let gossip = &self.swarm.behaviour().gossip;
+                self.peers.set_gossip_scores(|peer| gossip.peer_score(peer));
+                self.peers.settle(clock::now());
+                self.wiring
+                    .callers
+                    .replace(self.peers.callers(clock::now()));
+            }
+            Job::Flush => {
+                self.reput_one();
+                self.flush();
+                self.settle_penalties();
+            }
+            Job::FindTwins => self.look_at_myself(now),
+            Job::Remember => self.remember(),
+            Job::Trim => self.trim(),
+            Job::GreetAll => self.greet(true),
+            Job::Greet => self.greet(false),
+            Job::Presence => self.tell_presence(),
+            Job::Health if self.wiring.bus.has_readers() => self.tell_health(),
+            Job::Health => {}
+            Job::Measure if self.wiring.bus.has_readers() => {}
+            // For whoever asks once, and wants to know what was lately.
+            Job::Measure => drop(self.sample()),
+        }
+    }
+
+    /// Says hello to the peers that this node dialled: to all of them where there is something new
+    /// to tell, else to those that have not answered yet.
+    fn greet(&mut self, all: bool) {
+        let news = *self.wiring.greeting.borrow() != self.greeted;
+        let wanted = |peer: &PeerId| all || news || !self.peers.has_answered(peer);
+        let outbound = self
+            .peers
+            .ours()
+            .filter(|peer| self.peers.is_outbound(peer));
+        let to_greet: Vec<PeerId> = outbound.filter(wanted).collect();
+        self.greeted = self.wiring.greeting.borrow().clone();
+        to_greet.into_iter().for_each(|peer| self.say_hello(peer));
+    }
+
+    pub fn dial_due(&mut self) {
+        let now = Instant::now();
+        let (peers, ledger, at) = (&self.peers, self.penalties.ledger(), clock::now());
+        let connected = (peers.connected_count(), peers.outbound_count());
+        let is_done = |peer: &PeerId| peers.is_connected(peer) || ledger.ban(peer, at).is_some();
+        let due = self
+            .discovery
+            .due(now, connected, self.water.0, is_done, &mut self.rng);
+        for (peer, addresses, claimed) in due {
+            let behaviour = self.swarm.behaviour_mut();
+            let addresses = if claimed {
+                behaviour.dialable(addresses)
+            } else {
+                addresses
+            };
+            if addresses.is_empty() {
+                continue;
+            }
+            let noted = claimed.then(|| addresses.clone());
+            let dial = DialOpts::peer_id(peer)
+                .condition(PeerCondition::DisconnectedAndNotDialing)
+                .addresses(addresses)
+                .build();
+            if let Some(addresses) = noted {
+                behaviour.dials(dial.connection_id(), &addresses);
+            }
+            if let Err(error) = self.swarm.dial(dial) {
+                tracing::debug!(%peer, %error, "not dialled");
+            }
+        }
+        // Said once, when it is clear that it is not just slow.
+        const TELLING: u32 = 3;
+        for (peer, address) in self.discovery.unreachable_bootstraps(TELLING) {
+            // Somebody answers there, and that is told.
+            if self.identities.is_misnamed(&peer) {
+                continue;
+            }
+            let text = format!(
+                "the bootstrap peer {address} cannot be reached; check that it runs, and the address; trying on"
+            );
+            if self.told_unreachable.insert(address) {
+                tracing::warn!("{text}");
+                self.notice(Level::Warning, text);
+            }
+        }
+    }
+
+    /// Dials the bootstrap addresses that name this node's own key: mostly it is itself that
+    /// answers.
+    fn look_at_myself(&mut self, now: Instant) {
+        for address in self.own_addresses.clone() {
+            self.identities.looks(now);
+            if let Err(error) = self
+                .swarm
+                .dial(DialOpts::unknown_peer_id().address(address).build())
+            {
+                tracing::debug!(%error, "a bootstrap address of this node's own was not dialled");
+            }
+        }
+    }
+
+    /// Says once what is wrong with somebody's identity.
+    fn settle_identities(&mut self, now: Instant) {
+        self.identities.settle(now);
+        let twin = self.identities.twin().map(str::to_owned);
+        let sample = Sample {
+            twin,
+            strange: self.identities.strange(),
+            ..Sample::default()
+        };
+        let row = health::row(Measure::Identity, &sample);
+        let complaint = row
+            .complaint()
+            .map(|(cause, remedy)| format!("{cause}; {remedy}"));
+        if self.told_identity != complaint {
+            self.told_identity.clone_from(&complaint);
+            if let Some(text) = complaint {
+                tracing::warn!("{text}");
+                self.notice(Level::Warning, text);
+            }
+        }
+    }
+
+    /// Writes changed DHT records behind, and never waits for the disk.
+    pub fn flush(&mut self) {
+        let kad_store = self.swarm.behaviour_mut().kad.store_mut();
+        kad_store.tick(clock::now());
+        let Dirty { put, removed } = kad_store.take_dirty();
+        self.wiring
+            .metrics
+            .holds(kad_store.held().1, kad_store.providers.held());
+        let displaced = [
+            (Displaced::Record, kad_store.take_displaced()),
+            (Displaced::Claim, kad_store.providers.take_displaced()),
+            (
+                Displaced::Address,
+                self.swarm.behaviour_mut().kad.take_left_out(),
+            ),
+        ];
+        displaced
+            .into_iter()
+            .for_each(|(kind, count)| self.wiring.metrics.displaced(kind, count));
+        if !put.is_empty() || !removed.is_empty() {
+            let store = self.wiring.store.clone();
+            self.write(async move { store.write_dht(put, removed).await });
+        }
+    }
+
+    pub fn remember(&mut self) {
+        let (peers, store) = (self.peers.to_store(), self.wiring.store.clone());
+        self.write(async move { store.remember_peers(peers, MAX_PEERS).await });
+    }
+
+    /// One record a second at most: re-putting everything at once is what brings a small network
+    /// down.
+    fn reput_one(&mut self) {
+        if *self.wiring.joined.borrow() == 0 {
+            return;
+        }
+        if let Some(value) = self.swarm.behaviour_mut().kad.store_mut().due_for_reput() {
+            self.put_value(
+                value,
+                "putting again what is held for others".to_owned(),
+                Instant::now() + Duration::from_secs(10),
+                None,
+            );
+        }
+    }
+
+    fn trim(&mut self) {
+        let me = kad::KBucketKey::from(*self.swarm.local_peer_id());
+        let behaviour = self.swarm.behaviour_mut();
+        let close = behaviour
+            .kad
+            .get_closest_local_peers(&me)
+            .take(kad::K_VALUE.get());
+        let mut protected: HashSet<PeerId> = close.map(|key| *key.preimage()).collect();
+        protected.extend(behaviour.gossip.all_mesh_peers().copied());
+        protected.extend(self.requests.peers());
+        protected.extend(self.wiring.busy.list());
+        // Of those that are served only some are sure of their place, and only while bytes move.
+        let moving = self.wiring.served.moving();
+        protected.extend(
+            moving
+                .iter()
+                .filter(|caller| caller.good)
+                .map(|caller| caller.peer),
+        );
+        let unknown = moving
+            .iter()
+            .filter(|caller| !caller.good)
+            .map(|caller| caller.peer);
+        protected.extend(unknown.take(self.water.0 / SERVED_SHARE));
+        protected.extend(
+            self.penalties
+                .ledger()
+                .all()
+                .filter(|(_, sheet)| sheet.protected)
+                .map(|(peer, _)| *peer),
+        );
+        let held = self
+            .peers
+            .held(|peer| protected.contains(peer), clock::now());
+        for peer in to_trim(&held, self.water.0, self.water.1) {
+            let _ = self.swarm.disconnect_peer_id(peer);
+        }
+    }
+
+    pub fn hello(&self, to: &PeerId) -> Hello {
+        let greeting = self.wiring.greeting.borrow();
+        Hello {
+            at: clock::now(),
+            packages: greeting.packages,
+            claim: greeting.claim.clone(),
+            location: self.peers.bearings.here.clone(),
+            room: greeting.room,
+            start: self.start,
+            twins: self.peers.are_two(to),
+        }
+    }
+
+    /// Takes what a peer says of itself, and of this node.
+    pub fn on_hello(&mut self, peer: PeerId, hello: &Hello, by: ConnectionId) {
+        let were_two = self.peers.are_two(&peer);
+        match self.peers.hello(peer, hello, clock::now()) {
+            Start::Known => {}
+            // One that lost its power closed nothing: what was opened before leads nowhere.
+            Start::Restarted if !were_two => {
+                for old in self.peers.other_connections(&peer, by) {
+                    tracing::debug!(%peer, %old, "a peer restarted: a connection from before is ended");
+                    self.swarm.close_connection(old);
+                }
+            }
+            Start::Twins if !were_two => {
+                tracing::warn!(%peer, "two nodes have one key: a data directory was copied, and both copies run");
+            }
+            Start::Restarted | Start::Twins => {}
+        }
+        if hello.twins {
+            self.identities.told(&peer, Instant::now());
+        }
+    }
+
+    pub fn say_hello(&mut self, peer: PeerId) {
+        const PATIENCE: Duration = Duration::from_secs(5);
+        let hello = Request::Hello(self.hello(&peer));
+        let id = self.swarm.behaviour_mut().query.send_request(&peer, hello);
+        let now = Instant::now();
+        self.requests.sent(id, peer, None, now + PATIENCE, now);
+    }
+
+    /// Says where this node is, if its person opted in and there is somebody to hear it; and once
+    /// that it does not say any more, if it said so before it was started without.
+    fn tell_presence(&mut self) {
+        let location = self.peers.bearings.here.clone();
+        if location.is_none() && !self.withdrawing {
+            return;
+        }
+        let topic = self.topics.presence.hash();
+        let told = location.is_some();
+        let presence = Presence {
+            at: clock::now(),
+            location,
+        };
+        if let Ok(data) = presence.encode()
+            && !self.subscribers(&topic).is_empty()
+        {
+            self.presence_told = self
+                .swarm
+                .behaviour_mut()
+                .gossip
+                .publish(topic, data)
+                .is_ok();
+            if self.presence_told && self.withdrawing != told {
+                self.withdrawing = told;
+                let store = self.wiring.store.clone();
+                self.write(async move { store.set_presence_told(told).await });
+            }
+        }
+    }
+}
