@@ -36,7 +36,8 @@ use crate::{
     net::{self, Net, NetOptions},
     process,
     registry::{
-        Catalogue, Contents, Names, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport,
+        CatalogueScope, Chance, Contents, Names, P2pRegistry, Parts, Registry, RegistryOptions,
+        SyncReport,
     },
     store::{
         Room, Store,
@@ -117,7 +118,7 @@ pub struct NodeOptions {
     pub content_idle: Duration,
     /// How much of the network's catalogue is kept, and how many bytes of records and how many
     /// packages at most.
-    pub catalogue: Catalogue,
+    pub catalogue: CatalogueScope,
     pub catalogue_bytes: u64,
     pub catalogue_max: u64,
     /// The catalogue is compared with others this often, a little earlier or later.
@@ -164,7 +165,7 @@ impl NodeOptions {
             max_content: MAX_CONTENT,
             provide: true,
             content_idle: CONTENT_IDLE,
-            catalogue: Catalogue::Full,
+            catalogue: CatalogueScope::Full,
             catalogue_bytes: CATALOGUE_BYTES,
             catalogue_max: CATALOGUE_MAX,
             sync_every: SYNC_EVERY,
@@ -285,6 +286,7 @@ impl Node {
             stays: options.stays,
             names: options.names,
             clock: options.staging.clock,
+            chance: Chance::default(),
         };
         let parts = Parts {
             net: net.clone(),
@@ -299,6 +301,7 @@ impl Node {
         let stop = CancellationToken::new();
         let tasks = vec![
             tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
+            tokio::spawn(registry.clone().run_tidy(stop.clone())),
             tokio::spawn(registry.clone().run_upkeep(stop.clone())),
             tokio::spawn(registry.clone().run_contents(stop.clone())),
             tokio::spawn(registry.clone().run_safety(stop.clone())),

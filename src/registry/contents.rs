@@ -141,7 +141,7 @@ impl Contents for P2pRegistry {
     async fn put(&self, bytes: Incoming) -> Result<Content> {
         let reader = SyncIoBridge::new(bytes);
         self.contents
-            .put(reader, false, self.state.options.max_content, |_| {})
+            .put(reader, false, self.core.options.max_content, |_| {})
             .await
     }
 
@@ -150,19 +150,19 @@ impl Contents for P2pRegistry {
         wanted: Wanted,
         progress: Option<mpsc::Sender<Transfer>>,
     ) -> Result<Fetched> {
-        self.store.asked_for(wanted.content.root).await?;
+        self.core.store.asked_for(wanted.content.root).await?;
         self.fetch_content(wanted, progress).await
     }
 
     async fn gather(&self, wanted: Vec<Wanted>, within: Duration) -> Result<()> {
         for one in &wanted {
-            self.store.asked_for(one.content.root).await?;
+            self.core.store.asked_for(one.content.root).await?;
         }
         self.gather_contents(wanted, within).await
     }
 
     async fn start_fetch(&self, wanted: Wanted) -> Result<()> {
-        self.store.asked_for(wanted.content.root).await?;
+        self.core.store.asked_for(wanted.content.root).await?;
         if self.contents.get(&wanted.content.root)?.is_none() {
             self.begin_fetch(wanted)?;
         }
@@ -194,7 +194,7 @@ impl Contents for P2pRegistry {
     }
 
     async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>> {
-        self.store.asked_for(wanted.content.root).await?;
+        self.core.store.asked_for(wanted.content.root).await?;
         self.stream_content(wanted, from).await
     }
 
@@ -215,7 +215,7 @@ impl Contents for P2pRegistry {
     }
 
     async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool> {
-        self.store.asked_for(root).await?;
+        self.core.store.asked_for(root).await?;
         self.contents.set_pinned(root, release, pinned).await
     }
 

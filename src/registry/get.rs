@@ -7,11 +7,11 @@ use libp2p::PeerId;
 use tracing::{Span, field::Empty};
 
 use super::{
-    P2pRegistry, Package, Release, ReleaseFile, ReleaseState, Source, claimed, files_of, judged,
+    P2pRegistry, Package, Release, ReleaseFile, ReleaseState, Source, claimed, files_of,
     panel::Panel,
 };
 use crate::{
-    RegistryError, Result, clock,
+    RegistryError, Result,
     domain::{
         freshness::{QUORUM, confirms},
         hash::Hash,
@@ -81,7 +81,7 @@ impl P2pRegistry {
         ));
         let got = ending.within(get).await;
         let came = got.as_ref().map(source);
-        self.metrics.got(provenance(came));
+        self.core.metrics.got(provenance(came));
         match came {
             Ok(source) => {
                 ending.span().record("source", source.label());
@@ -118,8 +118,8 @@ impl P2pRegistry {
         let ids: Vec<PackageId> = all().map(|name| PackageId { owner, name }).collect();
         let mut there = Vec::new();
         for id in &ids {
-            if self.store.mark(id)?.is_some()
-                || (owner == self.preview_owner() && self.store.is_preview(id)?)
+            if self.core.store.mark(id)?.is_some()
+                || (owner == self.core.preview_owner() && self.core.store.is_preview(id)?)
             {
                 there.push(id.clone());
             }
@@ -229,17 +229,17 @@ impl P2pRegistry {
     /// The package's state: memory, then the store while it is fresh, then the network, then the
     /// store however old.
     pub(super) async fn package(&self, id: &PackageId) -> Result<Package> {
-        let now = clock::now();
-        if let Some(package) = self.cache().get(id, now) {
+        let now = self.core.now();
+        if let Some(package) = self.core.cache().get(id, now) {
             return Ok(Package {
                 source: Source::Cache,
                 ..package.clone()
             });
         }
-        if id.owner == self.preview_owner() && self.store.is_preview(id)? {
+        if id.owner == self.core.preview_owner() && self.core.store.is_preview(id)? {
             return Err(RegistryError::Preview(id.name.clone()));
         }
-        let held = self.store.head(id)?;
+        let held = self.core.store.head(id)?;
         if let Some(held) = held.as_ref().filter(|held| held.freshness().is_fresh(now)) {
             return self.assemble(held, Source::Local).await;
         }
@@ -260,7 +260,7 @@ impl P2pRegistry {
             asked,
         };
         let source = source.ok_or_else(missing)?;
-        let held = self.store.head(id)?.ok_or_else(missing)?;
+        let held = self.core.store.head(id)?.ok_or_else(missing)?;
         self.assemble(&held, source).await
     }
 
@@ -285,7 +285,7 @@ impl P2pRegistry {
             name,
         });
         let there: Vec<String> = others
-            .filter(|other| self.store.mark(other).is_ok_and(|mark| mark.is_some()))
+            .filter(|other| self.core.store.mark(other).is_ok_and(|mark| mark.is_some()))
             .map(|other| other.to_string())
             .collect();
         match there.as_slice() {
@@ -297,7 +297,7 @@ impl P2pRegistry {
     /// Asks the network for a package's head and takes the one to believe, if any is held now:
     /// where it came from, and how many were asked.
     pub(super) async fn refresh_head(&self, id: &PackageId) -> Result<(Option<Source>, usize)> {
-        let now = clock::now();
+        let now = self.core.now();
         let FoundHeads {
             mut heads,
             manifests,
@@ -307,8 +307,8 @@ impl P2pRegistry {
         Span::current()
             .record("asked", asked)
             .record("answered", heads.len());
-        let connected = *self.net.joined().borrow();
-        let floor = self.store.mark(id)?.map_or(0, |mark| mark.seq);
+        let connected = *self.core.net.joined().borrow();
+        let floor = self.core.store.mark(id)?.map_or(0, |mark| mark.seq);
         // A head that conflicts with what was seen first is refused, and the next best one is
         // tried.
         while let Some(best) =
@@ -319,7 +319,7 @@ impl P2pRegistry {
                 let same = head.hash() == best;
                 if same {
                     (chosen, source) = (Some(head.clone()), *from);
-                    holding += usize::from(self.net.counts(peer));
+                    holding += usize::from(self.core.net.counts(peer));
                 }
                 !same
             });
@@ -329,18 +329,21 @@ impl P2pRegistry {
                 .filter(|manifest| consistent(&head, manifest).is_ok())
                 .cloned()
                 .collect();
-            let verdict = self.accept_head(head, listed, now).await?;
+            let verdict = self.catalogue.accept_head(head, listed, now).await?;
             match verdict {
                 HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => {
                     verdict
                         .refusal()
                         .into_iter()
-                        .for_each(|refusal| self.tally.refused(refusal));
+                        .for_each(|refusal| self.core.tally.refused(refusal));
                 }
                 HeadVerdict::Admitted(_) | HeadVerdict::Disputed(_) => {
                     if confirms(holding, connected) {
-                        self.store.confirm(id.clone(), best, holding, now).await?;
-                        self.cache().forget(id);
+                        self.core
+                            .store
+                            .confirm(id.clone(), best, holding, now)
+                            .await?;
+                        self.core.cache().forget(id);
                     }
                     return Ok((Some(source), asked));
                 }
@@ -357,13 +360,13 @@ impl P2pRegistry {
         what: Option<String>,
         timeout: Duration,
     ) -> Result<Lookup> {
-        self.net.find(key, want, what, timeout).await
+        self.core.net.find(key, want, what, timeout).await
     }
 
     /// Asks different peers at once, the DHT and the best we are connected to, until a quorum of
     /// distinct peers has answered or everybody has.
     async fn query_dht_parallel_heads(&self, id: &PackageId) -> Result<FoundHeads> {
-        let timeout = self.net.query_timeout();
+        let timeout = self.core.net.query_timeout();
         let key = DhtKey::of_head(id);
         let mut found = FoundHeads {
             heads: HashMap::new(),
@@ -381,7 +384,7 @@ impl P2pRegistry {
             found
                 .heads
                 .keys()
-                .filter(|peer| self.net.counts(peer))
+                .filter(|peer| self.core.net.counts(peer))
                 .count()
                 < QUORUM
         };
@@ -401,7 +404,7 @@ impl P2pRegistry {
                     let Ok(Response::Packages { items, .. }) = response else { continue };
                     let Some(item) = items.first() else { continue };
                     let is_it = |head: &Authorised<Head>| head.package() == id;
-                    for head in self.verified::<Head>(peer, std::iter::once(item.head.as_slice()), is_it) {
+                    for head in self.catalogue.verified::<Head>(peer, std::iter::once(item.head.as_slice()), is_it) {
                         found.manifests.extend(self.manifest_beside(peer, &head, item.manifest.as_deref()));
                         found.heads.insert(peer, (head, Source::Peer(peer)));
                     }
@@ -424,9 +427,9 @@ impl P2pRegistry {
         match manifest.and_then(|manifest| consistent(head, &manifest).map(|()| manifest)) {
             Ok(manifest) => Some(manifest),
             Err(refusal) => {
-                self.tally.refused(refusal);
+                self.core.tally.refused(refusal);
                 if refusal.is_proven() {
-                    self.net.observe(peer, Outcome::RecordInvalid);
+                    self.core.net.observe(peer, Outcome::RecordInvalid);
                 }
                 None
             }
@@ -441,7 +444,7 @@ impl P2pRegistry {
         hash: &Hash,
         from_record: fn(Record) -> Option<Authorised<T>>,
     ) -> Result<Option<Authorised<T>>> {
-        let timeout = self.net.query_timeout();
+        let timeout = self.core.net.query_timeout();
         let mut direct = self.ask_best(Request::Objects(vec![*hash])).await?;
         let mut dht = self
             .query_dht(key, Want::First, Some(what), timeout)
@@ -461,7 +464,7 @@ impl P2pRegistry {
                     let Ok(Response::Objects(objects)) = response else { continue };
                     let is_it = |object: &Authorised<T>| object.hash() == *hash;
                     let objects = objects.iter().take(1).map(|object| object.as_slice());
-                    if let Some(object) = self.verified::<T>(peer, objects, is_it).into_iter().next() {
+                    if let Some(object) = self.catalogue.verified::<T>(peer, objects, is_it).into_iter().next() {
                         return Ok(Some(object));
                     }
                 }
@@ -472,28 +475,16 @@ impl P2pRegistry {
 
     /// Puts one question to the best peers.
     pub(super) async fn ask_best(&self, request: Request) -> Result<Panel> {
-        let (times, timeout) = (self.state.get_times.clone(), self.net.query_timeout());
-        Panel::of_best(&self.net, request, 0.0, (FAN_OUT, SPARE), times, timeout).await
-    }
-
-    /// The envelopes of an answer that verify and are what was asked for, and what that says of the
-    /// peer.
-    pub(super) fn verified<'a, T: Owned>(
-        &self,
-        peer: PeerId,
-        envelopes: impl Iterator<Item = &'a [u8]>,
-        is_asked_for: impl Fn(&Authorised<T>) -> bool,
-    ) -> Vec<Authorised<T>> {
-        let judged = judged::envelopes(envelopes, is_asked_for);
-        judged
-            .refused
-            .iter()
-            .for_each(|refusal| self.tally.refused(*refusal));
-        judged
-            .outcome()
-            .into_iter()
-            .for_each(|outcome| self.net.observe(peer, outcome));
-        judged.right
+        let (times, timeout) = (self.state.get_times.clone(), self.core.net.query_timeout());
+        Panel::of_best(
+            &self.core.net,
+            request,
+            0.0,
+            (FAN_OUT, SPARE),
+            times,
+            timeout,
+        )
+        .await
     }
 
     /// A manifest, from the store or the network.
@@ -502,7 +493,7 @@ impl P2pRegistry {
         id: &PackageId,
         hash: &Hash,
     ) -> Result<Authorised<Manifest>> {
-        if let Some(manifest) = self.store.manifest(hash)? {
+        if let Some(manifest) = self.core.store.manifest(hash)? {
             return Ok(manifest);
         }
         let of_record = |record| match record {
@@ -519,10 +510,11 @@ impl P2pRegistry {
                 package: format!("the manifest of {id}"),
                 asked: FAN_OUT,
             })?;
-        self.store
-            .take_manifest(manifest.clone(), clock::now())
+        self.core
+            .store
+            .take_manifest(manifest.clone(), self.core.now())
             .await?;
-        self.state.counted.notify_one();
+        self.catalogue.changed();
         Ok(manifest)
     }
 
@@ -531,7 +523,7 @@ impl P2pRegistry {
         let mut next = head.older;
         for _ in 0..MAX_PAGES {
             let Some(hash) = next else { break };
-            let page = match self.store.page(&hash)? {
+            let page = match self.core.store.page(&hash)? {
                 Some(page) => page,
                 None => {
                     let of_record = |record| match record {
@@ -548,7 +540,10 @@ impl P2pRegistry {
                     let Some(page) = found.filter(|page| page.package() == id) else {
                         break;
                     };
-                    self.store.take_page(page.clone(), clock::now()).await?;
+                    self.core
+                        .store
+                        .take_page(page.clone(), self.core.now())
+                        .await?;
                     page
                 }
             };
@@ -561,10 +556,10 @@ impl P2pRegistry {
     async fn assemble(&self, held: &StoredHead, source: Source) -> Result<Package> {
         let head = &held.head;
         let id = head.package().clone();
-        let (mut releases, mut complete) = self.store.releases(head)?;
+        let (mut releases, mut complete) = self.core.store.releases(head)?;
         if !complete {
             self.fetch_pages(&id, head).await?;
-            (releases, complete) = self.store.releases(head)?;
+            (releases, complete) = self.core.store.releases(head)?;
         }
         let latest = match release::resolve(id.name.ecosystem(), &releases, None)
             .and_then(ReleaseEntry::first)
@@ -578,11 +573,11 @@ impl P2pRegistry {
         };
         let package = Package {
             handle: head.handle.clone(),
-            trust: self.store.trust(&id.owner, head.handle.as_ref())?,
+            trust: self.core.store.trust(&id.owner, head.handle.as_ref())?,
             seq: head.seq,
             signed_at: head.signed_at,
             freshness: held.freshness(),
-            conflicts: self.store.conflicts(&id)?,
+            conflicts: self.core.store.conflicts(&id)?,
             tags: head.tags.clone(),
             releases: releases.into(),
             complete,
@@ -592,14 +587,14 @@ impl P2pRegistry {
         };
         if package.latest.is_some() && package.complete {
             let since = if held.own {
-                Some(clock::now())
+                Some(self.core.now())
             } else {
                 held.confirmed_at
             };
             // What nobody has confirmed is asked for again.
             since
                 .into_iter()
-                .for_each(|since| self.cache().keep(package.clone(), since));
+                .for_each(|since| self.core.cache().keep(package.clone(), since));
         }
         Ok(package)
     }

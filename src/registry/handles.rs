@@ -2,7 +2,7 @@
 
 use super::{P2pRegistry, Publisher};
 use crate::{
-    RegistryError, Result, clock,
+    RegistryError, Result,
     domain::{
         dependency::labelled,
         manifest::{Draft, Manifest},
@@ -23,8 +23,8 @@ impl P2pRegistry {
         } else {
             (0, 0)
         };
-        let (own, claimants) = (self.publisher_id(), self.store.claimants(handle)?);
-        let published = own.map_or(Ok(false), |own| self.store.claims(&own, handle))?;
+        let (own, claimants) = (self.core.publisher_id(), self.core.store.claimants(handle)?);
+        let published = own.map_or(Ok(false), |own| self.core.store.claims(&own, handle))?;
         Ok(Claims {
             handle: handle.clone(),
             bound,
@@ -39,13 +39,14 @@ impl P2pRegistry {
     /// The key that a handle means here whatever others claim: one's own handle always means one's
     /// own key.
     fn bound(&self, handle: &Handle) -> Result<Option<(PublisherId, Bound)>> {
-        if let Some(own) = self.publisher_id()
-            && (self.state.options.handle.as_ref() == Some(handle)
-                || self.store.claims(&own, handle)?)
+        if let Some(own) = self.core.publisher_id()
+            && (self.core.options.handle.as_ref() == Some(handle)
+                || self.core.store.claims(&own, handle)?)
         {
             return Ok(Some((own, Bound::Own)));
         }
         Ok(self
+            .core
             .store
             .pin_of(handle)?
             .map(|publisher| (publisher, Bound::Pinned)))
@@ -88,8 +89,8 @@ impl P2pRegistry {
     /// Asks peers who claims a handle, and takes what they show. Returns how many different ones
     /// have answered, and how many had to for the answer to count.
     async fn ask_for_claimants(&self, handle: &Handle) -> Result<(usize, usize)> {
-        let now = clock::now();
-        let needed = trust::needed(*self.net.joined().borrow());
+        let now = self.core.now();
+        let needed = trust::needed(*self.core.net.joined().borrow());
         let mut answered = 0;
         let mut answers = self.ask_best(Request::Handle(handle.clone())).await?;
         while let Some((peer, response)) = answers.next().await {
@@ -97,12 +98,13 @@ impl P2pRegistry {
                 continue;
             };
             let shown = heads.len();
-            let heads =
-                self.verified::<Head>(peer, heads.iter().map(|head| head.as_slice()), |head| {
-                    head.handle.as_ref() == Some(handle)
-                });
+            let heads = self.catalogue.verified::<Head>(
+                peer,
+                heads.iter().map(|head| head.as_slice()),
+                |head| head.handle.as_ref() == Some(handle),
+            );
             // A peer that shows something else has not answered.
-            answered += usize::from(heads.len() == shown && self.net.counts(&peer));
+            answered += usize::from(heads.len() == shown && self.core.net.counts(&peer));
             for head in heads {
                 self.take_claim(head, now).await?;
             }
@@ -115,8 +117,13 @@ impl P2pRegistry {
         head: Authorised<Head>,
         now: crate::domain::time::Timestamp,
     ) -> Result<()> {
-        if let Some(refusal) = self.accept_head(head, Vec::new(), now).await?.refusal() {
-            self.tally.refused(refusal);
+        if let Some(refusal) = self
+            .catalogue
+            .accept_head(head, Vec::new(), now)
+            .await?
+            .refusal()
+        {
+            self.core.tally.refused(refusal);
         }
         Ok(())
     }
@@ -198,7 +205,7 @@ impl P2pRegistry {
     /// more.
     pub(super) fn check_handles(&self, own: &PublisherId, handle: Option<&Handle>) -> Result<()> {
         let Some(handle) = handle else { return Ok(()) };
-        let handles = self.store.handles_of(own)?;
+        let handles = self.core.store.handles_of(own)?;
         if handles.len() < MAX_HANDLES || handles.contains(handle) {
             return Ok(());
         }
@@ -209,7 +216,7 @@ impl P2pRegistry {
     }
 
     pub(super) async fn own_publisher(&self) -> Result<Publisher> {
-        let (key, new_key) = self.publisher_or_new().await?;
+        let (key, new_key) = self.core.publisher_or_new().await?;
         Ok(Publisher {
             id: PublisherId::of(&key.public()),
             new_key,

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{P2pRegistry, claimed, publish::check_version};
 use crate::{
-    RegistryError, Result, clock,
+    RegistryError, Result,
     domain::{
         manifest::{Draft, File, Manifest},
         name::{Handle, PackageId, PublisherId},
@@ -80,21 +80,15 @@ impl P2pRegistry {
             Importing::Preview => self.preview(batch).await?,
             Importing::Sign => self.sign_batch(batch).await?,
         };
-        self.state.counted.notify_one();
+        self.catalogue.changed();
         Ok(outcomes)
     }
 
-    /// Whose previews are: nobody's, so that they stand apart from what this node's publisher
-    /// signs.
-    pub(super) fn preview_owner(&self) -> PublisherId {
-        PublisherId::from(self.net.peer_id())
-    }
-
     async fn preview(&self, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
-        let now = clock::now();
+        let now = self.core.now();
         let mut outcomes = Vec::new();
         let mut manifests = Vec::new();
-        let owner = self.preview_owner();
+        let owner = self.core.preview_owner();
         for bundle in batch {
             let artifacts = file_of(&bundle);
             match bundle.draft.into_manifest(owner, artifacts, now) {
@@ -105,13 +99,13 @@ impl P2pRegistry {
                 Err(errors) => outcomes.push(refused(&errors)),
             }
         }
-        self.store.take_previews(owner, manifests, now).await?;
+        self.core.store.take_previews(owner, manifests, now).await?;
         Ok(outcomes)
     }
 
     async fn sign_batch(&self, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
         let _one_at_a_time = self.state.publishing.lock().await;
-        let (key, _) = self.publisher_or_new().await?;
+        let (key, _) = self.core.publisher_or_new().await?;
         let registry = self.clone();
         let signing = tokio::task::spawn_blocking(move || {
             let mut seen = HashSet::new();
@@ -145,18 +139,21 @@ impl P2pRegistry {
         self.claim_node(handle.as_ref());
         for release in &releases {
             let id = release.head.package().clone();
-            self.cache().forget(&id);
+            self.core.cache().forget(&id);
         }
-        self.store.take_own_releases(releases, clock::now()).await?;
+        self.core
+            .store
+            .take_own_releases(releases, self.core.now())
+            .await?;
         self.state.spreading.notify_one();
-        self.state.imported.notify_one();
+        self.catalogue.compare_soon();
         Ok(outcomes)
     }
 
     /// The release as this node's own, by what it knows of the package: the network is not asked
     /// for each of thousands.
     fn sign_bundle(&self, key: &Keypair, bundle: Bundle) -> Result<Result<OwnRelease, Imported>> {
-        let now = clock::now();
+        let now = self.core.now();
         let (artifacts, text) = (file_of(&bundle), bundle.text);
         if text.len() as u64 >= SMALL {
             return Ok(Err(Imported::Refused {
@@ -167,7 +164,7 @@ impl P2pRegistry {
             .draft
             .handle
             .clone()
-            .or_else(|| self.state.options.handle.clone());
+            .or_else(|| self.core.options.handle.clone());
         let name = match bundle.draft.package() {
             Ok(name) => name,
             Err(error) => {
@@ -200,7 +197,7 @@ impl P2pRegistry {
                 let there = release::find(id.name.ecosystem(), &base.entries.all, &version)
                     .and_then(ReleaseEntry::first);
                 let there = there
-                    .map(|hash| self.store.manifest(&hash))
+                    .map(|hash| self.core.store.manifest(&hash))
                     .transpose()?
                     .flatten();
                 // Not everything in a version of another ecosystem's can be said in one of ours.
@@ -258,11 +255,11 @@ impl P2pRegistry {
     pub async fn run_spreading(self, stop: CancellationToken) {
         let mut pace = tokio::time::interval(PACE);
         pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut joined = self.net.joined();
+        let mut joined = self.core.net.joined();
         loop {
             let next = match *joined.borrow_and_update() {
                 0 => None,
-                _ => self.store.next_unspread().unwrap_or_else(|error| {
+                _ => self.core.store.next_unspread().unwrap_or_else(|error| {
                     tracing::error!(%error, "what is not in the DHT yet could not be read");
                     None
                 }),
@@ -289,27 +286,27 @@ impl P2pRegistry {
     }
 
     async fn spread(&self, id: &PackageId) -> Result<()> {
-        let head = self.store.head(id)?.map(|held| held.head);
+        let head = self.core.store.head(id)?.map(|held| held.head);
         let newest = head
             .as_ref()
             .and_then(|head| head.releases.last())
             .and_then(|entry| entry.manifests.last());
         let manifest = newest
-            .map(|hash| self.store.manifest(hash))
+            .map(|hash| self.core.store.manifest(hash))
             .transpose()?
             .flatten();
-        let timeout = self.net.query_timeout();
+        let timeout = self.core.net.query_timeout();
         for record in head
             .map(Record::Head)
             .into_iter()
             .chain(manifest.clone().map(Record::Manifest))
         {
-            self.net.put(record, timeout).await?;
+            self.core.net.put(record, timeout).await?;
         }
         manifest
             .iter()
             .for_each(|manifest| self.provide_files_soon(manifest));
-        self.store.spread(id.clone()).await
+        self.core.store.spread(id.clone()).await
     }
 }
 

@@ -1,73 +1,20 @@
-//! Packages that are listed by another release than their latest, because its manifest is not here:
-//! it is asked for.
-//!
-//! An announcement brings the manifest of the release that it is about, which after a fix of an
-//! older line, or a yank, is not the latest.
+//! Packages that are listed by another release than their latest: the manifest of that is asked
+//! for.
 
-use std::{
-    collections::VecDeque,
-    sync::{Mutex, PoisonError},
-};
-
-use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::P2pRegistry;
-use crate::{
-    Result,
-    domain::{
-        name::PackageId,
-        record::{Authorised, Head},
-    },
-};
-
-/// Packages that wait to be asked for. Who announces more of them at once is listed by what was
-/// announced.
-const MOST: usize = 256;
-
-#[derive(Default)]
-pub(super) struct Unlisted {
-    waiting: Mutex<VecDeque<PackageId>>,
-    added: Notify,
-}
-
-impl Unlisted {
-    fn add(&self, id: PackageId) {
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if waiting.len() < MOST && !waiting.contains(&id) {
-            waiting.push_back(id);
-            self.added.notify_one();
-        }
-    }
-
-    fn next(&self) -> Option<PackageId> {
-        self.waiting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop_front()
-    }
-}
+use crate::{Result, domain::name::PackageId};
 
 impl P2pRegistry {
-    /// Notes that the latest release of a package is to be asked for, if its manifest is not here.
-    pub(super) fn note_latest(&self, head: &Authorised<Head>) -> Result<()> {
-        let Some(latest) = head.latest() else {
-            return Ok(());
-        };
-        if self.store.first_held(latest)?.is_none() {
-            self.state.unlisted.add(head.package().clone());
-        }
-        Ok(())
-    }
-
     /// Asks for what was noted, one after the other, until `stop` is called.
     pub async fn run_latest(self, stop: CancellationToken) {
         loop {
-            let Some(id) = self.state.unlisted.next() else {
-                tokio::select! {
-                    () = stop.cancelled() => return,
-                    () = self.state.unlisted.added.notified() => continue,
-                }
+            let Some(id) = stop
+                .run_until_cancelled(self.catalogue.unlisted.next())
+                .await
+            else {
+                return;
             };
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -80,7 +27,7 @@ impl P2pRegistry {
 
     /// Has the package listed by its latest release.
     async fn fetch_latest(&self, id: &PackageId) -> Result<()> {
-        let Some(held) = self.store.head(id)? else {
+        let Some(held) = self.core.store.head(id)? else {
             return Ok(());
         };
         let Some(latest) = held.head.latest() else {

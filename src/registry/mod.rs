@@ -1,21 +1,17 @@
 //! The registry as its users see it, and its peer-to-peer implementation.
 
-mod announcers;
-mod cache;
-mod conflicts;
+mod catalogue;
 mod contents;
 mod copies;
+mod core;
 mod fetch;
 mod get;
 mod handles;
 mod import;
 mod intake;
-mod judged;
 mod latest;
 mod many;
 mod names;
-mod newcomers;
-mod notices;
 mod own;
 mod p2p;
 mod panel;
@@ -24,20 +20,21 @@ mod publish;
 mod replicas;
 mod safety;
 mod search;
-mod sync;
 mod upkeep;
 
+use self::core::blocking;
+pub use self::core::{Chance, RegistryOptions};
+pub use catalogue::SyncReport;
 pub use contents::{Contents, Incoming, read_whole};
 pub use import::{Bundle, Imported, Importing, MAX_BATCH};
 pub use names::{NameTable, Names};
-pub use p2p::{P2pRegistry, Parts, RegistryOptions};
+pub use p2p::{P2pRegistry, Parts};
 pub(crate) use publish::{check_files, check_version};
 pub use replicas::{Replicas, replicated};
-pub use sync::SyncReport;
 
 pub use crate::domain::{
     announced::{Announced, NodeOwner},
-    catalogue::Catalogue,
+    catalogue::CatalogueScope,
     change::Change,
     held::Held,
     package::{
@@ -57,7 +54,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::{
-    RegistryError, Result,
+    Result,
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
         hash::Hash,
@@ -68,21 +65,6 @@ use crate::{
         version::{RequirementText, VersionText},
     },
 };
-
-/// Runs what reads or writes much on a thread that may wait; `what` is what is said to have failed
-/// if it ends before it is done.
-async fn blocking<T: Send + 'static>(
-    what: &'static str,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| {
-        Err(RegistryError::Internal {
-            what,
-            why: error.to_string(),
-        })
-    })
-}
 
 /// A package registry. `Send + Sync` and object safe, so an `Arc<dyn Registry>` works from any
 /// thread, whatever the implementation holds behind it.

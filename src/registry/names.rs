@@ -6,7 +6,7 @@ use futures::future::join_all;
 
 use super::P2pRegistry;
 use crate::{
-    RegistryError, Result, clock,
+    RegistryError, Result,
     domain::{
         name::{PackageId, PackageName, PublisherId},
         names::{
@@ -78,23 +78,23 @@ pub trait Names: Send + Sync {
 
 impl P2pRegistry {
     fn all_rules(&self) -> Result<Vec<NameRule>> {
-        let mut rules = self.state.options.names.clone();
-        rules.extend(self.store.name_rules()?);
+        let mut rules = self.core.options.names.clone();
+        rules.extend(self.core.store.name_rules()?);
         Ok(rules)
     }
 
     async fn decided(&self, name: &PackageName, ask: bool) -> Result<Decided> {
-        let (rules, trusted) = (self.all_rules()?, self.store.trusted_keys()?);
-        let blocks = self.store.blocks(Some(name))?;
-        let own = self.publisher_id();
-        let mut claimants = self.store.publishers_of(name)?;
+        let (rules, trusted) = (self.all_rules()?, self.core.store.trusted_keys()?);
+        let blocks = self.core.store.blocks(Some(name))?;
+        let own = self.core.publisher_id();
+        let mut claimants = self.core.store.publishers_of(name)?;
         let decide = |claimants: &[PublisherId]| {
             let known = Known {
                 rules: &rules,
                 trusted: &trusted,
                 own,
                 claimants,
-                first: self.store.first_served(name)?,
+                first: self.core.store.first_served(name)?,
                 block: blocks.iter().find(|block| block.version.is_none()),
             };
             Ok::<_, RegistryError>(decide(name, &known))
@@ -103,12 +103,12 @@ impl P2pRegistry {
         if let (Meaning::Nobody(_), true) = (&decided.meaning, ask) {
             let asked = self.find_among_trusted(name, &trusted).await?;
             if asked {
-                claimants = self.store.publishers_of(name)?;
+                claimants = self.core.store.publishers_of(name)?;
                 decided = decide(&claimants)?;
             }
         }
         if let Meaning::Owner { owner, .. } = decided.meaning
-            && self.store.is_distrusted(&owner)?
+            && self.core.store.is_distrusted(&owner)?
         {
             let why = format!(
                 "its owner {owner} is distrusted here, which `swarmdex trust {owner}` takes back"
@@ -121,7 +121,7 @@ impl P2pRegistry {
     /// Looks in the network for packages of this name that trusted keys have; false when nobody
     /// could be asked.
     async fn find_among_trusted(&self, name: &PackageName, trusted: &[TrustedKey]) -> Result<bool> {
-        if *self.net.joined().borrow() == 0 {
+        if *self.core.net.joined().borrow() == 0 {
             return Ok(false);
         }
         let mut owners: Vec<_> = trusted
@@ -166,7 +166,7 @@ impl P2pRegistry {
                 ),
             };
             let (key, fingerprint) = (other, other.fingerprint());
-            self.warn(format!(
+            self.core.warn(format!(
                 "{name} is published by {key} ({fingerprint}) too, whom this node trusts; {how}; `swarmdex names set {name} \
                  {key}` changes that"
             ));
@@ -208,9 +208,10 @@ impl Names for P2pRegistry {
     async fn serve(&self, name: &PackageName) -> Result<Decided> {
         let decided = self.decided(name, true).await?;
         if let Some(owner) = decided.owner() {
-            if self.store.first_served(name)?.is_none() {
-                self.store
-                    .note_served(name.clone(), owner, clock::now())
+            if self.core.store.first_served(name)?.is_none() {
+                self.core
+                    .store
+                    .note_served(name.clone(), owner, self.core.now())
                     .await?;
             }
             self.tell_passed_over(&decided);
@@ -221,15 +222,15 @@ impl Names for P2pRegistry {
     async fn table(&self) -> Result<NameTable> {
         Ok(NameTable {
             rules: self.all_rules()?,
-            trusted: self.store.trusted_keys()?,
-            blocks: self.store.blocks(None)?,
-            served: self.store.all_served()?,
+            trusted: self.core.store.trusted_keys()?,
+            blocks: self.core.store.blocks(None)?,
+            served: self.core.store.all_served()?,
         })
     }
 
     async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()> {
         let settings = self
-            .state
+            .core
             .options
             .names
             .iter()
@@ -241,21 +242,25 @@ impl Names for P2pRegistry {
                 rule.owner
             )));
         }
-        if self.store.is_distrusted(&owner)? {
+        if self.core.store.is_distrusted(&owner)? {
             return Err(RegistryError::Usage(format!(
                 "{owner} is distrusted here; `swarmdex trust {owner}` takes that back"
             )));
         }
-        self.store.set_name(pattern, owner, clock::now()).await
+        self.core
+            .store
+            .set_name(pattern, owner, self.core.now())
+            .await
     }
 
     async fn unset_name(&self, pattern: NamePattern) -> Result<bool> {
-        self.store.unset_name(pattern).await
+        self.core.store.unset_name(pattern).await
     }
 
     async fn trust_for_names(&self, key: PublisherId, patterns: Vec<NamePattern>) -> Result<()> {
-        self.store
-            .trust_for_names(key, patterns, clock::now())
+        self.core
+            .store
+            .trust_for_names(key, patterns, self.core.now())
             .await
     }
 
@@ -266,22 +271,23 @@ impl Names for P2pRegistry {
         file: Option<String>,
         why: String,
     ) -> Result<()> {
-        self.store
+        self.core
+            .store
             .block(Block {
                 name,
                 version,
                 file,
                 why,
-                since: clock::now(),
+                since: self.core.now(),
             })
             .await
     }
 
     async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool> {
-        self.store.unblock(name, version).await
+        self.core.store.unblock(name, version).await
     }
 
     async fn blocks(&self, name: &PackageName) -> Result<Vec<Block>> {
-        self.store.blocks(Some(name))
+        self.core.store.blocks(Some(name))
     }
 }

@@ -12,21 +12,21 @@ use crate::{
 
 impl P2pRegistry {
     pub(super) fn packages_of(&self, publisher: &PublisherId) -> Result<Vec<OwnPackage>> {
-        let heads = self.store.heads_of(publisher)?;
+        let heads = self.core.store.heads_of(publisher)?;
         heads
             .into_iter()
             .map(|stored| {
                 let head = stored.head;
                 let id = head.package().clone();
-                let (releases, _) = self.store.releases(&head)?;
+                let (releases, _) = self.core.store.releases(&head)?;
                 let latest = release::highest(&head.ecosystem, &releases).cloned();
                 let manifest = latest
                     .as_ref()
                     .and_then(ReleaseEntry::first)
-                    .map(|hash| self.store.manifest(&hash))
+                    .map(|hash| self.core.store.manifest(&hash))
                     .transpose()?
                     .flatten();
-                let reach = self.store.reach(&id)?;
+                let reach = self.core.store.reach(&id)?;
                 let copies = latest
                     .as_ref()
                     .and_then(ReleaseEntry::first)

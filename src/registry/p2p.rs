@@ -1,37 +1,38 @@
 //! The registry over the network: what its parts share, and the trait put together from them.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use libp2p::{PeerId, identity::Keypair};
+use libp2p::PeerId;
 use serde_bytes::ByteBuf;
 use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Announced, Artifacts, Bundle, Catalogue, Change, Imported, Importing, LookAlike, Namesake, Own,
-    Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
-    announcers::Announcers, cache::Cache, copies::Copying, fetch::Fetches, intake::Threads,
-    latest::Unlisted, names::ToldNames, newcomers::Newcomers, notices::Notices, panel,
-    provide::Providing, publish, safety::Looking, search,
+    Artifacts, Bundle, Change, Imported, Importing, LookAlike, Namesake, Own, Package, PublishStep,
+    Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, SyncReport,
+    catalogue::Catalogue,
+    copies::Copying,
+    core::{Core, RegistryOptions},
+    fetch::Fetches,
+    names::ToldNames,
+    panel,
+    provide::Providing,
+    publish,
+    safety::Looking,
+    search,
 };
 use crate::{
     RegistryError, Result,
-    bus::{Board, Bus, Event, Level, Notice, Tally},
-    clock::{self, Clock},
+    bus::{Board, Bus, Tally},
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
         hash::Hash,
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
-        names::NameRule,
         query::Query,
-        record::{Announcement, NodeClaim, Signed},
+        record::{NodeClaim, Signed},
         release::{self, ReleaseEntry},
-        secret::Role,
         trust::Claims,
         version::{RequirementText, VersionText},
     },
@@ -39,35 +40,6 @@ use crate::{
     net::Net,
     store::{Store, content::ContentStore, keys},
 };
-
-/// What a registry needs besides its parts.
-pub struct RegistryOptions {
-    pub data_dir: PathBuf,
-    /// What this node's publisher calls itself, unless a draft says otherwise.
-    pub handle: Option<Handle>,
-    /// Most bytes of one content.
-    pub max_content: u64,
-    /// Offer to others what was fetched.
-    pub provide: bool,
-    /// How long a peer that gives content may be silent.
-    pub content_idle: Duration,
-    /// How much of the network's catalogue is kept.
-    pub catalogue: Catalogue,
-    /// The catalogue is compared with others this often, a little earlier or later.
-    pub sync_every: Duration,
-    /// Other nodes that are to have the bytes of each own release.
-    pub copies: usize,
-    /// Most bytes that are kept for others.
-    pub keep_for_others: u64,
-    /// A copy on a node that is gone for so long is lost.
-    pub copy_lost_after: Duration,
-    /// It is there for longer than one thing that a person asks for.
-    pub stays: bool,
-    /// What the settings say whose packages bare names are.
-    pub names: Vec<NameRule>,
-    /// The clock of this node.
-    pub clock: Clock,
-}
 
 /// What a registry is put together from.
 pub struct Parts {
@@ -81,25 +53,12 @@ pub struct Parts {
 }
 
 pub(super) struct State {
-    pub options: RegistryOptions,
-    pub cache: Mutex<Cache>,
-    publisher: Mutex<Option<Keypair>>,
     /// Held while a head is made: two at once would fork.
     pub publishing: tokio::sync::Mutex<()>,
-    /// Packages came or went.
-    pub counted: Notify,
     /// A publish went on its way, or arrived.
     pub outbox: Notify,
-    /// A fork of one of this node's own packages is there to be joined.
-    pub forked: Notify,
     /// Something imported is to be put into the DHT.
     pub spreading: Notify,
-    /// And others are to hear of it.
-    pub imported: Notify,
-    pub announcers: Announcers,
-    pub threads: Threads,
-    pub newcomers: Newcomers,
-    pub notices: Notices,
     /// How long peers took to answer searches and gets.
     pub search_times: panel::Answers,
     pub get_times: panel::Answers,
@@ -107,20 +66,16 @@ pub(super) struct State {
     pub providing: Providing,
     pub copying: Copying,
     pub looking: Looking,
-    pub unlisted: Unlisted,
     pub told_names: ToldNames,
 }
 
 /// A [`Registry`] over a store and the network. Cheap to clone.
 #[derive(Clone)]
 pub struct P2pRegistry {
-    pub(super) net: Net,
-    pub(super) store: Store,
+    pub(super) core: Arc<Core>,
+    pub(super) catalogue: Arc<Catalogue>,
     pub(super) contents: ContentStore,
     pub(super) board: Board,
-    pub(super) bus: Bus,
-    pub(super) tally: Tally,
-    pub(super) metrics: Metrics,
     pub(super) state: Arc<State>,
 }
 
@@ -137,59 +92,41 @@ impl P2pRegistry {
             tally,
             metrics,
         } = parts;
-        let publisher = keys::load(&keys::publisher_path(&options.data_dir))?;
-        if let Some(key) = &publisher {
-            let id = PublisherId::of(&key.public());
-            store.remember_key(Role::Publisher, &id.to_string()).await?;
-            store.set_own_publisher(id);
-        }
+        let core = Arc::new(Core::new(net, store, bus, (tally, metrics), options).await?);
         let state = State {
-            options,
-            cache: Mutex::default(),
-            publisher: Mutex::new(publisher),
             publishing: tokio::sync::Mutex::default(),
-            counted: Notify::new(),
             outbox: Notify::new(),
-            forked: Notify::new(),
             spreading: Notify::new(),
-            imported: Notify::new(),
-            announcers: Announcers::default(),
-            threads: Threads::default(),
-            newcomers: Newcomers::default(),
-            notices: Notices::default(),
             search_times: panel::Answers::default(),
             get_times: panel::Answers::default(),
             fetches: Fetches::default(),
             providing: Providing::default(),
             copying: Copying::default(),
             looking: Looking::default(),
-            unlisted: Unlisted::default(),
             told_names: ToldNames::default(),
         };
         let registry = Self {
-            net,
-            store,
+            catalogue: Arc::new(Catalogue::new(core.clone())),
+            core,
             contents,
             board,
-            bus,
-            tally,
-            metrics,
             state: Arc::new(state),
         };
         let handle = registry
-            .state
+            .core
             .options
             .handle
             .clone()
             .or(registry.published_handle()?);
         registry.claim_node(handle.as_ref());
-        registry.count();
+        registry.core.count();
         Ok(registry)
     }
 
     /// What this node's publisher called itself last.
     fn published_handle(&self) -> Result<Option<Handle>> {
         Ok(self
+            .core
             .store
             .newest_own_head()?
             .and_then(|stored| stored.head.handle.clone()))
@@ -197,123 +134,48 @@ impl P2pRegistry {
 
     /// Tells peers whose node this is, if there is a publisher and it calls itself something.
     pub(super) fn claim_node(&self, handle: Option<&Handle>) {
-        let claim = handle.zip(self.publisher_key()).and_then(|(handle, key)| {
-            let now = clock::now();
-            let node: PeerId = self.net.peer_id();
-            let claim = NodeClaim {
-                node,
-                handle: handle.clone(),
-                signed_at: now,
-                expires: now.after(NodeClaim::MAX_LIFE),
-            };
-            Signed::sign(&key, claim).ok()
-        });
-        self.net.greet(|greeting| {
+        let claim = handle
+            .zip(self.core.publisher_key())
+            .and_then(|(handle, key)| {
+                let now = self.core.now();
+                let node: PeerId = self.core.net.peer_id();
+                let claim = NodeClaim {
+                    node,
+                    handle: handle.clone(),
+                    signed_at: now,
+                    expires: now.after(NodeClaim::MAX_LIFE),
+                };
+                Signed::sign(&key, claim).ok()
+            });
+        self.core.net.greet(|greeting| {
             greeting.handle = handle.map(ToString::to_string);
             greeting.claim = claim.map(|claim| ByteBuf::from(claim.envelope().to_vec()));
         });
     }
 
-    pub(super) fn publisher_key(&self) -> Option<Keypair> {
-        lock(&self.state.publisher).clone()
+    /// Compares catalogues until `stop` is called. `lacking` says who has what this node lacks.
+    pub async fn run_sync(self, lacking: mpsc::Receiver<PeerId>, stop: CancellationToken) {
+        self.catalogue.run_sync(lacking, stop).await;
     }
 
-    pub(super) fn publisher_id(&self) -> Option<PublisherId> {
-        self.publisher_key()
-            .map(|key| PublisherId::of(&key.public()))
+    /// Tells each new conflict once, until `stop` is called.
+    pub async fn run_conflicts(self, stop: CancellationToken) {
+        self.catalogue.run_conflicts(stop).await;
     }
 
-    /// The publisher's key, and where it is when this made it.
+    /// Tidies the catalogue after it has changed, until `stop` is called.
+    pub async fn run_tidy(self, stop: CancellationToken) {
+        self.catalogue.run_tidy(stop).await;
+    }
+
+    /// Compares this node's catalogue with a peer's, and takes what the peer has and this node has
+    /// not.
     ///
     /// # Errors
-    /// [`RegistryError::LostKey`] when there was another one and its file is gone.
-    pub(super) async fn publisher_or_new(&self) -> Result<(Keypair, Option<PathBuf>)> {
-        let (key, path) = {
-            let mut publisher = lock(&self.state.publisher);
-            if let Some(key) = publisher.as_ref() {
-                return Ok((key.clone(), None));
-            }
-            let path = keys::publisher_path(&self.state.options.data_dir);
-            let key = keys::load_or_first(
-                Role::Publisher,
-                &path,
-                self.store.known_key(Role::Publisher)?,
-            )?;
-            *publisher = Some(key.clone());
-            (key, path)
-        };
-        let id = PublisherId::of(&key.public());
-        self.store.set_own_publisher(id);
-        // If this fails, the next start remembers the file that is there.
-        self.store
-            .remember_key(Role::Publisher, &id.to_string())
-            .await?;
-        Ok((key, Some(path)))
-    }
-
-    pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
-        lock(&self.state.cache)
-    }
-
-    /// Tells whoever watches what a person should know.
-    pub(super) fn warn(&self, text: String) {
-        tracing::warn!("{text}");
-        self.bus.emit(Event::Notice(Notice {
-            at: clock::now(),
-            level: Level::Warning,
-            text,
-        }));
-    }
-
-    /// Tells whoever watches what a person may like to know.
-    pub(super) fn note(&self, text: String) {
-        self.bus.emit(Event::Notice(Notice {
-            at: clock::now(),
-            level: Level::Info,
-            text,
-        }));
-    }
-
-    /// Tells peers how many packages are here now.
-    pub(super) fn count(&self) {
-        if let Ok(packages) = self.store.package_count() {
-            self.net.greet(|greeting| greeting.packages = packages);
-        }
-    }
-
-    /// Shows an announcement to whoever watches.
-    pub(super) fn tell(
-        &self,
-        announcement: &Announcement,
-        via: Option<PeerId>,
-        verified_at: crate::domain::time::Timestamp,
-    ) {
-        let travelled = verified_at.since(announcement.announced_at());
-        self.tally.announced(via.map(|_| travelled), verified_at);
-        if via.is_some() {
-            self.metrics.heard(travelled);
-        }
-        if !self.bus.has_readers() {
-            return;
-        }
-        let (head, manifest) = (&announcement.head, &announcement.manifest);
-        let entry = release::find(&head.ecosystem, &head.releases, &manifest.version);
-        self.bus.emit(Event::Announced(Box::new(Announced {
-            at: verified_at,
-            package: head.package().clone(),
-            handle: head.handle.clone(),
-            trust: self
-                .store
-                .trust(&head.owner(), head.handle.as_ref())
-                .unwrap_or_default(),
-            version: manifest.version.clone(),
-            summary: manifest.summary().to_string(),
-            yanked: entry.is_some_and(ReleaseEntry::is_yanked),
-            via,
-            delay: verified_at.since(head.signed_at),
-            travelled,
-            seq: head.seq,
-        })));
+    /// When the peer cannot be reached or does not answer as it should, or the store cannot be
+    /// used.
+    pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
+        self.catalogue.sync_with(peer).await
     }
 
     /// Waits until no own release is being given to others any more; false when one is after
@@ -329,7 +191,12 @@ impl P2pRegistry {
         let delivered = async {
             loop {
                 let changed = self.state.outbox.notified();
-                if self.store.outbox().is_ok_and(|pending| pending.is_empty()) {
+                if self
+                    .core
+                    .store
+                    .outbox()
+                    .is_ok_and(|pending| pending.is_empty())
+                {
                     return;
                 }
                 changed.await;
@@ -337,11 +204,6 @@ impl P2pRegistry {
         };
         tokio::time::timeout(most, delivered).await.is_ok()
     }
-}
-
-/// A poisoned lock only means that another thread panicked between two assignments of plain values.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]
@@ -408,16 +270,19 @@ impl Registry for P2pRegistry {
     }
 
     async fn forget_previews(&self) -> Result<u64> {
-        self.store.forget_previews(self.preview_owner()).await
+        self.core
+            .store
+            .forget_previews(self.core.preview_owner())
+            .await
     }
 
     async fn own(&self) -> Result<Own> {
-        let publisher = self.publisher_id();
+        let publisher = self.core.publisher_id();
         let packages =
             publisher.map_or_else(|| Ok(Vec::new()), |publisher| self.packages_of(&publisher))?;
         Ok(Own {
             publisher,
-            key: keys::publisher_path(&self.state.options.data_dir),
+            key: keys::publisher_path(&self.core.options.data_dir),
             packages,
         })
     }
@@ -435,32 +300,32 @@ impl Registry for P2pRegistry {
         name: &PackageName,
         publisher: Option<PublisherId>,
     ) -> Result<Option<LookAlike>> {
-        match publisher.filter(|publisher| self.publisher_id() != Some(*publisher)) {
-            Some(publisher) => self.store.look_alike(&PackageId {
+        match publisher.filter(|publisher| self.core.publisher_id() != Some(*publisher)) {
+            Some(publisher) => self.core.store.look_alike(&PackageId {
                 owner: publisher,
                 name: name.clone(),
             }),
             // A package that was published before keeps its name.
-            None => match self.publisher_id().map(|publisher| PackageId {
+            None => match self.core.publisher_id().map(|publisher| PackageId {
                 owner: publisher,
                 name: name.clone(),
             }) {
-                Some(own) if self.store.mark(&own)?.is_some() => Ok(None),
-                _ => self.store.look_alike_of_own(name),
+                Some(own) if self.core.store.mark(&own)?.is_some() => Ok(None),
+                _ => self.core.store.look_alike_of_own(name),
             },
         }
     }
 
     async fn namesakes(&self, name: &PackageName, beside: PublisherId) -> Result<Vec<Namesake>> {
-        self.store.namesakes(name, &beside)
+        self.core.store.namesakes(name, &beside)
     }
 
     async fn conflicts(&self) -> Result<Conflicts> {
-        self.all_conflicts().await
+        self.catalogue.conflicts().await
     }
 
     async fn conflict_evidence(&self, id: ConflictId) -> Result<Evidence> {
-        self.evidence_of(id).await
+        self.catalogue.evidence(id).await
     }
 
     async fn exists(&self, package: &PackageRef) -> Result<bool> {
@@ -497,26 +362,30 @@ impl Registry for P2pRegistry {
 
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
         self.not_own(handle, publisher)?;
-        self.store.pin(handle, publisher, clock::now()).await?;
-        self.cache().clear();
-        self.know().await
+        self.core
+            .store
+            .pin(handle, publisher, self.core.now())
+            .await?;
+        self.core.cache().clear();
+        self.catalogue.know().await
     }
 
     async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
         handle
             .map(|handle| self.not_own(handle, publisher))
             .transpose()?;
-        self.store
-            .trust_again(publisher, handle, clock::now())
+        self.core
+            .store
+            .trust_again(publisher, handle, self.core.now())
             .await?;
-        self.cache().clear();
-        self.know().await
+        self.core.cache().clear();
+        self.catalogue.know().await
     }
 
     async fn distrust(&self, publisher: PublisherId) -> Result<()> {
-        self.store.distrust(publisher, clock::now()).await?;
-        self.cache().clear();
-        self.know().await
+        self.core.store.distrust(publisher, self.core.now()).await?;
+        self.core.cache().clear();
+        self.catalogue.know().await
     }
 }
 

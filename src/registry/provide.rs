@@ -10,7 +10,7 @@ use std::{
 use tokio::{sync::Notify, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use super::{Catalogue, P2pRegistry, Wanted};
+use super::{CatalogueScope, P2pRegistry, Wanted};
 use crate::{
     RegistryError,
     domain::{hash::ContentRoot, held::Lost, manifest::Manifest, query::words, record::DhtKey},
@@ -97,7 +97,7 @@ impl P2pRegistry {
             tracing::error!(%error, "what is kept for others could not be looked through");
         }
         let mut damaged = self.contents.damaged();
-        let mut joined = self.net.joined();
+        let mut joined = self.core.net.joined();
         let mut round = tokio::time::interval(ROUND);
         let mut healing = tokio::time::interval(HEAL);
         let mut sweep = tokio::time::interval(SWEEP);
@@ -130,7 +130,7 @@ impl P2pRegistry {
                 _ = sweep.tick() => self.state.fetches.links.sweep(),
                 Ok(held) = damaged.recv() => {
                     let what = held.what.unwrap_or_else(|| held.content.root.to_string());
-                    self.warn(format!("the stored bytes of {what} were damaged and are dropped; they are fetched again"));
+                    self.core.warn(format!("the stored bytes of {what} were damaged and are dropped; they are fetched again"));
                     self.heal();
                 }
                 _ = healing.tick(), if !alone => self.heal(),
@@ -139,7 +139,7 @@ impl P2pRegistry {
                 Some(_) = telling.join_next(), if !telling.is_empty() => {}
                 _ = pace.tick(), if !idle && !alone && telling.len() < AT_ONCE => match self.state.providing.next() {
                     Some((key, what)) => {
-                        let net = self.net.clone();
+                        let net = self.core.net.clone();
                         telling.spawn(async move { net.provide(key, what.into()).await });
                     }
                     None => idle = true,
@@ -158,7 +158,7 @@ impl P2pRegistry {
             Ok(held) => {
                 let offered = held
                     .into_iter()
-                    .filter(|held| held.own || self.state.options.provide);
+                    .filter(|held| held.own || self.core.options.provide);
                 offered.for_each(|held| {
                     let what = held.what.map_or_else(
                         || "a content".to_owned(),
@@ -178,8 +178,8 @@ impl P2pRegistry {
     /// the work without a word.
     async fn provide_words(&self, told: &mut HashSet<DhtKey>) {
         let (store, full) = (
-            self.store.clone(),
-            self.state.options.catalogue == Catalogue::Full,
+            self.core.store.clone(),
+            self.core.options.catalogue == CatalogueScope::Full,
         );
         let read = tokio::task::spawn_blocking(move || {
             let own = store.own_words()?;
@@ -193,7 +193,7 @@ impl P2pRegistry {
         let Ok(Ok((own, rare))) = read.await else {
             return;
         };
-        let here = DhtKey::of_word(&self.net.peer_id().to_base58());
+        let here = DhtKey::of_word(&self.core.net.peer_id().to_base58());
         let mut rare: Vec<(DhtKey, &str)> = rare
             .iter()
             .map(|word| (DhtKey::of_word(word), word.as_str()))

@@ -17,7 +17,7 @@ use super::{
     files_of,
 };
 use crate::{
-    RegistryError, Result, clock,
+    RegistryError, Result,
     domain::{
         hash::{Digester, Hash},
         manifest::{Draft, File, Manifest, PutFile, file_of},
@@ -151,9 +151,12 @@ impl P2pRegistry {
         let handle = draft
             .handle
             .clone()
-            .or_else(|| self.state.options.handle.clone());
+            .or_else(|| self.core.options.handle.clone());
         let name = draft.package()?;
-        let owner = self.publisher_id().unwrap_or_else(|| self.preview_owner());
+        let owner = self
+            .core
+            .publisher_id()
+            .unwrap_or_else(|| self.core.preview_owner());
         let bytes = artifacts.contents();
         for content in &bytes {
             let held = self
@@ -165,21 +168,21 @@ impl P2pRegistry {
         let artifacts = self.hashed(&draft, artifacts).await?;
         let manifest = draft
             .clone()
-            .into_manifest(owner, artifacts.clone(), clock::now())
+            .into_manifest(owner, artifacts.clone(), self.core.now())
             .map_err(|errors| RegistryError::Draft {
                 package: draft.name.clone(),
                 errors,
             })?;
-        if self.publisher_id().is_none() {
+        if self.core.publisher_id().is_none() {
             // A publish that is refused makes no key.
             self.by_key(
                 draft.clone(),
-                (&self.preview_owner(), handle.as_ref()),
+                (&self.core.preview_owner(), handle.as_ref()),
                 None,
             )
             .await?;
         }
-        let (key, new_key) = self.publisher_or_new().await?;
+        let (key, new_key) = self.core.publisher_or_new().await?;
         let id = PackageId {
             owner: PublisherId::of(&key.public()),
             name,
@@ -202,7 +205,7 @@ impl P2pRegistry {
         };
         let last = last
             .and_then(ReleaseEntry::first)
-            .map(|hash| self.store.manifest(&hash))
+            .map(|hash| self.core.store.manifest(&hash))
             .transpose()?
             .flatten();
         let own = (&id.owner, handle.as_ref());
@@ -240,7 +243,7 @@ impl P2pRegistry {
         let steps = Steps {
             lookup,
             stored,
-            copies_wanted: self.state.options.copies,
+            copies_wanted: self.core.options.copies,
             ..Steps::default()
         };
         self.finish(&id, &version, steps, new_key, progress).await
@@ -254,7 +257,7 @@ impl P2pRegistry {
         match release::find(ecosystem, &head.releases, version).and_then(manifests) {
             Some(last) => Ok(Some(last)),
             None => Ok(
-                release::find(ecosystem, &self.store.releases(head)?.0, version)
+                release::find(ecosystem, &self.core.store.releases(head)?.0, version)
                     .and_then(manifests),
             ),
         }
@@ -280,7 +283,7 @@ impl P2pRegistry {
             .tasks
             .spawn(async move { stop.run_until_cancelled(giving).await });
         if let Ok(Ok(Some(Err(error)))) =
-            tokio::time::timeout(self.net.query_timeout(), giving).await
+            tokio::time::timeout(self.core.net.query_timeout(), giving).await
         {
             tracing::warn!(%error, "a release could not be given to other nodes yet");
         }
@@ -298,8 +301,8 @@ impl P2pRegistry {
             .map_err(|why| RegistryError::Usage(format!("the {} {why}", change.noun())))?;
         let id = self.resolve(package).await?;
         let key = self
-            .publisher_key()
-            .filter(|key| PublisherId::of(&key.public()) == id.owner)
+            .core
+            .key_of(&id.owner)
             .ok_or_else(|| RegistryError::NotYours {
                 package: package.to_string(),
                 publisher: id.owner,
@@ -463,7 +466,7 @@ impl P2pRegistry {
             .iter()
             .map(|file| file.name.clone())
             .collect();
-        let (listing, missing) = self.store.listing_files(id, there, &names)?;
+        let (listing, missing) = self.core.store.listing_files(id, there, &names)?;
         // Of what is held, only the manifests that list such a file are read: a release may have
         // thousands.
         let (mut files, mut unknown) = (Vec::new(), false);
@@ -492,14 +495,14 @@ impl P2pRegistry {
 
     /// What the next head follows, after asking the network for a newer one: that makes forks rare.
     async fn newest_base(&self, id: &PackageId) -> Result<Base> {
-        if *self.net.joined().borrow() > 0 {
+        if *self.core.net.joined().borrow() > 0 {
             self.refresh_head(id).await?;
         }
         let base = self.base(id)?;
         if base.complete {
             return Ok(base);
         }
-        if let Some(held) = self.store.head(id)? {
+        if let Some(held) = self.core.store.head(id)? {
             self.fetch_pages(id, &held.head).await?;
         }
         self.base(id)
@@ -517,11 +520,11 @@ impl P2pRegistry {
             handle: None,
             tags: BTreeMap::new(),
         };
-        if let Some(mark) = self.store.mark(id)? {
+        if let Some(mark) = self.core.store.mark(id)? {
             (base.seq, base.prev) = (mark.seq, vec![mark.hash]);
         }
-        if let Some(held) = self.store.head(id)? {
-            (base.entries.all, base.complete) = self.store.listed(&held.head)?;
+        if let Some(held) = self.core.store.head(id)? {
+            (base.entries.all, base.complete) = self.core.store.listed(&held.head)?;
             base.entries.recent.clone_from(&held.head.releases);
             base.older = held.head.older;
             base.handle.clone_from(&held.head.handle);
@@ -529,6 +532,7 @@ impl P2pRegistry {
             base.tags.clone_from(&held.head.tags);
         }
         for (loser, _) in self
+            .core
             .store
             .fork_losers(id)?
             .into_iter()
@@ -536,7 +540,7 @@ impl P2pRegistry {
         {
             if base.prev.len() < MAX_PREV {
                 base.prev.push(loser.hash());
-                let (releases, complete) = self.store.listed(&loser)?;
+                let (releases, complete) = self.core.store.listed(&loser)?;
                 base.entries.join(id.name.ecosystem(), &releases);
                 for (tag, version) in &loser.tags {
                     base.tags
@@ -559,7 +563,7 @@ impl P2pRegistry {
         about: &VersionText,
         progress: Progress<'_>,
     ) -> Result<()> {
-        let now = clock::now();
+        let now = self.core.now();
         let state = base.next(id.name.ecosystem());
         let seq = state.seq;
         let refused = |refusal| RegistryError::Refused {
@@ -570,10 +574,11 @@ impl P2pRegistry {
         tell(progress, PublishStep::Signed { seq });
         let ours = (head.clone(), manifest.clone());
         let verdict = self
+            .core
             .store
             .take_own_head(head, pages, manifest, about.clone(), now)
             .await?;
-        self.cache().forget(id);
+        self.core.cache().forget(id);
         match verdict {
             HeadVerdict::Disputed(_) => return Err(refused(Refusal::Conflict)),
             HeadVerdict::Admitted(_)
@@ -586,9 +591,9 @@ impl P2pRegistry {
             }
         }
         tell(progress, PublishStep::Stored);
-        self.count();
+        self.core.count();
         if let (head, Some(manifest)) = ours {
-            self.tell(
+            self.core.tell(
                 &Announcement::sign(key, now, head, manifest).map_err(refused)?,
                 None,
                 now,
@@ -606,7 +611,7 @@ impl P2pRegistry {
         new_key: Option<PathBuf>,
         progress: Progress<'_>,
     ) -> Result<Receipt> {
-        let held = self.store.head(id)?.ok_or(RegistryError::Closed)?;
+        let held = self.core.store.head(id)?.ok_or(RegistryError::Closed)?;
         let hash =
             self.listed_last(&held.head, version)?
                 .ok_or_else(|| RegistryError::NoVersion {
@@ -652,7 +657,7 @@ impl P2pRegistry {
 
     /// What a person is to know of this machine's clock before others refuse what it signs.
     fn wrong_clock(&self) -> Option<String> {
-        let ClockOffset { ms, peers } = self.net.clock_offset()?;
+        let ClockOffset { ms, peers } = self.core.net.clock_offset()?;
         let off = Duration::from_millis(ms.unsigned_abs());
         let way = if ms > 0 { "ahead of" } else { "behind" };
         let told = format!(
@@ -666,9 +671,9 @@ impl P2pRegistry {
     pub(super) async fn deliver_outbox(&self) -> Result<()> {
         for Pending {
             package, version, ..
-        } in self.store.outbox()?
+        } in self.core.store.outbox()?
         {
-            if *self.net.joined().borrow() == 0 {
+            if *self.core.net.joined().borrow() == 0 {
                 break;
             }
             let _one_at_a_time = self.state.publishing.lock().await;
@@ -684,27 +689,25 @@ impl P2pRegistry {
         version: &VersionText,
         progress: Progress<'_>,
     ) -> Result<Delivered> {
-        let Some(held) = self.store.head(id)? else {
+        let Some(held) = self.core.store.head(id)? else {
             return Ok(Delivered::default());
         };
         let head = held.head;
         let hash = self.listed_last(&head, version)?;
         let Some(manifest) = hash
-            .map(|hash| self.store.manifest(&hash))
+            .map(|hash| self.core.store.manifest(&hash))
             .transpose()?
             .flatten()
         else {
             return Ok(Delivered::default());
         };
-        let Some(key) = self
-            .publisher_key()
-            .filter(|key| PublisherId::of(&key.public()) == id.owner)
-        else {
+        let Some(key) = self.core.key_of(&id.owner) else {
             return Ok(Delivered::default());
         };
-        if *self.net.joined().borrow() == 0 {
-            self.store
-                .publish_progress(id.clone(), 0, 0, false, clock::now())
+        if *self.core.net.joined().borrow() == 0 {
+            self.core
+                .store
+                .publish_progress(id.clone(), 0, 0, false, self.core.now())
                 .await?;
             return Ok(Delivered::default());
         }
@@ -715,33 +718,38 @@ impl P2pRegistry {
                 tracing::warn!(package = %id, "{told}");
                 return Ok(0);
             }
-            let data = Announcement::sign(&key, clock::now(), head.clone(), manifest.clone())
+            let data = Announcement::sign(&key, self.core.now(), head.clone(), manifest.clone())
                 .and_then(|announcement| announcement.encode())
                 .map_err(|refusal| RegistryError::Refused {
                     what: id.name.to_string(),
                     refusal,
                 })?;
-            let peers = self.net.announce(data).await?;
+            let peers = self.core.net.announce(data).await?;
             // Of a connection that is dead nobody knows yet.
-            self.net
-                .alive(&peers, Instant::now(), self.net.query_timeout())
+            self.core
+                .net
+                .alive(&peers, Instant::now(), self.core.net.query_timeout())
                 .await
         };
         let spread = async {
-            let timeout = self.net.query_timeout();
+            let timeout = self.core.net.query_timeout();
             let mut records = vec![
                 Record::Head(head.clone()),
                 Record::Manifest(manifest.clone()),
             ];
             let mut next = head.older;
             while let Some(page) = next
-                .map(|hash| self.store.page(&hash))
+                .map(|hash| self.core.store.page(&hash))
                 .transpose()?
                 .flatten()
             {
                 next = page.older;
                 // It was put when it was cut, and so were those before it.
-                if self.store.has_dht_record(&DhtKey::of_page(&page.hash()))? {
+                if self
+                    .core
+                    .store
+                    .has_dht_record(&DhtKey::of_page(&page.hash()))?
+                {
                     break;
                 }
                 records.push(Record::Page(page));
@@ -759,7 +767,7 @@ impl P2pRegistry {
             join_all(
                 records
                     .into_iter()
-                    .map(|record| self.net.put(record, timeout)),
+                    .map(|record| self.core.net.put(record, timeout)),
             )
             .await;
             tell(progress, PublishStep::Put);
@@ -795,13 +803,14 @@ impl P2pRegistry {
             replicas,
             announced,
         } = delivered;
-        self.store
+        self.core
+            .store
             .publish_progress(
                 id.clone(),
                 replicas,
                 announced,
                 delivered.is_done(),
-                clock::now(),
+                self.core.now(),
             )
             .await?;
         self.state.outbox.notify_waiters();

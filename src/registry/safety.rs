@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{P2pRegistry, blocking};
 use crate::{
-    Result, clock,
+    Result,
     domain::{
         name::PackageId,
         record::{Authorised, Head},
@@ -55,7 +55,7 @@ impl P2pRegistry {
 
     /// Runs until `stop` is called.
     pub async fn run_safety(self, stop: CancellationToken) {
-        let mut joined = self.net.joined();
+        let mut joined = self.core.net.joined();
         let mut round = tokio::time::interval(ROUND);
         loop {
             tokio::select! {
@@ -65,7 +65,7 @@ impl P2pRegistry {
                 changed = joined.changed() => if changed.is_err() { return },
                 () = self.state.looking.again.notified() => {}
             }
-            if *self.net.joined().borrow() == 0 {
+            if *self.core.net.joined().borrow() == 0 {
                 continue;
             }
             let looked = tokio::select! {
@@ -73,7 +73,7 @@ impl P2pRegistry {
                 looked = self.look_for_danger() => looked,
             };
             match looked {
-                Ok(safety) => self.net.tell_safety(safety),
+                Ok(safety) => self.core.net.tell_safety(safety),
                 Err(error) => {
                     tracing::debug!(%error, "who else has what is ours could not be found out")
                 }
@@ -89,8 +89,8 @@ impl P2pRegistry {
     }
 
     async fn look_for_danger(&self) -> Result<Safety> {
-        let now = clock::now();
-        let store = self.store.clone();
+        let now = self.core.now();
+        let store = self.core.store.clone();
         let from = self.state.looking.at.load(Ordering::Relaxed);
         let read = blocking("reading the own packages", move || {
             let own = store.own_count()?;
@@ -135,7 +135,7 @@ impl P2pRegistry {
         let Some(hash) = entry.manifests.last() else {
             return Ok(false);
         };
-        let Some(manifest) = self.store.manifest(hash)? else {
+        let Some(manifest) = self.core.store.manifest(hash)? else {
             return Ok(false);
         };
         if manifest.signed_at.after(YOUNG) > now {

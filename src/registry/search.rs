@@ -11,12 +11,11 @@ use tokio::sync::mpsc;
 use tracing::field::Empty;
 
 use super::{
-    Catalogue, Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, blocking,
-    judged::{self, Judged},
-    panel::Panel,
+    CatalogueScope, Coverage, Hit, P2pRegistry, SearchResults, SearchUpdate, Source, blocking,
+    catalogue::judged, panel::Panel,
 };
 use crate::{
-    Result, clock,
+    Result,
     domain::{
         manifest::Manifest,
         name::PackageId,
@@ -58,7 +57,7 @@ pub(super) fn start(registry: P2pRegistry, query: Query) -> mpsc::Receiver<Searc
         outcome = Empty,
         ms = Empty
     ));
-    let metrics = registry.metrics.clone();
+    let metrics = registry.core.metrics.clone();
     tokio::spawn(async move {
         let gone = sender.clone();
         let found = tokio::select! {
@@ -207,10 +206,10 @@ async fn run(registry: P2pRegistry, query: Query, updates: mpsc::Sender<SearchUp
         let asking = Asking::of(&registry, &query, terms);
         accepted = ask_peers(asking, &mut search, &mut coverage).await;
     }
-    let now = clock::now();
+    let now = registry.core.now();
     let commits = accepted
         .into_iter()
-        .map(|(head, manifest)| registry.accept_head(head, vec![manifest], now));
+        .map(|(head, manifest)| registry.catalogue.accept_head(head, vec![manifest], now));
     futures::future::join_all(commits).await;
     let done = SearchUpdate::Done {
         coverage,
@@ -231,7 +230,11 @@ async fn in_store<T: Send + 'static>(
     query: &Query,
     read: impl FnOnce(&Store, &Query, Timestamp) -> Result<T> + Send + 'static,
 ) -> Result<T> {
-    let (store, query, now) = (registry.store.clone(), query.clone(), clock::now());
+    let (store, query, now) = (
+        registry.core.store.clone(),
+        query.clone(),
+        registry.core.now(),
+    );
     blocking("searching the catalogue", move || read(&store, &query, now)).await
 }
 
@@ -247,7 +250,7 @@ struct Asking<'a> {
 
 impl<'a> Asking<'a> {
     fn of(registry: &'a P2pRegistry, query: &Query, terms: Terms) -> Self {
-        let timeout = query.timeout.unwrap_or(registry.net.query_timeout());
+        let timeout = query.timeout.unwrap_or(registry.core.net.query_timeout());
         let min_reputation = query.min_reputation;
         // Whom we trust, and how long we wait, is nobody's business.
         let query = Query {
@@ -280,7 +283,7 @@ async fn ask_peers(
         min_reputation,
         timeout,
     } = asking;
-    let net = &registry.net;
+    let net = &registry.core.net;
     let limit = query.limit;
     let times = registry.state.search_times.clone();
     let panel = Panel::of_best(
@@ -301,14 +304,14 @@ async fn ask_peers(
         .unwrap_or_default()
         .into_iter()
         .collect();
-    let own = registry.store.package_count().unwrap_or_default();
+    let own = registry.core.store.package_count().unwrap_or_default();
     let there_are = estimate(own, &catalogues.values().copied().collect::<Vec<_>>());
     let mut searched = vec![own];
     coverage.share = share(there_are, searched.iter().copied());
 
     // Of whom nothing is known there is no score to be sure of.
-    let mut holders = match registry.state.options.catalogue {
-        Catalogue::Partial if min_reputation <= 0.0 => {
+    let mut holders = match registry.core.options.catalogue {
+        CatalogueScope::Partial if min_reputation <= 0.0 => {
             Some(holders(registry.clone(), terms, timeout))
         }
         _ => None,
@@ -367,7 +370,7 @@ fn holders(registry: P2pRegistry, terms: &Terms, timeout: Duration) -> mpsc::Rec
                 DhtKey::of_word(&word),
                 format!("who has packages with “{word}”"),
             );
-            let Ok(mut found) = registry.net.find_providers(key, what, timeout).await else {
+            let Ok(mut found) = registry.core.net.find_providers(key, what, timeout).await else {
                 return;
             };
             while let Some(peer) = found.recv().await {
@@ -445,29 +448,19 @@ impl P2pRegistry {
         limit: usize,
         terms: &Terms,
     ) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
-        let now = clock::now();
-        let mut judged = judged::hits(items, limit, terms, self.horizon(now));
-        self.weigh(peer, &judged);
+        let now = self.core.now();
+        let mut judged = judged::hits(items, limit, terms, self.catalogue.horizon(now));
+        self.catalogue.weigh(peer, &judged);
         judged.right.retain(|(head, _)| {
-            let trust = self.store.trust(&head.owner(), head.handle.as_ref());
+            let trust = self.core.store.trust(&head.owner(), head.handle.as_ref());
             let held = self
+                .core
                 .store
                 .judge_head(head, now)
                 .map(|verdict| verdict.refusal());
             !matches!(trust, Ok(Trust::Distrusted)) && matches!(held, Ok(None))
         });
         judged.right
-    }
-
-    /// Notes what of an answer was refused, and what it says of the peer. An empty one is right
-    /// too.
-    pub(super) fn weigh<T>(&self, peer: PeerId, judged: &Judged<T>) {
-        judged
-            .refused
-            .iter()
-            .for_each(|refusal| self.tally.refused(*refusal));
-        self.net
-            .observe(peer, judged.outcome().unwrap_or(Outcome::AnswerRight));
     }
 
     fn hit(
@@ -494,6 +487,7 @@ impl P2pRegistry {
             package: id.clone(),
             handle: head.handle.clone(),
             trust: self
+                .core
                 .store
                 .trust(&head.owner(), head.handle.as_ref())
                 .unwrap_or_default(),
@@ -508,7 +502,7 @@ impl P2pRegistry {
             yanked: entry.is_some_and(ReleaseEntry::is_yanked),
             preview: false,
             deprecated: entry.is_some_and(|entry| entry.deprecated.is_some()),
-            looks_like: self.store.look_alike(&id).unwrap_or_default(),
+            looks_like: self.core.store.look_alike(&id).unwrap_or_default(),
             signed_at: head.signed_at,
             source: Source::Peer(peer),
         }

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{P2pRegistry, blocking};
 use crate::{
-    Result, clock,
+    Result,
     domain::{
-        name::{PackageId, PublisherId},
+        name::PackageId,
         record::{Authorised, DEFAULT_LIFE, Head},
         release,
     },
@@ -26,29 +26,21 @@ const RENEWAL_ROUND: Duration = Duration::from_secs(3_600);
 /// Earlier by so much of their life at most, and no more of them in a round.
 const RENEWAL_JITTER: f64 = 0.1;
 const MAX_RENEWED: usize = 1_000;
-/// Publishers that are known are looked through this often.
-const KNOWN_EVERY: Duration = Duration::from_secs(600);
-/// A publisher is known that was seen first so long ago: making a key costs nothing, and waiting
-/// does.
-const KNOWN_AFTER: Duration = Duration::from_secs(24 * 3_600);
-/// Publishers that are known at most, those seen first before others: each is a hundred bytes of
-/// memory.
-const MAX_KNOWN: usize = 100_000;
-/// Counting waits this long for more to come.
-const COUNT_DELAY: Duration = Duration::from_millis(200);
-
 impl P2pRegistry {
     /// Runs until `stop` is called.
     pub async fn run_upkeep(self, stop: CancellationToken) {
-        let mut joined = self.net.joined();
-        let mut knowing = tokio::time::interval(KNOWN_EVERY);
+        let mut joined = self.core.net.joined();
         let mut renewal = tokio::time::interval(RENEWAL_ROUND);
         let mut wait = FIRST_RETRY;
         let mut retry_at = Instant::now() + wait;
         loop {
             // Listened to before the outbox is looked at, so that nothing falls between the two.
             let changed = self.state.outbox.notified();
-            let pending = self.store.outbox().is_ok_and(|pending| !pending.is_empty());
+            let pending = self
+                .core
+                .store
+                .outbox()
+                .is_ok_and(|pending| !pending.is_empty());
             if !pending {
                 wait = FIRST_RETRY;
                 retry_at = Instant::now() + wait;
@@ -69,14 +61,9 @@ impl P2pRegistry {
                     self.deliver_outbox().await
                 }
                 _ = renewal.tick() => self.renew().await,
-                _ = knowing.tick() => self.know().await,
                 // Something is on its way out, or arrived: whether to try again is decided anew.
                 () = changed => Ok(()),
-                () = self.state.forked.notified() => self.join_forks().await,
-                () = self.state.counted.notified() => {
-                    tokio::time::sleep(COUNT_DELAY).await;
-                    self.tidy().await
-                }
+                () = self.catalogue.wait_for_fork() => self.join_forks().await,
             };
             if let Err(error) = result {
                 tracing::warn!(%error, "upkeep will be tried again");
@@ -86,31 +73,22 @@ impl P2pRegistry {
 
     /// Bytes of the catalogue's records.
     pub fn catalogue_bytes(&self) -> Result<u64> {
-        self.store.catalogue_bytes()
-    }
-
-    /// After the catalogue has changed: who depends on whom, room for what comes next, and how much
-    /// there is.
-    async fn tidy(&self) -> Result<()> {
-        self.store.recount().await?;
-        self.store.make_room(clock::now()).await?;
-        self.count();
-        Ok(())
+        self.core.store.catalogue_bytes()
     }
 
     /// Joins forks in which a head of this node lost: exactly one of the nodes that published at
     /// once, so that joining does not fork again.
     async fn join_forks(&self) -> Result<()> {
-        let Some(publisher) = self.publisher_id() else {
+        let Some(publisher) = self.core.publisher_id() else {
             return Ok(());
         };
-        for id in self.store.forked_packages(&publisher)? {
+        for id in self.core.store.forked_packages(&publisher)? {
             let _one_at_a_time = self.state.publishing.lock().await;
-            let Some(held) = self.store.head(&id)? else {
+            let Some(held) = self.core.store.head(&id)? else {
                 continue;
             };
             let lost = |(loser, own): &(Authorised<Head>, bool)| *own && loser.seq == held.head.seq;
-            if self.store.fork_losers(&id)?.iter().any(lost) {
+            if self.core.store.fork_losers(&id)?.iter().any(lost) {
                 tracing::info!(package = %id, seq = held.head.seq, "joining a fork");
                 self.sign_again(&id).await?;
             }
@@ -118,25 +96,14 @@ impl P2pRegistry {
         self.deliver_outbox().await
     }
 
-    /// Looks through whom this node knows of the publishers.
-    pub(super) async fn know(&self) -> Result<()> {
-        let (store, before) = (self.store.clone(), clock::now().before(KNOWN_AFTER));
-        let known = blocking("reading the publishers", move || {
-            store.known_publishers(before, MAX_KNOWN)
-        })
-        .await?;
-        self.net.know(known);
-        Ok(())
-    }
-
     /// Signs own heads anew once a third of their life is over, a little earlier or later by
     /// package.
     async fn renew(&self) -> Result<()> {
-        let now = clock::now();
+        let now = self.core.now();
         let third = |jitter: f64| DEFAULT_LIFE.mul_f64(1.0 / 3.0 - jitter);
         // Verifying what is read takes its time, and thousands of packages may have been imported
         // at once.
-        let (store, before) = (self.store.clone(), now.before(third(RENEWAL_JITTER)));
+        let (store, before) = (self.core.store.clone(), now.before(third(RENEWAL_JITTER)));
         let due = blocking("renewing heads", move || {
             store.own_heads_before(before, MAX_RENEWED)
         })
@@ -155,10 +122,7 @@ impl P2pRegistry {
 
     /// Signs the package's state as it is, as its next head.
     async fn sign_again(&self, id: &PackageId) -> Result<()> {
-        let Some(key) = self
-            .publisher_key()
-            .filter(|key| PublisherId::of(&key.public()) == id.owner)
-        else {
+        let Some(key) = self.core.key_of(&id.owner) else {
             return Ok(());
         };
         let base = self.base(id)?;

@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, task::JoinSet};
 
 use super::holders::Shown;
 use crate::{
-    Result, clock,
+    Result,
     domain::{
         copies::{LEAST, order},
         manifest::Manifest,
@@ -50,23 +50,23 @@ fn may_ask_another(with: usize, wanted: usize, asking_for: Duration) -> bool {
 impl P2pRegistry {
     /// Gives own releases that want copies to others: those that were not tried lately, or `all`.
     pub(super) async fn copy_own(&self, all: bool) -> Result<()> {
-        let begun = clock::now();
+        let begun = self.core.now();
         let before = if all { begun } else { begun.before(AGAIN) };
         let mut running = FuturesUnordered::new();
         let mut begun_now = HashSet::new();
         let mut in_vain = 0;
         loop {
             while running.len() < AT_ONCE && in_vain < IN_VAIN {
-                let Some(release) = self.store.next_uncopied(before)? else {
+                let Some(release) = self.core.store.next_uncopied(before)? else {
                     break;
                 };
                 if !begun_now.insert(release) {
                     break;
                 }
                 // Whatever comes of it, the next one is another.
-                self.store.tried_to_copy(release, false, begun).await?;
-                let Some(manifest) = self.store.manifest(&release)? else {
-                    self.store.tried_to_copy(release, true, begun).await?;
+                self.core.store.tried_to_copy(release, false, begun).await?;
+                let Some(manifest) = self.core.store.manifest(&release)? else {
+                    self.core.store.tried_to_copy(release, true, begun).await?;
                     continue;
                 };
                 running.push(async move { self.give_copies(&manifest, None).await });
@@ -85,7 +85,7 @@ impl P2pRegistry {
         release: &Authorised<Manifest>,
         progress: Option<&mpsc::Sender<PublishStep>>,
     ) -> Result<usize> {
-        let (wanted, hash) = (self.state.options.copies, release.hash());
+        let (wanted, hash) = (self.core.options.copies, release.hash());
         let underway = &self.state.copying.underway;
         if !underway.send_if_modified(|underway| underway.insert(hash)) {
             return self.copies_of(&hash);
@@ -93,8 +93,9 @@ impl P2pRegistry {
         let given = self.place_copies(release, wanted, progress).await;
         underway.send_if_modified(|underway| underway.remove(&hash));
         let nodes = given?;
-        self.store
-            .tried_to_copy(hash, nodes >= wanted, clock::now())
+        self.core
+            .store
+            .tried_to_copy(hash, nodes >= wanted, self.core.now())
             .await?;
         Ok(nodes)
     }
@@ -107,6 +108,7 @@ impl P2pRegistry {
     ) -> Result<usize> {
         let hash = release.hash();
         let known: HashSet<PeerId> = self
+            .core
             .store
             .holders(&hash)?
             .iter()
@@ -118,7 +120,7 @@ impl P2pRegistry {
             .iter()
             .fold(0_u64, |sum, content| sum.saturating_add(content.size))
             .max(LEAST);
-        let rooms = self.net.rooms().await?;
+        let rooms = self.core.net.rooms().await?;
         let takes = |(peer, room): &(PeerId, u64)| {
             *room >= bytes && !known.contains(peer) && !self.state.copying.unfit().contains(peer)
         };
@@ -140,7 +142,10 @@ impl P2pRegistry {
             };
             let Ok((peer, taken)) = offered else { continue };
             if taken? {
-                self.store.saw_holder(hash, peer, clock::now()).await?;
+                self.core
+                    .store
+                    .saw_holder(hash, peer, self.core.now())
+                    .await?;
                 nodes += 1;
                 progress.map(|progress| progress.try_send(PublishStep::Copied { nodes, wanted }));
             }
@@ -153,11 +158,12 @@ impl P2pRegistry {
         let (mut done, mut came, mut pause) = (0, Instant::now(), FIRST_PAUSE);
         loop {
             let answer = self
+                .core
                 .net
                 .ask(
                     peer,
                     Request::Keep(envelope.clone()),
-                    self.net.query_timeout(),
+                    self.core.net.query_timeout(),
                 )
                 .await?;
             match answer {
@@ -181,7 +187,7 @@ impl P2pRegistry {
                     return Ok(false);
                 }
                 Ok(_) => {
-                    self.net.observe(peer, Outcome::AnswerWrong);
+                    self.core.net.observe(peer, Outcome::AnswerWrong);
                     return Ok(false);
                 }
             }

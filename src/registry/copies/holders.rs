@@ -3,10 +3,9 @@
 use std::{sync::PoisonError, time::Duration};
 
 use libp2p::PeerId;
-use rand::RngExt;
 
 use crate::{
-    Result, clock,
+    Result,
     domain::{
         content::groups,
         copies::order,
@@ -17,7 +16,7 @@ use crate::{
         time::Timestamp,
     },
     net::content::{Answered, Broken, ContentLink},
-    registry::{P2pRegistry, fetch::REACH},
+    registry::{Chance, P2pRegistry, fetch::REACH},
 };
 
 /// Groups of a content that a peer has to show.
@@ -49,9 +48,9 @@ pub(super) enum Shown {
 impl P2pRegistry {
     /// Nodes that have a content: this one if it has, and those of which the DHT says so.
     pub(in crate::registry) async fn holders_of(&self, root: ContentRoot) -> Result<Vec<PeerId>> {
-        let here = self.contents.get(&root)?.map(|_| self.net.peer_id());
+        let here = self.contents.get(&root)?.map(|_| self.core.net.peer_id());
         let mut holders: Vec<PeerId> = here.into_iter().collect();
-        if *self.net.joined().borrow() > 0 {
+        if *self.core.net.joined().borrow() > 0 {
             holders.extend(
                 self.find_holders(
                     root,
@@ -72,8 +71,9 @@ impl P2pRegistry {
         what: String,
         most: usize,
     ) -> Result<Vec<PeerId>> {
-        let timeout = PATIENCE.min(self.net.query_timeout());
+        let timeout = PATIENCE.min(self.core.net.query_timeout());
         let mut found = self
+            .core
             .net
             .find_providers(DhtKey::of_content(&root), what, timeout)
             .await?;
@@ -81,7 +81,7 @@ impl P2pRegistry {
         while holders.len() < most
             && let Some(peer) = found.recv().await
         {
-            if peer != self.net.peer_id() && !holders.contains(&peer) {
+            if peer != self.core.net.peer_id() && !holders.contains(&peer) {
                 holders.push(peer);
             }
         }
@@ -98,8 +98,8 @@ impl P2pRegistry {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let [of_others, own] = at;
-        let copies = self.store.copies_after(of_others, A_ROUND)?;
-        let copied = self.store.copied_after(own, A_ROUND)?;
+        let copies = self.core.store.copies_after(of_others, A_ROUND)?;
+        let copied = self.core.store.copied_after(own, A_ROUND)?;
         let next = |count: usize, last: Option<Hash>| {
             if count < A_ROUND {
                 Hash([0; 32])
@@ -120,7 +120,7 @@ impl P2pRegistry {
             }
         }
         for release in copied {
-            if let Some(manifest) = self.store.manifest(&release)? {
+            if let Some(manifest) = self.core.store.manifest(&release)? {
                 let since = manifest.signed_at;
                 self.look_after(&manifest, since).await?;
             }
@@ -135,9 +135,10 @@ impl P2pRegistry {
     }
 
     async fn look_after(&self, release: &Authorised<Manifest>, since: Timestamp) -> Result<()> {
-        let (hash, me) = (release.hash(), self.net.peer_id());
-        let lost_after = self.state.options.copy_lost_after;
+        let (hash, me) = (release.hash(), self.core.net.peer_id());
+        let lost_after = self.core.options.copy_lost_after;
         let mut nodes: Vec<PeerId> = self
+            .core
             .store
             .holders(&hash)?
             .into_iter()
@@ -154,29 +155,40 @@ impl P2pRegistry {
         }
         for peer in nodes.into_iter().take(MOST_HOLDERS) {
             match self.shown(peer, release).await {
-                Shown::Holds => self.store.saw_holder(hash, peer, clock::now()).await?,
-                Shown::Away => self.store.missed_holder(hash, peer, clock::now()).await?,
-                Shown::Lacks => self.store.forget_holder(hash, peer).await?,
+                Shown::Holds => {
+                    self.core
+                        .store
+                        .saw_holder(hash, peer, self.core.now())
+                        .await?
+                }
+                Shown::Away => {
+                    self.core
+                        .store
+                        .missed_holder(hash, peer, self.core.now())
+                        .await?
+                }
+                Shown::Lacks => self.core.store.forget_holder(hash, peer).await?,
                 Shown::Pretends => {
                     self.pretends(peer, release);
-                    self.store.forget_holder(hash, peer).await?;
+                    self.core.store.forget_holder(hash, peer).await?;
                 }
             }
         }
-        let now = clock::now();
-        for holder in self.store.holders(&hash)? {
+        let now = self.core.now();
+        for holder in self.core.store.holders(&hash)? {
             if holder
                 .missing_since
                 .is_some_and(|missing| now.since(missing) >= lost_after)
             {
-                self.store.forget_holder(hash, holder.peer).await?;
+                self.core.store.forget_holder(hash, holder.peer).await?;
             }
         }
-        let holders = self.store.holders(&hash)?;
-        self.store
+        let holders = self.core.store.holders(&hash)?;
+        self.core
+            .store
             .set_elsewhere(hash, self.copies_of(&hash)? as u64)
             .await?;
-        let wanted = self.state.options.copies;
+        let wanted = self.core.options.copies;
         // Right after a publish nobody has heard yet of who holds it.
         if holders.len() >= wanted || now.since(since) < lost_after {
             return Ok(());
@@ -192,7 +204,7 @@ impl P2pRegistry {
     /// A peer says that it holds a release and does not: it loses its place and its score.
     pub(super) fn pretends(&self, peer: PeerId, release: &Manifest) {
         tracing::info!(%peer, package = %release.name, version = %release.version, "a peer says that it keeps it, and does not");
-        self.net.observe(peer, Outcome::AnswerWrong);
+        self.core.net.observe(peer, Outcome::AnswerWrong);
         let mut unfit = self.state.copying.unfit();
         if unfit.len() >= MOST_UNFIT {
             unfit.clear();
@@ -217,10 +229,10 @@ impl P2pRegistry {
 
     async fn shown_of(&self, peer: PeerId, content: Content, fresh: bool) -> Shown {
         let links = &self.state.fetches.links;
-        let Ok((link, place)) = links.take(&self.net, peer, REACH, fresh).await else {
+        let Ok((link, place)) = links.take(&self.core.net, peer, REACH, fresh).await else {
             return Shown::Away;
         };
-        match ask_for_some(link, content).await {
+        match ask_for_some(link, content, self.core.chance()).await {
             Ok((link, shown)) => {
                 links.give_back(link, place);
                 shown
@@ -235,6 +247,7 @@ impl P2pRegistry {
 async fn ask_for_some(
     mut link: ContentLink,
     content: Content,
+    chance: &Chance,
 ) -> Result<(ContentLink, Shown), Broken> {
     link.ask_held(content.root).await?;
     let (mut link, answered) = link.answer(content, &(0..0), |_| {}).await?;
@@ -246,7 +259,7 @@ async fn ask_for_some(
         _ => return Ok((link, Shown::Lacks)),
     }
     for _ in 0..PROVEN_BY {
-        let group = rand::rng().random_range(0..count.max(1));
+        let group = chance.below(0..count);
         link.ask(content.root, &(group..group + 1)).await?;
         let (back, answered) = link.answer(content, &(group..group + 1), |_| {}).await?;
         link = back;

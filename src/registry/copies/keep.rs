@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::Copying;
 use crate::{
-    Result, clock,
+    Result,
     domain::{
         copies::{CopyFigures, is_among},
         hash::ContentRoot,
@@ -17,7 +17,7 @@ use crate::{
         trust::Trust,
     },
     net::protocol::{Keeping, Response},
-    registry::{P2pRegistry, Wanted, blocking},
+    registry::{P2pRegistry, Wanted},
     store::Reserved,
 };
 
@@ -37,25 +37,26 @@ impl P2pRegistry {
     /// how it stands. What is kept of unknown publishers makes room for known ones.
     pub(super) fn tell_room(&self) -> Result<()> {
         let Copying { underway, .. } = &self.state.copying;
-        let (kept, of_known) = self.store.copies_usage(&self.net.known())?;
-        let most = if self.state.options.stays {
+        let (kept, of_known) = self.core.store.copies_usage(&self.core.net.known())?;
+        let most = if self.core.options.stays {
             self.room_for_others()?
         } else {
             0
         };
         let step = (most / STEPS).max(1);
         let room = most.saturating_sub(of_known) / step * step;
-        self.net.greet(|greeting| greeting.room = room);
+        self.core.net.greet(|greeting| greeting.room = room);
         let waiting = self
+            .core
             .store
-            .tried_in_vain(clock::now().before(PATIENT))?
+            .tried_in_vain(self.core.now().before(PATIENT))?
             .saturating_sub(underway.borrow().len() as u64);
-        let waiting = if self.state.options.copies == 0 {
+        let waiting = if self.core.options.copies == 0 {
             0
         } else {
             waiting
         };
-        self.net.tell_copies(CopyFigures {
+        self.core.net.tell_copies(CopyFigures {
             waiting,
             kept,
             room: most,
@@ -65,32 +66,34 @@ impl P2pRegistry {
 
     /// Bytes that may be kept for others in all: what was fetched by a person is not displaced.
     fn room_for_others(&self) -> Result<u64> {
-        let most = self.state.options.keep_for_others;
-        if most == 0 || !self.state.options.provide {
+        let most = self.core.options.keep_for_others;
+        if most == 0 || !self.core.options.provide {
             return Ok(0);
         }
         let usage = self.contents.usage()?;
-        let (kept, _) = self.store.copies_usage(&HashSet::new())?;
+        let (kept, _) = self.core.store.copies_usage(&HashSet::new())?;
         Ok(most.min(usage.quota.saturating_sub(usage.bytes).saturating_add(kept)))
     }
 
     /// Drops what an earlier run of this node had begun to keep for others, and what there is no
     /// room for any more.
     pub(in crate::registry) async fn tidy_copies(&self) -> Result<()> {
-        let store = self.store.clone();
-        let known = blocking("reading the publishers", move || {
-            store.known_publishers(clock::now(), usize::MAX >> 1)
-        })
-        .await?;
+        let now = self.core.now();
+        let known = self
+            .core
+            .read("reading the publishers", move |store| {
+                store.known_publishers(now, usize::MAX >> 1)
+            })
+            .await?;
         let room = self.room_for_others()?;
-        let gone = self.store.tidy_copies(Arc::new(known), room).await?;
+        let gone = self.core.store.tidy_copies(Arc::new(known), room).await?;
         self.forget_contents(gone).await?;
         self.tell_room()
     }
 
     async fn forget_contents(&self, gone: Vec<ContentRoot>) -> Result<()> {
         for root in &gone {
-            self.store.forget_fetch(*root).await?;
+            self.core.store.forget_fetch(*root).await?;
         }
         self.contents.remove_files_of(gone).await;
         Ok(())
@@ -118,17 +121,17 @@ impl P2pRegistry {
             return Ok(Some(keeping));
         }
         let room = self.room_for_others()?;
-        if !self.state.options.stays {
+        if !self.core.options.stays {
             return Ok(Some(Keeping::Declined));
         }
         let fits = contents
             .iter()
-            .all(|content| content.size <= self.state.options.max_content.min(room));
-        if !fits || self.store.trust(&publisher, None)? == Trust::Distrusted {
+            .all(|content| content.size <= self.core.options.max_content.min(room));
+        if !fits || self.core.store.trust(&publisher, None)? == Trust::Distrusted {
             return Ok(Some(Keeping::Declined));
         }
-        let me = self.net.peer_id();
-        let rooms = self.net.rooms().await?;
+        let me = self.core.net.peer_id();
+        let rooms = self.core.net.rooms().await?;
         let neighbours = rooms
             .iter()
             .filter(|(_, room)| *room > 0)
@@ -136,7 +139,7 @@ impl P2pRegistry {
         if !is_among(&release.content().root, &me, neighbours) {
             return Ok(Some(Keeping::Declined));
         }
-        let known = Arc::new(self.net.known());
+        let known = Arc::new(self.core.net.known());
         let copying = &self.state.copying;
         let place = |places: &Arc<Semaphore>| places.clone().try_acquire_owned().ok();
         let of_unknown = if known.contains(&publisher) {
@@ -151,8 +154,9 @@ impl P2pRegistry {
             return Ok(None);
         };
         match self
+            .core
             .store
-            .reserve_copy(release.clone(), known, room, clock::now())
+            .reserve_copy(release.clone(), known, room, self.core.now())
             .await?
         {
             Reserved::Declined => return Ok(Some(Keeping::Declined)),
@@ -163,7 +167,7 @@ impl P2pRegistry {
         if !copying.fetching().insert(release.hash()) {
             return Ok(Some(Keeping::Fetching { done: 0 }));
         }
-        self.state.announcers.note(release.content().root, from);
+        self.catalogue.announcers.note(release.content().root, from);
         let registry = self.clone();
         let places = [Some(all), of_unknown];
         let (ended, end) = oneshot::channel::<()>();
@@ -227,7 +231,7 @@ impl P2pRegistry {
                     &format!("{} {}", release.name, release.version),
                 );
             } else {
-                let gone = self.store.drop_copy(hash).await?;
+                let gone = self.core.store.drop_copy(hash).await?;
                 self.forget_contents(gone).await?;
             }
             self.tell_room()

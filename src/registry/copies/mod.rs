@@ -79,8 +79,8 @@ impl Copying {
 impl P2pRegistry {
     /// Runs until `stop` is called.
     pub async fn run_copies(self, stop: CancellationToken) {
-        let mut joined = self.net.joined();
-        let every = self.state.options.copy_lost_after / ROUNDS;
+        let mut joined = self.core.net.joined();
+        let every = self.core.options.copy_lost_after / ROUNDS;
         let mut round = tokio::time::interval(every.clamp(SHORTEST_ROUND, LONGEST_ROUND));
         round.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut look = tokio::time::interval(LOOK);
@@ -98,14 +98,14 @@ impl P2pRegistry {
             if let Err(error) = self.tell_room() {
                 tracing::debug!(%error, "how much room there is for others could not be found out");
             }
-            if self.state.options.copies == 0 || *joined.borrow_and_update() == 0 {
+            if self.core.options.copies == 0 || *joined.borrow_and_update() == 0 {
                 continue;
             }
             let done = stop.run_until_cancelled(async {
                 if look_after {
                     self.look_after_copies().await?;
                 }
-                let rooms = self.net.rooms().await?;
+                let rooms = self.core.net.rooms().await?;
                 let now: HashSet<PeerId> = rooms
                     .iter()
                     .filter(|(_, room)| *room > 0)
@@ -125,6 +125,7 @@ impl P2pRegistry {
     /// Nodes that were seen to have a release, this one not counted.
     pub(in crate::registry) fn copies_of(&self, release: &Hash) -> Result<usize> {
         Ok(self
+            .core
             .store
             .holders(release)?
             .iter()

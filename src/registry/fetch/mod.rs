@@ -25,11 +25,12 @@ use super::{Fetched, Order, P2pRegistry, Wanted};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    RegistryError, Result, clock,
+    RegistryError, Result,
     domain::{
         hash::ContentRoot,
         held::Origin,
         record::DhtKey,
+        time::Timestamp,
         transfer::{Part, Transfer, TransferId, TransferPeer, TransferState, rate},
     },
     store::{StoredFetch, content::SMALL},
@@ -103,7 +104,7 @@ enum Ended {
     Failed(String),
 }
 
-fn begun(wanted: &Wanted, state: TransferState) -> Transfer {
+fn begun(wanted: &Wanted, state: TransferState, now: Timestamp) -> Transfer {
     Transfer {
         id: TransferId::Fetch {
             root: wanted.content.root,
@@ -115,7 +116,7 @@ fn begun(wanted: &Wanted, state: TransferState) -> Transfer {
         rate: 0.0,
         state,
         peers: Vec::new(),
-        started_at: clock::now(),
+        started_at: now,
         ended_at: None,
         for_others: wanted.for_others,
         beside: wanted.beside.is_some(),
@@ -186,10 +187,10 @@ impl P2pRegistry {
     /// it while it comes.
     fn begin_fetch_for(&self, wanted: Wanted, in_order: bool) -> Result<watch::Receiver<Transfer>> {
         let (root, size) = (wanted.content.root, wanted.content.size);
-        if size > self.state.options.max_content {
+        if size > self.core.options.max_content {
             return Err(RegistryError::TooLarge {
                 size,
-                most: self.state.options.max_content,
+                most: self.core.options.max_content,
             });
         }
         let mut running = self.state.fetches.lock();
@@ -197,7 +198,7 @@ impl P2pRegistry {
             return Ok(entry.shown.subscribe());
         }
         let entry = Arc::new(Entry {
-            shown: watch::Sender::new(begun(&wanted, TransferState::Waiting)),
+            shown: watch::Sender::new(begun(&wanted, TransferState::Waiting, self.core.now())),
             order: watch::Sender::new(None),
             in_order,
             wanted,
@@ -236,6 +237,7 @@ impl P2pRegistry {
             return Ok(order != Order::Resume && entry.order.send(Some(order)).is_ok());
         }
         let Some(StoredFetch { wanted, .. }) = self
+            .core
             .store
             .fetches()?
             .into_iter()
@@ -249,8 +251,8 @@ impl P2pRegistry {
             Order::Cancel => {
                 self.forget_fetch(root).await?;
                 let ended = Transfer {
-                    ended_at: Some(clock::now()),
-                    ..begun(&wanted, TransferState::Cancelled)
+                    ended_at: Some(self.core.now()),
+                    ..begun(&wanted, TransferState::Cancelled, self.core.now())
                 };
                 self.board.put(ended);
                 Ok(true)
@@ -261,7 +263,7 @@ impl P2pRegistry {
     /// Throws away what came of a content.
     async fn forget_fetch(&self, root: ContentRoot) -> Result<()> {
         self.contents.discard(root).await?;
-        self.store.forget_fetch(root).await
+        self.core.store.forget_fetch(root).await
     }
 
     /// Shows what an earlier run of this node had not ended; returns what is to be gone on with
@@ -272,7 +274,7 @@ impl P2pRegistry {
             wanted,
             paused,
             since,
-        } in self.store.fetches()?
+        } in self.core.store.fetches()?
         {
             let state = if paused {
                 TransferState::Paused
@@ -281,9 +283,8 @@ impl P2pRegistry {
             };
             let done = self.contents.left_of(&wanted.content);
             self.board.put(Transfer {
-                started_at: since,
                 done,
-                ..begun(&wanted, state)
+                ..begun(&wanted, state, since)
             });
             if !paused {
                 open.push(wanted);
@@ -296,14 +297,14 @@ impl P2pRegistry {
         let root = entry.wanted.content.root;
         self.show(&entry, |_| {});
         let ended = self.attempt(&entry).await;
-        let now = clock::now();
+        let now = self.core.now();
         let state = match ended {
             Ended::Here => TransferState::Done,
             Ended::Stopped(Order::Cancel) => TransferState::Cancelled,
             Ended::Stopped(_) => TransferState::Paused,
             Ended::Failed(why) => TransferState::Failed(why),
         };
-        self.metrics.fetch_ended(match state {
+        self.core.metrics.fetch_ended(match state {
             TransferState::Done => Some(true),
             TransferState::Failed(_) => Some(false),
             _ => None,
@@ -330,10 +331,15 @@ impl P2pRegistry {
         let (wanted, root) = (entry.wanted.clone(), entry.wanted.content.root);
         match state {
             TransferState::Done if wanted.content.size < SMALL => Ok(()),
-            TransferState::Done => self.store.forget_fetch(root).await,
+            TransferState::Done => self.core.store.forget_fetch(root).await,
             TransferState::Cancelled => self.forget_fetch(root).await,
             // One that failed is not tried again without being asked to: it would fail again.
-            _ => self.store.note_fetch(wanted, true, clock::now()).await,
+            _ => {
+                self.core
+                    .store
+                    .note_fetch(wanted, true, self.core.now())
+                    .await
+            }
         }
     }
 
@@ -369,13 +375,22 @@ impl P2pRegistry {
             .await
             .map_err(|_| RegistryError::Closed)?;
         let wanted = &entry.wanted;
-        let run = Arc::new(Run::begin(&self.contents, self.metrics.clone(), wanted.clone()).await?);
+        let run = Arc::new(
+            Run::begin(
+                &self.contents,
+                self.core.metrics.clone(),
+                wanted.clone(),
+                self.core.chance().number(),
+            )
+            .await?,
+        );
         if entry.in_order {
             run.plan().in_order();
         }
         if wanted.content.size >= SMALL {
-            self.store
-                .note_fetch(wanted.clone(), false, clock::now())
+            self.core
+                .store
+                .note_fetch(wanted.clone(), false, self.core.now())
                 .await?;
         }
         self.show(entry, |transfer| {
@@ -388,7 +403,8 @@ impl P2pRegistry {
             .iter()
             .filter(|one| one.bytes > 0 && one.part != Part::Lied)
         {
-            self.net
+            self.core
+                .net
                 .gave(one.peer, one.bytes, Duration::from_millis(one.millis));
         }
         self.show(entry, |transfer| {
@@ -410,12 +426,12 @@ impl P2pRegistry {
             }
             Err(partial) => self.contents.finish(partial, &wanted.what, origin).await?,
         }
-        if wanted.beside.is_none() && self.state.options.provide {
+        if wanted.beside.is_none() && self.core.options.provide {
             self.provide_soon(wanted.content.root, &wanted.what);
         }
         if let (Some(package), None) = (&wanted.package, wanted.beside) {
             for one in run.parts().iter().filter(|one| one.bytes > 0) {
-                self.store.saw_provider(package, one.peer).await?;
+                self.core.store.saw_provider(package, one.peer).await?;
             }
         }
         Ok(Ended::Here)
@@ -482,7 +498,7 @@ impl P2pRegistry {
                 continue;
             }
             // Those who have a part may wait for one another, and for what none of them has.
-            let stalled = run.silent_for() >= STALLED * self.state.options.content_idle;
+            let stalled = run.silent_for() >= STALLED * self.core.options.content_idle;
             if stalled && crowd.dht.is_none() && !run.is_over() {
                 return Ok(Some(why_not(run, asked)));
             }
@@ -500,7 +516,7 @@ impl P2pRegistry {
                         (transfer.done, transfer.rate, transfer.peers) = (done, now, run.parts());
                     });
                     // Whoever else wants it can have of us what there is.
-                    if !provided && !single && done > 0 && self.state.options.provide {
+                    if !provided && !single && done > 0 && self.core.options.provide {
                         provided = true;
                         self.provide_soon(run.wanted.content.root, &run.wanted.what);
                     }
@@ -514,14 +530,15 @@ impl P2pRegistry {
     async fn recruit(&self, run: &Run, crowd: &mut Crowd) -> Result<()> {
         let wanted = &run.wanted;
         let sources = self
+            .core
             .net
             .sources(wanted.package.as_ref().map(|package| package.owner))
             .await?;
         crowd.scores = sources.iter().copied().collect();
-        crowd.met.insert(self.net.peer_id());
+        crowd.met.insert(self.core.net.peer_id());
         crowd.met.extend(run.given_up());
         for peer in self
-            .state
+            .catalogue
             .announcers
             .of(&wanted.beside.unwrap_or(wanted.content.root))
         {
@@ -606,9 +623,9 @@ impl Crowd {
     async fn search(&mut self, registry: &P2pRegistry, wanted: &Wanted) -> Result<()> {
         self.searched = true;
         let root = wanted.beside.unwrap_or(wanted.content.root);
-        let (key, timeout) = (DhtKey::of_content(&root), registry.net.query_timeout());
+        let (key, timeout) = (DhtKey::of_content(&root), registry.core.net.query_timeout());
         let what = format!("content of {}", wanted.what);
-        self.dht = Some(registry.net.find_providers(key, what, timeout).await?);
+        self.dht = Some(registry.core.net.find_providers(key, what, timeout).await?);
         Ok(())
     }
 

@@ -65,7 +65,13 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Run {
-    pub async fn begin(contents: &ContentStore, metrics: Metrics, wanted: Wanted) -> Result<Self> {
+    /// Begins an attempt; `begin` is any number, which says where the first peer begins.
+    pub async fn begin(
+        contents: &ContentStore,
+        metrics: Metrics,
+        wanted: Wanted,
+        begin: u64,
+    ) -> Result<Self> {
         let content = wanted.content;
         let into = if content.size < SMALL {
             contents.check_room(content.size)?;
@@ -93,7 +99,7 @@ impl Run {
         tokio::task::spawn_blocking(move || writer.serve(queue));
         Ok(Self {
             wanted,
-            plan: Mutex::new(Plan::new(content.size, have, rand::random())),
+            plan: Mutex::new(Plan::new(content.size, have, begin)),
             into,
             writes,
             parts: Mutex::default(),

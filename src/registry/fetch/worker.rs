@@ -114,17 +114,17 @@ pub(super) async fn work(registry: P2pRegistry, run: Arc<Run>, peer: PeerId, sco
         one.refused += u64::from(part == Part::Lied);
     });
     if let Some(outcome) = outcome {
-        registry.net.observe(peer, outcome);
+        registry.core.net.observe(peer, outcome);
     }
     if part == Part::Lied {
-        registry.tally.refused(Refusal::Content);
+        registry.core.tally.refused(Refusal::Content);
     }
     run.changed.notify_one();
 }
 
 async fn attempt(registry: &P2pRegistry, run: &Run, peer: PeerId, score: f64, fresh: bool) -> Over {
     let links = &registry.state.fetches.links;
-    let (link, place) = match links.take(&registry.net, peer, REACH, fresh).await {
+    let (link, place) = match links.take(&registry.core.net, peer, REACH, fresh).await {
         Ok(taken) => taken,
         Err(broken) => return broken.into(),
     };

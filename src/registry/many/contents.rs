@@ -79,19 +79,20 @@ impl P2pRegistry {
         let mut peers: Vec<PeerId> = Vec::new();
         if let Some(first) = missing.first() {
             peers.extend(
-                self.state
+                self.catalogue
                     .announcers
                     .of(&first.beside.unwrap_or(first.content.root)),
             );
         }
         peers.extend(
-            self.net
+            self.core
+                .net
                 .sources(owner)
                 .await?
                 .into_iter()
                 .map(|(peer, _)| peer),
         );
-        let mut met = HashSet::from([self.net.peer_id()]);
+        let mut met = HashSet::from([self.core.net.peer_id()]);
         peers.retain(|peer| met.insert(*peer));
         let many = Many::of(missing.len());
         let ask = |peer: PeerId, things: Vec<usize>| {
@@ -118,15 +119,15 @@ impl P2pRegistry {
         let links = &self.state.fetches.links;
         // A stream that was kept may have been closed by the other side.
         for fresh in [false, true] {
-            let Ok((link, place)) = links.take(&self.net, peer, REACH, fresh).await else {
+            let Ok((link, place)) = links.take(&self.core.net, peer, REACH, fresh).await else {
                 return Said::Nothing;
             };
             let (mut got, began) = (Got::default(), Instant::now());
             let asked = self.converse(many, link, wanted, &mut got).await;
             self.keep_small(many, &mut got).await;
             if got.bytes > 0 {
-                self.metrics.fetched(got.bytes);
-                self.net.gave(peer, got.bytes, began.elapsed());
+                self.core.metrics.fetched(got.bytes);
+                self.core.net.gave(peer, got.bytes, began.elapsed());
             }
             match asked {
                 Ok(Some(link)) => {
@@ -164,10 +165,10 @@ impl P2pRegistry {
         match broken {
             // A stream that is reset is nobody's fault.
             Broken::Lost(_) => {}
-            Broken::Silent => self.net.observe(peer, Outcome::ContentLate),
+            Broken::Silent => self.core.net.observe(peer, Outcome::ContentLate),
             Broken::Lied => {
-                self.net.observe(peer, Outcome::ContentWrong);
-                self.tally.refused(Refusal::Content);
+                self.core.net.observe(peer, Outcome::ContentWrong);
+                self.core.tally.refused(Refusal::Content);
             }
         }
     }

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use super::{Many, Pace, Said};
 use crate::{
-    Result, clock,
+    Result,
     domain::{hash::Hash, manifest::Manifest, name::PackageId, record::Authorised},
     net::{
         AskError,
@@ -61,17 +61,20 @@ impl P2pRegistry {
         hashes: &[Hash],
         within: Duration,
     ) -> Result<Vec<(Hash, Manifest)>> {
-        let missing = self.store.missing_manifests(hashes)?;
+        let missing = self.core.store.missing_manifests(hashes)?;
         if missing.len() >= FEW {
             let came = Came::default();
             // What came by then counts.
             let asked = timeout(within, self.ask_for_manifests(id, &missing, &came)).await;
             let rest = std::mem::take(&mut *came.lock());
-            self.store.take_manifests(rest, clock::now()).await?;
+            self.core
+                .store
+                .take_manifests(rest, self.core.now())
+                .await?;
             asked.unwrap_or(Ok(()))?;
-            self.state.counted.notify_one();
+            self.catalogue.changed();
         }
-        let (store, hashes) = (self.store.clone(), hashes.to_vec());
+        let (store, hashes) = (self.core.store.clone(), hashes.to_vec());
         blocking("reading manifests", move || {
             let read = |hash: Hash| match store.manifest(&hash) {
                 Ok(manifest) => manifest.map(|manifest| Ok((hash, manifest.into_value()))),
@@ -83,7 +86,7 @@ impl P2pRegistry {
     }
 
     async fn ask_for_manifests(&self, id: &PackageId, missing: &[Hash], came: &Came) -> Result<()> {
-        let peers = self.net.sources(Some(id.owner)).await?;
+        let peers = self.core.net.sources(Some(id.owner)).await?;
         let many = Many::of(missing.len());
         let at: HashMap<Hash, usize> = missing
             .iter()
@@ -112,8 +115,9 @@ impl P2pRegistry {
                     .filter_map(|one| at.get(&one.hash()))
                     .for_each(|at| many.got(*at));
                 if let Err(error) = self
+                    .core
                     .store
-                    .take_manifests(came.add(manifests), clock::now())
+                    .take_manifests(came.add(manifests), self.core.now())
                     .await
                 {
                     tracing::warn!(package = %id, %error, "manifests could not be kept");
@@ -134,11 +138,12 @@ impl P2pRegistry {
         hashes: Vec<Hash>,
     ) -> Result<Option<Vec<Authorised<Manifest>>>> {
         let objects = match self
+            .core
             .net
             .ask(
                 peer,
                 Request::Objects(hashes.clone()),
-                self.net.query_timeout(),
+                self.core.net.query_timeout(),
             )
             .await?
         {
@@ -157,6 +162,8 @@ impl P2pRegistry {
             .iter()
             .take(hashes.len())
             .map(|object| object.as_slice());
-        Ok(Some(self.verified::<Manifest>(peer, objects, is_it)))
+        Ok(Some(
+            self.catalogue.verified::<Manifest>(peer, objects, is_it),
+        ))
     }
 }

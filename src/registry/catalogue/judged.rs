@@ -20,7 +20,7 @@ use crate::{
 
 /// An answer, item by item.
 #[derive(Debug)]
-pub(super) struct Judged<T> {
+pub struct Judged<T> {
     pub right: Vec<T>,
     /// Why the others are left out.
     pub refused: Vec<Refusal>,
@@ -66,12 +66,12 @@ impl<T> Judged<T> {
 }
 
 /// Whether more than half of what was sent breaks a rule.
-pub(super) fn is_mostly_wrong(wrong: usize, sent: usize) -> bool {
+pub fn is_mostly_wrong(wrong: usize, sent: usize) -> bool {
     wrong.saturating_mul(2) > sent
 }
 
 /// Envelopes of one kind, each of which must be what was asked for.
-pub(super) fn envelopes<'a, T: Owned>(
+pub fn envelopes<'a, T: Owned>(
     envelopes: impl Iterator<Item = &'a [u8]>,
     is_asked_for: impl Fn(&Authorised<T>) -> bool,
 ) -> Judged<Authorised<T>> {
@@ -86,7 +86,7 @@ pub(super) fn envelopes<'a, T: Owned>(
 }
 
 /// Hits of a search.
-pub(super) fn hits(
+pub fn hits(
     items: Vec<Item>,
     limit: usize,
     terms: &Terms,
@@ -107,7 +107,7 @@ pub(super) fn hits(
 }
 
 /// Records of a comparison of catalogues, of those that were asked for.
-pub(super) fn records(
+pub fn records(
     items: Vec<Item>,
     asked: &HashSet<Hash>,
     horizon: Horizon,

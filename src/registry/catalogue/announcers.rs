@@ -15,7 +15,7 @@ const MOST: usize = 8_192;
 const EACH: usize = 4;
 
 #[derive(Default)]
-pub(super) struct Announcers(Mutex<Inner>);
+pub struct Announcers(Mutex<Inner>);
 
 #[derive(Default)]
 struct Inner {

@@ -21,7 +21,7 @@ const EVERY: Duration = Duration::from_secs(1);
 const MOST: usize = 1_024;
 
 #[derive(Default)]
-pub(super) struct Newcomers(Mutex<HashMap<PeerId, (f64, Instant)>>);
+pub struct Newcomers(Mutex<HashMap<PeerId, (f64, Instant)>>);
 
 impl Newcomers {
     /// Whether `peer` may bring one more publisher that is unknown.

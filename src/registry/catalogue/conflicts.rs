@@ -1,11 +1,11 @@
 //! What does not go together: kept when it comes, told once, listed and exported.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use super::{P2pRegistry, blocking};
+use super::Catalogue;
 use crate::{
     Result,
     bus::Event,
@@ -13,10 +13,9 @@ use crate::{
         conflict::{Case, ConflictId, Conflicts, Evidence},
         manifest::Manifest,
         name::PublisherId,
-        record::{Announcement, Authorised, Head},
+        record::{Authorised, Head},
         time::Timestamp,
     },
-    store::Store,
 };
 
 /// Cases that are read at once.
@@ -25,11 +24,13 @@ const AT_ONCE: usize = 32;
 const TOLD_OF_ONE: usize = 4;
 /// Publishers whose cases are counted for that.
 const MOST_TOLD: usize = 1_000;
+/// What is said to have failed; hundreds of rows take their time.
+const LOOKING: &str = "looking at conflicts";
 
-impl P2pRegistry {
+impl Catalogue {
     /// Tells each new case once, until `stop` is called. Those of earlier runs were told then.
-    pub async fn run_conflicts(self, stop: CancellationToken) {
-        let mut last = match self.store.last_case() {
+    pub async fn run_conflicts(self: Arc<Self>, stop: CancellationToken) {
+        let mut last = match self.core.store.last_case() {
             Ok(last) => last,
             Err(error) => return tracing::error!(%error, "new conflicts will not be told"),
         };
@@ -37,10 +38,10 @@ impl P2pRegistry {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = self.store.wait_for_heads() => {}
+                () = self.core.store.wait_for_heads() => {}
             }
             loop {
-                let cases = match self.store.cases_since(last, AT_ONCE) {
+                let cases = match self.core.store.cases_since(last, AT_ONCE) {
                     Ok(cases) => cases,
                     Err(error) => {
                         tracing::error!(%error, "new conflicts could not be read");
@@ -69,53 +70,36 @@ impl P2pRegistry {
         *count += 1;
         if *count <= TOLD_OF_ONE {
             tracing::warn!(id = %case.id, "{}", case.news());
-            self.bus.emit(Event::Conflict(Box::new(case)));
+            self.core.bus.emit(Event::Conflict(Box::new(case)));
         }
     }
 
-    pub(super) async fn all_conflicts(&self) -> Result<Conflicts> {
-        self.look(|store| store.cases()).await
+    pub async fn conflicts(&self) -> Result<Conflicts> {
+        self.core.read(LOOKING, |store| store.cases()).await
     }
 
-    pub(super) async fn evidence_of(&self, id: ConflictId) -> Result<Evidence> {
-        self.look(move |store| store.evidence(&id)).await
-    }
-
-    /// Hundreds of rows take their time.
-    async fn look<T: Send + 'static>(
-        &self,
-        look: impl FnOnce(&Store) -> Result<T> + Send + 'static,
-    ) -> Result<T> {
-        let store = self.store.clone();
-        blocking("looking at conflicts", move || look(&store)).await
+    pub async fn evidence(&self, id: ConflictId) -> Result<Evidence> {
+        self.core
+            .read(LOOKING, move |store| store.evidence(&id))
+            .await
     }
 
     /// Takes a head that changes a version, with the manifest that came along: the evidence is kept
     /// with it.
     pub(super) fn keep_evidence(
-        &self,
+        self: &Arc<Self>,
         head: Authorised<Head>,
         manifest: Option<Authorised<Manifest>>,
         now: Timestamp,
     ) -> BoxFuture<'static, ()> {
-        let registry = self.clone();
+        let catalogue = self.clone();
         Box::pin(async move {
-            if let Err(error) = registry
+            if let Err(error) = catalogue
                 .accept_head(head, manifest.into_iter().collect(), now)
                 .await
             {
                 tracing::error!(%error, "the evidence of a conflict could not be kept");
             }
         })
-    }
-
-    /// As [`Self::keep_evidence`], from an announcement.
-    pub(super) fn keep_announced(
-        &self,
-        data: &[u8],
-        now: Timestamp,
-    ) -> Option<BoxFuture<'static, ()>> {
-        let announcement = Announcement::verify(data, now).ok()?;
-        Some(self.keep_evidence(announcement.head, Some(announcement.manifest), now))
     }
 }

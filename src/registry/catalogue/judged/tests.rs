@@ -23,7 +23,7 @@ use crate::{
     },
     metrics::Metrics,
     net::protocol::{Request, Response},
-    registry::intake::{answer, judge_put},
+    registry::catalogue::{answer::answer, intake::judge_put},
     store::Store,
 };
 
@@ -398,7 +398,7 @@ impl Stranger {
                 ..Query::text(text.clone())
             };
             let Response::Packages { items, .. } =
-                answer(&self.store, Request::Search(query)).unwrap()
+                answer(&self.store, Request::Search(query), NOW).unwrap()
             else {
                 panic!()
             };
@@ -430,7 +430,7 @@ impl Stranger {
         for name in NAMES {
             let id = self.id(name);
             let Response::Packages { items, .. } =
-                answer(&self.store, Request::Head(id.clone())).unwrap()
+                answer(&self.store, Request::Head(id.clone()), NOW).unwrap()
             else {
                 panic!()
             };
@@ -456,7 +456,7 @@ impl Stranger {
             .collect();
         for (hash, is_page) in asked {
             let Response::Objects(objects) =
-                answer(&self.store, Request::Objects(vec![hash])).unwrap()
+                answer(&self.store, Request::Objects(vec![hash]), NOW).unwrap()
             else {
                 panic!()
             };

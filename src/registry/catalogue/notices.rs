@@ -12,7 +12,7 @@ use crate::domain::{name::PackageId, record::Announcement, time::Timestamp};
 const REMEMBERED: usize = 65_536;
 
 #[derive(Default)]
-pub(super) struct Notices(Mutex<HashMap<PackageId, Timestamp>>);
+pub struct Notices(Mutex<HashMap<PackageId, Timestamp>>);
 
 impl Notices {
     /// Whether the publisher said this later than anything that was heard of the package.

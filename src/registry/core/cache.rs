@@ -2,14 +2,13 @@
 
 use std::collections::HashMap;
 
-use super::Package;
-use crate::domain::{freshness::CONFIRMED_FOR, name::PackageId, time::Timestamp};
+use crate::domain::{freshness::CONFIRMED_FOR, name::PackageId, package::Package, time::Timestamp};
 
 /// Packages kept.
 const CAPACITY: usize = 512;
 
 #[derive(Default)]
-pub(super) struct Cache {
+pub struct Cache {
     packages: HashMap<PackageId, (Timestamp, Package)>,
 }
 
