@@ -1,15 +1,30 @@
-//! Somebody sets the clock back by an hour, and forward again, while nodes run. In a process of its
-//! own: the clock is everybody's.
+//! Somebody sets the clock back by an hour, and forward again, while nodes run.
 
-use crate::lab::{Lab, PATIENCE, TCP, draft, put, reference, wait_for};
-use swarmdex::{clock, domain::query::Query};
+use crate::lab::{Lab, PATIENCE, TCP, draft, options, put, reference, wait_for};
+use swarmdex::{
+    clock::Clock,
+    domain::query::Query,
+    node::{Node, NodeOptions},
+};
 
 const HOUR_MS: i64 = 3_600_000;
 
+/// A node that goes by `clock`, in a directory of its own or one from before.
+async fn start(dir: tempfile::TempDir, bootstrap: &[String], clock: &Clock) -> Lab {
+    let mut options: NodeOptions = options(dir.path(), TCP, bootstrap);
+    options.staging.clock = clock.clone();
+    let node = Node::start(options).await.unwrap();
+    if !bootstrap.is_empty() {
+        assert!(node.wait_joined(PATIENCE).await, "found nobody");
+    }
+    Lab { node, dir }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_go_on_when_the_clock_is_set() {
-    let a = Lab::start(TCP, &[]).await;
-    let b = Lab::start(TCP, &[a.address().await]).await;
+    let (clock, dir) = (Clock::default(), || tempfile::tempdir().unwrap());
+    let a = start(dir(), &[], &clock).await;
+    let b = start(dir(), &[a.address().await], &clock).await;
     let mut heard = b.node.subscribe();
     for (ahead, version) in [
         (0, "1.0.0"),
@@ -18,7 +33,7 @@ async fn nodes_go_on_when_the_clock_is_set() {
         (HOUR_MS, "1.3.0"),
         (-HOUR_MS, "1.4.0"),
     ] {
-        clock::set_ahead(ahead);
+        clock.set_ahead(ahead);
         let receipt = a
             .node
             .registry()
@@ -71,8 +86,8 @@ async fn nodes_go_on_when_the_clock_is_set() {
     }
     // What was written with either clock is there at the next start.
     let (a, b) = (a.stop().await, b.stop().await);
-    let a = Lab::start_in(a, TCP, &[]).await;
-    let b = Lab::start_in(b, TCP, &[a.address().await]).await;
+    let a = start(a, &[], &clock).await;
+    let b = start(b, &[a.address().await], &clock).await;
     assert_eq!(
         b.node
             .registry()
