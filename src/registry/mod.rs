@@ -28,6 +28,7 @@ mod sync;
 mod upkeep;
 
 pub use contents::{Contents, Incoming, read_whole};
+pub(crate) use get::FAN_OUT;
 pub use import::{Bundle, Imported, Importing, MAX_BATCH};
 pub use names::{NameTable, Names};
 pub use p2p::{P2pRegistry, Parts, RegistryOptions};

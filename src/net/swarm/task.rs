@@ -58,14 +58,14 @@ use crate::{
 };
 
 /// Upkeep goes round this often.
-const TICK: Duration = Duration::from_millis(500);
+pub const TICK: Duration = Duration::from_millis(500);
 /// Time to say goodbye to the peers.
 const GOODBYE: Duration = Duration::from_millis(300);
 /// Peers that must have acknowledged a put for it to be over; the others are still sent it.
 pub const PUT_QUORUM: usize = 3;
 /// Questions that are answered at once, and those of one peer. A place is held for as long as the
 /// answer takes, which has a bound of its own: nobody loses one for being idle.
-const QUESTIONS: Size = Size {
+pub const QUESTIONS: Size = Size {
     places: 128,
     of_a_peer: 8,
     yields: false,
