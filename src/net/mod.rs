@@ -37,31 +37,28 @@ pub(crate) mod machines {
     pub use libp2p::swarm::ConnectionId;
 
     pub(crate) use super::peers::pool::Callers;
-
     pub use super::{
         dht::{
-            lookups::{Answer, Ended, Lookup, Lookups, Pending, Want},
+            lookups::{Ended, Lookup, Pending, Want},
+            queries,
             routing::has_room,
             store::KadStore,
         },
-        gossip::{
-            topics::{config as gossip_config, scoring as gossip_scoring},
-            waiting::Waiting,
-        },
+        gossip::{judge, topics},
         peers::{
             connections::to_trim,
             discovery::{Discovery, Origin},
-            penalties::{Event as Judged, Order, Penalties},
+            penalties,
             place::Bearings,
             table::PeerTable,
         },
-        query::requests::Requests,
+        query::{answering, greeting::Greeter, requests::Requests},
         reach::door::Door,
         swarm::{
             behaviour::{BOOTSTRAP_INTERVAL, K, PARALLELISM},
             command::AskError,
             start::{GREET_EVERY, INBOUND},
-            task::{MAX_OUTSTANDING, QUESTIONS, TICK},
+            task::TICK,
             timers::{Job, Timers},
         },
     };

@@ -15,7 +15,7 @@ use crate::{
         hash::Hash,
         lookup::position,
         manifest::{Draft, File},
-        name::PublisherId,
+        name::{PackageId, PublisherId},
         record::{
             Announcement, Authorised, DEFAULT_LIFE, DhtKey, HeadMark, HeadState, Record, Refusal,
         },
@@ -220,6 +220,14 @@ impl Shared {
     pub fn owner(&self, package: u32) -> Option<PublisherId> {
         let package = self.packages.get(package as usize)?;
         Some(PublisherId::of(&package.owner.public()))
+    }
+
+    pub fn package_id(&self, package: u32) -> Option<PackageId> {
+        let news = self.last(package)?;
+        match self.value(news.head)?.verdict.as_ref() {
+            Ok(Record::Head(head)) => Some(head.package().clone()),
+            _ => None,
+        }
     }
 
     /// What was announced last of a package.

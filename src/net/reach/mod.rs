@@ -2,6 +2,7 @@
 
 pub mod dial_back;
 pub mod door;
+pub mod failure;
 pub mod gate;
 pub mod limited;
 pub mod listen;

@@ -15,7 +15,7 @@ use crate::net::{
     DhtMode, dht::store::KadStore, dht::trace::Traced, gossip::topics as gossip, query::protocol,
     reach::dial_back as reach, reach::gate::Gate,
 };
-use crate::{RegistryError, Result, domain::name::NetworkName};
+use crate::{RegistryError, Result, clock::Clock, domain::name::NetworkName};
 
 /// Kademlia looks for its own neighbourhood this often; every minute cost a core at 128 nodes.
 pub const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
@@ -96,6 +96,7 @@ pub struct Parts<'a> {
     pub gate: Gate,
     pub ping_every: Duration,
     pub gossip_counts: &'a mut Registry,
+    pub clock: Clock,
 }
 
 impl Behaviour {
@@ -113,6 +114,7 @@ impl Behaviour {
             gate,
             ping_every,
             gossip_counts,
+            clock,
         } = parts;
         let me = key.public().to_peer_id();
         let slack = query_timeout + Duration::from_secs(1);
@@ -159,7 +161,7 @@ impl Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(MAX_MEMORY_SHARE),
             gate,
-            kad: Traced::new(kad, me),
+            kad: Traced::new(kad, me, clock),
             gossip: gossip::behaviour(key, topics, gossip_counts)?,
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(

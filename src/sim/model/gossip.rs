@@ -1,5 +1,5 @@
 //! A model of `libp2p-gossipsub` 0.50: one topic's mesh, its heartbeat, and who is sent what. The
-//! figures are those of [`topics::config`](crate::net::machines::gossip_config).
+//! figures are those of [`config`].
 //!
 //! Left out are explicit peers, peer exchange, fanout (every node is subscribed), and the penalties
 //! for a grafting too soon and for a promise that is not kept.
@@ -10,7 +10,7 @@ use std::{
 };
 
 use crate::{
-    net::machines::{gossip_config, gossip_scoring as scoring},
+    net::machines::topics::{config, scoring},
     sim::{Id, dice::Dice, time::Time},
 };
 
@@ -40,7 +40,7 @@ pub struct Figures {
 impl Figures {
     /// Those of a node; `None` where gossipsub refuses them, with which no node starts either.
     pub fn of_nodes() -> Option<Self> {
-        let config = gossip_config().ok()?;
+        let config = config().ok()?;
         Some(Self {
             mesh_n: config.mesh_n(),
             mesh_n_low: config.mesh_n_low(),

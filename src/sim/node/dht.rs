@@ -6,11 +6,12 @@ use super::{Alarm, Effect, Node, Scene, Wire};
 use crate::{
     domain::{
         lanes::Lane,
+        lookup::End,
         record::{Class, Refusal},
         reputation::Outcome,
         shares::Origin,
     },
-    net::machines::{Answer, BOOTSTRAP_INTERVAL, Ended, K},
+    net::machines::{BOOTSTRAP_INTERVAL, Ended, K, penalties, queries},
     sim::{
         Id,
         model::kad::{Next, Walk},
@@ -154,7 +155,8 @@ impl Node {
                 }
             }
             Purpose::Get { get, .. } => {
-                self.lookups.end(&number, Ended::Exhausted);
+                let ended = queries::Event::LookedUp(number, Ended::Exhausted);
+                self.progressed(ended, cx);
                 self.looked_up(number, get, query.asked, Ended::Exhausted, cx);
             }
         }
@@ -174,7 +176,8 @@ impl Node {
     pub fn over(&mut self, number: u64, cx: &mut Scene<'_>) {
         match self.queries.get(&number).map(|query| &query.purpose) {
             Some(Purpose::Get { .. }) => {
-                self.lookups.end(&number, Ended::TimedOut);
+                let ended = queries::Event::LookedUp(number, Ended::TimedOut);
+                self.progressed(ended, cx);
                 self.stop(number, Ended::TimedOut, cx);
             }
             Some(Purpose::Put(_) | Purpose::Refresh(_)) => self.walked(number, cx),
@@ -242,48 +245,48 @@ impl Node {
         let Some(depth) = query.walk.answered(from, closer, &cx.shared.positions) else {
             return;
         };
-        if let Some(value) = value
-            && self.on_found(from, number, value, depth, cx)
-        {
-            return self.stop(number, Ended::Satisfied, cx);
+        if let Some(value) = value {
+            self.on_found(from, number, value, depth, cx);
         }
         self.drive(number, cx);
     }
 
-    /// Verifies what a peer gave. Returns whether the lookup has enough.
-    fn on_found(
-        &mut self,
-        from: Id,
-        number: u64,
-        value: Value,
-        depth: u32,
-        cx: &mut Scene<'_>,
-    ) -> bool {
-        *cx.signatures += 1;
+    /// A peer gave a record, or something else.
+    fn on_found(&mut self, from: Id, number: u64, value: Value, depth: u32, cx: &mut Scene<'_>) {
         let Some(held) = cx.shared.value(value) else {
-            return false;
+            return;
         };
-        match &held.verdict {
-            Ok(record) => {
-                self.observe(from, Outcome::AnswerRight, cx);
-                self.depths.entry(number).or_insert(depth);
-                self.holders.entry(number).or_default().insert(from);
-                let answer = Answer {
-                    peer: cx.shared.peer(from),
-                    record: record.clone(),
-                };
-                self.lookups.answer(&number, answer).is_some()
-            }
-            Err(refusal) => {
-                if refusal.class() == Class::Reject {
-                    let outcome = if refusal.is_proven() {
-                        Outcome::RecordInvalid
-                    } else {
-                        Outcome::AnswerWrong
-                    };
-                    self.observe(from, outcome, cx);
+        *cx.signatures += 1;
+        if held.verdict.is_ok() {
+            self.depths.entry(number).or_insert(depth);
+            self.holders.entry(number).or_default().insert(from);
+        }
+        let found = queries::Event::Found(number, cx.shared.peer(from), held.bytes.clone());
+        self.progressed(found, cx);
+    }
+
+    /// Tells the queries what Kademlia found, and does what they order.
+    pub fn progressed(&mut self, event: queries::Event<u64>, cx: &mut Scene<'_>) {
+        let mut orders = self.lookups.on(event, cx.instant());
+        // Of several that end at once, in an order that depends on the seed alone.
+        orders.sort_by_key(|order| match order {
+            queries::Order::Stop(number, _) => *number,
+            _ => 0,
+        });
+        for order in orders {
+            match order {
+                queries::Order::Stop(number, End::Enough) => {
+                    self.stop(number, Ended::Satisfied, cx);
                 }
-                false
+                queries::Order::Stop(number, _) => self.stop(number, Ended::TimedOut, cx),
+                queries::Order::Observe(peer, outcome) => {
+                    self.penalise(penalties::Event::Observed(peer, outcome), cx);
+                }
+                // For statistics, traces, and providers, of which there are none.
+                queries::Order::Refused(_)
+                | queries::Order::Wrong(..)
+                | queries::Order::Done(_)
+                | queries::Order::Dial(_) => {}
             }
         }
     }

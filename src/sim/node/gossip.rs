@@ -2,19 +2,23 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use libp2p::PeerId;
+
 use super::{Alarm, Effect, Node, Scene, Wire};
 use crate::{
-    domain::{
-        faults::Fault,
-        lanes::Lane,
-        record::{Admission, Class, Refusal, admit},
-        reputation::Outcome,
+    domain::record::{Admission, Class, Refusal, admit},
+    net::{
+        Verdict,
+        machines::{
+            INBOUND,
+            judge::{Event, Handed, Message, Order, Topic},
+            penalties,
+        },
     },
-    net::machines::{INBOUND, Judged, MAX_OUTSTANDING},
     sim::{
         Id,
         model::gossip::{Acceptance, Figures, Said},
-        shared::SIGNED,
+        shared::{News, SIGNED},
         time::Time,
     },
 };
@@ -49,13 +53,6 @@ impl Inbox {
     }
 }
 
-/// What becomes of a message that a peer sent.
-enum Taken {
-    /// It waits for the registry.
-    Waits,
-    Refused(Refusal),
-}
-
 impl Node {
     pub fn gossip_figures(&self) -> Figures {
         self.gossip.figures()
@@ -80,7 +77,7 @@ impl Node {
 
     /// Announces something of its own, as far as it may say anything. Returns to how many peers.
     pub fn announce(&mut self, message: u32, cx: &mut Scene<'_>) -> usize {
-        if self.is_honest() && !self.announcing.take(cx.stamp()) {
+        if self.is_honest() && !self.judge.may_announce(cx.stamp()) {
             return 0;
         }
         let mut out = Vec::new();
@@ -115,115 +112,112 @@ impl Node {
         }
         // Gossip's own signature.
         *cx.signatures += 1;
-        if let Taken::Refused(refusal) = self.weigh(from, number, cx) {
-            self.report(number, from, Err(refusal), cx);
-        }
+        self.weigh(from, number, cx);
     }
 
     /// Many copies of one message, each signed anew: none of them is a duplicate.
     pub fn on_flood(&mut self, from: Id, message: u32, count: u32, cx: &mut Scene<'_>) {
+        let Some(peer) = cx.shared.peer(from) else {
+            return;
+        };
         for _ in 0..count {
-            if !self.gossip.hears(from, cx.now) || !self.links.contains_key(&from) {
+            let is_out = self.penalties.ledger().ban(&peer, cx.stamp()).is_some();
+            if is_out || !self.gossip.hears(from, cx.now) {
                 return;
             }
             *cx.signatures += 1;
-            let banned = self
-                .penalties
-                .ledger()
-                .ban(&self.peer_of(from, cx), cx.stamp());
-            if banned.is_some() {
-                return;
-            }
-            if let Taken::Refused(refusal) = self.weigh(from, message, cx) {
-                self.report(message, from, Err(refusal), cx);
-            }
+            self.weigh(from, message, cx);
         }
     }
 
-    fn peer_of(&self, id: Id, cx: &Scene<'_>) -> libp2p::PeerId {
-        cx.shared.peer(id).unwrap_or(self.peer)
-    }
-
-    /// Decides whether a message is handed to the registry.
-    fn weigh(&mut self, via: Id, number: u32, cx: &mut Scene<'_>) -> Taken {
-        let (now, via_peer) = (cx.stamp(), self.peer_of(via, cx));
-        let Some(message) = cx.shared.message(number) else {
-            return Taken::Refused(Refusal::Malformed);
+    /// Lets the judge say what becomes of a message that a peer passed on.
+    fn weigh(&mut self, via: Id, number: u32, cx: &mut Scene<'_>) {
+        let (Some(via), Some(message)) = (cx.shared.peer(via), cx.shared.message(number)) else {
+            return;
         };
-        let known = message
-            .claimed
-            .is_some_and(|publisher| self.known.contains(&publisher));
-        let author = self.peer_of(message.author, cx);
-        let has_room = if author == via_peer {
-            let taken = self.allowed(via_peer, Lane::Own, now);
-            if !taken {
-                self.judge(Judged::Fault(via_peer, Fault::Flooding), cx);
-            }
-            taken
-        } else {
-            let (via, author) = (self.sender(via_peer), self.sender(author));
-            self.lanes.relay(&via, &author, known, now)
+        let publisher = message.claimed;
+        let message = Message {
+            id: number,
+            topic: Topic::Announcement,
+            // The bytes are where the number says.
+            data: Vec::new(),
+            via: self.sender(via),
+            author: cx
+                .shared
+                .peer(message.author)
+                .map(|author| self.sender(author)),
+            known: publisher.is_some_and(|publisher| self.known.contains(&publisher)),
         };
-        if !has_room {
-            return Taken::Refused(Refusal::OverQuota);
-        }
         let free = self.inbox.free(cx.now);
-        let fits = self.inbox.waiting() < MAX_OUTSTANDING && free > 0;
-        if !fits || !self.waiting.has_room(via_peer, Some(author), known, free) {
-            return Taken::Refused(Refusal::Busy);
-        }
-        self.waiting.begin(via_peer, Some(author));
-        let after = self.inbox.push(cx.now);
-        let alarm = Alarm::Settled {
-            message: number,
-            via,
-        };
-        cx.out.push(Effect::After(after, alarm));
-        Taken::Waits
+        self.decide(Event::Message(message, free), cx);
     }
 
-    /// The registry has verified a message, and says whether it is news.
-    pub fn settled(&mut self, number: u32, via: Id, cx: &mut Scene<'_>) {
-        let Some(message) = cx.shared.message(number) else {
-            return;
-        };
-        let (via_peer, author) = (self.peer_of(via, cx), self.peer_of(message.author, cx));
-        self.waiting.end(via_peer, Some(author));
-        *cx.signatures += SIGNED - 1;
-        let verdict = message.verdict.and_then(|news| {
-            let held = self.catalogue.get(&news.package);
-            match admit(held.map(|(mark, ..)| mark), &news.mark, cx.stamp()) {
-                Admission::Older => Err(Refusal::Superseded),
-                Admission::Same if held.is_some_and(|(_, at, _)| news.at <= *at) => {
-                    Err(Refusal::Superseded)
+    fn decide(&mut self, event: Event<u32>, cx: &mut Scene<'_>) {
+        for order in self.judge.on(event, &mut self.lanes, cx.stamp()) {
+            match order {
+                Order::HandOver(handed, _) => {
+                    let after = self.inbox.push(cx.now);
+                    cx.out.push(Effect::After(after, Alarm::Settled(handed)));
                 }
-                Admission::ForkLoses => Ok(()),
-                Admission::Same | Admission::Newer | Admission::ForkWins => {
-                    let held = (news.mark, news.at, news.head);
-                    self.catalogue.insert(news.package, held);
-                    cx.out.push(Effect::Heard {
-                        message: number,
-                        via,
-                    });
-                    Ok(())
+                Order::Report(message, via, verdict) => self.report(message, &via, verdict, cx),
+                Order::Observe(peer, outcome) => {
+                    self.penalise(penalties::Event::Observed(peer, outcome), cx);
                 }
+                Order::Fault(peer, fault) => {
+                    self.penalise(penalties::Event::Fault(peer, fault), cx);
+                }
+                // Nodes of a simulation do not say where they are.
+                Order::Place(..) => {}
             }
-        });
-        self.report(number, via, verdict, cx);
+        }
     }
 
-    /// Tells gossip and the penalties what came of a message.
-    fn report(&mut self, number: u32, via: Id, verdict: Result<(), Refusal>, cx: &mut Scene<'_>) {
-        let (acceptance, outcome) = match verdict {
-            Ok(()) => (Acceptance::Accept, Outcome::RecordValid),
-            Err(refusal) => match refusal.class() {
-                Class::Reject => (Acceptance::Reject, Outcome::of_record(refusal)),
-                Class::Ignore => (Acceptance::Ignore, Outcome::RecordIgnored),
-            },
-        };
-        self.observe(via, outcome, cx);
-        let Some(message) = cx.shared.message(number) else {
+    /// The registry has verified an announcement, and says whether it is news.
+    pub fn settled(&mut self, handed: Handed<u32>, cx: &mut Scene<'_>) {
+        *cx.signatures += SIGNED - 1;
+        let message = cx.shared.message(handed.id);
+        let verdict = message.map_or(Err(Refusal::Malformed), |message| message.verdict);
+        let verdict = verdict.and_then(|news| self.take_news(&news, &handed, cx));
+        self.decide(Event::Verdict(handed, verdict), cx);
+    }
+
+    /// Takes what an announcement says into the catalogue, by the rule of heads.
+    fn take_news(
+        &mut self,
+        news: &News,
+        handed: &Handed<u32>,
+        cx: &mut Scene<'_>,
+    ) -> Result<(), Refusal> {
+        let held = self.catalogue.get(&news.package);
+        match admit(held.map(|(mark, ..)| mark), &news.mark, cx.stamp()) {
+            Admission::Older => return Err(Refusal::Superseded),
+            Admission::Same if held.is_some_and(|(_, at, _)| news.at <= *at) => {
+                return Err(Refusal::Superseded);
+            }
+            Admission::ForkLoses => return Ok(()),
+            Admission::Same | Admission::Newer | Admission::ForkWins => {}
+        }
+        self.catalogue
+            .insert(news.package, (news.mark, news.at, news.head));
+        let via = cx.shared.id(&handed.via);
+        cx.out.extend(via.map(|via| Effect::Heard {
+            message: handed.id,
+            via,
+        }));
+        Ok(())
+    }
+
+    /// Tells gossip what came of a message.
+    fn report(&mut self, number: u32, via: &PeerId, verdict: Verdict, cx: &mut Scene<'_>) {
+        let (Some(via), Some(message)) = (cx.shared.id(via), cx.shared.message(number)) else {
             return;
+        };
+        let acceptance = match verdict {
+            Ok(()) => Acceptance::Accept,
+            Err(refusal) => match refusal.class() {
+                Class::Reject => Acceptance::Reject,
+                Class::Ignore => Acceptance::Ignore,
+            },
         };
         // Whoever is hostile passes on nothing.
         if !self.is_honest() {

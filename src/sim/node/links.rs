@@ -164,8 +164,13 @@ impl Node {
         let (id, now) = (member.peer, cx.stamp());
         let conn = ConnectionId::new_unchecked(link.number as usize);
         self.links.insert(peer, link);
-        self.peers
-            .connected(id, conn, &member.address, link.outbound, now);
+        self.peers.connected(
+            id,
+            conn,
+            &member.address,
+            link.outbound,
+            (now, cx.instant()),
+        );
         self.discovery.connected(&id);
         self.callers.set(self.peers.caller(id, now));
         if let Some(sheet) = self.penalties.ledger().sheet(&id) {
@@ -255,13 +260,14 @@ impl Node {
         );
     }
 
-    /// Says hello to the peers that this node dialled: to all of them, or to those that have not
-    /// answered yet.
+    /// Says hello to those that it is due to.
     pub fn greet(&mut self, all: bool, cx: &mut Scene<'_>) {
-        let wanted =
-            |peer: &PeerId| self.peers.is_outbound(peer) && (all || !self.peers.has_answered(peer));
-        let to_greet = numbers(self.peers.ours().filter(wanted), &cx.shared.by_peer);
-        for peer in to_greet {
+        let greeting = self.greeting();
+        let peers = &self.peers;
+        let dialled = peers.ours().filter(|peer| peers.is_outbound(peer));
+        let dialled = dialled.map(|peer| (peer, peers.has_answered(&peer)));
+        let due = self.greeter.due(all, &greeting, dialled);
+        for peer in numbers(due.into_iter(), &cx.shared.by_peer) {
             self.say_hello(peer, cx);
         }
     }
@@ -269,7 +275,7 @@ impl Node {
     pub fn hello(&self, now: Time) -> Hello {
         Hello {
             at: now.stamp(),
-            packages: self.catalogue.len() as u64,
+            packages: self.greeting().packages,
             start: u64::from(self.epoch) + 1,
             ..Hello::default()
         }

@@ -15,11 +15,9 @@ use libp2p::PeerId;
 
 use crate::{
     domain::{
-        allowance::Allowance,
         faults::Ledger,
         lanes::{Lane, Lanes, Sender},
         name::PublisherId,
-        places::Places,
         prefix::Classes,
         record::HeadMark,
         reputation::{Outcome, Weights},
@@ -27,9 +25,16 @@ use crate::{
     },
     geoip::Atlas,
     metrics::Metrics,
-    net::machines::{
-        Bearings, Callers, ConnectionId, Discovery, Door, GREET_EVERY, Job, Judged, KadStore,
-        Lookups, Order, PeerTable, Penalties, QUESTIONS, Requests, TICK, Timers, Waiting,
+    net::{
+        Greeting,
+        machines::{
+            Bearings, Callers, ConnectionId, Discovery, Door, GREET_EVERY, Greeter, Job, KadStore,
+            PeerTable, Requests, TICK, Timers,
+            answering::Answering,
+            judge::{Handed, Judge},
+            penalties::{Event as Judged, Order, Penalties},
+            queries::Queries,
+        },
     },
     sim::{
         Id, Options,
@@ -72,10 +77,7 @@ pub enum Alarm {
     /// Kademlia gives a query up.
     Over(u64),
     /// A message was verified.
-    Settled {
-        message: u32,
-        via: Id,
-    },
+    Settled(Handed<u32>),
     /// A question was answered.
     Answered {
         to: Id,
@@ -149,7 +151,6 @@ pub enum Told {
 pub struct Node {
     pub me: Id,
     pub role: Role,
-    peer: PeerId,
     pub online: bool,
     /// Grows when it leaves: alarms of before are over.
     pub epoch: u32,
@@ -164,11 +165,11 @@ pub struct Node {
     discovery: Discovery,
     requests: Requests<u64>,
     pub lanes: Lanes,
-    waiting: Waiting,
-    questions: Places,
-    announcing: Allowance,
+    judge: Judge,
+    answering: Answering,
+    greeter: Greeter,
     timers: Timers,
-    pub lookups: Lookups<u64>,
+    lookups: Queries<u64>,
     pub store: KadStore,
     door: Door<ConnectionId>,
     callers: Callers,
@@ -241,7 +242,6 @@ impl Node {
         Some(Self {
             me,
             role: member.role,
-            peer: member.peer,
             online: false,
             epoch: 0,
             options: options.clone(),
@@ -260,11 +260,11 @@ impl Node {
             discovery: Discovery::default(),
             requests: Requests::new(),
             lanes: Lanes::default(),
-            waiting: Waiting::default(),
-            questions: Places::new(QUESTIONS),
-            announcing: Allowance::sent(now),
+            judge: Judge::new(member.peer, now),
+            answering: Answering::new(),
+            greeter: Greeter::default(),
             timers: Timers::new(GREET_EVERY, start),
-            lookups: Lookups::new(),
+            lookups: Queries::new(),
             store: KadStore::new(member.peer, Vec::new(), now),
             door: Door::new(Classes::ByRange, options.low_water),
             callers: Callers::default(),
@@ -309,7 +309,7 @@ impl Node {
             Wire::Ping(sent) => return self.send(from, Wire::Pong(sent), cx),
             Wire::Pong(sent) => {
                 let rtt = cx.now.since(sent);
-                self.judge(Judged::Pong(peer, rtt), cx);
+                self.penalise(Judged::Pong(peer, rtt, cx.instant()), cx);
             }
         }
         self.peers.is_there(&peer, cx.stamp(), cx.instant());
@@ -348,7 +348,7 @@ impl Node {
             Alarm::Refresh => self.refresh(cx),
             Alarm::Deadline => self.expire(cx),
             Alarm::Over(query) => self.over(query, cx),
-            Alarm::Settled { message, via } => self.settled(message, via, cx),
+            Alarm::Settled(handed) => self.settled(handed, cx),
             Alarm::Answered {
                 to,
                 number,
@@ -386,7 +386,7 @@ impl Node {
             Job::Flush => {
                 self.store.tick(now);
                 self.store.take_dirty();
-                self.judge(Judged::Due, cx);
+                self.penalise(Judged::Due, cx);
                 self.penalties.take_unwritten();
             }
             Job::Trim => self.trim(cx),
@@ -410,7 +410,7 @@ impl Node {
     }
 
     /// Tells the penalties what happened, and does what they order.
-    fn judge(&mut self, event: Judged, cx: &mut Scene<'_>) {
+    fn penalise(&mut self, event: Judged, cx: &mut Scene<'_>) {
         // Whoever is hostile bans nobody.
         if !self.is_honest() {
             return;
@@ -423,7 +423,7 @@ impl Node {
 
     fn observe(&mut self, peer: Id, outcome: Outcome, cx: &mut Scene<'_>) {
         if let Some(peer) = cx.shared.peer(peer) {
-            self.judge(Judged::Observed(peer, outcome), cx);
+            self.penalise(Judged::Observed(peer, outcome), cx);
         }
     }
 
@@ -465,6 +465,14 @@ impl Node {
             doubtful: caller
                 .prefix
                 .is_some_and(|prefix| doubtful.contains(&prefix)),
+        }
+    }
+
+    /// What it tells its peers of itself.
+    fn greeting(&self) -> Greeting {
+        Greeting {
+            packages: self.catalogue.len() as u64,
+            ..Greeting::default()
         }
     }
 

@@ -8,16 +8,13 @@ use tokio::sync::oneshot;
 use super::{Alarm, Effect, Found, Node, Scene, Wire, dht::Purpose};
 use crate::{
     domain::{
-        faults::Fault,
         freshness::QUORUM,
-        lanes::Lane,
-        places::Full,
         record::Class,
         reputation::{Outcome, Selection},
     },
     net::{
-        machines::{AskError, Ended, Judged, Lookup, Pending, Want},
-        protocol::Hello,
+        machines::{AskError, Ended, Lookup, Pending, Want, answering, penalties, queries},
+        protocol::{Hello, Request, Response},
     },
     registry::FAN_OUT,
     sim::{Id, script::Role, shared::Value, time::Time},
@@ -96,7 +93,7 @@ impl Node {
             asked: 0,
             trace: query,
         };
-        self.lookups.start(query, pending);
+        self.lookups.look_up(query, pending);
         cx.out
             .push(Effect::After(self.options.query_timeout, Alarm::Deadline));
         Some((query, receiver))
@@ -185,18 +182,17 @@ impl Node {
             return;
         }
         match ask {
-            Ask::Hello(number, _) if !self.allowed(peer, Lane::Greeted, cx.stamp()) => {
-                self.send(from, Wire::Ask(Ask::Busy(number)), cx);
-            }
             Ask::Hello(number, hello) => {
-                self.peers.hello(peer, &hello, cx.stamp());
-                let own = Box::new(self.hello(cx.now));
-                self.send(from, Wire::Ask(Ask::Welcome(number, own)), cx);
+                self.on_request(from, number, &Request::Hello(*hello), None, cx);
             }
-            Ask::Head(number, package) => self.on_question(from, number, package, cx),
+            Ask::Head(number, package) => {
+                if let Some(id) = cx.shared.package_id(package) {
+                    self.on_request(from, number, &Request::Head(id), Some(package), cx);
+                }
+            }
             Ask::Welcome(number, hello) => {
                 if self.responded(from, number, cx).is_some() {
-                    self.peers.hello(peer, &hello, cx.stamp());
+                    self.peers.hello(peer, &hello, (cx.stamp(), cx.instant()));
                     self.peers.spoke(&peer);
                 }
             }
@@ -209,36 +205,48 @@ impl Node {
         }
     }
 
-    fn on_question(&mut self, from: Id, number: u64, package: u32, cx: &mut Scene<'_>) {
+    /// Takes a question as [`Answering`](answering::Answering) says.
+    fn on_request(
+        &mut self,
+        from: Id,
+        number: u64,
+        request: &Request,
+        package: Option<u32>,
+        cx: &mut Scene<'_>,
+    ) {
         let Some(peer) = cx.shared.peer(from) else {
             return;
         };
-        let (sender, now) = (self.sender(peer), cx.stamp());
-        let left = self.lanes.left(&sender, Lane::Answering, now);
-        let place = if left < 1.0 {
-            None
-        } else {
-            match self.questions.take(sender.caller, cx.instant()) {
-                Ok((place, _)) => Some(place),
-                Err(full) => {
-                    if full == Full::Peer && !self.allowed(peer, Lane::Asked, now) {
-                        self.judge(Judged::Fault(peer, Fault::Flooding), cx);
+        let (sender, now) = (self.sender(peer), (cx.stamp(), cx.instant()));
+        for order in self.answering.on(request, &sender, &mut self.lanes, now) {
+            match order {
+                answering::Order::Greet => {
+                    if let Request::Hello(hello) = request {
+                        self.peers.hello(peer, hello, now);
                     }
-                    None
+                    let own = Box::new(self.hello(cx.now));
+                    self.send(from, Wire::Ask(Ask::Welcome(number, own)), cx);
                 }
+                answering::Order::Reply(Response::Busy | Response::Refused) => {
+                    self.send(from, Wire::Ask(Ask::Busy(number)), cx);
+                }
+                answering::Order::HandOver(place, _) => {
+                    let held = package.and_then(|package| self.catalogue.get(&package));
+                    let value = held.map(|(.., value)| self.said_of(*value));
+                    let alarm = Alarm::Answered {
+                        to: from,
+                        number,
+                        place,
+                        value,
+                    };
+                    cx.out.push(Effect::After(ANSWERING, alarm));
+                }
+                answering::Order::Fault(fault) => {
+                    self.penalise(penalties::Event::Fault(peer, fault), cx);
+                }
+                answering::Order::Reply(_) | answering::Order::TurnedAway(_) => {}
             }
-        };
-        let Some(place) = place else {
-            return self.send(from, Wire::Ask(Ask::Busy(number)), cx);
-        };
-        let held = self.catalogue.get(&package).map(|(.., value)| *value);
-        let alarm = Alarm::Answered {
-            to: from,
-            number,
-            place,
-            value: held.map(|value| self.said_of(value)),
-        };
-        cx.out.push(Effect::After(ANSWERING, alarm));
+        }
     }
 
     pub fn answered(
@@ -249,10 +257,10 @@ impl Node {
         value: Option<Value>,
         cx: &mut Scene<'_>,
     ) {
-        self.questions.give_back(place);
         if let Some(peer) = cx.shared.peer(to) {
-            let (sender, took) = (self.sender(peer), ANSWERING.as_secs_f64() * 1_000.0);
-            self.lanes.spend(&sender, Lane::Answering, took, cx.stamp());
+            let sender = self.sender(peer);
+            self.answering
+                .answered(place, &sender, ANSWERING, &mut self.lanes, cx.stamp());
         }
         self.send(to, Wire::Ask(Ask::Heads(number, value)), cx);
     }
@@ -363,7 +371,7 @@ impl Node {
                 self.peers.answered(&failed.peer, took);
             }
             if let Some(outcome) = failed.outcome {
-                self.judge(Judged::Observed(failed.peer, outcome), cx);
+                self.penalise(penalties::Event::Observed(failed.peer, outcome), cx);
             }
         }
         if let Some(Asked { get: Some(get), .. }) = asked {
@@ -374,11 +382,7 @@ impl Node {
     /// Ends what is past its deadline, with what came by then.
     pub fn expire(&mut self, cx: &mut Scene<'_>) {
         let now = cx.instant();
-        let mut over = self.lookups.expire(now);
-        over.sort_by_key(|(query, _)| *query);
-        for (query, _) in over {
-            self.stop(query, Ended::TimedOut, cx);
-        }
+        self.progressed(queries::Event::Due, cx);
         let mut late = self.requests.late(now);
         late.sort_unstable();
         for number in late {
@@ -403,7 +407,8 @@ impl Node {
                 .failed(&number, AskError::Unreachable, cx.instant());
         }
         for query in std::mem::take(&mut self.queries).into_keys() {
-            self.lookups.end(&query, Ended::TimedOut);
+            let ended = queries::Event::LookedUp(query, Ended::TimedOut);
+            self.lookups.on(ended, cx.instant());
         }
         self.publishing.clear();
         self.depths.clear();
