@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// Peers asked directly beside the DHT, and others that may be asked in their place.
-const FAN_OUT: usize = 3;
+pub(crate) const FAN_OUT: usize = 3;
 const SPARE: usize = 3;
 /// Pages fetched by one get: about 3,000 releases.
 const MAX_PAGES: usize = 64;

@@ -26,6 +26,7 @@ use self::core::blocking;
 pub use self::core::{Chance, RegistryOptions};
 pub use catalogue::SyncReport;
 pub use contents::{Contents, Incoming, read_whole};
+pub(crate) use get::FAN_OUT;
 pub use import::{Bundle, Imported, Importing, MAX_BATCH};
 pub use names::{NameTable, Names};
 pub use p2p::{P2pRegistry, Parts};

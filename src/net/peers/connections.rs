@@ -69,7 +69,10 @@ pub fn to_trim(held: &[Held], low: usize, high: usize) -> Vec<PeerId> {
         return Vec::new();
     }
     let mut ranked: Vec<&Held> = held.iter().collect();
-    ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.age.cmp(&a.age)));
+    ranked.sort_by(|a, b| {
+        let better = b.score.total_cmp(&a.score).then(b.age.cmp(&a.age));
+        better.then(a.peer.cmp(&b.peer))
+    });
     let mut groups: HashMap<Prefix, usize> = HashMap::new();
     let (mut crowded, mut young, mut settled) = (Vec::new(), Vec::new(), Vec::new());
     let (mut dialled, mut settled_count) = (0, 0);
@@ -120,7 +123,7 @@ fn worst_first(ranked: &[&Held], most: usize) -> Vec<PeerId> {
 /// The young ones that go when there is room for so many of them: each address keeps as many as any
 /// other, those that have been there longest.
 fn without_room(mut young: Vec<&Held>, room: usize) -> Vec<PeerId> {
-    young.sort_by_key(|peer| std::cmp::Reverse(peer.age));
+    young.sort_by_key(|peer| (std::cmp::Reverse(peer.age), peer.peer));
     let mut of_host: HashMap<Option<IpAddr>, usize> = HashMap::new();
     let mut turns: Vec<(usize, usize, &Held)> = young
         .into_iter()

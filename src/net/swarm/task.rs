@@ -63,7 +63,7 @@ use crate::{
 };
 
 /// Upkeep goes round this often.
-const TICK: Duration = Duration::from_millis(500);
+pub const TICK: Duration = Duration::from_millis(500);
 /// Time to say goodbye to the peers.
 const GOODBYE: Duration = Duration::from_millis(300);
 /// Verdicts and answers outstanding from the registry.
