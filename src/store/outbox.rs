@@ -72,7 +72,8 @@ impl Store {
         })
     }
 
-    /// Notes how far a publish got; drops it from the outbox once it is `done`.
+    /// Notes how far a publish got; drops it from the outbox once it is `done`. If a power cut takes
+    /// that, it is delivered again.
     pub async fn publish_progress(
         &self,
         package: PackageId,
@@ -81,7 +82,7 @@ impl Store {
         done: bool,
         now: Timestamp,
     ) -> Result<()> {
-        self.write(move |db| {
+        self.write_unsynced(move |db| {
             let key = package.owner.to_bytes();
             if done {
                 db.prepare_cached(
