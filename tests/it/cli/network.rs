@@ -312,7 +312,7 @@ fn a_log_for_a_program_is_json_in_the_file_and_on_stderr() {
     let first = object(&stderr.next().unwrap());
     assert_eq!(
         (first["level"].as_str(), first["target"].as_str()),
-        (Some("WARN"), Some("swarmdex::net::upkeep"))
+        (Some("WARN"), Some("swarmdex::net::swarm::upkeep"))
     );
     assert!(
         first["fields"]["message"]
