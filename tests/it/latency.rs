@@ -184,6 +184,9 @@ async fn by_distance_only_those_whose_place_is_known_are_far() {
     let least = homes[0].one_way(&homes[1]).mul_f64(2.0 * 0.9);
     assert!(least > Duration::from_millis(100));
     assert!(round_trip(&sydney, berlin.node.peer_id()).await >= least);
-    // It is not delayed, however long it takes.
-    round_trip(&nowhere, berlin.node.peer_id()).await;
+    // It is not delayed: on a busy machine not every answer comes at once, but one does.
+    let begun = Instant::now();
+    while round_trip(&nowhere, berlin.node.peer_id()).await >= least {
+        assert!(begun.elapsed() < PATIENCE, "each answer was held back");
+    }
 }

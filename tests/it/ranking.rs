@@ -18,8 +18,14 @@ use swarmdex::{
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
 /// The package that is meant must be among the first so many.
 const TOP: usize = 5;
-/// And is, for so many of the queries at least.
-const LEAST: usize = 54;
+/// And is not for these, whose package has other words or many like it: what mends one takes it out
+/// of here.
+const MISSED: [&str; 4] = [
+    "version control",
+    "image editor",
+    "network protocol analyzer",
+    "media player",
+];
 
 /// What is typed, and what is meant.
 const QUERIES: [(&str, &str); 60] = [
@@ -125,7 +131,8 @@ async fn the_package_that_is_meant_is_among_the_first() {
             .iter()
             .map(|hit| hit.package.name.bare())
             .collect();
-        if !names.iter().take(TOP).any(|name| *name == meant) {
+        let is_first = names.iter().take(TOP).any(|name| *name == meant);
+        if is_first == MISSED.contains(&text) {
             let at = names.iter().position(|name| *name == meant);
             missed.push(format!(
                 "{text:?} means {meant} (at {at:?}), found {:?}",
@@ -133,12 +140,5 @@ async fn the_package_that_is_meant_is_among_the_first() {
             ));
         }
     }
-    let held = QUERIES.len() - missed.len();
-    println!("{held} of {}:\n{}", QUERIES.len(), missed.join("\n"));
-    assert!(
-        held >= LEAST,
-        "{held} of {} hold:\n{}",
-        QUERIES.len(),
-        missed.join("\n")
-    );
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
 }

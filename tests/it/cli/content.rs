@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 
-use crate::cli::program::{APART, Home, Ran, Running};
+use crate::cli::program::{APART, Home, PATIENCE, Ran, Running};
 
 /// A directory to publish, with this in its swarmdex.toml.
 fn project(home: &Home, name: &str, toml: &str) -> String {
@@ -813,7 +813,9 @@ fn a_get_that_is_killed_goes_on_where_it_was() {
             .map(|about| about.blocks() * 512)
             .sum()
     };
+    let begun = std::time::Instant::now();
     while written() < 4 << 20 {
+        assert!(begun.elapsed() < PATIENCE, "nothing comes any more");
         assert!(
             killed.try_wait().unwrap().is_none(),
             "it ended before it could be killed"
