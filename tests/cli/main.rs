@@ -31,4 +31,5 @@ mod program;
 mod service;
 mod settings;
 mod setup_npm;
+mod sim;
 mod usage;

@@ -105,7 +105,8 @@ impl Node {
 
     pub fn dial_due(&mut self, cx: &mut Scene<'_>) {
         let (peers, ledger, at) = (&self.peers, self.penalties.ledger(), cx.stamp());
-        let connected = (self.links.len(), peers.outbound_count());
+        let outbound = self.links.values().filter(|link| link.outbound).count();
+        let connected = (self.links.len(), outbound);
         let is_done = |peer: &PeerId| peers.is_connected(peer) || ledger.ban(peer, at).is_some();
         let due = self.discovery.due(
             cx.instant(),
