@@ -197,6 +197,8 @@ pub struct Node {
     catalogue: BTreeMap<u32, (HeadMark, Timestamp, Value)>,
     /// Its own publishers: nobody else is known for long enough.
     pub known: HashSet<PublisherId>,
+    /// Peers that it was connected with when it left.
+    remembered: Vec<Id>,
     /// Peers that it floods.
     flooded: BTreeSet<Id>,
     next: u64,
@@ -287,6 +289,7 @@ impl Node {
             inbox: Inbox::default(),
             catalogue: BTreeMap::new(),
             known: HashSet::new(),
+            remembered: Vec::new(),
             flooded: BTreeSet::new(),
             next: 0,
             most: Most::default(),
