@@ -271,6 +271,18 @@ fn show(report: &Report) -> Result<()> {
         format!("{:.1} %", share * 100.0)
     });
     let delays = spread(report.delivery_ms.map(|ms| (ms.p50, ms.p95)));
+    let figure = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.1}"));
+    let gossip = format!(
+        "{} copies of an announcement, of which {} % were duplicates, over {} hops",
+        figure(report.messages_a_publish),
+        figure(report.duplicates.map(|share| share * 100.0)),
+        figure(report.delivery_hops),
+    );
+    let lookups = format!(
+        "{} requests where something is found, {} where not",
+        figure(report.requests_found),
+        figure(report.requests_missing),
+    );
     let searches = spread(percentiles(
         report.searches.iter().map(|search| search.ms).collect(),
     ));
@@ -295,6 +307,8 @@ fn show(report: &Report) -> Result<()> {
             "announced",
             format!("{}, delivered {delivered}, in {delays}", report.announced),
         ),
+        ("gossip", gossip),
+        ("lookups", lookups),
         (
             "stored",
             format!("in {}", spread(report.stored_ms.map(|ms| (ms.p50, ms.p95)))),

@@ -32,6 +32,7 @@ mod search;
 mod session;
 mod setup;
 mod show;
+mod sim;
 mod status;
 mod stop;
 mod store;
@@ -183,6 +184,9 @@ enum Verb {
     Config(config::Args),
     /// Open the explorer on a private swarm of real nodes, with real packages
     Demo(demo::Args),
+    /// Simulate a swarm of many nodes on virtual time, and report; exit code 1 when an announcement
+    /// was missed or an honest node was banned
+    Sim(sim::Args),
     /// Print a script that completes this program's words in a shell
     Completions(completions::Args),
     /// Print the manual page, with every verb, as roff
@@ -299,6 +303,7 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Events(args)) => events::run(&global, args).await,
         Some(Verb::Replay(args)) => replay::run(&global, args).await,
         Some(Verb::Config(args)) => config::run(&global, &args).await,
+        Some(Verb::Sim(args)) => sim::run(&global, args).await,
         Some(Verb::Completions(args)) => completions::run(&args, Line::command()),
         Some(Verb::Man(_)) => man::run(Line::command()),
     }

@@ -1,9 +1,11 @@
 //! What was announced when, and which nodes heard of it.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::{Duration, Instant},
 };
+
+use libp2p::PeerId;
 
 use crate::domain::percentile::percentiles;
 use crate::{bus::Batch, domain::name::PackageId};
@@ -21,6 +23,8 @@ const MAX_DELAYS: usize = 100_000;
 pub(super) struct Ledger {
     announced: BTreeMap<State, (Instant, usize)>,
     heard: Vec<HashSet<State>>,
+    /// From whom each node heard of a state first.
+    via: HashMap<State, HashMap<usize, PeerId>>,
     /// Since when each node has been connected without a break.
     online: Vec<Option<Instant>>,
     delays_ms: Vec<f64>,
@@ -33,6 +37,7 @@ impl Ledger {
         Self {
             announced: BTreeMap::new(),
             heard: vec![HashSet::new(); peers],
+            via: HashMap::new(),
             online: vec![None; peers],
             delays_ms: Vec::new(),
             dropped: vec![0; peers],
@@ -63,6 +68,11 @@ impl Ledger {
         for announced in &batch.announcements {
             if let Some(heard) = self.heard.get_mut(peer) {
                 heard.insert((announced.package.clone(), announced.seq));
+            }
+            if let Some(via) = announced.via {
+                let state = (announced.package.clone(), announced.seq);
+                let first = self.via.entry(state).or_default();
+                first.entry(peer).or_insert(via);
             }
             if announced.via.is_some() && self.delays_ms.len() < MAX_DELAYS {
                 self.delays_ms
@@ -108,6 +118,29 @@ impl Ledger {
             }
         }
         (expected > 0).then(|| reached as f64 / expected as f64)
+    }
+
+    /// Peers that passed each announcement on one after the other until a node heard of it, 1 for
+    /// the first; `ids` are the nodes' own.
+    pub fn hops(&self, ids: &[PeerId]) -> Vec<f64> {
+        let number = |id: &PeerId| ids.iter().position(|one| one == id);
+        let hops = |by: usize, first: &HashMap<usize, PeerId>, to: usize| {
+            let mut at = to;
+            (1..=first.len()).find(|_| {
+                let via = first.get(&at).and_then(number);
+                at = via.unwrap_or(usize::MAX);
+                at == by
+            })
+        };
+        let all = self.announced.iter().filter_map(|(state, (_, by))| {
+            let first = self.via.get(state)?;
+            let to = first.keys().filter(|to| *to != by);
+            Some(
+                to.filter_map(|to| hops(*by, first, *to))
+                    .collect::<Vec<_>>(),
+            )
+        });
+        all.flatten().map(|hops| hops as f64).collect()
     }
 
     /// Milliseconds from sending to verification at other nodes: the 50th and 95th percentile.

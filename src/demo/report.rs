@@ -47,6 +47,16 @@ pub struct Report {
     pub delivered: Option<f64>,
     /// From sending to verification at another node.
     pub delivery_ms: Option<Percentiles>,
+    /// Copies of an announcement that nodes received, over the whole swarm; and the share of them
+    /// that had come before. Nodes that left have taken their counts with them.
+    pub messages_a_publish: Option<f64>,
+    pub duplicates: Option<f64>,
+    /// Peers that passed an announcement on one after the other until it was heard, on average.
+    pub delivery_hops: Option<f64>,
+    /// Requests to peers of a lookup of a record that found it, and of one that did not, on
+    /// average.
+    pub requests_found: Option<f64>,
+    pub requests_missing: Option<f64>,
     /// From signing to the commit that a publisher is told of.
     pub stored_ms: Option<Percentiles>,
     /// Packages in your own catalogue.

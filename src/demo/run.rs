@@ -28,6 +28,7 @@ use crate::{
     domain::percentile::percentiles,
     domain::{
         geo::GeoLocation,
+        lookup::{Kind, State},
         name::{NetworkName, PackageId, PackageName, PackageRef, PublisherId},
         names::NamePattern,
         query::Query,
@@ -256,7 +257,13 @@ impl Demo {
             (cast.joined, cast.stored_ms.clone())
         };
         let traffic = self.stage.traffic.counts();
+        let costs = self.stage.costs().await;
+        let ids = self.stage.plan.peers.iter();
+        let ids: Vec<PeerId> = ids
+            .map(|peer| peer.node_key.public().to_peer_id())
+            .collect();
         let ledger = lock(&self.stage.ledger);
+        let (copies, announced) = (costs.copies, ledger.announcements());
         Report {
             peers: self.stage.plan.peers.len(),
             connected: ledger.connected(),
@@ -272,9 +279,14 @@ impl Demo {
                 .and_then(|_| one_way_ms(&self.stage.plan))
                 .map(spread),
             joined_ms: joined.map(|joined| joined.as_secs_f64() * 1_000.0),
-            announced: ledger.announcements(),
+            announced,
             delivered: ledger.delivered(Instant::now()),
             delivery_ms: ledger.delays().map(spread),
+            messages_a_publish: (announced > 0).then(|| copies as f64 / announced as f64),
+            duplicates: (copies > 0).then(|| (copies - costs.first) as f64 / copies as f64),
+            delivery_hops: mean(&ledger.hops(&ids)),
+            requests_found: mean(&costs.found),
+            requests_missing: mean(&costs.missing),
             stored_ms: percentiles(stored).map(spread),
             packages,
             searches,
@@ -307,7 +319,43 @@ impl Demo {
     }
 }
 
+/// What gossip and lookups took, over all nodes.
+#[derive(Default)]
+struct Costs {
+    /// Copies of announcements that were received, and those that were the first.
+    copies: u64,
+    first: u64,
+    /// Requests of each lookup of a record that found it, and that did not.
+    found: Vec<f64>,
+    missing: Vec<f64>,
+}
+
+fn mean(values: &[f64]) -> Option<f64> {
+    (!values.is_empty()).then(|| values.iter().sum::<f64>() / values.len() as f64)
+}
+
 impl Stage {
+    /// Asks every node what it took.
+    async fn costs(&self) -> Costs {
+        let nodes: Vec<NodeHandle> = lock(&self.cast).nodes.iter().flatten().cloned().collect();
+        let mut costs = Costs::default();
+        for node in nodes {
+            if let Ok(sample) = node.health().await {
+                costs.copies += sample.announcement_copies.0;
+                costs.first += sample.announcement_copies.1;
+            }
+            for trace in node.lookups().await.unwrap_or_default() {
+                let requests = trace.hops.len() as f64;
+                match (trace.kind, trace.state) {
+                    (Kind::Get, State::Done) => costs.found.push(requests),
+                    (Kind::Get, State::Missing) => costs.missing.push(requests),
+                    _ => {}
+                }
+            }
+        }
+        costs
+    }
+
     /// Starts the node of a peer, and books what it hears.
     async fn enter(self: &Arc<Self>, number: usize) -> Result<Node> {
         let missing = || RegistryError::Internal {

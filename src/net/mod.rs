@@ -57,7 +57,7 @@ pub(crate) mod machines {
         swarm::{
             behaviour::{BOOTSTRAP_INTERVAL, K, PARALLELISM},
             command::AskError,
-            start::{GREET_EVERY, INBOUND},
+            start::{GREET_EVERY, INBOUND, REDIALLED},
             task::TICK,
             timers::{Job, Timers},
         },

@@ -72,9 +72,9 @@ impl Options {
             ping_every: Duration::from_secs(15),
             query_timeout: Duration::from_secs(5),
             ban_time: Duration::from_secs(1_800),
-            warm_up: Duration::from_secs(20),
-            active: Duration::from_secs(30),
-            settle: Duration::from_secs(12),
+            warm_up: Duration::from_secs(14),
+            active: Duration::from_secs(20),
+            settle: Duration::from_secs(11),
         }
     }
 }

@@ -84,7 +84,10 @@ impl Script {
             let (first, every, count) = match role {
                 Role::Forger => {
                     let count = active.as_secs() / FORGING.as_secs();
-                    (during(&mut dice), FORGING, count as u32)
+                    {
+                        let first = begin + active.mul_f64(dice.share() / 2.0);
+                        (Time::at(first), FORGING, count as u32)
+                    }
                 }
                 Role::Flooder => (Time::at(begin + LATER), FLOODING, BURSTS),
                 Role::Honest | Role::Liar | Role::Staller => continue,
@@ -114,11 +117,11 @@ fn of(roles: &[Role], is: impl Fn(Role) -> bool) -> Vec<Id> {
         .collect()
 }
 
-/// Of every twenty hostile nodes seven forge, six lie, six stall and one floods; a few are one of
-/// each.
+/// One in fifty of the hostile nodes floods; of the others, a third each forge, lie and stall. Four
+/// are one of each.
 fn roles(options: &Options) -> Vec<Role> {
     let hostile = (options.nodes as f64 * options.hostile) as usize;
-    let kind = |n: usize| match n % 20 {
+    let kind = |n: usize| match n % 50 {
         3 => Role::Flooder,
         n if n.is_multiple_of(3) => Role::Forger,
         n if n % 3 == 1 => Role::Liar,

@@ -16,6 +16,7 @@ use crate::{
         lookup::position,
         manifest::{Draft, File},
         name::{PackageId, PublisherId},
+        prefix::Prefix,
         record::{
             Announcement, Authorised, DEFAULT_LIFE, DhtKey, HeadMark, HeadState, Record, Refusal,
         },
@@ -86,6 +87,8 @@ pub struct Shared {
     pub members: Vec<Member>,
     pub by_peer: HashMap<PeerId, Id>,
     pub positions: Vec<u64>,
+    /// The public prefix of each.
+    pub prefixes: Vec<Option<Prefix>>,
     pub messages: Vec<Message>,
     pub values: Vec<Held>,
     pub keys: Vec<(DhtKey, u64)>,
@@ -149,6 +152,7 @@ impl Shared {
         let ids = members.iter().enumerate();
         Self {
             by_peer: ids.map(|(id, member)| (member.peer, id as Id)).collect(),
+            prefixes: members.iter().map(|member| Prefix::of(member.ip)).collect(),
             positions: members
                 .iter()
                 .map(|member| place(&position(&member.peer)))
@@ -170,6 +174,10 @@ impl Shared {
 
     pub fn peer(&self, id: Id) -> Option<PeerId> {
         self.members.get(id as usize).map(|member| member.peer)
+    }
+
+    pub fn prefix(&self, id: Id) -> Option<Prefix> {
+        self.prefixes.get(id as usize).copied().flatten()
     }
 
     pub fn position(&self, id: Id) -> u64 {

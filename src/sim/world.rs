@@ -265,11 +265,13 @@ impl World {
                     .announced
                     .partition_point(|(at, _)| at.after(AGE) <= now);
                 let wanted = self.announced.get(self.dice.below(old)).filter(|_| old > 0);
-                if let Some(package) = wanted.map(|(_, package)| *package) {
-                    self.trace.note(now, 8, id, package, 0);
-                    self.book.gets_asked += 1;
-                    self.act(id, |node, cx| node.told(Told::Get { package }, cx));
-                }
+                let Some(package) = wanted.map(|(_, package)| *package) else {
+                    // Nothing is there yet.
+                    return self.queue.push(now.after(AGE), Event::Step(step));
+                };
+                self.trace.note(now, 8, id, package, 0);
+                self.book.gets_asked += 1;
+                self.act(id, |node, cx| node.told(Told::Get { package }, cx));
             }
             Step::Forge(id) => {
                 let victim = self.announced.last().map(|(_, package)| *package);

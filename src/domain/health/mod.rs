@@ -94,6 +94,10 @@ pub struct Sample {
     pub gets: [u64; 4],
     /// Share of gossip's messages that had come before, since the start.
     pub duplicates: Option<f64>,
+    /// Copies of announcements that gossip received since the start, and how many of them were the
+    /// first of theirs. Only nodes of this process tell.
+    #[serde(skip)]
+    pub announcement_copies: (u64, u64),
     /// Peers that came and went in the last 5 minutes, and those lost in the last 2 that are not
     /// back.
     pub joined: usize,

@@ -466,6 +466,7 @@ proptest! {
             dial_errors: [("refused".to_owned(), counts[3])].into(),
             gets: [counts[0] >> 3, counts[1] >> 3, counts[2] >> 3, counts[3] >> 3],
             duplicates: floats[5],
+            announcement_copies: (0, 0),
             joined: small(11),
             left: small(1),
             lost: small(2) % 9,

@@ -12,7 +12,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
-pub use score::{Basis, Population, Score, Weights, median, score};
+pub use score::{Basis, Population, Score, Weights, is_proven, median, score};
 pub use select::{Candidate, Choices, EXPLORATION, MAX_SHARE, select_best_peers};
 pub use selection::{Selection, unsmoothed};
 

@@ -133,7 +133,7 @@ impl Basis {
     /// other parts of the score are had for being there; this one is not, and half of each pool is
     /// for those that have it.
     pub fn is_good(&self) -> bool {
-        self.served >= PROVEN && self.success() >= GOOD
+        is_proven(self.served) && self.success() >= GOOD
     }
 
     /// How quick it is beside the others, 0 to 1; half for one that is like the median.
@@ -231,6 +231,11 @@ impl Basis {
 
 /// Right answers, ever, from which on a peer can count as good.
 const PROVEN: u64 = 3;
+
+/// Whether so many verified answers are enough to be good to ask, if hardly any was wrong.
+pub fn is_proven(served: u64) -> bool {
+    served >= PROVEN
+}
 /// And what it is cautiously estimated to answer right: two right answers of late with none wrong
 /// are more.
 const GOOD: f64 = 0.3;

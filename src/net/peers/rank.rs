@@ -15,7 +15,9 @@ use crate::{
     domain::{
         name::PublisherId,
         places::Caller,
-        reputation::{Basis, Candidate, Population, Selection, Standing, Weights, score},
+        reputation::{
+            Basis, Candidate, Population, Selection, Standing, Weights, is_proven, score,
+        },
         time::Timestamp,
     },
 };
@@ -48,7 +50,8 @@ impl PeerTable {
     /// Whether a peer has been good to ask, or a person protects it.
     fn is_good(&self, peer: &Peer, now: Timestamp) -> bool {
         let protected = peer.sheet.as_ref().is_some_and(|sheet| sheet.protected);
-        protected || self.basis(peer, now).is_good()
+        // Most have answered nothing yet, and the rest of it takes a while.
+        protected || is_proven(peer.standing.served) && self.basis(peer, now).is_good()
     }
 
     /// A peer as one that wants a place.

@@ -234,22 +234,28 @@ impl Measures {
         dead.len()
     }
 
-    /// Share of gossip's messages that had come before by another way.
-    fn duplicates(&self) -> Option<f64> {
+    /// Copies of messages that gossip received, and how many of them were the first of theirs: of
+    /// all topics, and of one.
+    fn copies(&self, topic: &str) -> [(f64, f64); 2] {
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.gossip).ok()?;
-        let sum = |name: &str| -> f64 {
+        if prometheus_client::encoding::text::encode(&mut text, &self.gossip).is_err() {
+            return Default::default();
+        }
+        let sum = |name: &str, topic: &str| -> f64 {
             let lines = text.lines().filter(|line| {
                 line.strip_prefix(name)
-                    .is_some_and(|rest| rest.starts_with('{'))
+                    .is_some_and(|rest| rest.starts_with('{') && rest.contains(topic))
             });
             lines
                 .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok())
                 .sum()
         };
-        let all = sum("topic_msg_recv_counts_unfiltered_total");
-        (all > 0.0)
-            .then(|| rounded((1.0 - sum("topic_msg_recv_counts_total") / all).clamp(0.0, 1.0)))
+        ["", topic].map(|topic| {
+            (
+                sum("topic_msg_recv_counts_unfiltered_total", topic),
+                sum("topic_msg_recv_counts_total", topic),
+            )
+        })
     }
 
     /// A message of gossip was judged; `refused` when it is one that no honest node sends.
@@ -366,6 +372,7 @@ impl Task {
         let count = |values: usize| values as u64;
         let behaviour = self.swarm.behaviour_mut();
         let announce = self.topics.announce.hash();
+        let [(all, first), (announced, announced_first)] = measures.copies(announce.as_str());
         let at = self.clock.now();
         let here = self.peers.here(now);
         let rtts = percentiles(here.rtts_ms.clone());
@@ -470,7 +477,8 @@ impl Task {
                 .map(|refreshed| Duration::from_secs(refreshed.elapsed().as_secs() / 10 * 10)),
             dial_errors,
             gets: measures.metrics.gets(),
-            duplicates: measures.duplicates(),
+            duplicates: (all > 0.0).then(|| rounded((1.0 - first / all).clamp(0.0, 1.0))),
+            announcement_copies: (announced as u64, announced_first as u64),
             joined,
             left,
             lost,

@@ -66,7 +66,7 @@ pub const GREET_EVERY: Duration = Duration::from_secs(10);
 /// machine answers late.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Remembered peers that are dialled at the start.
-const REDIALLED: usize = 16;
+pub const REDIALLED: usize = 16;
 
 /// What the network needs to know to start.
 pub struct NetOptions {

@@ -6,6 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
+    rc::Rc,
     time::Duration,
 };
 
@@ -65,7 +66,7 @@ impl Figures {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     Message(Message),
-    IHave(Box<[Message]>),
+    IHave(Rc<[Message]>),
     IWant(Box<[Message]>),
     IDontWant(Message),
     Graft,
@@ -107,18 +108,27 @@ impl Peer {
 
     /// P1, P2 and P4; the others are off, or for what is left out.
     fn score(&self, now: Time) -> f64 {
-        let hours =
-            now.since(self.at).as_secs_f64() / scoring::FIRST_DELIVERIES_DECAY.as_secs_f64();
-        let left = 0.01f64.powf(hours);
-        let (first, invalid) = (self.first * left, self.invalid * left);
         let meshed = self.in_mesh_since.map_or(0.0, |since| {
             now.since(since)
                 .as_secs_f64()
                 .min(scoring::TIME_IN_MESH_CAP)
         });
-        scoring::TIME_IN_MESH_WEIGHT * meshed
+        let meshed = scoring::TIME_IN_MESH_WEIGHT * meshed;
+        if self.first == 0.0 && self.invalid == 0.0 {
+            return meshed;
+        }
+        let hours =
+            now.since(self.at).as_secs_f64() / scoring::FIRST_DELIVERIES_DECAY.as_secs_f64();
+        let left = 0.01f64.powf(hours);
+        let (first, invalid) = (self.first * left, self.invalid * left);
+        meshed
             + scoring::FIRST_DELIVERIES_WEIGHT * first.min(scoring::FIRST_DELIVERIES_CAP)
             + scoring::INVALID_WEIGHT * invalid * invalid
+    }
+
+    /// Whether its score is below a threshold that only refused messages lead to.
+    fn is_below(&self, threshold: f64, now: Time) -> bool {
+        self.invalid > 0.0 && self.score(now) < threshold
     }
 }
 
@@ -192,7 +202,7 @@ impl Gossip {
         let wanted = self
             .peers
             .iter()
-            .filter(|(_, peer)| peer.score(now) >= scoring::PUBLISH_THRESHOLD);
+            .filter(|(_, peer)| !peer.is_below(scoring::PUBLISH_THRESHOLD, now));
         out.extend(wanted.map(|(id, _)| (*id, Said::Message(message))));
         out.len() - before
     }
@@ -206,9 +216,7 @@ impl Gossip {
     /// Whether anything of a peer is listened to.
     pub fn hears(&self, peer: Id, now: Time) -> bool {
         let known = self.peers.get(&peer);
-        known.is_some_and(|peer| {
-            peer.invalid == 0.0 || peer.score(now) >= scoring::GRAYLIST_THRESHOLD
-        })
+        known.is_some_and(|peer| !peer.is_below(scoring::GRAYLIST_THRESHOLD, now))
     }
 
     /// Takes a message from a peer, and says whether it is the first copy.
@@ -274,7 +282,7 @@ impl Gossip {
             Said::IHave(ids) => {
                 let missing = ids.iter().filter(|id| !self.seen.contains(id)).copied();
                 let missing: Box<[Message]> = missing.collect();
-                if !missing.is_empty() && peer.score(now) >= scoring::GOSSIP_THRESHOLD {
+                if !missing.is_empty() && !peer.is_below(scoring::GOSSIP_THRESHOLD, now) {
                     out.push((from, Said::IWant(missing)));
                 }
             }
@@ -346,7 +354,7 @@ impl Gossip {
 
     fn is_bad(&self, id: Id, now: Time) -> bool {
         let peer = self.peers.get(&id);
-        peer.is_none_or(|peer| peer.invalid > 0.0 && peer.score(now) < 0.0)
+        peer.is_none_or(|peer| peer.is_below(0.0, now))
     }
 
     fn mesh_outbound(&self) -> usize {
@@ -445,12 +453,12 @@ impl Gossip {
     /// Tells some of those that are not in the mesh what there is.
     fn tell(&self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
         let told = self.history.iter().take(self.figures.history_gossip);
-        let ids: Box<[Message]> = told.flatten().copied().collect();
+        let ids: Rc<[Message]> = told.flatten().copied().collect();
         if ids.is_empty() {
             return;
         }
         let others = self.peers.iter().filter(|(id, peer)| {
-            !self.mesh.contains(id) && peer.score(now) >= scoring::GOSSIP_THRESHOLD
+            !self.mesh.contains(id) && !peer.is_below(scoring::GOSSIP_THRESHOLD, now)
         });
         let mut others: Vec<Id> = others.map(|(id, _)| *id).collect();
         let share = (self.figures.gossip_factor * others.len() as f64) as usize;
@@ -497,9 +505,12 @@ mod tests {
     #[test]
     fn a_mesh_grows_to_what_it_should_be_and_shrinks_to_it() {
         let (mut gossip, mut dice, mut out) = (gossip(40), Dice::of(1, "mesh", 0), Vec::new());
+        for id in 1..4 {
+            gossip.heard(id, Said::Prune, at(0), &mut out);
+        }
         gossip.heartbeat(at(1), &mut dice, &mut out);
         assert_eq!(gossip.mesh().len(), gossip.figures.mesh_n);
-        assert!(out.iter().all(|(_, said)| *said == Said::Graft));
+        assert!(out.iter().all(|(id, said)| *said == Said::Graft && *id > 3));
         let more: Vec<Id> = (0..40).filter(|id| !gossip.mesh().contains(id)).collect();
         for id in more {
             gossip.heard(id, Said::Graft, at(1), &mut out);

@@ -7,7 +7,7 @@ use libp2p::PeerId;
 use super::{Alarm, Effect, Node, Scene, Wire, numbers};
 use crate::{
     net::{
-        machines::{ConnectionId, K, Origin, TICK, has_room, to_trim},
+        machines::{ConnectionId, K, Origin, REDIALLED, TICK, has_room, to_trim},
         protocol::Hello,
     },
     sim::{Id, time::Time},
@@ -43,6 +43,13 @@ impl Node {
                     .add_now(member.peer, address, Origin::Bootstrap, cx.instant());
             }
         }
+        for id in std::mem::take(&mut self.remembered) {
+            if let Some(member) = cx.shared.members.get(id as usize) {
+                let address = member.address.clone();
+                self.discovery
+                    .add(member.peer, address, Origin::Remembered, cx.instant());
+            }
+        }
         // Not all nodes in step.
         let late = |dice: &mut crate::sim::dice::Dice, most: Duration| most.mul_f64(dice.share());
         let figures = self.gossip_figures();
@@ -58,6 +65,7 @@ impl Node {
     /// It leaves: what it had under way is lost, and what it knows stays on its disk.
     pub fn leave(&mut self, cx: &mut Scene<'_>) {
         let peers: Vec<Id> = self.links.keys().copied().collect();
+        self.remembered = peers.iter().copied().take(REDIALLED).collect();
         cx.out.extend(peers.into_iter().map(Effect::Close));
         self.online = false;
         self.epoch += 1;
@@ -105,7 +113,8 @@ impl Node {
 
     pub fn dial_due(&mut self, cx: &mut Scene<'_>) {
         let (peers, ledger, at) = (&self.peers, self.penalties.ledger(), cx.stamp());
-        let connected = (self.links.len(), peers.outbound_count());
+        let outbound = self.links.values().filter(|link| link.outbound).count();
+        let connected = (self.links.len(), outbound);
         let is_done = |peer: &PeerId| peers.is_connected(peer) || ledger.ban(peer, at).is_some();
         let due = self.discovery.due(
             cx.instant(),
@@ -199,7 +208,7 @@ impl Node {
 
     /// Puts a peer into the routing table, if its neighbours leave room for it.
     fn route(&mut self, peer: Id, cx: &mut Scene<'_>) {
-        let group = |id: Id| self.peers.group(&cx.shared.peer(id)?);
+        let group = |id: Id| cx.shared.prefix(id);
         let own = group(peer);
         let bucket = self.table.bucket_of(cx.shared.position(peer));
         let (mut here, mut others) = (Vec::new(), Vec::new());

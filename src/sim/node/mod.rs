@@ -52,6 +52,9 @@ pub use links::{Link, times};
 pub use query::Ask;
 use query::{Asked, Get};
 
+/// Peers that one flooder floods.
+const FLOODED: usize = 8;
+
 /// What goes from one node to another.
 #[derive(Clone, Debug)]
 pub enum Wire {
@@ -194,6 +197,10 @@ pub struct Node {
     catalogue: BTreeMap<u32, (HeadMark, Timestamp, Value)>,
     /// Its own publishers: nobody else is known for long enough.
     pub known: HashSet<PublisherId>,
+    /// Peers that it was connected with when it left.
+    remembered: Vec<Id>,
+    /// Peers that it floods.
+    flooded: BTreeSet<Id>,
     next: u64,
     /// The most requests, waiting messages and connections that there ever were.
     pub most: Most,
@@ -282,6 +289,8 @@ impl Node {
             inbox: Inbox::default(),
             catalogue: BTreeMap::new(),
             known: HashSet::new(),
+            remembered: Vec::new(),
+            flooded: BTreeSet::new(),
             next: 0,
             most: Most::default(),
         })
@@ -322,9 +331,11 @@ impl Node {
             Told::Get { package } => self.get(package, cx),
             Told::Shout { message } => drop(self.announce(message, cx)),
             Told::Flood { message, count } => {
-                let peers: Vec<Id> = self.links.keys().copied().collect();
-                for peer in peers {
-                    self.send(peer, Wire::Flood(message, count), cx);
+                if self.flooded.is_empty() {
+                    self.flooded.extend(self.links.keys().take(FLOODED));
+                }
+                for peer in self.flooded.clone() {
+                    self.send_or_dial(peer, Wire::Flood(message, count), cx);
                 }
             }
         }
@@ -360,13 +371,6 @@ impl Node {
 
     fn tick(&mut self, cx: &mut Scene<'_>) {
         self.dial_due(cx);
-        let mesh: HashSet<PeerId> = self
-            .gossip
-            .mesh()
-            .iter()
-            .filter_map(|id| cx.shared.peer(*id))
-            .collect();
-        self.peers.set_mesh(&mesh);
         for job in self.timers.due(cx.instant()) {
             self.work(job, cx);
         }
@@ -377,9 +381,6 @@ impl Node {
         let now = cx.stamp();
         match job {
             Job::Settle => {
-                let gossip = &self.gossip;
-                let score = |peer: &PeerId| gossip.score(cx.shared.id(peer)?, cx.now);
-                self.peers.set_gossip_scores(score);
                 self.peers.settle(now);
                 self.callers.replace(self.peers.callers(now));
             }
@@ -490,17 +491,14 @@ impl Node {
             || self.table.contains(peer)
     }
 
-    /// Lookups and requests that have not ended.
-    pub fn open(&self) -> usize {
-        self.gets.len() + self.asked.len() + self.queries.len()
+    /// Queries of its own that run, and what its person waits for.
+    #[cfg(test)]
+    pub fn lookups_open(&self) -> usize {
+        self.gets.len() + self.queries.len()
     }
 
     pub fn connections(&self) -> usize {
         self.links.len()
-    }
-
-    pub fn has(&self, package: u32) -> Option<&HeadMark> {
-        self.catalogue.get(&package).map(|(mark, ..)| mark)
     }
 }
 

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::cli::program::{Home, ran};
 
-const VERBS: [&str; 20] = [
+const VERBS: [&str; 21] = [
     "node",
     "publish",
     "search",
@@ -23,6 +23,7 @@ const VERBS: [&str; 20] = [
     "status",
     "config",
     "demo",
+    "sim",
     "completions",
     "man",
 ];

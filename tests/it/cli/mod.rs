@@ -23,4 +23,5 @@ mod program;
 mod service;
 mod settings;
 mod setup_npm;
+mod sim;
 mod usage;

@@ -1,0 +1,134 @@
+//! The simulator beside the demo, which has real nodes, and many seeds. `cargo bench --bench sim`.
+//!
+//! `SWARMDEX_BENCH_SEEDS` sets the number of seeds (100), `SWARMDEX_BENCH_NODES` the sizes that are
+//! compared (32,100).
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::time::{Duration, Instant};
+
+use swarmdex::{
+    demo::{Demo, DemoOptions, Latency, catalogue::Source},
+    sim::{self, Options},
+};
+
+/// How long a demo runs, and packages that it publishes in a minute.
+const LENGTH: Duration = Duration::from_secs(40);
+const RATE: f64 = 120.0;
+/// Between figures of both sides.
+const MOST: f64 = 0.25;
+
+#[derive(Clone, Copy)]
+struct Figures {
+    messages: f64,
+    duplicates: f64,
+    found: f64,
+    missing: f64,
+    hops: f64,
+}
+
+async fn demo(peers: usize) -> (Figures, usize) {
+    let demo = Demo::start(DemoOptions {
+        peers,
+        seed: 7,
+        catalogue: Source::Embedded,
+        project: None,
+        rate: RATE,
+        churn: 0.0,
+        latency: Latency::Distance,
+        data_dir: None,
+        query_timeout: Duration::from_secs(5),
+    })
+    .await
+    .unwrap();
+    let report = demo.report(LENGTH).await;
+    demo.shutdown().await.unwrap();
+    let figures = Figures {
+        messages: report.messages_a_publish.unwrap(),
+        duplicates: report.duplicates.unwrap(),
+        found: report.requests_found.unwrap(),
+        missing: report.requests_missing.unwrap(),
+        hops: report.delivery_hops.unwrap(),
+    };
+    (figures, report.announced)
+}
+
+fn simulated(nodes: usize, publishes: usize) -> Figures {
+    let report = sim::run(
+        Options {
+            publishes,
+            hostile: 0.0,
+            churn: 0.0,
+            loss: 0.0,
+            ..Options::new(nodes, 7)
+        },
+        |_| {},
+    )
+    .unwrap();
+    Figures {
+        messages: report.messages_a_publish,
+        duplicates: report.duplicates,
+        found: report.requests_found.unwrap(),
+        missing: report.requests_missing.unwrap(),
+        hops: report.delivery_hops.unwrap(),
+    }
+}
+
+fn compare(nodes: usize, real: Figures, simulated: Figures) {
+    println!("\n{nodes} nodes                    demo  simulator  difference");
+    for (name, real, simulated) in [
+        ("messages a publish", real.messages, simulated.messages),
+        ("share of duplicates", real.duplicates, simulated.duplicates),
+        ("requests, found", real.found, simulated.found),
+        ("requests, not found", real.missing, simulated.missing),
+        ("delivery hops", real.hops, simulated.hops),
+    ] {
+        let difference = simulated / real - 1.0;
+        let far = if difference.abs() > MOST {
+            "  too far"
+        } else {
+            ""
+        };
+        println!(
+            "{name:<22} {real:>9.2}  {simulated:>9.2}  {:>+8.1} %{far}",
+            difference * 100.0
+        );
+    }
+}
+
+fn seeds(count: u64) {
+    let started = Instant::now();
+    let (mut events, mut lowest, mut banned_honest) = (0, 1.0f64, 0);
+    for seed in 0..count {
+        let report = sim::run(Options::new(200, seed), |_| {}).unwrap();
+        events += report.events;
+        lowest = lowest.min(report.delivered);
+        banned_honest += report.banned_honest;
+        if report.delivered < 1.0 || report.banned_honest > 0 {
+            println!(
+                "seed {seed}: delivered {}, {} honest banned",
+                report.delivered, report.banned_honest
+            );
+        }
+    }
+    println!(
+        "\n{count} seeds of 200 nodes in {:.1} s: {events} events, delivered {lowest} at worst, {banned_honest} honest nodes banned",
+        started.elapsed().as_secs_f64()
+    );
+}
+
+#[tokio::main]
+async fn main() {
+    let setting = |name: &str, default: &str| std::env::var(name).unwrap_or(default.to_owned());
+    for nodes in setting("SWARMDEX_BENCH_NODES", "32,100").split(',') {
+        let nodes = nodes.trim().parse().unwrap();
+        let (real, announced) = demo(nodes).await;
+        compare(nodes, real, simulated(nodes, announced));
+    }
+    seeds(setting("SWARMDEX_BENCH_SEEDS", "100").parse().unwrap());
+}
