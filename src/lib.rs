@@ -49,6 +49,7 @@ pub mod prepare;
 pub mod process;
 pub mod registry;
 pub mod resolve;
+pub mod sim;
 pub mod store;
 pub mod telemetry;
 pub mod ui;

@@ -496,6 +496,11 @@ impl NodeHandle {
         &self.data_dir
     }
 
+    /// A number that is another one when anything that is stored may have changed.
+    pub fn revision(&self) -> u64 {
+        self.store.revision()
+    }
+
     /// Makes a backup of this node, which goes on meanwhile; the directory is on its machine.
     pub async fn backup(&self, ask: Ask) -> Result<Backup> {
         let data_dir = self.data_dir.clone();

@@ -606,6 +606,8 @@ impl Registry for Replay {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::Value;
+
     use super::*;
     use crate::bus::NodeSnapshot;
 
@@ -651,6 +653,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_played_happens_now() {
+        let moved = moved(notice("an hour ago"), Duration::from_secs(3_600));
+        assert_eq!(moved.notices[0].at, Timestamp(3_600_005));
+        assert_eq!(moved.node.unwrap().started_at, Timestamp(3_601_000));
+    }
+
+    #[tokio::test]
+    async fn a_recording_of_an_hour_ago_is_moved_by_an_hour() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a.jsonl");
+        let mut recorder = Recorder::create(&path, status()).unwrap();
+        recorder.record(&notice("first")).unwrap();
+        drop(recorder);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let (head, rest) = text.split_once('\n').unwrap();
+        let mut head: Value = serde_json::from_str(head).unwrap();
+        let hour = 3_600_000;
+        head["started"] = (head["started"].as_u64().unwrap() - hour).into();
+        std::fs::write(&path, format!("{head}\n{rest}")).unwrap();
+        let mut played = Replay::open(&path, 1.0).unwrap().subscribe();
+        let at = played.recv().await.unwrap().notices[0].at.0 - 5;
+        assert!((hour..2 * hour).contains(&at), "{at}");
+    }
+
     async fn played(path: &Path) -> Vec<String> {
         let mut batches = Replay::open(path, 1_000.0).unwrap().subscribe();
         let mut texts = Vec::new();
@@ -677,16 +704,6 @@ mod tests {
         assert_eq!(
             played(&path).await,
             ["first", "second", "the recording is over; q quits"]
-        );
-        let first = Replay::open(&path, 1.0)
-            .unwrap()
-            .subscribe()
-            .recv()
-            .await
-            .unwrap();
-        assert!(
-            clock::now().since(first.notices[0].at) < Duration::from_secs(60 * 60 * 24 * 365 * 80),
-            "moved to now"
         );
         assert_eq!(
             Replay::open(&path, 1.0).unwrap().batches().unwrap().len(),

@@ -76,6 +76,19 @@ pub struct Sender {
 }
 
 impl Sender {
+    /// A peer of which nothing is known.
+    #[cfg(test)]
+    pub fn unknown(peer: PeerId) -> Self {
+        Self {
+            caller: Caller {
+                peer,
+                good: false,
+                prefix: None,
+            },
+            doubtful: false,
+        }
+    }
+
     fn payer(&self) -> (Payer, bool) {
         match self
             .caller

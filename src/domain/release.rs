@@ -234,22 +234,43 @@ pub fn resolve<'a>(
     releases: &'a [ReleaseEntry],
     requirement: Option<&Requirement>,
 ) -> Option<&'a ReleaseEntry> {
-    let read = read(ecosystem, releases);
-    let live = || read.iter().filter(|(_, release)| !release.is_yanked());
-    let found = match requirement {
-        Some(requirement) if !requirement.is_any() => live()
-            .filter(|(version, _)| requirement.names(version))
-            .max_by_key(|(version, _)| version)
-            .or_else(|| {
-                read.iter()
-                    .find(|(version, _)| requirement.is_exactly(version))
-            }),
-        _ => live()
-            .filter(|(version, _)| !version.is_pre_release())
-            .max_by_key(|(version, _)| version)
-            .or_else(|| live().max_by_key(|(version, _)| version)),
+    let Some(requirement) = requirement.filter(|requirement| !requirement.is_any()) else {
+        return latest(ecosystem, releases);
     };
+    let read = read(ecosystem, releases);
+    let found = read
+        .iter()
+        .filter(|(version, release)| !release.is_yanked() && requirement.names(version))
+        .max_by_key(|(version, _)| version)
+        .or_else(|| {
+            read.iter()
+                .find(|(version, _)| requirement.is_exactly(version))
+        });
     found.map(|(_, entry)| *entry)
+}
+
+/// The highest release proper that is not yanked, or the highest pre-release where there is nothing
+/// else. Of those with plain versions, which most are, only the highest is read.
+fn latest<'a>(ecosystem: &Ecosystem, releases: &'a [ReleaseEntry]) -> Option<&'a ReleaseEntry> {
+    let live = || releases.iter().filter(|release| !release.is_yanked());
+    let plain = |entry: &'a ReleaseEntry| ecosystem.plain_version(entry.version.as_str());
+    let highest_plain = live()
+        .filter_map(|entry| Some((plain(entry)?, entry)))
+        .max_by_key(|(version, _)| *version)
+        .map(|(_, entry)| entry);
+    let read: Vec<(Version, &ReleaseEntry)> = live()
+        .filter(|entry| plain(entry).is_none())
+        .chain(highest_plain)
+        .filter_map(|entry| Some((entry.version.read(ecosystem).ok()?, entry)))
+        .collect();
+    let highest = |wanted: fn(&Version) -> bool| {
+        read.iter()
+            .filter(|(version, _)| wanted(version))
+            .max_by_key(|(version, _)| version)
+    };
+    highest(|version| !version.is_pre_release())
+        .or_else(|| highest(|_| true))
+        .map(|(_, entry)| *entry)
 }
 
 /// The highest release, yanked or not.

@@ -31,6 +31,39 @@ pub use swarm::{
 
 use serde_bytes::ByteBuf;
 
+/// The machines without I/O that a node is made of, and the figures of libp2p's protocols: for the
+/// simulator, which runs the one and models the other.
+pub(crate) mod machines {
+    pub use libp2p::swarm::ConnectionId;
+
+    pub(crate) use super::peers::pool::Callers;
+    pub use super::{
+        dht::{
+            lookups::{Ended, Lookup, Pending, Want},
+            queries,
+            routing::has_room,
+            store::KadStore,
+        },
+        gossip::{judge, topics},
+        peers::{
+            connections::to_trim,
+            discovery::{Discovery, Origin},
+            penalties,
+            place::Bearings,
+            table::PeerTable,
+        },
+        query::{answering, greeting::Greeter, requests::Requests},
+        reach::door::Door,
+        swarm::{
+            behaviour::{BOOTSTRAP_INTERVAL, K, PARALLELISM},
+            command::AskError,
+            start::{GREET_EVERY, INBOUND},
+            task::TICK,
+            timers::{Job, Timers},
+        },
+    };
+}
+
 /// The port a node listens on unless told otherwise, TCP and UDP (QUIC): fixed, so that one
 /// firewall rule and one address on a whiteboard serve a whole site; in the range no other service
 /// is registered for.

@@ -17,6 +17,7 @@ pub use catalogue::SyncReport;
 pub use contents::{Contents, Incoming, read_whole};
 pub use names::Names;
 pub use p2p::{P2pRegistry, Parts};
+pub(crate) use packages::FAN_OUT;
 pub use publisher::{Bundle, Imported, Importing, MAX_BATCH};
 pub(crate) use publisher::{check_files, check_version};
 pub use replicas::{Replicas, replicated};

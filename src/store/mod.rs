@@ -3,8 +3,9 @@
 //!
 //! All writes go through one thread that commits whatever queued up in one transaction
 //! (`synchronous=FULL`), so an acknowledged write survives the power going off, and a hundred
-//! concurrent ones cost one `fsync`. Reads run on their own connections and never wait for the
-//! writer.
+//! concurrent ones cost one `fsync`. What is worth nothing without a later write is committed
+//! without an `fsync` of its own, and is on the disk before that one is. Reads run on their own
+//! connections and never wait for the writer.
 
 pub mod backup;
 mod batch;
@@ -61,7 +62,7 @@ use tokio::sync::Notify;
 
 use crate::{RegistryError, Result, disk, domain::name::PublisherId, metrics::Metrics};
 use readers::Readers;
-use writer::Writer;
+use writer::{Durability, Writer};
 
 /// Instructions of SQLite's machine between two looks at the time, where there is a bound: some
 /// tens of microseconds.
@@ -194,7 +195,16 @@ impl Store {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.inner.writer.run(job).await
+        self.inner.writer.run(Durability::Synced, job).await
+    }
+
+    /// As [`Self::write`], and returns before it is on the disk: for what nobody misses after a
+    /// power cut, or what a later write says is there, which then cannot be without it.
+    pub(crate) async fn write_unsynced<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.inner.writer.run(Durability::Logged, job).await
     }
 
     /// Writes many records, some at a time, in as few transactions as they fit into; returns what
@@ -211,6 +221,11 @@ impl Store {
             parts.push(self.write(move |db| job(db, part)));
         }
         futures::future::try_join_all(parts).await
+    }
+
+    /// A number that is another one when anything that the store has may have changed.
+    pub fn revision(&self) -> u64 {
+        self.inner.writer.commits()
     }
 
     /// A number that is another one when the heads that are held may have changed.

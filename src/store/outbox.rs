@@ -73,7 +73,8 @@ impl Store {
     }
 
     /// Notes how many peers hold and heard of what went into the outbox at this time, and drops it
-    /// once it is `done`. What was published since then is another delivery's, and stays.
+    /// once it is `done`. What was published since then is another delivery's, and stays. If a
+    /// power cut takes that, it is delivered again.
     pub async fn publish_progress(
         &self,
         package: PackageId,
@@ -82,7 +83,7 @@ impl Store {
         done: bool,
         now: Timestamp,
     ) -> Result<()> {
-        self.write(move |db| {
+        self.write_unsynced(move |db| {
             let key = package.owner.to_bytes();
             if done {
                 db.prepare_cached(

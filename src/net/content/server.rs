@@ -15,7 +15,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::wire::{self, Head, Question, Status};
 use crate::{
     bus::Board,
-    clock,
+    clock::Clock,
     domain::{
         content::{self, bytes_in},
         hash::ContentRoot,
@@ -65,6 +65,7 @@ pub(crate) struct Shared {
     pub pool: Pool,
     pub callers: Callers,
     pub conduct: Conduct,
+    pub clock: Clock,
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
 }
@@ -301,7 +302,7 @@ fn tell(shared: &Shared, peer: PeerId, answer: &Answer, took: Duration) {
     };
     shared
         .board
-        .served(id, what, answer.head.size, clock::now(), |one| {
+        .served(id, what, answer.head.size, shared.clock.now(), |one| {
             one.part = Part::Giving;
             one.bytes += answer.bytes;
             one.millis += u64::try_from(took.as_millis()).unwrap_or(u64::MAX);

@@ -1,125 +1,22 @@
 //! Lookups that a person asks for, to see what comes of them and how.
 
-use std::{
-    collections::HashMap,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
-use libp2p::{
-    PeerId,
-    kad::{self, QueryId, RecordKey},
-};
-use tokio::sync::oneshot;
-
-use crate::net::{
-    Net,
-    dht::lookups::{Answer, Want},
-    swarm::command::Command,
-    swarm::task::Task,
+use super::{
+    looks,
+    lookups::{Answer, Want},
 };
 use crate::{
     Result, clock,
     domain::{
-        lookup::{Copy, End, Looked, RoutingTable, Sought, Trace},
+        lookup::{Copy, Looked, RoutingTable, Sought, Trace},
         record::{DhtKey, Record},
     },
+    net::{Net, swarm::command::Command},
 };
 
 /// Copies of a record that are looked for.
 const COPIES: usize = 3;
-/// Peers that are told of.
-const MOST: usize = 20;
-
-/// One that runs, of providers or of the closest peers.
-pub struct Look {
-    pub deadline: Instant,
-    number: u64,
-    peers: Vec<PeerId>,
-    reply: oneshot::Sender<(u64, Vec<PeerId>)>,
-}
-
-pub type Looks = HashMap<QueryId, Look>;
-
-impl Task {
-    pub fn look(
-        &mut self,
-        sought: Sought,
-        what: Option<String>,
-        deadline: Instant,
-        reply: oneshot::Sender<(u64, Vec<PeerId>)>,
-    ) {
-        let kad = &mut self.swarm.behaviour_mut().kad;
-        let id = match sought {
-            Sought::Record(key) => kad.get_record(RecordKey::new(&key.0)),
-            Sought::Providers(key) => kad.get_providers(RecordKey::new(&key.0)),
-            Sought::Closest(peer) => kad.get_closest_peers(peer),
-        };
-        if let Some(number) = kad.follow(id, what) {
-            self.looks.insert(
-                id,
-                Look {
-                    deadline,
-                    number,
-                    peers: Vec::new(),
-                    reply,
-                },
-            );
-        }
-    }
-
-    /// What Kademlia found for one of them.
-    pub fn on_looked(&mut self, id: QueryId, result: &kad::QueryResult, last: bool) {
-        let Some(look) = self.looks.get_mut(&id) else {
-            return;
-        };
-        match result {
-            kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders {
-                providers,
-                ..
-            })) => {
-                for peer in providers {
-                    if look.peers.len() < MOST && !look.peers.contains(peer) {
-                        look.peers.push(*peer);
-                    }
-                }
-            }
-            kad::QueryResult::GetClosestPeers(
-                Ok(kad::GetClosestPeersOk { peers, .. })
-                | Err(kad::GetClosestPeersError::Timeout { peers, .. }),
-            ) => look.peers = peers.iter().take(MOST).map(|peer| peer.peer_id).collect(),
-            _ => {}
-        }
-        if last && let Some(look) = self.looks.remove(&id) {
-            // Whoever asked may have gone.
-            let _ = look.reply.send((look.number, look.peers));
-        }
-    }
-
-    /// Stops what is past its deadline, or nobody waits for; what it found by then comes at once.
-    pub fn expire_looks(&mut self, now: Instant) {
-        let over = |look: &Look| look.deadline <= now || look.reply.is_closed();
-        let late: Vec<QueryId> = self
-            .looks
-            .iter()
-            .filter(|(_, look)| over(look))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in late {
-            if let Some(look) = self.looks.get_mut(&id) {
-                look.deadline = now + Duration::from_secs(60);
-            }
-            self.stop(&id, End::Deadline);
-        }
-    }
-
-    pub fn routing(&mut self) -> RoutingTable {
-        let (peers, now) = (&self.peers, clock::now());
-        self.swarm
-            .behaviour_mut()
-            .kad
-            .routing(|peer| peers.last_seen(peer, now))
-    }
-}
 
 impl Net {
     /// Every lookup that runs, and the last that ended, the newest first.
@@ -155,7 +52,12 @@ impl Net {
                 };
                 (
                     lookup.trace,
-                    lookup.answers.into_iter().take(MOST).map(copy).collect(),
+                    lookup
+                        .answers
+                        .into_iter()
+                        .take(looks::MOST)
+                        .map(copy)
+                        .collect(),
                     Vec::new(),
                 )
             }

@@ -89,13 +89,13 @@ impl Pending {
         }
     }
 
-    fn resolve(self, ended: Ended) -> Done {
+    fn resolve(self, ended: Ended, now: Instant) -> Done {
         let found = !self.answers.is_empty();
         let unanswered = !found && (ended == Ended::TimedOut || self.asked == 0);
         let done = Done {
             found,
             unanswered,
-            took: self.started.elapsed(),
+            took: now.saturating_duration_since(self.started),
         };
         // The asker may have gone; then nobody wants to know.
         let _ = self.reply.send(Lookup {
@@ -137,7 +137,7 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
 
     /// Notes an answer. `Some` when the lookup is satisfied: it has been resolved, and Kademlia can
     /// stop.
-    pub fn answer(&mut self, id: &Id, answer: Answer) -> Option<Done> {
+    pub fn answer(&mut self, id: &Id, answer: Answer, now: Instant) -> Option<Done> {
         let pending = self.running.get_mut(id)?;
         pending.answers.push(answer);
         if !pending.is_satisfied() {
@@ -145,14 +145,19 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
         }
         self.running
             .remove(id)
-            .map(|pending| pending.resolve(Ended::Satisfied))
+            .map(|pending| pending.resolve(Ended::Satisfied, now))
     }
 
     /// Kademlia is done with it. `Some` when it had not been resolved before.
-    pub fn end(&mut self, id: &Id, ended: Ended) -> Option<Done> {
+    pub fn end(&mut self, id: &Id, ended: Ended, now: Instant) -> Option<Done> {
         self.running
             .remove(id)
-            .map(|pending| pending.resolve(ended))
+            .map(|pending| pending.resolve(ended, now))
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.running.len()
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -170,35 +175,17 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
             .map(|(id, _)| *id)
             .collect();
         ids.into_iter()
-            .filter_map(|id| Some((id, self.end(&id, Ended::TimedOut)?)))
+            .filter_map(|id| Some((id, self.end(&id, Ended::TimedOut, now)?)))
             .collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
-
-    use super::*;
-    use crate::domain::{hash::Hash, record::HeadState, release::ReleaseEntry, time::Timestamp};
-    use crate::ecosystem::Ecosystem;
-    use libp2p::identity::Keypair;
     use proptest::prelude::*;
 
-    fn record() -> Record {
-        let releases = vec![ReleaseEntry::new(
-            "1.0.0".parse().unwrap(),
-            Hash::of(b"manifest"),
-        )];
-        let state = HeadState::first(Ecosystem::Generic, "web".parse().unwrap(), releases);
-        let (head, _) = state
-            .sign(
-                &Keypair::generate_ed25519(),
-                Timestamp(1),
-                Duration::from_secs(60),
-            )
-            .unwrap();
-        Record::Head(head)
-    }
+    use super::*;
+    use crate::domain::record::tests::head_record;
 
     fn pending(want: Want, deadline: Instant) -> (Pending, oneshot::Receiver<Lookup>) {
         let (reply, receiver) = oneshot::channel();
@@ -239,7 +226,7 @@ mod tests {
             ], 0..20),
         ) {
             let peers: Vec<PeerId> = (0..5).map(|_| PeerId::random()).collect();
-            let record = record();
+            let record = head_record("web");
             let now = Instant::now();
             let mut lookups = Lookups::new();
             let (pending, mut receiver) = pending(Want::Quorum(quorum), now);
@@ -247,13 +234,13 @@ mod tests {
             for step in steps {
                 match step {
                     Step::Answer(peer) => {
-                        lookups.answer(&1, Answer { peer: Some(peers[usize::from(peer)]), record: record.clone() });
+                        lookups.answer(&1, Answer { peer: Some(peers[usize::from(peer)]), record: record.clone() }, now);
                     }
                     Step::OwnCopy => {
-                        lookups.answer(&1, Answer { peer: None, record: record.clone() });
+                        lookups.answer(&1, Answer { peer: None, record: record.clone() }, now);
                     }
                     Step::End(timed_out) => {
-                        lookups.end(&1, if timed_out { Ended::TimedOut } else { Ended::Exhausted });
+                        lookups.end(&1, if timed_out { Ended::TimedOut } else { Ended::Exhausted }, now);
                     }
                     Step::Expire => drop(lookups.expire(now)),
                 }
@@ -278,8 +265,9 @@ mod tests {
             &"a",
             Answer {
                 peer: Some(PeerId::random()),
-                record: record(),
+                record: head_record("web"),
             },
+            now,
         );
         assert!(lookups.expire(now).is_empty());
         let expired = lookups.expire(now + Duration::from_secs(1));

@@ -3,61 +3,60 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    hash::Hash,
     time::Instant,
 };
 
-use libp2p::{
-    PeerId,
-    kad::{self, QueryId},
-};
+use libp2p::PeerId;
 use tokio::sync::mpsc;
 
 /// A question to the DHT who has a content.
-pub struct Finding {
-    pub deadline: Instant,
+struct Finding {
+    deadline: Instant,
     /// Dropped at the end, which is how the asker knows.
-    pub found: mpsc::Sender<PeerId>,
+    found: mpsc::Sender<PeerId>,
     told: HashSet<PeerId>,
 }
 
 /// The questions that run.
-#[derive(Default)]
-pub struct Findings(HashMap<QueryId, Finding>);
+pub struct Findings<Id>(HashMap<Id, Finding>);
 
-impl Findings {
-    pub fn start(&mut self, id: QueryId, deadline: Instant, found: mpsc::Sender<PeerId>) {
-        self.0.insert(
-            id,
-            Finding {
-                deadline,
-                found,
-                told: HashSet::new(),
-            },
-        );
+impl<Id: Copy + Eq + Hash> Findings<Id> {
+    pub fn new() -> Self {
+        Self(HashMap::new())
     }
 
-    /// Hands on what Kademlia found; returns those that were not known before.
-    pub fn progress(
-        &mut self,
-        id: QueryId,
-        result: &kad::GetProvidersResult,
-        last: bool,
-    ) -> Vec<PeerId> {
+    pub fn start(&mut self, id: Id, deadline: Instant, found: mpsc::Sender<PeerId>) {
+        let finding = Finding {
+            deadline,
+            found,
+            told: HashSet::new(),
+        };
+        self.0.insert(id, finding);
+    }
+
+    /// Hands on the peers that have it; returns those that were not known before.
+    pub fn found(&mut self, id: &Id, peers: &[PeerId]) -> Vec<PeerId> {
+        let Some(finding) = self.0.get_mut(id) else {
+            return Vec::new();
+        };
         let mut new = Vec::new();
-        if let (Some(finding), Ok(kad::GetProvidersOk::FoundProviders { providers, .. })) =
-            (self.0.get_mut(&id), result)
-        {
-            for peer in providers {
-                // The channel has room for more providers than a fetch ever wants.
-                if finding.told.insert(*peer) && finding.found.try_send(*peer).is_ok() {
-                    new.push(*peer);
-                }
+        for peer in peers {
+            // The channel has room for more providers than a fetch ever wants.
+            if finding.told.insert(*peer) && finding.found.try_send(*peer).is_ok() {
+                new.push(*peer);
             }
         }
-        if last {
-            self.0.remove(&id);
-        }
         new
+    }
+
+    pub fn end(&mut self, id: &Id) {
+        self.0.remove(id);
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.0.len()
     }
 
     pub fn next_deadline(&self) -> Option<Instant> {
@@ -65,17 +64,9 @@ impl Findings {
     }
 
     /// Ends what is past its deadline or that nobody waits for; Kademlia can stop these.
-    pub fn expire(&mut self, now: Instant) -> Vec<QueryId> {
+    pub fn expire(&mut self, now: Instant) -> Vec<Id> {
         let over = |finding: &Finding| finding.deadline <= now || finding.found.is_closed();
-        let ids: Vec<QueryId> = self
-            .0
-            .iter()
-            .filter(|(_, finding)| over(finding))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in &ids {
-            self.0.remove(id);
-        }
-        ids
+        let late = self.0.extract_if(|_, finding| over(finding));
+        late.map(|(id, _)| id).collect()
     }
 }

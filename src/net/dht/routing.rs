@@ -14,7 +14,11 @@ const MAX_ADDRESSES: usize = 16;
 
 /// Whether a peer of a group may come in, with the groups of those in its bucket and of those in
 /// other buckets. Peers without a group, on private networks, always may.
-fn has_room(group: Option<Prefix>, bucket: &[Option<Prefix>], others: &[Option<Prefix>]) -> bool {
+pub fn has_room(
+    group: Option<Prefix>,
+    bucket: &[Option<Prefix>],
+    others: &[Option<Prefix>],
+) -> bool {
     if group.is_none() {
         return true;
     }

@@ -252,6 +252,12 @@ impl KadStore {
         oldest.map(|(_, held)| held.record.clone())
     }
 
+    /// The value that is held for a key, and has not expired.
+    pub fn value(&self, key: &DhtKey) -> Option<&[u8]> {
+        let held = self.records.get(key)?;
+        (held.expires > self.now).then_some(&held.record.value)
+    }
+
     /// What changed since the last call.
     pub fn take_dirty(&mut self) -> Dirty {
         let mut dirty = Dirty::default();

@@ -26,7 +26,7 @@ use libp2p::{
 
 use crate::net::{dht::answer, dht::store::KadStore};
 use crate::{
-    clock,
+    clock::Clock,
     domain::{
         hash::Hash,
         lookup::{
@@ -59,6 +59,7 @@ pub struct Traced {
     telling: Vec<QueryId>,
     /// Peers and addresses that did not fit into answers.
     left_out: u64,
+    clock: Clock,
 }
 
 impl std::ops::Deref for Traced {
@@ -122,7 +123,7 @@ fn why(error: &(dyn std::error::Error + 'static)) -> Failure {
 }
 
 impl Traced {
-    pub fn new(inner: Inner, id: PeerId) -> Self {
+    pub fn new(inner: Inner, id: PeerId, clock: Clock) -> Self {
         Self {
             inner,
             traces: Traces::default(),
@@ -131,6 +132,7 @@ impl Traced {
             refreshed: BTreeMap::new(),
             telling: Vec::new(),
             left_out: 0,
+            clock,
         }
     }
 
@@ -165,7 +167,7 @@ impl Traced {
             kind => (written(kind, key), Hash::of(key)),
         };
         self.traces
-            .begin(id, kind, key, target, clock::now(), Instant::now());
+            .begin(id, kind, key, target, self.clock.now(), Instant::now());
     }
 
     /// Cuts what leaves for a connection, where it is an answer that whoever asked could not read.
@@ -212,7 +214,7 @@ impl Traced {
         self.begin(*id);
         let target = Hash::of(key);
         self.refreshed
-            .insert(distance_bits(&self.me, &target), clock::now());
+            .insert(distance_bits(&self.me, &target), self.clock.now());
         self.traces.asked(id, peer, ask, &target, Instant::now());
     }
 

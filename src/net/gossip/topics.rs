@@ -45,7 +45,7 @@ const DUPLICATE_CACHE: Duration = Duration::from_secs(2 * VALIDITY.as_secs() + 3
 
 /// Scoring for topics with a message now and then. The figures are Filecoin's where it has one
 /// (<https://github.com/filecoin-project/lotus/blob/master/node/modules/lp2p/pubsub.go>).
-mod scoring {
+pub mod scoring {
     use std::time::Duration;
 
     pub const GOSSIP_THRESHOLD: f64 = -500.0;
@@ -84,7 +84,8 @@ fn message_id(message: &Message) -> MessageId {
     )
 }
 
-fn config() -> Result<Config> {
+/// The figures of gossip, those that are libp2p's own default among them.
+pub fn config() -> Result<Config> {
     ConfigBuilder::default()
         .validation_mode(ValidationMode::Strict)
         .validate_messages()

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr, time::Duration};
 
 use libp2p::PeerId;
 
-use crate::domain::prefix::Prefix;
+use crate::domain::{places::Caller, prefix::Prefix};
 
 /// A connection gets this long to prove what it is good for.
 pub const GRACE: Duration = Duration::from_secs(30);
@@ -15,6 +15,9 @@ pub const OF_A_GROUP: usize = 3;
 /// from outside can have all of them replaced. Bitcoin Core has as many
 /// (`MAX_OUTBOUND_FULL_RELAY_CONNECTIONS`).
 pub const OUTBOUND: usize = 8;
+/// Of the connections that are kept, one of so many may be of an unknown peer that is served
+/// content.
+const SERVED_SHARE: usize = 4;
 /// Where there is no other room, newcomers have one of so many places beyond the high water.
 const NEWCOMERS: usize = 4;
 
@@ -36,6 +39,18 @@ pub struct Held {
     pub host: Option<IpAddr>,
 }
 
+/// Those that are kept of the peers to which content moves, when about `low` connections are: good
+/// ones all, unknown ones a quarter of `low`, in the order in which they are given.
+pub fn served(moving: &[Caller], low: usize) -> impl Iterator<Item = PeerId> {
+    let of = |good: bool| {
+        moving
+            .iter()
+            .filter(move |caller| caller.good == good)
+            .map(|caller| caller.peer)
+    };
+    of(true).chain(of(false).take(low / SERVED_SHARE))
+}
+
 /// The peers to disconnect: nobody up to `high` connections. Beyond it go
 ///
 /// 1. those of prefixes that have more than [`OF_A_GROUP`], the worst first, as far as there are
@@ -54,7 +69,10 @@ pub fn to_trim(held: &[Held], low: usize, high: usize) -> Vec<PeerId> {
         return Vec::new();
     }
     let mut ranked: Vec<&Held> = held.iter().collect();
-    ranked.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.age.cmp(&a.age)));
+    ranked.sort_by(|a, b| {
+        let better = b.score.total_cmp(&a.score).then(b.age.cmp(&a.age));
+        better.then(a.peer.cmp(&b.peer))
+    });
     let mut groups: HashMap<Prefix, usize> = HashMap::new();
     let (mut crowded, mut young, mut settled) = (Vec::new(), Vec::new(), Vec::new());
     let (mut dialled, mut settled_count) = (0, 0);
@@ -105,7 +123,7 @@ fn worst_first(ranked: &[&Held], most: usize) -> Vec<PeerId> {
 /// The young ones that go when there is room for so many of them: each address keeps as many as any
 /// other, those that have been there longest.
 fn without_room(mut young: Vec<&Held>, room: usize) -> Vec<PeerId> {
-    young.sort_by_key(|peer| std::cmp::Reverse(peer.age));
+    young.sort_by_key(|peer| (std::cmp::Reverse(peer.age), peer.peer));
     let mut of_host: HashMap<Option<IpAddr>, usize> = HashMap::new();
     let mut turns: Vec<(usize, usize, &Held)> = young
         .into_iter()
@@ -207,6 +225,22 @@ mod tests {
                 }
             },
         )
+    }
+
+    #[test]
+    fn of_unknown_peers_that_are_served_only_a_quarter_is_sure_of_its_place() {
+        let caller = |good| Caller {
+            peer: PeerId::random(),
+            good,
+            prefix: None,
+        };
+        let good: Vec<Caller> = (0..20).map(|_| caller(true)).collect();
+        let unknown: Vec<Caller> = (0..20).map(|_| caller(false)).collect();
+        let moving = [unknown.clone(), good.clone()].concat();
+        let kept: HashSet<PeerId> = served(&moving, 8).collect();
+        assert!(good.iter().all(|caller| kept.contains(&caller.peer)));
+        let of_unknown = unknown.iter().filter(|caller| kept.contains(&caller.peer));
+        assert_eq!(of_unknown.count(), 2);
     }
 
     proptest! {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use libp2p::{Multiaddr, PeerId, multiaddr::Protocol};
-use rand::{Rng, RngExt};
+use rand::{Rng, RngExt, seq::SliceRandom};
 
 use crate::net::peers::connections::OUTBOUND;
 
@@ -105,17 +105,23 @@ impl Discovery {
         if connected >= wanted && outbound >= OUTBOUND {
             return Vec::new();
         }
+        let waiting = self.targets.iter();
+        let waiting = waiting.filter(|(peer, one)| one.not_before <= now && !is_connected(peer));
+        let mut waiting: Vec<PeerId> = waiting.map(|(peer, _)| *peer).collect();
+        // By lot: nobody is dialled first for its id, which is chosen.
+        waiting.sort_unstable();
+        waiting.shuffle(rng);
         let mut due = Vec::new();
-        for (peer, target) in &mut self.targets {
-            if due.len() >= AT_ONCE || target.not_before > now || is_connected(peer) {
+        for peer in waiting.into_iter().take(AT_ONCE) {
+            let Some(target) = self.targets.get_mut(&peer) else {
                 continue;
-            }
+            };
             // Counted as failed until it connects, so that one that never answers is not dialled
             // again at once.
             target.failures = target.failures.saturating_add(1);
             target.not_before = now + wait(target.failures, rng);
             let claimed = matches!(target.origin, Origin::Remembered | Origin::Mdns);
-            due.push((*peer, target.addresses.clone(), claimed));
+            due.push((peer, target.addresses.clone(), claimed));
         }
         self.targets
             .retain(|_, target| target.origin == Origin::Bootstrap || target.failures <= PATIENCE);

@@ -1,7 +1,10 @@
 //! Penalties: evidence for peers' scores, faults in the ledger, and the bans that follow. A machine
 //! without I/O: it is told what happened and returns what the task has to do.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::HashSet,
+    time::{Duration, Instant},
+};
 
 use libp2p::PeerId;
 
@@ -26,8 +29,8 @@ pub enum Event {
     Fault(PeerId, Fault),
     /// The peer gave what it was asked for.
     Gave(PeerId),
-    /// The peer answered a ping after this time.
-    Pong(PeerId, Duration),
+    /// The peer answered a ping after this time, at this instant.
+    Pong(PeerId, Duration, Instant),
     /// The node starts, with the ledger as it was on the disk.
     Start,
     /// Time has passed.
@@ -86,7 +89,7 @@ impl Penalties {
             Event::Observed(peer, outcome) => self.observe(peer, outcome, peers, now),
             Event::Fault(peer, fault) => self.fault(peer, fault, peers, now),
             Event::Gave(peer) => self.gave(peer, peers, now),
-            Event::Pong(peer, rtt) if peers.round_trip(peer, rtt, now) => {
+            Event::Pong(peer, rtt, at) if peers.round_trip(peer, rtt, (now, at)) => {
                 self.fault(peer, Fault::Stalling, peers, now)
             }
             Event::Pong(..) => Vec::new(),
@@ -326,7 +329,13 @@ mod tests {
                     format!("/ip4/81.{}.69.1/tcp/4001", n % 200),
                 );
                 let address: Multiaddr = address.parse().unwrap();
-                table.connected(peer, ConnectionId::new_unchecked(n), &address, true, NOW);
+                table.connected(
+                    peer,
+                    ConnectionId::new_unchecked(n),
+                    &address,
+                    true,
+                    (NOW, Instant::now()),
+                );
                 table.identified(peer, "swarmdex", vec![address], Vec::new(), NOW);
                 peer
             })
@@ -388,7 +397,7 @@ mod tests {
     #[test]
     fn only_a_peer_that_answers_pings_and_no_question_stalls() {
         let (mut penalties, mut table, ids) = with(6);
-        let pong = Event::Pong(ids[0], Duration::from_millis(20));
+        let pong = Event::Pong(ids[0], Duration::from_millis(20), Instant::now());
         for second in 0..100 {
             // One that answers nothing is cut off, and one that is never asked owes nothing.
             penalties.on(
@@ -399,7 +408,7 @@ mod tests {
             assert!(
                 penalties
                     .on(
-                        Event::Pong(ids[2], Duration::ZERO),
+                        Event::Pong(ids[2], Duration::ZERO, Instant::now()),
                         &mut table,
                         after(second)
                     )
@@ -432,7 +441,7 @@ mod tests {
                 after(second),
             );
             penalties.on(
-                Event::Pong(ids[0], Duration::ZERO),
+                Event::Pong(ids[0], Duration::ZERO, Instant::now()),
                 &mut table,
                 after(second),
             );
@@ -448,7 +457,11 @@ mod tests {
             &mut table,
             after(10),
         );
-        let orders = penalties.on(Event::Pong(ids[0], Duration::ZERO), &mut table, after(10));
+        let orders = penalties.on(
+            Event::Pong(ids[0], Duration::ZERO, Instant::now()),
+            &mut table,
+            after(10),
+        );
         assert!(
             admission(&orders).banned.is_empty(),
             "the nine before are forgiven"
@@ -569,7 +582,7 @@ mod tests {
                     0 => Event::Observed(peer, Outcome::RecordInvalid),
                     1 => Event::Observed(peer, Outcome::AnswerWrong),
                     2 => Event::Observed(peer, Outcome::AnswerLate),
-                    3 => Event::Pong(peer, Duration::from_millis(30)),
+                    3 => Event::Pong(peer, Duration::from_millis(30), Instant::now()),
                     4 => Event::Observed(peer, Outcome::AnswerRight),
                     7 => Event::Fault(peer, Fault::Flooding),
                     _ => Event::Due,

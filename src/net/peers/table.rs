@@ -1,33 +1,27 @@
 //! The table of peers: what is known of each, and the snapshot that readers get.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet, VecDeque},
+    collections::{HashMap, HashSet},
     time::{Duration, Instant},
 };
 
 use libp2p::{Multiaddr, PeerId, swarm::ConnectionId};
-use rand::Rng;
 
 use crate::net::{
-    ClockOffset,
-    peers::connections::Held,
     peers::discovery::bare,
-    peers::identity::{Start, Starts},
-    peers::place::{Bearings, Whereabouts},
+    peers::identity::Start,
+    peers::peer::{Open, Peer, Said, count_uptime},
+    peers::place::Bearings,
     query::protocol::Hello,
 };
 use crate::{
-    bus::{Connection, Direction, PeerSnapshot, RTT_HISTORY, Traffic},
+    bus::{Direction, RTT_HISTORY, Traffic},
     domain::{
         announced::NodeOwner,
         faults::Sheet,
-        name::PublisherId,
-        places::Caller,
         prefix::{Classes, Prefix},
         record::{NodeClaim, Presence, Signed},
-        reputation::{
-            Basis, Candidate, Choices, Outcome, Population, Selection, Standing, Weights, score,
-        },
+        reputation::{Choices, Outcome, Population, Weights},
         text::{fit, printable},
         time::Timestamp,
     },
@@ -44,169 +38,22 @@ const MAX_ADDRESSES: usize = 16;
 const MAX_PROTOCOLS: usize = 32;
 /// Longest text a peer may say of itself, in columns.
 const MAX_AGENT: usize = 40;
-/// A round trip that was measured longer ago says nothing of now. Pings go every few seconds; a
-/// link that is full answers some of them late.
-const RTT_LIFE: Duration = Duration::from_secs(60);
-/// Likewise for what a peer said in a hello, of which there is one a minute.
-const HELLO_LIFE: Duration = Duration::from_secs(180);
-
-struct Open {
-    id: ConnectionId,
-    address: String,
-    direction: Direction,
-    since: Timestamp,
-}
-
-/// What a connected peer said of itself, and when.
-struct Said {
-    at: Instant,
-    packages: u64,
-    /// Bytes that it may keep for others.
-    room: u64,
-    clock_offset_ms: i64,
-}
-
-/// What is known of one peer.
-struct Peer {
-    standing: Standing,
-    addresses: Vec<Multiaddr>,
-    open: Vec<Open>,
-    /// Up to when connected time has been added to the standing.
-    counted_until: Timestamp,
-    agent: Option<String>,
-    protocols: Vec<String>,
-    /// It speaks this network's protocols.
-    ours: bool,
-    /// It was connected, here or before a restart, or this node's person said something about it.
-    met: bool,
-    rtts_ms: VecDeque<f32>,
-    /// When the last of these was measured.
-    measured: Option<Instant>,
-    owner: Option<NodeOwner>,
-    place: Whereabouts,
-    /// Over a connection that is still there.
-    said: Option<Said>,
-    /// By which two nodes with its key are told from one that restarts, and when there were two.
-    starts: Starts,
-    twins: Option<Instant>,
-    /// The last proof that it is there: it connected, answered, asked or passed something on.
-    alive: Option<Instant>,
-    in_mesh: bool,
-    /// It left a question without an answer, and has answered neither another nor a ping since.
-    silent: bool,
-    gossip_score: Option<f64>,
-    traffic: Traffic,
-    /// What the ledger has about it.
-    sheet: Option<Sheet>,
-}
-
-impl Peer {
-    fn new(now: Timestamp) -> Self {
-        Self {
-            standing: Standing::new(now),
-            addresses: Vec::new(),
-            open: Vec::new(),
-            counted_until: now,
-            agent: None,
-            protocols: Vec::new(),
-            ours: false,
-            met: true,
-            rtts_ms: VecDeque::new(),
-            measured: None,
-            owner: None,
-            place: Whereabouts::default(),
-            said: None,
-            starts: Starts::default(),
-            twins: None,
-            alive: None,
-            in_mesh: false,
-            silent: false,
-            gossip_score: None,
-            traffic: Traffic::default(),
-            sheet: None,
-        }
-    }
-
-    /// What it said lately.
-    fn said(&self, now: Instant) -> Option<&Said> {
-        self.said
-            .as_ref()
-            .filter(|said| now.saturating_duration_since(said.at) <= HELLO_LIFE)
-    }
-
-    /// Two nodes with its key said hello by turns, lately.
-    fn are_two(&self, now: Instant) -> bool {
-        self.twins
-            .is_some_and(|at| now.saturating_duration_since(at) <= HELLO_LIFE)
-    }
-
-    /// The last round trips, if the newest is not too old to say something.
-    fn rtts_ms(&self, now: Instant) -> impl DoubleEndedIterator<Item = f32> {
-        let recent = |at: Instant| now.saturating_duration_since(at) <= RTT_LIFE;
-        let known = self.measured.is_some_and(recent).then_some(&self.rtts_ms);
-        known.into_iter().flatten().copied()
-    }
-
-    /// Of where it is connected from, or was last.
-    fn group(&self, classes: Classes) -> Option<Prefix> {
-        self.place
-            .remote()
-            .and_then(|ip| Prefix::classed(ip, classes))
-    }
-}
-
-/// What the scores of all known peers are made of. Two thousand take 3.5 ms to compute, for which
-/// no message should wait.
-pub struct Standings {
-    /// Each with the distance in km that earns a bonus.
-    peers: Vec<(Standing, Option<f64>)>,
-    population: Population,
-    weights: Weights,
-    at: Timestamp,
-}
-
-impl Standings {
-    /// The scores, 0 to 1.
-    pub fn scores(&self) -> Vec<f64> {
-        let one = |(standing, km): &(Standing, Option<f64>)| {
-            score(
-                &Basis::of(standing, &self.population, *km, self.at),
-                &self.weights,
-            )
-            .total
-        };
-        self.peers.iter().map(one).collect()
-    }
-}
-
-/// The connected peers of this network, taken together.
-#[derive(Default)]
-pub struct Here {
-    /// Connections by transport.
-    pub tcp: usize,
-    pub quic: usize,
-    /// Those that gossip scores below 0.
-    pub negative: usize,
-    /// The newest round trip of each that was measured.
-    pub rtts_ms: Vec<f64>,
-    pub agents: BTreeMap<String, usize>,
-}
 
 pub struct PeerTable {
-    peers: HashMap<PeerId, Peer>,
-    weights: Weights,
-    metrics: Metrics,
+    pub(super) peers: HashMap<PeerId, Peer>,
+    pub(super) weights: Weights,
+    pub(super) metrics: Metrics,
     pub bearings: Bearings,
     /// Places could be looked up when the peers were settled last.
-    placed: bool,
-    population: Population,
-    choices: Choices,
-    dirty: HashSet<PeerId>,
-    gone: Vec<PeerId>,
+    pub(super) placed: bool,
+    pub(super) population: Population,
+    pub(super) choices: Choices,
+    pub(super) dirty: HashSet<PeerId>,
+    pub(super) gone: Vec<PeerId>,
     /// The rule by which addresses are public.
-    classes: Classes,
+    pub(super) classes: Classes,
     /// Those that were never met.
-    heard: HashSet<PeerId>,
+    pub(super) heard: HashSet<PeerId>,
 }
 
 impl PeerTable {
@@ -310,7 +157,7 @@ impl PeerTable {
         conn: ConnectionId,
         address: &Multiaddr,
         outbound: bool,
-        now: Timestamp,
+        (now, at): (Timestamp, Instant),
     ) {
         let peer = self.entry(id, now);
         if peer.open.is_empty() {
@@ -329,7 +176,7 @@ impl PeerTable {
             since: now,
         });
         peer.standing.last_seen = now;
-        peer.alive = Some(Instant::now());
+        peer.alive = Some(at);
         if outbound && !peer.addresses.contains(address) && peer.addresses.len() < MAX_ADDRESSES {
             peer.addresses.insert(0, address.clone());
         }
@@ -416,109 +263,6 @@ impl PeerTable {
         self.peers.get(id).is_some_and(|peer| peer.said.is_some())
     }
 
-    /// Connected peers of this network, and how many packages each says it has.
-    pub fn catalogues(&self, now: Instant) -> Vec<(PeerId, u64)> {
-        let here = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.ours && !peer.open.is_empty());
-        here.filter_map(|(id, peer)| Some((*id, peer.said(now)?.packages)))
-            .collect()
-    }
-
-    /// Connected peers of this network, and how many bytes each says it may keep for others.
-    pub fn rooms(&self, now: Instant) -> Vec<(PeerId, u64)> {
-        let here = self
-            .peers
-            .iter()
-            .filter(|(_, peer)| peer.ours && !peer.open.is_empty());
-        here.map(|(id, peer)| (*id, peer.said(now).map_or(0, |said| said.room)))
-            .collect()
-    }
-
-    /// Who opened the connection, for each connected peer of this network.
-    pub fn directions(&self) -> impl Iterator<Item = Direction> {
-        self.peers
-            .values()
-            .filter(|peer| peer.ours)
-            .filter_map(|peer| peer.open.first())
-            .map(|open| open.direction)
-    }
-
-    /// The connected peers of this network, taken together.
-    pub fn here(&self, now: Instant) -> Here {
-        /// Programs that are told apart.
-        const AGENTS: usize = 6;
-        let mut here = Here::default();
-        for peer in self.peers.values().filter(|peer| peer.ours) {
-            let Some(open) = peer.open.first() else {
-                continue;
-            };
-            if open.address.contains("/quic") {
-                here.quic += 1;
-            } else {
-                here.tcp += 1;
-            }
-            here.negative += usize::from(peer.gossip_score.is_some_and(|score| score < 0.0));
-            here.rtts_ms
-                .extend(peer.rtts_ms(now).next_back().map(f64::from));
-            let agent = peer.agent.as_deref().unwrap_or_default();
-            let known = here.agents.contains_key(agent) || here.agents.len() < AGENTS;
-            *here
-                .agents
-                .entry(if known { agent } else { "others" }.to_owned())
-                .or_default() += 1;
-        }
-        here
-    }
-
-    /// Connected peers that this node dialled.
-    pub fn outbound_count(&self) -> usize {
-        let is_outbound = |peer: &&Peer| {
-            peer.open
-                .first()
-                .is_some_and(|open| open.direction == Direction::Outbound)
-        };
-        self.peers.values().filter(is_outbound).count()
-    }
-
-    /// Whether a peer has been good to ask, or a person protects it.
-    fn is_good(&self, peer: &Peer, now: Timestamp) -> bool {
-        let protected = peer.sheet.as_ref().is_some_and(|sheet| sheet.protected);
-        protected || self.basis(peer, now).is_good()
-    }
-
-    /// A peer as one that wants a place.
-    pub fn caller(&self, id: PeerId, now: Timestamp) -> Caller {
-        let peer = self.peers.get(&id);
-        Caller {
-            peer: id,
-            good: peer.is_some_and(|peer| self.is_good(peer, now)),
-            prefix: peer.and_then(|peer| peer.group(self.classes)),
-        }
-    }
-
-    /// All that are connected.
-    pub fn callers(&self, now: Timestamp) -> HashMap<PeerId, Caller> {
-        let here = self.peers.iter().filter(|(_, peer)| !peer.open.is_empty());
-        here.map(|(id, _)| (*id, self.caller(*id, now))).collect()
-    }
-
-    /// Those that have been good to ask, connected or not.
-    pub fn good(&self, now: Timestamp) -> impl Iterator<Item = PeerId> {
-        self.peers
-            .iter()
-            .filter(move |(_, peer)| self.is_good(peer, now))
-            .map(|(id, _)| *id)
-    }
-
-    pub fn connected_count(&self) -> usize {
-        self.peers
-            .values()
-            .filter(|peer| !peer.open.is_empty())
-            .count()
-    }
-
     pub fn observe(&mut self, id: PeerId, outcome: Outcome, now: Timestamp) {
         self.metrics.observed(outcome);
         self.entry(id, now).standing.observe(outcome, now);
@@ -590,7 +334,12 @@ impl PeerTable {
 
     /// A peer answered a ping. True when it has left a question without an answer since the ping
     /// before, and answered none: however many there were, all of them may be one interruption.
-    pub fn round_trip(&mut self, id: PeerId, rtt: Duration, now: Timestamp) -> bool {
+    pub fn round_trip(
+        &mut self,
+        id: PeerId,
+        rtt: Duration,
+        (now, at): (Timestamp, Instant),
+    ) -> bool {
         let peer = self.entry(id, now);
         peer.standing.observe_rtt(rtt, now);
         peer.place.round_trip(rtt);
@@ -598,12 +347,12 @@ impl PeerTable {
             peer.rtts_ms.pop_front();
         }
         peer.rtts_ms.push_back(rtt.as_secs_f32() * 1_000.0);
-        peer.measured = Some(Instant::now());
+        peer.measured = Some(at);
         std::mem::take(&mut peer.silent)
     }
 
     /// Takes what a peer says of itself in a hello.
-    pub fn hello(&mut self, id: PeerId, hello: &Hello, now: Timestamp) -> Start {
+    pub fn hello(&mut self, id: PeerId, hello: &Hello, (now, at): (Timestamp, Instant)) -> Start {
         let owner = hello
             .claim
             .as_ref()
@@ -613,7 +362,7 @@ impl PeerTable {
         if !peer.open.is_empty() {
             let clock_offset_ms = now.offset_ms(hello.at);
             peer.said = Some(Said {
-                at: Instant::now(),
+                at,
                 packages: hello.packages,
                 room: hello.room,
                 clock_offset_ms,
@@ -627,7 +376,7 @@ impl PeerTable {
         peer.place.hello(hello.location.clone(), hello.at, now);
         let start = peer.starts.said(hello.start);
         if start == Start::Twins {
-            peer.twins = Some(Instant::now());
+            peer.twins = Some(at);
         }
         start
     }
@@ -646,10 +395,8 @@ impl PeerTable {
     }
 
     /// Whether two nodes have its key.
-    pub fn are_two(&self, id: &PeerId) -> bool {
-        self.peers
-            .get(id)
-            .is_some_and(|peer| peer.are_two(Instant::now()))
+    pub fn are_two(&self, id: &PeerId, at: Instant) -> bool {
+        self.peers.get(id).is_some_and(|peer| peer.are_two(at))
     }
 
     /// Takes a presence message that `id` itself has signed.
@@ -711,206 +458,6 @@ impl PeerTable {
             self.touch_all();
         }
     }
-
-    fn basis(&self, peer: &Peer, now: Timestamp) -> Basis {
-        Basis::of(
-            &current(peer, now),
-            &self.population,
-            self.bonus_km(peer, now),
-            now,
-        )
-    }
-
-    fn score(&self, peer: &Peer, now: Timestamp) -> f64 {
-        score(&self.basis(peer, now), &self.weights).total
-    }
-
-    pub fn standings(&self, now: Timestamp) -> Standings {
-        let peers = self
-            .peers
-            .values()
-            .map(|peer| (current(peer, now), self.bonus_km(peer, now)))
-            .collect();
-        Standings {
-            peers,
-            population: self.population,
-            weights: self.weights,
-            at: now,
-        }
-    }
-
-    fn bonus_km(&self, peer: &Peer, now: Timestamp) -> Option<f64> {
-        peer.place.placed(&self.bearings, now).bonus_km()
-    }
-
-    /// Connected peers of this network that can be asked, with their scores.
-    pub fn candidates(&self, selection: Selection, now: Timestamp) -> Vec<Candidate> {
-        self.peers
-            .iter()
-            .filter(|(_, peer)| peer.ours && !peer.open.is_empty())
-            .map(|(id, peer)| {
-                let basis = self.basis(peer, now);
-                Candidate {
-                    peer: *id,
-                    score: selection.score(&basis, &self.weights),
-                    successes: basis.successes,
-                    failures: basis.failures,
-                    response: basis.response(),
-                    share: self.choices.share(id),
-                    group: peer.group(self.classes),
-                }
-            })
-            .collect()
-    }
-
-    /// These were chosen to be asked.
-    pub fn chosen(&mut self, peers: &[PeerId]) {
-        self.choices.note(peers);
-    }
-
-    /// Connections, for the plan that trims them.
-    pub fn held(&self, is_protected: impl Fn(&PeerId) -> bool, now: Timestamp) -> Vec<Held> {
-        self.peers
-            .iter()
-            .filter_map(|(id, peer)| {
-                let oldest = peer.open.first()?;
-                Some(Held {
-                    peer: *id,
-                    age: now.since(oldest.since),
-                    score: self.score(peer, now),
-                    protected: is_protected(id),
-                    outbound: oldest.direction == Direction::Outbound,
-                    group: peer.group(self.classes),
-                    host: peer.place.remote(),
-                })
-            })
-            .collect()
-    }
-
-    /// Median of our clock minus the peers', with two of them at least: one may be the one that is
-    /// wrong.
-    pub fn clock_offset(&self, now: Instant) -> Option<ClockOffset> {
-        let said = self.peers.values().filter_map(|peer| peer.said(now));
-        let mut offsets: Vec<i64> = said.map(|said| said.clock_offset_ms).collect();
-        offsets.sort_unstable();
-        let ms = *offsets
-            .get(offsets.len() / 2)
-            .filter(|_| offsets.len() >= 2)?;
-        Some(ClockOffset {
-            ms,
-            peers: offsets.len(),
-        })
-    }
-
-    /// Snapshots of what changed since the last call, and the peers forgotten.
-    pub fn take_changes(&mut self, now: Timestamp) -> (Vec<PeerSnapshot>, Vec<PeerId>) {
-        let dirty = std::mem::take(&mut self.dirty);
-        let changed = dirty
-            .iter()
-            .filter_map(|id| Some(self.snapshot(*id, self.peers.get(id)?, now)))
-            .collect();
-        (changed, std::mem::take(&mut self.gone))
-    }
-
-    /// Connected peers of this network with their scores, in the order in which to ask them; those
-    /// of `publisher` before all others.
-    pub fn sources(
-        &self,
-        selection: Selection,
-        publisher: Option<&PublisherId>,
-        now: Timestamp,
-        rng: &mut impl Rng,
-    ) -> Vec<(PeerId, f64)> {
-        let candidates = self.candidates(selection, now);
-        let scores: HashMap<PeerId, f64> =
-            candidates.iter().map(|one| (one.peer, one.score)).collect();
-        let mut sources = selection.order(&candidates, rng);
-        let owner = |id: &PeerId| Some(&self.peers.get(id)?.owner.as_ref()?.publisher);
-        sources.sort_by_key(|id| publisher.is_none() || owner(id) != publisher);
-        sources
-            .into_iter()
-            .filter_map(|id| Some((id, *scores.get(&id)?)))
-            .collect()
-    }
-
-    /// Everybody that is known.
-    pub fn snapshots(&self, now: Timestamp) -> Vec<PeerSnapshot> {
-        self.peers
-            .iter()
-            .map(|(id, peer)| self.snapshot(*id, peer, now))
-            .collect()
-    }
-
-    /// Makes the next changes contain everybody: for a reader that is new.
-    pub fn touch_all(&mut self) {
-        self.dirty.extend(self.peers.keys().copied());
-    }
-
-    fn snapshot(&self, id: PeerId, peer: &Peer, now: Timestamp) -> PeerSnapshot {
-        let connection = peer.open.first().map(|open| Connection {
-            address: open.address.clone(),
-            direction: open.direction,
-            since: open.since,
-        });
-        let basis = self.basis(peer, now);
-        let placed = peer.place.placed(&self.bearings, now);
-        let at = Instant::now();
-        PeerSnapshot {
-            id,
-            owner: peer.owner.clone(),
-            agent: peer.agent.clone(),
-            connection,
-            addresses: peer.addresses.iter().map(ToString::to_string).collect(),
-            protocols: peer.protocols.clone(),
-            rtts_ms: peer.rtts_ms(at).collect(),
-            score: score(&basis, &self.weights),
-            basis,
-            location: placed.location.cloned(),
-            distance_km: placed.distance_km,
-            provenance: Some(placed.provenance),
-            packages: peer.said(at).map(|said| said.packages),
-            room: peer.said(at).map_or(0, |said| said.room),
-            first_seen: peer.standing.first_seen,
-            last_seen: peer.standing.last_seen,
-            evidence: peer.standing.recent.iter().copied().collect(),
-            in_mesh: peer.in_mesh,
-            gossip_score: peer.gossip_score,
-            traffic: peer.traffic,
-            sheet: peer.sheet.clone().map(Box::new),
-        }
-    }
-
-    /// What is worth remembering: peers of this network that can be dialled.
-    pub fn to_store(&self) -> Vec<StoredPeer> {
-        self.peers
-            .iter()
-            .filter(|(_, peer)| !peer.addresses.is_empty())
-            .map(|(id, peer)| StoredPeer {
-                id: *id,
-                addresses: peer.addresses.clone(),
-                standing: peer.standing.clone(),
-            })
-            .collect()
-    }
-}
-
-/// What a peer's score is made of: it is seen for as long as it is connected. Without the evidence,
-/// which is for eyes.
-fn current(peer: &Peer, now: Timestamp) -> Standing {
-    Standing {
-        last_seen: if peer.open.is_empty() {
-            peer.standing.last_seen
-        } else {
-            now
-        },
-        recent: VecDeque::new(),
-        ..peer.standing
-    }
-}
-
-fn count_uptime(peer: &mut Peer, now: Timestamp) {
-    peer.standing.connected += now.since(peer.counted_until);
-    peer.counted_until = now;
 }
 
 #[cfg(test)]
@@ -918,7 +465,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{domain::geo::GeoLocation, geoip::Atlas};
+    use crate::{
+        domain::{geo::GeoLocation, reputation::Standing},
+        geoip::Atlas,
+    };
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
 
@@ -974,7 +524,7 @@ mod tests {
                         ConnectionId::new_unchecked(1),
                         &address,
                         false,
-                        NOW,
+                        (NOW, Instant::now()),
                     );
                 }
             }
@@ -1026,7 +576,7 @@ mod tests {
             for (n, (at, what)) in steps.into_iter().enumerate() {
                 let now = NOW.after(Duration::from_secs(n as u64));
                 match what {
-                    0 => table.connected(who[at], ConnectionId::new_unchecked(n), &address, true, now),
+                    0 => table.connected(who[at], ConnectionId::new_unchecked(n), &address, true, (now, Instant::now())),
                     1 => table.forget(&who[at]),
                     _ => table.presence(who[at], presence(now), now),
                 }

@@ -1,5 +1,7 @@
 //! Questions to peers and their answers.
 
+pub mod answering;
 pub mod asking;
+pub mod greeting;
 pub mod protocol;
 pub mod requests;

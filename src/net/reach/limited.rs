@@ -21,7 +21,7 @@ use libp2p::{
 
 use crate::net::swarm::behaviour::Behaviour;
 use crate::{
-    clock,
+    clock::Clock,
     domain::dials::Dials,
     metrics::{Metrics, TurnedAway},
 };
@@ -33,15 +33,17 @@ pub struct Limited {
     /// bounded.
     dialled: HashMap<ConnectionId, Vec<Multiaddr>>,
     metrics: Metrics,
+    clock: Clock,
 }
 
 impl Limited {
-    pub fn new(inner: Behaviour, dials: Dials, metrics: Metrics) -> Self {
+    pub fn new(inner: Behaviour, dials: Dials, metrics: Metrics, clock: Clock) -> Self {
         Self {
             inner,
             dials,
             dialled: HashMap::new(),
             metrics,
+            clock,
         }
     }
 
@@ -52,7 +54,7 @@ impl Limited {
 
     /// Those of the addresses that may be dialled now.
     pub fn dialable(&mut self, addresses: Vec<Multiaddr>) -> Vec<Multiaddr> {
-        let now = clock::now();
+        let now = self.clock.now();
         let mut seen = HashSet::new();
         let mut left = Vec::new();
         for address in addresses {
@@ -138,7 +140,7 @@ impl NetworkBehaviour for Limited {
     ) -> Result<THandler<Self>, ConnectionDenied> {
         // Whoever is there has proven that it is the peer that was dialled.
         let dialled = self.dialled.remove(&id).unwrap_or_default();
-        self.dials.reached(address, &dialled, clock::now());
+        self.dials.reached(address, &dialled, self.clock.now());
         self.inner
             .handle_established_outbound_connection(id, peer, address, role, port)
     }

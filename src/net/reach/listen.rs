@@ -43,6 +43,24 @@ pub fn try_listen(address: &Multiaddr) -> std::io::Result<()> {
     socket(address).map_or(Ok(()), |(socket, tcp)| is_free(socket, tcp))
 }
 
+/// Addresses of one peer that the routing table is told.
+const MAX_ROUTED: usize = 8;
+
+/// The addresses at which others can reach a peer, of those at which it says that it listens. It
+/// saw this node at `observed`: loopback addresses of another machine are this machine's.
+pub fn usable(peer: PeerId, said: Vec<Multiaddr>, observed: &Multiaddr) -> Vec<Multiaddr> {
+    let is_near = is_loopback(observed);
+    let is_usable = |address: &Multiaddr| {
+        (is_near || !is_loopback(address))
+            && !is_link_local(address)
+            && peer_of(address).is_none_or(|named| named == peer)
+    };
+    said.into_iter()
+        .filter(is_usable)
+        .take(MAX_ROUTED)
+        .collect()
+}
+
 /// Every interface, on one port, over TCP and QUIC, and over IPv4 and IPv6 as far as this system
 /// has them. libp2p binds IPv6 for itself, so that both can have one port.
 pub(crate) fn everywhere(port: u16) -> Vec<Multiaddr> {
@@ -155,6 +173,28 @@ pub fn for_others<'a>(listeners: impl Iterator<Item = &'a Multiaddr>, me: PeerId
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_what_a_peer_says_only_what_others_can_reach_is_used() {
+        let peer = PeerId::random();
+        let used = |address: &str, observed: &str| {
+            let said = vec![address.parse().unwrap()];
+            !usable(peer, said, &observed.parse().unwrap()).is_empty()
+        };
+        let (here, there) = ("/ip4/127.0.0.1/tcp/9", "/ip4/10.0.0.2/tcp/9");
+        assert!(used(here, here), "on one machine");
+        assert!(!used(here, there));
+        assert!(used("/ip4/10.0.0.3/tcp/1", there));
+        assert!(!used("/ip6/fe80::1/tcp/1", there), "of one link");
+        assert!(used(&format!("/ip4/10.0.0.3/tcp/1/p2p/{peer}"), there));
+        let other = PeerId::random();
+        assert!(!used(&format!("/ip4/10.0.0.3/tcp/1/p2p/{other}"), there));
+        let many = vec![there.parse().unwrap(); 50];
+        assert_eq!(
+            usable(peer, many, &there.parse().unwrap()).len(),
+            MAX_ROUTED
+        );
+    }
 
     #[test]
     fn a_port_that_was_asked_for_and_is_busy_is_an_error() {

@@ -15,10 +15,14 @@ use crate::net::{
     DhtMode, dht::store::KadStore, dht::trace::Traced, gossip::topics as gossip, query::protocol,
     reach::dial_back as reach, reach::gate::Gate,
 };
-use crate::{RegistryError, Result, domain::name::NetworkName};
+use crate::{RegistryError, Result, clock::Clock, domain::name::NetworkName};
 
 /// Kademlia looks for its own neighbourhood this often; every minute cost a core at 128 nodes.
-const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
+pub const BOOTSTRAP_INTERVAL: Duration = Duration::from_secs(300);
+/// Peers that one lookup asks at a time, Kademlia's alpha.
+pub const PARALLELISM: usize = 3;
+/// Peers that keep a record, and that a bucket has room for: Kademlia's k.
+pub const K: usize = kad::K_VALUE.get();
 /// Longest wait for the answer to a ping; libp2p's 20 s are longer than a dead connection is to be
 /// kept.
 const PING_TIMEOUT: Duration = Duration::from_secs(6);
@@ -92,6 +96,7 @@ pub struct Parts<'a> {
     pub gate: Gate,
     pub ping_every: Duration,
     pub gossip_counts: &'a mut Registry,
+    pub clock: Clock,
 }
 
 impl Behaviour {
@@ -109,6 +114,7 @@ impl Behaviour {
             gate,
             ping_every,
             gossip_counts,
+            clock,
         } = parts;
         let me = key.public().to_peer_id();
         let slack = query_timeout + Duration::from_secs(1);
@@ -125,7 +131,7 @@ impl Behaviour {
             // Whoever comes first does not fill the table: see routing.rs.
             .set_kbucket_inserts(kad::BucketInserts::Manual)
             .set_periodic_bootstrap_interval(Some(BOOTSTRAP_INTERVAL))
-            .set_parallelism(NonZeroUsize::new(3).unwrap_or(NonZeroUsize::MIN));
+            .set_parallelism(NonZeroUsize::new(PARALLELISM).unwrap_or(NonZeroUsize::MIN));
         let mut kad = kad::Behaviour::with_config(me, kad_store, kad_config);
         // Left to itself it stays a client until an external address is known, which an isolated
         // network never sees.
@@ -155,7 +161,7 @@ impl Behaviour {
             limits: connection_limits::Behaviour::new(limits),
             memory: memory_connection_limits::Behaviour::with_max_percentage(MAX_MEMORY_SHARE),
             gate,
-            kad: Traced::new(kad, me),
+            kad: Traced::new(kad, me, clock),
             gossip: gossip::behaviour(key, topics, gossip_counts)?,
             identify: identify::Behaviour::new(identify),
             ping: ping::Behaviour::new(

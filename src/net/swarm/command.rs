@@ -8,7 +8,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
 
 use crate::net::{
     dht::lookups::{Lookup, Want},
-    peers::table::Standings,
+    peers::rank::Standings,
     query::protocol::{Request, Response},
 };
 use crate::{

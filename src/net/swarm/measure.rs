@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use crate::net::{dht::lookups::Done, reach::listen, swarm::task::Task};
 use crate::{
     bus::{Direction, Event},
-    clock,
     domain::{
         copies::CopyFigures,
         health::Gateway,
@@ -351,7 +350,7 @@ impl Task {
                 .map(|done| millis(done.took))
                 .collect(),
         );
-        let from = clock::now().before(LONG);
+        let from = self.clock.now().before(LONG);
         let gossip = percentiles(
             self.wiring
                 .tally
@@ -367,7 +366,7 @@ impl Task {
         let count = |values: usize| values as u64;
         let behaviour = self.swarm.behaviour_mut();
         let announce = self.topics.announce.hash();
-        let at = clock::now();
+        let at = self.clock.now();
         let here = self.peers.here(now);
         let rtts = percentiles(here.rtts_ms.clone());
         let peers = &self.peers;
@@ -389,7 +388,8 @@ impl Task {
         };
         Sample {
             running_for: Duration::from_secs(
-                clock::now()
+                self.clock
+                    .now()
                     .since(self.started_at)
                     .as_secs()
                     .min(MINUTE.as_secs()),

@@ -1,51 +1,48 @@
 //! The task's side of the penalties: it tells them what happened, and does what they order.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use libp2p::PeerId;
 use tokio::sync::oneshot;
 
+use crate::domain::{
+    faults::{Fault, Ruling},
+    lanes::{Lane, Sender},
+    reputation::Outcome,
+};
 use crate::net::{
     peers::penalties::{Event, Order},
     swarm::task::Task,
 };
-use crate::{
-    clock,
-    domain::{
-        faults::{Fault, Ruling},
-        lanes::{Lane, Sender},
-        reputation::Outcome,
-    },
-};
 
 impl Task {
     /// Tells the penalties what happened, and does what they order.
-    pub fn judge(&mut self, event: Event) {
-        let orders = self.penalties.on(event, &mut self.peers, clock::now());
+    pub fn penalise(&mut self, event: Event) {
+        let orders = self.penalties.on(event, &mut self.peers, self.clock.now());
         orders.into_iter().for_each(|order| self.carry_out(order));
     }
 
     pub fn observe(&mut self, peer: PeerId, outcome: Outcome) {
-        self.judge(Event::Observed(peer, outcome));
+        self.penalise(Event::Observed(peer, outcome));
     }
 
     pub fn fault(&mut self, peer: PeerId, fault: Fault) {
-        self.judge(Event::Fault(peer, fault));
+        self.penalise(Event::Fault(peer, fault));
     }
 
     pub fn ponged(&mut self, peer: PeerId, rtt: Duration) {
-        self.judge(Event::Pong(peer, rtt));
+        self.penalise(Event::Pong(peer, rtt, Instant::now()));
     }
 
     /// Follows a person's decision about a peer, and replies when it is on the disk: false when it
     /// changes nothing.
     pub fn obey(&mut self, peer: PeerId, ruling: Ruling, reply: oneshot::Sender<bool>) {
-        let (changed, orders) = self
-            .penalties
-            .rule(peer, ruling, &mut self.peers, clock::now());
+        let (changed, orders) =
+            self.penalties
+                .rule(peer, ruling, &mut self.peers, self.clock.now());
         orders.into_iter().for_each(|order| self.carry_out(order));
         let (sheets, store) = (self.penalties.take_unwritten(), self.wiring.store.clone());
-        self.write(async move {
+        self.writes.push(async move {
             let written = store.write_ledger(sheets).await;
             // Without a reply, the person is told that the node could not.
             if written.is_ok() {
@@ -55,13 +52,13 @@ impl Task {
         });
     }
 
-    /// Lets bans and doubts end, and writes the sheets that changed.
-    pub fn settle_penalties(&mut self) {
-        self.judge(Event::Due);
+    /// Writes the sheets that changed.
+    pub fn write_penalties(&mut self) {
         let sheets = self.penalties.take_unwritten();
         if !sheets.is_empty() {
             let store = self.wiring.store.clone();
-            self.write(async move { store.write_ledger(sheets).await });
+            self.writes
+                .push(async move { store.write_ledger(sheets).await });
         }
     }
 
@@ -89,7 +86,7 @@ impl Task {
                 if !self.wiring.callers.of(peer).good {
                     self.wiring
                         .callers
-                        .set(self.peers.caller(peer, clock::now()));
+                        .set(self.peers.caller(peer, self.clock.now()));
                 }
             }
             Order::Notice(level, text) => self.notice(level, text),
@@ -111,6 +108,6 @@ impl Task {
     /// Takes one of what a peer may send; false when it has none left.
     pub fn allowed(&mut self, peer: PeerId, lane: Lane) -> bool {
         let sender = self.sender(peer);
-        self.lanes.take(&sender, lane, clock::now())
+        self.lanes.take(&sender, lane, self.clock.now())
     }
 }

@@ -41,7 +41,6 @@ use crate::net::{
 use crate::{
     RegistryError, Result,
     bus::{Board, Bus, Event, Level, Notice, Tally},
-    clock,
     domain::{
         copies::CopyFigures, dials::Dials, faults::Ledger, geo::GeoLocation, name::NetworkName,
         reputation::Weights,
@@ -135,13 +134,13 @@ pub async fn start(
             discovery.add(peer.id, address.clone(), Origin::Remembered, Instant::now());
         }
     }
-    let ledger = Ledger::new(store.ledger()?, options.ban_time, clock::now());
+    let ledger = Ledger::new(store.ledger()?, options.ban_time, clock.now());
     let kad_store = KadStore::new(me, store.dht_records()?, now);
 
     let (addresses, moved) = listen::choose(&options.listen)?;
     let notice = |level, text: String| {
         bus.emit(Event::Notice(Notice {
-            at: clock::now(),
+            at: clock.now(),
             level,
             text,
         }))
@@ -190,15 +189,16 @@ pub async fn start(
         ),
         ping_every: options.ping_every,
         gossip_counts: &mut gossip_counts,
+        clock: clock.clone(),
     })?;
     let streams = behaviour.streams.new_control();
     let dials = Dials::of(options.staging.classes);
-    let limited = Limited::new(behaviour, dials, metrics.clone());
+    let limited = Limited::new(behaviour, dials, metrics.clone(), clock.clone());
     let (mut swarm, bandwidth) = build(
         options.key,
         limited,
         options.ping_every,
-        options.staging.delays,
+        options.staging.delays.clone(),
     )?;
     let mut protocols_told = Registry::default();
     let families = Families::new(&mut protocols_told);
@@ -265,6 +265,7 @@ pub async fn start(
         pool: served.clone(),
         callers: callers.clone(),
         conduct,
+        clock: options.staging.clock.clone(),
         stop,
         tasks: tasks.clone(),
     };
@@ -307,7 +308,7 @@ pub async fn start(
         options.network,
         (options.low_water, options.high_water),
         Penalties::new(ledger, metrics.clone()),
-        (options.staging.conduct, options.staging.selection),
+        options.staging,
         Measures::new(
             bandwidth.clone(),
             gossip_counts,
@@ -317,6 +318,7 @@ pub async fn start(
         ),
         options.ping_every,
         own_addresses,
+        rand::make_rng(),
     );
     tracing::info!(node = %me, %network, ?listening, "the node has started");
     tokio::spawn(task.run(early));

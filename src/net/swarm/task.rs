@@ -1,78 +1,71 @@
 //! The task that owns the swarm: its loop, its commands, and its end.
 
 use std::{
-    collections::{HashMap, HashSet, VecDeque},
+    collections::HashSet,
     time::{Duration, Instant},
 };
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use libp2p::{
     Multiaddr, PeerId, Swarm,
-    gossipsub::{self, MessageId},
+    gossipsub::MessageId,
     kad::{self, QueryId, RecordKey},
     request_response::{OutboundRequestId, ResponseChannel},
     swarm::SwarmEvent,
 };
-use rand::rngs::StdRng;
+use rand::{RngExt, rngs::StdRng};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::net::{
-    ClockOffset, Conduct, Greeting, Inbound, Verdict,
-    content::BusyPeers,
-    dht::inspect::{Looks, what_of},
-    dht::lookups::{Lookups, Pending},
-    dht::providers::Findings,
-    gossip::topics::Topics,
-    gossip::waiting::Waiting,
-    peers::discovery::{Discovery, Origin},
-    peers::identity::Identities,
-    peers::penalties::{self, Penalties},
-    peers::pool::{Callers, Pool},
-    peers::table::PeerTable,
-    query::protocol::Response,
-    query::requests::Requests,
-    reach::dial_back::Reach,
-    reach::limited::Limited,
-    reach::listen,
-    swarm::behaviour::{BehaviourEvent, Protocols},
-    swarm::command::{Answered, AskError, Command},
-    swarm::measure::Measures,
-    swarm::start::GREET_EVERY,
-    swarm::timers::Timers,
+use super::{
+    behaviour::{BehaviourEvent, Protocols},
+    command::{Answered, AskError, Command},
+    measure::Measures,
+    start::GREET_EVERY,
+    timers::Timers,
+    writes::Writes,
 };
 use crate::{
     bus::{Board, Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
-    clock,
+    clock::Clock,
     domain::{
-        allowance::Allowance,
         lanes::Lanes,
-        lookup::End,
         name::{NetworkName, PublisherId},
-        places::{Place, Places, Size},
+        places::Place,
         record::{Record, Refusal},
         reputation::Selection,
         time::Timestamp,
     },
     metrics::Metrics,
+    net::{
+        ClockOffset, Conduct, Greeting, Inbound, Staging, Verdict,
+        content::BusyPeers,
+        dht::{
+            lookups::Pending,
+            queries::{self, Queries},
+        },
+        gossip::{
+            judge::{Handed, Judge},
+            place::Telling,
+            topics::Topics,
+        },
+        peers::{
+            discovery::{Discovery, Origin},
+            identity::Identities,
+            penalties::{self, Penalties},
+            pool::{Callers, Pool},
+            table::PeerTable,
+            trouble,
+        },
+        query::{answering::Answering, greeting::Greeter, protocol::Response, requests::Requests},
+        reach::{dial_back::Reach, limited::Limited, listen},
+    },
     store::Store,
 };
 
 /// Upkeep goes round this often.
-const TICK: Duration = Duration::from_millis(500);
+pub const TICK: Duration = Duration::from_millis(500);
 /// Time to say goodbye to the peers.
 const GOODBYE: Duration = Duration::from_millis(300);
-/// Peers that must have acknowledged a put for it to be over; the others are still sent it.
-pub const PUT_QUORUM: usize = 3;
-/// Questions that are answered at once, and those of one peer. A place is held for as long as the
-/// answer takes, which has a bound of its own: nobody loses one for being idle.
-const QUESTIONS: Size = Size {
-    places: 128,
-    of_a_peer: 8,
-    yields: false,
-};
-/// Longest time that one question takes, of what its peer has left: a search of half a million
-/// packages takes a tenth.
-pub const MOST_ANSWERING: Duration = Duration::from_secs(2);
 /// Verdicts and answers outstanding from the registry.
 pub const MAX_OUTSTANDING: usize = 1_024;
 
@@ -99,12 +92,7 @@ pub struct Wiring {
 
 /// What the registry decided.
 pub enum Settled {
-    Message {
-        id: MessageId,
-        via: PeerId,
-        author: Option<PeerId>,
-        verdict: Verdict,
-    },
+    Message(Handed<MessageId>, Verdict),
     Put {
         from: PeerId,
         outcome: Result<Box<Record>, Refusal>,
@@ -117,11 +105,6 @@ pub enum Settled {
     },
 }
 
-pub struct PendingPut {
-    pub deadline: Instant,
-    pub reply: Option<oneshot::Sender<usize>>,
-}
-
 pub struct Task {
     pub swarm: Swarm<Limited>,
     pub wiring: Wiring,
@@ -131,16 +114,11 @@ pub struct Task {
     pub topics: Topics,
     network: NetworkName,
     pub water: (usize, usize),
-    pub lookups: Lookups<QueryId>,
-    pub puts: HashMap<QueryId, PendingPut>,
+    pub queries: Queries<QueryId>,
     pub requests: Requests<OutboundRequestId>,
     pub settled: FuturesUnordered<BoxFuture<'static, Settled>>,
-    pub questions: Places,
-    pub waiting: Waiting,
-    pub findings: Findings,
-    pub looks: Looks,
-    /// Who waits for the DHT to have been told of a content.
-    pub providing: HashMap<QueryId, oneshot::Sender<()>>,
+    pub answering: Answering,
+    pub judge: Judge,
     pub reach: Reach,
     pub measures: Measures,
     pub penalties: Penalties,
@@ -149,26 +127,20 @@ pub struct Task {
     /// Whom it asks.
     selection: Selection,
     pub lanes: Lanes,
-    /// How much this node itself may announce.
-    announcing: Allowance,
+    pub clock: Clock,
     pub rng: StdRng,
     pub started_at: Timestamp,
     pub timers: Timers,
     told: (Counters, Option<NodeSnapshot>),
-    pub presence_told: bool,
-    /// What was told is still to be withdrawn once nothing is to be told any more.
-    pub withdrawing: bool,
-    /// What the last round of hellos told.
-    pub greeted: Greeting,
-    pub told_unreachable: HashSet<Multiaddr>,
+    pub telling: Telling,
+    pub greeter: Greeter,
+    pub troubles: trouble::Told,
     pub identities: Identities,
     /// Bootstrap addresses that name this node's own key.
     pub own_addresses: Vec<Multiaddr>,
-    /// What a person was told last of identities.
-    pub told_identity: Option<String>,
     /// Drawn at the start, so that another node with the same key is told from this one.
     pub start: u64,
-    writes: VecDeque<BoxFuture<'static, ()>>,
+    pub writes: Writes,
 }
 
 impl Task {
@@ -183,13 +155,16 @@ impl Task {
         network: NetworkName,
         water: (usize, usize),
         penalties: Penalties,
-        (acting, selection): (Conduct, Selection),
+        staging: Staging,
         measures: Measures,
         ping_every: Duration,
         own_addresses: Vec<Multiaddr>,
+        mut rng: StdRng,
     ) -> Self {
-        // What cannot be read is no reason not to start; it would be withdrawn by the hour.
+        // If it cannot be read, the node starts anyway: a place expires within the hour.
         let withdrawing = wiring.store.is_presence_told().unwrap_or_default();
+        let (clock, me) = (staging.clock, *swarm.local_peer_id());
+        let now = clock.now();
         Self {
             swarm,
             wiring,
@@ -199,35 +174,29 @@ impl Task {
             topics,
             network,
             water,
-            lookups: Lookups::new(),
-            puts: HashMap::new(),
+            queries: Queries::new(),
             requests: Requests::new(),
             settled: FuturesUnordered::new(),
-            questions: Places::new(QUESTIONS),
-            waiting: Waiting::default(),
-            findings: Findings::default(),
-            looks: Looks::new(),
-            providing: HashMap::new(),
+            answering: Answering::new(),
+            judge: Judge::new(me, now),
             reach: Reach::default(),
             measures,
             penalties,
-            acting,
-            selection,
+            acting: staging.conduct,
+            selection: staging.selection,
             lanes: Lanes::default(),
-            announcing: Allowance::sent(clock::now()),
-            rng: rand::make_rng(),
-            started_at: clock::now(),
+            clock,
+            started_at: now,
             timers: Timers::new(ping_every.min(GREET_EVERY), Instant::now()),
             told: (Counters::default(), None),
-            presence_told: false,
-            withdrawing,
-            greeted: Greeting::default(),
-            told_unreachable: HashSet::new(),
+            telling: Telling::new(withdrawing),
+            greeter: Greeter::default(),
+            troubles: trouble::Told::default(),
             identities: Identities::default(),
             own_addresses,
-            told_identity: None,
-            start: rand::random_range(1..=u64::MAX),
-            writes: VecDeque::new(),
+            start: rng.random_range(1..=u64::MAX),
+            rng,
+            writes: Writes::default(),
         }
     }
 
@@ -236,7 +205,7 @@ impl Task {
     pub async fn run(mut self, early: Vec<SwarmEvent<BehaviourEvent>>) {
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.judge(penalties::Event::Start);
+        self.penalise(penalties::Event::Start);
         early.into_iter().for_each(|event| self.on_swarm(event));
         self.dial_due();
         loop {
@@ -251,7 +220,7 @@ impl Task {
                 },
                 () = sleep_until(deadline) => self.expire(),
                 _ = tick.tick() => self.upkeep(),
-                () = next_write(&mut self.writes), if !self.writes.is_empty() => {},
+                () = self.writes.next(), if !self.writes.is_empty() => {},
             }
         }
     }
@@ -269,7 +238,7 @@ impl Task {
                 let kad = &mut self.swarm.behaviour_mut().kad;
                 let id = kad.get_record(RecordKey::new(&key.0));
                 let trace = kad.follow(id, what).unwrap_or(0);
-                self.lookups.start(
+                self.queries.look_up(
                     id,
                     Pending {
                         key,
@@ -290,7 +259,7 @@ impl Task {
                 reply,
             } => self.put(&record, deadline, reply),
             Command::Announce { data, reply } => {
-                if !self.announcing.take(clock::now()) {
+                if !self.judge.may_announce(self.clock.now()) {
                     // The outbox tries again, and catalogues are compared.
                     let _ = reply.send(Vec::new());
                     return;
@@ -344,14 +313,14 @@ impl Task {
                 let kad = &mut self.swarm.behaviour_mut().kad;
                 let id = kad.get_providers(RecordKey::new(&key.0));
                 kad.follow(id, Some(what));
-                self.findings.start(id, deadline, found);
+                self.queries.find_providers(id, deadline, found);
             }
             Command::Provide { key, what, reply } => {
                 let kad = &mut self.swarm.behaviour_mut().kad;
                 match kad.start_providing(RecordKey::new(&key.0)) {
                     Ok(id) => {
                         kad.follow(id, Some(what));
-                        self.providing.insert(id, reply);
+                        self.queries.provide(id, reply);
                     }
                     Err(error) => {
                         tracing::debug!(%error, "a content of ours was not noted as provided")
@@ -375,7 +344,7 @@ impl Task {
                 let sources = self.peers.sources(
                     self.selection,
                     publisher.as_ref(),
-                    clock::now(),
+                    self.clock.now(),
                     &mut self.rng,
                 );
                 let _ = reply.send(sources);
@@ -385,7 +354,7 @@ impl Task {
                 limit,
                 reply,
             } => {
-                let candidates = self.peers.candidates(self.selection, clock::now());
+                let candidates = self.peers.candidates(self.selection, self.clock.now());
                 let mut chosen = self.selection.choose(
                     &candidates,
                     min_reputation,
@@ -404,17 +373,21 @@ impl Task {
             Command::Rooms { reply } => drop(reply.send(self.peers.rooms(Instant::now()))),
             Command::Observe { peer, outcome } => self.observe(peer, outcome),
             Command::Gave { peer, bytes, took } => {
-                self.peers.gave(peer, bytes, took, clock::now());
-                self.judge(penalties::Event::Gave(peer));
+                self.peers.gave(peer, bytes, took, self.clock.now());
+                self.penalise(penalties::Event::Gave(peer));
             }
             Command::Obey {
                 peer,
                 ruling,
                 reply,
             } => self.obey(peer, ruling, reply),
-            Command::Standings { reply } => drop(reply.send(self.peers.standings(clock::now()))),
+            Command::Standings { reply } => {
+                drop(reply.send(self.peers.standings(self.clock.now())))
+            }
             Command::Status { reply } => drop(reply.send(self.snapshot())),
-            Command::Peers { reply } => drop(reply.send(self.peers.snapshots(clock::now()))),
+            Command::Peers { reply } => {
+                drop(reply.send(self.peers.snapshots((self.clock.now(), Instant::now()))))
+            }
             Command::Health { reply } => drop(reply.send(Box::new(self.sample()))),
             Command::Dial {
                 peer,
@@ -449,118 +422,25 @@ impl Task {
         }
     }
 
-    fn put(&mut self, record: &Record, deadline: Instant, reply: oneshot::Sender<usize>) {
-        let value = kad::Record::new(RecordKey::new(&record.key().0), record.envelope().to_vec());
-        self.put_value(value, what_of(record), deadline, Some(reply));
-    }
-
-    pub fn put_value(
-        &mut self,
-        value: kad::Record,
-        what: String,
-        deadline: Instant,
-        reply: Option<oneshot::Sender<usize>>,
-    ) {
-        let quorum =
-            std::num::NonZeroUsize::new(PUT_QUORUM).map_or(kad::Quorum::One, kad::Quorum::N);
-        let kad = &mut self.swarm.behaviour_mut().kad;
-        match kad.put_record(value, quorum) {
-            Ok(id) => {
-                kad.follow(id, Some(what));
-                self.puts.insert(id, PendingPut { deadline, reply });
-            }
-            Err(error) => {
-                tracing::debug!(%error, "a record of our own was not kept");
-                reply.map(|reply| reply.send(0));
-            }
-        }
-    }
-
-    pub fn subscribers(&self, topic: &gossipsub::TopicHash) -> Vec<PeerId> {
-        let subscribed = self
-            .swarm
-            .behaviour()
-            .gossip
-            .all_peers()
-            .filter(|(_, topics)| topics.contains(&topic));
-        subscribed.map(|(peer, _)| *peer).collect()
-    }
-
     fn next_deadline(&self) -> Option<Instant> {
-        let puts = self.puts.values().map(|put| put.deadline).min();
-        let looks = self.looks.values().map(|look| look.deadline).min();
-        [
-            self.lookups.next_deadline(),
-            self.findings.next_deadline(),
-            puts,
-            self.requests.next_deadline(),
-            looks,
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let deadlines = [self.queries.next_deadline(), self.requests.next_deadline()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Ends what is past its deadline, with what came by then.
     fn expire(&mut self) {
         let now = Instant::now();
-        for (id, done) in self.lookups.expire(now) {
-            self.looked_up(done);
-            self.stop(&id, End::Deadline);
-        }
-        for id in self.findings.expire(now) {
-            self.stop(&id, End::Deadline);
-        }
-        self.expire_looks(now);
-        let late: Vec<QueryId> = self
-            .puts
-            .iter()
-            .filter(|(_, put)| put.deadline <= now)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in late {
-            if let Some(PendingPut {
-                reply: Some(reply), ..
-            }) = self.puts.remove(&id)
-            {
-                let _ = reply.send(0);
-            }
-        }
+        self.advance(queries::Event::Due);
         for id in self.requests.late(now) {
             self.ask_failed(&id, AskError::TimedOut);
         }
     }
 
-    pub fn ask_failed(&mut self, id: &OutboundRequestId, error: AskError) {
-        let Some(failed) = self.requests.failed(id, error, Instant::now()) else {
-            return;
-        };
-        if let Some(took) = failed.took_over {
-            self.peers.answered(&failed.peer, took);
-        }
-        if let Some(outcome) = failed.outcome {
-            self.observe(failed.peer, outcome);
-        }
-    }
-
-    /// Lets Kademlia stop a query whose result nobody waits for any more.
-    pub fn stop(&mut self, id: &QueryId, end: End) {
-        self.swarm.behaviour_mut().kad.stop(id, end);
-    }
-
     pub fn notice(&self, level: Level, text: String) {
         self.wiring.bus.emit(Event::Notice(Notice {
-            at: clock::now(),
+            at: self.clock.now(),
             level,
             text,
-        }));
-    }
-
-    pub fn write(&mut self, job: impl Future<Output = crate::Result<()>> + Send + 'static) {
-        self.writes.push_back(Box::pin(async move {
-            if let Err(error) = job.await {
-                tracing::error!(%error, "state could not be written");
-            }
         }));
     }
 
@@ -573,7 +453,7 @@ impl Task {
         if !self.wiring.bus.has_readers() {
             return;
         }
-        let (changed, gone) = self.peers.take_changes(clock::now());
+        let (changed, gone) = self.peers.take_changes((self.clock.now(), Instant::now()));
         for peer in changed {
             self.wiring.bus.emit(Event::Peer(Box::new(peer)));
         }
@@ -630,10 +510,11 @@ impl Task {
 
     /// Closes every connection, and writes what is unwritten.
     async fn shut_down(mut self, reply: Option<oneshot::Sender<()>>) {
-        self.peers.settle(clock::now());
+        self.peers.settle(self.clock.now());
         self.remember();
         self.flush();
-        self.settle_penalties();
+        self.penalise(penalties::Event::Due);
+        self.write_penalties();
         let swarm = &mut self.swarm;
         let goodbye = async {
             // Long enough for what was said last to leave before the connections do. No
@@ -657,9 +538,7 @@ impl Task {
             }
         };
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
-        while let Some(write) = self.writes.pop_front() {
-            write.await;
-        }
+        self.writes.finish().await;
         drop(self.wiring.store);
         reply.map(|reply| reply.send(()));
     }
@@ -669,13 +548,5 @@ async fn sleep_until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
         None => std::future::pending().await,
-    }
-}
-
-/// Writes go one after the other, in order: a later state must not be overtaken by an earlier one.
-async fn next_write(writes: &mut VecDeque<BoxFuture<'static, ()>>) {
-    if let Some(write) = writes.front_mut() {
-        write.await;
-        writes.pop_front();
     }
 }

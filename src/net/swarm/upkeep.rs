@@ -7,34 +7,23 @@ use std::{
 
 use libp2p::{
     PeerId, kad,
-    swarm::{
-        ConnectionId,
-        dial_opts::{DialOpts, PeerCondition},
-    },
+    swarm::dial_opts::{DialOpts, PeerCondition},
 };
 
-use crate::net::{
-    dht::store::Dirty,
-    peers::connections::to_trim,
-    peers::identity::Start,
-    peers::table::MAX_PEERS,
-    query::protocol::{Hello, Request},
-    swarm::task::Task,
-    swarm::timers::Job,
-};
+use super::{task::Task, timers::Job};
 use crate::{
     bus::Level,
-    clock,
-    domain::{
-        health::{self, Measure, Sample},
-        record::Presence,
-    },
+    domain::health::{self, Measure, Sample},
     metrics::Displaced,
+    net::{
+        dht::store::Dirty,
+        peers::{
+            connections::{served, to_trim},
+            penalties::Event,
+            table::MAX_PEERS,
+        },
+    },
 };
-
-/// Of the connections that are kept, one of so many may be of an unknown peer that is served
-/// content.
-const SERVED_SHARE: usize = 4;
 
 impl Task {
     pub fn upkeep(&mut self) {
@@ -48,7 +37,7 @@ impl Task {
             .copied()
             .collect();
         self.peers.set_mesh(&mesh);
-        self.wiring.board.settle(clock::now());
+        self.wiring.board.settle(self.clock.now());
         let clock = self.peers.clock_offset(now);
         self.wiring
             .clock
@@ -56,7 +45,7 @@ impl Task {
         self.settle_identities(now);
         let due = self.timers.due(now);
         due.iter().for_each(|job| self.work(*job, now));
-        if !self.presence_told && !due.contains(&Job::Presence) {
+        if !self.telling.is_told() && !due.contains(&Job::Presence) {
             self.tell_presence();
         }
         self.tell_readers();
@@ -67,18 +56,23 @@ impl Task {
             Job::Settle => {
                 let gossip = &self.swarm.behaviour().gossip;
                 self.peers.set_gossip_scores(|peer| gossip.peer_score(peer));
-                self.peers.settle(clock::now());
+                self.peers.settle(self.clock.now());
                 self.wiring
                     .callers
-                    .replace(self.peers.callers(clock::now()));
+                    .replace(self.peers.callers(self.clock.now()));
             }
             Job::Flush => {
                 self.reput_one();
-                self.flush();
-                self.settle_penalties();
+                self.penalise(Event::Due);
+                // What there is no room for stays where it changed, and is written with what comes.
+                if self.writes.has_room() {
+                    self.flush();
+                    self.write_penalties();
+                }
             }
             Job::FindTwins => self.look_at_myself(now),
-            Job::Remember => self.remember(),
+            Job::Remember if self.writes.has_room() => self.remember(),
+            Job::Remember => {}
             Job::Trim => self.trim(),
             Job::GreetAll => self.greet(true),
             Job::Greet => self.greet(false),
@@ -94,20 +88,20 @@ impl Task {
     /// Says hello to the peers that this node dialled: to all of them where there is something new
     /// to tell, else to those that have not answered yet.
     fn greet(&mut self, all: bool) {
-        let news = *self.wiring.greeting.borrow() != self.greeted;
-        let wanted = |peer: &PeerId| all || news || !self.peers.has_answered(peer);
-        let outbound = self
+        let dialled = self
             .peers
             .ours()
-            .filter(|peer| self.peers.is_outbound(peer));
-        let to_greet: Vec<PeerId> = outbound.filter(wanted).collect();
-        self.greeted = self.wiring.greeting.borrow().clone();
+            .filter(|peer| self.peers.is_outbound(peer))
+            .map(|peer| (peer, self.peers.has_answered(&peer)));
+        let to_greet = self
+            .greeter
+            .due(all, &self.wiring.greeting.borrow(), dialled);
         to_greet.into_iter().for_each(|peer| self.say_hello(peer));
     }
 
     pub fn dial_due(&mut self) {
         let now = Instant::now();
-        let (peers, ledger, at) = (&self.peers, self.penalties.ledger(), clock::now());
+        let (peers, ledger, at) = (&self.peers, self.penalties.ledger(), self.clock.now());
         let connected = (peers.connected_count(), peers.outbound_count());
         let is_done = |peer: &PeerId| peers.is_connected(peer) || ledger.ban(peer, at).is_some();
         let due = self
@@ -142,10 +136,7 @@ impl Task {
             if self.identities.is_misnamed(&peer) {
                 continue;
             }
-            let text = format!(
-                "the bootstrap peer {address} cannot be reached; check that it runs, and the address; trying on"
-            );
-            if self.told_unreachable.insert(address) {
+            if let Some(text) = self.troubles.unreachable(address) {
                 tracing::warn!("{text}");
                 self.notice(Level::Warning, text);
             }
@@ -179,19 +170,16 @@ impl Task {
         let complaint = row
             .complaint()
             .map(|(cause, remedy)| format!("{cause}; {remedy}"));
-        if self.told_identity != complaint {
-            self.told_identity.clone_from(&complaint);
-            if let Some(text) = complaint {
-                tracing::warn!("{text}");
-                self.notice(Level::Warning, text);
-            }
+        if let Some(text) = self.troubles.identity(complaint) {
+            tracing::warn!("{text}");
+            self.notice(Level::Warning, text);
         }
     }
 
     /// Writes changed DHT records behind, and never waits for the disk.
     pub fn flush(&mut self) {
         let kad_store = self.swarm.behaviour_mut().kad.store_mut();
-        kad_store.tick(clock::now());
+        kad_store.tick(self.clock.now());
         let Dirty { put, removed } = kad_store.take_dirty();
         self.wiring
             .metrics
@@ -209,13 +197,15 @@ impl Task {
             .for_each(|(kind, count)| self.wiring.metrics.displaced(kind, count));
         if !put.is_empty() || !removed.is_empty() {
             let store = self.wiring.store.clone();
-            self.write(async move { store.write_dht(put, removed).await });
+            self.writes
+                .push(async move { store.write_dht(put, removed).await });
         }
     }
 
     pub fn remember(&mut self) {
         let (peers, store) = (self.peers.to_store(), self.wiring.store.clone());
-        self.write(async move { store.remember_peers(peers, MAX_PEERS).await });
+        self.writes
+            .push(async move { store.remember_peers(peers, MAX_PEERS).await });
     }
 
     /// One record a second at most: re-putting everything at once is what brings a small network
@@ -246,18 +236,7 @@ impl Task {
         protected.extend(self.requests.peers());
         protected.extend(self.wiring.busy.list());
         // Of those that are served only some are sure of their place, and only while bytes move.
-        let moving = self.wiring.served.moving();
-        protected.extend(
-            moving
-                .iter()
-                .filter(|caller| caller.good)
-                .map(|caller| caller.peer),
-        );
-        let unknown = moving
-            .iter()
-            .filter(|caller| !caller.good)
-            .map(|caller| caller.peer);
-        protected.extend(unknown.take(self.water.0 / SERVED_SHARE));
+        protected.extend(served(&self.wiring.served.moving(), self.water.0));
         protected.extend(
             self.penalties
                 .ledger()
@@ -267,82 +246,9 @@ impl Task {
         );
         let held = self
             .peers
-            .held(|peer| protected.contains(peer), clock::now());
+            .held(|peer| protected.contains(peer), self.clock.now());
         for peer in to_trim(&held, self.water.0, self.water.1) {
             let _ = self.swarm.disconnect_peer_id(peer);
-        }
-    }
-
-    pub fn hello(&self, to: &PeerId) -> Hello {
-        let greeting = self.wiring.greeting.borrow();
-        Hello {
-            at: clock::now(),
-            packages: greeting.packages,
-            claim: greeting.claim.clone(),
-            location: self.peers.bearings.here.clone(),
-            room: greeting.room,
-            start: self.start,
-            twins: self.peers.are_two(to),
-        }
-    }
-
-    /// Takes what a peer says of itself, and of this node.
-    pub fn on_hello(&mut self, peer: PeerId, hello: &Hello, by: ConnectionId) {
-        let were_two = self.peers.are_two(&peer);
-        match self.peers.hello(peer, hello, clock::now()) {
-            Start::Known => {}
-            // One that lost its power closed nothing: what was opened before leads nowhere.
-            Start::Restarted if !were_two => {
-                for old in self.peers.other_connections(&peer, by) {
-                    tracing::debug!(%peer, %old, "a peer restarted: a connection from before is ended");
-                    self.swarm.close_connection(old);
-                }
-            }
-            Start::Twins if !were_two => {
-                tracing::warn!(%peer, "two nodes have one key: a data directory was copied, and both copies run");
-            }
-            Start::Restarted | Start::Twins => {}
-        }
-        if hello.twins {
-            self.identities.told(&peer, Instant::now());
-        }
-    }
-
-    pub fn say_hello(&mut self, peer: PeerId) {
-        const PATIENCE: Duration = Duration::from_secs(5);
-        let hello = Request::Hello(self.hello(&peer));
-        let id = self.swarm.behaviour_mut().query.send_request(&peer, hello);
-        let now = Instant::now();
-        self.requests.sent(id, peer, None, now + PATIENCE, now);
-    }
-
-    /// Says where this node is, if its person opted in and there is somebody to hear it; and once
-    /// that it does not say any more, if it said so before it was started without.
-    fn tell_presence(&mut self) {
-        let location = self.peers.bearings.here.clone();
-        if location.is_none() && !self.withdrawing {
-            return;
-        }
-        let topic = self.topics.presence.hash();
-        let told = location.is_some();
-        let presence = Presence {
-            at: clock::now(),
-            location,
-        };
-        if let Ok(data) = presence.encode()
-            && !self.subscribers(&topic).is_empty()
-        {
-            self.presence_told = self
-                .swarm
-                .behaviour_mut()
-                .gossip
-                .publish(topic, data)
-                .is_ok();
-            if self.presence_told && self.withdrawing != told {
-                self.withdrawing = told;
-                let store = self.wiring.store.clone();
-                self.write(async move { store.set_presence_told(told).await });
-            }
         }
     }
 }

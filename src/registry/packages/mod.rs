@@ -18,7 +18,7 @@ pub use hedged::{Answers, Hedged};
 use names::ToldNames;
 
 /// Peers asked directly beside the DHT, and others that may be asked in their place.
-const FAN_OUT: usize = 3;
+pub(crate) const FAN_OUT: usize = 3;
 const SPARE: usize = 3;
 
 /// Packages as they are asked for by name.

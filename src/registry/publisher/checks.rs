@@ -39,20 +39,25 @@ pub(crate) fn check_version(
     complete: bool,
 ) -> Result<()> {
     let ecosystem = name.ecosystem();
-    let given = version.read(ecosystem)?;
-    let read = release::read(ecosystem, releases);
-    if read.iter().any(|(there, _)| *there == given) {
+    let (given, key) = (version.read(ecosystem)?, version.key(ecosystem));
+    if releases
+        .iter()
+        .any(|there| there.version.key(ecosystem) == key)
+    {
         return Err(RegistryError::VersionTaken {
             package: name.clone(),
             version: version.clone(),
         });
     }
-    match read.into_iter().max_by(|(a, _), (b, _)| a.cmp(b)) {
-        Some((latest, entry)) if given < latest && !complete => {
+    if complete {
+        return Ok(());
+    }
+    match release::highest(ecosystem, releases) {
+        Some(latest) if given < latest.version.read(ecosystem)? => {
             Err(RegistryError::HistoryUnknown {
                 package: name.clone(),
                 given: version.clone(),
-                latest: entry.version.clone(),
+                latest: latest.version.clone(),
             })
         }
         _ => Ok(()),

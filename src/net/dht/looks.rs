@@ -1,0 +1,95 @@
+//! Lookups of providers and of closest peers that a person asks for, to see what comes of them.
+
+use std::{
+    collections::HashMap,
+    hash::Hash,
+    time::{Duration, Instant},
+};
+
+use libp2p::PeerId;
+use tokio::sync::oneshot;
+
+/// Peers that are told of.
+pub const MOST: usize = 20;
+/// Time that Kademlia gets to end a lookup that it was told to stop.
+const ENDING: Duration = Duration::from_secs(60);
+
+/// The number of a lookup's trace, and the peers that it found.
+type Reply = oneshot::Sender<(u64, Vec<PeerId>)>;
+
+struct Look {
+    deadline: Instant,
+    number: u64,
+    peers: Vec<PeerId>,
+    reply: Reply,
+}
+
+/// Those that run.
+pub struct Looks<Id>(HashMap<Id, Look>);
+
+impl<Id: Copy + Eq + Hash> Looks<Id> {
+    pub fn new() -> Self {
+        Self(HashMap::new())
+    }
+
+    /// `number` is that of the trace.
+    pub fn start(&mut self, id: Id, number: u64, deadline: Instant, reply: Reply) {
+        let look = Look {
+            deadline,
+            number,
+            peers: Vec::new(),
+            reply,
+        };
+        self.0.insert(id, look);
+    }
+
+    /// Adds peers to what one has found.
+    pub fn add(&mut self, id: &Id, peers: &[PeerId]) {
+        if let Some(look) = self.0.get_mut(id) {
+            for peer in peers {
+                if look.peers.len() < MOST && !look.peers.contains(peer) {
+                    look.peers.push(*peer);
+                }
+            }
+        }
+    }
+
+    /// Takes these for all that one has found.
+    pub fn set(&mut self, id: &Id, mut peers: Vec<PeerId>) {
+        peers.truncate(MOST);
+        if let Some(look) = self.0.get_mut(id) {
+            look.peers = peers;
+        }
+    }
+
+    /// Replies: Kademlia has ended it.
+    pub fn end(&mut self, id: &Id) {
+        if let Some(look) = self.0.remove(id) {
+            // Whoever asked may have gone.
+            let _ = look.reply.send((look.number, look.peers));
+        }
+    }
+
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.0.values().map(|look| look.deadline).min()
+    }
+
+    /// Those that are past their deadline, or that nobody waits for. Kademlia ends them when it is
+    /// told to, and what they found by then comes at once.
+    pub fn expire(&mut self, now: Instant) -> Vec<Id> {
+        let late = self
+            .0
+            .iter_mut()
+            .filter(|(_, look)| look.deadline <= now || look.reply.is_closed());
+        late.map(|(id, look)| {
+            look.deadline = now + ENDING;
+            *id
+        })
+        .collect()
+    }
+}

@@ -1,0 +1,415 @@
+//! This node's own queries to the DHT: lookups of records, puts, questions who has a content, and
+//! what a person looks up. A machine without I/O: it is told what Kademlia found and how time
+//! passes, answers whoever asked exactly once, and returns what the task has to do.
+
+use std::{collections::HashMap, hash::Hash, time::Instant};
+
+use libp2p::PeerId;
+use tokio::sync::{mpsc, oneshot};
+
+use super::{
+    looks::Looks,
+    lookups::{Answer, Done, Ended, Lookups, Pending},
+    providers::Findings,
+};
+use crate::domain::{
+    lookup::End,
+    record::{Class, Record, Refusal},
+    reputation::Outcome,
+};
+
+/// Peers that must have acknowledged a put for it to be over; the others are still sent it.
+pub const PUT_QUORUM: usize = 3;
+
+/// Something that Kademlia found or finished.
+#[derive(Clone, Debug)]
+pub enum Event<Id> {
+    /// So many peers have been asked so far.
+    Asked(Id, usize),
+    /// A peer has a record, or this node itself. Its bytes are anybody's: Kademlia does not verify
+    /// them.
+    Found(Id, Option<PeerId>, Vec<u8>),
+    /// Of all that were asked these are closest to the key, and had nothing.
+    Missing(Vec<PeerId>),
+    /// A lookup of a record has ended.
+    LookedUp(Id, Ended),
+    /// A put has ended, and so many peers acknowledged it.
+    Put(Id, usize),
+    /// Peers have a content.
+    Providers(Id, Vec<PeerId>),
+    /// These are the closest peers.
+    Closest(Id, Vec<PeerId>),
+    /// The DHT was told of a content, or could not be.
+    Provided(Id),
+    /// Kademlia is done with a query.
+    Last(Id),
+    /// Time has passed.
+    Due,
+}
+
+/// Something that the task does because of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order<Id> {
+    /// Kademlia can stop a query whose result nobody waits for any more.
+    Stop(Id, End),
+    /// The peer has a content; Kademlia knows its addresses while the query runs.
+    Dial(PeerId),
+    Observe(PeerId, Outcome),
+    /// Bytes were refused.
+    Refused(Refusal),
+    /// A peer gave a query a wrong answer.
+    Wrong(Id, Option<PeerId>),
+    /// A lookup of a record has ended, for the statistics.
+    Done(Done),
+}
+
+/// A put that runs. `None`: nobody waits for it.
+struct Put {
+    deadline: Instant,
+    reply: Option<oneshot::Sender<usize>>,
+}
+
+/// The queries that run, by the ids that Kademlia gave them.
+pub struct Queries<Id> {
+    lookups: Lookups<Id>,
+    puts: HashMap<Id, Put>,
+    findings: Findings<Id>,
+    looks: Looks<Id>,
+    /// Those that wait for the DHT to have been told of a content.
+    providing: HashMap<Id, oneshot::Sender<()>>,
+}
+
+impl<Id: Copy + Eq + Hash> Queries<Id> {
+    pub fn new() -> Self {
+        Self {
+            lookups: Lookups::new(),
+            puts: HashMap::new(),
+            findings: Findings::new(),
+            looks: Looks::new(),
+            providing: HashMap::new(),
+        }
+    }
+
+    pub fn look_up(&mut self, id: Id, pending: Pending) {
+        self.lookups.start(id, pending);
+    }
+
+    /// `reply` is told how many peers acknowledged the put; none at its deadline.
+    pub fn put(&mut self, id: Id, deadline: Instant, reply: Option<oneshot::Sender<usize>>) {
+        self.puts.insert(id, Put { deadline, reply });
+    }
+
+    /// Peers that have a content go to `found`, whose end is the end of the query.
+    pub fn find_providers(&mut self, id: Id, deadline: Instant, found: mpsc::Sender<PeerId>) {
+        self.findings.start(id, deadline, found);
+    }
+
+    /// `reply` is told the number of the trace and the peers that were found.
+    pub fn look(
+        &mut self,
+        id: Id,
+        number: u64,
+        deadline: Instant,
+        reply: oneshot::Sender<(u64, Vec<PeerId>)>,
+    ) {
+        self.looks.start(id, number, deadline, reply);
+    }
+
+    /// `reply` is told when the DHT knows of a content.
+    pub fn provide(&mut self, id: Id, reply: oneshot::Sender<()>) {
+        self.providing.insert(id, reply);
+    }
+
+    /// The number of queries that run and that somebody waits for.
+    #[cfg(test)]
+    pub fn len(&self) -> usize {
+        self.lookups.len()
+            + self.puts.len()
+            + self.findings.len()
+            + self.looks.len()
+            + self.providing.len()
+    }
+
+    /// Takes an event, and returns what is to be done, in order.
+    pub fn on(&mut self, event: Event<Id>, now: Instant) -> Vec<Order<Id>> {
+        match event {
+            Event::Asked(id, asked) => {
+                self.lookups.asked(&id, asked);
+                Vec::new()
+            }
+            Event::Found(id, peer, value) => self.found(id, peer, &value, now),
+            Event::Missing(peers) => peers
+                .into_iter()
+                .map(|peer| Order::Observe(peer, Outcome::AnswerMissing))
+                .collect(),
+            Event::LookedUp(id, ended) => {
+                let done = self.lookups.end(&id, ended, now);
+                done.map(Order::Done).into_iter().collect()
+            }
+            Event::Put(id, acknowledged) => {
+                acknowledge(self.puts.remove(&id), acknowledged);
+                Vec::new()
+            }
+            Event::Providers(id, peers) => {
+                self.looks.add(&id, &peers);
+                let new = self.findings.found(&id, &peers);
+                new.into_iter().map(Order::Dial).collect()
+            }
+            Event::Closest(id, peers) => {
+                self.looks.set(&id, peers);
+                Vec::new()
+            }
+            Event::Provided(id) => {
+                self.providing.remove(&id);
+                Vec::new()
+            }
+            Event::Last(id) => {
+                self.looks.end(&id);
+                self.findings.end(&id);
+                Vec::new()
+            }
+            Event::Due => self.expire(now),
+        }
+    }
+
+    fn found(
+        &mut self,
+        id: Id,
+        peer: Option<PeerId>,
+        value: &[u8],
+        now: Instant,
+    ) -> Vec<Order<Id>> {
+        let Some(key) = self.lookups.key(&id) else {
+            return Vec::new();
+        };
+        match Record::verify(&key, value) {
+            Ok(record) => {
+                let right = peer.map(|peer| Order::Observe(peer, Outcome::AnswerRight));
+                let done = self.lookups.answer(&id, Answer { peer, record }, now);
+                let ended = done.map(|done| [Order::Done(done), Order::Stop(id, End::Enough)]);
+                right
+                    .into_iter()
+                    .chain(ended.into_iter().flatten())
+                    .collect()
+            }
+            Err(refusal) => {
+                let faulty = peer.filter(|_| refusal.class() == Class::Reject);
+                let outcome = if refusal.is_proven() {
+                    Outcome::RecordInvalid
+                } else {
+                    Outcome::AnswerWrong
+                };
+                let mut orders = vec![Order::Refused(refusal), Order::Wrong(id, peer)];
+                orders.extend(faulty.map(|peer| Order::Observe(peer, outcome)));
+                orders
+            }
+        }
+    }
+
+    /// Ends what is past its deadline, with what came by then.
+    fn expire(&mut self, now: Instant) -> Vec<Order<Id>> {
+        let mut orders = Vec::new();
+        for (id, done) in self.lookups.expire(now) {
+            orders.extend([Order::Done(done), Order::Stop(id, End::Deadline)]);
+        }
+        let late = self.findings.expire(now).into_iter();
+        let late = late.chain(self.looks.expire(now));
+        orders.extend(late.map(|id| Order::Stop(id, End::Deadline)));
+        for (_, put) in self.puts.extract_if(|_, put| put.deadline <= now) {
+            acknowledge(Some(put), 0);
+        }
+        orders
+    }
+
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let puts = self.puts.values().map(|put| put.deadline).min();
+        [
+            self.lookups.next_deadline(),
+            self.findings.next_deadline(),
+            self.looks.next_deadline(),
+            puts,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+}
+
+fn acknowledge(put: Option<Put>, acknowledged: usize) {
+    if let Some(reply) = put.and_then(|put| put.reply) {
+        // Whoever asked may have gone.
+        let _ = reply.send(acknowledged);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        domain::record::{DhtKey, tests::head_record},
+        net::{Lookup, Want},
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn look_up(
+        queries: &mut Queries<u32>,
+        id: u32,
+        key: DhtKey,
+        want: Want,
+        now: Instant,
+    ) -> oneshot::Receiver<Lookup> {
+        let (reply, receiver) = oneshot::channel();
+        let pending = Pending {
+            key,
+            want,
+            started: now,
+            deadline: now + SECOND,
+            reply,
+            _permit: None,
+            answers: Vec::new(),
+            asked: 0,
+            trace: 1,
+        };
+        queries.look_up(id, pending);
+        receiver
+    }
+
+    #[test]
+    fn a_right_answer_ends_a_lookup_and_counts_for_who_gave_it() {
+        let (now, peer) = (Instant::now(), PeerId::random());
+        let record = head_record("web");
+        let mut queries = Queries::new();
+        let mut found = look_up(&mut queries, 1, record.key(), Want::First, now);
+        let event = Event::Found(1, Some(peer), record.envelope().to_vec());
+        let orders = queries.on(event.clone(), now);
+        assert!(
+            matches!(
+                orders.as_slice(),
+                [
+                    Order::Observe(who, Outcome::AnswerRight),
+                    Order::Done(Done { found: true, .. }),
+                    Order::Stop(1, End::Enough)
+                ] if *who == peer
+            ),
+            "{orders:?}"
+        );
+        assert_eq!(found.try_recv().unwrap().answers.len(), 1);
+        assert_eq!(queries.on(event, now), [], "nobody asks any more");
+    }
+
+    #[test]
+    fn a_wrong_answer_counts_against_who_gave_it_and_the_lookup_goes_on() {
+        let (now, peer) = (Instant::now(), PeerId::random());
+        let (record, other) = (head_record("web"), head_record("other"));
+        let mut queries = Queries::new();
+        let mut found = look_up(&mut queries, 1, record.key(), Want::First, now);
+        for value in [b"no record".to_vec(), other.envelope().to_vec()] {
+            let orders = queries.on(Event::Found(1, Some(peer), value), now);
+            assert!(
+                matches!(
+                    orders.as_slice(),
+                    [
+                        Order::Refused(_),
+                        Order::Wrong(1, Some(_)),
+                        Order::Observe(_, Outcome::AnswerWrong | Outcome::RecordInvalid)
+                    ]
+                ),
+                "{orders:?}"
+            );
+        }
+        assert!(found.try_recv().is_err(), "it goes on");
+        queries.on(Event::LookedUp(1, Ended::Exhausted), now);
+        assert_eq!(found.try_recv().unwrap().ended, Ended::Exhausted);
+    }
+
+    #[test]
+    fn a_put_replies_what_was_acknowledged_or_nothing_at_its_deadline() {
+        let now = Instant::now();
+        let mut queries = Queries::new();
+        let mut put = |id| {
+            let (reply, receiver) = oneshot::channel();
+            queries.put(id, now + SECOND, Some(reply));
+            receiver
+        };
+        let (mut first, mut late) = (put(1), put(2));
+        queries.on(Event::Put(1, 3), now);
+        assert_eq!(queries.on(Event::Due, now + SECOND), []);
+        assert_eq!(first.try_recv(), Ok(3));
+        assert_eq!(late.try_recv(), Ok(0));
+        assert_eq!(queries.next_deadline(), None);
+    }
+
+    #[test]
+    fn each_provider_is_told_and_dialled_once() {
+        let (now, peers) = (Instant::now(), [PeerId::random(), PeerId::random()]);
+        let mut queries = Queries::new();
+        let (sender, mut found) = mpsc::channel(8);
+        queries.find_providers(1, now + SECOND, sender);
+        let all = queries.on(Event::Providers(1, peers.to_vec()), now);
+        assert_eq!(all, peers.map(Order::Dial));
+        assert_eq!(queries.on(Event::Providers(1, peers.to_vec()), now), []);
+        queries.on(Event::Last(1), now);
+        assert_eq!(found.try_recv().ok(), Some(peers[0]));
+        assert_eq!(found.try_recv().ok(), Some(peers[1]));
+        assert!(found.try_recv().is_err() && found.is_closed());
+    }
+
+    #[test]
+    fn what_a_person_looks_up_ends_with_what_was_found() {
+        let (now, peers) = (Instant::now(), [PeerId::random(), PeerId::random()]);
+        let mut queries = Queries::new();
+        let (reply, mut looked) = oneshot::channel();
+        queries.look(1, 42, now + SECOND, reply);
+        queries.on(Event::Closest(1, peers.to_vec()), now);
+        let orders = queries.on(Event::Due, now + SECOND);
+        assert_eq!(orders, [Order::Stop(1, End::Deadline)]);
+        assert_eq!(queries.on(Event::Due, now + SECOND), [], "told once");
+        queries.on(Event::Last(1), now + SECOND);
+        assert_eq!(looked.try_recv(), Ok((42, peers.to_vec())));
+    }
+
+    proptest! {
+        /// Whatever Kademlia says and in whatever order, nothing is left after its deadline.
+        #[test]
+        fn nothing_outlives_its_deadline(
+            steps in proptest::collection::vec((0u8..9, 0u32..6), 0..60),
+        ) {
+            let (now, peer) = (Instant::now(), PeerId::random());
+            let record = head_record("web");
+            let mut queries = Queries::new();
+            let mut found = Vec::new();
+            for id in 0..3 {
+                found.push(look_up(&mut queries, id, record.key(), Want::Quorum(2), now));
+            }
+            let (reply, mut put) = oneshot::channel();
+            queries.put(3, now + SECOND, Some(reply));
+            let (sender, _providers) = mpsc::channel(8);
+            queries.find_providers(4, now + SECOND, sender);
+            for (kind, id) in steps {
+                queries.on(match kind {
+                    0 => Event::Asked(id, 3),
+                    1 => Event::Found(id, Some(peer), record.envelope().to_vec()),
+                    2 => Event::Found(id, None, b"no record".to_vec()),
+                    3 => Event::LookedUp(id, Ended::TimedOut),
+                    4 => Event::Put(id, 2),
+                    5 => Event::Providers(id, vec![peer]),
+                    6 => Event::Closest(id, vec![peer]),
+                    7 => Event::Provided(id),
+                    _ => Event::Last(id),
+                }, now);
+            }
+            queries.on(Event::Due, now + SECOND);
+            prop_assert_eq!(queries.len(), 0);
+            prop_assert_eq!(queries.next_deadline(), None);
+            for found in &mut found {
+                prop_assert!(found.try_recv().is_ok());
+            }
+            prop_assert!(put.try_recv().is_ok());
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! Judges what peers gossip: who may say how much, which announcements wait for the registry's
+//! verdict, and what a verdict means for the message and for whoever passed it on. A machine
+//! without I/O: it is told what happened and returns what the task has to do.
+
+use libp2p::PeerId;
+
+use super::waiting::Waiting;
+use crate::{
+    domain::{
+        allowance::Allowance,
+        faults::Fault,
+        lanes::{Lane, Lanes, Sender},
+        record::{Class, Presence, Refusal},
+        reputation::Outcome,
+        time::Timestamp,
+    },
+    net::Verdict,
+};
+
+/// The two kinds of things that are gossiped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Topic {
+    Announcement,
+    Presence,
+}
+
+/// A message, and who sent it as far as this node knows.
+#[derive(Clone, Debug)]
+pub struct Message<Id> {
+    pub id: Id,
+    pub topic: Topic,
+    pub data: Vec<u8>,
+    /// The neighbour that passed it on, or sent its own.
+    pub via: Sender,
+    /// The peer that signed it, if any did.
+    pub author: Option<Sender>,
+    /// It says that it is of a publisher that is known here, or of a peer that has been good to
+    /// ask. If it is not, it does not verify, which costs whoever passed it on.
+    pub known: bool,
+}
+
+/// An announcement that is with the registry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Handed<Id> {
+    pub id: Id,
+    pub via: PeerId,
+    pub author: Option<PeerId>,
+}
+
+#[derive(Debug)]
+pub enum Event<Id> {
+    /// A message came, while the queue to the registry has so many free places.
+    Message(Message<Id>, usize),
+    /// The registry has decided about an announcement that was handed over.
+    Verdict(Handed<Id>, Verdict),
+}
+
+/// Something that the task does because of an event.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order<Id> {
+    /// The registry is to decide about the announcement with these bytes.
+    HandOver(Handed<Id>, Vec<u8>),
+    /// The peer has told where it is.
+    Place(PeerId, Presence),
+    /// Gossipsub is told what becomes of the message that this peer passed on.
+    Report(Id, PeerId, Verdict),
+    Observe(PeerId, Outcome),
+    Fault(PeerId, Fault),
+}
+
+pub struct Judge {
+    me: PeerId,
+    waiting: Waiting,
+    /// How much this node itself may announce.
+    announcing: Allowance,
+}
+
+impl Judge {
+    pub fn new(me: PeerId, now: Timestamp) -> Self {
+        Self {
+            me,
+            waiting: Waiting::default(),
+            announcing: Allowance::sent(now),
+        }
+    }
+
+    /// Takes one of what this node itself may announce; false when there is nothing left.
+    pub fn may_announce(&mut self, now: Timestamp) -> bool {
+        self.announcing.take(now)
+    }
+
+    /// Takes an event, and returns what is to be done, in order.
+    pub fn on<Id: Clone>(
+        &mut self,
+        event: Event<Id>,
+        lanes: &mut Lanes,
+        now: Timestamp,
+    ) -> Vec<Order<Id>> {
+        match event {
+            Event::Message(message, free) => self.message(message, free, lanes, now),
+            Event::Verdict(handed, verdict) => {
+                self.waiting.end(handed.via, handed.author);
+                decided(handed.id, handed.via, verdict).into()
+            }
+        }
+    }
+
+    fn message<Id: Clone>(
+        &mut self,
+        message: Message<Id>,
+        free: usize,
+        lanes: &mut Lanes,
+        now: Timestamp,
+    ) -> Vec<Order<Id>> {
+        let via = message.via.caller.peer;
+        let author = message.author.map(|author| author.caller.peer);
+        // Excess ends here. The neighbour that passed it on may have had room for it, so that only
+        // what a peer sends of its own is its fault.
+        if let Err(fault) = charge(&message, lanes, now) {
+            let fault = fault.map(|fault| Order::Fault(via, fault));
+            let refused = decided(message.id, via, Err(Refusal::OverQuota));
+            return fault.into_iter().chain(refused).collect();
+        }
+        match message.topic {
+            Topic::Presence => self.presence(message, now),
+            Topic::Announcement if self.waiting.has_room(via, author, message.known, free) => {
+                self.waiting.begin(via, author);
+                let handed = Handed {
+                    id: message.id,
+                    via,
+                    author,
+                };
+                vec![Order::HandOver(handed, message.data)]
+            }
+            Topic::Announcement => decided(message.id, via, Err(Refusal::Busy)).into(),
+        }
+    }
+
+    fn presence<Id: Clone>(&self, message: Message<Id>, now: Timestamp) -> Vec<Order<Id>> {
+        let via = message.via.caller.peer;
+        let verified = match message.author {
+            Some(author) => {
+                Presence::verify(&message.data, now).map(|presence| (author.caller.peer, presence))
+            }
+            None => Err(Refusal::BadSignature),
+        };
+        let (place, verdict) = match verified {
+            Ok((author, presence)) => (
+                (author != self.me).then_some(Order::Place(author, presence)),
+                Ok(()),
+            ),
+            Err(refusal) => (None, Err(refusal)),
+        };
+        place
+            .into_iter()
+            .chain(decided(message.id, via, verdict))
+            .collect()
+    }
+}
+
+/// Takes a message from what its senders may send. Fails when there is nothing left, with the
+/// fault that it is.
+fn charge<Id>(
+    message: &Message<Id>,
+    lanes: &mut Lanes,
+    now: Timestamp,
+) -> Result<(), Option<Fault>> {
+    let via = &message.via;
+    match &message.author {
+        Some(author) if author.caller.peer != via.caller.peer => {
+            let taken = lanes.relay(via, author, message.known, now);
+            taken.then_some(()).ok_or(None)
+        }
+        _ => {
+            let taken = lanes.take(via, Lane::Own, now);
+            taken.then_some(()).ok_or(Some(Fault::Flooding))
+        }
+    }
+}
+
+/// The orders that end a message: the verdict, and what it says of the neighbour.
+fn decided<Id>(id: Id, via: PeerId, verdict: Verdict) -> [Order<Id>; 2] {
+    let outcome = match verdict {
+        Ok(()) => Outcome::RecordValid,
+        Err(refusal) => match refusal.class() {
+            Class::Reject => Outcome::of_record(refusal),
+            Class::Ignore => Outcome::RecordIgnored,
+        },
+    };
+    [
+        Order::Report(id, via, verdict),
+        Order::Observe(via, outcome),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FREE: usize = 512;
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
+    fn announcement(id: u32, via: PeerId, author: Option<PeerId>) -> Message<u32> {
+        Message {
+            id,
+            topic: Topic::Announcement,
+            data: vec![1, 2, 3],
+            via: Sender::unknown(via),
+            author: author.map(Sender::unknown),
+            known: false,
+        }
+    }
+
+    #[test]
+    fn an_announcement_goes_to_the_registry_and_ends_with_its_verdict() {
+        let (me, via, author) = (PeerId::random(), PeerId::random(), PeerId::random());
+        let (mut judge, mut lanes) = (Judge::new(me, NOW), Lanes::default());
+        let message = Event::Message(announcement(7, via, Some(author)), FREE);
+        let handed = Handed {
+            id: 7,
+            via,
+            author: Some(author),
+        };
+        assert_eq!(
+            judge.on(message, &mut lanes, NOW),
+            [Order::HandOver(handed, vec![1, 2, 3])]
+        );
+        assert_eq!(
+            judge.on(Event::Verdict(handed, Ok(())), &mut lanes, NOW),
+            decided(7, via, Ok(()))
+        );
+    }
+
+    #[test]
+    fn a_verdict_says_something_of_the_neighbour() {
+        let via = PeerId::random();
+        let outcome = |verdict| match decided(1, via, verdict) {
+            [_, Order::Observe(peer, outcome)] if peer == via => outcome,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(outcome(Ok(())), Outcome::RecordValid);
+        assert_eq!(
+            outcome(Err(Refusal::BadSignature)),
+            Outcome::of_record(Refusal::BadSignature)
+        );
+        assert_eq!(outcome(Err(Refusal::Busy)), Outcome::RecordIgnored);
+        assert_eq!(outcome(Err(Refusal::OverQuota)), Outcome::RecordIgnored);
+    }
+
+    #[test]
+    fn only_what_a_peer_sends_of_its_own_is_a_flood_of_its_own() {
+        let (me, loud, author) = (PeerId::random(), PeerId::random(), PeerId::random());
+        let faults = |author: Option<PeerId>| {
+            let (mut judge, mut lanes) = (Judge::new(me, NOW), Lanes::default());
+            (0..5_000)
+                .flat_map(|id| {
+                    let message = announcement(id, loud, author);
+                    let mut orders = judge.on(Event::Message(message, FREE), &mut lanes, NOW);
+                    if let [Order::HandOver(handed, _)] = orders.as_slice() {
+                        let verdict = Event::Verdict(*handed, Ok(()));
+                        orders = judge.on(verdict, &mut lanes, NOW);
+                    }
+                    orders
+                })
+                .filter(
+                    |order| matches!(order, Order::Fault(peer, Fault::Flooding) if *peer == loud),
+                )
+                .count()
+        };
+        assert!(faults(Some(loud)) > 0, "signed by itself");
+        assert!(faults(None) > 0, "signed by nobody");
+        assert_eq!(faults(Some(author)), 0, "passed on");
+    }
+
+    #[test]
+    fn a_place_is_taken_from_whoever_signed_it_and_not_from_this_node() {
+        let (me, via, author) = (PeerId::random(), PeerId::random(), PeerId::random());
+        let data = Presence {
+            at: NOW,
+            location: Some("52.5,13.4".parse().unwrap()),
+        }
+        .encode()
+        .unwrap();
+        let placed = |author: Option<PeerId>| {
+            let message = Message {
+                topic: Topic::Presence,
+                data: data.clone(),
+                ..announcement(1, via, author)
+            };
+            let mut judge = Judge::new(me, NOW);
+            let orders = judge.on(Event::Message(message, FREE), &mut Lanes::default(), NOW);
+            let place = orders.iter().find_map(|order| match order {
+                Order::Place(peer, _) => Some(*peer),
+                _ => None,
+            });
+            let verdict = orders.iter().find_map(|order| match order {
+                Order::Report(_, _, verdict) => Some(*verdict),
+                _ => None,
+            });
+            (place, verdict.unwrap())
+        };
+        assert_eq!(placed(Some(author)), (Some(author), Ok(())));
+        assert_eq!(placed(Some(me)), (None, Ok(())));
+        assert_eq!(placed(None), (None, Err(Refusal::BadSignature)));
+    }
+
+    #[test]
+    fn what_this_node_announces_has_a_bound() {
+        let mut judge = Judge::new(PeerId::random(), NOW);
+        let announced = (0..10_000).filter(|_| judge.may_announce(NOW)).count();
+        assert!((1..10_000).contains(&announced), "{announced}");
+        assert!(judge.may_announce(NOW.after(std::time::Duration::from_secs(60))));
+    }
+
+    proptest! {
+        /// Each message is either with the registry or ended, never both, and what waits is
+        /// bounded whatever the registry does.
+        #[test]
+        fn each_message_ends_once(
+            steps in proptest::collection::vec((0usize..4, 0usize..4, any::<bool>(), 0usize..600), 1..400),
+        ) {
+            let peers: Vec<PeerId> = (0..4).map(|_| PeerId::random()).collect();
+            let (mut judge, mut lanes) = (Judge::new(PeerId::random(), NOW), Lanes::default());
+            let mut with_registry: Vec<Handed<u32>> = Vec::new();
+            let mut ended: HashMap<u32, usize> = HashMap::new();
+            for (id, (via, author, decide, free)) in (0u32..).zip(steps) {
+                let event = match with_registry.pop_if(|_| decide) {
+                    Some(handed) => Event::Verdict(handed, Ok(())),
+                    None => {
+                        Event::Message(announcement(id, peers[via], Some(peers[author])), free)
+                    }
+                };
+                for order in judge.on(event, &mut lanes, NOW) {
+                    match order {
+                        Order::HandOver(handed, _) => {
+                            prop_assert!(free > 0);
+                            with_registry.push(handed);
+                        }
+                        Order::Report(id, ..) => *ended.entry(id).or_default() += 1,
+                        _ => {}
+                    }
+                }
+            }
+            prop_assert!(ended.values().all(|count| *count == 1));
+            prop_assert!(with_registry.iter().all(|handed| !ended.contains_key(&handed.id)));
+        }
+    }
+}

@@ -1,0 +1,173 @@
+//! Scores of peers: whom to ask, whose connection to keep, and who has been good to ask.
+
+use std::collections::HashMap;
+
+use libp2p::PeerId;
+use rand::Rng;
+
+use super::{
+    connections::Held,
+    peer::{Peer, current},
+    table::PeerTable,
+};
+use crate::{
+    bus::Direction,
+    domain::{
+        name::PublisherId,
+        places::Caller,
+        reputation::{Basis, Candidate, Population, Selection, Standing, Weights, score},
+        time::Timestamp,
+    },
+};
+
+/// What the scores of all known peers are made of. Two thousand take 3.5 ms to compute, for which
+/// no message should wait.
+pub struct Standings {
+    /// Each with the distance in km that earns a bonus.
+    peers: Vec<(Standing, Option<f64>)>,
+    population: Population,
+    weights: Weights,
+    at: Timestamp,
+}
+
+impl Standings {
+    /// The scores, 0 to 1.
+    pub fn scores(&self) -> Vec<f64> {
+        let one = |(standing, km): &(Standing, Option<f64>)| {
+            score(
+                &Basis::of(standing, &self.population, *km, self.at),
+                &self.weights,
+            )
+            .total
+        };
+        self.peers.iter().map(one).collect()
+    }
+}
+
+impl PeerTable {
+    /// Whether a peer has been good to ask, or a person protects it.
+    fn is_good(&self, peer: &Peer, now: Timestamp) -> bool {
+        let protected = peer.sheet.as_ref().is_some_and(|sheet| sheet.protected);
+        protected || self.basis(peer, now).is_good()
+    }
+
+    /// A peer as one that wants a place.
+    pub fn caller(&self, id: PeerId, now: Timestamp) -> Caller {
+        let peer = self.peers.get(&id);
+        Caller {
+            peer: id,
+            good: peer.is_some_and(|peer| self.is_good(peer, now)),
+            prefix: peer.and_then(|peer| peer.group(self.classes)),
+        }
+    }
+
+    /// All that are connected.
+    pub fn callers(&self, now: Timestamp) -> HashMap<PeerId, Caller> {
+        let here = self.peers.iter().filter(|(_, peer)| !peer.open.is_empty());
+        here.map(|(id, _)| (*id, self.caller(*id, now))).collect()
+    }
+
+    /// Those that have been good to ask, connected or not.
+    pub fn good(&self, now: Timestamp) -> impl Iterator<Item = PeerId> {
+        self.peers
+            .iter()
+            .filter(move |(_, peer)| self.is_good(peer, now))
+            .map(|(id, _)| *id)
+    }
+
+    pub fn basis(&self, peer: &Peer, now: Timestamp) -> Basis {
+        Basis::of(
+            &current(peer, now),
+            &self.population,
+            self.bonus_km(peer, now),
+            now,
+        )
+    }
+
+    pub fn score(&self, peer: &Peer, now: Timestamp) -> f64 {
+        score(&self.basis(peer, now), &self.weights).total
+    }
+
+    pub fn standings(&self, now: Timestamp) -> Standings {
+        let peers = self
+            .peers
+            .values()
+            .map(|peer| (current(peer, now), self.bonus_km(peer, now)))
+            .collect();
+        Standings {
+            peers,
+            population: self.population,
+            weights: self.weights,
+            at: now,
+        }
+    }
+
+    fn bonus_km(&self, peer: &Peer, now: Timestamp) -> Option<f64> {
+        peer.place.placed(&self.bearings, now).bonus_km()
+    }
+
+    /// Connected peers of this network that can be asked, with their scores.
+    pub fn candidates(&self, selection: Selection, now: Timestamp) -> Vec<Candidate> {
+        self.peers
+            .iter()
+            .filter(|(_, peer)| peer.ours && !peer.open.is_empty())
+            .map(|(id, peer)| {
+                let basis = self.basis(peer, now);
+                Candidate {
+                    peer: *id,
+                    score: selection.score(&basis, &self.weights),
+                    successes: basis.successes,
+                    failures: basis.failures,
+                    response: basis.response(),
+                    share: self.choices.share(id),
+                    group: peer.group(self.classes),
+                }
+            })
+            .collect()
+    }
+
+    /// These were chosen to be asked.
+    pub fn chosen(&mut self, peers: &[PeerId]) {
+        self.choices.note(peers);
+    }
+
+    /// Connected peers of this network with their scores, in the order in which to ask them; those
+    /// of `publisher` before all others.
+    pub fn sources(
+        &self,
+        selection: Selection,
+        publisher: Option<&PublisherId>,
+        now: Timestamp,
+        rng: &mut impl Rng,
+    ) -> Vec<(PeerId, f64)> {
+        let candidates = self.candidates(selection, now);
+        let scores: HashMap<PeerId, f64> =
+            candidates.iter().map(|one| (one.peer, one.score)).collect();
+        let mut sources = selection.order(&candidates, rng);
+        let owner = |id: &PeerId| Some(&self.peers.get(id)?.owner.as_ref()?.publisher);
+        sources.sort_by_key(|id| publisher.is_none() || owner(id) != publisher);
+        sources
+            .into_iter()
+            .filter_map(|id| Some((id, *scores.get(&id)?)))
+            .collect()
+    }
+
+    /// Connections, for the plan that trims them.
+    pub fn held(&self, is_protected: impl Fn(&PeerId) -> bool, now: Timestamp) -> Vec<Held> {
+        self.peers
+            .iter()
+            .filter_map(|(id, peer)| {
+                let oldest = peer.open.first()?;
+                Some(Held {
+                    peer: *id,
+                    age: now.since(oldest.since),
+                    score: self.score(peer, now),
+                    protected: is_protected(id),
+                    outbound: oldest.direction == Direction::Outbound,
+                    group: peer.group(self.classes),
+                    host: peer.place.remote(),
+                })
+            })
+            .collect()
+    }
+}

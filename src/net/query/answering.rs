@@ -1,0 +1,227 @@
+//! Peers' questions: which are answered, at once or by the registry, and how much of this node's
+//! time each peer has for them. A machine without I/O.
+
+use std::time::{Duration, Instant};
+
+use super::protocol::{MAX_OBJECTS, Request, Response};
+use crate::{
+    domain::{
+        faults::Fault,
+        lanes::{Lane, Lanes, Sender},
+        places::{Full, Place, Places, Size},
+        time::Timestamp,
+    },
+    metrics::TurnedAway,
+};
+
+/// Questions that are answered at once, and those of one peer. A place is held for as long as the
+/// answer takes, which has a bound of its own: nobody loses one for being idle.
+const QUESTIONS: Size = Size {
+    places: 128,
+    of_a_peer: 8,
+    yields: false,
+};
+/// Longest time that one question takes, of what its peer has left: a search of half a million
+/// packages takes a tenth.
+const MOST_ANSWERING: Duration = Duration::from_secs(2);
+
+/// Something that the task does with a question, and with the peer that asked it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Order {
+    /// The peer is greeted back.
+    Greet,
+    Reply(Response),
+    /// The registry answers, and may take so much time.
+    HandOver(Place, Duration),
+    /// A question was turned away for lack of this.
+    TurnedAway(TurnedAway),
+    /// The peer that asked breaks a rule.
+    Fault(Fault),
+}
+
+/// The questions that are being answered.
+pub struct Answering(Places);
+
+impl Answering {
+    pub fn new() -> Self {
+        Self(Places::new(QUESTIONS))
+    }
+
+    /// Takes a peer's question, and returns what is to be done, in order.
+    pub fn on(
+        &mut self,
+        request: &Request,
+        sender: &Sender,
+        lanes: &mut Lanes,
+        (now, instant): (Timestamp, Instant),
+    ) -> Vec<Order> {
+        match request {
+            // Each has a claim to be verified.
+            Request::Hello(_) if !lanes.take(sender, Lane::Greeted, now) => {
+                vec![Order::Reply(Response::Busy)]
+            }
+            Request::Hello(_) => vec![Order::Greet],
+            Request::Objects(hashes) if hashes.len() > MAX_OBJECTS => {
+                vec![Order::Reply(Response::Refused)]
+            }
+            _ => self.question(sender, lanes, (now, instant)),
+        }
+    }
+
+    fn question(
+        &mut self,
+        sender: &Sender,
+        lanes: &mut Lanes,
+        (now, instant): (Timestamp, Instant),
+    ) -> Vec<Order> {
+        let left = lanes.left(sender, Lane::Answering, now);
+        let mut orders = Vec::new();
+        if left < 1.0 {
+            orders.push(Order::TurnedAway(TurnedAway::Time));
+        } else {
+            match self.0.take(sender.caller, instant) {
+                Ok((place, _)) => {
+                    let time = Duration::from_secs_f64(left / 1_000.0).min(MOST_ANSWERING);
+                    return vec![Order::HandOver(place, time)];
+                }
+                Err(full) => {
+                    orders.push(Order::TurnedAway(TurnedAway::Question));
+                    if full == Full::Peer && !lanes.take(sender, Lane::Asked, now) {
+                        orders.push(Order::Fault(Fault::Flooding));
+                    }
+                }
+            }
+        }
+        orders.push(Order::Reply(Response::Busy));
+        orders
+    }
+
+    /// Ends a question that was handed over, and charges its peer the time that it took.
+    pub fn answered(
+        &mut self,
+        place: Place,
+        sender: &Sender,
+        took: Duration,
+        lanes: &mut Lanes,
+        now: Timestamp,
+    ) {
+        self.0.give_back(place);
+        let millis = took.as_secs_f64() * 1_000.0;
+        lanes.spend(sender, Lane::Answering, millis, now);
+    }
+
+    /// Ends a question that the registry had no room for.
+    pub fn turned_away(&mut self, place: Place) {
+        self.0.give_back(place);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::PeerId;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{domain::hash::Hash, net::protocol::Hello};
+
+    const NOW: Timestamp = Timestamp(1_000_000_000);
+
+    fn setting() -> (Sender, Lanes, Answering) {
+        let sender = Sender::unknown(PeerId::random());
+        (sender, Lanes::default(), Answering::new())
+    }
+
+    fn objects(count: usize) -> Request {
+        Request::Objects(vec![Hash::of(b"one"); count])
+    }
+
+    #[test]
+    fn a_peer_is_greeted_back_until_it_greets_too_often() {
+        let (sender, mut lanes, mut answering) = setting();
+        let hello = Request::Hello(Hello::default());
+        let now = (NOW, Instant::now());
+        let mut greeted = 0;
+        let last = loop {
+            let orders = answering.on(&hello, &sender, &mut lanes, now);
+            if orders != [Order::Greet] {
+                break orders;
+            }
+            greeted += 1;
+        };
+        assert!(greeted > 1);
+        assert_eq!(last, [Order::Reply(Response::Busy)]);
+    }
+
+    #[test]
+    fn too_much_at_once_is_refused() {
+        let (sender, mut lanes, mut answering) = setting();
+        let now = (NOW, Instant::now());
+        let mut ask = |count| answering.on(&objects(count), &sender, &mut lanes, now);
+        assert_eq!(ask(MAX_OBJECTS + 1), [Order::Reply(Response::Refused)]);
+        assert!(matches!(ask(MAX_OBJECTS).as_slice(), [Order::HandOver(..)]));
+    }
+
+    #[test]
+    fn a_ninth_question_waits_its_turn_and_a_flood_of_them_is_a_fault() {
+        let (sender, mut lanes, mut answering) = setting();
+        let now = (NOW, Instant::now());
+        let mut ask = || answering.on(&objects(1), &sender, &mut lanes, now);
+        for _ in 0..QUESTIONS.of_a_peer {
+            assert!(matches!(ask().as_slice(), [Order::HandOver(..)]));
+        }
+        let busy = [
+            Order::TurnedAway(TurnedAway::Question),
+            Order::Reply(Response::Busy),
+        ];
+        assert_eq!(ask(), busy);
+        let faults = (0..10_000).filter(|_| ask().contains(&Order::Fault(Fault::Flooding)));
+        assert!(faults.count() > 0);
+    }
+
+    #[test]
+    fn a_peer_that_used_up_its_time_has_some_again_later() {
+        let (sender, mut lanes, mut answering) = setting();
+        let instant = Instant::now();
+        let asked = answering.on(&objects(1), &sender, &mut lanes, (NOW, instant));
+        let [Order::HandOver(place, _)] = asked.as_slice() else {
+            panic!("{asked:?}");
+        };
+        answering.answered(*place, &sender, Duration::from_secs(60), &mut lanes, NOW);
+        let mut ask = |now| answering.on(&objects(1), &sender, &mut lanes, (now, instant));
+        assert_eq!(
+            ask(NOW),
+            [
+                Order::TurnedAway(TurnedAway::Time),
+                Order::Reply(Response::Busy)
+            ]
+        );
+        let later = NOW.after(Duration::from_secs(3_600));
+        assert!(matches!(ask(later).as_slice(), [Order::HandOver(..)]));
+    }
+
+    proptest! {
+        /// Every question is answered once: at once, or by the registry within its time.
+        #[test]
+        fn every_question_is_answered_once(ends in proptest::collection::vec(any::<bool>(), 1..200)) {
+            let (sender, mut lanes, mut answering) = setting();
+            let instant = Instant::now();
+            let mut open = Vec::new();
+            for end in ends {
+                if end && let Some(place) = open.pop() {
+                    let took = Duration::from_millis(10);
+                    answering.answered(place, &sender, took, &mut lanes, NOW);
+                }
+                let orders = answering.on(&objects(1), &sender, &mut lanes, (NOW, instant));
+                let answers = orders.iter().filter(|order| match order {
+                    Order::HandOver(place, time) => {
+                        open.push(*place);
+                        *time <= MOST_ANSWERING
+                    }
+                    order => matches!(order, Order::Reply(_)),
+                });
+                prop_assert_eq!(answers.count(), 1);
+                prop_assert!(open.len() <= QUESTIONS.of_a_peer);
+            }
+        }
+    }
+}

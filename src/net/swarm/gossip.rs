@@ -1,0 +1,138 @@
+//! The task's side of gossip: it hands on what gossipsub brings, and does what is ordered of it.
+
+use libp2p::{
+    PeerId,
+    gossipsub::{self, MessageAcceptance, MessageId},
+};
+use tokio::sync::oneshot;
+
+use super::task::{Settled, Task};
+use crate::{
+    domain::record::{Announcement, Class, Refusal},
+    net::{
+        Inbound, Verdict,
+        gossip::judge::{Event, Handed, Message, Order, Topic},
+    },
+};
+
+impl Task {
+    pub fn on_gossip(&mut self, event: gossipsub::Event) {
+        let gossipsub::Event::Message {
+            propagation_source: via,
+            message_id: id,
+            message,
+        } = event
+        else {
+            return;
+        };
+        self.peers.traffic(&via, |traffic| {
+            traffic.announcements_in += message.data.len() as u64
+        });
+        let topic = if message.topic == self.topics.presence.hash() {
+            Topic::Presence
+        } else {
+            Topic::Announcement
+        };
+        let message = Message {
+            id,
+            topic,
+            known: self.is_known(topic, &message),
+            data: message.data,
+            via: self.sender(via),
+            author: message.source.map(|author| self.sender(author)),
+        };
+        let free = self.wiring.inbound.capacity();
+        self.weigh(Event::Message(message, free));
+    }
+
+    /// Tells the judge of gossip what happened, and does what it orders.
+    pub fn weigh(&mut self, event: Event<MessageId>) {
+        let now = self.clock.now();
+        for order in self.judge.on(event, &mut self.lanes, now) {
+            match order {
+                Order::HandOver(handed, data) => self.hand_over_announcement(handed, data),
+                Order::Place(peer, presence) => self.peers.presence(peer, presence, now),
+                Order::Report(id, via, verdict) => self.report(&id, &via, verdict),
+                Order::Observe(peer, outcome) => self.observe(peer, outcome),
+                Order::Fault(peer, fault) => self.fault(peer, fault),
+            }
+        }
+    }
+
+    fn hand_over_announcement(&mut self, handed: Handed<MessageId>, data: Vec<u8>) {
+        let (verdict, receiver) = oneshot::channel();
+        let announcement = Inbound::Announcement {
+            data,
+            via: handed.via,
+            author: handed.author,
+            verdict,
+        };
+        if self.hand_over(announcement) {
+            self.settled.push(Box::pin(async move {
+                let verdict = receiver.await.unwrap_or(Err(Refusal::Busy));
+                Settled::Message(handed, verdict)
+            }));
+        } else {
+            self.weigh(Event::Verdict(handed, Err(Refusal::Busy)));
+        }
+    }
+
+    /// Returns whether a message says that it is of a publisher that is known here, or is of a peer
+    /// that has been good to ask.
+    fn is_known(&self, topic: Topic, message: &gossipsub::Message) -> bool {
+        match topic {
+            Topic::Presence => message
+                .source
+                .is_some_and(|author| self.wiring.callers.of(author).good),
+            Topic::Announcement => Announcement::claimed_publisher(&message.data)
+                .is_some_and(|publisher| self.wiring.known.borrow().contains(&publisher)),
+        }
+    }
+
+    fn report(&mut self, id: &MessageId, via: &PeerId, verdict: Verdict) {
+        let class = verdict.err().map(|refusal| {
+            self.wiring.tally.refused(refusal);
+            refusal.class()
+        });
+        self.measures.judged(class == Some(Class::Reject));
+        let acceptance = match class {
+            None => MessageAcceptance::Accept,
+            Some(Class::Reject) => MessageAcceptance::Reject,
+            Some(Class::Ignore) => MessageAcceptance::Ignore,
+        };
+        let gossip = &mut self.swarm.behaviour_mut().gossip;
+        gossip.report_message_validation_result(id, via, acceptance);
+    }
+
+    pub fn subscribers(&self, topic: &gossipsub::TopicHash) -> Vec<PeerId> {
+        let subscribed = self
+            .swarm
+            .behaviour()
+            .gossip
+            .all_peers()
+            .filter(|(_, topics)| topics.contains(&topic));
+        subscribed.map(|(peer, _)| *peer).collect()
+    }
+
+    /// Says where this node is, or that it does not say so any more, if there is somebody to hear
+    /// it.
+    pub fn tell_presence(&mut self) {
+        let here = self.peers.bearings.here.clone();
+        let Some(presence) = self.telling.due(here, self.clock.now()) else {
+            return;
+        };
+        let topic = self.topics.presence.hash();
+        let Ok(data) = presence.encode() else {
+            return;
+        };
+        if self.subscribers(&topic).is_empty() {
+            return;
+        }
+        let sent = self.swarm.behaviour_mut().gossip.publish(topic, data);
+        if let Some(told) = self.telling.sent(&presence, sent.is_ok()) {
+            let store = self.wiring.store.clone();
+            self.writes
+                .push(async move { store.set_presence_told(told).await });
+        }
+    }
+}

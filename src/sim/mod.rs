@@ -1,0 +1,95 @@
+//! A simulator: many nodes on virtual time, in one thread, with messages that are delayed and lost,
+//! and nodes that come, go and misbehave. The same seed gives the same run.
+//!
+//! The nodes' own machines run unchanged: penalties, the peer table, discovery, trimming, lookups,
+//! requests, timers, the record store, the door, and the rules of `domain/` that these use. Records
+//! and announcements are signed; each is verified once by the rule for it, and counted for every
+//! node that would verify it. Gossipsub and Kademlia are models ([`model`]) with the figures that
+//! `net/` configures. Neither content nor the comparing of catalogues is there, no disk, and no
+//! person.
+
+mod book;
+mod dice;
+mod model;
+mod node;
+mod report;
+mod script;
+mod shared;
+#[cfg(test)]
+mod tests;
+mod time;
+mod world;
+
+use std::time::Duration;
+
+pub use report::{Report, Spread};
+
+/// A node's number.
+pub type Id = u32;
+
+/// The most nodes of a run: of more, their memory is what is measured.
+pub const MAX_NODES: usize = 20_000;
+
+/// What a run is made of.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Options {
+    pub nodes: usize,
+    pub seed: u64,
+    /// Releases that honest nodes publish, and packages that their people want.
+    pub publishes: usize,
+    pub lookups: usize,
+    /// Share of the honest nodes that leave and return, and of all nodes that misbehave.
+    pub churn: f64,
+    pub hostile: f64,
+    /// Share of the messages that are lost.
+    pub loss: f64,
+    /// Connections are trimmed down to `low_water` once there are more than `high_water`.
+    pub low_water: usize,
+    pub high_water: usize,
+    pub ping_every: Duration,
+    pub query_timeout: Duration,
+    pub ban_time: Duration,
+    /// Nodes join in the first half of `warm_up`. Then things happen for `active`, and nothing new
+    /// for `settle`.
+    pub warm_up: Duration,
+    pub active: Duration,
+    pub settle: Duration,
+}
+
+impl Options {
+    /// A run as it usually is.
+    pub fn new(nodes: usize, seed: u64) -> Self {
+        Self {
+            nodes,
+            seed,
+            publishes: 50,
+            lookups: 200,
+            churn: 0.1,
+            hostile: 0.25,
+            loss: 0.002,
+            low_water: 48,
+            high_water: 64,
+            ping_every: Duration::from_secs(15),
+            query_timeout: Duration::from_secs(5),
+            ban_time: Duration::from_secs(1_800),
+            warm_up: Duration::from_secs(20),
+            active: Duration::from_secs(30),
+            settle: Duration::from_secs(12),
+        }
+    }
+}
+
+/// Runs, and tells how far it is: a share of one, every so often.
+pub fn run(options: Options, mut progress: impl FnMut(f64)) -> Option<Report> {
+    /// Events between two looks at how far it is.
+    const BETWEEN: u64 = 50_000;
+    let mut world = world::World::new(options)?;
+    let mut steps = 0u64;
+    while world.step() {
+        steps += 1;
+        if steps.is_multiple_of(BETWEEN) {
+            progress(world.now.micros() as f64 / world.end.micros().max(1) as f64);
+        }
+    }
+    Some(Report::of(&world))
+}

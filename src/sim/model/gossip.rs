@@ -1,0 +1,562 @@
+//! A model of `libp2p-gossipsub` 0.50: one topic's mesh, its heartbeat, and who is sent what. The
+//! figures are those of [`config`].
+//!
+//! Left out are explicit peers, peer exchange, fanout (every node is subscribed), and the penalties
+//! for a grafting too soon and for a promise that is not kept.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    time::Duration,
+};
+
+use crate::{
+    net::machines::topics::{config, scoring},
+    sim::{Id, dice::Dice, time::Time},
+};
+
+/// A message's number.
+pub type Message = u32;
+
+/// What is configured, by the names that gossipsub has for it.
+#[derive(Clone, Copy, Debug)]
+pub struct Figures {
+    pub mesh_n: usize,
+    pub mesh_n_low: usize,
+    pub mesh_n_high: usize,
+    pub mesh_outbound_min: usize,
+    pub heartbeat: Duration,
+    pub first_heartbeat: Duration,
+    history_length: usize,
+    history_gossip: usize,
+    gossip_lazy: usize,
+    gossip_factor: f64,
+    retain_scores: usize,
+    prune_backoff: Duration,
+    idontwant_above: usize,
+    graft_ticks: u64,
+    graft_peers: usize,
+}
+
+impl Figures {
+    /// Those of a node; `None` where gossipsub refuses them, with which no node starts either.
+    pub fn of_nodes() -> Option<Self> {
+        let config = config().ok()?;
+        Some(Self {
+            mesh_n: config.mesh_n(),
+            mesh_n_low: config.mesh_n_low(),
+            mesh_n_high: config.mesh_n_high(),
+            mesh_outbound_min: config.mesh_outbound_min(),
+            heartbeat: config.heartbeat_interval(),
+            first_heartbeat: config.heartbeat_initial_delay(),
+            history_length: config.history_length(),
+            history_gossip: config.history_gossip(),
+            gossip_lazy: config.gossip_lazy(),
+            gossip_factor: config.gossip_factor(),
+            retain_scores: config.retain_scores(),
+            prune_backoff: config.prune_backoff(),
+            idontwant_above: config.idontwant_message_size_threshold(),
+            graft_ticks: config.opportunistic_graft_ticks(),
+            graft_peers: config.opportunistic_graft_peers(),
+        })
+    }
+}
+
+/// What one node's gossip sends another's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    Message(Message),
+    IHave(Box<[Message]>),
+    IWant(Box<[Message]>),
+    IDontWant(Message),
+    Graft,
+    Prune,
+}
+
+/// What became of a message that was judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acceptance {
+    Accept,
+    Ignore,
+    Reject,
+}
+
+struct Peer {
+    outbound: bool,
+    in_mesh_since: Option<Time>,
+    /// No graft before.
+    backoff: Time,
+    /// First deliveries and refused messages, as of `at`.
+    first: f64,
+    invalid: f64,
+    at: Time,
+    /// Does not want these.
+    unwanted: VecDeque<(Message, Time)>,
+}
+
+/// An IDONTWANT holds this long (`IDONTWANT_TIMEOUT` in `behaviour.rs` of gossipsub).
+const UNWANTED: Duration = Duration::from_secs(3);
+
+impl Peer {
+    fn decay(&mut self, now: Time) {
+        let hours =
+            now.since(self.at).as_secs_f64() / scoring::FIRST_DELIVERIES_DECAY.as_secs_f64();
+        // What is left of a counter after its decay time: `score_parameter_decay`.
+        let left = 0.01f64.powf(hours);
+        (self.first, self.invalid, self.at) = (self.first * left, self.invalid * left, now);
+    }
+
+    /// P1, P2 and P4; the others are off, or for what is left out.
+    fn score(&self, now: Time) -> f64 {
+        let hours =
+            now.since(self.at).as_secs_f64() / scoring::FIRST_DELIVERIES_DECAY.as_secs_f64();
+        let left = 0.01f64.powf(hours);
+        let (first, invalid) = (self.first * left, self.invalid * left);
+        let meshed = self.in_mesh_since.map_or(0.0, |since| {
+            now.since(since)
+                .as_secs_f64()
+                .min(scoring::TIME_IN_MESH_CAP)
+        });
+        scoring::TIME_IN_MESH_WEIGHT * meshed
+            + scoring::FIRST_DELIVERIES_WEIGHT * first.min(scoring::FIRST_DELIVERIES_CAP)
+            + scoring::INVALID_WEIGHT * invalid * invalid
+    }
+}
+
+/// The gossip of one node.
+pub struct Gossip {
+    figures: Figures,
+    peers: BTreeMap<Id, Peer>,
+    mesh: BTreeSet<Id>,
+    seen: BTreeSet<Message>,
+    /// Messages that were accepted, by heartbeat, the newest first.
+    history: VecDeque<Vec<Message>>,
+    beats: u64,
+}
+
+impl Gossip {
+    pub fn new(figures: Figures) -> Self {
+        Self {
+            figures,
+            peers: BTreeMap::new(),
+            mesh: BTreeSet::new(),
+            seen: BTreeSet::new(),
+            history: VecDeque::from([Vec::new()]),
+            beats: 0,
+        }
+    }
+
+    /// A peer subscribes; where the mesh is small it is added at once.
+    pub fn joined(&mut self, peer: Id, outbound: bool, now: Time, out: &mut Vec<(Id, Said)>) {
+        let is_wanted = self.mesh.len() < self.figures.mesh_n_low;
+        self.peers.entry(peer).or_insert_with(|| Peer {
+            outbound,
+            in_mesh_since: is_wanted.then_some(now),
+            backoff: Time::default(),
+            first: 0.0,
+            invalid: 0.0,
+            at: now,
+            unwanted: VecDeque::new(),
+        });
+        if is_wanted && self.mesh.insert(peer) {
+            out.push((peer, Said::Graft));
+        }
+    }
+
+    pub fn left(&mut self, peer: Id) {
+        self.peers.remove(&peer);
+        self.mesh.remove(&peer);
+    }
+
+    pub fn figures(&self) -> Figures {
+        self.figures
+    }
+
+    pub fn mesh(&self) -> &BTreeSet<Id> {
+        &self.mesh
+    }
+
+    pub fn score(&self, peer: Id, now: Time) -> Option<f64> {
+        self.peers.get(&peer).map(|peer| peer.score(now))
+    }
+
+    /// Messages that may be asked for.
+    pub fn remembered(&self) -> usize {
+        self.history.iter().map(Vec::len).sum()
+    }
+
+    /// Sends a message of this node's own to every peer (`flood_publish`). Returns to how many.
+    pub fn publish(&mut self, message: Message, now: Time, out: &mut Vec<(Id, Said)>) -> usize {
+        self.seen.insert(message);
+        self.remember(message);
+        let before = out.len();
+        let wanted = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.score(now) >= scoring::PUBLISH_THRESHOLD);
+        out.extend(wanted.map(|(id, _)| (*id, Said::Message(message))));
+        out.len() - before
+    }
+
+    fn remember(&mut self, message: Message) {
+        if let Some(newest) = self.history.front_mut() {
+            newest.push(message);
+        }
+    }
+
+    /// Whether anything of a peer is listened to.
+    pub fn hears(&self, peer: Id, now: Time) -> bool {
+        let known = self.peers.get(&peer);
+        known.is_some_and(|peer| {
+            peer.invalid == 0.0 || peer.score(now) >= scoring::GRAYLIST_THRESHOLD
+        })
+    }
+
+    /// Takes a message from a peer, and says whether it is the first copy.
+    pub fn received(
+        &mut self,
+        from: Id,
+        author: Id,
+        message: Message,
+        bytes: usize,
+        out: &mut Vec<(Id, Said)>,
+    ) -> bool {
+        if !self.seen.insert(message) {
+            return false;
+        }
+        if bytes > self.figures.idontwant_above {
+            let others = self.mesh.iter().filter(|id| **id != from && **id != author);
+            out.extend(others.map(|id| (*id, Said::IDontWant(message))));
+        }
+        true
+    }
+
+    /// Takes the verdict on a message; one that is accepted goes on to the mesh.
+    pub fn judged(
+        &mut self,
+        from: Id,
+        author: Id,
+        message: Message,
+        acceptance: Acceptance,
+        now: Time,
+        out: &mut Vec<(Id, Said)>,
+    ) {
+        if let Some(peer) = self.peers.get_mut(&from) {
+            peer.decay(now);
+            match acceptance {
+                Acceptance::Accept => peer.first += 1.0,
+                Acceptance::Ignore => {}
+                Acceptance::Reject => peer.invalid += 1.0,
+            }
+        }
+        if acceptance != Acceptance::Accept {
+            return;
+        }
+        self.remember(message);
+        for id in self.mesh.iter().filter(|id| **id != from && **id != author) {
+            let peer = self.peers.get(id);
+            let is_unwanted = |peer: &Peer| {
+                let mut unwanted = peer.unwanted.iter();
+                unwanted.any(|(one, at)| *one == message && now.since(*at) <= UNWANTED)
+            };
+            if !peer.is_some_and(is_unwanted) {
+                out.push((*id, Said::Message(message)));
+            }
+        }
+    }
+
+    /// Takes anything but a message.
+    pub fn heard(&mut self, from: Id, said: Said, now: Time, out: &mut Vec<(Id, Said)>) {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return;
+        };
+        match said {
+            Said::Message(_) => {}
+            Said::IHave(ids) => {
+                let missing = ids.iter().filter(|id| !self.seen.contains(id)).copied();
+                let missing: Box<[Message]> = missing.collect();
+                if !missing.is_empty() && peer.score(now) >= scoring::GOSSIP_THRESHOLD {
+                    out.push((from, Said::IWant(missing)));
+                }
+            }
+            Said::IWant(ids) => {
+                let held = |id: &&Message| self.history.iter().any(|held| held.contains(id));
+                out.extend(ids.iter().filter(held).map(|id| (from, Said::Message(*id))));
+            }
+            Said::IDontWant(message) => {
+                peer.unwanted.push_back((message, now));
+            }
+            Said::Graft if peer.backoff > now || peer.score(now) < 0.0 => {
+                peer.backoff = now.after(self.figures.prune_backoff);
+                out.push((from, Said::Prune));
+            }
+            // A full mesh takes those that this node dialled.
+            Said::Graft if self.mesh.len() >= self.figures.mesh_n_high && !peer.outbound => {
+                peer.backoff = now.after(self.figures.prune_backoff);
+                out.push((from, Said::Prune));
+            }
+            Said::Graft => {
+                peer.in_mesh_since.get_or_insert(now);
+                self.mesh.insert(from);
+            }
+            Said::Prune => {
+                (peer.in_mesh_since, peer.backoff) = (None, now.after(self.figures.prune_backoff));
+                self.mesh.remove(&from);
+            }
+        }
+    }
+
+    /// Keeps the mesh as large as it should be, tells some of what there is, and forgets.
+    pub fn heartbeat(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
+        self.beats += 1;
+        let bad: Vec<Id> = self
+            .mesh
+            .iter()
+            .copied()
+            .filter(|id| self.is_bad(*id, now))
+            .collect();
+        bad.into_iter().for_each(|id| self.prune(id, now, out));
+        if self.mesh.len() < self.figures.mesh_n_low {
+            let wanted = self.figures.mesh_n - self.mesh.len();
+            self.graft(wanted, now, dice, out, |_, _| true);
+        }
+        if self.mesh.len() >= self.figures.mesh_n_high {
+            self.shrink(now, dice, out);
+        }
+        let outbound = self.mesh_outbound();
+        if self.mesh.len() >= self.figures.mesh_n_low && outbound < self.figures.mesh_outbound_min {
+            let wanted = self.figures.mesh_outbound_min - outbound;
+            self.graft(wanted, now, dice, out, |peer, _| peer.outbound);
+        }
+        if self.beats.is_multiple_of(self.figures.graft_ticks) && self.mesh.len() > 1 {
+            self.improve(now, dice, out);
+        }
+        self.tell(now, dice, out);
+        self.history.push_front(Vec::new());
+        self.history.truncate(self.figures.history_length);
+        for peer in self.peers.values_mut() {
+            while peer
+                .unwanted
+                .front()
+                .is_some_and(|(_, at)| now.since(*at) > UNWANTED)
+            {
+                peer.unwanted.pop_front();
+            }
+        }
+    }
+
+    fn is_bad(&self, id: Id, now: Time) -> bool {
+        let peer = self.peers.get(&id);
+        peer.is_none_or(|peer| peer.invalid > 0.0 && peer.score(now) < 0.0)
+    }
+
+    fn mesh_outbound(&self) -> usize {
+        let outbound = |id: &&Id| self.peers.get(id).is_some_and(|peer| peer.outbound);
+        self.mesh.iter().filter(outbound).count()
+    }
+
+    fn prune(&mut self, id: Id, now: Time, out: &mut Vec<(Id, Said)>) {
+        self.mesh.remove(&id);
+        if let Some(peer) = self.peers.get_mut(&id) {
+            (peer.in_mesh_since, peer.backoff) = (None, now.after(self.figures.prune_backoff));
+            out.push((id, Said::Prune));
+        }
+    }
+
+    fn graft(
+        &mut self,
+        wanted: usize,
+        now: Time,
+        dice: &mut Dice,
+        out: &mut Vec<(Id, Said)>,
+        may: impl Fn(&Peer, f64) -> bool,
+    ) {
+        // Gossipsub waits a heartbeat longer than a backoff says.
+        let over = |peer: &Peer| {
+            peer.backoff == Time::default() || peer.backoff.after(self.figures.heartbeat) <= now
+        };
+        let free = self.peers.iter().filter(|(id, peer)| {
+            !self.mesh.contains(id) && over(peer) && {
+                let score = peer.score(now);
+                score >= 0.0 && may(peer, score)
+            }
+        });
+        let mut free: Vec<Id> = free.map(|(id, _)| *id).collect();
+        dice.pick(&mut free, wanted);
+        for id in free.into_iter().take(wanted) {
+            self.mesh.insert(id);
+            if let Some(peer) = self.peers.get_mut(&id) {
+                peer.in_mesh_since = Some(now);
+            }
+            out.push((id, Said::Graft));
+        }
+    }
+
+    /// Down to `mesh_n`: the best stay, and enough of those that this node dialled.
+    fn shrink(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
+        let mut ranked: Vec<(f64, Id)> = self
+            .mesh
+            .iter()
+            .map(|id| (self.score(*id, now).unwrap_or(0.0), *id))
+            .collect();
+        let all = ranked.len();
+        dice.pick(&mut ranked, all);
+        ranked.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let worst = all.saturating_sub(self.figures.retain_scores);
+        if let Some(worst) = ranked.get_mut(..worst) {
+            dice.pick(worst, all);
+        }
+        let mut outbound = self.mesh_outbound();
+        for (_, id) in ranked {
+            if self.mesh.len() <= self.figures.mesh_n {
+                break;
+            }
+            if self.peers.get(&id).is_some_and(|peer| peer.outbound) {
+                if outbound <= self.figures.mesh_outbound_min {
+                    continue;
+                }
+                outbound -= 1;
+            }
+            self.prune(id, now, out);
+        }
+    }
+
+    /// Opportunistic grafting: where half of the mesh does little, some that do more are added.
+    fn improve(&mut self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
+        let mut scores: Vec<f64> = self
+            .mesh
+            .iter()
+            .filter_map(|id| self.score(*id, now))
+            .collect();
+        scores.sort_by(f64::total_cmp);
+        let middle = scores.len() / 2;
+        let at = |place: usize| scores.get(place).copied().unwrap_or(0.0);
+        let median = if scores.len().is_multiple_of(2) {
+            (at(middle.saturating_sub(1)) + at(middle)) / 2.0
+        } else {
+            at(middle)
+        };
+        if median < scoring::OPPORTUNISTIC_GRAFT_THRESHOLD {
+            self.graft(self.figures.graft_peers, now, dice, out, |_, score| {
+                score > median
+            });
+        }
+    }
+
+    /// Tells some of those that are not in the mesh what there is.
+    fn tell(&self, now: Time, dice: &mut Dice, out: &mut Vec<(Id, Said)>) {
+        let told = self.history.iter().take(self.figures.history_gossip);
+        let ids: Box<[Message]> = told.flatten().copied().collect();
+        if ids.is_empty() {
+            return;
+        }
+        let others = self.peers.iter().filter(|(id, peer)| {
+            !self.mesh.contains(id) && peer.score(now) >= scoring::GOSSIP_THRESHOLD
+        });
+        let mut others: Vec<Id> = others.map(|(id, _)| *id).collect();
+        let share = (self.figures.gossip_factor * others.len() as f64) as usize;
+        let count = share.max(self.figures.gossip_lazy);
+        dice.pick(&mut others, count);
+        out.extend(
+            others
+                .into_iter()
+                .take(count)
+                .map(|id| (id, Said::IHave(ids.clone()))),
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn gossip(peers: Id) -> Gossip {
+        let mut gossip = Gossip::new(Figures::of_nodes().unwrap());
+        let mut out = Vec::new();
+        (0..peers).for_each(|id| gossip.joined(id, id % 3 == 0, Time::default(), &mut out));
+        assert_eq!(
+            out.len(),
+            gossip.figures.mesh_n_low,
+            "the first ones are in it at once"
+        );
+        gossip
+    }
+
+    fn at(seconds: u64) -> Time {
+        Time::at(Duration::from_secs(seconds))
+    }
+
+    #[test]
+    fn the_figures_are_those_that_a_node_configures() {
+        let figures = Figures::of_nodes().unwrap();
+        let mesh = (figures.mesh_n_low, figures.mesh_n, figures.mesh_n_high);
+        assert_eq!((mesh, figures.mesh_outbound_min), ((6, 8, 12), 2));
+        assert_eq!(figures.heartbeat, Duration::from_secs(1));
+        assert_eq!((figures.history_gossip, figures.history_length), (3, 5));
+    }
+
+    #[test]
+    fn a_mesh_grows_to_what_it_should_be_and_shrinks_to_it() {
+        let (mut gossip, mut dice, mut out) = (gossip(40), Dice::of(1, "mesh", 0), Vec::new());
+        gossip.heartbeat(at(1), &mut dice, &mut out);
+        assert_eq!(gossip.mesh().len(), gossip.figures.mesh_n);
+        assert!(out.iter().all(|(_, said)| *said == Said::Graft));
+        let more: Vec<Id> = (0..40).filter(|id| !gossip.mesh().contains(id)).collect();
+        for id in more {
+            gossip.heard(id, Said::Graft, at(1), &mut out);
+        }
+        assert!(gossip.mesh().len() >= gossip.figures.mesh_n_high);
+        gossip.heartbeat(at(2), &mut dice, &mut out);
+        assert_eq!(gossip.mesh().len(), gossip.figures.mesh_n);
+        assert!(gossip.mesh_outbound() >= gossip.figures.mesh_outbound_min);
+    }
+
+    #[test]
+    fn a_message_goes_on_once_it_is_accepted_and_not_to_who_does_not_want_it() {
+        let (mut gossip, mut dice, mut out) = (gossip(40), Dice::of(1, "mesh", 0), Vec::new());
+        gossip.heartbeat(at(1), &mut dice, &mut out);
+        let mesh: Vec<Id> = gossip.mesh().iter().copied().collect();
+        out.clear();
+        assert!(gossip.received(mesh[0], 50, 7, 2_000, &mut out));
+        assert_eq!(
+            out.len(),
+            mesh.len() - 1,
+            "the others are told not to send it"
+        );
+        assert!(!gossip.received(mesh[1], 50, 7, 2_000, &mut out));
+        gossip.heard(mesh[2], Said::IDontWant(7), at(1), &mut out);
+        out.clear();
+        gossip.judged(mesh[0], 50, 7, Acceptance::Accept, at(1), &mut out);
+        let to: Vec<Id> = out.iter().map(|(id, _)| *id).collect();
+        assert_eq!(
+            to,
+            mesh[1..2]
+                .iter()
+                .chain(&mesh[3..])
+                .copied()
+                .collect::<Vec<_>>()
+        );
+        out.clear();
+        gossip.heartbeat(at(2), &mut dice, &mut out);
+        let told = out
+            .iter()
+            .filter(|(_, said)| matches!(said, Said::IHave(_)));
+        assert_eq!(told.count(), 8, "a quarter of those beside the mesh");
+        out.clear();
+        gossip.heard(39, Said::IWant([7].into()), at(2), &mut out);
+        assert_eq!(out, [(39, Said::Message(7))]);
+    }
+
+    #[test]
+    fn who_sends_what_is_refused_leaves_the_mesh_and_is_not_heard_in_the_end() {
+        let (mut gossip, mut dice, mut out) = (gossip(40), Dice::of(1, "mesh", 0), Vec::new());
+        gossip.heartbeat(at(1), &mut dice, &mut out);
+        let bad = *gossip.mesh().first().unwrap();
+        for message in 0..2 {
+            assert!(gossip.hears(bad, at(1)));
+            gossip.judged(bad, bad, message, Acceptance::Reject, at(1), &mut out);
+        }
+        assert!(!gossip.hears(bad, at(1)));
+        gossip.heartbeat(at(2), &mut dice, &mut out);
+        assert!(!gossip.mesh().contains(&bad));
+    }
+}

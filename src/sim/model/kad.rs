@@ -1,0 +1,346 @@
+//! A model of `libp2p-kad`: the routing table, and how a query finds the closest peers.
+//!
+//! Distances are the first 64 bits of Kademlia's. Of 20,000 positions no two share these but once
+//! in 90 billion runs.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    net::machines::{K, PARALLELISM},
+    sim::Id,
+};
+
+/// A peer in a bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Entry {
+    id: Id,
+    position: u64,
+    connected: bool,
+}
+
+/// The peers that a node knows, by their distance from it.
+#[derive(Debug)]
+pub struct Table {
+    here: u64,
+    /// By the number of leading bits that agree; who was connected longest ago first.
+    buckets: BTreeMap<u32, Vec<Entry>>,
+}
+
+impl Table {
+    pub fn new(here: u64) -> Self {
+        Self {
+            here,
+            buckets: BTreeMap::new(),
+        }
+    }
+
+    pub fn bucket_of(&self, position: u64) -> u32 {
+        (self.here ^ position).leading_zeros()
+    }
+
+    /// Takes a peer that is connected; in a full bucket it takes the place of one that is not.
+    pub fn insert(&mut self, id: Id, position: u64) {
+        let bucket = self.buckets.entry(self.bucket_of(position)).or_default();
+        bucket.retain(|entry| entry.id != id);
+        if bucket.len() >= K {
+            let Some(gone) = bucket.iter().position(|entry| !entry.connected) else {
+                return;
+            };
+            bucket.remove(gone);
+        }
+        bucket.push(Entry {
+            id,
+            position,
+            connected: true,
+        });
+    }
+
+    pub fn disconnected(&mut self, id: Id, position: u64) {
+        let bucket = self.buckets.get_mut(&self.bucket_of(position));
+        let entry = bucket.and_then(|bucket| bucket.iter_mut().find(|entry| entry.id == id));
+        if let Some(entry) = entry {
+            entry.connected = false;
+        }
+    }
+
+    pub fn remove(&mut self, id: Id, position: u64) {
+        if let Some(bucket) = self.buckets.get_mut(&self.bucket_of(position)) {
+            bucket.retain(|entry| entry.id != id);
+        }
+    }
+
+    pub fn contains(&self, id: Id) -> bool {
+        self.peers().any(|(_, other)| other == id)
+    }
+
+    /// Every peer, with its bucket.
+    pub fn peers(&self) -> impl Iterator<Item = (u32, Id)> {
+        let all = self.buckets.iter();
+        all.flat_map(|(bucket, entries)| entries.iter().map(|entry| (*bucket, entry.id)))
+    }
+
+    pub fn len(&self) -> usize {
+        self.buckets.values().map(Vec::len).sum()
+    }
+
+    /// The closest peers to a position, the closest first, but for one.
+    pub fn closest(&self, target: u64, but: Option<Id>) -> Vec<Id> {
+        let mut near: Vec<(u64, Id)> = Vec::with_capacity(64);
+        let entries = self.buckets.values().flatten();
+        near.extend(
+            entries
+                .filter(|entry| Some(entry.id) != but)
+                .map(|entry| (entry.position ^ target, entry.id)),
+        );
+        if near.len() > K {
+            near.select_nth_unstable(K - 1);
+            near.truncate(K);
+        }
+        near.sort_unstable();
+        near.into_iter().map(|(_, id)| id).collect()
+    }
+
+    /// Positions in the buckets beyond that of the closest peer, which a bootstrap looks for after
+    /// this node's own.
+    pub fn to_refresh(&self, mut draw: impl FnMut() -> u64) -> Vec<u64> {
+        let filled = self
+            .buckets
+            .iter()
+            .filter(|(_, entries)| !entries.is_empty());
+        let Some(closest) = filled.map(|(bucket, _)| *bucket).max() else {
+            return Vec::new();
+        };
+        let within = |bucket: u32, drawn: u64| {
+            let flipped = 1u64 << (63 - bucket);
+            (self.here ^ flipped) & !(flipped - 1) | drawn & (flipped - 1)
+        };
+        (0..closest.min(63))
+            .map(|bucket| within(bucket, draw()))
+            .collect()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    NotContacted,
+    Waiting,
+    Succeeded,
+    Failed,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Contact {
+    id: Id,
+    state: State,
+    /// Peers that were asked one after the other to learn of it, itself included.
+    depth: u32,
+}
+
+/// What a walk does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    Ask(Id),
+    Wait,
+    Done,
+}
+
+/// An iterative query for the closest peers to a target: `ClosestPeersIter` of `libp2p-kad` 0.49,
+/// but for its time-out of a peer, which is longer than ours of a query.
+#[derive(Debug)]
+pub struct Walk {
+    pub target: u64,
+    contacts: BTreeMap<u64, Contact>,
+    waiting: usize,
+    /// Answers in a row that brought nothing closer; from [`PARALLELISM`] on it is stalled.
+    no_progress: usize,
+    is_done: bool,
+}
+
+impl Walk {
+    pub fn new(target: u64, start: &[Id], positions: &[u64]) -> Self {
+        let mut walk = Self {
+            target,
+            contacts: BTreeMap::new(),
+            waiting: 0,
+            no_progress: 0,
+            is_done: false,
+        };
+        walk.learn(start, 1, positions);
+        walk
+    }
+
+    /// Adds peers; returns how far the closest is that was not known.
+    fn learn(&mut self, peers: &[Id], depth: u32, positions: &[u64]) -> u64 {
+        let mut nearest_new = u64::MAX;
+        for id in peers {
+            let Some(position) = positions.get(*id as usize) else {
+                continue;
+            };
+            let distance = position ^ self.target;
+            self.contacts.entry(distance).or_insert_with(|| {
+                nearest_new = nearest_new.min(distance);
+                Contact {
+                    id: *id,
+                    state: State::NotContacted,
+                    depth,
+                }
+            });
+        }
+        nearest_new
+    }
+
+    pub fn next(&mut self) -> Next {
+        if self.is_done {
+            return Next::Done;
+        }
+        let most = if self.no_progress >= PARALLELISM {
+            K
+        } else {
+            PARALLELISM
+        };
+        let at_capacity = self.waiting >= most;
+        let mut answered = Some(0);
+        for contact in self.contacts.values_mut() {
+            match contact.state {
+                State::Waiting if at_capacity => return Next::Wait,
+                State::Waiting => answered = None,
+                State::Succeeded => {
+                    if let Some(count) = &mut answered {
+                        *count += 1;
+                        if *count >= K {
+                            self.is_done = true;
+                            return Next::Done;
+                        }
+                    }
+                }
+                State::NotContacted if at_capacity => return Next::Wait,
+                State::NotContacted => {
+                    contact.state = State::Waiting;
+                    self.waiting += 1;
+                    return Next::Ask(contact.id);
+                }
+                State::Failed => {}
+            }
+        }
+        if self.waiting > 0 {
+            return Next::Wait;
+        }
+        self.is_done = true;
+        Next::Done
+    }
+
+    /// Takes an answer with the peers that it names. Returns how deep the peer was; `None` for one
+    /// that is not waited for.
+    pub fn answered(&mut self, from: Id, closer: &[Id], positions: &[u64]) -> Option<u32> {
+        let depth = self.settle(from, State::Succeeded, positions)?;
+        let range = self.contacts.keys().nth(K - 1);
+        let range = range.or_else(|| self.contacts.keys().last()).copied();
+        let few = self.contacts.len() < K;
+        let nearest = self.learn(closer, depth + 1, positions);
+        self.no_progress = if few || nearest < range.unwrap_or(u64::MAX) {
+            0
+        } else {
+            self.no_progress + 1
+        };
+        Some(depth)
+    }
+
+    pub fn failed(&mut self, peer: Id, positions: &[u64]) {
+        self.settle(peer, State::Failed, positions);
+    }
+
+    fn settle(&mut self, peer: Id, state: State, positions: &[u64]) -> Option<u32> {
+        let distance = positions.get(peer as usize)? ^ self.target;
+        let contact = self.contacts.get_mut(&distance)?;
+        if contact.state != State::Waiting {
+            return None;
+        }
+        contact.state = state;
+        self.waiting -= 1;
+        Some(contact.depth)
+    }
+
+    /// The closest peers that answered, the closest first.
+    pub fn closest(&self) -> Vec<Id> {
+        let answered = self.contacts.values();
+        answered
+            .filter(|contact| contact.state == State::Succeeded)
+            .map(|contact| contact.id)
+            .take(K)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sim::dice::Dice;
+
+    /// Positions of so many peers, and the table of each that knows all others.
+    fn swarm(count: usize) -> (Vec<u64>, Vec<Table>) {
+        let mut dice = Dice::of(3, "positions", 0);
+        let positions: Vec<u64> = (0..count).map(|_| dice.draw()).collect();
+        let table = |here: u64| {
+            let mut table = Table::new(here);
+            for (id, position) in positions.iter().enumerate() {
+                if *position != here {
+                    table.insert(id as Id, *position);
+                }
+            }
+            table
+        };
+        let tables = positions.iter().map(|here| table(*here)).collect();
+        (positions, tables)
+    }
+
+    #[test]
+    fn a_walk_finds_the_closest_of_all_and_asks_few() {
+        let (positions, tables) = swarm(400);
+        for (from, target) in [(0usize, 1u64), (17, u64::MAX), (399, 0x5555_5555_5555_5555)] {
+            let mut walk = Walk::new(target, &tables[from].closest(target, None), &positions);
+            let (mut asked, mut open) = (0, Vec::new());
+            loop {
+                match walk.next() {
+                    Next::Ask(id) => {
+                        asked += 1;
+                        open.push(id);
+                    }
+                    Next::Wait => {
+                        let id = open.remove(0);
+                        let closer = tables[id as usize].closest(target, Some(from as Id));
+                        walk.answered(id, &closer, &positions);
+                    }
+                    Next::Done => break,
+                }
+            }
+            let mut all: Vec<Id> = (0..400).filter(|id| *id != from as Id).collect();
+            all.sort_by_key(|id| positions[*id as usize] ^ target);
+            assert_eq!(walk.closest(), all[..K]);
+            assert!((K..K + 15).contains(&asked), "{asked} were asked");
+        }
+    }
+
+    #[test]
+    fn a_walk_ends_when_nobody_answers() {
+        let (positions, tables) = swarm(30);
+        let mut walk = Walk::new(9, &tables[0].closest(9, None), &positions);
+        let mut asked = 0;
+        while let Next::Ask(id) = walk.next() {
+            asked += 1;
+            walk.failed(id, &positions);
+        }
+        assert_eq!((asked, walk.next()), (K, Next::Done));
+        assert!(walk.closest().is_empty());
+    }
+
+    #[test]
+    fn a_full_bucket_takes_nobody_but_for_one_that_left() {
+        let mut table = Table::new(0);
+        let position = |id: Id| (1 << 63) | u64::from(id);
+        (0..30).for_each(|id| table.insert(id, position(id)));
+        assert!(table.len() == K && !table.contains(25));
+        table.disconnected(3, position(3));
+        table.insert(25, position(25));
+        assert!(table.len() == K && table.contains(25) && !table.contains(3));
+    }
+}

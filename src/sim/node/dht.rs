@@ -1,0 +1,339 @@
+//! The DHT: queries over the model of Kademlia, the record store, and what comes of a lookup.
+
+use std::time::Duration;
+
+use super::{Alarm, Effect, Node, Scene, Wire};
+use crate::{
+    domain::{
+        lanes::Lane,
+        lookup::End,
+        record::{Class, Refusal},
+        reputation::Outcome,
+        shares::Origin,
+    },
+    net::machines::{BOOTSTRAP_INTERVAL, Ended, K, penalties, queries},
+    sim::{
+        Id,
+        model::kad::{Next, Walk},
+        script::Role,
+        shared::Value,
+    },
+};
+
+/// Where the table was empty, Kademlia waits so long for more peers before it looks for its
+/// neighbourhood (`DEFAULT_AUTOMATIC_THROTTLE` in `bootstrap.rs` of `libp2p-kad`).
+const THROTTLE: Duration = Duration::from_millis(500);
+
+/// Requests of Kademlia and their answers, each with the asker's number of its query.
+#[derive(Clone, Debug)]
+pub enum Dht {
+    /// Who is closer to this, and the record of this key if it is there.
+    Find {
+        query: u64,
+        target: u64,
+        key: Option<u32>,
+    },
+    Closer {
+        query: u64,
+        closer: Box<[Id]>,
+        value: Option<Value>,
+    },
+    Store(Value),
+}
+
+/// What a query is for.
+#[derive(Clone, Debug)]
+pub enum Purpose {
+    /// Its own neighbourhood, then these.
+    Refresh(Vec<u64>),
+    /// A record: for a person, or before something is published.
+    Get {
+        key: u32,
+        get: Option<u64>,
+    },
+    Put(Value),
+}
+
+/// A query that runs.
+#[derive(Debug)]
+pub struct Query {
+    walk: Walk,
+    purpose: Purpose,
+    /// Requests that were sent.
+    asked: u32,
+}
+
+/// How a lookup in the DHT ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Found {
+    /// It was before a publish, and not for a person who wants the package.
+    pub is_first: bool,
+    pub ended: Ended,
+    pub found: bool,
+    /// Requests that Kademlia sent.
+    pub asked: u32,
+    /// Peers that were asked one after the other until the first answer.
+    pub depth: Option<u32>,
+}
+
+impl Node {
+    /// The routing table has a peer more: while it has few, the neighbourhood is looked for.
+    pub fn routed(&mut self, cx: &mut Scene<'_>) {
+        if self.table.len() <= K && !self.refreshing {
+            self.refreshing = true;
+            cx.out.push(Effect::After(THROTTLE, Alarm::Refresh));
+        }
+    }
+
+    pub fn refresh(&mut self, cx: &mut Scene<'_>) {
+        self.refreshing = false;
+        if !self.is_refreshed {
+            self.is_refreshed = true;
+            cx.out
+                .push(Effect::After(BOOTSTRAP_INTERVAL, Alarm::Refresh));
+        }
+        let here = cx.shared.position(self.me);
+        let query = self.start_query(here, Purpose::Refresh(Vec::new()), cx);
+        self.drive(query, cx);
+    }
+
+    pub fn start_query(&mut self, target: u64, purpose: Purpose, cx: &mut Scene<'_>) -> u64 {
+        let start = self.table.closest(target, None);
+        let walk = Walk::new(target, &start, &cx.shared.positions);
+        let number = self.number();
+        let query = Query {
+            walk,
+            purpose,
+            asked: 0,
+        };
+        self.queries.insert(number, query);
+        // Kademlia's own end of a query, which comes a second after ours.
+        let slack = self.options.query_timeout + Duration::from_secs(1);
+        cx.out.push(Effect::After(slack, Alarm::Over(number)));
+        number
+    }
+
+    /// Sends what a query wants sent, or ends it.
+    pub fn drive(&mut self, number: u64, cx: &mut Scene<'_>) {
+        loop {
+            let Some(query) = self.queries.get_mut(&number) else {
+                return;
+            };
+            match query.walk.next() {
+                Next::Wait => return,
+                Next::Done => return self.walked(number, cx),
+                Next::Ask(peer) if peer == self.me => {
+                    query.walk.failed(peer, &cx.shared.positions);
+                }
+                Next::Ask(peer) => {
+                    query.asked += 1;
+                    let key = match query.purpose {
+                        Purpose::Get { key, .. } => Some(key),
+                        Purpose::Refresh(_) | Purpose::Put(_) => None,
+                    };
+                    let find = Dht::Find {
+                        query: number,
+                        target: query.walk.target,
+                        key,
+                    };
+                    self.send_or_dial(peer, Wire::Dht(find), cx);
+                }
+            }
+        }
+    }
+
+    /// A query has asked everybody worth asking.
+    fn walked(&mut self, number: u64, cx: &mut Scene<'_>) {
+        let Some(query) = self.queries.remove(&number) else {
+            return;
+        };
+        match query.purpose {
+            Purpose::Refresh(rest) => self.refresh_rest(query.walk.target, rest, cx),
+            Purpose::Put(value) => {
+                for peer in query.walk.closest() {
+                    self.send_or_dial(peer, Wire::Dht(Dht::Store(value)), cx);
+                }
+            }
+            Purpose::Get { get, .. } => {
+                let ended = queries::Event::LookedUp(number, Ended::Exhausted);
+                self.progressed(ended, cx);
+                self.looked_up(number, get, query.asked, Ended::Exhausted, cx);
+            }
+        }
+    }
+
+    fn refresh_rest(&mut self, target: u64, mut rest: Vec<u64>, cx: &mut Scene<'_>) {
+        if target == cx.shared.position(self.me) {
+            rest = self.table.to_refresh(|| self.dice.draw());
+        }
+        if let Some(next) = rest.pop() {
+            let query = self.start_query(next, Purpose::Refresh(rest), cx);
+            self.drive(query, cx);
+        }
+    }
+
+    /// A query's time is up: Kademlia gives it up with what it has.
+    pub fn over(&mut self, number: u64, cx: &mut Scene<'_>) {
+        match self.queries.get(&number).map(|query| &query.purpose) {
+            Some(Purpose::Get { .. }) => {
+                let ended = queries::Event::LookedUp(number, Ended::TimedOut);
+                self.progressed(ended, cx);
+                self.stop(number, Ended::TimedOut, cx);
+            }
+            Some(Purpose::Put(_) | Purpose::Refresh(_)) => self.walked(number, cx),
+            None => {}
+        }
+    }
+
+    /// A lookup has been resolved, and its query ends.
+    pub fn stop(&mut self, number: u64, ended: Ended, cx: &mut Scene<'_>) {
+        if let Some(query) = self.queries.remove(&number)
+            && let Purpose::Get { get, .. } = query.purpose
+        {
+            self.looked_up(number, get, query.asked, ended, cx);
+        }
+    }
+
+    pub fn on_dht(&mut self, from: Id, said: Dht, cx: &mut Scene<'_>) {
+        match said {
+            Dht::Find { query, target, key } => {
+                let value = key.and_then(|key| self.stored(key, cx));
+                let closer = self.table.closest(target, Some(from));
+                let answer = Dht::Closer {
+                    query,
+                    closer: closer.into(),
+                    value,
+                };
+                self.send(from, Wire::Dht(answer), cx);
+            }
+            Dht::Closer {
+                query,
+                closer,
+                value,
+            } => self.on_closer(from, query, &closer, value, cx),
+            Dht::Store(value) => self.on_store(from, value, cx),
+        }
+    }
+
+    /// What it gives for a key: whoever lies gives something else.
+    fn stored(&self, key: u32, cx: &Scene<'_>) -> Option<Value> {
+        let (key, _) = cx.shared.keys.get(key as usize)?;
+        let value = cx.shared.value_of(self.store.value(key)?)?;
+        Some(self.said_of(value))
+    }
+
+    /// What it says where an honest node says this.
+    pub fn said_of(&self, value: Value) -> Value {
+        if self.role == Role::Liar {
+            value + 1
+        } else {
+            value
+        }
+    }
+
+    fn on_closer(
+        &mut self,
+        from: Id,
+        number: u64,
+        closer: &[Id],
+        value: Option<Value>,
+        cx: &mut Scene<'_>,
+    ) {
+        let Some(query) = self.queries.get_mut(&number) else {
+            return;
+        };
+        let Some(depth) = query.walk.answered(from, closer, &cx.shared.positions) else {
+            return;
+        };
+        if let Some(value) = value {
+            self.on_found(from, number, value, depth, cx);
+        }
+        self.drive(number, cx);
+    }
+
+    /// A peer gave a record, or something else.
+    fn on_found(&mut self, from: Id, number: u64, value: Value, depth: u32, cx: &mut Scene<'_>) {
+        let Some(held) = cx.shared.value(value) else {
+            return;
+        };
+        *cx.signatures += 1;
+        if held.verdict.is_ok() {
+            self.depths.entry(number).or_insert(depth);
+            self.holders.entry(number).or_default().insert(from);
+        }
+        let found = queries::Event::Found(number, cx.shared.peer(from), held.bytes.clone());
+        self.progressed(found, cx);
+    }
+
+    /// Tells the queries what Kademlia found, and does what they order.
+    pub fn progressed(&mut self, event: queries::Event<u64>, cx: &mut Scene<'_>) {
+        let mut orders = self.lookups.on(event, cx.instant());
+        // Of several that end at once, in an order that depends on the seed alone.
+        orders.sort_by_key(|order| match order {
+            queries::Order::Stop(number, _) => *number,
+            _ => 0,
+        });
+        for order in orders {
+            match order {
+                queries::Order::Stop(number, End::Enough) => {
+                    self.stop(number, Ended::Satisfied, cx);
+                }
+                queries::Order::Stop(number, _) => self.stop(number, Ended::TimedOut, cx),
+                queries::Order::Observe(peer, outcome) => {
+                    self.penalise(penalties::Event::Observed(peer, outcome), cx);
+                }
+                // For statistics, traces, and providers, of which there are none.
+                queries::Order::Refused(_)
+                | queries::Order::Wrong(..)
+                | queries::Order::Done(_)
+                | queries::Order::Dial(_) => {}
+            }
+        }
+    }
+
+    /// A peer wants a record kept.
+    fn on_store(&mut self, from: Id, value: Value, cx: &mut Scene<'_>) {
+        let Some(peer) = cx.shared.peer(from) else {
+            return;
+        };
+        if !self.allowed(peer, Lane::Stored, cx.stamp()) {
+            return;
+        }
+        *cx.signatures += 1;
+        let Some(held) = cx.shared.value(value) else {
+            return;
+        };
+        let origin = Origin::of(peer, self.peers.group(&peer));
+        self.store.tick(cx.stamp());
+        let kept: Result<(), Refusal> = match &held.verdict {
+            Ok(record) => self.store.accept(record, origin),
+            Err(refusal) => Err(*refusal),
+        };
+        if let Err(refusal) = kept
+            && refusal.class() == Class::Reject
+        {
+            self.observe(from, Outcome::of_record(refusal), cx);
+        }
+    }
+
+    /// What was to be sent to a peer that cannot be reached, or is gone, comes to nothing.
+    pub fn unsent(&mut self, peer: Id, wire: &Wire, cx: &mut Scene<'_>) {
+        if let Wire::Dht(Dht::Find { query, .. }) = wire {
+            self.query_failed(peer, *query, cx);
+        }
+    }
+
+    pub fn queries_lost(&mut self, peer: Id, cx: &mut Scene<'_>) {
+        let numbers: Vec<u64> = self.queries.keys().copied().collect();
+        for number in numbers {
+            self.query_failed(peer, number, cx);
+        }
+    }
+
+    fn query_failed(&mut self, peer: Id, number: u64, cx: &mut Scene<'_>) {
+        if let Some(query) = self.queries.get_mut(&number) {
+            query.walk.failed(peer, &cx.shared.positions);
+            self.drive(number, cx);
+        }
+    }
+}

@@ -1,0 +1,231 @@
+//! Announcements: what a node sends, what it makes of what comes, and what goes on.
+
+use std::{collections::VecDeque, time::Duration};
+
+use libp2p::PeerId;
+
+use super::{Alarm, Effect, Node, Scene, Wire};
+use crate::{
+    domain::record::{Admission, Class, Refusal, admit},
+    net::{
+        Verdict,
+        machines::{
+            INBOUND,
+            judge::{Event, Handed, Message, Order, Topic},
+            penalties,
+        },
+    },
+    sim::{
+        Id,
+        model::gossip::{Acceptance, Figures, Said},
+        shared::{News, SIGNED},
+        time::Time,
+    },
+};
+
+/// What verifying one announcement takes a node, of which it does one after the other.
+const VERIFYING: Duration = Duration::from_micros(400);
+
+/// The queue to the registry, which is a model: what waits in it, and until when.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    ends: VecDeque<Time>,
+}
+
+impl Inbox {
+    pub fn waiting(&self) -> usize {
+        self.ends.len()
+    }
+
+    fn free(&mut self, now: Time) -> usize {
+        while self.ends.front().is_some_and(|end| *end <= now) {
+            self.ends.pop_front();
+        }
+        INBOUND.saturating_sub(self.ends.len())
+    }
+
+    /// Takes one more, and says how long it takes until that is verified.
+    fn push(&mut self, now: Time) -> Duration {
+        let begins = self.ends.back().copied().unwrap_or(now).max(now);
+        let end = begins.after(VERIFYING);
+        self.ends.push_back(end);
+        end.since(now)
+    }
+}
+
+impl Node {
+    pub fn gossip_figures(&self) -> Figures {
+        self.gossip.figures()
+    }
+
+    /// Sends what gossip wants sent.
+    pub fn say(&mut self, said: Vec<(Id, Said)>, cx: &mut Scene<'_>) {
+        for (to, said) in said {
+            self.send(to, Wire::Gossip(said), cx);
+        }
+    }
+
+    pub fn beat(&mut self, cx: &mut Scene<'_>) {
+        let mut out = Vec::new();
+        self.gossip.heartbeat(cx.now, &mut self.dice, &mut out);
+        self.say(out, cx);
+        cx.out.push(Effect::After(
+            self.gossip_figures().heartbeat,
+            Alarm::Heartbeat,
+        ));
+    }
+
+    /// Announces something of its own, as far as it may say anything. Returns to how many peers.
+    pub fn announce(&mut self, message: u32, cx: &mut Scene<'_>) -> usize {
+        if self.is_honest() && !self.judge.may_announce(cx.stamp()) {
+            return 0;
+        }
+        let mut out = Vec::new();
+        let to = self.gossip.publish(message, cx.now, &mut out);
+        self.say(out, cx);
+        cx.out.push(Effect::Announced { message, to });
+        to
+    }
+
+    pub fn on_gossip(&mut self, from: Id, said: Said, cx: &mut Scene<'_>) {
+        if !self.gossip.hears(from, cx.now) {
+            return;
+        }
+        let Said::Message(number) = said else {
+            let mut out = Vec::new();
+            self.gossip.heard(from, said, cx.now, &mut out);
+            return self.say(out, cx);
+        };
+        let Some(message) = cx.shared.message(number) else {
+            return;
+        };
+        let mut out = Vec::new();
+        let (author, bytes) = (message.author, message.bytes);
+        let first = self.gossip.received(from, author, number, bytes, &mut out);
+        self.say(out, cx);
+        cx.out.push(Effect::Copy {
+            message: number,
+            first,
+        });
+        if !first {
+            return;
+        }
+        // Gossip's own signature.
+        *cx.signatures += 1;
+        self.weigh(from, number, cx);
+    }
+
+    /// Many copies of one message, each signed anew: none of them is a duplicate.
+    pub fn on_flood(&mut self, from: Id, message: u32, count: u32, cx: &mut Scene<'_>) {
+        let Some(peer) = cx.shared.peer(from) else {
+            return;
+        };
+        for _ in 0..count {
+            let is_out = self.penalties.ledger().ban(&peer, cx.stamp()).is_some();
+            if is_out || !self.gossip.hears(from, cx.now) {
+                return;
+            }
+            *cx.signatures += 1;
+            self.weigh(from, message, cx);
+        }
+    }
+
+    /// Lets the judge say what becomes of a message that a peer passed on.
+    fn weigh(&mut self, via: Id, number: u32, cx: &mut Scene<'_>) {
+        let (Some(via), Some(message)) = (cx.shared.peer(via), cx.shared.message(number)) else {
+            return;
+        };
+        let publisher = message.claimed;
+        let message = Message {
+            id: number,
+            topic: Topic::Announcement,
+            // The bytes are where the number says.
+            data: Vec::new(),
+            via: self.sender(via),
+            author: cx
+                .shared
+                .peer(message.author)
+                .map(|author| self.sender(author)),
+            known: publisher.is_some_and(|publisher| self.known.contains(&publisher)),
+        };
+        let free = self.inbox.free(cx.now);
+        self.decide(Event::Message(message, free), cx);
+    }
+
+    fn decide(&mut self, event: Event<u32>, cx: &mut Scene<'_>) {
+        for order in self.judge.on(event, &mut self.lanes, cx.stamp()) {
+            match order {
+                Order::HandOver(handed, _) => {
+                    let after = self.inbox.push(cx.now);
+                    cx.out.push(Effect::After(after, Alarm::Settled(handed)));
+                }
+                Order::Report(message, via, verdict) => self.report(message, &via, verdict, cx),
+                Order::Observe(peer, outcome) => {
+                    self.penalise(penalties::Event::Observed(peer, outcome), cx);
+                }
+                Order::Fault(peer, fault) => {
+                    self.penalise(penalties::Event::Fault(peer, fault), cx);
+                }
+                // Nodes of a simulation do not say where they are.
+                Order::Place(..) => {}
+            }
+        }
+    }
+
+    /// The registry has verified an announcement, and says whether it is news.
+    pub fn settled(&mut self, handed: Handed<u32>, cx: &mut Scene<'_>) {
+        *cx.signatures += SIGNED - 1;
+        let message = cx.shared.message(handed.id);
+        let verdict = message.map_or(Err(Refusal::Malformed), |message| message.verdict);
+        let verdict = verdict.and_then(|news| self.take_news(&news, &handed, cx));
+        self.decide(Event::Verdict(handed, verdict), cx);
+    }
+
+    /// Takes what an announcement says into the catalogue, by the rule of heads.
+    fn take_news(
+        &mut self,
+        news: &News,
+        handed: &Handed<u32>,
+        cx: &mut Scene<'_>,
+    ) -> Result<(), Refusal> {
+        let held = self.catalogue.get(&news.package);
+        match admit(held.map(|(mark, ..)| mark), &news.mark, cx.stamp()) {
+            Admission::Older => return Err(Refusal::Superseded),
+            Admission::Same if held.is_some_and(|(_, at, _)| news.at <= *at) => {
+                return Err(Refusal::Superseded);
+            }
+            Admission::ForkLoses => return Ok(()),
+            Admission::Same | Admission::Newer | Admission::ForkWins => {}
+        }
+        self.catalogue
+            .insert(news.package, (news.mark, news.at, news.head));
+        let via = cx.shared.id(&handed.via);
+        cx.out.extend(via.map(|via| Effect::Heard {
+            message: handed.id,
+            via,
+        }));
+        Ok(())
+    }
+
+    /// Tells gossip what came of a message.
+    fn report(&mut self, number: u32, via: &PeerId, verdict: Verdict, cx: &mut Scene<'_>) {
+        let (Some(via), Some(message)) = (cx.shared.id(via), cx.shared.message(number)) else {
+            return;
+        };
+        let acceptance = match verdict {
+            Ok(()) => Acceptance::Accept,
+            Err(refusal) => match refusal.class() {
+                Class::Reject => Acceptance::Reject,
+                Class::Ignore => Acceptance::Ignore,
+            },
+        };
+        // Whoever is hostile passes on nothing.
+        if !self.is_honest() {
+            return;
+        }
+        let mut out = Vec::new();
+        self.gossip
+            .judged(via, message.author, number, acceptance, cx.now, &mut out);
+        self.say(out, cx);
+    }
+}

@@ -1,0 +1,288 @@
+//! Connections: who is dialled, who is let in, who is given up, and hellos.
+
+use std::{collections::HashSet, time::Duration};
+
+use libp2p::PeerId;
+
+use super::{Alarm, Effect, Node, Scene, Wire, numbers};
+use crate::{
+    net::{
+        machines::{ConnectionId, K, Origin, TICK, has_room, to_trim},
+        protocol::Hello,
+    },
+    sim::{Id, time::Time},
+};
+
+/// How long a connection takes to come about, in times of one way: TCP's handshake, the choice of
+/// protocols, Noise and Yamux.
+const HANDSHAKE: u32 = 6;
+/// And until both sides know what the other speaks.
+const IDENTIFY: u32 = 2;
+
+/// Most that something takes longer than its way does.
+const JITTER: Duration = Duration::from_millis(2);
+
+/// A connection with a peer.
+#[derive(Clone, Copy, Debug)]
+pub struct Link {
+    pub number: u32,
+    pub outbound: bool,
+    pub one_way: Duration,
+    /// When the last that was sent arrives: what is sent later arrives later.
+    pub last: Time,
+}
+
+impl Node {
+    /// It starts, or comes back, and knows these addresses.
+    pub fn enter(&mut self, bootstraps: &[Id], cx: &mut Scene<'_>) {
+        self.online = true;
+        for id in bootstraps {
+            if let Some(member) = cx.shared.members.get(*id as usize) {
+                let address = member.address.clone();
+                self.discovery
+                    .add_now(member.peer, address, Origin::Bootstrap, cx.instant());
+            }
+        }
+        // Not all nodes in step.
+        let late = |dice: &mut crate::sim::dice::Dice, most: Duration| most.mul_f64(dice.share());
+        let figures = self.gossip_figures();
+        let tick = late(&mut self.dice, TICK);
+        let beat = figures.first_heartbeat + late(&mut self.dice, figures.heartbeat);
+        let ping = late(&mut self.dice, self.options.ping_every);
+        cx.out.push(Effect::After(tick, Alarm::Tick));
+        cx.out.push(Effect::After(beat, Alarm::Heartbeat));
+        cx.out.push(Effect::After(ping, Alarm::Ping));
+        self.dial_due(cx);
+    }
+
+    /// It leaves: what it had under way is lost, and what it knows stays on its disk.
+    pub fn leave(&mut self, cx: &mut Scene<'_>) {
+        let peers: Vec<Id> = self.links.keys().copied().collect();
+        cx.out.extend(peers.into_iter().map(Effect::Close));
+        self.online = false;
+        self.epoch += 1;
+        self.dialling.clear();
+        self.queries.clear();
+        self.gets.clear();
+        self.abandon(cx);
+    }
+
+    pub fn link(&self, peer: Id) -> Option<Link> {
+        self.links.get(&peer).copied()
+    }
+
+    pub fn links(&self) -> impl Iterator<Item = Id> {
+        self.links.keys().copied()
+    }
+
+    /// Sends something to a peer that is connected.
+    pub fn send(&mut self, to: Id, wire: Wire, cx: &mut Scene<'_>) {
+        if let Some(link) = self.links.get_mut(&to) {
+            let delayed = link.one_way + JITTER.mul_f64(self.dice.share());
+            link.last = link.last.max(cx.now.after(delayed));
+            cx.out.push(Effect::Send(to, wire, link.last));
+        }
+    }
+
+    /// Sends something to a peer that is connected, or will be.
+    pub fn send_or_dial(&mut self, to: Id, wire: Wire, cx: &mut Scene<'_>) {
+        if self.links.contains_key(&to) {
+            return self.send(to, wire, cx);
+        }
+        if let Some(waiting) = self.dialling.get_mut(&to) {
+            return waiting.push(wire);
+        }
+        self.dialling.insert(to, vec![wire]);
+        cx.out.push(Effect::Dial(to));
+    }
+
+    /// Sends what waited for a connection.
+    pub fn flush(&mut self, peer: Id, cx: &mut Scene<'_>) {
+        for wire in self.dialling.remove(&peer).unwrap_or_default() {
+            self.send(peer, wire, cx);
+        }
+    }
+
+    pub fn dial_due(&mut self, cx: &mut Scene<'_>) {
+        let (peers, ledger, at) = (&self.peers, self.penalties.ledger(), cx.stamp());
+        let connected = (self.links.len(), peers.outbound_count());
+        let is_done = |peer: &PeerId| peers.is_connected(peer) || ledger.ban(peer, at).is_some();
+        let due = self.discovery.due(
+            cx.instant(),
+            connected,
+            self.options.low_water,
+            is_done,
+            &mut self.dice,
+        );
+        for (peer, ..) in due {
+            let id = cx
+                .shared
+                .id(&peer)
+                .filter(|id| !self.dialling.contains_key(id));
+            if let Some(id) = id {
+                self.dialling.insert(id, Vec::new());
+                cx.out.push(Effect::Dial(id));
+            }
+        }
+    }
+
+    /// Whether a peer that knocks is let in.
+    pub fn lets_in(&mut self, number: u32, from: Id, cx: &Scene<'_>) -> bool {
+        let Some(member) = cx.shared.members.get(from as usize) else {
+            return false;
+        };
+        let id = ConnectionId::new_unchecked(number as usize);
+        let let_in = self.online
+            && self.links.len() < self.options.high_water * 4
+            && self.door.knock(id, member.ip).is_ok()
+            && self.door.admit(id, member.peer, Some(member.ip)).is_ok();
+        if !let_in {
+            self.door.leave(&id);
+        }
+        let_in
+    }
+
+    /// Whether it goes on with a connection that it made itself.
+    pub fn goes_on(&mut self, number: u32, to: Id, cx: &Scene<'_>) -> bool {
+        let Some(member) = cx.shared.members.get(to as usize) else {
+            return false;
+        };
+        let id = ConnectionId::new_unchecked(number as usize);
+        self.online && self.door.admit(id, member.peer, Some(member.ip)).is_ok()
+    }
+
+    /// The other side did not go on with a connection that was let in.
+    pub fn given_up(&mut self, number: u32) {
+        self.door
+            .leave(&ConnectionId::new_unchecked(number as usize));
+    }
+
+    pub fn connected(&mut self, peer: Id, link: Link, cx: &mut Scene<'_>) {
+        let Some(member) = cx.shared.members.get(peer as usize) else {
+            return;
+        };
+        let (id, now) = (member.peer, cx.stamp());
+        let conn = ConnectionId::new_unchecked(link.number as usize);
+        self.links.insert(peer, link);
+        self.peers.connected(
+            id,
+            conn,
+            &member.address,
+            link.outbound,
+            (now, cx.instant()),
+        );
+        self.discovery.connected(&id);
+        self.callers.set(self.peers.caller(id, now));
+        if let Some(sheet) = self.penalties.ledger().sheet(&id) {
+            self.peers.set_sheet(id, Some(sheet.clone()), now);
+        }
+        self.flush(peer, cx);
+    }
+
+    /// Both sides know what the other speaks.
+    pub fn identified(&mut self, peer: Id, cx: &mut Scene<'_>) {
+        let (Some(link), Some(member)) = (self.link(peer), cx.shared.members.get(peer as usize))
+        else {
+            return;
+        };
+        let address = vec![member.address.clone()];
+        self.peers
+            .identified(member.peer, "swarmdex", address, Vec::new(), cx.stamp());
+        self.route(peer, cx);
+        let mut out = Vec::new();
+        self.gossip.joined(peer, link.outbound, cx.now, &mut out);
+        self.say(out, cx);
+        if link.outbound {
+            self.say_hello(peer, cx);
+        }
+    }
+
+    /// Puts a peer into the routing table, if its neighbours leave room for it.
+    fn route(&mut self, peer: Id, cx: &mut Scene<'_>) {
+        let group = |id: Id| self.peers.group(&cx.shared.peer(id)?);
+        let own = group(peer);
+        let bucket = self.table.bucket_of(cx.shared.position(peer));
+        let (mut here, mut others) = (Vec::new(), Vec::new());
+        for (other, id) in self.table.peers().filter(|(_, id)| *id != peer) {
+            if other == bucket {
+                &mut here
+            } else {
+                &mut others
+            }
+            .push(group(id));
+        }
+        if !has_room(own, &here, &others) {
+            return;
+        }
+        self.table.insert(peer, cx.shared.position(peer));
+        self.routed(cx);
+    }
+
+    /// A connection that was dialled did not come about.
+    pub fn not_connected(&mut self, peer: Id, cx: &mut Scene<'_>) {
+        for wire in self.dialling.remove(&peer).unwrap_or_default() {
+            self.unsent(peer, &wire, cx);
+        }
+    }
+
+    pub fn disconnected(&mut self, peer: Id, cx: &mut Scene<'_>) {
+        let Some(link) = self.links.remove(&peer) else {
+            return;
+        };
+        let conn = ConnectionId::new_unchecked(link.number as usize);
+        self.door.leave(&conn);
+        if let Some(id) = cx.shared.peer(peer) {
+            self.peers.disconnected(&id, conn, cx.stamp());
+        }
+        self.gossip.left(peer);
+        self.table.disconnected(peer, cx.shared.position(peer));
+        self.lost(peer, cx);
+    }
+
+    pub fn trim(&mut self, cx: &mut Scene<'_>) {
+        let (low, high) = (self.options.low_water, self.options.high_water);
+        // Scores of all peers take a while, and below it nobody goes.
+        if self.links.len() <= high {
+            return;
+        }
+        let here = cx.shared.position(self.me);
+        let close = self.table.closest(here, None).into_iter().take(K);
+        let mesh = self.gossip.mesh().iter().copied();
+        let ids = close.chain(mesh);
+        let mut protected: HashSet<PeerId> = ids.filter_map(|id| cx.shared.peer(id)).collect();
+        protected.extend(self.requests.peers());
+        let held = self.peers.held(|peer| protected.contains(peer), cx.stamp());
+        let gone = to_trim(&held, low, high);
+        cx.out.extend(
+            gone.iter()
+                .filter_map(|peer| cx.shared.id(peer))
+                .map(Effect::Close),
+        );
+    }
+
+    /// Says hello to those that it is due to.
+    pub fn greet(&mut self, all: bool, cx: &mut Scene<'_>) {
+        let greeting = self.greeting();
+        let peers = &self.peers;
+        let dialled = peers.ours().filter(|peer| peers.is_outbound(peer));
+        let dialled = dialled.map(|peer| (peer, peers.has_answered(&peer)));
+        let due = self.greeter.due(all, &greeting, dialled);
+        for peer in numbers(due.into_iter(), &cx.shared.by_peer) {
+            self.say_hello(peer, cx);
+        }
+    }
+
+    pub fn hello(&self, now: Time) -> Hello {
+        Hello {
+            at: now.stamp(),
+            packages: self.greeting().packages,
+            start: u64::from(self.epoch) + 1,
+            ..Hello::default()
+        }
+    }
+}
+
+/// How long after a dial a connection is there, and then known on both sides.
+pub fn times(one_way: Duration) -> (Duration, Duration) {
+    (one_way * HANDSHAKE, one_way * IDENTIFY)
+}

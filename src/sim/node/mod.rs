@@ -1,0 +1,514 @@
+//! One node: our machines as they are, the models of libp2p's beside them, and what the task of a
+//! real node does to bring the two together.
+
+mod dht;
+mod gossip;
+mod links;
+mod query;
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
+
+use libp2p::PeerId;
+
+use crate::{
+    domain::{
+        faults::Ledger,
+        lanes::{Lane, Lanes, Sender},
+        name::PublisherId,
+        prefix::Classes,
+        record::HeadMark,
+        reputation::{Outcome, Weights},
+        time::Timestamp,
+    },
+    geoip::Atlas,
+    metrics::Metrics,
+    net::{
+        Greeting,
+        machines::{
+            Bearings, Callers, ConnectionId, Discovery, Door, GREET_EVERY, Greeter, Job, KadStore,
+            PeerTable, Requests, TICK, Timers,
+            answering::Answering,
+            judge::{Handed, Judge},
+            penalties::{Event as Judged, Order, Penalties},
+            queries::Queries,
+        },
+    },
+    sim::{
+        Id, Options,
+        dice::Dice,
+        model::{gossip::Figures, gossip::Gossip, kad::Table},
+        script::Role,
+        shared::{Shared, Value},
+        time::Time,
+    },
+};
+use dht::Query;
+pub use dht::{Dht, Found};
+use gossip::Inbox;
+pub use links::{Link, times};
+pub use query::Ask;
+use query::{Asked, Get};
+
+/// What goes from one node to another.
+#[derive(Clone, Debug)]
+pub enum Wire {
+    Gossip(super::model::gossip::Said),
+    /// So many messages at once, of which each would be news only the first time.
+    Flood(u32, u32),
+    Dht(Dht),
+    Ask(Ask),
+    Ping(Time),
+    Pong(Time),
+}
+
+/// What a node waits for, besides messages.
+#[derive(Clone, Debug)]
+pub enum Alarm {
+    Tick,
+    Heartbeat,
+    Ping,
+    /// Kademlia looks for its own neighbourhood.
+    Refresh,
+    /// A lookup or a request is past its deadline.
+    Deadline,
+    /// Kademlia gives a query up.
+    Over(u64),
+    /// A message was verified.
+    Settled(Handed<u32>),
+    /// A question was answered.
+    Answered {
+        to: Id,
+        number: u64,
+        place: u64,
+        value: Option<Value>,
+    },
+}
+
+/// Something that a node does.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Sends something, which arrives then.
+    Send(Id, Wire, Time),
+    Dial(Id),
+    Close(Id),
+    After(Duration, Alarm),
+    /// It took an announcement that it had not heard of, first from this peer.
+    Heard {
+        message: u32,
+        via: Id,
+    },
+    /// One more copy of a message came.
+    Copy {
+        message: u32,
+        first: bool,
+    },
+    /// It announced something, to so many.
+    Announced {
+        message: u32,
+        to: usize,
+    },
+    /// A lookup in the DHT has ended.
+    LookedUp(Found),
+    /// What a person asked for has come, or not.
+    Got {
+        found: bool,
+        took: Duration,
+    },
+    /// A peer was banned.
+    Banned(Id),
+}
+
+/// What a node sees of the world at a moment.
+pub struct Scene<'a> {
+    pub now: Time,
+    pub shared: &'a Shared,
+    pub out: &'a mut Vec<Effect>,
+    pub signatures: &'a mut u64,
+}
+
+impl Scene<'_> {
+    pub fn stamp(&self) -> Timestamp {
+        self.now.stamp()
+    }
+
+    pub fn instant(&self) -> std::time::Instant {
+        self.now.instant(self.shared.base)
+    }
+}
+
+/// What a node is told besides messages: what its person does, or the plan of the run.
+#[derive(Clone, Copy, Debug)]
+pub enum Told {
+    Publish { message: u32 },
+    Get { package: u32 },
+    Shout { message: u32 },
+    Flood { message: u32, count: u32 },
+}
+
+pub struct Node {
+    pub me: Id,
+    pub role: Role,
+    pub online: bool,
+    /// Grows when it leaves: alarms of before are over.
+    pub epoch: u32,
+    options: Options,
+    dice: Dice,
+    links: BTreeMap<Id, Link>,
+    /// Peers that are dialled, with what is to be sent to them.
+    dialling: BTreeMap<Id, Vec<Wire>>,
+
+    pub peers: PeerTable,
+    pub penalties: Penalties,
+    discovery: Discovery,
+    requests: Requests<u64>,
+    pub lanes: Lanes,
+    judge: Judge,
+    answering: Answering,
+    greeter: Greeter,
+    timers: Timers,
+    lookups: Queries<u64>,
+    pub store: KadStore,
+    door: Door<ConnectionId>,
+    callers: Callers,
+    doubted: HashSet<PeerId>,
+
+    gossip: Gossip,
+    table: Table,
+    queries: BTreeMap<u64, Query>,
+    /// The neighbourhood is about to be looked for, and has been.
+    refreshing: bool,
+    is_refreshed: bool,
+    /// How deep the first answer to a lookup was.
+    depths: BTreeMap<u64, u32>,
+    /// Peers that gave a lookup what it is for.
+    holders: BTreeMap<u64, BTreeSet<Id>>,
+    /// What is published once the lookup for the newest head has ended.
+    publishing: BTreeMap<u64, u32>,
+    gets: BTreeMap<u64, Get>,
+    asked: BTreeMap<u64, Asked>,
+    inbox: Inbox,
+    /// The newest head of each package that it has seen, and the newest notice of it.
+    catalogue: BTreeMap<u32, (HeadMark, Timestamp, Value)>,
+    /// Its own publishers: nobody else is known for long enough.
+    pub known: HashSet<PublisherId>,
+    next: u64,
+    /// The most requests, waiting messages and connections that there ever were.
+    pub most: Most,
+}
+
+/// The largest that each of a node's queues ever was.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Most {
+    pub connections: usize,
+    pub waiting: usize,
+    pub requests: usize,
+    pub lookups: usize,
+    pub peers: usize,
+    pub lanes: usize,
+    pub remembered: usize,
+}
+
+impl Most {
+    pub fn join(&mut self, other: &Self) {
+        self.connections = self.connections.max(other.connections);
+        self.waiting = self.waiting.max(other.waiting);
+        self.requests = self.requests.max(other.requests);
+        self.lookups = self.lookups.max(other.lookups);
+        self.peers = self.peers.max(other.peers);
+        self.lanes = self.lanes.max(other.lanes);
+        self.remembered = self.remembered.max(other.remembered);
+    }
+}
+
+impl Node {
+    pub fn new(
+        me: Id,
+        shared: &Shared,
+        options: &Options,
+        figures: Figures,
+        metrics: &Metrics,
+    ) -> Option<Self> {
+        let member = shared.members.get(me as usize)?;
+        let (now, start) = (Time::default().stamp(), shared.base);
+        let bearings = Bearings {
+            atlas: Atlas::default(),
+            here: None,
+            judged: false,
+        };
+        let weights = Weights::default();
+        Some(Self {
+            me,
+            role: member.role,
+            online: false,
+            epoch: 0,
+            options: options.clone(),
+            dice: Dice::of(options.seed, "node", u64::from(me)),
+            links: BTreeMap::new(),
+            dialling: BTreeMap::new(),
+            peers: PeerTable::new(
+                Vec::new(),
+                weights,
+                metrics.clone(),
+                bearings,
+                Classes::ByRange,
+                now,
+            ),
+            penalties: Penalties::new(Ledger::new([], options.ban_time, now), metrics.clone()),
+            discovery: Discovery::default(),
+            requests: Requests::new(),
+            lanes: Lanes::default(),
+            judge: Judge::new(member.peer, now),
+            answering: Answering::new(),
+            greeter: Greeter::default(),
+            timers: Timers::new(GREET_EVERY, start),
+            lookups: Queries::new(),
+            store: KadStore::new(member.peer, Vec::new(), now),
+            door: Door::new(Classes::ByRange, options.low_water),
+            callers: Callers::default(),
+            doubted: HashSet::new(),
+            gossip: Gossip::new(figures),
+            table: Table::new(shared.position(me)),
+            queries: BTreeMap::new(),
+            refreshing: false,
+            is_refreshed: false,
+            depths: BTreeMap::new(),
+            holders: BTreeMap::new(),
+            publishing: BTreeMap::new(),
+            gets: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            inbox: Inbox::default(),
+            catalogue: BTreeMap::new(),
+            known: HashSet::new(),
+            next: 0,
+            most: Most::default(),
+        })
+    }
+
+    pub fn is_honest(&self) -> bool {
+        self.role == Role::Honest
+    }
+
+    fn number(&mut self) -> u64 {
+        self.next += 1;
+        self.next
+    }
+
+    /// A message comes over a connection that is still there.
+    pub fn take(&mut self, from: Id, wire: Wire, cx: &mut Scene<'_>) {
+        let Some(peer) = cx.shared.peer(from) else {
+            return;
+        };
+        match wire {
+            Wire::Gossip(said) => self.on_gossip(from, said, cx),
+            Wire::Flood(message, count) => self.on_flood(from, message, count, cx),
+            Wire::Dht(said) => self.on_dht(from, said, cx),
+            Wire::Ask(ask) => self.on_ask(from, ask, cx),
+            Wire::Ping(sent) => return self.send(from, Wire::Pong(sent), cx),
+            Wire::Pong(sent) => {
+                let rtt = cx.now.since(sent);
+                self.penalise(Judged::Pong(peer, rtt, cx.instant()), cx);
+            }
+        }
+        self.peers.is_there(&peer, cx.stamp(), cx.instant());
+    }
+
+    /// The plan of the run has something for it to do.
+    pub fn told(&mut self, told: Told, cx: &mut Scene<'_>) {
+        match told {
+            Told::Publish { message } => self.publish(message, cx),
+            Told::Get { package } => self.get(package, cx),
+            Told::Shout { message } => drop(self.announce(message, cx)),
+            Told::Flood { message, count } => {
+                let peers: Vec<Id> = self.links.keys().copied().collect();
+                for peer in peers {
+                    self.send(peer, Wire::Flood(message, count), cx);
+                }
+            }
+        }
+    }
+
+    pub fn woken(&mut self, alarm: Alarm, cx: &mut Scene<'_>) {
+        match alarm {
+            Alarm::Tick => {
+                self.tick(cx);
+                cx.out.push(Effect::After(TICK, Alarm::Tick));
+            }
+            Alarm::Heartbeat => self.beat(cx),
+            Alarm::Ping => {
+                let peers: Vec<Id> = self.links.keys().copied().collect();
+                for peer in peers {
+                    self.send(peer, Wire::Ping(cx.now), cx);
+                }
+                cx.out
+                    .push(Effect::After(self.options.ping_every, Alarm::Ping));
+            }
+            Alarm::Refresh => self.refresh(cx),
+            Alarm::Deadline => self.expire(cx),
+            Alarm::Over(query) => self.over(query, cx),
+            Alarm::Settled(handed) => self.settled(handed, cx),
+            Alarm::Answered {
+                to,
+                number,
+                place,
+                value,
+            } => self.answered(to, number, place, value, cx),
+        }
+    }
+
+    fn tick(&mut self, cx: &mut Scene<'_>) {
+        self.dial_due(cx);
+        let mesh: HashSet<PeerId> = self
+            .gossip
+            .mesh()
+            .iter()
+            .filter_map(|id| cx.shared.peer(*id))
+            .collect();
+        self.peers.set_mesh(&mesh);
+        for job in self.timers.due(cx.instant()) {
+            self.work(job, cx);
+        }
+        self.note_most();
+    }
+
+    fn work(&mut self, job: Job, cx: &mut Scene<'_>) {
+        let now = cx.stamp();
+        match job {
+            Job::Settle => {
+                let gossip = &self.gossip;
+                let score = |peer: &PeerId| gossip.score(cx.shared.id(peer)?, cx.now);
+                self.peers.set_gossip_scores(score);
+                self.peers.settle(now);
+                self.callers.replace(self.peers.callers(now));
+            }
+            Job::Flush => {
+                self.store.tick(now);
+                self.store.take_dirty();
+                self.penalise(Judged::Due, cx);
+                self.penalties.take_unwritten();
+            }
+            Job::Trim => self.trim(cx),
+            Job::GreetAll => self.greet(true, cx),
+            Job::Greet => self.greet(false, cx),
+            // What nobody looks at, or is for a disk or a person.
+            Job::FindTwins | Job::Remember | Job::Presence | Job::Health | Job::Measure => {}
+        }
+    }
+
+    fn note_most(&mut self) {
+        self.most.join(&Most {
+            connections: self.links.len(),
+            waiting: self.inbox.waiting(),
+            requests: self.asked.len(),
+            lookups: self.gets.len(),
+            peers: self.peers.len(),
+            lanes: self.lanes.len(),
+            remembered: self.gossip.remembered(),
+        });
+    }
+
+    /// Tells the penalties what happened, and does what they order.
+    fn penalise(&mut self, event: Judged, cx: &mut Scene<'_>) {
+        // Whoever is hostile bans nobody.
+        if !self.is_honest() {
+            return;
+        }
+        let orders = self.penalties.on(event, &mut self.peers, cx.stamp());
+        for order in orders {
+            self.carry_out(order, cx);
+        }
+    }
+
+    fn observe(&mut self, peer: Id, outcome: Outcome, cx: &mut Scene<'_>) {
+        if let Some(peer) = cx.shared.peer(peer) {
+            self.penalise(Judged::Observed(peer, outcome), cx);
+        }
+    }
+
+    fn carry_out(&mut self, order: Order, cx: &mut Scene<'_>) {
+        match order {
+            Order::Disconnect(peer) => {
+                let id = cx.shared.id(&peer).filter(|id| self.links.contains_key(id));
+                cx.out.extend(id.map(Effect::Close));
+            }
+            Order::Unroute(peer) => {
+                if let Some(id) = cx.shared.id(&peer) {
+                    self.table.remove(id, cx.shared.position(id));
+                    cx.out.push(Effect::Banned(id));
+                }
+            }
+            Order::Admit(admission) => {
+                self.door.admission = admission;
+                let mut beyond = self.door.beyond();
+                beyond.sort_unstable();
+                let beyond = beyond.iter().filter_map(|peer| cx.shared.id(peer));
+                cx.out.extend(beyond.map(Effect::Close));
+            }
+            Order::Doubt(peers) => self.doubted = peers,
+            Order::Promote(peer) => {
+                if !self.callers.of(peer).good {
+                    self.callers.set(self.peers.caller(peer, cx.stamp()));
+                }
+            }
+            Order::Notice(..) => {}
+        }
+    }
+
+    /// A peer as one that sends, with what is held against its neighbours.
+    fn sender(&self, peer: PeerId) -> Sender {
+        let caller = self.callers.of(peer);
+        let doubtful = &self.door.admission.doubtful;
+        Sender {
+            caller,
+            doubtful: caller
+                .prefix
+                .is_some_and(|prefix| doubtful.contains(&prefix)),
+        }
+    }
+
+    /// What it tells its peers of itself.
+    fn greeting(&self) -> Greeting {
+        Greeting {
+            packages: self.catalogue.len() as u64,
+            ..Greeting::default()
+        }
+    }
+
+    /// Takes one of what a peer may send; false when it has none left.
+    fn allowed(&mut self, peer: PeerId, lane: Lane, now: Timestamp) -> bool {
+        let sender = self.sender(peer);
+        self.lanes.take(&sender, lane, now)
+    }
+
+    /// Whether it has anything to do with a peer: a connection, a place in the mesh or in the
+    /// routing table.
+    pub fn deals_with(&self, peer: Id) -> bool {
+        self.links.contains_key(&peer)
+            || self.gossip.mesh().contains(&peer)
+            || self.table.contains(peer)
+    }
+
+    /// Lookups and requests that have not ended.
+    pub fn open(&self) -> usize {
+        self.gets.len() + self.asked.len() + self.queries.len()
+    }
+
+    pub fn connections(&self) -> usize {
+        self.links.len()
+    }
+
+    pub fn has(&self, package: u32) -> Option<&HeadMark> {
+        self.catalogue.get(&package).map(|(mark, ..)| mark)
+    }
+}
+
+/// A node's peers by number, in an order that depends on nothing else.
+fn numbers(peers: impl Iterator<Item = PeerId>, by_peer: &HashMap<PeerId, Id>) -> Vec<Id> {
+    let mut ids: Vec<Id> = peers
+        .filter_map(|peer| by_peer.get(&peer).copied())
+        .collect();
+    ids.sort_unstable();
+    ids
+}

@@ -1,0 +1,418 @@
+//! Questions to peers, hellos among them, and what a person asks for.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use rand::seq::SliceRandom;
+use tokio::sync::oneshot;
+
+use super::{Alarm, Effect, Found, Node, Scene, Wire, dht::Purpose};
+use crate::{
+    domain::{
+        freshness::QUORUM,
+        record::Class,
+        reputation::{Outcome, Selection},
+    },
+    net::{
+        machines::{AskError, Ended, Lookup, Pending, Want, answering, penalties, queries},
+        protocol::{Hello, Request, Response},
+    },
+    registry::FAN_OUT,
+    sim::{Id, script::Role, shared::Value, time::Time},
+};
+
+/// A hello is waited for so long.
+const HELLO: Duration = Duration::from_secs(5);
+/// What answering one question takes a node.
+const ANSWERING: Duration = Duration::from_micros(300);
+
+/// Questions and answers, each with the asker's number of its request.
+#[derive(Clone, Debug)]
+pub enum Ask {
+    Hello(u64, Box<Hello>),
+    Welcome(u64, Box<Hello>),
+    /// The head of a package.
+    Head(u64, u32),
+    Heads(u64, Option<Value>),
+    Busy(u64),
+}
+
+/// A request that is open.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    peer: Id,
+    /// What it is for; `None` for a hello.
+    get: Option<u64>,
+}
+
+/// What a person asked for: both the DHT and some peers are asked.
+pub struct Get {
+    /// Dropped when nobody waits any more, by which the lookup knows.
+    _reply: oneshot::Receiver<Lookup>,
+    started: Time,
+    /// The DHT's lookup has ended.
+    is_over: bool,
+    /// Peers that were asked directly and have not answered.
+    open: usize,
+    /// Peers that have it.
+    holders: BTreeSet<Id>,
+}
+
+impl Node {
+    /// Looks for the newest head first, then announces and stores.
+    pub fn publish(&mut self, message: u32, cx: &mut Scene<'_>) {
+        let news = cx.shared.message(message).and_then(|one| one.verdict.ok());
+        let Some(news) = news else { return };
+        if let Some((query, reply)) = self.look_up(news.head, None, cx) {
+            drop(reply);
+            self.publishing.insert(query, message);
+            self.drive(query, cx);
+        }
+    }
+
+    /// Starts a lookup of what has the same key as a value.
+    fn look_up(
+        &mut self,
+        value: Value,
+        get: Option<u64>,
+        cx: &mut Scene<'_>,
+    ) -> Option<(u64, oneshot::Receiver<Lookup>)> {
+        let number = cx.shared.value(value)?.key;
+        let (key, target) = cx.shared.keys.get(number as usize).copied()?;
+        let (reply, receiver) = oneshot::channel();
+        let purpose = Purpose::Get { key: number, get };
+        let query = self.start_query(target, purpose, cx);
+        let now = cx.instant();
+        let pending = Pending {
+            key,
+            want: Want::Quorum(QUORUM),
+            started: now,
+            deadline: now + self.options.query_timeout,
+            reply,
+            _permit: None,
+            answers: Vec::new(),
+            asked: 0,
+            trace: query,
+        };
+        self.lookups.look_up(query, pending);
+        cx.out
+            .push(Effect::After(self.options.query_timeout, Alarm::Deadline));
+        Some((query, receiver))
+    }
+
+    /// Asks the DHT and the best peers at once.
+    pub fn get(&mut self, package: u32, cx: &mut Scene<'_>) {
+        let Some(news) = cx.shared.last(package) else {
+            return;
+        };
+        let number = self.number();
+        let Some((query, reply)) = self.look_up(news.head, Some(number), cx) else {
+            return;
+        };
+        let best = self.best(cx);
+        let get = Get {
+            _reply: reply,
+            started: cx.now,
+            is_over: false,
+            open: best.len(),
+            holders: BTreeSet::new(),
+        };
+        self.gets.insert(number, get);
+        for peer in best {
+            let timeout = self.options.query_timeout;
+            self.ask(
+                peer,
+                Some(number),
+                timeout,
+                |number| Ask::Head(number, package),
+                cx,
+            );
+        }
+        self.drive(query, cx);
+    }
+
+    /// The best peers to ask, by what they did.
+    fn best(&mut self, cx: &mut Scene<'_>) -> Vec<Id> {
+        let mut candidates = self.peers.candidates(Selection::Reputation, cx.stamp());
+        // In an order that depends on the seed alone.
+        candidates.sort_by_key(|one| one.peer);
+        candidates.shuffle(&mut self.dice);
+        let all = candidates.len();
+        let mut chosen = Selection::Reputation.choose(&candidates, 0.0, all, &mut self.dice);
+        chosen.sort_by_key(|peer| self.doubted.contains(peer));
+        chosen.truncate(FAN_OUT);
+        self.peers.chosen(&chosen);
+        chosen
+            .iter()
+            .filter_map(|peer| cx.shared.id(peer))
+            .collect()
+    }
+
+    fn ask(
+        &mut self,
+        peer: Id,
+        get: Option<u64>,
+        timeout: Duration,
+        ask: impl FnOnce(u64) -> Ask,
+        cx: &mut Scene<'_>,
+    ) {
+        let Some(id) = cx.shared.peer(peer) else {
+            return;
+        };
+        let (number, now) = (self.number(), cx.instant());
+        // Whoever waits for an answer is here and not behind a channel.
+        let reply = get.map(|_| oneshot::channel().0);
+        self.requests.sent(number, id, reply, now + timeout, now);
+        self.asked.insert(number, Asked { peer, get });
+        cx.out.push(Effect::After(timeout, Alarm::Deadline));
+        self.send(peer, Wire::Ask(ask(number)), cx);
+    }
+
+    pub fn say_hello(&mut self, peer: Id, cx: &mut Scene<'_>) {
+        let hello = Box::new(self.hello(cx.now));
+        self.ask(peer, None, HELLO, |number| Ask::Hello(number, hello), cx);
+    }
+
+    pub fn on_ask(&mut self, from: Id, ask: Ask, cx: &mut Scene<'_>) {
+        let Some(peer) = cx.shared.peer(from) else {
+            return;
+        };
+        // Whoever stalls answers pings, and nothing else.
+        let is_question = matches!(ask, Ask::Hello(..) | Ask::Head(..));
+        if is_question && self.role == Role::Staller {
+            return;
+        }
+        match ask {
+            Ask::Hello(number, hello) => {
+                self.on_request(from, number, &Request::Hello(*hello), None, cx);
+            }
+            Ask::Head(number, package) => {
+                if let Some(id) = cx.shared.package_id(package) {
+                    self.on_request(from, number, &Request::Head(id), Some(package), cx);
+                }
+            }
+            Ask::Welcome(number, hello) => {
+                if self.responded(from, number, cx).is_some() {
+                    self.peers.hello(peer, &hello, (cx.stamp(), cx.instant()));
+                    self.peers.spoke(&peer);
+                }
+            }
+            Ask::Heads(number, value) => {
+                if let Some(Asked { get: Some(get), .. }) = self.responded(from, number, cx) {
+                    self.on_head(from, get, value, cx);
+                }
+            }
+            Ask::Busy(number) => self.ask_failed(number, AskError::Busy, cx),
+        }
+    }
+
+    /// Takes a question as [`Answering`](answering::Answering) says.
+    fn on_request(
+        &mut self,
+        from: Id,
+        number: u64,
+        request: &Request,
+        package: Option<u32>,
+        cx: &mut Scene<'_>,
+    ) {
+        let Some(peer) = cx.shared.peer(from) else {
+            return;
+        };
+        let (sender, now) = (self.sender(peer), (cx.stamp(), cx.instant()));
+        for order in self.answering.on(request, &sender, &mut self.lanes, now) {
+            match order {
+                answering::Order::Greet => {
+                    if let Request::Hello(hello) = request {
+                        self.peers.hello(peer, hello, now);
+                    }
+                    let own = Box::new(self.hello(cx.now));
+                    self.send(from, Wire::Ask(Ask::Welcome(number, own)), cx);
+                }
+                answering::Order::Reply(Response::Busy | Response::Refused) => {
+                    self.send(from, Wire::Ask(Ask::Busy(number)), cx);
+                }
+                answering::Order::HandOver(place, _) => {
+                    let held = package.and_then(|package| self.catalogue.get(&package));
+                    let value = held.map(|(.., value)| self.said_of(*value));
+                    let alarm = Alarm::Answered {
+                        to: from,
+                        number,
+                        place,
+                        value,
+                    };
+                    cx.out.push(Effect::After(ANSWERING, alarm));
+                }
+                answering::Order::Fault(fault) => {
+                    self.penalise(penalties::Event::Fault(peer, fault), cx);
+                }
+                answering::Order::Reply(_) | answering::Order::TurnedAway(_) => {}
+            }
+        }
+    }
+
+    pub fn answered(
+        &mut self,
+        to: Id,
+        number: u64,
+        place: u64,
+        value: Option<Value>,
+        cx: &mut Scene<'_>,
+    ) {
+        if let Some(peer) = cx.shared.peer(to) {
+            let sender = self.sender(peer);
+            self.answering
+                .answered(place, &sender, ANSWERING, &mut self.lanes, cx.stamp());
+        }
+        self.send(to, Wire::Ask(Ask::Heads(number, value)), cx);
+    }
+
+    /// A response has come; `None` when its request has ended before.
+    fn responded(&mut self, from: Id, number: u64, cx: &mut Scene<'_>) -> Option<Asked> {
+        let answered = self.requests.answered(&number, cx.instant())?;
+        let peer = cx.shared.peer(from)?;
+        let is_slow = self.peers.answered(&peer, answered.took);
+        if is_slow && answered.reply.is_some() {
+            self.observe(from, Outcome::AnswerSlow, cx);
+        }
+        self.asked.remove(&number)
+    }
+
+    /// A peer has answered with a head, or that it has none.
+    fn on_head(&mut self, from: Id, number: u64, value: Option<Value>, cx: &mut Scene<'_>) {
+        let held = value.and_then(|value| cx.shared.value(value));
+        if let Some(held) = held {
+            *cx.signatures += 1;
+            let outcome = match &held.verdict {
+                Ok(_) => Outcome::AnswerRight,
+                Err(refusal) if refusal.is_proven() => Outcome::RecordInvalid,
+                Err(refusal) if refusal.class() == Class::Reject => Outcome::AnswerWrong,
+                Err(_) => Outcome::RecordIgnored,
+            };
+            self.observe(from, outcome, cx);
+            if outcome == Outcome::AnswerRight
+                && let Some(get) = self.gets.get_mut(&number)
+            {
+                get.holders.insert(from);
+            }
+        }
+        self.one_less(number, cx);
+    }
+
+    fn one_less(&mut self, number: u64, cx: &mut Scene<'_>) {
+        if let Some(get) = self.gets.get_mut(&number) {
+            get.open = get.open.saturating_sub(1);
+        }
+        self.settle_get(number, cx);
+    }
+
+    /// A get has what it needs when enough different peers have it, and ends when all have answered.
+    fn settle_get(&mut self, number: u64, cx: &mut Scene<'_>) {
+        let is_done = |get: &Get| get.holders.len() >= QUORUM || get.is_over && get.open == 0;
+        if self.gets.get(&number).is_some_and(is_done)
+            && let Some(get) = self.gets.remove(&number)
+        {
+            cx.out.push(Effect::Got {
+                found: !get.holders.is_empty(),
+                took: cx.now.since(get.started),
+            });
+        }
+    }
+
+    /// A lookup in the DHT has ended.
+    pub fn looked_up(
+        &mut self,
+        query: u64,
+        get: Option<u64>,
+        asked: u32,
+        ended: Ended,
+        cx: &mut Scene<'_>,
+    ) {
+        let depth = self.depths.remove(&query);
+        let holders = self.holders.remove(&query).unwrap_or_default();
+        cx.out.push(Effect::LookedUp(Found {
+            is_first: get.is_none(),
+            ended,
+            found: depth.is_some(),
+            asked,
+            depth,
+        }));
+        if let Some(number) = get
+            && let Some(one) = self.gets.get_mut(&number)
+        {
+            one.is_over = true;
+            one.holders.extend(holders);
+            self.settle_get(number, cx);
+        }
+        if let Some(message) = self.publishing.remove(&query) {
+            self.deliver(message, cx);
+        }
+    }
+
+    /// Announces what it published, and has it kept by those that are closest to its keys.
+    fn deliver(&mut self, message: u32, cx: &mut Scene<'_>) {
+        let news = cx.shared.message(message).and_then(|one| one.verdict.ok());
+        let Some(news) = news else { return };
+        self.catalogue
+            .insert(news.package, (news.mark, news.at, news.head));
+        self.announce(message, cx);
+        for value in [news.head, news.manifest] {
+            let key = cx.shared.value(value).map(|held| held.key);
+            let key = key.and_then(|key| cx.shared.keys.get(key as usize));
+            if let Some((_, target)) = key {
+                let query = self.start_query(*target, Purpose::Put(value), cx);
+                self.drive(query, cx);
+            }
+        }
+    }
+
+    pub fn ask_failed(&mut self, number: u64, error: AskError, cx: &mut Scene<'_>) {
+        let asked = self.asked.remove(&number);
+        if let Some(failed) = self.requests.failed(&number, error, cx.instant()) {
+            if let Some(took) = failed.took_over {
+                self.peers.answered(&failed.peer, took);
+            }
+            if let Some(outcome) = failed.outcome {
+                self.penalise(penalties::Event::Observed(failed.peer, outcome), cx);
+            }
+        }
+        if let Some(Asked { get: Some(get), .. }) = asked {
+            self.one_less(get, cx);
+        }
+    }
+
+    /// Ends what is past its deadline, with what came by then.
+    pub fn expire(&mut self, cx: &mut Scene<'_>) {
+        let now = cx.instant();
+        self.progressed(queries::Event::Due, cx);
+        let mut late = self.requests.late(now);
+        late.sort_unstable();
+        for number in late {
+            self.ask_failed(number, AskError::TimedOut, cx);
+        }
+    }
+
+    /// The connection with a peer is gone, and what it was asked with it.
+    pub fn lost(&mut self, peer: Id, cx: &mut Scene<'_>) {
+        let open = self.asked.iter().filter(|(_, asked)| asked.peer == peer);
+        let open: Vec<u64> = open.map(|(number, _)| *number).collect();
+        for number in open {
+            self.ask_failed(number, AskError::Unreachable, cx);
+        }
+        self.queries_lost(peer, cx);
+    }
+
+    /// It leaves, and nothing that it waits for comes any more.
+    pub fn abandon(&mut self, cx: &mut Scene<'_>) {
+        for number in std::mem::take(&mut self.asked).into_keys() {
+            self.requests
+                .failed(&number, AskError::Unreachable, cx.instant());
+        }
+        for query in std::mem::take(&mut self.queries).into_keys() {
+            let ended = queries::Event::LookedUp(query, Ended::TimedOut);
+            self.lookups.on(ended, cx.instant());
+        }
+        self.publishing.clear();
+        self.depths.clear();
+        self.holders.clear();
+        self.gets.clear();
+    }
+}

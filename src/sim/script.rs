@@ -1,0 +1,179 @@
+//! The plan of a run: who is hostile and how, who leaves and returns, who publishes and asks when.
+//! All of it is a function of the options.
+
+use std::time::Duration;
+
+use crate::sim::{Id, Options, dice::Dice, time::Time};
+
+/// How a node behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    Honest,
+    /// Passes on announcements that it has altered.
+    Forger,
+    /// Answers with damaged records.
+    Liar,
+    /// Answers pings, and nothing else.
+    Staller,
+    /// Sends far more than anybody needs.
+    Flooder,
+}
+
+/// Something that happens by plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    Enter(Id),
+    Leave(Id),
+    Publish(Id),
+    /// The node's person wants a package.
+    Get(Id),
+    Forge(Id),
+    Flood(Id),
+}
+
+/// Messages of a burst: one alone is what anybody may send at once, two are a flood.
+pub const BURST: u32 = 600;
+/// A forger sends something this often.
+const FORGING: Duration = Duration::from_secs(3);
+/// A flooder sends a burst this often.
+const FLOODING: Duration = Duration::from_secs(2);
+/// Bursts of a flooder.
+const BURSTS: u32 = 4;
+
+#[derive(Debug)]
+pub struct Script {
+    pub roles: Vec<Role>,
+    /// By time.
+    pub steps: Vec<(Time, Step)>,
+    /// When the run is over.
+    pub end: Time,
+}
+
+impl Script {
+    pub fn new(options: &Options) -> Self {
+        let roles = roles(options);
+        let honest: Vec<Id> = of(&roles, |role| role == Role::Honest);
+        let mut dice = Dice::of(options.seed, "script", 0);
+        let mut steps = Vec::new();
+        let nodes = options.nodes as u32;
+        let joining = options.warm_up / 2;
+        for id in 0..nodes {
+            let at = Time::at(joining.mul_f64(f64::from(id) / f64::from(nodes.max(1))));
+            steps.push((at, Step::Enter(id)));
+        }
+        let (begin, active) = (options.warm_up, options.active);
+        let during = |dice: &mut Dice| Time::at(begin + active.mul_f64(dice.share()));
+        // The first one never leaves: everybody has its address.
+        let (leaving, steady) = split(&honest, options.churn, &mut dice);
+        for id in leaving {
+            let leaves = Time::at(begin + active.mul_f64(dice.share() * 0.7));
+            let away = Duration::from_secs(5) + active.mul_f64(dice.share() * 0.25);
+            steps.push((leaves, Step::Leave(id)));
+            steps.push((leaves.after(away), Step::Enter(id)));
+        }
+        let somebody = |dice: &mut Dice| steady.get(dice.below(steady.len())).copied();
+        for _ in 0..options.publishes {
+            let at = during(&mut dice);
+            steps.extend(somebody(&mut dice).map(|id| (at, Step::Publish(id))));
+        }
+        for _ in 0..options.lookups {
+            let at = during(&mut dice).after(LATER);
+            steps.extend(somebody(&mut dice).map(|id| (at, Step::Get(id))));
+        }
+        for (id, role) in (0..).zip(&roles) {
+            let (first, every, count) = match role {
+                Role::Forger => {
+                    let count = active.as_secs() / FORGING.as_secs();
+                    (during(&mut dice), FORGING, count as u32)
+                }
+                Role::Flooder => (Time::at(begin + LATER), FLOODING, BURSTS),
+                Role::Honest | Role::Liar | Role::Staller => continue,
+            };
+            let step = match role {
+                Role::Forger => Step::Forge(id),
+                _ => Step::Flood(id),
+            };
+            steps.extend((0..count).map(|n| (first.after(every * n), step)));
+        }
+        steps.sort_by_key(|(at, _)| *at);
+        Self {
+            roles,
+            steps,
+            end: Time::at(begin + active + options.settle),
+        }
+    }
+}
+
+/// The first lookups and floods wait until something was published.
+const LATER: Duration = Duration::from_secs(3);
+
+fn of(roles: &[Role], is: impl Fn(Role) -> bool) -> Vec<Id> {
+    let all = (0..).zip(roles);
+    all.filter(|(_, role)| is(**role))
+        .map(|(id, _)| id)
+        .collect()
+}
+
+/// Of every twenty hostile nodes seven forge, six lie, six stall and one floods; a few are one of
+/// each.
+fn roles(options: &Options) -> Vec<Role> {
+    let hostile = (options.nodes as f64 * options.hostile) as usize;
+    let kind = |n: usize| match n % 20 {
+        3 => Role::Flooder,
+        n if n.is_multiple_of(3) => Role::Forger,
+        n if n % 3 == 1 => Role::Liar,
+        _ => Role::Staller,
+    };
+    let mut roles = vec![Role::Honest; options.nodes];
+    // Neither of the two that joined first, whose addresses people are given.
+    if let Some(others) = roles.get_mut(2..) {
+        let hostile = hostile.min(others.len());
+        let step = others.len() / hostile.max(1);
+        for n in 0..hostile {
+            if let Some(role) = others.get_mut(n * step) {
+                *role = kind(n);
+            }
+        }
+    }
+    roles
+}
+
+/// A share of the nodes that leave for a while, and the others, without the first one.
+fn split(honest: &[Id], share: f64, dice: &mut Dice) -> (Vec<Id>, Vec<Id>) {
+    let (first, others) = honest.split_at(honest.len().min(1));
+    let mut others = others.to_vec();
+    let count = (honest.len() as f64 * share).round() as usize;
+    dice.pick(&mut others, count);
+    let steady = others.split_off(count.min(others.len()));
+    (others, [first, &steady].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_plan_has_what_was_asked_for_and_depends_on_the_seed_alone() {
+        let options = Options::new(200, 7);
+        let script = Script::new(&options);
+        let count = |is: fn(&Step) -> bool| script.steps.iter().filter(|(_, s)| is(s)).count();
+        assert_eq!(
+            count(|step| matches!(step, Step::Publish(_))),
+            options.publishes
+        );
+        assert_eq!(count(|step| matches!(step, Step::Get(_))), options.lookups);
+        let hostile = of(&script.roles, |role| role != Role::Honest).len();
+        assert_eq!(hostile, 50);
+        assert_eq!(count(|step| matches!(step, Step::Leave(_))), 15);
+        for role in [Role::Forger, Role::Liar, Role::Staller, Role::Flooder] {
+            assert!(script.roles.contains(&role), "{role:?}");
+        }
+        assert_eq!(Script::new(&options).steps, script.steps);
+        assert_ne!(Script::new(&Options::new(200, 8)).steps, script.steps);
+    }
+
+    #[test]
+    fn a_swarm_of_one_is_planned_too() {
+        assert_eq!(Script::new(&Options::new(1, 7)).roles, [Role::Honest]);
+    }
+}

@@ -1,0 +1,354 @@
+//! What all nodes of a run refer to by number: peers, messages, and signed values.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use libp2p::{Multiaddr, PeerId, identity::Keypair, multiaddr::Protocol};
+
+use crate::{
+    domain::{
+        geo::GeoLocation,
+        hash::Hash,
+        lookup::position,
+        manifest::{Draft, File},
+        name::{PackageId, PublisherId},
+        record::{
+            Announcement, Authorised, DEFAULT_LIFE, DhtKey, HeadMark, HeadState, Record, Refusal,
+        },
+        release::ReleaseEntry,
+        time::Timestamp,
+    },
+    ecosystem::Ecosystem,
+    net::DEFAULT_PORT,
+    sim::{Id, dice::Dice, script::Role},
+};
+
+/// Hostile nodes in one public prefix.
+const OF_A_PREFIX: usize = 8;
+/// Signatures of an announcement: head, manifest, notice, and that of the message itself.
+pub const SIGNED: u64 = 4;
+
+/// One peer, as everybody sees it.
+pub struct Member {
+    pub peer: PeerId,
+    pub role: Role,
+    pub ip: IpAddr,
+    pub address: Multiaddr,
+    pub home: GeoLocation,
+}
+
+/// A gossiped message. Its signatures were verified once, and count for each node that takes it.
+pub struct Message {
+    pub author: Id,
+    pub bytes: usize,
+    pub claimed: Option<PublisherId>,
+    /// What [`Announcement::verify`] makes of its bytes.
+    pub verdict: Result<News, Refusal>,
+}
+
+/// What an announcement says.
+#[derive(Clone, Copy, Debug)]
+pub struct News {
+    pub package: u32,
+    pub mark: HeadMark,
+    pub at: Timestamp,
+    /// The signed head, and its manifest.
+    pub head: Value,
+    pub manifest: Value,
+}
+
+/// A signed value's number. The one after it is the same with a byte that was changed.
+pub type Value = u32;
+
+/// A record as bytes, and what [`Record::verify`] makes of them.
+pub struct Held {
+    pub key: u32,
+    pub bytes: Vec<u8>,
+    pub verdict: Result<Record, Refusal>,
+}
+
+/// Packages and their publishers' keys.
+struct Package {
+    owner: Keypair,
+    versions: Vec<ReleaseEntry>,
+    head: Option<HeadMark>,
+    last: Option<(Bytes, News)>,
+    /// Altered copies that were made of it.
+    forged: usize,
+}
+
+/// All of it. Numbers are given in the order of events, so that a seed always gives the same.
+pub struct Shared {
+    pub members: Vec<Member>,
+    pub by_peer: HashMap<PeerId, Id>,
+    pub positions: Vec<u64>,
+    pub messages: Vec<Message>,
+    pub values: Vec<Held>,
+    pub keys: Vec<(DhtKey, u64)>,
+    by_bytes: HashMap<Hash, Value>,
+    packages: Vec<Package>,
+    /// Signatures that were made.
+    pub signed: u64,
+    /// Where the monotonic clock begins.
+    pub base: Instant,
+}
+
+/// The first 64 bits of where something is among the keys.
+fn place(hash: &Hash) -> u64 {
+    hash.0
+        .first_chunk()
+        .map_or(0, |first| u64::from_be_bytes(*first))
+}
+
+/// An id that nobody has the key of: nodes sign nothing in a simulation, publishers do.
+fn peer_id(dice: &mut Dice) -> Option<PeerId> {
+    let mut bytes = vec![0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
+    (0..4).for_each(|_| bytes.extend(dice.draw().to_be_bytes()));
+    PeerId::from_bytes(&bytes).ok()
+}
+
+/// Honest nodes have a public network each, hostile ones share one by the eight.
+fn ip_of(number: usize, hostile_before: Option<usize>) -> IpAddr {
+    let (a, network, host) = match hostile_before {
+        None => (23, number, 7),
+        Some(before) => (45, before / OF_A_PREFIX, 1 + before % OF_A_PREFIX),
+    };
+    Ipv4Addr::new(a, (network / 250) as u8, (network % 250) as u8, host as u8).into()
+}
+
+/// Somewhere on land's side of the globe, by latitude and longitude.
+fn home(dice: &mut Dice) -> GeoLocation {
+    GeoLocation {
+        latitude: dice.share().mul_add(100.0, -40.0),
+        longitude: dice.share().mul_add(360.0, -180.0),
+        place: None,
+    }
+}
+
+impl Shared {
+    pub fn new(roles: &[Role], seed: u64) -> Self {
+        let mut dice = Dice::of(seed, "members", 0);
+        let mut members = Vec::with_capacity(roles.len());
+        let mut hostile = 0;
+        for (number, role) in roles.iter().enumerate() {
+            let before = (*role != Role::Honest).then_some(hostile);
+            hostile += usize::from(before.is_some());
+            let ip = ip_of(number, before);
+            members.extend(peer_id(&mut dice).map(|peer| Member {
+                peer,
+                role: *role,
+                ip,
+                address: Multiaddr::from(ip).with(Protocol::Tcp(DEFAULT_PORT)),
+                home: home(&mut dice),
+            }));
+        }
+        let ids = members.iter().enumerate();
+        Self {
+            by_peer: ids.map(|(id, member)| (member.peer, id as Id)).collect(),
+            positions: members
+                .iter()
+                .map(|member| place(&position(&member.peer)))
+                .collect(),
+            members,
+            messages: Vec::new(),
+            values: Vec::new(),
+            keys: Vec::new(),
+            by_bytes: HashMap::new(),
+            packages: Vec::new(),
+            signed: 0,
+            base: Instant::now(),
+        }
+    }
+
+    pub fn id(&self, peer: &PeerId) -> Option<Id> {
+        self.by_peer.get(peer).copied()
+    }
+
+    pub fn peer(&self, id: Id) -> Option<PeerId> {
+        self.members.get(id as usize).map(|member| member.peer)
+    }
+
+    pub fn position(&self, id: Id) -> u64 {
+        self.positions.get(id as usize).copied().unwrap_or_default()
+    }
+
+    /// What bytes take from one node to another.
+    pub fn one_way(&self, a: Id, b: Id) -> Duration {
+        let home = |id: Id| self.members.get(id as usize).map(|member| &member.home);
+        match (home(a), home(b)) {
+            (Some(a), Some(b)) => a.one_way(b),
+            _ => Duration::ZERO,
+        }
+    }
+
+    pub fn message(&self, number: u32) -> Option<&Message> {
+        self.messages.get(number as usize)
+    }
+
+    pub fn value(&self, number: Value) -> Option<&Held> {
+        self.values.get(number as usize)
+    }
+
+    /// The number of a value that was seen somewhere.
+    pub fn value_of(&self, bytes: &[u8]) -> Option<Value> {
+        self.by_bytes.get(&Hash::of(bytes)).copied()
+    }
+
+    /// A new package, whose publisher's key depends on its number and the seed.
+    pub fn package(&mut self, seed: u64) -> Result<u32, Refusal> {
+        let number = self.packages.len();
+        let mut bytes = [0; 32];
+        let mut dice = Dice::of(seed, "publisher", number as u64);
+        for piece in bytes.chunks_mut(8) {
+            piece.copy_from_slice(&dice.draw().to_le_bytes());
+        }
+        let owner = Keypair::ed25519_from_bytes(bytes).map_err(|_| Refusal::BadField)?;
+        self.packages.push(Package {
+            owner,
+            versions: Vec::new(),
+            head: None,
+            last: None,
+            forged: 0,
+        });
+        Ok(number as u32)
+    }
+
+    pub fn owner(&self, package: u32) -> Option<PublisherId> {
+        let package = self.packages.get(package as usize)?;
+        Some(PublisherId::of(&package.owner.public()))
+    }
+
+    pub fn package_id(&self, package: u32) -> Option<PackageId> {
+        let news = self.last(package)?;
+        match self.value(news.head)?.verdict.as_ref() {
+            Ok(Record::Head(head)) => Some(head.package().clone()),
+            _ => None,
+        }
+    }
+
+    /// What was announced last of a package.
+    pub fn last(&self, package: u32) -> Option<News> {
+        let package = self.packages.get(package as usize)?;
+        package.last.as_ref().map(|(_, news)| *news)
+    }
+
+    /// Signs the next release of a package, and an announcement of it by `author`.
+    pub fn release(&mut self, package: u32, author: Id, now: Timestamp) -> Result<u32, Refusal> {
+        let number = package;
+        let package = self
+            .packages
+            .get_mut(package as usize)
+            .ok_or(Refusal::BadField)?;
+        let owner = PublisherId::of(&package.owner.public());
+        let version = format!("1.{}.0", package.versions.len());
+        let manifest = draft(&format!("package-{number}"), &version)?
+            .into_manifest(
+                owner,
+                File::of(&Ecosystem::Generic, "file", version.as_bytes()),
+                now,
+            )
+            .map_err(|_| Refusal::BadField)?;
+        let manifest = Authorised::sign(&package.owner, manifest)?;
+        let entry = ReleaseEntry::new(manifest.version.clone(), manifest.hash());
+        package.versions.push(entry);
+        let state = HeadState {
+            seq: package.head.map_or(1, |head| head.seq + 1),
+            prev: package.head.iter().map(|head| head.hash).collect(),
+            ..HeadState::first(
+                Ecosystem::Generic,
+                manifest.name.clone(),
+                package.versions.clone(),
+            )
+        };
+        let (head, _) = state.sign(&package.owner, now, DEFAULT_LIFE)?;
+        let mark = HeadMark::of(&head);
+        package.head = Some(mark);
+        let announcement = Announcement::sign(&package.owner, now, head.clone(), manifest.clone())?;
+        let data = announcement.encode()?;
+        self.signed += SIGNED;
+        let head = self.keep(Record::Head(head));
+        let manifest = self.keep(Record::Manifest(manifest));
+        let news = News {
+            package: number,
+            mark,
+            at: now,
+            head,
+            manifest,
+        };
+        if let Some(package) = self.packages.get_mut(number as usize) {
+            package.last = Some((data.clone(), news));
+        }
+        Ok(self.say(author, data, news, now))
+    }
+
+    /// A message of these bytes. The rule decides what it is, and not who made it.
+    fn say(&mut self, author: Id, data: Bytes, news: News, now: Timestamp) -> u32 {
+        self.messages.push(Message {
+            author,
+            bytes: data.len(),
+            claimed: Announcement::claimed_publisher(&data),
+            verdict: Announcement::verify(&data, now).map(|_| news),
+        });
+        self.messages.len() as u32 - 1
+    }
+
+    /// The last announcement of a package with a byte changed, each time another one.
+    pub fn forge(&mut self, author: Id, package: u32, now: Timestamp) -> Option<u32> {
+        let package = self.packages.get_mut(package as usize)?;
+        let (data, news) = package.last.clone()?;
+        package.forged += 1;
+        let mut data = data.to_vec();
+        let place = data.len().checked_sub(package.forged)?;
+        *data.get_mut(place)? ^= 1;
+        Some(self.say(author, data.into(), news, now))
+    }
+
+    /// Keeps a record and its damaged twin.
+    fn keep(&mut self, record: Record) -> Value {
+        let (key, bytes) = (record.key(), record.envelope().to_vec());
+        let number = self.number_of(key);
+        let value = self.values.len() as Value;
+        let mut damaged = bytes.clone();
+        damaged.last_mut().into_iter().for_each(|last| *last ^= 1);
+        for bytes in [bytes, damaged] {
+            let value = self.values.len() as Value;
+            self.by_bytes.insert(Hash::of(&bytes), value);
+            self.values.push(Held {
+                key: number,
+                verdict: Record::verify(&key, &bytes),
+                bytes,
+            });
+        }
+        value
+    }
+
+    fn number_of(&mut self, key: DhtKey) -> u32 {
+        let known = self.keys.iter().rposition(|(known, _)| *known == key);
+        known.unwrap_or_else(|| {
+            self.keys.push((key, place(&Hash::of(&key.0))));
+            self.keys.len() - 1
+        }) as u32
+    }
+}
+
+fn draft(name: &str, version: &str) -> Result<Draft, Refusal> {
+    Ok(Draft {
+        handle: None,
+        name: name.parse().map_err(|_| Refusal::BadField)?,
+        version: version.parse().map_err(|_| Refusal::BadField)?,
+        title: None,
+        description: format!("The package {name}."),
+        categories: Vec::new(),
+        tags: Vec::new(),
+        license: None,
+        authors: Vec::new(),
+        repository: None,
+        homepage: None,
+        dependencies: Vec::new(),
+        ecosystem: Ecosystem::Generic,
+    })
+}

@@ -1,0 +1,136 @@
+//! Virtual time, and the queue of what is to happen.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    time::{Duration, Instant},
+};
+
+use crate::domain::time::Timestamp;
+
+/// Two things that happen within this many microseconds happen in the order in which they were
+/// caused.
+const TICK: u64 = 100;
+/// Ticks ahead for which there is a place each: six and a half seconds.
+const RING: u64 = 1 << 16;
+/// The wall clock of every run begins here, so that what is signed has the same bytes.
+const EPOCH: Timestamp = Timestamp(1_800_000_000_000);
+
+/// Microseconds since a run began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Time(u64);
+
+impl Time {
+    pub fn at(since_start: Duration) -> Self {
+        Self::default().after(since_start)
+    }
+
+    pub fn after(self, duration: Duration) -> Self {
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+        Self(self.0.saturating_add(micros))
+    }
+
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    pub fn micros(self) -> u64 {
+        self.0
+    }
+
+    /// The wall clock, which all nodes agree on.
+    pub fn stamp(self) -> Timestamp {
+        EPOCH.after(Duration::from_micros(self.0))
+    }
+
+    /// The monotonic clock, for a run whose machines count from `base`.
+    pub fn instant(self, base: Instant) -> Instant {
+        base + Duration::from_micros(self.0)
+    }
+}
+
+/// What is to happen, by time.
+pub struct Queue<E> {
+    tick: u64,
+    /// What happens at this tick.
+    due: VecDeque<E>,
+    ring: Vec<Vec<E>>,
+    far: BTreeMap<u64, Vec<E>>,
+    len: usize,
+    /// The most that ever waited.
+    pub most: usize,
+}
+
+impl<E> Queue<E> {
+    pub fn new() -> Self {
+        Self {
+            tick: 0,
+            due: VecDeque::new(),
+            ring: (0..RING).map(|_| Vec::new()).collect(),
+            far: BTreeMap::new(),
+            len: 0,
+            most: 0,
+        }
+    }
+
+    pub fn push(&mut self, at: Time, event: E) {
+        self.len += 1;
+        self.most = self.most.max(self.len);
+        let tick = at.0.div_ceil(TICK);
+        if tick <= self.tick {
+            self.due.push_back(event);
+        } else if tick - self.tick >= RING {
+            self.far.entry(tick).or_default().push(event);
+        } else if let Some(slot) = self.ring.get_mut((tick % RING) as usize) {
+            slot.push(event);
+        }
+    }
+
+    /// The next thing that happens, and when.
+    pub fn pop(&mut self) -> Option<(Time, E)> {
+        loop {
+            if let Some(event) = self.due.pop_front() {
+                self.len -= 1;
+                return Some((Time(self.tick * TICK), event));
+            }
+            if self.len == 0 {
+                return None;
+            }
+            self.tick += 1;
+            if let Some(far) = self.far.remove(&self.tick) {
+                self.due.extend(far);
+            }
+            if let Some(slot) = self.ring.get_mut((self.tick % RING) as usize) {
+                self.due.extend(slot.drain(..));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn everything_comes_once_in_order_of_time_and_of_cause(
+            times in prop::collection::vec(0u64..20_000_000, 0..200),
+        ) {
+            let mut queue = Queue::new();
+            for (n, micros) in times.iter().enumerate() {
+                queue.push(Time(*micros), n);
+            }
+            prop_assert_eq!(queue.most, times.len());
+            let mut last = (0, 0);
+            let mut came = 0;
+            while let Some((at, n)) = queue.pop() {
+                prop_assert!(at.0 >= times[n] && at.0 < times[n] + TICK);
+                prop_assert!((at.0, n) >= last || at.0 > last.0);
+                last = (at.0, n);
+                came += 1;
+            }
+            prop_assert_eq!(came, times.len());
+        }
+    }
+}

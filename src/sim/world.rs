@@ -1,0 +1,447 @@
+//! A run: nodes, the links between them, and what happens, one thing after the other.
+
+use crate::{
+    metrics::Metrics,
+    sim::{
+        Id, Options,
+        book::Book,
+        dice::Dice,
+        model::gossip::Figures,
+        node::{Alarm, Effect, Link, Most, Node, Scene, Told, Wire, times},
+        script::{BURST, Role, Script, Step},
+        shared::Shared,
+        time::{Queue, Time},
+    },
+};
+
+/// What happens at a time.
+enum Event {
+    Step(Step),
+    /// Something arrives over a connection, if that is still there.
+    Arrives {
+        to: Id,
+        from: Id,
+        link: u32,
+        wire: Wire,
+    },
+    /// A dial reaches its peer.
+    Knocks {
+        from: Id,
+        to: Id,
+        epoch: u32,
+    },
+    /// A dial finds nobody.
+    Refused {
+        from: Id,
+        to: Id,
+        epoch: u32,
+    },
+    /// Both sides of a connection know what the other speaks.
+    Known {
+        from: Id,
+        to: Id,
+        link: u32,
+    },
+    Alarm {
+        node: Id,
+        epoch: u32,
+        alarm: Alarm,
+    },
+}
+
+/// A hash of everything that happens, in order.
+pub struct Trace {
+    hash: blake3::Hasher,
+    held: Vec<u8>,
+    pub events: u64,
+}
+
+impl Trace {
+    fn new() -> Self {
+        Self {
+            hash: blake3::Hasher::new(),
+            held: Vec::new(),
+            events: 0,
+        }
+    }
+
+    fn note(&mut self, now: Time, what: u8, a: u32, b: u32, c: u64) {
+        const WHOLE: usize = 1 << 16;
+        self.events += 1;
+        self.held.extend_from_slice(&now.micros().to_le_bytes());
+        self.held.push(what);
+        self.held.extend_from_slice(&a.to_le_bytes());
+        self.held.extend_from_slice(&b.to_le_bytes());
+        self.held.extend_from_slice(&c.to_le_bytes());
+        if self.held.len() >= WHOLE {
+            self.hash.update(&self.held);
+            self.held.clear();
+        }
+    }
+
+    /// In hexadecimal digits.
+    pub fn finish(&self) -> String {
+        let mut hash = self.hash.clone();
+        hash.update(&self.held);
+        hash.finalize().to_hex().to_string()
+    }
+}
+
+pub struct World {
+    pub options: Options,
+    pub shared: Shared,
+    pub nodes: Vec<Node>,
+    pub book: Book,
+    pub trace: Trace,
+    pub signatures: u64,
+    pub end: Time,
+    pub now: Time,
+    queue: Queue<Event>,
+    dice: Dice,
+    links: u32,
+    /// Packages by their publisher's node; and those that were announced, with when.
+    packages: Vec<(Id, u32)>,
+    announced: Vec<(Time, u32)>,
+}
+
+impl World {
+    /// A world in which nothing has happened yet; `None` where gossip's figures are refused.
+    pub fn new(options: Options) -> Option<Self> {
+        let script = Script::new(&options);
+        let (figures, metrics) = (Figures::of_nodes()?, Metrics::default());
+        let shared = Shared::new(&script.roles, options.seed);
+        let ids = 0..script.roles.len() as Id;
+        let nodes = ids.filter_map(|id| Node::new(id, &shared, &options, figures, &metrics));
+        let nodes: Vec<Node> = nodes.collect();
+        let mut queue = Queue::new();
+        for (at, step) in script.steps {
+            queue.push(at, Event::Step(step));
+        }
+        Some(Self {
+            dice: Dice::of(options.seed, "world", 0),
+            options,
+            shared,
+            nodes,
+            book: Book::default(),
+            trace: Trace::new(),
+            signatures: 0,
+            end: script.end,
+            now: Time::default(),
+            queue,
+            links: 0,
+            packages: Vec::new(),
+            announced: Vec::new(),
+        })
+    }
+
+    /// Lets the next thing happen; false when the run is over.
+    pub fn step(&mut self) -> bool {
+        let Some((now, event)) = self.queue.pop() else {
+            return false;
+        };
+        if now > self.end {
+            return false;
+        }
+        self.now = now;
+        self.happens(event);
+        true
+    }
+
+    pub fn node(&self, id: Id) -> Option<&Node> {
+        self.nodes.get(id as usize)
+    }
+
+    pub fn honest(&self) -> Vec<Id> {
+        let honest = self.nodes.iter().filter(|node| node.is_honest());
+        honest.map(|node| node.me).collect()
+    }
+
+    /// The largest that any queue of a node ever was.
+    pub fn most(&self) -> Most {
+        let mut most = Most::default();
+        self.nodes.iter().for_each(|node| most.join(&node.most));
+        most
+    }
+
+    /// Events that wait, at most.
+    pub fn most_events(&self) -> usize {
+        self.queue.most
+    }
+
+    fn act(&mut self, id: Id, does: impl FnOnce(&mut Node, &mut Scene<'_>)) {
+        let mut out = Vec::new();
+        if let Some(node) = self.nodes.get_mut(id as usize) {
+            let mut cx = Scene {
+                now: self.now,
+                shared: &self.shared,
+                out: &mut out,
+                signatures: &mut self.signatures,
+            };
+            does(node, &mut cx);
+        }
+        for effect in out {
+            self.does(id, effect);
+        }
+    }
+
+    fn happens(&mut self, event: Event) {
+        let now = self.now;
+        match event {
+            Event::Step(step) => self.follow(step),
+            Event::Arrives {
+                to,
+                from,
+                link,
+                wire,
+            } => {
+                self.trace.note(now, 1, from, to, u64::from(link));
+                let here = self.node(to).and_then(|node| node.link(from));
+                if here.is_some_and(|here| here.number == link) {
+                    self.act(to, |node, cx| node.take(from, wire, cx));
+                }
+            }
+            Event::Knocks { from, to, epoch } => {
+                self.trace.note(now, 2, from, to, u64::from(epoch));
+                if self.is_at(from, epoch) {
+                    self.knocks(from, to);
+                }
+            }
+            Event::Refused { from, to, epoch } => {
+                self.trace.note(now, 3, from, to, u64::from(epoch));
+                if self.is_at(from, epoch) {
+                    self.act(from, |node, cx| node.not_connected(to, cx));
+                }
+            }
+            Event::Known { from, to, link } => {
+                self.trace.note(now, 4, from, to, u64::from(link));
+                for (one, other) in [(from, to), (to, from)] {
+                    let there = self.node(one).and_then(|node| node.link(other));
+                    if there.is_some_and(|there| there.number == link) {
+                        self.act(one, |node, cx| node.identified(other, cx));
+                    }
+                }
+            }
+            Event::Alarm { node, epoch, alarm } => {
+                if self.is_at(node, epoch) {
+                    self.act(node, |node, cx| node.woken(alarm, cx));
+                }
+            }
+        }
+    }
+
+    /// Whether a node has not left since.
+    fn is_at(&self, id: Id, epoch: u32) -> bool {
+        self.node(id)
+            .is_some_and(|node| node.online && node.epoch == epoch)
+    }
+
+    fn follow(&mut self, step: Step) {
+        let (now, seed) = (self.now, self.options.seed);
+        match step {
+            Step::Enter(id) => {
+                self.trace.note(now, 5, id, 0, 0);
+                let known = self.addresses_for(id);
+                self.book.entered(id, now);
+                self.act(id, |node, cx| node.enter(&known, cx));
+            }
+            Step::Leave(id) => {
+                self.trace.note(now, 6, id, 0, 0);
+                self.book.left(id, now);
+                self.act(id, |node, cx| node.leave(cx));
+            }
+            Step::Publish(id) => {
+                let package = self.package_of(id);
+                let package = package.or_else(|| self.shared.package(seed).ok());
+                let made = package.and_then(|package| {
+                    let message = self.shared.release(package, id, now.stamp()).ok()?;
+                    Some((package, message))
+                });
+                if let Some((package, message)) = made {
+                    self.publishes(id, package, message);
+                }
+            }
+            Step::Get(id) => {
+                let old = self
+                    .announced
+                    .partition_point(|(at, _)| at.after(AGE) <= now);
+                let wanted = self.announced.get(self.dice.below(old)).filter(|_| old > 0);
+                if let Some(package) = wanted.map(|(_, package)| *package) {
+                    self.trace.note(now, 8, id, package, 0);
+                    self.book.gets_asked += 1;
+                    self.act(id, |node, cx| node.told(Told::Get { package }, cx));
+                }
+            }
+            Step::Forge(id) => {
+                let victim = self.announced.last().map(|(_, package)| *package);
+                let message = victim.and_then(|of| self.shared.forge(id, of, now.stamp()));
+                if let Some(message) = message {
+                    self.act(id, |node, cx| node.told(Told::Shout { message }, cx));
+                }
+            }
+            Step::Flood(id) => {
+                let package = self.package_of(id);
+                let package = package.or_else(|| self.shared.package(seed).ok());
+                let message = package.and_then(|package| {
+                    self.packages.push((id, package));
+                    self.shared.release(package, id, now.stamp()).ok()
+                });
+                if let Some(message) = message {
+                    let count = BURST;
+                    self.act(id, |node, cx| node.told(Told::Flood { message, count }, cx));
+                }
+            }
+        }
+    }
+
+    /// The first one's and another's: like a person who has been given two addresses.
+    fn addresses_for(&mut self, id: Id) -> Vec<Id> {
+        let there: Vec<Id> = self
+            .nodes
+            .iter()
+            .filter(|node| node.online && node.me != id)
+            .map(|node| node.me)
+            .collect();
+        let other = there.get(self.dice.below(there.len())).copied();
+        there.first().copied().into_iter().chain(other).collect()
+    }
+
+    /// Every third time a publisher has a new version of something.
+    fn package_of(&mut self, id: Id) -> Option<u32> {
+        let own = self.packages.iter().rev().find(|(by, _)| *by == id)?;
+        (self.dice.below(3) == 0).then_some(own.1)
+    }
+
+    fn publishes(&mut self, id: Id, package: u32, message: u32) {
+        self.trace
+            .note(self.now, 7, id, package, u64::from(message));
+        self.packages.push((id, package));
+        let owner = self.shared.owner(package);
+        self.act(id, |node, cx| {
+            node.known.extend(owner);
+            node.told(Told::Publish { message }, cx);
+        });
+    }
+
+    fn knocks(&mut self, from: Id, to: Id) {
+        if self.node(from).is_some_and(|node| node.link(to).is_some()) {
+            return self.act(from, |node, cx| node.flush(to, cx));
+        }
+        self.links += 1;
+        let number = self.links;
+        let (mut let_in, mut goes_on) = (false, false);
+        self.act(to, |node, cx| let_in = node.lets_in(number, from, cx));
+        if let_in {
+            self.act(from, |node, cx| goes_on = node.goes_on(number, to, cx));
+        }
+        if !goes_on {
+            self.act(to, |node, _| node.given_up(number));
+            return self.act(from, |node, cx| node.not_connected(to, cx));
+        }
+        let one_way = self.shared.one_way(from, to);
+        let link = |outbound| Link {
+            number,
+            outbound,
+            one_way,
+            last: Time::default(),
+        };
+        self.act(to, |node, cx| node.connected(from, link(false), cx));
+        self.act(from, |node, cx| node.connected(to, link(true), cx));
+        let (_, known) = times(one_way);
+        let event = Event::Known {
+            from,
+            to,
+            link: number,
+        };
+        self.queue.push(self.now.after(known), event);
+    }
+
+    /// A node does something.
+    fn does(&mut self, id: Id, effect: Effect) {
+        let now = self.now;
+        match effect {
+            Effect::Send(to, wire, at) => {
+                self.book.sent += 1;
+                let link = self.node(id).and_then(|node| node.link(to));
+                let Some(link) = link.map(|link| link.number) else {
+                    return;
+                };
+                if self.dice.share() < self.options.loss {
+                    self.book.lost += 1;
+                    return;
+                }
+                let event = Event::Arrives {
+                    to,
+                    from: id,
+                    link,
+                    wire,
+                };
+                self.queue.push(at, event);
+            }
+            Effect::Dial(to) => self.dials(id, to),
+            Effect::Close(peer) => {
+                if self.node(id).is_some_and(|node| node.link(peer).is_some()) {
+                    self.trace.note(now, 9, id, peer, 0);
+                    self.act(id, |node, cx| node.disconnected(peer, cx));
+                    self.act(peer, |node, cx| node.disconnected(id, cx));
+                }
+            }
+            Effect::After(after, alarm) => {
+                let epoch = self.node(id).map_or(0, |node| node.epoch);
+                let event = Event::Alarm {
+                    node: id,
+                    epoch,
+                    alarm,
+                };
+                self.queue.push(now.after(after), event);
+            }
+            Effect::Heard { message, via } => {
+                self.trace.note(now, 10, id, via, u64::from(message));
+                self.book.heard(message, id, via, now);
+            }
+            Effect::Copy { message, first } => self.book.copy(message, first),
+            Effect::Announced { message, to } => {
+                self.trace.note(now, 11, id, message, to as u64);
+                if self.node(id).is_some_and(|node| node.role == Role::Honest) {
+                    self.book.announced(message, id, now);
+                    let package = self
+                        .shared
+                        .message(message)
+                        .and_then(|one| one.verdict.ok());
+                    self.announced
+                        .extend(package.map(|news| (now, news.package)));
+                }
+            }
+            Effect::LookedUp(found) => {
+                let end = u64::from(found.asked) << 8 | u64::from(found.found);
+                self.trace.note(now, 12, id, found.depth.unwrap_or(0), end);
+                self.book.lookups.push(found);
+            }
+            Effect::Got { found, took } => {
+                self.trace.note(now, 13, id, u32::from(found), 0);
+                self.book.gets.push((found, took));
+            }
+            Effect::Banned(peer) => {
+                self.trace.note(now, 14, id, peer, 0);
+                self.book.bans.insert((id, peer));
+                self.book.bans_at.entry(peer).or_insert(now);
+            }
+        }
+    }
+
+    fn dials(&mut self, from: Id, to: Id) {
+        let epoch = self.node(from).map_or(0, |node| node.epoch);
+        let one_way = self.shared.one_way(from, to);
+        let is_there = self.node(to).is_some_and(|node| node.online);
+        let (there, _) = times(one_way);
+        if is_there && from != to {
+            let event = Event::Knocks { from, to, epoch };
+            self.queue.push(self.now.after(there), event);
+        } else {
+            let event = Event::Refused { from, to, epoch };
+            self.queue.push(self.now.after(one_way * 2), event);
+        }
+    }
+}
+
+/// A package is wanted once it has been announced for so long.
+const AGE: std::time::Duration = std::time::Duration::from_secs(2);
