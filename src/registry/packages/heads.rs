@@ -212,7 +212,7 @@ mod tests {
             name: "web".parse().unwrap(),
             handle: None,
             seq,
-            prev: Vec::new(),
+            prev: (1..seq).map(|n| Hash::of(&n.to_be_bytes())).collect(),
             releases: vec![ReleaseEntry::new("1.0.0".parse().unwrap(), Hash::of(b"1"))],
             older: None,
             tags: Default::default(),
