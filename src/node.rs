@@ -299,18 +299,7 @@ impl Node {
         };
         let registry = P2pRegistry::new(parts, registry_options).await?;
         let stop = CancellationToken::new();
-        let tasks = vec![
-            tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
-            tokio::spawn(registry.clone().run_tidy(stop.clone())),
-            tokio::spawn(registry.clone().run_upkeep(stop.clone())),
-            tokio::spawn(registry.clone().run_contents(stop.clone())),
-            tokio::spawn(registry.clone().run_safety(stop.clone())),
-            tokio::spawn(registry.clone().run_copies(stop.clone())),
-            tokio::spawn(registry.clone().run_sync(lacking, stop.clone())),
-            tokio::spawn(registry.clone().run_spreading(stop.clone())),
-            tokio::spawn(registry.clone().run_latest(stop.clone())),
-            tokio::spawn(registry.clone().run_conflicts(stop.clone())),
-        ];
+        let tasks = registry.start(inbound, lacking, &stop);
         let requests = Requests::new(bus.clone(), metrics.clone());
         let handle = NodeHandle {
             net,

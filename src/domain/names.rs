@@ -214,6 +214,16 @@ pub struct Served {
     pub since: Timestamp,
 }
 
+/// All that a person said of names, and what was served.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct NameTable {
+    /// Those of the settings first.
+    pub rules: Vec<NameRule>,
+    pub trusted: Vec<TrustedKey>,
+    pub blocks: Vec<Block>,
+    pub served: Vec<Served>,
+}
+
 /// What is known of a name when it is decided.
 #[derive(Clone, Debug, Default)]
 pub struct Known<'a> {

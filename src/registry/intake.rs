@@ -18,7 +18,11 @@ const MAX_RUNNING: usize = 256;
 
 impl P2pRegistry {
     /// Serves what the network hands over until it is closed or `stop` is called.
-    pub async fn run_intake(self, mut inbound: mpsc::Receiver<Inbound>, stop: CancellationToken) {
+    pub(super) async fn run_intake(
+        self,
+        mut inbound: mpsc::Receiver<Inbound>,
+        stop: CancellationToken,
+    ) {
         let mut running: FuturesUnordered<BoxFuture<'static, ()>> = FuturesUnordered::new();
         loop {
             tokio::select! {
@@ -55,10 +59,10 @@ impl P2pRegistry {
                 reply,
                 ..
             } => {
-                let registry = self.clone();
+                let fetcher = self.fetcher.clone();
                 Some(Box::pin(async move {
                     let begun = Instant::now();
-                    let response = registry.keep_for(from, &envelope).await;
+                    let response = fetcher.keep_for(from, &envelope).await;
                     // Waiting for what comes of it costs nothing.
                     let took = begun.elapsed().min(KEPT_IN);
                     drop(reply.send(Answered { response, took }));

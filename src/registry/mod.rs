@@ -2,35 +2,24 @@
 
 mod catalogue;
 mod contents;
-mod copies;
 mod core;
-mod fetch;
-mod get;
-mod handles;
-mod import;
+mod fetcher;
 mod intake;
-mod latest;
-mod many;
 mod names;
-mod own;
 mod p2p;
-mod panel;
-mod provide;
-mod publish;
+mod packages;
+mod publisher;
 mod replicas;
-mod safety;
 mod search;
-mod upkeep;
 
-use self::core::blocking;
 pub use self::core::{Chance, RegistryOptions};
 pub use catalogue::SyncReport;
 pub use contents::{Contents, Incoming, read_whole};
-pub(crate) use get::FAN_OUT;
-pub use import::{Bundle, Imported, Importing, MAX_BATCH};
-pub use names::{NameTable, Names};
+pub use names::Names;
 pub use p2p::{P2pRegistry, Parts};
-pub(crate) use publish::{check_files, check_version};
+pub(crate) use packages::FAN_OUT;
+pub use publisher::{Bundle, Imported, Importing, MAX_BATCH};
+pub(crate) use publisher::{check_files, check_version};
 pub use replicas::{Replicas, replicated};
 
 pub use crate::domain::{
@@ -38,6 +27,7 @@ pub use crate::domain::{
     catalogue::CatalogueScope,
     change::Change,
     held::Held,
+    names::NameTable,
     package::{
         Conflict, Own, OwnPackage, Package, Publisher, Release, ReleaseFile, ReleaseState, Source,
         claimed, files_of, title,

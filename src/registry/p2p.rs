@@ -1,44 +1,45 @@
-//! The registry over the network: what its parts share, and the trait put together from them.
+//! The registry over the network: five services, started together, behind the traits that their
+//! users see.
 
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use libp2p::PeerId;
-use serde_bytes::ByteBuf;
-use tokio::sync::{Notify, mpsc};
+use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Artifacts, Bundle, Change, Imported, Importing, LookAlike, Namesake, Own, Package, PublishStep,
-    Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate, SyncReport,
+    Artifacts, Bundle, Change, Contents, Imported, Importing, Incoming, LookAlike, Names, Namesake,
+    Own, Package, PublishStep, Receipt, Registry, RegistryOptions, Release, SearchResults,
+    SearchUpdate, SyncReport,
     catalogue::Catalogue,
-    copies::Copying,
-    core::{Core, RegistryOptions},
-    fetch::Fetches,
-    names::ToldNames,
-    panel,
-    provide::Providing,
-    publish,
-    safety::Looking,
-    search,
+    core::{Core, blocking},
+    fetcher::Fetcher,
+    packages::Packages,
+    publisher::Publisher,
+    search::Search,
 };
 use crate::{
-    RegistryError, Result,
+    Result,
     bus::{Board, Bus, Tally},
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
-        hash::Hash,
-        manifest::{Draft, Manifest},
+        hash::{ContentRoot, Hash},
+        held::{Freed, Held, Lost, Usage},
+        manifest::{Content, Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
+        names::{Block, Decided, NamePattern, NameTable},
+        package,
         query::Query,
-        record::{NodeClaim, Signed},
-        release::{self, ReleaseEntry},
+        release::ReleaseEntry,
+        transfer::{Fetched, Order, Transfer, TransferId, Wanted},
         trust::Claims,
         version::{RequirementText, VersionText},
     },
     metrics::Metrics,
-    net::Net,
-    store::{Store, content::ContentStore, keys},
+    net::{Inbound, Net},
+    store::{Store, content::ContentStore},
 };
 
 /// What a registry is put together from.
@@ -52,36 +53,21 @@ pub struct Parts {
     pub metrics: Metrics,
 }
 
-pub(super) struct State {
-    /// Held while a head is made: two at once would fork.
-    pub publishing: tokio::sync::Mutex<()>,
-    /// A publish went on its way, or arrived.
-    pub outbox: Notify,
-    /// Something imported is to be put into the DHT.
-    pub spreading: Notify,
-    /// How long peers took to answer searches and gets.
-    pub search_times: panel::Answers,
-    pub get_times: panel::Answers,
-    pub fetches: Fetches,
-    pub providing: Providing,
-    pub copying: Copying,
-    pub looking: Looking,
-    pub told_names: ToldNames,
-}
-
 /// A [`Registry`] over a store and the network. Cheap to clone.
 #[derive(Clone)]
 pub struct P2pRegistry {
-    pub(super) core: Arc<Core>,
+    core: Arc<Core>,
     pub(super) catalogue: Arc<Catalogue>,
-    pub(super) contents: ContentStore,
-    pub(super) board: Board,
-    pub(super) state: Arc<State>,
+    packages: Arc<Packages>,
+    search: Arc<Search>,
+    pub(super) fetcher: Arc<Fetcher>,
+    publisher: Arc<Publisher>,
 }
 
 impl P2pRegistry {
     /// # Errors
-    /// [`RegistryError::Key`] when there is a publisher key that cannot be read.
+    /// [`RegistryError::Key`](crate::RegistryError::Key) when there is a publisher key that cannot
+    /// be read.
     pub async fn new(parts: Parts, options: RegistryOptions) -> Result<Self> {
         let Parts {
             net,
@@ -93,79 +79,52 @@ impl P2pRegistry {
             metrics,
         } = parts;
         let core = Arc::new(Core::new(net, store, bus, (tally, metrics), options).await?);
-        let state = State {
-            publishing: tokio::sync::Mutex::default(),
-            outbox: Notify::new(),
-            spreading: Notify::new(),
-            search_times: panel::Answers::default(),
-            get_times: panel::Answers::default(),
-            fetches: Fetches::default(),
-            providing: Providing::default(),
-            copying: Copying::default(),
-            looking: Looking::default(),
-            told_names: ToldNames::default(),
-        };
-        let registry = Self {
-            catalogue: Arc::new(Catalogue::new(core.clone())),
+        let catalogue = Arc::new(Catalogue::new(core.clone()));
+        let packages = Arc::new(Packages::new(core.clone(), catalogue.clone()));
+        let search = Search::new(core.clone(), catalogue.clone(), packages.clone());
+        let fetcher = Fetcher::new(core.clone(), catalogue.clone(), contents, board);
+        let fetcher = Arc::new(fetcher);
+        let publisher = Publisher::new(
+            core.clone(),
+            catalogue.clone(),
+            packages.clone(),
+            fetcher.clone(),
+        );
+        publisher.introduce()?;
+        core.count();
+        Ok(Self {
             core,
-            contents,
-            board,
-            state: Arc::new(state),
-        };
-        let handle = registry
-            .core
-            .options
-            .handle
-            .clone()
-            .or(registry.published_handle()?);
-        registry.claim_node(handle.as_ref());
-        registry.core.count();
-        Ok(registry)
+            catalogue,
+            packages,
+            search: Arc::new(search),
+            fetcher,
+            publisher: Arc::new(publisher),
+        })
     }
 
-    /// What this node's publisher called itself last.
-    fn published_handle(&self) -> Result<Option<Handle>> {
-        Ok(self
-            .core
-            .store
-            .newest_own_head()?
-            .and_then(|stored| stored.head.handle.clone()))
-    }
-
-    /// Tells peers whose node this is, if there is a publisher and it calls itself something.
-    pub(super) fn claim_node(&self, handle: Option<&Handle>) {
-        let claim = handle
-            .zip(self.core.publisher_key())
-            .and_then(|(handle, key)| {
-                let now = self.core.now();
-                let node: PeerId = self.core.net.peer_id();
-                let claim = NodeClaim {
-                    node,
-                    handle: handle.clone(),
-                    signed_at: now,
-                    expires: now.after(NodeClaim::MAX_LIFE),
-                };
-                Signed::sign(&key, claim).ok()
-            });
-        self.core.net.greet(|greeting| {
-            greeting.handle = handle.map(ToString::to_string);
-            greeting.claim = claim.map(|claim| ByteBuf::from(claim.envelope().to_vec()));
-        });
-    }
-
-    /// Compares catalogues until `stop` is called. `lacking` says who has what this node lacks.
-    pub async fn run_sync(self, lacking: mpsc::Receiver<PeerId>, stop: CancellationToken) {
-        self.catalogue.run_sync(lacking, stop).await;
-    }
-
-    /// Tells each new conflict once, until `stop` is called.
-    pub async fn run_conflicts(self, stop: CancellationToken) {
-        self.catalogue.run_conflicts(stop).await;
-    }
-
-    /// Tidies the catalogue after it has changed, until `stop` is called.
-    pub async fn run_tidy(self, stop: CancellationToken) {
-        self.catalogue.run_tidy(stop).await;
+    /// Starts what a registry does by itself, until `stop` is called: `inbound` is what peers send,
+    /// and `lacking` says who has what this node lacks.
+    pub fn start(
+        &self,
+        inbound: mpsc::Receiver<Inbound>,
+        lacking: mpsc::Receiver<PeerId>,
+        stop: &CancellationToken,
+    ) -> Vec<JoinHandle<()>> {
+        let (catalogue, packages) = (&self.catalogue, &self.packages);
+        let (fetcher, publisher) = (&self.fetcher, &self.publisher);
+        vec![
+            tokio::spawn(self.clone().run_intake(inbound, stop.clone())),
+            tokio::spawn(catalogue.clone().run_sync(lacking, stop.clone())),
+            tokio::spawn(catalogue.clone().run_tidy(stop.clone())),
+            tokio::spawn(catalogue.clone().run_conflicts(stop.clone())),
+            tokio::spawn(packages.clone().run_latest(stop.clone())),
+            tokio::spawn(fetcher.clone().run_contents(stop.clone())),
+            tokio::spawn(fetcher.clone().run_safety(stop.clone())),
+            tokio::spawn(fetcher.clone().run_copies(stop.clone())),
+            tokio::spawn(publisher.clone().run_outbox(stop.clone())),
+            tokio::spawn(publisher.clone().run_renewals(stop.clone())),
+            tokio::spawn(publisher.clone().run_spreading(stop.clone())),
+        ]
     }
 
     /// Compares this node's catalogue with a peer's, and takes what the peer has and this node has
@@ -178,51 +137,40 @@ impl P2pRegistry {
         self.catalogue.sync_with(peer).await
     }
 
+    /// Bytes of the catalogue's records.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn catalogue_bytes(&self) -> Result<u64> {
+        self.core.store.catalogue_bytes()
+    }
+
     /// Waits until no own release is being given to others any more; false when one is after
     /// `most`.
-    pub async fn wait_copied(&self, most: std::time::Duration) -> bool {
-        tokio::time::timeout(most, self.state.copying.idle())
-            .await
-            .is_ok()
+    pub async fn wait_copied(&self, most: Duration) -> bool {
+        let copied = self.fetcher.wait_copied();
+        tokio::time::timeout(most, copied).await.is_ok()
     }
 
     /// Waits until the network has taken every publish; false when it has not after `most`.
-    pub async fn wait_published(&self, most: std::time::Duration) -> bool {
-        let delivered = async {
-            loop {
-                let changed = self.state.outbox.notified();
-                if self
-                    .core
-                    .store
-                    .outbox()
-                    .is_ok_and(|pending| pending.is_empty())
-                {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        tokio::time::timeout(most, delivered).await.is_ok()
+    pub async fn wait_published(&self, most: Duration) -> bool {
+        let published = self.publisher.wait_published();
+        tokio::time::timeout(most, published).await.is_ok()
     }
 }
 
 #[async_trait]
 impl Registry for P2pRegistry {
     async fn search(&self, query: &Query) -> Result<SearchResults> {
-        let query = query.clone().bounded();
-        Ok(search::collect(&query, self.search_stream(query.clone())).await)
+        Ok(self.search.collect(query).await)
     }
 
     fn search_stream(&self, query: Query) -> mpsc::Receiver<SearchUpdate> {
-        search::start(self.clone(), query)
+        self.search.stream(query)
     }
 
     async fn get_package(&self, package: &PackageRef) -> Result<Package> {
-        let get = async {
-            let id = self.resolve(package).await?;
-            self.package(&id).await
-        };
-        self.traced_get(package, get, |found| found.source).await
+        self.packages.get(package).await
     }
 
     async fn get_package_version(
@@ -230,14 +178,11 @@ impl Registry for P2pRegistry {
         package: &PackageRef,
         requirement: &RequirementText,
     ) -> Result<Release> {
-        self.traced_get(package, self.release(package, requirement), |found| {
-            found.source
-        })
-        .await
+        self.packages.get_version(package, requirement).await
     }
 
     async fn list_versions(&self, package: &PackageRef) -> Result<Vec<ReleaseEntry>> {
-        Ok(self.get_package(package).await?.releases.into())
+        Ok(self.packages.get(package).await?.releases.into())
     }
 
     async fn publish(
@@ -246,53 +191,32 @@ impl Registry for P2pRegistry {
         artifacts: Artifacts,
         progress: Option<mpsc::Sender<PublishStep>>,
     ) -> Result<Receipt> {
-        // On a task of its own: whoever asked may stop waiting, and what is signed must still be
-        // delivered.
-        let registry = self.clone();
-        let ending = publish::ending("publish", &draft.name, &draft.version);
-        let publish = async move {
-            registry
-                .publish_release(draft, artifacts, progress.as_ref())
-                .await
-        };
-        joined(tokio::spawn(publish::traced(ending, publish)).await)
+        self.publisher.publish(draft, artifacts, progress).await
     }
 
     async fn change(&self, package: &PackageRef, change: Change) -> Result<Receipt> {
-        let (registry, package) = (self.clone(), package.clone());
-        let ending = publish::ending(change.verb(), &package, change.about());
-        let change = async move { registry.change_state(&package, &change).await };
-        joined(tokio::spawn(publish::traced(ending, change)).await)
+        self.publisher.change(package, change).await
     }
 
     async fn import(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>> {
-        self.import_batch(batch, how).await
+        self.publisher.import(batch, how).await
     }
 
     async fn forget_previews(&self) -> Result<u64> {
-        self.core
-            .store
-            .forget_previews(self.core.preview_owner())
-            .await
+        let owner = self.core.preview_owner();
+        self.core.store.forget_previews(owner).await
     }
 
     async fn own(&self) -> Result<Own> {
-        let publisher = self.core.publisher_id();
-        let packages =
-            publisher.map_or_else(|| Ok(Vec::new()), |publisher| self.packages_of(&publisher))?;
-        Ok(Own {
-            publisher,
-            key: keys::publisher_path(&self.core.options.data_dir),
-            packages,
-        })
+        self.publisher.own().await
     }
 
-    async fn publisher(&self) -> Result<Publisher> {
-        self.own_publisher().await
+    async fn publisher(&self) -> Result<package::Publisher> {
+        self.publisher.publisher().await
     }
 
     async fn claims(&self, handle: &Handle, ask: bool) -> Result<Claims> {
-        self.claims_of(handle, ask).await
+        self.packages.claims_of(handle, ask).await
     }
 
     async fn look_alike(
@@ -300,20 +224,7 @@ impl Registry for P2pRegistry {
         name: &PackageName,
         publisher: Option<PublisherId>,
     ) -> Result<Option<LookAlike>> {
-        match publisher.filter(|publisher| self.core.publisher_id() != Some(*publisher)) {
-            Some(publisher) => self.core.store.look_alike(&PackageId {
-                owner: publisher,
-                name: name.clone(),
-            }),
-            // A package that was published before keeps its name.
-            None => match self.core.publisher_id().map(|publisher| PackageId {
-                owner: publisher,
-                name: name.clone(),
-            }) {
-                Some(own) if self.core.store.mark(&own)?.is_some() => Ok(None),
-                _ => self.core.store.look_alike_of_own(name),
-            },
-        }
+        self.packages.look_alike(name, publisher)
     }
 
     async fn namesakes(&self, name: &PackageName, beside: PublisherId) -> Result<Vec<Namesake>> {
@@ -329,26 +240,15 @@ impl Registry for P2pRegistry {
     }
 
     async fn exists(&self, package: &PackageRef) -> Result<bool> {
-        match self.get_package(package).await {
-            Ok(_) => Ok(true),
-            Err(RegistryError::NotFound { .. } | RegistryError::UnknownHandle(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.packages.exists(package).await
     }
 
     async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest> {
-        let found = self.get_package(package).await?;
-        let entry = release::find(found.id.name.ecosystem(), &found.releases, version).ok_or_else(
-            || RegistryError::NoVersion {
-                package: found.title(),
-                version: version.clone(),
-            },
-        )?;
-        Ok(self.files_of(&found.id, entry).await?.0.into_value())
+        self.packages.metadata(package, version).await
     }
 
     async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest> {
-        Ok(self.manifest(package, hash).await?.into_value())
+        Ok(self.packages.manifest(package, hash).await?.into_value())
     }
 
     async fn manifests_of(
@@ -357,43 +257,157 @@ impl Registry for P2pRegistry {
         hashes: &[Hash],
         within: Duration,
     ) -> Result<Vec<(Hash, Manifest)>> {
-        self.gather_manifests(package, hashes, within).await
+        self.packages
+            .gather_manifests(package, hashes, within)
+            .await
     }
 
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
-        self.not_own(handle, publisher)?;
-        self.core
-            .store
-            .pin(handle, publisher, self.core.now())
-            .await?;
-        self.core.cache().clear();
-        self.catalogue.know().await
+        self.packages.pin(handle, publisher).await
     }
 
     async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
-        handle
-            .map(|handle| self.not_own(handle, publisher))
-            .transpose()?;
-        self.core
-            .store
-            .trust_again(publisher, handle, self.core.now())
-            .await?;
-        self.core.cache().clear();
-        self.catalogue.know().await
+        self.packages.trust(publisher, handle).await
     }
 
     async fn distrust(&self, publisher: PublisherId) -> Result<()> {
-        self.core.store.distrust(publisher, self.core.now()).await?;
-        self.core.cache().clear();
-        self.catalogue.know().await
+        self.packages.distrust(publisher).await
     }
 }
 
-fn joined<T>(result: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
-    result.unwrap_or_else(|error| {
-        Err(RegistryError::Internal {
-            what: "a publish",
-            why: error.to_string(),
-        })
-    })
+#[async_trait]
+impl Names for P2pRegistry {
+    async fn why(&self, name: &PackageName) -> Result<Decided> {
+        self.packages.why(name).await
+    }
+
+    async fn known(&self, name: &PackageName) -> Result<Decided> {
+        self.packages.known(name).await
+    }
+
+    async fn serve(&self, name: &PackageName) -> Result<Decided> {
+        self.packages.serve(name).await
+    }
+
+    async fn table(&self) -> Result<NameTable> {
+        let packages = self.packages.clone();
+        blocking("listing the names", move || packages.name_table()).await
+    }
+
+    async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()> {
+        self.packages.set_name(pattern, owner).await
+    }
+
+    async fn unset_name(&self, pattern: NamePattern) -> Result<bool> {
+        self.core.store.unset_name(pattern).await
+    }
+
+    async fn trust_for_names(&self, key: PublisherId, patterns: Vec<NamePattern>) -> Result<()> {
+        let core = &self.core;
+        core.store.trust_for_names(key, patterns, core.now()).await
+    }
+
+    async fn block(
+        &self,
+        name: PackageName,
+        version: Option<VersionText>,
+        file: Option<String>,
+        why: String,
+    ) -> Result<()> {
+        let since = self.core.now();
+        let block = Block {
+            name,
+            version,
+            file,
+            why,
+            since,
+        };
+        self.core.store.block(block).await
+    }
+
+    async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool> {
+        self.core.store.unblock(name, version).await
+    }
+
+    async fn blocks(&self, name: &PackageName) -> Result<Vec<Block>> {
+        self.core.store.blocks(Some(name))
+    }
+}
+
+#[async_trait]
+impl Contents for P2pRegistry {
+    async fn put(&self, bytes: Incoming) -> Result<Content> {
+        self.fetcher.put(bytes).await
+    }
+
+    async fn fetch(
+        &self,
+        wanted: Wanted,
+        progress: Option<mpsc::Sender<Transfer>>,
+    ) -> Result<Fetched> {
+        self.fetcher.fetch(wanted, progress).await
+    }
+
+    async fn gather(&self, wanted: Vec<Wanted>, within: Duration) -> Result<()> {
+        self.fetcher.gather(wanted, within).await
+    }
+
+    async fn start_fetch(&self, wanted: Wanted) -> Result<()> {
+        self.fetcher.start_fetch(wanted).await
+    }
+
+    async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
+        self.fetcher.read(root).await
+    }
+
+    async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>> {
+        self.fetcher.stream(wanted, from).await
+    }
+
+    async fn held(&self, root: ContentRoot) -> Result<Option<Held>> {
+        self.fetcher.contents.get(&root)
+    }
+
+    async fn list(&self) -> Result<Vec<Held>> {
+        let contents = self.fetcher.contents.clone();
+        blocking("listing the contents", move || contents.list()).await
+    }
+
+    async fn lost(&self) -> Result<Vec<Lost>> {
+        let contents = self.fetcher.contents.clone();
+        blocking("listing what was damaged", move || contents.lost()).await
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        self.fetcher.contents.usage()
+    }
+
+    async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool> {
+        self.fetcher.pin(root, release, pinned).await
+    }
+
+    async fn clean_up(&self, all: bool) -> Result<Freed> {
+        self.fetcher.clean_up(all).await
+    }
+
+    async fn check(&self, root: ContentRoot) -> Result<bool> {
+        self.fetcher.check(root).await
+    }
+
+    async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>> {
+        self.fetcher.holders_of(root).await
+    }
+
+    async fn offer_again(&self) -> Result<()> {
+        self.fetcher.offer_everything();
+        Ok(())
+    }
+
+    async fn transfers(&self) -> Result<Vec<Transfer>> {
+        Ok(self.fetcher.board.list())
+    }
+
+    async fn direct(&self, id: TransferId, order: Order) -> Result<bool> {
+        self.fetcher.direct(id, order).await
+    }
 }

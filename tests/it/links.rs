@@ -14,7 +14,7 @@ use swarmdex::{
     bus::PeerSnapshot,
     domain::{health::verdict, manifest::Content},
     node::{DhtMode, Node, NodeOptions},
-    registry::Wanted,
+    registry::{PublishStep, Wanted},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -600,4 +600,48 @@ async fn a_known_peer_that_is_off_is_one_however_often_it_is_dialled() {
     );
     b.stop().await;
     a.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publish_that_waits_for_a_peer_that_is_gone_holds_up_no_other() {
+    let a = client(&[]).await;
+    let way = Way::to(&a.address().await, None).await;
+    let b = client(std::slice::from_ref(&way.address)).await;
+    until("gossip", PATIENCE, async || {
+        a.node.health().await.unwrap().announce_subscribers == 1
+    })
+    .await;
+
+    // Both look for the newest head, which nobody answers, and tell it to nobody after that.
+    way.cut();
+    let begin = async |name: &str| {
+        let (progress, steps) = mpsc::channel(64);
+        let content = put(a.node.contents(), name.as_bytes()).await;
+        let (registry, draft) = (a.node.registry(), draft(name, "1.0.0"));
+        let publish =
+            tokio::spawn(async move { registry.publish(draft, content, Some(progress)).await });
+        (publish, steps)
+    };
+    let (first, mut first_steps) = begin("web").await;
+    let (second, mut second_steps) = begin("lib").await;
+    let stored = async |steps: &mut mpsc::Receiver<PublishStep>| {
+        while !matches!(
+            steps.recv().await.expect("it is stored"),
+            PublishStep::Stored
+        ) {}
+    };
+    let both = async {
+        tokio::join!(stored(&mut first_steps), stored(&mut second_steps));
+    };
+    tokio::time::timeout(GONE, both).await.unwrap();
+    assert!(
+        !first.is_finished() && !second.is_finished(),
+        "one waited for the network of the other"
+    );
+    for publish in [first, second] {
+        let receipt = publish.await.unwrap().unwrap();
+        assert_eq!((receipt.steps.announced, receipt.pending), (0, true));
+    }
+    a.stop().await;
+    b.stop().await;
 }

@@ -21,7 +21,7 @@ use crate::{
         Answered,
         protocol::{Item, MAX_HEADS, MAX_RESPONSE, Request, Response},
     },
-    store::{Store, is_interrupted},
+    store::{Store, is_interrupted, processors},
 };
 
 /// Questions that wait longer for their turn are not answered: whoever asked does not wait either.
@@ -37,9 +37,7 @@ pub struct Threads {
 
 impl Default for Threads {
     fn default() -> Self {
-        let count = std::thread::available_parallelism()
-            .map_or(2, usize::from)
-            .max(2);
+        let count = processors();
         Self {
             all: Arc::new(Semaphore::new(count)),
             of_unknown: Arc::new(Semaphore::new(count / 2)),

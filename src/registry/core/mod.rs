@@ -3,11 +3,13 @@
 mod cache;
 mod chance;
 mod key;
+pub mod many;
 mod options;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use libp2p::{PeerId, identity::Keypair};
+use tokio::sync::Semaphore;
 
 pub use chance::Chance;
 pub use options::RegistryOptions;
@@ -23,7 +25,7 @@ use crate::{
     },
     metrics::Metrics,
     net::Net,
-    store::Store,
+    store::{Store, processors},
 };
 use cache::Cache;
 
@@ -37,6 +39,8 @@ pub(super) struct Core {
     pub options: RegistryOptions,
     cache: Mutex<Cache>,
     publisher: Mutex<Option<Keypair>>,
+    /// Threads on which this node's own questions and listings read the store at once.
+    reading: Semaphore,
 }
 
 impl Core {
@@ -59,6 +63,7 @@ impl Core {
             options,
             cache: Mutex::default(),
             publisher: Mutex::new(publisher),
+            reading: Semaphore::new(processors()),
         })
     }
 
@@ -136,6 +141,12 @@ impl Core {
         what: &'static str,
         read: impl FnOnce(&Store) -> Result<T> + Send + 'static,
     ) -> Result<T> {
+        // Waits here and not on a thread, however much is asked at once.
+        let _turn = self
+            .reading
+            .acquire()
+            .await
+            .map_err(|_| RegistryError::Closed)?;
         let store = self.store.clone();
         blocking(what, move || read(&store)).await
     }
