@@ -29,7 +29,7 @@ use std::{
     io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use data_encoding::BASE64;
@@ -43,6 +43,8 @@ const VERSIONS: usize = 2_000;
 /// Clients that read a page at once, and how often each.
 const CROWD: usize = 20;
 const TIMES: usize = 5;
+/// Longest time in which a node that starts opens its gateway.
+const OPENED: Duration = Duration::from_secs(30);
 
 pub fn number(name: &str, usual: usize) -> usize {
     std::env::var(name)
@@ -118,13 +120,21 @@ impl Site {
             dir,
             host: String::new(),
         };
-        let status: Value = serde_json::from_slice(&site.does(&["status", "--json"])).unwrap();
-        site.host = status["gateway"]
-            .as_str()
-            .expect("it has a gateway")
-            .trim_start_matches("http://")
-            .to_owned();
+        site.host = site.gateway();
         site
+    }
+
+    /// The host of the gateway, which is open a moment after the node has begun.
+    fn gateway(&self) -> String {
+        let begun = Instant::now();
+        loop {
+            let status: Value = serde_json::from_slice(&self.does(&["status", "--json"])).unwrap();
+            if let Some(url) = status["gateway"].as_str() {
+                return url.trim_start_matches("http://").to_owned();
+            }
+            assert!(begun.elapsed() < OPENED, "the node opens no gateway");
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The text that the program prints.

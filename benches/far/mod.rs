@@ -10,6 +10,7 @@
 )]
 
 use std::{
+    collections::HashSet,
     net::SocketAddr,
     path::{Path, PathBuf},
     sync::{
@@ -41,11 +42,12 @@ const CLIENTS: usize = 16;
 const HEARD: Duration = Duration::from_secs(60);
 
 /// Waits until a node has heard of all crates.
-fn wait_for(site: &Site, crates: usize) {
+fn wait_for(site: &Site, crates: &[Crate]) {
+    let names: HashSet<&str> = crates.iter().map(|one| &*one.name).collect();
     let begun = Instant::now();
     loop {
         let status: Value = serde_json::from_slice(&site.does(&["status", "--json"])).unwrap();
-        if status["packages"].as_u64() >= Some(crates as u64) {
+        if status["packages"].as_u64() >= Some(names.len() as u64) {
             return;
         }
         assert!(begun.elapsed() < HEARD, "{} packages", status["packages"]);
@@ -80,6 +82,8 @@ fn download(host: &str, paths: &[String]) -> (f64, u64) {
 struct Peers {
     sites: Vec<Site>,
     links: Vec<Throttle>,
+    /// What they are called.
+    ids: Vec<String>,
     publisher: String,
 }
 
@@ -93,14 +97,20 @@ fn peers(scratch: &Path, crates: &[Crate]) -> Peers {
     for at in 1..PEERS {
         let site = Site::start(scratch.join(format!("peer{at}")), &["--bootstrap", &door]);
         site.does(&["trust", &publisher, "--for", "cargo:*"]);
-        wait_for(&site, crates.len());
+        wait_for(&site, crates);
         download(&site.host, &ours(crates));
         sites.push(site);
     }
-    let links = sites.iter().map(|site| link(&address(site))).collect();
+    let addresses: Vec<String> = sites.iter().map(address).collect();
+    let id = |address: &String| address.rsplit('/').next().unwrap().to_owned();
+    let (links, ids) = (
+        addresses.iter().map(|one| link(one)).collect(),
+        addresses.iter().map(id).collect(),
+    );
     Peers {
         sites,
         links,
+        ids,
         publisher,
     }
 }
@@ -125,12 +135,13 @@ fn ours(crates: &[Crate]) -> Vec<String> {
 }
 
 /// A node that has heard of the crates and has none of their bytes.
-fn getter(dir: PathBuf, peers: &Peers, crates: usize) -> Site {
+fn getter(dir: PathBuf, peers: &Peers, crates: &[Crate]) -> Site {
     let doors: Vec<String> = peers
         .links
         .iter()
-        .flat_map(|link| {
-            let door = format!("/ip4/127.0.0.1/tcp/{}", link.address.port());
+        .zip(&peers.ids)
+        .flat_map(|(link, id)| {
+            let door = format!("/ip4/127.0.0.1/tcp/{}/p2p/{id}", link.address.port());
             ["--bootstrap".to_owned(), door]
         })
         .collect();
@@ -163,7 +174,7 @@ pub fn far(scratch: &Path) {
         let fresh = |what: &str| {
             let before: u64 = peers.links.iter().map(Throttle::passed).sum();
             (
-                getter(scratch.join(format!("{what}{run}")), &peers, crates.len()),
+                getter(scratch.join(format!("{what}{run}")), &peers, &crates),
                 before,
             )
         };
