@@ -3,8 +3,8 @@
 //! new each time, and the memory that the node takes for all that.
 //!
 //! `benches/rivals/install` puts the rivals in a folder; where they are not, only our own figures
-//! are printed. `cargo bench --bench gateway [uploads] [pages] [npm] [pip] [cargo]` runs these
-//! rows, or all. `SWARMDEX_BENCH_RUNS` is how often each is run (5), and
+//! are printed. `cargo bench --bench gateway [uploads] [pages] [npm] [pip] [cargo] [far]` runs
+//! these rows, or all. `SWARMDEX_BENCH_RUNS` is how often each is run (5), and
 //! `SWARMDEX_BENCH_DEVPI` how many uploads devpi gets (200): it takes half a second for each.
 //! `SWARMDEX_BENCH_BIN` is another build to measure.
 
@@ -17,10 +17,13 @@
 )]
 
 mod clients;
+mod crates;
+mod far;
 mod http;
 mod made;
 mod packages;
 mod rivals;
+mod throttle;
 
 use std::{
     io::{BufRead, BufReader},
@@ -97,10 +100,11 @@ fn program(dir: &Path) -> Command {
 }
 
 impl Site {
-    fn start(dir: PathBuf) -> Self {
+    pub fn start(dir: PathBuf, more: &[&str]) -> Self {
         std::fs::create_dir_all(&dir).unwrap();
         let mut child = program(&dir)
             .args(["node", "--json"])
+            .args(more)
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
@@ -396,7 +400,7 @@ fn main() {
             .unwrap_or_else(|| "no rival is installed: see benches/rivals/install\n".to_owned())
     );
     let scratch = tempfile::tempdir().unwrap();
-    let site = Site::start(scratch.path().join("node"));
+    let site = Site::start(scratch.path().join("node"), &[]);
     let idle = site.memory();
     println!("the node has {idle:.0} MiB when it has started");
     let mut measured = 0;
@@ -417,11 +421,12 @@ fn main() {
     row("npm", &|| clients::npm(&site, &scratch.path().join("npm")));
     row("pip", &|| clients::pip(&site, &scratch.path().join("pip")));
     row("cargo", &|| {
-        clients::cargo(&site, &scratch.path().join("cargo"))
+        crates::cargo(&site, &scratch.path().join("cargo"))
     });
+    row("far", &|| far::far(&scratch.path().join("far")));
     assert!(
         measured > 0,
-        "nothing was measured: there are uploads, pages, npm, pip and cargo"
+        "nothing was measured: there are uploads, pages, npm, pip, cargo and far"
     );
     println!(
         "\nthe node has {:.0} MiB at the end, {:.0} more than when it had started",

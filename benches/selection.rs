@@ -49,7 +49,7 @@ use swarmdex::{
     },
     metrics::Metrics,
     node::{Conduct, Delays, DhtMode, Node, NodeHandle, NodeOptions, Staging},
-    registry::{Catalogue, Wanted},
+    registry::{CatalogueScope, Wanted},
     store::{Store, keys},
 };
 use tokio::sync::mpsc;
@@ -202,7 +202,7 @@ impl Lab {
                 dht: DhtMode::Client,
                 query_timeout: PATIENCE,
                 content_idle: PATIENCE,
-                catalogue: Catalogue::Partial,
+                catalogue: CatalogueScope::Partial,
                 staging: Staging {
                     delays: Some(Delays::by_distance(homes[n].clone(), places.clone(), SEED)),
                     selection,

@@ -22,7 +22,7 @@ use swarmdex::{
         name::{PackageId, PackageRef},
     },
     node::{DhtMode, Node, NodeOptions},
-    registry::{Catalogue, Source},
+    registry::{CatalogueScope, Source},
 };
 use tokio::{sync::mpsc, time::Instant};
 
@@ -150,7 +150,7 @@ async fn floor(nodes: usize) -> Figures {
     figures
 }
 
-async fn start(dir: &Path, door: Option<&str>, catalogue: Catalogue) -> (Node, String) {
+async fn start(dir: &Path, door: Option<&str>, catalogue: CatalogueScope) -> (Node, String) {
     let node = Node::start(NodeOptions {
         catalogue,
         listen: vec!["/ip4/127.0.0.1/tcp/0".parse::<Multiaddr>().unwrap()],
@@ -193,7 +193,7 @@ async fn ours(nodes: usize) -> Figures {
         let (node, address) = start(
             &root.path().join(format!("{n}")),
             door.as_deref(),
-            Catalogue::Full,
+            CatalogueScope::Full,
         )
         .await;
         door.get_or_insert(address);
@@ -252,7 +252,7 @@ async fn ours(nodes: usize) -> Figures {
         let (node, _) = start(
             &root.path().join(format!("late-{n}")),
             door.as_deref(),
-            Catalogue::Partial,
+            CatalogueScope::Partial,
         )
         .await;
         connected(&node, nodes / 2).await;

@@ -32,15 +32,12 @@ impl Clock {
     }
 }
 
-/// Milliseconds that this process takes the clock to be ahead of what the system says.
-static AHEAD_MS: AtomicI64 = AtomicI64::new(0);
-
+/// The system's time, for files and for eyes. What a node does goes by its own [`Clock`].
 pub fn now() -> Timestamp {
     let since_epoch = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
-    let now = u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX);
-    Timestamp(now.saturating_add_signed(AHEAD_MS.load(Ordering::Relaxed)))
+    Timestamp(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Longest time that anybody waits for anything, whatever number a client gives.
@@ -51,13 +48,6 @@ const LONGEST_WAIT: Duration = Duration::from_secs(365 * 24 * 3_600);
 pub fn deadline(now: Instant, after: Duration) -> Instant {
     // A year fits wherever there are instants; where it does not, there is no time left.
     now.checked_add(after.min(LONGEST_WAIT)).unwrap_or(now)
-}
-
-/// Sets the clock of this process, as somebody may set the machine's at any moment: for tests of
-/// what a node makes of it.
-#[doc(hidden)]
-pub fn set_ahead(millis: i64) {
-    AHEAD_MS.store(millis, Ordering::Relaxed);
 }
 
 /// Hours, minutes and seconds in a zone.

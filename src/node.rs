@@ -36,7 +36,8 @@ use crate::{
     net::{self, Net, NetOptions},
     process,
     registry::{
-        Catalogue, Contents, Names, P2pRegistry, Parts, Registry, RegistryOptions, SyncReport,
+        CatalogueScope, Chance, Contents, Names, P2pRegistry, Parts, Registry, RegistryOptions,
+        SyncReport,
     },
     store::{
         Room, Store,
@@ -117,7 +118,7 @@ pub struct NodeOptions {
     pub content_idle: Duration,
     /// How much of the network's catalogue is kept, and how many bytes of records and how many
     /// packages at most.
-    pub catalogue: Catalogue,
+    pub catalogue: CatalogueScope,
     pub catalogue_bytes: u64,
     pub catalogue_max: u64,
     /// The catalogue is compared with others this often, a little earlier or later.
@@ -164,7 +165,7 @@ impl NodeOptions {
             max_content: MAX_CONTENT,
             provide: true,
             content_idle: CONTENT_IDLE,
-            catalogue: Catalogue::Full,
+            catalogue: CatalogueScope::Full,
             catalogue_bytes: CATALOGUE_BYTES,
             catalogue_max: CATALOGUE_MAX,
             sync_every: SYNC_EVERY,
@@ -285,6 +286,7 @@ impl Node {
             stays: options.stays,
             names: options.names,
             clock: options.staging.clock,
+            chance: Chance::default(),
         };
         let parts = Parts {
             net: net.clone(),
@@ -297,17 +299,7 @@ impl Node {
         };
         let registry = P2pRegistry::new(parts, registry_options).await?;
         let stop = CancellationToken::new();
-        let tasks = vec![
-            tokio::spawn(registry.clone().run_intake(inbound, stop.clone())),
-            tokio::spawn(registry.clone().run_upkeep(stop.clone())),
-            tokio::spawn(registry.clone().run_contents(stop.clone())),
-            tokio::spawn(registry.clone().run_safety(stop.clone())),
-            tokio::spawn(registry.clone().run_copies(stop.clone())),
-            tokio::spawn(registry.clone().run_sync(lacking, stop.clone())),
-            tokio::spawn(registry.clone().run_spreading(stop.clone())),
-            tokio::spawn(registry.clone().run_latest(stop.clone())),
-            tokio::spawn(registry.clone().run_conflicts(stop.clone())),
-        ];
+        let tasks = registry.start(inbound, lacking, &stop);
         let requests = Requests::new(bus.clone(), metrics.clone());
         let handle = NodeHandle {
             net,
@@ -502,6 +494,11 @@ impl NodeHandle {
 
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
+    }
+
+    /// A number that is another one when anything that is stored may have changed.
+    pub fn revision(&self) -> u64 {
+        self.store.revision()
     }
 
     /// Makes a backup of this node, which goes on meanwhile; the directory is on its machine.

@@ -36,7 +36,7 @@ const WHEELS: usize = 60;
 const WHEEL: usize = 200 << 10;
 
 /// A command without what the environment says of registries and proxies.
-fn client(program: &Path) -> Command {
+pub fn client(program: &Path) -> Command {
     let mut client = Command::new(program);
     for (name, _) in std::env::vars_os() {
         let lower = name.to_string_lossy().to_lowercase();
@@ -57,7 +57,7 @@ fn client(program: &Path) -> Command {
 }
 
 /// Runs it to its end; seconds.
-fn took(mut client: Command) -> f64 {
+pub fn took(mut client: Command) -> f64 {
     let begun = Instant::now();
     let ran = client.output().unwrap();
     let seconds = begun.elapsed().as_secs_f64();
@@ -69,7 +69,7 @@ fn took(mut client: Command) -> f64 {
 }
 
 /// Runs each by turns and prints the medians; the first is ours.
-fn by_turns(what: &str, who: &[(&str, String)], mut run: impl FnMut(&str) -> f64) {
+pub fn by_turns(what: &str, who: &[(&str, String)], mut run: impl FnMut(&str) -> f64) {
     let mut taken: Vec<Vec<f64>> = vec![Vec::new(); who.len()];
     for round in 0..runs() {
         for at in 0..who.len() {
@@ -85,7 +85,7 @@ fn by_turns(what: &str, who: &[(&str, String)], mut run: impl FnMut(&str) -> f64
     }
 }
 
-fn fresh(dir: &Path) {
+pub fn fresh(dir: &Path) {
     let _ = fs::remove_dir_all(dir);
     fs::create_dir_all(dir).unwrap();
 }
@@ -363,119 +363,4 @@ pub fn pip(site: &Site, scratch: &Path) {
             seconds
         },
     );
-}
-
-/// The crates that this project needs, of those that are in the cargo home: names, versions and
-/// files.
-fn real_crates() -> Vec<(String, String, PathBuf)> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home
-        .or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")))
-        .expect("a cargo home");
-    let caches: Vec<PathBuf> = fs::read_dir(home.join("registry/cache"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|dir| dir.path())
-        .collect();
-    let lock =
-        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("Cargo.lock")).unwrap();
-    let lock: toml::Table = toml::from_str(&lock).unwrap();
-    let wanted = lock["package"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .filter(|one| one.get("source").is_some());
-    let found = wanted.map(|one| {
-        let (name, version) = (
-            one["name"].as_str().unwrap(),
-            one["version"].as_str().unwrap(),
-        );
-        let file = caches
-            .iter()
-            .map(|dir| dir.join(format!("{name}-{version}.crate")))
-            .find(|file| file.is_file());
-        let file = file.unwrap_or_else(|| {
-            panic!("{name} {version} is not in the cargo home; run cargo fetch first")
-        });
-        (name.to_owned(), version.to_owned(), file)
-    });
-    found.collect()
-}
-
-/// The path of a crate's file in an index.
-fn index_path(name: &str) -> String {
-    let name = name.to_ascii_lowercase();
-    match name.len() {
-        1 | 2 => format!("{}/{name}", name.len()),
-        3 => format!("3/{}/{name}", &name[..1]),
-        _ => format!("{}/{}/{name}", &name[..2], &name[2..4]),
-    }
-}
-
-/// Publishes all crates that this project needs, and has cargo fetch them in the place of its
-/// default registry.
-pub fn cargo(site: &Site, scratch: &Path) {
-    let crates = real_crates();
-    let files: Vec<&str> = crates
-        .iter()
-        .map(|(.., file)| file.to_str().unwrap())
-        .collect();
-    site.does(&[&["import", "--yes"], &files[..]].concat());
-    let nginx = Rival::start("nginx", &scratch.join("nginx"), &[]);
-    let mut who = vec![("swarmdex", format!("sparse+{}/cargo-mirror/", site.url()))];
-    if let Some(nginx) = &nginx {
-        let www = scratch.join("nginx/www");
-        let config =
-            json!({ "dl": format!("http://{}/crates/{{crate}}-{{version}}.crate", nginx.host) });
-        made::write(&www.join("config.json"), config.to_string());
-        for (name, version, file) in &crates {
-            let path = index_path(name);
-            let answer = Link::to(&site.host).get(&format!("/cargo-mirror/{path}"), "");
-            assert_eq!(answer.status, 200, "{name}");
-            made::write(&www.join(path), answer.body);
-            made::write(
-                &www.join("crates").join(format!("{name}-{version}.crate")),
-                fs::read(file).unwrap(),
-            );
-        }
-        who.push(("nginx", format!("sparse+http://{}/", nginx.host)));
-    }
-    let project = scratch.join("project");
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for file in ["Cargo.toml", "Cargo.lock"] {
-        made::write(&project.join(file), fs::read(here.join(file)).unwrap());
-    }
-    for dir in ["src", "benches"] {
-        copy_sources(&here.join(dir), &project.join(dir));
-    }
-    by_turns(
-        &format!("cargo fetch, {} real crates", crates.len()),
-        &who,
-        |registry| {
-            let home = scratch.join("cargo-home");
-            fresh(&home);
-            let config = format!(
-                "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"{registry}\"\n[net]\nretry = 0\n"
-            );
-            fs::write(home.join("config.toml"), config).unwrap();
-            let mut cargo = client(Path::new(env!("CARGO")));
-            cargo
-                .args(["fetch", "--locked", "--quiet"])
-                .current_dir(&project)
-                .env("CARGO_HOME", &home);
-            took(cargo)
-        },
-    );
-}
-
-/// Empty files in the place of a project's sources: cargo wants them to be there.
-fn copy_sources(from: &Path, to: &Path) {
-    for entry in fs::read_dir(from)
-        .unwrap()
-        .flatten()
-        .filter(|entry| entry.path().extension().is_some_and(|it| it == "rs"))
-    {
-        made::write(&to.join(entry.file_name()), "");
-    }
 }

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use crate::{
     domain::{geo::GeoLocation, name::Handle},
     node::DhtMode,
-    registry::Catalogue,
+    registry::CatalogueScope,
     telemetry::LogFormat,
 };
 
@@ -271,16 +271,16 @@ pub static KEYS: [Key; 46] = [
         flag: None,
         set: |settings, given| {
             settings.catalogue = match given.text()? {
-                "full" => Catalogue::Full,
-                "partial" => Catalogue::Partial,
+                "full" => CatalogueScope::Full,
+                "partial" => CatalogueScope::Partial,
                 _ => return Err("write full or partial".into()),
             };
             Ok(())
         },
         show: |settings| {
             Some(quoted(match settings.catalogue {
-                Catalogue::Full => "full",
-                Catalogue::Partial => "partial",
+                CatalogueScope::Full => "full",
+                CatalogueScope::Partial => "partial",
             }))
         },
     },

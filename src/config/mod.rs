@@ -48,7 +48,7 @@ use crate::{
         BAN_TIME, CATALOGUE_BYTES, CATALOGUE_MAX, CONTENT_QUOTA, COPIES, COPY_LOST_AFTER, DhtMode,
         KEEP_FOR_OTHERS, NodeOptions, SYNC_EVERY,
     },
-    registry::Catalogue,
+    registry::CatalogueScope,
     telemetry::{LogFormat, LogOptions},
 };
 use file::Entry;
@@ -102,7 +102,7 @@ pub struct Settings {
     pub content_quota: u64,
     pub max_content: u64,
     pub provide: bool,
-    pub catalogue: Catalogue,
+    pub catalogue: CatalogueScope,
     pub catalogue_bytes: u64,
     pub copies: usize,
     pub keep_for_others: u64,
@@ -196,7 +196,7 @@ impl Settings {
             content_quota: CONTENT_QUOTA,
             max_content: MAX_CONTENT,
             provide: true,
-            catalogue: Catalogue::Full,
+            catalogue: CatalogueScope::Full,
             catalogue_bytes: CATALOGUE_BYTES,
             copies: COPIES,
             keep_for_others: KEEP_FOR_OTHERS,

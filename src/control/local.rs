@@ -93,6 +93,10 @@ impl Control for Local {
         self.node.names()
     }
 
+    fn revision(&self) -> Option<u64> {
+        Some(self.node.revision())
+    }
+
     fn subscribe(&self) -> mpsc::Receiver<Batch> {
         self.node.subscribe()
     }

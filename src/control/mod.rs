@@ -58,6 +58,12 @@ pub trait Control: Send + Sync {
     /// Whose packages bare names are.
     fn names(&self) -> Arc<dyn Names>;
 
+    /// A number that is another one when anything that this node has stored may have changed; `None`
+    /// of a node in another process.
+    fn revision(&self) -> Option<u64> {
+        None
+    }
+
     /// Everything that happens from now on, beginning with how things stand. A reader that is slow
     /// gets fewer, larger batches, each with the number of events that it lost.
     fn subscribe(&self) -> mpsc::Receiver<Batch>;

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The share of the network's catalogue that a node keeps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Catalogue {
+pub enum CatalogueScope {
     /// All of it, as far as there is room.
     #[default]
     Full,

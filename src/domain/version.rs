@@ -91,8 +91,8 @@ impl VersionText {
     /// by. Of a text that is no version there, the text.
     pub fn key(&self, ecosystem: &Ecosystem) -> String {
         ecosystem
-            .version(&self.0)
-            .map_or_else(|_| self.0.to_string(), |version| version.key())
+            .version_key(&self.0)
+            .unwrap_or_else(|| self.0.to_string())
     }
 }
 

@@ -18,7 +18,7 @@ mod requirement;
 mod version;
 
 pub use requirement::Requirement;
-pub use version::Version;
+pub use version::{Plain, Version};
 
 use std::fmt;
 
@@ -115,6 +115,17 @@ impl Ecosystem {
     /// When the ecosystem's tools refuse it as a version, or it is longer than [`MAX_VERSION`].
     pub fn version(&self, text: &str) -> Result<Version, Refused> {
         Version::parse(self, text)
+    }
+
+    /// The version of a text, where it is numbers and dots that need not be read.
+    pub fn plain_version<'a>(&self, text: &'a str) -> Option<Plain<'a>> {
+        Plain::of(self, text)
+    }
+
+    /// The key of a version, by its text: the same for versions that are equal. `None` where the
+    /// ecosystem's tools refuse the text.
+    pub fn version_key(&self, text: &str) -> Option<String> {
+        Version::key_of(self, text)
     }
 
     /// # Errors

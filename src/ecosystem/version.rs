@@ -75,6 +75,17 @@ impl Version {
         }
     }
 
+    /// Returns the key of a text that is a version, without reading it as one where it is numbers
+    /// and dots alone: lists of thousands are compared by their keys.
+    pub(super) fn key_of(ecosystem: &Ecosystem, text: &str) -> Option<String> {
+        match Plain::of(ecosystem, text) {
+            Some(Plain(key)) => Some(key.to_owned()),
+            None => Self::parse(ecosystem, text)
+                .ok()
+                .map(|version| version.key()),
+        }
+    }
+
     /// Returns true for what its ecosystem holds back unless it is asked for. Debian's order has no
     /// such thing.
     pub fn is_pre_release(&self) -> bool {
@@ -105,6 +116,58 @@ impl Version {
 
     pub(super) fn order(&self) -> &Order {
         &self.order
+    }
+}
+
+/// Digits of a number that every ecosystem takes.
+const PLAIN_DIGITS: usize = 15;
+
+/// A version whose text is numbers and dots in their shortest form, where its ecosystem looks at
+/// nothing else: a release, never a pre-release. Compared and told apart without being read, for
+/// lists of thousands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plain<'a>(&'a str);
+
+impl<'a> Plain<'a> {
+    pub(super) fn of(ecosystem: &Ecosystem, text: &'a str) -> Option<Self> {
+        let is_plain = |number: &str| {
+            (1..=PLAIN_DIGITS).contains(&number.len())
+                && number.bytes().all(|byte| byte.is_ascii_digit())
+                && (number.len() == 1 || !number.starts_with('0'))
+        };
+        if text.len() > MAX_VERSION || !text.split('.').all(is_plain) {
+            return None;
+        }
+        match ecosystem {
+            Ecosystem::Generic | Ecosystem::Cargo | Ecosystem::Npm => {
+                (text.split('.').count() == 3).then_some(Self(text))
+            }
+            Ecosystem::Pypi => {
+                let mut key = text;
+                while let Some(shorter) = key.strip_suffix(".0") {
+                    key = shorter;
+                }
+                Some(Self(key))
+            }
+            Ecosystem::Debian | Ecosystem::Other(_) => None,
+        }
+    }
+}
+
+impl Ord for Plain<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let mut pairs = self.0.split('.').zip(other.0.split('.'));
+        match pairs.find(|(a, b)| a != b) {
+            // Of two numbers without zeros before them the shorter one is less.
+            Some((a, b)) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
+            None => self.0.len().cmp(&other.0.len()),
+        }
+    }
+}
+
+impl PartialOrd for Plain<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
     }
 }
 
@@ -148,5 +211,61 @@ impl Ord for Version {
 impl Hash for Version {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.key().hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Texts of numbers and dots, and such that nearly are.
+    fn numbers() -> impl Strategy<Value = String> {
+        "0{0,2}[0-9]{0,16}(\\.(0|[1-9][0-9]?|[0-9]{1,17})){0,5}[ab+]?"
+    }
+
+    proptest! {
+        #[test]
+        fn a_plain_text_has_the_key_of_its_version(text in numbers()) {
+            for ecosystem in &Ecosystem::KNOWN {
+                let read = Version::parse(ecosystem, &text).ok().map(|version| version.key());
+                prop_assert_eq!(Version::key_of(ecosystem, &text), read, "{} {}", ecosystem, text);
+            }
+        }
+
+        #[test]
+        fn plain_texts_are_in_the_order_of_their_versions(
+            first in prop_oneof![numbers(), "(0|1|2|10)(\\.(0|1|2|10)){0,3}"],
+            second in prop_oneof![numbers(), "(0|1|2|10)(\\.(0|1|2|10)){0,3}"],
+        ) {
+            for ecosystem in &Ecosystem::KNOWN {
+                let plain = |text| Plain::of(ecosystem, text);
+                let (Some(a), Some(b)) = (plain(&first), plain(&second)) else { continue };
+                let read = |text| Version::parse(ecosystem, text).unwrap();
+                let (first, second) = (read(&first), read(&second));
+                prop_assert_eq!(a.cmp(&b), first.cmp(&second));
+                prop_assert!(!first.is_pre_release() && !second.is_pre_release());
+            }
+        }
+    }
+
+    #[test]
+    fn numbers_and_dots_alone_are_not_read() {
+        for (ecosystem, text, key) in [
+            (Ecosystem::Npm, "1.20.3", Some("1.20.3")),
+            (Ecosystem::Pypi, "1.0.0", Some("1")),
+            (Ecosystem::Pypi, "0.0", Some("0")),
+            (Ecosystem::Pypi, "10", Some("10")),
+            (Ecosystem::Npm, "1.2", None),
+            (Ecosystem::Pypi, "1.02", None),
+            (Ecosystem::Pypi, "1.0a1", None),
+        ] {
+            assert_eq!(
+                Plain::of(&ecosystem, text).map(|plain| plain.0),
+                key,
+                "{text}"
+            );
+        }
     }
 }

@@ -22,8 +22,9 @@ use crate::{
     registry::{Wanted, claimed, read_whole},
 };
 
-/// Bytes that may be kept in memory, about.
-const MOST: usize = 48 << 20;
+/// Bytes that may be kept in memory, about. There are half a dozen of these, which together keep
+/// less than 40 MiB.
+const MOST: usize = 6 << 20;
 
 /// Documents of releases as they were understood, by the hashes of their manifests: neither
 /// changes.
@@ -64,8 +65,10 @@ impl<T> Known<T> {
         if held.0 + weight > self.most {
             *held = (0, HashMap::new());
         }
-        held.0 += weight;
-        held.1.insert(hash, value.clone());
+        // What two have read at the same time is kept once.
+        if held.1.insert(hash, value.clone()).is_none() {
+            held.0 += weight;
+        }
         value
     }
 }

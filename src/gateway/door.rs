@@ -134,9 +134,11 @@ async fn connection(
     let answer =
         any(move |request: Request| service::answer(service.clone(), client.clone(), request));
     let router = Router::new().fallback(answer);
+    // Answers are flushed one by one: to gather those of a pipeline (`pipeline_flush`), hyper 1.12
+    // copies every body behind its head, and of a document of megabytes that takes as long as to
+    // send it.
     let mut http = http1::Builder::new();
-    http.pipeline_flush(true)
-        .timer(TokioTimer::new())
+    http.timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIME)
         .max_buf_size(MAX_HEAD);
     let io = TokioIo::new(Patient::new(io, SLOWEST, reset.clone()));

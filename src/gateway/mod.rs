@@ -19,6 +19,7 @@ mod policy;
 mod publish;
 mod pypi;
 mod range;
+mod served;
 mod service;
 mod told;
 mod upload;

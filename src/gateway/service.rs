@@ -24,6 +24,7 @@ use super::{
     npm, page, path,
     patient::Reset,
     pypi,
+    served::Lately,
     told::Began,
 };
 use crate::{
@@ -53,6 +54,7 @@ pub struct Service {
     pub uploading: Semaphore,
     opened: Instant,
     pub files: Files,
+    pub lately: Lately,
     /// Lines of indexes that were read.
     pub lines: Known<cargo::Line>,
     /// Index files of crates that were written lately, by everything that they are made of.
@@ -117,6 +119,7 @@ impl Service {
             uploading: Semaphore::new(UPLOADS),
             opened: Instant::now(),
             files: Files::default(),
+            lately: Lately::default(),
             lines: Known::default(),
             indexes: Known::default(),
             npm: npm::Held::default(),
@@ -128,6 +131,12 @@ impl Service {
 
     pub fn node(&self) -> &dyn Control {
         &*self.node
+    }
+
+    /// A number that is another one when anything that the node knows may have changed, where there
+    /// is one.
+    pub fn revision(&self) -> Option<u64> {
+        self.node.revision()
     }
 
     pub fn registry(&self) -> Arc<dyn Registry> {

@@ -1,4 +1,8 @@
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{
+    net::IpAddr,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use proptest::prelude::*;
 
@@ -19,14 +23,18 @@ fn open(bytes: &[u8]) -> crate::Result<Database> {
     Database::open(&path)
 }
 
+/// Longest wait for the table, on a busy machine too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// The answer once the table is there.
 fn find(atlas: &Atlas, address: &str) -> Found {
-    let address = address.parse().unwrap();
+    let (address, begun) = (address.parse().unwrap(), Instant::now());
     loop {
         match atlas.find(address) {
             Some(found) => return found,
             None => std::thread::sleep(Duration::from_millis(1)),
         }
+        assert!(begun.elapsed() < PATIENCE, "the table is not there");
     }
 }
 

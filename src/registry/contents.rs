@@ -6,19 +6,15 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use libp2p::PeerId;
 use tokio::{io::AsyncRead, sync::mpsc};
-use tokio_util::io::SyncIoBridge;
 
-use super::P2pRegistry;
 use crate::{
     RegistryError, Result,
     domain::{
-        content::groups,
         hash::ContentRoot,
         held::{Freed, Held, Lost, Usage},
         manifest::Content,
         transfer::{Fetched, Order, Transfer, TransferId, Wanted},
     },
-    store::content::PIECE_GROUPS,
 };
 
 /// Bytes that come from somewhere.
@@ -111,12 +107,6 @@ pub trait Contents: Send + Sync {
     async fn direct(&self, id: TransferId, order: Order) -> Result<bool>;
 }
 
-/// Pieces of 1 MiB that are read ahead of a reader.
-const PIECES: usize = 2;
-const A_MINUTE: Duration = Duration::from_secs(60);
-/// What is left of a fetch that nobody has gone on with is removed after this time.
-pub(super) const LEFT_FOR: Duration = Duration::from_secs(7 * 24 * 3_600);
-
 /// The whole of a content that is small enough to be in memory.
 ///
 /// # Errors
@@ -134,128 +124,4 @@ pub async fn read_whole(contents: &dyn Contents, root: ContentRoot, most: u64) -
         }
     }
     Ok(whole)
-}
-
-#[async_trait]
-impl Contents for P2pRegistry {
-    async fn put(&self, bytes: Incoming) -> Result<Content> {
-        let reader = SyncIoBridge::new(bytes);
-        self.contents
-            .put(reader, false, self.state.options.max_content, |_| {})
-            .await
-    }
-
-    async fn fetch(
-        &self,
-        wanted: Wanted,
-        progress: Option<mpsc::Sender<Transfer>>,
-    ) -> Result<Fetched> {
-        self.store.asked_for(wanted.content.root).await?;
-        self.fetch_content(wanted, progress).await
-    }
-
-    async fn gather(&self, wanted: Vec<Wanted>, within: Duration) -> Result<()> {
-        for one in &wanted {
-            self.store.asked_for(one.content.root).await?;
-        }
-        self.gather_contents(wanted, within).await
-    }
-
-    async fn start_fetch(&self, wanted: Wanted) -> Result<()> {
-        self.store.asked_for(wanted.content.root).await?;
-        if self.contents.get(&wanted.content.root)?.is_none() {
-            self.begin_fetch(wanted)?;
-        }
-        Ok(())
-    }
-
-    async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
-        let held = self
-            .contents
-            .get(&root)?
-            .ok_or(RegistryError::NoContent(root))?;
-        let (sender, receiver) = mpsc::channel(PIECES);
-        let (contents, count) = (self.contents.clone(), groups(held.content.size));
-        tokio::task::spawn_blocking(move || {
-            for start in (0..count).step_by(PIECE_GROUPS as usize) {
-                let read = contents.read(&root, &(start..(start + PIECE_GROUPS).min(count)));
-                let piece = read.and_then(|bytes| {
-                    bytes
-                        .map(Bytes::from)
-                        .ok_or(RegistryError::ContentDamaged(root))
-                });
-                let failed = piece.is_err();
-                if sender.blocking_send(piece).is_err() || failed {
-                    return;
-                }
-            }
-        });
-        Ok(receiver)
-    }
-
-    async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>> {
-        self.store.asked_for(wanted.content.root).await?;
-        self.stream_content(wanted, from).await
-    }
-
-    async fn held(&self, root: ContentRoot) -> Result<Option<Held>> {
-        self.contents.get(&root)
-    }
-
-    async fn list(&self) -> Result<Vec<Held>> {
-        self.contents.list()
-    }
-
-    async fn lost(&self) -> Result<Vec<Lost>> {
-        self.contents.lost()
-    }
-
-    async fn usage(&self) -> Result<Usage> {
-        self.contents.usage()
-    }
-
-    async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool> {
-        self.store.asked_for(root).await?;
-        self.contents.set_pinned(root, release, pinned).await
-    }
-
-    async fn clean_up(&self, all: bool) -> Result<Freed> {
-        let quota = self.contents.usage()?.quota;
-        let (most, age) = if all {
-            (0, A_MINUTE)
-        } else {
-            (quota, LEFT_FOR)
-        };
-        let freed = self.contents.gc(most, age).await?;
-        Ok(freed)
-    }
-
-    async fn check(&self, root: ContentRoot) -> Result<bool> {
-        let held = self
-            .contents
-            .get(&root)?
-            .ok_or(RegistryError::NoContent(root))?;
-        self.contents.verify(held.content).await
-    }
-
-    async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>> {
-        self.holders_of(root).await
-    }
-
-    async fn offer_again(&self) -> Result<()> {
-        self.offer_everything();
-        Ok(())
-    }
-
-    async fn transfers(&self) -> Result<Vec<Transfer>> {
-        Ok(self.board.list())
-    }
-
-    async fn direct(&self, id: TransferId, order: Order) -> Result<bool> {
-        match id {
-            TransferId::Fetch { root } => self.direct_fetch(root, order).await,
-            // What others fetch is theirs to stop.
-            TransferId::Serve { .. } => Ok(false),
-        }
-    }
 }

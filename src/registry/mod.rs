@@ -1,46 +1,33 @@
 //! The registry as its users see it, and its peer-to-peer implementation.
 
-mod announcers;
-mod cache;
-mod conflicts;
+mod catalogue;
 mod contents;
-mod copies;
-mod fetch;
-mod get;
-mod handles;
-mod import;
+mod core;
+mod fetcher;
 mod intake;
-mod judged;
-mod latest;
-mod many;
 mod names;
-mod newcomers;
-mod notices;
-mod own;
 mod p2p;
-mod panel;
-mod provide;
-mod publish;
+mod packages;
+mod publisher;
 mod replicas;
-mod safety;
 mod search;
-mod sync;
-mod upkeep;
 
+pub use self::core::{Chance, RegistryOptions};
+pub use catalogue::SyncReport;
 pub use contents::{Contents, Incoming, read_whole};
-pub(crate) use get::FAN_OUT;
-pub use import::{Bundle, Imported, Importing, MAX_BATCH};
-pub use names::{NameTable, Names};
-pub use p2p::{P2pRegistry, Parts, RegistryOptions};
-pub(crate) use publish::{check_files, check_version};
+pub use names::Names;
+pub use p2p::{P2pRegistry, Parts};
+pub(crate) use packages::FAN_OUT;
+pub use publisher::{Bundle, Imported, Importing, MAX_BATCH};
+pub(crate) use publisher::{check_files, check_version};
 pub use replicas::{Replicas, replicated};
-pub use sync::SyncReport;
 
 pub use crate::domain::{
     announced::{Announced, NodeOwner},
-    catalogue::Catalogue,
+    catalogue::CatalogueScope,
     change::Change,
     held::Held,
+    names::NameTable,
     package::{
         Conflict, Own, OwnPackage, Package, Publisher, Release, ReleaseFile, ReleaseState, Source,
         claimed, files_of, title,
@@ -58,7 +45,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 
 use crate::{
-    RegistryError, Result,
+    Result,
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
         hash::Hash,
@@ -69,21 +56,6 @@ use crate::{
         version::{RequirementText, VersionText},
     },
 };
-
-/// Runs what reads or writes much on a thread that may wait; `what` is what is said to have failed
-/// if it ends before it is done.
-async fn blocking<T: Send + 'static>(
-    what: &'static str,
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.unwrap_or_else(|error| {
-        Err(RegistryError::Internal {
-            what,
-            why: error.to_string(),
-        })
-    })
-}
 
 /// A package registry. `Send + Sync` and object safe, so an `Arc<dyn Registry>` works from any
 /// thread, whatever the implementation holds behind it.

@@ -1,73 +1,46 @@
-//! The registry over the network: what its parts share, and the trait put together from them.
+//! The registry over the network: five services, started together, behind the traits that their
+//! users see.
 
-use std::{
-    path::PathBuf,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
-use libp2p::{PeerId, identity::Keypair};
-use serde_bytes::ByteBuf;
-use tokio::sync::{Notify, mpsc};
+use bytes::Bytes;
+use libp2p::PeerId;
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
 
 use super::{
-    Announced, Artifacts, Bundle, Catalogue, Change, Imported, Importing, LookAlike, Namesake, Own,
-    Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
-    announcers::Announcers, cache::Cache, copies::Copying, fetch::Fetches, intake::Threads,
-    latest::Unlisted, names::ToldNames, newcomers::Newcomers, notices::Notices, panel,
-    provide::Providing, publish, safety::Looking, search,
+    Artifacts, Bundle, Change, Contents, Imported, Importing, Incoming, LookAlike, Names, Namesake,
+    Own, Package, PublishStep, Receipt, Registry, RegistryOptions, Release, SearchResults,
+    SearchUpdate, SyncReport,
+    catalogue::Catalogue,
+    core::{Core, blocking},
+    fetcher::Fetcher,
+    packages::Packages,
+    publisher::Publisher,
+    search::Search,
 };
 use crate::{
-    RegistryError, Result,
-    bus::{Board, Bus, Event, Level, Notice, Tally},
-    clock::{self, Clock},
+    Result,
+    bus::{Board, Bus, Tally},
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
-        hash::Hash,
-        manifest::{Draft, Manifest},
+        hash::{ContentRoot, Hash},
+        held::{Freed, Held, Lost, Usage},
+        manifest::{Content, Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
-        names::NameRule,
+        names::{Block, Decided, NamePattern, NameTable},
+        package,
         query::Query,
-        record::{Announcement, NodeClaim, Signed},
-        release::{self, ReleaseEntry},
-        secret::Role,
+        release::ReleaseEntry,
+        transfer::{Fetched, Order, Transfer, TransferId, Wanted},
         trust::Claims,
         version::{RequirementText, VersionText},
     },
     metrics::Metrics,
-    net::Net,
-    store::{Store, content::ContentStore, keys},
+    net::{Inbound, Net},
+    store::{Store, content::ContentStore},
 };
-
-/// What a registry needs besides its parts.
-pub struct RegistryOptions {
-    pub data_dir: PathBuf,
-    /// What this node's publisher calls itself, unless a draft says otherwise.
-    pub handle: Option<Handle>,
-    /// Most bytes of one content.
-    pub max_content: u64,
-    /// Offer to others what was fetched.
-    pub provide: bool,
-    /// How long a peer that gives content may be silent.
-    pub content_idle: Duration,
-    /// How much of the network's catalogue is kept.
-    pub catalogue: Catalogue,
-    /// The catalogue is compared with others this often, a little earlier or later.
-    pub sync_every: Duration,
-    /// Other nodes that are to have the bytes of each own release.
-    pub copies: usize,
-    /// Most bytes that are kept for others.
-    pub keep_for_others: u64,
-    /// A copy on a node that is gone for so long is lost.
-    pub copy_lost_after: Duration,
-    /// It is there for longer than one thing that a person asks for.
-    pub stays: bool,
-    /// What the settings say whose packages bare names are.
-    pub names: Vec<NameRule>,
-    /// The clock of this node.
-    pub clock: Clock,
-}
 
 /// What a registry is put together from.
 pub struct Parts {
@@ -80,53 +53,21 @@ pub struct Parts {
     pub metrics: Metrics,
 }
 
-pub(super) struct State {
-    pub options: RegistryOptions,
-    pub cache: Mutex<Cache>,
-    publisher: Mutex<Option<Keypair>>,
-    /// Held while a head is made: two at once would fork.
-    pub publishing: tokio::sync::Mutex<()>,
-    /// Packages came or went.
-    pub counted: Notify,
-    /// A publish went on its way, or arrived.
-    pub outbox: Notify,
-    /// A fork of one of this node's own packages is there to be joined.
-    pub forked: Notify,
-    /// Something imported is to be put into the DHT.
-    pub spreading: Notify,
-    /// And others are to hear of it.
-    pub imported: Notify,
-    pub announcers: Announcers,
-    pub threads: Threads,
-    pub newcomers: Newcomers,
-    pub notices: Notices,
-    /// How long peers took to answer searches and gets.
-    pub search_times: panel::Answers,
-    pub get_times: panel::Answers,
-    pub fetches: Fetches,
-    pub providing: Providing,
-    pub copying: Copying,
-    pub looking: Looking,
-    pub unlisted: Unlisted,
-    pub told_names: ToldNames,
-}
-
 /// A [`Registry`] over a store and the network. Cheap to clone.
 #[derive(Clone)]
 pub struct P2pRegistry {
-    pub(super) net: Net,
-    pub(super) store: Store,
-    pub(super) contents: ContentStore,
-    pub(super) board: Board,
-    pub(super) bus: Bus,
-    pub(super) tally: Tally,
-    pub(super) metrics: Metrics,
-    pub(super) state: Arc<State>,
+    core: Arc<Core>,
+    pub(super) catalogue: Arc<Catalogue>,
+    packages: Arc<Packages>,
+    search: Arc<Search>,
+    pub(super) fetcher: Arc<Fetcher>,
+    publisher: Arc<Publisher>,
 }
 
 impl P2pRegistry {
     /// # Errors
-    /// [`RegistryError::Key`] when there is a publisher key that cannot be read.
+    /// [`RegistryError::Key`](crate::RegistryError::Key) when there is a publisher key that cannot
+    /// be read.
     pub async fn new(parts: Parts, options: RegistryOptions) -> Result<Self> {
         let Parts {
             net,
@@ -137,230 +78,99 @@ impl P2pRegistry {
             tally,
             metrics,
         } = parts;
-        let publisher = keys::load(&keys::publisher_path(&options.data_dir))?;
-        if let Some(key) = &publisher {
-            let id = PublisherId::of(&key.public());
-            store.remember_key(Role::Publisher, &id.to_string()).await?;
-            store.set_own_publisher(id);
-        }
-        let state = State {
-            options,
-            cache: Mutex::default(),
-            publisher: Mutex::new(publisher),
-            publishing: tokio::sync::Mutex::default(),
-            counted: Notify::new(),
-            outbox: Notify::new(),
-            forked: Notify::new(),
-            spreading: Notify::new(),
-            imported: Notify::new(),
-            announcers: Announcers::default(),
-            threads: Threads::default(),
-            newcomers: Newcomers::default(),
-            notices: Notices::default(),
-            search_times: panel::Answers::default(),
-            get_times: panel::Answers::default(),
-            fetches: Fetches::default(),
-            providing: Providing::default(),
-            copying: Copying::default(),
-            looking: Looking::default(),
-            unlisted: Unlisted::default(),
-            told_names: ToldNames::default(),
-        };
-        let registry = Self {
-            net,
-            store,
-            contents,
-            board,
-            bus,
-            tally,
-            metrics,
-            state: Arc::new(state),
-        };
-        let handle = registry
-            .state
-            .options
-            .handle
-            .clone()
-            .or(registry.published_handle()?);
-        registry.claim_node(handle.as_ref());
-        registry.count();
-        Ok(registry)
+        let core = Arc::new(Core::new(net, store, bus, (tally, metrics), options).await?);
+        let catalogue = Arc::new(Catalogue::new(core.clone()));
+        let packages = Arc::new(Packages::new(core.clone(), catalogue.clone()));
+        let search = Search::new(core.clone(), catalogue.clone(), packages.clone());
+        let fetcher = Fetcher::new(core.clone(), catalogue.clone(), contents, board);
+        let fetcher = Arc::new(fetcher);
+        let publisher = Publisher::new(
+            core.clone(),
+            catalogue.clone(),
+            packages.clone(),
+            fetcher.clone(),
+        );
+        publisher.introduce()?;
+        core.count();
+        Ok(Self {
+            core,
+            catalogue,
+            packages,
+            search: Arc::new(search),
+            fetcher,
+            publisher: Arc::new(publisher),
+        })
     }
 
-    /// What this node's publisher called itself last.
-    fn published_handle(&self) -> Result<Option<Handle>> {
-        Ok(self
-            .store
-            .newest_own_head()?
-            .and_then(|stored| stored.head.handle.clone()))
+    /// Starts what a registry does by itself, until `stop` is called: `inbound` is what peers send,
+    /// and `lacking` says who has what this node lacks.
+    pub fn start(
+        &self,
+        inbound: mpsc::Receiver<Inbound>,
+        lacking: mpsc::Receiver<PeerId>,
+        stop: &CancellationToken,
+    ) -> Vec<JoinHandle<()>> {
+        let (catalogue, packages) = (&self.catalogue, &self.packages);
+        let (fetcher, publisher) = (&self.fetcher, &self.publisher);
+        vec![
+            tokio::spawn(self.clone().run_intake(inbound, stop.clone())),
+            tokio::spawn(catalogue.clone().run_sync(lacking, stop.clone())),
+            tokio::spawn(catalogue.clone().run_tidy(stop.clone())),
+            tokio::spawn(catalogue.clone().run_conflicts(stop.clone())),
+            tokio::spawn(packages.clone().run_latest(stop.clone())),
+            tokio::spawn(fetcher.clone().run_contents(stop.clone())),
+            tokio::spawn(fetcher.clone().run_safety(stop.clone())),
+            tokio::spawn(fetcher.clone().run_copies(stop.clone())),
+            tokio::spawn(publisher.clone().run_outbox(stop.clone())),
+            tokio::spawn(publisher.clone().run_renewals(stop.clone())),
+            tokio::spawn(publisher.clone().run_spreading(stop.clone())),
+        ]
     }
 
-    /// Tells peers whose node this is, if there is a publisher and it calls itself something.
-    pub(super) fn claim_node(&self, handle: Option<&Handle>) {
-        let claim = handle.zip(self.publisher_key()).and_then(|(handle, key)| {
-            let now = clock::now();
-            let node: PeerId = self.net.peer_id();
-            let claim = NodeClaim {
-                node,
-                handle: handle.clone(),
-                signed_at: now,
-                expires: now.after(NodeClaim::MAX_LIFE),
-            };
-            Signed::sign(&key, claim).ok()
-        });
-        self.net.greet(|greeting| {
-            greeting.handle = handle.map(ToString::to_string);
-            greeting.claim = claim.map(|claim| ByteBuf::from(claim.envelope().to_vec()));
-        });
-    }
-
-    pub(super) fn publisher_key(&self) -> Option<Keypair> {
-        lock(&self.state.publisher).clone()
-    }
-
-    pub(super) fn publisher_id(&self) -> Option<PublisherId> {
-        self.publisher_key()
-            .map(|key| PublisherId::of(&key.public()))
-    }
-
-    /// The publisher's key, and where it is when this made it.
+    /// Compares this node's catalogue with a peer's, and takes what the peer has and this node has
+    /// not.
     ///
     /// # Errors
-    /// [`RegistryError::LostKey`] when there was another one and its file is gone.
-    pub(super) async fn publisher_or_new(&self) -> Result<(Keypair, Option<PathBuf>)> {
-        let (key, path) = {
-            let mut publisher = lock(&self.state.publisher);
-            if let Some(key) = publisher.as_ref() {
-                return Ok((key.clone(), None));
-            }
-            let path = keys::publisher_path(&self.state.options.data_dir);
-            let key = keys::load_or_first(
-                Role::Publisher,
-                &path,
-                self.store.known_key(Role::Publisher)?,
-            )?;
-            *publisher = Some(key.clone());
-            (key, path)
-        };
-        let id = PublisherId::of(&key.public());
-        self.store.set_own_publisher(id);
-        // If this fails, the next start remembers the file that is there.
-        self.store
-            .remember_key(Role::Publisher, &id.to_string())
-            .await?;
-        Ok((key, Some(path)))
+    /// When the peer cannot be reached or does not answer as it should, or the store cannot be
+    /// used.
+    pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
+        self.catalogue.sync_with(peer).await
     }
 
-    pub(super) fn cache(&self) -> MutexGuard<'_, Cache> {
-        lock(&self.state.cache)
-    }
-
-    /// Tells whoever watches what a person should know.
-    pub(super) fn warn(&self, text: String) {
-        tracing::warn!("{text}");
-        self.bus.emit(Event::Notice(Notice {
-            at: clock::now(),
-            level: Level::Warning,
-            text,
-        }));
-    }
-
-    /// Tells whoever watches what a person may like to know.
-    pub(super) fn note(&self, text: String) {
-        self.bus.emit(Event::Notice(Notice {
-            at: clock::now(),
-            level: Level::Info,
-            text,
-        }));
-    }
-
-    /// Tells peers how many packages are here now.
-    pub(super) fn count(&self) {
-        if let Ok(packages) = self.store.package_count() {
-            self.net.greet(|greeting| greeting.packages = packages);
-        }
-    }
-
-    /// Shows an announcement to whoever watches.
-    pub(super) fn tell(
-        &self,
-        announcement: &Announcement,
-        via: Option<PeerId>,
-        verified_at: crate::domain::time::Timestamp,
-    ) {
-        let travelled = verified_at.since(announcement.announced_at());
-        self.tally.announced(via.map(|_| travelled), verified_at);
-        if via.is_some() {
-            self.metrics.heard(travelled);
-        }
-        if !self.bus.has_readers() {
-            return;
-        }
-        let (head, manifest) = (&announcement.head, &announcement.manifest);
-        let entry = release::find(&head.ecosystem, &head.releases, &manifest.version);
-        self.bus.emit(Event::Announced(Box::new(Announced {
-            at: verified_at,
-            package: head.package().clone(),
-            handle: head.handle.clone(),
-            trust: self
-                .store
-                .trust(&head.owner(), head.handle.as_ref())
-                .unwrap_or_default(),
-            version: manifest.version.clone(),
-            summary: manifest.summary().to_string(),
-            yanked: entry.is_some_and(ReleaseEntry::is_yanked),
-            via,
-            delay: verified_at.since(head.signed_at),
-            travelled,
-            seq: head.seq,
-        })));
+    /// Bytes of the catalogue's records.
+    ///
+    /// # Errors
+    /// When the store cannot be read.
+    pub fn catalogue_bytes(&self) -> Result<u64> {
+        self.core.store.catalogue_bytes()
     }
 
     /// Waits until no own release is being given to others any more; false when one is after
     /// `most`.
-    pub async fn wait_copied(&self, most: std::time::Duration) -> bool {
-        tokio::time::timeout(most, self.state.copying.idle())
-            .await
-            .is_ok()
+    pub async fn wait_copied(&self, most: Duration) -> bool {
+        let copied = self.fetcher.wait_copied();
+        tokio::time::timeout(most, copied).await.is_ok()
     }
 
     /// Waits until the network has taken every publish; false when it has not after `most`.
-    pub async fn wait_published(&self, most: std::time::Duration) -> bool {
-        let delivered = async {
-            loop {
-                let changed = self.state.outbox.notified();
-                if self.store.outbox().is_ok_and(|pending| pending.is_empty()) {
-                    return;
-                }
-                changed.await;
-            }
-        };
-        tokio::time::timeout(most, delivered).await.is_ok()
+    pub async fn wait_published(&self, most: Duration) -> bool {
+        let published = self.publisher.wait_published();
+        tokio::time::timeout(most, published).await.is_ok()
     }
-}
-
-/// A poisoned lock only means that another thread panicked between two assignments of plain values.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[async_trait]
 impl Registry for P2pRegistry {
     async fn search(&self, query: &Query) -> Result<SearchResults> {
-        let query = query.clone().bounded();
-        Ok(search::collect(&query, self.search_stream(query.clone())).await)
+        Ok(self.search.collect(query).await)
     }
 
     fn search_stream(&self, query: Query) -> mpsc::Receiver<SearchUpdate> {
-        search::start(self.clone(), query)
+        self.search.stream(query)
     }
 
     async fn get_package(&self, package: &PackageRef) -> Result<Package> {
-        let get = async {
-            let id = self.resolve(package).await?;
-            self.package(&id).await
-        };
-        self.traced_get(package, get, |found| found.source).await
+        self.packages.get(package).await
     }
 
     async fn get_package_version(
@@ -368,14 +178,11 @@ impl Registry for P2pRegistry {
         package: &PackageRef,
         requirement: &RequirementText,
     ) -> Result<Release> {
-        self.traced_get(package, self.release(package, requirement), |found| {
-            found.source
-        })
-        .await
+        self.packages.get_version(package, requirement).await
     }
 
     async fn list_versions(&self, package: &PackageRef) -> Result<Vec<ReleaseEntry>> {
-        Ok(self.get_package(package).await?.releases.into())
+        Ok(self.packages.get(package).await?.releases.into())
     }
 
     async fn publish(
@@ -384,50 +191,32 @@ impl Registry for P2pRegistry {
         artifacts: Artifacts,
         progress: Option<mpsc::Sender<PublishStep>>,
     ) -> Result<Receipt> {
-        // On a task of its own: whoever asked may stop waiting, and what is signed must still be
-        // delivered.
-        let registry = self.clone();
-        let ending = publish::ending("publish", &draft.name, &draft.version);
-        let publish = async move {
-            registry
-                .publish_release(draft, artifacts, progress.as_ref())
-                .await
-        };
-        joined(tokio::spawn(publish::traced(ending, publish)).await)
+        self.publisher.publish(draft, artifacts, progress).await
     }
 
     async fn change(&self, package: &PackageRef, change: Change) -> Result<Receipt> {
-        let (registry, package) = (self.clone(), package.clone());
-        let ending = publish::ending(change.verb(), &package, change.about());
-        let change = async move { registry.change_state(&package, &change).await };
-        joined(tokio::spawn(publish::traced(ending, change)).await)
+        self.publisher.change(package, change).await
     }
 
     async fn import(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>> {
-        self.import_batch(batch, how).await
+        self.publisher.import(batch, how).await
     }
 
     async fn forget_previews(&self) -> Result<u64> {
-        self.store.forget_previews(self.preview_owner()).await
+        let owner = self.core.preview_owner();
+        self.core.store.forget_previews(owner).await
     }
 
     async fn own(&self) -> Result<Own> {
-        let publisher = self.publisher_id();
-        let packages =
-            publisher.map_or_else(|| Ok(Vec::new()), |publisher| self.packages_of(&publisher))?;
-        Ok(Own {
-            publisher,
-            key: keys::publisher_path(&self.state.options.data_dir),
-            packages,
-        })
+        self.publisher.own().await
     }
 
-    async fn publisher(&self) -> Result<Publisher> {
-        self.own_publisher().await
+    async fn publisher(&self) -> Result<package::Publisher> {
+        self.publisher.publisher().await
     }
 
     async fn claims(&self, handle: &Handle, ask: bool) -> Result<Claims> {
-        self.claims_of(handle, ask).await
+        self.packages.claims_of(handle, ask).await
     }
 
     async fn look_alike(
@@ -435,55 +224,31 @@ impl Registry for P2pRegistry {
         name: &PackageName,
         publisher: Option<PublisherId>,
     ) -> Result<Option<LookAlike>> {
-        match publisher.filter(|publisher| self.publisher_id() != Some(*publisher)) {
-            Some(publisher) => self.store.look_alike(&PackageId {
-                owner: publisher,
-                name: name.clone(),
-            }),
-            // A package that was published before keeps its name.
-            None => match self.publisher_id().map(|publisher| PackageId {
-                owner: publisher,
-                name: name.clone(),
-            }) {
-                Some(own) if self.store.mark(&own)?.is_some() => Ok(None),
-                _ => self.store.look_alike_of_own(name),
-            },
-        }
+        self.packages.look_alike(name, publisher)
     }
 
     async fn namesakes(&self, name: &PackageName, beside: PublisherId) -> Result<Vec<Namesake>> {
-        self.store.namesakes(name, &beside)
+        self.core.store.namesakes(name, &beside)
     }
 
     async fn conflicts(&self) -> Result<Conflicts> {
-        self.all_conflicts().await
+        self.catalogue.conflicts().await
     }
 
     async fn conflict_evidence(&self, id: ConflictId) -> Result<Evidence> {
-        self.evidence_of(id).await
+        self.catalogue.evidence(id).await
     }
 
     async fn exists(&self, package: &PackageRef) -> Result<bool> {
-        match self.get_package(package).await {
-            Ok(_) => Ok(true),
-            Err(RegistryError::NotFound { .. } | RegistryError::UnknownHandle(_)) => Ok(false),
-            Err(error) => Err(error),
-        }
+        self.packages.exists(package).await
     }
 
     async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest> {
-        let found = self.get_package(package).await?;
-        let entry = release::find(found.id.name.ecosystem(), &found.releases, version).ok_or_else(
-            || RegistryError::NoVersion {
-                package: found.title(),
-                version: version.clone(),
-            },
-        )?;
-        Ok(self.files_of(&found.id, entry).await?.0.into_value())
+        self.packages.metadata(package, version).await
     }
 
     async fn manifest_of(&self, package: &PackageId, hash: &Hash) -> Result<Manifest> {
-        Ok(self.manifest(package, hash).await?.into_value())
+        Ok(self.packages.manifest(package, hash).await?.into_value())
     }
 
     async fn manifests_of(
@@ -492,39 +257,157 @@ impl Registry for P2pRegistry {
         hashes: &[Hash],
         within: Duration,
     ) -> Result<Vec<(Hash, Manifest)>> {
-        self.gather_manifests(package, hashes, within).await
+        self.packages
+            .gather_manifests(package, hashes, within)
+            .await
     }
 
     async fn pin(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
-        self.not_own(handle, publisher)?;
-        self.store.pin(handle, publisher, clock::now()).await?;
-        self.cache().clear();
-        self.know().await
+        self.packages.pin(handle, publisher).await
     }
 
     async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
-        handle
-            .map(|handle| self.not_own(handle, publisher))
-            .transpose()?;
-        self.store
-            .trust_again(publisher, handle, clock::now())
-            .await?;
-        self.cache().clear();
-        self.know().await
+        self.packages.trust(publisher, handle).await
     }
 
     async fn distrust(&self, publisher: PublisherId) -> Result<()> {
-        self.store.distrust(publisher, clock::now()).await?;
-        self.cache().clear();
-        self.know().await
+        self.packages.distrust(publisher).await
     }
 }
 
-fn joined<T>(result: Result<Result<T>, tokio::task::JoinError>) -> Result<T> {
-    result.unwrap_or_else(|error| {
-        Err(RegistryError::Internal {
-            what: "a publish",
-            why: error.to_string(),
-        })
-    })
+#[async_trait]
+impl Names for P2pRegistry {
+    async fn why(&self, name: &PackageName) -> Result<Decided> {
+        self.packages.why(name).await
+    }
+
+    async fn known(&self, name: &PackageName) -> Result<Decided> {
+        self.packages.known(name).await
+    }
+
+    async fn serve(&self, name: &PackageName) -> Result<Decided> {
+        self.packages.serve(name).await
+    }
+
+    async fn table(&self) -> Result<NameTable> {
+        let packages = self.packages.clone();
+        blocking("listing the names", move || packages.name_table()).await
+    }
+
+    async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()> {
+        self.packages.set_name(pattern, owner).await
+    }
+
+    async fn unset_name(&self, pattern: NamePattern) -> Result<bool> {
+        self.core.store.unset_name(pattern).await
+    }
+
+    async fn trust_for_names(&self, key: PublisherId, patterns: Vec<NamePattern>) -> Result<()> {
+        let core = &self.core;
+        core.store.trust_for_names(key, patterns, core.now()).await
+    }
+
+    async fn block(
+        &self,
+        name: PackageName,
+        version: Option<VersionText>,
+        file: Option<String>,
+        why: String,
+    ) -> Result<()> {
+        let since = self.core.now();
+        let block = Block {
+            name,
+            version,
+            file,
+            why,
+            since,
+        };
+        self.core.store.block(block).await
+    }
+
+    async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool> {
+        self.core.store.unblock(name, version).await
+    }
+
+    async fn blocks(&self, name: &PackageName) -> Result<Vec<Block>> {
+        self.core.store.blocks(Some(name))
+    }
+}
+
+#[async_trait]
+impl Contents for P2pRegistry {
+    async fn put(&self, bytes: Incoming) -> Result<Content> {
+        self.fetcher.put(bytes).await
+    }
+
+    async fn fetch(
+        &self,
+        wanted: Wanted,
+        progress: Option<mpsc::Sender<Transfer>>,
+    ) -> Result<Fetched> {
+        self.fetcher.fetch(wanted, progress).await
+    }
+
+    async fn gather(&self, wanted: Vec<Wanted>, within: Duration) -> Result<()> {
+        self.fetcher.gather(wanted, within).await
+    }
+
+    async fn start_fetch(&self, wanted: Wanted) -> Result<()> {
+        self.fetcher.start_fetch(wanted).await
+    }
+
+    async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>> {
+        self.fetcher.read(root).await
+    }
+
+    async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>> {
+        self.fetcher.stream(wanted, from).await
+    }
+
+    async fn held(&self, root: ContentRoot) -> Result<Option<Held>> {
+        self.fetcher.contents.get(&root)
+    }
+
+    async fn list(&self) -> Result<Vec<Held>> {
+        let contents = self.fetcher.contents.clone();
+        blocking("listing the contents", move || contents.list()).await
+    }
+
+    async fn lost(&self) -> Result<Vec<Lost>> {
+        let contents = self.fetcher.contents.clone();
+        blocking("listing what was damaged", move || contents.lost()).await
+    }
+
+    async fn usage(&self) -> Result<Usage> {
+        self.fetcher.contents.usage()
+    }
+
+    async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool> {
+        self.fetcher.pin(root, release, pinned).await
+    }
+
+    async fn clean_up(&self, all: bool) -> Result<Freed> {
+        self.fetcher.clean_up(all).await
+    }
+
+    async fn check(&self, root: ContentRoot) -> Result<bool> {
+        self.fetcher.check(root).await
+    }
+
+    async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>> {
+        self.fetcher.holders_of(root).await
+    }
+
+    async fn offer_again(&self) -> Result<()> {
+        self.fetcher.offer_everything();
+        Ok(())
+    }
+
+    async fn transfers(&self) -> Result<Vec<Transfer>> {
+        Ok(self.fetcher.board.list())
+    }
+
+    async fn direct(&self, id: TransferId, order: Order) -> Result<bool> {
+        self.fetcher.direct(id, order).await
+    }
 }

@@ -347,9 +347,10 @@ impl Store {
         })
     }
 
-    /// An own release has the copies that it wants, or was tried and has not.
+    /// An own release has the copies that it wants, or was tried and has not. If a power cut takes
+    /// that, it is tried again.
     pub async fn tried_to_copy(&self, release: Hash, done: bool, now: Timestamp) -> Result<()> {
-        self.write(move |db| {
+        self.write_unsynced(move |db| {
             if done {
                 db.prepare_cached("DELETE FROM uncopied WHERE release = ?")?
                     .execute([release.0])?;

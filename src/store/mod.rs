@@ -3,8 +3,9 @@
 //!
 //! All writes go through one thread that commits whatever queued up in one transaction
 //! (`synchronous=FULL`), so an acknowledged write survives the power going off, and a hundred
-//! concurrent ones cost one `fsync`. Reads run on their own connections and never wait for the
-//! writer.
+//! concurrent ones cost one `fsync`. What is worth nothing without a later write is committed
+//! without an `fsync` of its own, and is on the disk before that one is. Reads run on their own
+//! connections and never wait for the writer.
 
 pub mod backup;
 mod batch;
@@ -26,6 +27,7 @@ mod names;
 mod objects;
 mod outbox;
 mod peers;
+mod readers;
 mod room;
 mod schema;
 mod search;
@@ -42,6 +44,7 @@ pub use known_keys::known_key;
 pub use lock::{Holder, holder, in_use, is_in_use};
 pub use outbox::{Pending, Reach};
 pub use peers::StoredPeer;
+pub use readers::processors;
 pub use room::Room;
 
 use std::{
@@ -53,18 +56,17 @@ use std::{
     time::Instant,
 };
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use tokio::sync::Notify;
 
 use crate::{RegistryError, Result, disk, domain::name::PublisherId, metrics::Metrics};
-use writer::Writer;
+use readers::Readers;
+use writer::{Durability, Writer};
 
 /// Instructions of SQLite's machine between two looks at the time, where there is a bound: some
 /// tens of microseconds.
 const CHECKED_EVERY: i32 = 2_000;
-/// Idle read connections kept open.
-const IDLE_READERS: usize = 2;
 /// Most KiB of pages that a connection keeps: a batch of a thousand packages changes some 20 MiB of
 /// a full catalogue, and a search looks at a few. Taken only by databases that are as large.
 const WRITER_CACHE: i64 = 48 * 1_024;
@@ -93,7 +95,7 @@ pub struct Store {
 
 struct Inner {
     path: PathBuf,
-    readers: Mutex<Vec<Connection>>,
+    readers: Readers,
     writer: Writer,
     /// Grows when the heads that are held change.
     heads: AtomicU64,
@@ -140,8 +142,8 @@ impl Store {
         let writer = Writer::start(connection, metrics.clone())?;
         Ok(Self {
             inner: Arc::new(Inner {
+                readers: Readers::new(path.clone()),
                 path,
-                readers: Mutex::default(),
                 writer,
                 heads: AtomicU64::new(0),
                 heads_changed: Notify::new(),
@@ -193,7 +195,16 @@ impl Store {
         &self,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
-        self.inner.writer.run(job).await
+        self.inner.writer.run(Durability::Synced, job).await
+    }
+
+    /// As [`Self::write`], and returns before it is on the disk: for what nobody misses after a
+    /// power cut, or what a later write says is there, which then cannot be without it.
+    pub(crate) async fn write_unsynced<T: Send + 'static>(
+        &self,
+        job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        self.inner.writer.run(Durability::Logged, job).await
     }
 
     /// Writes many records, some at a time, in as few transactions as they fit into; returns what
@@ -210,6 +221,11 @@ impl Store {
             parts.push(self.write(move |db| job(db, part)));
         }
         futures::future::try_join_all(parts).await
+    }
+
+    /// A number that is another one when anything that the store has may have changed.
+    pub fn revision(&self) -> u64 {
+        self.inner.writer.commits()
     }
 
     /// A number that is another one when the heads that are held may have changed.
@@ -243,27 +259,16 @@ impl Store {
         if self.until.is_some_and(|until| Instant::now() >= until) {
             return Err(interrupted().into());
         }
-        let idle = self.readers().pop();
-        let mut connection = match idle {
-            Some(connection) => connection,
-            None => {
-                let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-                let connection = Connection::open_with_flags(&self.inner.path, flags)?;
-                tune(&connection, READER_CACHE)?;
-                connection
-            }
-        };
+        let mut reader = self.inner.readers.take(self.until)?;
+        let connection = reader.connection()?;
         if let Some(until) = self.until {
             connection.progress_handler(CHECKED_EVERY, Some(move || Instant::now() >= until))?;
         }
-        let answer = query(&connection)?;
+        let answer = query(connection)?;
         if self.until.is_some() {
             connection.progress_handler(0, None::<fn() -> bool>)?;
         }
-        let mut readers = self.readers();
-        if readers.len() < IDLE_READERS {
-            readers.push(connection);
-        }
+        reader.keep();
         Ok(answer)
     }
 
@@ -280,13 +285,6 @@ impl Store {
             together.commit()?;
             Ok(answer)
         })
-    }
-
-    fn readers(&self) -> std::sync::MutexGuard<'_, Vec<Connection>> {
-        self.inner
-            .readers
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

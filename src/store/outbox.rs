@@ -72,34 +72,37 @@ impl Store {
         })
     }
 
-    /// Notes how far a publish got; drops it from the outbox once it is `done`.
+    /// Notes how many peers hold and heard of what went into the outbox at this time, and drops it
+    /// once it is `done`. What was published since then is another delivery's, and stays. If a
+    /// power cut takes that, it is delivered again.
     pub async fn publish_progress(
         &self,
         package: PackageId,
-        replicas: usize,
-        announced: usize,
+        since: Timestamp,
+        (replicas, announced): (usize, usize),
         done: bool,
         now: Timestamp,
     ) -> Result<()> {
-        self.write(move |db| {
+        self.write_unsynced(move |db| {
             let key = package.owner.to_bytes();
             if done {
                 db.prepare_cached(
                     "INSERT OR REPLACE INTO deliveries (publisher, name, version, replicas, announced, delivered_at)
-                     SELECT publisher, name, version, ?, ?, ? FROM outbox WHERE publisher = ? AND name = ?",
+                     SELECT publisher, name, version, ?, ?, ? FROM outbox WHERE publisher = ? AND name = ? AND since = ?",
                 )?
                 .execute(params![
                     replicas as i64,
                     announced as i64,
                     now.0,
                     key,
-                    package.name.as_str()
+                    package.name.as_str(),
+                    since.0
                 ])?;
-                db.prepare_cached("DELETE FROM outbox WHERE publisher = ? AND name = ?")?
-                    .execute(params![key, package.name.as_str()])
+                db.prepare_cached("DELETE FROM outbox WHERE publisher = ? AND name = ? AND since = ?")?
+                    .execute(params![key, package.name.as_str(), since.0])
             } else {
-                db.prepare_cached("UPDATE outbox SET replicas = ?, announced = ? WHERE publisher = ? AND name = ?")?
-                    .execute(params![replicas as i64, announced as i64, key, package.name.as_str()])
+                db.prepare_cached("UPDATE outbox SET replicas = ?, announced = ? WHERE publisher = ? AND name = ? AND since = ?")?
+                    .execute(params![replicas as i64, announced as i64, key, package.name.as_str(), since.0])
             }
             .map(drop)
         })

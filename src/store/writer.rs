@@ -2,7 +2,10 @@
 
 use std::{
     collections::VecDeque,
-    sync::{Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -24,8 +27,23 @@ const QUEUE: usize = 4_096;
 
 /// Does its part of the transaction, if there is one, and returns what to tell its caller once the
 /// commit is known, and why its part failed.
-type Job = Box<dyn FnOnce(Option<&Connection>) -> (Reply, Option<Failure>) + Send>;
+type Work = Box<dyn FnOnce(Option<&Connection>) -> (Reply, Option<Failure>) + Send>;
 type Reply = Box<dyn FnOnce(std::result::Result<(), Failure>)>;
+
+/// The moment at which a write is acknowledged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Durability {
+    /// On the disk, whatever happens then.
+    Synced,
+    /// In the log. A crash of the process leaves it; a power cut may take it until the next
+    /// write that is synced, and then never without those that came after it.
+    Logged,
+}
+
+struct Job {
+    work: Work,
+    durability: Durability,
+}
 
 /// Told to everybody whose part of a transaction is lost with it.
 #[derive(Clone)]
@@ -49,8 +67,9 @@ impl From<Failure> for RegistryError {
     }
 }
 
-/// With nothing to write for so long, the log is brought into the database and its file emptied:
-/// what is left of a burst is no larger than what it left in the tables.
+/// With nothing to write for so long, the log is brought into the database and its file emptied,
+/// and the writer's pages are given back: what is left of a burst is no larger than what it left in
+/// the tables.
 const IDLE: Duration = Duration::from_secs(1);
 /// A log that is smaller than this is left as it is.
 const SMALL_LOG: u64 = 64 * 1_024;
@@ -62,12 +81,16 @@ pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
     /// From asking for a commit to having it.
     times: Mutex<VecDeque<Duration>>,
+    /// Transactions that were committed.
+    commits: Arc<AtomicU64>,
     metrics: Metrics,
 }
 
 impl Writer {
     pub(super) fn start(connection: Connection, metrics: Metrics) -> Result<Self> {
         let (jobs, queue) = mpsc::channel(QUEUE);
+        let commits = Arc::new(AtomicU64::new(0));
+        let counted = commits.clone();
         thread::Builder::new()
             .name("store".to_owned())
             .spawn(move || {
@@ -77,7 +100,7 @@ impl Writer {
                     .enable_time()
                     .build()
                 {
-                    Ok(clock) => serve(&connection, queue, &clock),
+                    Ok(clock) => serve(&connection, queue, &clock, &counted),
                     Err(error) => tracing::error!(%error, "the store's writer cannot start"),
                 }
             })
@@ -88,17 +111,19 @@ impl Writer {
         Ok(Self {
             jobs,
             times: Mutex::default(),
+            commits,
             metrics,
         })
     }
 
     pub(super) async fn run<T: Send + 'static>(
         &self,
+        durability: Durability,
         job: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let asked = Instant::now();
         let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |connection| {
+        let work: Work = Box::new(move |connection| {
             let outcome = connection.map(|connection| in_savepoint(connection, job));
             let failure = outcome
                 .as_ref()
@@ -116,10 +141,14 @@ impl Writer {
             (Box::new(reply) as Reply, failure)
         });
         self.jobs
-            .send(job)
+            .send(Job { work, durability })
             .await
             .map_err(|_| RegistryError::Closed)?;
         let outcome = answer.await.map_err(|_| RegistryError::Closed)?;
+        // The time of the others says nothing of the disk.
+        if durability == Durability::Logged {
+            return outcome;
+        }
         let took = asked.elapsed();
         self.metrics.committed(took);
         let mut times = self.times.lock().unwrap_or_else(PoisonError::into_inner);
@@ -128,6 +157,11 @@ impl Writer {
         }
         times.push_back(took);
         outcome
+    }
+
+    /// How many transactions were committed since the start.
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Acquire)
     }
 
     /// The 95th percentile of the last commits.
@@ -156,8 +190,32 @@ fn in_savepoint<T>(
     outcome
 }
 
-fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>, clock: &Runtime) {
+/// Has the commits from here on end on the disk, or in the log alone. Only between transactions.
+fn set_durability(connection: &Connection, durability: Durability) -> rusqlite::Result<()> {
+    let synchronous = match durability {
+        Durability::Synced => "FULL",
+        Durability::Logged => "NORMAL",
+    };
+    connection.pragma_update(None, "synchronous", synchronous)
+}
+
+/// The strictest of what the jobs of a transaction want.
+fn strictest(group: &[Job]) -> Durability {
+    match group.iter().all(|job| job.durability == Durability::Logged) {
+        true => Durability::Logged,
+        false => Durability::Synced,
+    }
+}
+
+fn serve(
+    connection: &Connection,
+    mut queue: mpsc::Receiver<Job>,
+    clock: &Runtime,
+    commits: &AtomicU64,
+) {
     let mut group = Vec::new();
+    // As the connection is opened.
+    let mut durability = Durability::Synced;
     let mut written = false;
     loop {
         let came = clock.block_on(async {
@@ -173,18 +231,27 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>, clock: &Runtim
             Some(_) => written = true,
             None => {
                 written = !empty_log(connection);
+                forget_pages(connection);
                 continue;
             }
         }
-        let mut ended = connection
-            .execute_batch("BEGIN IMMEDIATE")
+        let wanted = strictest(&group);
+        let begun = match wanted == durability {
+            true => Ok(()),
+            false => set_durability(connection, wanted),
+        };
+        if begun.is_ok() {
+            durability = wanted;
+        }
+        let mut ended = begun
+            .and_then(|()| connection.execute_batch("BEGIN IMMEDIATE"))
             .err()
             .as_ref()
             .map(Failure::from);
         let mut replies: Vec<Reply> = Vec::with_capacity(group.len());
         for job in group.drain(..) {
             // Without a transaction each would commit its own part, and be told that it failed.
-            let (reply, failure) = job(ended.is_none().then_some(connection));
+            let (reply, failure) = (job.work)(ended.is_none().then_some(connection));
             replies.push(reply);
             if ended.is_none() && connection.is_autocommit() {
                 ended = failure;
@@ -202,9 +269,18 @@ fn serve(connection: &Connection, mut queue: mpsc::Receiver<Job>, clock: &Runtim
                 drop(connection.execute_batch("ROLLBACK"));
             }
         }
+        commits.fetch_add(1, Ordering::Release);
         for reply in replies {
             reply(committed.clone());
         }
+    }
+}
+
+/// Gives back the pages that the writer keeps in memory, which after a burst of writes are the
+/// whole database.
+fn forget_pages(connection: &Connection) {
+    if let Err(error) = connection.execute_batch("PRAGMA shrink_memory") {
+        tracing::warn!(%error, "the store's writer keeps its memory");
     }
 }
 
@@ -233,5 +309,48 @@ fn empty_log(connection: &Connection) -> bool {
             tracing::warn!(%error, size, "the store's log could not be emptied");
             true
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_write_is_synced_unless_nobody_needs_that() {
+        let dir = tempfile::tempdir().unwrap();
+        let connection = Connection::open(dir.path().join("a.db")).unwrap();
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .unwrap();
+        connection
+            .pragma_update(None, "synchronous", "FULL")
+            .unwrap();
+        let writer = Writer::start(connection, Metrics::default()).unwrap();
+        let level = async |durability| {
+            let read = |db: &Connection| db.query_row("PRAGMA synchronous", [], |row| row.get(0));
+            writer.run::<i64>(durability, read).await.unwrap()
+        };
+        let (full, normal) = (2, 1);
+        assert_eq!(level(Durability::Synced).await, full);
+        assert_eq!(level(Durability::Logged).await, normal);
+        assert_eq!(level(Durability::Logged).await, normal);
+        assert_eq!(level(Durability::Synced).await, full);
+        assert_eq!(writer.commits(), 4);
+        assert!(
+            writer.p95().is_some() && writer.times.lock().unwrap().len() == 2,
+            "the time of those that wait for the disk is what Health shows"
+        );
+    }
+
+    #[test]
+    fn one_that_must_be_synced_has_the_whole_transaction_synced() {
+        let job = |durability| Job {
+            work: Box::new(|_| (Box::new(|_| {}) as Reply, None)),
+            durability,
+        };
+        let (synced, logged) = (Durability::Synced, Durability::Logged);
+        assert_eq!(strictest(&[job(logged), job(logged)]), logged);
+        assert_eq!(strictest(&[job(logged), job(synced)]), synced);
     }
 }

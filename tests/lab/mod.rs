@@ -37,7 +37,7 @@ use swarmdex::{
     },
     net::protocol::{Request, Response},
     node::{DhtMode, Node, NodeOptions},
-    registry::{Artifacts, Catalogue, Content, Contents},
+    registry::{Artifacts, CatalogueScope, Content, Contents},
 };
 use tokio::sync::mpsc;
 
@@ -82,7 +82,7 @@ impl Lab {
     pub async fn partial(listen: &str, bootstrap: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let options = NodeOptions {
-            catalogue: Catalogue::Partial,
+            catalogue: CatalogueScope::Partial,
             ..options(dir.path(), listen, bootstrap)
         };
         let node = Node::start(options).await.unwrap();

@@ -80,6 +80,14 @@ fn head(key: &Keypair, seq: u64) -> Authorised<Head> {
         .0
 }
 
+/// The signed head of a package of this name.
+pub(crate) fn head_record(name: &str) -> Record {
+    let (key, releases) = (Keypair::generate_ed25519(), entries(1));
+    let state = HeadState::first(Ecosystem::Generic, name.parse().unwrap(), releases);
+    let (head, _) = state.sign(&key, NOW, Duration::from_secs(60)).unwrap();
+    Record::Head(head)
+}
+
 #[test]
 fn what_is_signed_verifies_and_nothing_else_does() {
     let key = Keypair::generate_ed25519();

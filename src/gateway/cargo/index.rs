@@ -17,7 +17,8 @@ use crate::{
         answer::{Written, document, tagged},
         beside::{self, Ahead},
         file::{self, File, Others},
-        policy::{Refused, may_serve, package, whose},
+        policy::{Refused, may_serve},
+        served::served,
         service::{Asked, Service},
     },
     registry::{Package, Wanted, claimed},
@@ -96,9 +97,9 @@ pub(super) async fn file(
     name: &str,
 ) -> Result<Response, Refused> {
     let crate_name = name_of(name)?;
-    let id = whose(service, endpoint.only, &crate_name, true).await?;
-    let package = package(service, &id).await?;
-    let key = key(endpoint, asked, &package, name);
+    let served = served(service, endpoint.only, &crate_name).await?;
+    let package = &served.package;
+    let key = key(endpoint, asked, package, name);
     if let Some(written) = service.indexes.get(&key) {
         return Ok(tagged(
             &asked.headers,
@@ -107,7 +108,7 @@ pub(super) async fn file(
             written.text.clone(),
         ));
     }
-    let id = &id;
+    let id = &package.id;
     let unread = || {
         let hashes = package.releases.iter().filter_map(ReleaseEntry::first);
         hashes
@@ -121,10 +122,14 @@ pub(super) async fn file(
         Some(service.turns.of(id).await)
     };
     let ahead = &Ahead::of(service, id, &unread(), beside::of_first).await;
-    let looked = package.releases.into_iter().map(|entry| async move {
-        let line = line_of(service, ahead, id, &entry).await;
-        (entry, line)
-    });
+    let looked = package
+        .releases
+        .clone()
+        .into_iter()
+        .map(|entry| async move {
+            let line = line_of(service, ahead, id, &entry).await;
+            (entry, line)
+        });
     let mut looked = stream::iter(looked).buffered(AT_ONCE);
     let (mut text, mut is_whole) = (String::new(), true);
     while let Some((entry, line)) = looked.next().await {
@@ -167,11 +172,9 @@ pub(super) async fn download(
     version: &str,
 ) -> Result<Response, Refused> {
     let name = name_of(name)?;
-    let id = whose(service, endpoint.only, &name, true).await?;
-    if let Ok(version) = version.parse() {
-        may_serve(service, &name, &version).await?;
-    }
-    let package = package(service, &id).await?;
+    let served = served(service, endpoint.only, &name).await?;
+    let package = &served.package;
+    let id = &package.id;
     let missing = || RegistryError::NotFound {
         package: format!("{id} {version}"),
         asked: 0,
@@ -179,9 +182,14 @@ pub(super) async fn download(
     let entry = package
         .releases
         .iter()
-        .find(|entry| entry.version.as_str() == version)
-        .ok_or_else(missing)?;
-    let line = line_of(service, &Ahead::alone(service, &id), &id, entry).await?;
+        .find(|entry| entry.version.as_str() == version);
+    let Some(entry) = entry else {
+        if let Ok(version) = version.parse() {
+            may_serve(service, &name, &version).await?;
+        }
+        return Err(missing().into());
+    };
+    let line = line_of(service, &Ahead::alone(service, id), id, entry).await?;
     if !is_at(endpoint, &line) {
         let text = format!(
             "nobody attests that the default registry has {name} {version}; it is at /cargo/"
@@ -190,13 +198,13 @@ pub(super) async fn download(
     }
     let manifest = service
         .registry()
-        .manifest_of(&id, &entry.first().ok_or_else(missing)?)
+        .manifest_of(id, &entry.first().ok_or_else(missing)?)
         .await?;
     let file = File {
-        wanted: wanted(&id, &manifest),
+        wanted: wanted(id, &manifest),
         digest: line.digest.clone(),
         others: Others::default(),
-        package: id,
+        package: id.clone(),
         version: entry.version.clone(),
         name: None,
         kind: "application/gzip",

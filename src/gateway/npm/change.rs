@@ -64,7 +64,7 @@ pub(super) async fn say(
 ) -> Result<Response, Refused> {
     let package = seen(service, name, rev_seen).await?;
     let id = package.id.clone();
-    let (document, _) = listed(service, asked, package).await;
+    let (document, _) = listed(service, asked, &package).await;
     if said
         .maintainers
         .as_ref()

@@ -27,7 +27,8 @@ use crate::{
         answer::{self, Written},
         beside::{self, Ahead, Known},
         file::{self, File, Others},
-        policy::{self, Refused, may_serve, whose},
+        policy::{Refused, may_serve},
+        served::{Served, served},
         service::{Asked, Service},
     },
     registry::{Package, Wanted, claimed},
@@ -37,8 +38,8 @@ use crate::{
 const AT_ONCE: usize = 32;
 /// Bytes of versions that are kept, and of documents as they were sent: those that are asked for
 /// again, by one run of a client or by several.
-const MOST_VERSIONS: usize = 24 << 20;
-const MOST_DOCUMENTS: usize = 12 << 20;
+const MOST_VERSIONS: usize = 8 << 20;
+const MOST_DOCUMENTS: usize = 6 << 20;
 /// The form with what an installation needs.
 const SHORT: &str = "application/vnd.npm.install-v1+json";
 
@@ -90,7 +91,11 @@ async fn version_in(
 
 /// The document of a package, and whether all of it is there. What is yanked is left out: who
 /// chooses anew does not get it, and who has it in a lock file asks for the tarball alone.
-pub(super) async fn listed(service: &Service, asked: &Asked, package: Package) -> (Document, bool) {
+pub(super) async fn listed(
+    service: &Service,
+    asked: &Asked,
+    package: &Package,
+) -> (Document, bool) {
     let Package {
         id,
         handle,
@@ -101,19 +106,17 @@ pub(super) async fn listed(service: &Service, asked: &Asked, package: Package) -
         trust,
         ..
     } = package;
-    let live: Vec<ReleaseEntry> = releases
-        .into_iter()
-        .filter(|entry| !entry.is_yanked())
-        .collect();
+    let live = releases.iter().filter(|entry| !entry.is_yanked());
+    let live: Vec<ReleaseEntry> = live.cloned().collect();
     let unread = |hash: &Hash| service.npm.versions.get(hash).is_none();
     let hashes: Vec<Hash> = live
         .iter()
         .filter_map(ReleaseEntry::first)
         .filter(unread)
         .collect();
-    let ahead = Ahead::of(service, &id, &hashes, beside::of_first).await;
+    let ahead = Ahead::of(service, id, &hashes, beside::of_first).await;
     let looked = live.into_iter().map(|entry| {
-        let (id, ahead) = (&id, &ahead);
+        let ahead = &ahead;
         async move {
             let version = version_in(service, ahead, id, &entry).await;
             (entry, version)
@@ -133,7 +136,7 @@ pub(super) async fn listed(service: &Service, asked: &Asked, package: Package) -
     drop(looked);
     drop(ahead);
     let fingerprint = id.owner.fingerprint();
-    let owner = match &handle {
+    let owner = match handle {
         Some(handle) if trust.is_bound() => handle.to_string(),
         Some(handle) => format!("{handle} ({fingerprint})"),
         None => fingerprint,
@@ -142,9 +145,9 @@ pub(super) async fn listed(service: &Service, asked: &Asked, package: Package) -
         name: id.name.bare().to_owned(),
         owner,
         registry: registry(asked),
-        rev: rev(seq, signed_at.0),
-        modified: signed_at,
-        tags,
+        rev: rev(*seq, signed_at.0),
+        modified: *signed_at,
+        tags: tags.clone(),
         versions,
     };
     (document, is_whole)
@@ -206,7 +209,7 @@ pub(super) async fn document(
 ) -> Result<Response, Refused> {
     let for_change = url::form_urlencoded::parse(asked.query.as_bytes())
         .any(|(key, value)| key == "write" && value == "true");
-    let package = match package(service, name).await {
+    let served = match package(service, name).await {
         // npm takes a package that is not found for one that is unpublished already.
         Err(Refused::Because(StatusCode::NOT_FOUND, text)) if for_change => {
             return Err(Refused::Because(StatusCode::FORBIDDEN, text));
@@ -218,7 +221,8 @@ pub(super) async fn document(
     } else {
         form(&asked.headers)
     };
-    let key = key(asked, &package, form, for_change);
+    let package = &served.package;
+    let key = key(asked, package, form, for_change);
     let written = match service.npm.documents.get(&key) {
         Some(written) => written,
         None => made(service, asked, package, (key, form, for_change)).await?,
@@ -230,7 +234,7 @@ pub(super) async fn document(
 async fn made(
     service: &Service,
     asked: &Asked,
-    package: Package,
+    package: &Package,
     (key, form, for_change): (Hash, Form, bool),
 ) -> Result<Arc<Written>, Refused> {
     let _turn = service.turns.of(&package.id).await;
@@ -249,9 +253,8 @@ async fn made(
 }
 
 /// The package that a name means here, to be served.
-async fn package(service: &Service, name: &str) -> Result<Package, Refused> {
-    let id = whose(service, None, &name_of(name)?, true).await?;
-    policy::package(service, &id).await
+async fn package(service: &Service, name: &str) -> Result<Arc<Served>, Refused> {
+    served(service, None, &name_of(name)?).await
 }
 
 fn none_left(name: &str) -> Refused {
@@ -280,7 +283,7 @@ pub(super) async fn version(
     name: &str,
     wanted: &str,
 ) -> Result<Response, Refused> {
-    let (document, _) = listed(service, asked, package(service, name).await?).await;
+    let (document, _) = listed(service, asked, &package(service, name).await?.package).await;
     match document.choose(wanted) {
         Some(listed) => Ok(answer::document(
             &asked.headers,
@@ -309,19 +312,21 @@ pub(super) async fn tarball(
         .and_then(|text| text.parse().ok())
         .ok_or_else(missing)?;
     let name = name_of(name)?;
-    let id = whose(service, None, &name, true).await?;
-    may_serve(service, &name, &version).await?;
-    let package = policy::package(service, &id).await?;
-    let entry = release::find(&Ecosystem::Npm, &package.releases, &version).ok_or_else(missing)?;
+    let served = served(service, None, &name).await?;
+    let Package { id, releases, .. } = &served.package;
+    let Some(entry) = release::find(&Ecosystem::Npm, releases, &version) else {
+        may_serve(service, &name, &version).await?;
+        return Err(missing().into());
+    };
     let manifest = service
         .registry()
-        .manifest_of(&id, &entry.first().ok_or_else(missing)?)
+        .manifest_of(id, &entry.first().ok_or_else(missing)?)
         .await?;
     let signed = manifest.first().ok_or_else(missing)?;
     let file = File {
         wanted: Wanted {
             content: signed.content(),
-            what: format!("{} {}", claimed(&id, None), manifest.version),
+            what: format!("{} {}", claimed(id, None), manifest.version),
             package: Some(id.clone()),
             beside: None,
             for_others: false,
@@ -331,7 +336,7 @@ pub(super) async fn tarball(
             sha512: signed.sha512,
             sha1: signed.sha1,
         },
-        package: id,
+        package: id.clone(),
         version: entry.version.clone(),
         name: None,
         kind: "application/octet-stream",

@@ -26,7 +26,7 @@ pub(super) async fn list(
     name: &str,
 ) -> Result<Response, Refused> {
     let id = whose(service, None, &name_of(name)?, false).await?;
-    let (document, _) = listed(service, asked, package(service, &id).await?).await;
+    let (document, _) = listed(service, asked, &package(service, &id).await?).await;
     Ok(answer::json(StatusCode::OK, &json!(document.tags())))
 }
 

@@ -22,14 +22,17 @@ use crate::{
         name::{PackageId, PackageName},
         release::ReleaseEntry,
         time::Timestamp,
+        version::VersionText,
     },
     ecosystem::{Ecosystem, Version, pypi::file::FileName},
     gateway::{
         answer,
         beside::Ahead,
         file::{self, File, Others},
-        policy::{Refused, blocked_files, may_serve, name_of, package, whose},
+        policy::{Refused, may_serve, name_of},
+        served::served,
         service::{Asked, Service},
+        told,
     },
     registry::{Package, Wanted, claimed},
 };
@@ -37,7 +40,7 @@ use crate::{
 /// Manifests of one project that are looked for at once.
 const AT_ONCE: usize = 8;
 /// Bytes of pages that may be kept in memory.
-const MOST: usize = 16 << 20;
+const MOST: usize = 6 << 20;
 /// A page of which something could not be had is made anew after so long.
 const INCOMPLETE: Duration = Duration::from_secs(30);
 /// Bytes that a file takes in memory beside its texts, about.
@@ -126,12 +129,6 @@ fn state_of(package: &Package, blocked: &BTreeMap<String, String>) -> blake3::Ha
     hasher.finalize()
 }
 
-/// Returns the project that a name means here, as far as it is known.
-async fn project(service: &Service, name: &PackageName) -> Result<Package, Refused> {
-    let id = whose(service, None, name, true).await?;
-    package(service, &id).await
-}
-
 /// The page of a project.
 pub(super) async fn page(
     service: &Service,
@@ -139,14 +136,14 @@ pub(super) async fn page(
     name: &str,
     form: Form,
 ) -> Result<Response, Refused> {
-    let package = project(service, &name_of(&Ecosystem::Pypi, name)?).await?;
-    let blocked = blocked_files(service, &package.id.name).await?;
-    let (key, state) = ((package.id.clone(), form), state_of(&package, &blocked));
+    let served = served(service, None, &name_of(&Ecosystem::Pypi, name)?).await?;
+    let (package, blocked) = (&served.package, &served.blocked_files);
+    let (key, state) = ((package.id.clone(), form), state_of(package, blocked));
     let page = match service.pages.get(&key, &state) {
         Some(page) => page,
         None => {
             let _turn = service.turns.of(&package.id).await;
-            let (project, complete) = listed(service, &package, &blocked).await;
+            let (project, complete) = listed(service, package, blocked).await;
             if project.files.is_empty() {
                 let text = format!(
                     "{} has no wheel and no source distribution that can be served",
@@ -364,24 +361,28 @@ async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Fo
     let parsed =
         FileName::parse(name).map_err(|why| missing(format!("the name of the file {why}")))?;
     let project_name = name_of(&Ecosystem::Pypi, parsed.name())?;
-    let version = parsed
+    let version: VersionText = parsed
         .version()
         .to_string()
         .parse()
         .map_err(RegistryError::from)?;
-    may_serve(service, &project_name, &version).await?;
-    let Package { id, releases, .. } = project(service, &project_name).await?;
+    told::version(&version);
+    let served = served(service, None, &project_name).await?;
+    let Package { id, releases, .. } = &served.package;
     let is_it = |entry: &&ReleaseEntry| {
         entry
             .version
             .read(&Ecosystem::Pypi)
             .is_ok_and(|it| it == *parsed.version())
     };
-    if let Some(why) = blocked_files(service, &project_name).await?.get(name) {
+    if let Some(why) = served.blocked_files.get(name) {
         return Err(missing(format!("{name} is blocked on this node: {why}")));
     }
     let unknown = || missing(format!("{id} has no file {name} with the SHA-256 {sha256}"));
-    let entry = releases.iter().find(is_it).ok_or_else(unknown)?;
+    let Some(entry) = releases.iter().find(is_it) else {
+        may_serve(service, &project_name, &version).await?;
+        return Err(unknown());
+    };
     for hash in &entry.manifests {
         let named = |file: &manifest::File| file.name == name;
         let file = match service.python.get(hash) {
@@ -393,7 +394,7 @@ async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Fo
                 .cloned(),
             None => service
                 .registry()
-                .manifest_of(&id, hash)
+                .manifest_of(id, hash)
                 .await?
                 .files
                 .into_iter()
@@ -406,7 +407,7 @@ async fn find(service: &Service, sha256: &Sha256Digest, name: &str) -> Result<Fo
                     entry: entry.clone(),
                     manifest: *hash,
                     file,
-                    id,
+                    id: id.clone(),
                 }),
                 false => Err(unknown()),
             };

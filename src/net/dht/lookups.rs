@@ -181,30 +181,11 @@ impl<Id: Copy + Eq + Hash> Lookups<Id> {
 }
 
 #[cfg(test)]
-pub mod tests {
-
-    use super::*;
-    use crate::domain::{hash::Hash, record::HeadState, release::ReleaseEntry, time::Timestamp};
-    use crate::ecosystem::Ecosystem;
-    use libp2p::identity::Keypair;
+mod tests {
     use proptest::prelude::*;
 
-    /// A signed head of a package of this name.
-    pub fn head_record(name: &str) -> Record {
-        let releases = vec![ReleaseEntry::new(
-            "1.0.0".parse().unwrap(),
-            Hash::of(b"manifest"),
-        )];
-        let state = HeadState::first(Ecosystem::Generic, name.parse().unwrap(), releases);
-        let (head, _) = state
-            .sign(
-                &Keypair::generate_ed25519(),
-                Timestamp(1),
-                Duration::from_secs(60),
-            )
-            .unwrap();
-        Record::Head(head)
-    }
+    use super::*;
+    use crate::domain::record::tests::head_record;
 
     fn pending(want: Want, deadline: Instant) -> (Pending, oneshot::Receiver<Lookup>) {
         let (reply, receiver) = oneshot::channel();

@@ -250,8 +250,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::record::DhtKey,
-        net::{Lookup, Want, dht::lookups::tests::head_record},
+        domain::record::{DhtKey, tests::head_record},
+        net::{Lookup, Want},
     };
 
     const SECOND: Duration = Duration::from_secs(1);

@@ -89,13 +89,14 @@ impl ContentStore {
         self.keep(all.into_iter().map(kept).collect()).await
     }
 
-    /// Writes down that contents are held, and makes room for them.
+    /// Writes down that contents are held, and makes room for them. They are on the disk before
+    /// whatever names them is; after a power cut nobody may have named them.
     pub(super) async fn keep(&self, all: Vec<Kept>) -> Result<()> {
         let (now, quota, inner) = (clock::now(), self.inner.quota, self.inner.clone());
         let evicted = self
             .inner
             .store
-            .write(move |db| {
+            .write_unsynced(move |db| {
                 for Kept {
                     content,
                     own,

@@ -503,11 +503,12 @@ impl ContentStore {
         }
     }
 
-    /// From now on it is of a release of this node's; false when it is not held.
+    /// From now on it is of a release of this node's; false when it is not held. That is on the disk
+    /// with the release's head.
     pub async fn set_own(&self, root: ContentRoot, what: String) -> Result<bool> {
         self.inner
             .store
-            .write(move |db| rows::set_own(db, &root, &what))
+            .write_unsynced(move |db| rows::set_own(db, &root, &what))
             .await
     }
 

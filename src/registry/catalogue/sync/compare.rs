@@ -1,0 +1,362 @@
+//! One comparison with a peer, and what is taken of what it has.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use libp2p::PeerId;
+use tokio::sync::mpsc;
+
+use super::super::{
+    super::core::blocking,
+    Catalogue,
+    judged::{self, is_mostly_wrong},
+};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        hash::Hash,
+        manifest::Manifest,
+        name::{Handle, PackageId, PublisherId},
+        record::{Admission, Authorised, Head, Refusal},
+        reputation::Outcome,
+        trust::Trust,
+    },
+    net::{
+        protocol::Item,
+        sync::{Stopped, SyncLink, wire::MAX_WANTED},
+    },
+    store::HeadVerdict,
+};
+
+/// A peer is reached within this.
+const REACH: Duration = Duration::from_secs(5);
+/// Questions for heads asked ahead of their answers, and answers that wait to be verified: of 256
+/// heads each.
+const AHEAD: usize = 2;
+const WAITING: usize = 4;
+/// Heads that are stored in one transaction, as far as they are there.
+const AT_ONCE: usize = 1_000;
+/// Heads that a peer may have and this node not: twice what a full catalogue has by default, or 32
+/// MiB of hashes.
+const MOST_CLAIMED: usize = 1_000_000;
+/// What is told when its thread ends before it is done.
+const COMPARING: &str = "comparing catalogues";
+/// From so many new packages on, a person is told.
+const WORTH_TELLING: usize = 100;
+
+/// What came of comparing with a peer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SyncReport {
+    /// Messages of the comparison.
+    pub rounds: usize,
+    /// Heads that the peer had and this node had not.
+    pub differed: usize,
+    /// Those of them that are in the catalogue now.
+    pub taken: usize,
+    /// Heads that this node has and the peer has not.
+    pub they_lack: usize,
+    /// Bytes that went and came.
+    pub bytes: u64,
+}
+
+impl Catalogue {
+    /// Compares this node's catalogue with a peer's, and takes what the peer has and this node has
+    /// not.
+    ///
+    /// # Errors
+    /// When the peer cannot be reached or does not answer as it should, or the store cannot be
+    /// used.
+    pub async fn sync_with(self: &Arc<Self>, peer: PeerId) -> Result<SyncReport> {
+        let begun = Instant::now();
+        let mut report = SyncReport::default();
+        let ended = self.compare_and_take(peer, &mut report).await;
+        if report.taken > 0 {
+            self.changed();
+        }
+        self.core.metrics.synced(report.bytes, report.taken);
+        tracing::info!(%peer, ?report, ms = begun.elapsed().as_millis(), "catalogues were compared");
+        if report.taken >= WORTH_TELLING {
+            let seconds = begun.elapsed().as_secs_f64();
+            self.core.note(format!(
+                "{} packages came from another node's catalogue in {seconds:.1} s",
+                report.taken
+            ));
+        }
+        match ended {
+            Ok(()) => {
+                self.core.net.observe(peer, Outcome::AnswerRight);
+                Ok(report)
+            }
+            Err(Failed::Ours(error)) => Err(error),
+            Err(Failed::Theirs(stopped)) => {
+                match stopped {
+                    Stopped::Lied(_) => {
+                        self.core.tally.refused(Refusal::Endless);
+                        self.core.net.observe(peer, Outcome::AnswerWrong);
+                    }
+                    Stopped::Silent => self.core.net.observe(peer, Outcome::AnswerLate),
+                    Stopped::Lost(_) | Stopped::Busy => {}
+                }
+                Err(RegistryError::Internal {
+                    what: COMPARING,
+                    why: stopped.to_string(),
+                })
+            }
+        }
+    }
+
+    async fn compare_and_take(
+        self: &Arc<Self>,
+        peer: PeerId,
+        report: &mut SyncReport,
+    ) -> Result<(), Failed> {
+        let mut link = self.core.net.open_sync(peer, REACH).await?;
+        let heads = self.core.net.heads().clone();
+        let set = blocking(COMPARING, move || heads.get()).await?;
+        let compared = link.compare(set, MOST_CLAIMED).await;
+        report.bytes = link.bytes;
+        let differences = compared?;
+        (report.rounds, report.they_lack) = (differences.rounds, differences.ours);
+        let wanted = self
+            .core
+            .read(COMPARING, move |store| store.unrefused(differences.theirs))
+            .await?;
+        report.differed = wanted.len();
+        let taken = self.take_all(&mut link, wanted, &mut report.taken).await;
+        report.bytes = link.bytes;
+        taken?;
+        if report.they_lack > 0 {
+            link.tell_lacking().await?;
+            report.bytes = link.bytes;
+        }
+        Ok(())
+    }
+
+    /// Asks for the heads, while those that came are verified and stored.
+    async fn take_all(
+        self: &Arc<Self>,
+        link: &mut SyncLink,
+        wanted: Vec<Hash>,
+        taken: &mut usize,
+    ) -> Result<(), Failed> {
+        let peer = link.peer;
+        let (sender, mut answers) = mpsc::channel::<(HashSet<Hash>, Vec<Item>)>(WAITING);
+        let asking = async move {
+            let mut chunks = wanted.chunks(MAX_WANTED);
+            let mut asked = VecDeque::new();
+            loop {
+                while asked.len() <= AHEAD
+                    && let Some(chunk) = chunks.next()
+                {
+                    link.want(chunk).await?;
+                    asked.push_back(chunk.iter().copied().collect::<HashSet<_>>());
+                }
+                let Some(chunk) = asked.pop_front() else {
+                    return Ok::<_, Failed>(());
+                };
+                let records = link.records().await?;
+                if sender.send((chunk, records)).await.is_err() {
+                    // What became of it is said by the other half.
+                    return Ok(());
+                }
+            }
+        };
+        let (judged, mut good) = mpsc::channel::<Wanted>(WAITING);
+        let judging = async {
+            // Ends with this, and so does what waits for it.
+            let judged = judged;
+            while let Some((asked, items)) = answers.recv().await {
+                let catalogue = self.clone();
+                let done = blocking(COMPARING, move || {
+                    Ok(catalogue.judge_items(peer, &asked, items))
+                })
+                .await??;
+                if judged.send(done).await.is_err() {
+                    break;
+                }
+            }
+            Ok::<_, Failed>(())
+        };
+        let (mut sent, mut wrong) = (0, 0);
+        let taking = async {
+            while let Some(mut judged) = good.recv().await {
+                // What has come meanwhile is stored in the same transaction.
+                while judged.good.len() < AT_ONCE
+                    && let Ok(more) = good.try_recv()
+                {
+                    judged.good.extend(more.good);
+                    judged.unwanted.extend(more.unwanted);
+                    (judged.sent, judged.wrong) =
+                        (judged.sent + more.sent, judged.wrong + more.wrong);
+                }
+                (sent, wrong) = (sent + judged.sent, wrong + judged.wrong);
+                *taken += self.take_judged(judged).await?;
+            }
+            Ok::<_, Failed>(())
+        };
+        // Each works on another part at the same time; what ends one of them ends those that wait
+        // for it.
+        let (asked, judged, took) = tokio::join!(asking, judging, taking);
+        took.and(judged).and(asked)?;
+        // What others made costs the items; the peer only where it had little else.
+        if is_mostly_wrong(wrong, sent) {
+            return Err(Failed::Theirs(Stopped::Lied(
+                "most of the records that it sent break a rule",
+            )));
+        }
+        if self.core.store.make_room(self.core.now()).await? > 0 {
+            self.changed();
+        }
+        Ok(())
+    }
+
+    /// Takes what holds; returns how many packages that changed.
+    async fn take_judged(
+        &self,
+        Wanted {
+            good, mut unwanted, ..
+        }: Wanted,
+    ) -> Result<usize, Failed> {
+        let now = self.core.now();
+        let ids: Vec<(PackageId, Hash)> = good
+            .iter()
+            .map(|(head, _)| (head.package().clone(), head.hash()))
+            .collect();
+        let verdicts = self.core.store.take_heads(good, now).await?;
+        let mut count = 0;
+        for ((id, hash), verdict) in ids.into_iter().zip(verdicts) {
+            count += usize::from(self.follow(&id, &verdict));
+            if let Some(refusal) = verdict.refusal() {
+                self.core.tally.refused(refusal);
+            }
+            if is_unwanted(&verdict) {
+                unwanted.push(hash);
+            }
+        }
+        if !unwanted.is_empty() {
+            self.core.store.refuse(unwanted, now).await?;
+        }
+        Ok(count)
+    }
+
+    /// As strict as with gossip; off the tasks that serve the network, because signatures take
+    /// their time.
+    fn judge_items(
+        &self,
+        peer: PeerId,
+        asked: &HashSet<Hash>,
+        items: Vec<Item>,
+    ) -> Result<Wanted, Failed> {
+        let judged = judged::records(items, asked, self.horizon(self.core.now()));
+        self.count_refused(&judged.refused);
+        if judged.refused.iter().any(|refusal| refusal.is_proven()) {
+            self.core.net.observe(peer, Outcome::RecordInvalid);
+            return Err(Failed::Theirs(Stopped::Lied(
+                "it sent a record that was altered",
+            )));
+        }
+        if judged.refused.contains(&Refusal::Irrelevant) {
+            return Err(Failed::Theirs(Stopped::Lied(
+                "it sent a record that was not asked for",
+            )));
+        }
+        let mut wanted = Wanted {
+            wrong: judged.wrong(),
+            sent: judged.sent(),
+            ..Wanted::default()
+        };
+        let mut known: HashMap<(PublisherId, Option<Handle>), (Trust, bool)> = HashMap::new();
+        for (head, manifest) in judged.right {
+            let whose = (head.owner(), head.handle.clone());
+            let (trust, welcome) = match known.get(&whose) {
+                Some(known) => *known,
+                None => {
+                    let trust = self.core.store.trust(&whose.0, whose.1.as_ref())?;
+                    let judged = (
+                        trust,
+                        trust != Trust::Distrusted && self.is_welcome(&whose.0, peer)?,
+                    );
+                    known.insert(whose, judged);
+                    judged
+                }
+            };
+            if trust == Trust::Distrusted {
+                self.core.tally.refused(Refusal::Distrusted);
+                wanted.unwanted.push(head.hash());
+            } else if welcome {
+                wanted.good.push((head, manifest));
+            } else {
+                // Not for good: it is asked for again.
+                self.core.tally.refused(Refusal::OverQuota);
+            }
+        }
+        Ok(wanted)
+    }
+}
+
+/// What of an answer can be taken, and what is not wanted.
+#[derive(Default)]
+struct Wanted {
+    good: Vec<(Authorised<Head>, Option<Authorised<Manifest>>)>,
+    unwanted: Vec<Hash>,
+    /// Records that came, and those of them that break a rule.
+    sent: usize,
+    wrong: usize,
+}
+
+/// Tells if a head is not asked for again, by what became of it. What is ahead of its time is, and
+/// whatever is held.
+fn is_unwanted(verdict: &HeadVerdict) -> bool {
+    match verdict.refusal() {
+        Some(refusal) => refusal != Refusal::Ahead,
+        None => verdict.admission() == Some(Admission::ForkLoses),
+    }
+}
+
+/// On whose side something went wrong.
+enum Failed {
+    Ours(RegistryError),
+    Theirs(Stopped),
+}
+
+impl From<RegistryError> for Failed {
+    fn from(error: RegistryError) -> Self {
+        Self::Ours(error)
+    }
+}
+
+impl From<Stopped> for Failed {
+    fn from(stopped: Stopped) -> Self {
+        Self::Theirs(stopped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_held_for_good_is_not_asked_for_again() {
+        use Admission::{ForkLoses, ForkWins, Newer, Older, Same};
+        for admission in [Newer, Same, ForkWins] {
+            assert!(
+                !is_unwanted(&HeadVerdict::Admitted(admission)),
+                "it is held now"
+            );
+            assert!(
+                !is_unwanted(&HeadVerdict::Disputed(admission)),
+                "and so is its evidence"
+            );
+        }
+        for admission in [ForkLoses, Older] {
+            assert!(is_unwanted(&HeadVerdict::Admitted(admission)));
+            assert!(is_unwanted(&HeadVerdict::Disputed(admission)));
+        }
+        assert!(is_unwanted(&HeadVerdict::Inconsistent));
+        assert!(is_unwanted(&HeadVerdict::TooManyHandles));
+        assert!(!is_unwanted(&HeadVerdict::Ahead), "its time may come");
+    }
+}

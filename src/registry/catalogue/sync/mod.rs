@@ -1,0 +1,115 @@
+//! Keeping the catalogue whole: compared with a few peers on joining, every now and then, and after
+//! sleep.
+
+mod compare;
+mod schedule;
+
+use std::{
+    collections::HashSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use libp2p::PeerId;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::Catalogue;
+use crate::domain::catalogue::CatalogueScope;
+pub use compare::SyncReport;
+use schedule::{GAP, GOOD, LOOK, Schedule, jittered};
+
+/// A peer that has joined is given so long to say hello first; and others as long to join, so that
+/// it is one round.
+const SETTLE: Duration = Duration::from_millis(300);
+
+impl Catalogue {
+    /// Runs until `stop` is called. `lacking` says who has what this node lacks.
+    pub async fn run_sync(
+        self: Arc<Self>,
+        mut lacking: mpsc::Receiver<PeerId>,
+        stop: CancellationToken,
+    ) {
+        let core = &self.core;
+        if core.options.catalogue == CatalogueScope::Partial {
+            return;
+        }
+        let next_round = || {
+            let every = core.options.sync_every;
+            Instant::now() + jittered(every, core.chance().share())
+        };
+        let mut joined = core.net.joined();
+        let mut look = tokio::time::interval(LOOK);
+        let mut schedule = Schedule::new(Instant::now(), core.now());
+        let mut round_at = next_round();
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = joined.changed() => {
+                    if changed.is_err() {
+                        return;
+                    }
+                    tokio::time::sleep(SETTLE).await;
+                    self.add_fresh(&mut schedule).await;
+                }
+                Some(peer) = lacking.recv() => {
+                    // One that is heard of just after it was asked is asked when it may be.
+                    tokio::time::sleep(schedule.wait_for(&peer, Instant::now())).await;
+                    schedule.add(peer);
+                }
+                () = tokio::time::sleep_until(round_at.into()) => {
+                    round_at = next_round();
+                    self.add_round(&mut schedule).await;
+                }
+                () = self.imported.notified() => {
+                    // Those who are asked hear that they lack something, and ask in turn.
+                    tokio::time::sleep(GAP).await;
+                    self.add_round(&mut schedule).await;
+                }
+                () = sleep_until(schedule.again_at()) => schedule.add_due(Instant::now()),
+                _ = look.tick() => {
+                    core.net.heads().sweep();
+                    if schedule.slept(Instant::now(), core.now()) {
+                        tracing::info!("this machine slept: the catalogue is compared");
+                        self.add_round(&mut schedule).await;
+                    }
+                }
+            }
+            while let Some((peer, failed)) = schedule.next(Instant::now()) {
+                let Some(compared) = stop.run_until_cancelled(self.sync_with(peer)).await else {
+                    return;
+                };
+                if let Err(error) = compared {
+                    tracing::debug!(%peer, %error, "catalogues could not be compared");
+                    schedule.failed(peer, failed, Instant::now());
+                }
+            }
+        }
+    }
+
+    /// A few of the peers that joined: everything is at each of them, as a rule.
+    async fn add_fresh(&self, schedule: &mut Schedule) {
+        let net = &self.core.net;
+        let here = net.catalogues().await.unwrap_or_default();
+        let here: HashSet<PeerId> = here.into_iter().map(|(peer, _)| peer).collect();
+        let best = net.best_peers(0.0, usize::MAX).await.unwrap_or_default();
+        schedule.add_fresh(&best, &here);
+    }
+
+    async fn add_round(&self, schedule: &mut Schedule) {
+        let net = &self.core.net;
+        let good = net.best_peers(0.0, GOOD).await.unwrap_or_default();
+        let others = net.catalogues().await.unwrap_or_default();
+        let others = others.into_iter().map(|(peer, _)| peer).collect();
+        let draw = |count: usize| self.core.chance().below(0..count as u64) as usize;
+        schedule.add_round(good, others, draw);
+    }
+}
+
+/// Never, where there is nothing to wait for.
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
+    }
+}

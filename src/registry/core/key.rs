@@ -1,0 +1,77 @@
+//! The key by which this node publishes, if it has one.
+
+use std::path::PathBuf;
+
+use libp2p::identity::Keypair;
+
+use super::{Core, lock};
+use crate::{
+    Result,
+    domain::{name::PublisherId, secret::Role},
+    store::{Store, keys},
+};
+
+/// Reads the publisher's key where there is one, and has the store know whose it is.
+pub(super) async fn read(store: &Store, data_dir: &std::path::Path) -> Result<Option<Keypair>> {
+    let key = keys::load(&keys::publisher_path(data_dir))?;
+    if let Some(key) = &key {
+        let id = PublisherId::of(&key.public());
+        store.remember_key(Role::Publisher, &id.to_string()).await?;
+        store.set_own_publisher(id);
+    }
+    Ok(key)
+}
+
+impl Core {
+    /// The file in which the publisher's key is, or will be.
+    pub fn publisher_path(&self) -> PathBuf {
+        keys::publisher_path(&self.options.data_dir)
+    }
+
+    pub fn publisher_key(&self) -> Option<Keypair> {
+        lock(&self.publisher).clone()
+    }
+
+    /// The publisher's key if it is the one that owns these packages.
+    pub fn key_of(&self, owner: &PublisherId) -> Option<Keypair> {
+        self.publisher_key()
+            .filter(|key| PublisherId::of(&key.public()) == *owner)
+    }
+
+    pub fn publisher_id(&self) -> Option<PublisherId> {
+        self.publisher_key()
+            .map(|key| PublisherId::of(&key.public()))
+    }
+
+    /// The publisher's key, and where it is when this made it.
+    ///
+    /// # Errors
+    /// [`RegistryError::LostKey`](crate::RegistryError::LostKey) when there was another one and its
+    /// file is gone.
+    pub async fn publisher_or_new(&self) -> Result<(Keypair, Option<PathBuf>)> {
+        let path = self.publisher_path();
+        let key = {
+            let mut publisher = lock(&self.publisher);
+            if let Some(key) = publisher.as_ref() {
+                return Ok((key.clone(), None));
+            }
+            let known = self.store.known_key(Role::Publisher)?;
+            let key = keys::load_or_first(Role::Publisher, &path, known)?;
+            *publisher = Some(key.clone());
+            key
+        };
+        let id = PublisherId::of(&key.public());
+        self.store.set_own_publisher(id);
+        // If this fails, the next start remembers the file that is there.
+        self.store
+            .remember_key(Role::Publisher, &id.to_string())
+            .await?;
+        Ok((key, Some(path)))
+    }
+
+    /// The owner of previews: nobody, so that they stand apart from what this node's publisher
+    /// signs.
+    pub fn preview_owner(&self) -> PublisherId {
+        PublisherId::from(self.net.peer_id())
+    }
+}

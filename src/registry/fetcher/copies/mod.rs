@@ -1,0 +1,135 @@
+//! Copies on other nodes: the bytes of a new release are given to others, so that whoever published
+//! it may leave; and what others ask this node to keep.
+//!
+//! Who asks ([`give`]) is the node that published, and later, when a copy was lost ([`holders`]),
+//! the one of those that hold it which comes first by [`order`](crate::domain::copies::order).
+//! Whoever is asked ([`keep`]) fetches in the ordinary way, and verifies. That a node holds a
+//! release is believed once it has given groups of it, chosen at random, that verify.
+
+mod give;
+mod holders;
+mod keep;
+
+use std::{
+    collections::HashSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use libp2p::PeerId;
+use tokio::{
+    sync::{Semaphore, watch},
+    time::MissedTickBehavior,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::Fetcher;
+use crate::{Result, domain::hash::Hash};
+use holders::ROUNDS;
+use keep::{FOR_OTHERS, FOR_UNKNOWN};
+
+/// Own releases that want copies are looked for this often.
+const LOOK: Duration = Duration::from_secs(5);
+/// Copies are looked after no more often than this, and no less.
+const SHORTEST_ROUND: Duration = Duration::from_secs(1);
+const LONGEST_ROUND: Duration = Duration::from_secs(3_600);
+
+/// What is under way with copies.
+pub struct Copying {
+    /// Own releases that are given to others now.
+    underway: watch::Sender<HashSet<Hash>>,
+    unfit: Mutex<HashSet<PeerId>>,
+    /// Releases that are fetched for others now.
+    fetching: Mutex<HashSet<Hash>>,
+    places: Arc<Semaphore>,
+    of_unknown: Arc<Semaphore>,
+    /// The rounds go on after these.
+    at: Mutex<[Hash; 2]>,
+}
+
+impl Default for Copying {
+    fn default() -> Self {
+        Self {
+            underway: watch::Sender::default(),
+            unfit: Mutex::default(),
+            fetching: Mutex::default(),
+            places: Arc::new(Semaphore::new(FOR_OTHERS)),
+            of_unknown: Arc::new(Semaphore::new(FOR_UNKNOWN)),
+            at: Mutex::new([Hash([0; 32]); 2]),
+        }
+    }
+}
+
+impl Copying {
+    /// Waits until nothing is given to others.
+    pub async fn idle(&self) {
+        // The sender is as old as this.
+        let _ = self.underway.subscribe().wait_for(HashSet::is_empty).await;
+    }
+
+    fn fetching(&self) -> MutexGuard<'_, HashSet<Hash>> {
+        self.fetching.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unfit(&self) -> MutexGuard<'_, HashSet<PeerId>> {
+        self.unfit.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Fetcher {
+    /// Runs until `stop` is called.
+    pub async fn run_copies(self: Arc<Self>, stop: CancellationToken) {
+        let mut joined = self.core.net.joined();
+        let every = self.core.options.copy_lost_after / ROUNDS;
+        let mut round = tokio::time::interval(every.clamp(SHORTEST_ROUND, LONGEST_ROUND));
+        round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut look = tokio::time::interval(LOOK);
+        look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // Peers that had room when they were looked at last.
+        let mut roomy = HashSet::new();
+        loop {
+            let mut look_after = false;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = joined.changed() => if changed.is_err() { return },
+                _ = look.tick() => {}
+                _ = round.tick() => look_after = true,
+            }
+            if let Err(error) = self.tell_room() {
+                tracing::debug!(%error, "how much room there is for others could not be found out");
+            }
+            if self.core.options.copies == 0 || *joined.borrow_and_update() == 0 {
+                continue;
+            }
+            let done = stop.run_until_cancelled(async {
+                if look_after {
+                    self.look_after_copies().await?;
+                }
+                let rooms = self.core.net.rooms().await?;
+                let now: HashSet<PeerId> = rooms
+                    .iter()
+                    .filter(|(_, room)| *room > 0)
+                    .map(|(peer, _)| *peer)
+                    .collect();
+                // Whoever is new may take what nobody took before.
+                let all = now.iter().any(|peer| !roomy.contains(peer));
+                roomy = now;
+                self.copy_own(all).await
+            });
+            if let Some(Err(error)) = done.await {
+                tracing::warn!(%error, "copies on other nodes are looked after again later");
+            }
+        }
+    }
+
+    /// Nodes that were seen to have a release, this one not counted.
+    pub fn copies_of(&self, release: &Hash) -> Result<usize> {
+        Ok(self
+            .core
+            .store
+            .holders(release)?
+            .iter()
+            .filter(|holder| holder.missing_since.is_none())
+            .count())
+    }
+}

@@ -1,0 +1,104 @@
+//! Peers that may have a content, each once, in the order in which they are asked.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+
+use libp2p::PeerId;
+use tokio::sync::mpsc;
+
+/// Peers that may have a content.
+#[derive(Default)]
+pub struct Crowd {
+    pub waiting: VecDeque<PeerId>,
+    pub met: HashSet<PeerId>,
+    pub scores: HashMap<PeerId, f64>,
+    pub dht: Option<mpsc::Receiver<PeerId>>,
+    pub searched: bool,
+}
+
+impl Crowd {
+    pub fn add(&mut self, peer: PeerId) {
+        if self.met.insert(peer) {
+            self.waiting.push_back(peer);
+        }
+    }
+
+    /// The next one that the DHT names, or that it names no more.
+    pub async fn found(&mut self) -> Option<PeerId> {
+        match &mut self.dht {
+            Some(dht) => dht.recv().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// A provider says of itself that it has it: it goes first.
+    pub fn add_found(&mut self, found: Option<PeerId>) {
+        match found {
+            Some(peer) => {
+                if self.met.insert(peer) {
+                    self.waiting.push_front(peer);
+                } else if let Some(at) = self.waiting.iter().position(|waiting| *waiting == peer) {
+                    self.waiting.swap(0, at);
+                }
+            }
+            None => self.dht = None,
+        }
+    }
+
+    /// The next to ask, and its score.
+    pub fn next(&mut self) -> Option<(PeerId, f64)> {
+        let peer = self.waiting.pop_front()?;
+        Some((peer, self.scores.get(&peer).copied().unwrap_or(0.0)))
+    }
+
+    pub fn is_exhausted(&self) -> bool {
+        self.waiting.is_empty() && self.dht.is_none() && self.searched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn providers_go_first_and_everybody_is_asked_once() {
+        let [a, b, c, d] = std::array::from_fn(|_| PeerId::random());
+        let mut crowd = Crowd::default();
+        [a, b, a, c].into_iter().for_each(|peer| crowd.add(peer));
+        crowd.add_found(Some(d));
+        assert_eq!(
+            crowd.next().map(|(peer, _)| peer),
+            Some(d),
+            "the DHT names it"
+        );
+        crowd.add_found(Some(c));
+        crowd.add_found(Some(d));
+        let rest: Vec<PeerId> = std::iter::from_fn(|| crowd.next())
+            .map(|(peer, _)| peer)
+            .collect();
+        assert_eq!(rest, [c, b, a], "one that waits already comes to the front");
+    }
+
+    #[test]
+    fn it_is_exhausted_when_the_dht_has_named_everybody() {
+        let mut crowd = Crowd::default();
+        assert!(!crowd.is_exhausted(), "the DHT was not asked");
+        let (_sender, receiver) = mpsc::channel(1);
+        (crowd.dht, crowd.searched) = (Some(receiver), true);
+        assert!(!crowd.is_exhausted(), "it may name more");
+        crowd.add_found(None);
+        assert!(crowd.is_exhausted());
+        crowd.add(PeerId::random());
+        assert!(!crowd.is_exhausted());
+    }
+
+    #[test]
+    fn a_peer_has_its_score() {
+        let [known, unknown] = std::array::from_fn(|_| PeerId::random());
+        let mut crowd = Crowd::default();
+        crowd.scores.insert(known, 0.7);
+        crowd.add(known);
+        crowd.add(unknown);
+        assert_eq!(crowd.next(), Some((known, 0.7)));
+        assert_eq!(crowd.next(), Some((unknown, 0.0)));
+    }
+}

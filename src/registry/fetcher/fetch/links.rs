@@ -1,0 +1,97 @@
+//! Streams to peers that are kept for the next fetch: opening one costs a round trip, which is all
+//! that a small content takes.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use libp2p::PeerId;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::net::{
+    Net,
+    content::{Broken, ContentLink},
+};
+
+/// Streams to one peer at once: one less than a peer takes, because it may not have noticed yet
+/// that one was closed.
+const MOST: usize = 3;
+/// A stream is kept for so long after its last use; the other side keeps it a minute.
+const KEEP: Duration = Duration::from_secs(20);
+
+#[derive(Default)]
+struct Peer {
+    places: Option<Arc<Semaphore>>,
+    idle: Vec<(Instant, ContentLink)>,
+}
+
+#[derive(Default)]
+pub struct Links(Mutex<HashMap<PeerId, Peer>>);
+
+impl Links {
+    /// Waits for a place, then takes a stream that is there unless it must be `fresh`, or opens
+    /// one.
+    pub async fn take(
+        &self,
+        net: &Net,
+        peer: PeerId,
+        most: Duration,
+        fresh: bool,
+    ) -> Result<(ContentLink, OwnedSemaphorePermit), Broken> {
+        let places = {
+            let mut peers = self.lock();
+            peers
+                .entry(peer)
+                .or_default()
+                .places
+                .get_or_insert_with(|| Arc::new(Semaphore::new(MOST)))
+                .clone()
+        };
+        let place = places.acquire_owned().await.map_err(|_| Broken::Silent)?;
+        let idle = if fresh { None } else { self.idle(&peer) };
+        let link = match idle {
+            Some(link) => link,
+            None => net.open_content(peer, most).await?,
+        };
+        Ok((link, place))
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PeerId, Peer>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn idle(&self, peer: &PeerId) -> Option<ContentLink> {
+        let mut peers = self.lock();
+        let peer = peers.get_mut(peer)?;
+        peer.idle.retain(|(since, _)| since.elapsed() < KEEP);
+        peer.idle.pop().map(|(_, link)| link)
+    }
+
+    /// Keeps a stream on which nothing is outstanding.
+    pub fn give_back(&self, link: ContentLink, place: OwnedSemaphorePermit) {
+        let mut peers = self.lock();
+        peers
+            .entry(link.peer)
+            .or_default()
+            .idle
+            .push((Instant::now(), link));
+        drop(place);
+    }
+
+    /// Closes what has not been used for a while.
+    pub fn sweep(&self) {
+        let mut peers = self.lock();
+        for peer in peers.values_mut() {
+            peer.idle.retain(|(since, _)| since.elapsed() < KEEP);
+        }
+        peers.retain(|_, peer| {
+            let free = peer
+                .places
+                .as_ref()
+                .is_none_or(|places| places.available_permits() == MOST);
+            !(free && peer.idle.is_empty())
+        });
+    }
+}

@@ -1,0 +1,511 @@
+//! Fetching content: who may have it, how they are asked together, and what a person is told of it.
+//!
+//! One fetch runs for a root, however many ask for it. Its pieces are handed out by [`plan`], asked
+//! for by a [`worker`] for each peer, and written by the [`run`].
+
+mod crowd;
+mod gather;
+mod links;
+mod plan;
+mod run;
+mod stream;
+mod worker;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::sync::{Semaphore, mpsc, watch};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::Fetcher;
+use crate::{
+    RegistryError, Result,
+    domain::{
+        hash::ContentRoot,
+        held::Origin,
+        time::Timestamp,
+        transfer::{
+            Fetched, Order, Part, Transfer, TransferId, TransferPeer, TransferState, Wanted,
+        },
+    },
+    store::{StoredFetch, content::SMALL},
+};
+use links::Links;
+use run::Run;
+
+/// Fetches at once; the rest wait.
+const MOST: usize = 32;
+
+/// The fetches of a node.
+pub struct Fetches {
+    running: Mutex<HashMap<ContentRoot, Arc<Entry>>>,
+    places: Semaphore,
+    pub links: Links,
+    /// Ends all of them, and what they have is kept for the next start.
+    pub stop: CancellationToken,
+    pub tasks: TaskTracker,
+}
+
+impl Default for Fetches {
+    fn default() -> Self {
+        Self {
+            running: Mutex::default(),
+            places: Semaphore::new(MOST),
+            links: Links::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        }
+    }
+}
+
+impl Fetches {
+    fn lock(&self) -> MutexGuard<'_, HashMap<ContentRoot, Arc<Entry>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A fetch that runs.
+struct Entry {
+    wanted: Wanted,
+    shown: watch::Sender<Transfer>,
+    order: watch::Sender<Option<Order>>,
+    in_order: bool,
+}
+
+/// What a fetch came to for whoever waits for it; none while it goes on.
+fn ended(transfer: &Transfer) -> Option<Result<()>> {
+    let what = transfer.what.clone();
+    Some(match &transfer.state {
+        TransferState::Waiting | TransferState::Running => return None,
+        TransferState::Done => Ok(()),
+        TransferState::Paused => Err(RegistryError::Stopped {
+            what,
+            how: "paused",
+        }),
+        TransferState::Cancelled => Err(RegistryError::Cancelled { what }),
+        TransferState::Failed(why) => Err(RegistryError::Fetch {
+            what,
+            why: why.clone(),
+            done: transfer.done,
+            size: transfer.size,
+        }),
+    })
+}
+
+/// What stays of a fetch that has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stays {
+    /// Nothing was written down.
+    Nothing,
+    /// The content, and no word of the fetch.
+    Bytes,
+    /// Neither word nor bytes.
+    Neither,
+    /// The fetch, with what came of it, until a person has it gone on with.
+    Fetch,
+}
+
+/// What stays of a fetch by how it ended. One that failed is not tried again without being asked
+/// to: it would fail again.
+fn what_stays(state: &TransferState, size: u64) -> Stays {
+    match state {
+        TransferState::Done if size < SMALL => Stays::Nothing,
+        TransferState::Done => Stays::Bytes,
+        TransferState::Cancelled => Stays::Neither,
+        TransferState::Waiting
+        | TransferState::Running
+        | TransferState::Paused
+        | TransferState::Failed(_) => Stays::Fetch,
+    }
+}
+
+/// How an attempt ended.
+enum Ended {
+    Here,
+    Stopped(Order),
+    Failed(String),
+}
+
+fn begun(wanted: &Wanted, state: TransferState, now: Timestamp) -> Transfer {
+    Transfer {
+        id: TransferId::Fetch {
+            root: wanted.content.root,
+        },
+        what: wanted.what.clone(),
+        size: wanted.content.size,
+        done: 0,
+        resumed: 0,
+        rate: 0.0,
+        state,
+        peers: Vec::new(),
+        started_at: now,
+        ended_at: None,
+        for_others: wanted.for_others,
+        beside: wanted.beside.is_some(),
+    }
+}
+
+impl Fetcher {
+    /// What is here already, or waits for the fetch that brings it.
+    pub async fn fetch_content(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        progress: Option<mpsc::Sender<Transfer>>,
+    ) -> Result<Fetched> {
+        let content = wanted.content;
+        if let Some(held) = self.contents.get(&content.root)? {
+            return Ok(Fetched {
+                content: held.content,
+                was_held: true,
+                origin: held.origin,
+            });
+        }
+        let mut shown = self.begin_fetch(wanted)?;
+        loop {
+            let now = shown.borrow_and_update().clone();
+            if let Some(progress) = &progress {
+                // As far as there is room.
+                let _ = progress.try_send(now.clone());
+            }
+            match ended(&now) {
+                None => {}
+                Some(Ok(())) => break,
+                Some(Err(error)) => return Err(error),
+            }
+            shown.changed().await.map_err(|_| RegistryError::Closed)?;
+        }
+        let held = self
+            .contents
+            .get(&content.root)?
+            .ok_or(RegistryError::NoContent(content.root))?;
+        Ok(Fetched {
+            content: held.content,
+            was_held: false,
+            origin: held.origin,
+        })
+    }
+
+    /// The fetch of a content: the one that runs, or a new one.
+    pub fn begin_fetch(self: &Arc<Self>, wanted: Wanted) -> Result<watch::Receiver<Transfer>> {
+        self.begin_fetch_for(wanted, false)
+    }
+
+    /// As [`Self::begin_fetch`]; a new one asks first for what stands first, where somebody reads
+    /// it while it comes.
+    fn begin_fetch_for(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        in_order: bool,
+    ) -> Result<watch::Receiver<Transfer>> {
+        let (root, size) = (wanted.content.root, wanted.content.size);
+        if size > self.core.options.max_content {
+            return Err(RegistryError::TooLarge {
+                size,
+                most: self.core.options.max_content,
+            });
+        }
+        let mut running = self.fetches.lock();
+        if let Some(entry) = running.get(&root) {
+            return Ok(entry.shown.subscribe());
+        }
+        let entry = Arc::new(Entry {
+            shown: watch::Sender::new(begun(&wanted, TransferState::Waiting, self.core.now())),
+            order: watch::Sender::new(None),
+            in_order,
+            wanted,
+        });
+        running.insert(root, entry.clone());
+        let shown = entry.shown.subscribe();
+        let (fetches, fetcher) = (&self.fetches, self.clone());
+        let stop = fetches.stop.clone();
+        fetches.tasks.spawn(async move {
+            if stop
+                .run_until_cancelled(fetcher.clone().run_fetch(entry))
+                .await
+                .is_none()
+            {
+                // Whoever waits for it holds the registry: without this they would wait for each
+                // other, for ever.
+                fetcher.fetches.lock().remove(&root);
+            }
+        });
+        Ok(shown)
+    }
+
+    /// Bytes that have come of a content that is being fetched.
+    pub fn fetched_of(&self, root: &ContentRoot) -> u64 {
+        self.fetches
+            .lock()
+            .get(root)
+            .map_or(0, |entry| entry.shown.borrow().done)
+    }
+
+    /// Tells a fetch what to do; false when there is none that it could be told.
+    pub async fn direct_fetch(self: &Arc<Self>, root: ContentRoot, order: Order) -> Result<bool> {
+        let running = self.fetches.lock().get(&root).cloned();
+        if let Some(entry) = running {
+            return Ok(order != Order::Resume && entry.order.send(Some(order)).is_ok());
+        }
+        let Some(StoredFetch { wanted, .. }) = self
+            .core
+            .store
+            .fetches()?
+            .into_iter()
+            .find(|one| one.wanted.content.root == root)
+        else {
+            return Ok(false);
+        };
+        match order {
+            Order::Pause => Ok(false),
+            Order::Resume => self.begin_fetch(wanted).map(|_| true),
+            Order::Cancel => {
+                self.forget_fetch(root).await?;
+                let ended = Transfer {
+                    ended_at: Some(self.core.now()),
+                    ..begun(&wanted, TransferState::Cancelled, self.core.now())
+                };
+                self.board.put(ended);
+                Ok(true)
+            }
+        }
+    }
+
+    /// Throws away what came of a content.
+    async fn forget_fetch(&self, root: ContentRoot) -> Result<()> {
+        self.contents.discard(root).await?;
+        self.core.store.forget_fetch(root).await
+    }
+
+    /// Shows what an earlier run of this node had not ended; returns what is to be gone on with
+    /// once somebody is there, which is all but what was paused.
+    pub fn unended_fetches(&self) -> Result<Vec<Wanted>> {
+        let mut open = Vec::new();
+        for StoredFetch {
+            wanted,
+            paused,
+            since,
+        } in self.core.store.fetches()?
+        {
+            let state = if paused {
+                TransferState::Paused
+            } else {
+                TransferState::Waiting
+            };
+            let done = self.contents.left_of(&wanted.content);
+            self.board.put(Transfer {
+                done,
+                ..begun(&wanted, state, since)
+            });
+            if !paused {
+                open.push(wanted);
+            }
+        }
+        Ok(open)
+    }
+
+    async fn run_fetch(self: Arc<Self>, entry: Arc<Entry>) {
+        let root = entry.wanted.content.root;
+        self.show(&entry, |_| {});
+        let ended = self.attempt(&entry).await;
+        let now = self.core.now();
+        let state = match ended {
+            Ended::Here => TransferState::Done,
+            Ended::Stopped(Order::Cancel) => TransferState::Cancelled,
+            Ended::Stopped(_) => TransferState::Paused,
+            Ended::Failed(why) => TransferState::Failed(why),
+        };
+        self.core.metrics.fetch_ended(match state {
+            TransferState::Done => Some(true),
+            TransferState::Failed(_) => Some(false),
+            _ => None,
+        });
+        let noted = self.note_end(&entry, &state).await;
+        if let Err(error) = noted {
+            tracing::error!(%error, %root, "how a fetch ended could not be written down");
+        }
+        // From here on somebody else may begin it again.
+        self.fetches.lock().remove(&root);
+        self.show(&entry, |transfer| {
+            transfer.rate = 0.0;
+            transfer.ended_at = Some(now);
+            at_rest(&mut transfer.peers);
+            if state == TransferState::Cancelled {
+                (transfer.done, transfer.resumed) = (0, 0);
+            }
+            transfer.state = state;
+        });
+    }
+
+    /// What has not ended for good is written down: a node that starts again knows of it.
+    async fn note_end(&self, entry: &Entry, state: &TransferState) -> Result<()> {
+        let (wanted, root) = (entry.wanted.clone(), entry.wanted.content.root);
+        match what_stays(state, wanted.content.size) {
+            Stays::Nothing => Ok(()),
+            Stays::Bytes => self.core.store.forget_fetch(root).await,
+            Stays::Neither => self.forget_fetch(root).await,
+            Stays::Fetch => {
+                let now = self.core.now();
+                self.core.store.note_fetch(wanted, true, now).await
+            }
+        }
+    }
+
+    fn show(&self, entry: &Entry, change: impl FnOnce(&mut Transfer)) {
+        entry.shown.send_modify(change);
+        self.board.put(entry.shown.borrow().clone());
+    }
+
+    async fn attempt(self: &Arc<Self>, entry: &Entry) -> Ended {
+        let mut order = entry.order.subscribe();
+        let told = async {
+            // The entry, which has the sender, is there as long as this is.
+            match order.wait_for(Option::is_some).await {
+                Ok(order) => order.unwrap_or(Order::Pause),
+                Err(_) => Order::Pause,
+            }
+        };
+        tokio::select! {
+            ended = self.fetch_once(entry) => match ended {
+                Ok(ended) => ended,
+                Err(error) => Ended::Failed(error.to_string()),
+            },
+            order = told => Ended::Stopped(order),
+        }
+    }
+
+    async fn fetch_once(self: &Arc<Self>, entry: &Entry) -> Result<Ended> {
+        let _place = self
+            .fetches
+            .places
+            .acquire()
+            .await
+            .map_err(|_| RegistryError::Closed)?;
+        let wanted = &entry.wanted;
+        let run = Arc::new(
+            Run::begin(
+                &self.contents,
+                self.core.metrics.clone(),
+                wanted.clone(),
+                self.core.chance().number(),
+            )
+            .await?,
+        );
+        if entry.in_order {
+            run.plan().in_order();
+        }
+        if wanted.content.size >= SMALL {
+            self.core
+                .store
+                .note_fetch(wanted.clone(), false, self.core.now())
+                .await?;
+        }
+        self.show(entry, |transfer| {
+            transfer.state = TransferState::Running;
+            (transfer.done, transfer.resumed) = (run.done(), run.resumed);
+        });
+        let why = self.ask_all(entry, &run).await?;
+        for one in run
+            .parts()
+            .iter()
+            .filter(|one| one.bytes > 0 && one.part != Part::Lied)
+        {
+            self.core
+                .net
+                .gave(one.peer, one.bytes, Duration::from_millis(one.millis));
+        }
+        self.show(entry, |transfer| {
+            (transfer.done, transfer.peers) = (run.done(), run.parts())
+        });
+        if let Some(why) = why {
+            return Ok(Ended::Failed(why));
+        }
+        let origin = Origin {
+            shares: run.shares(),
+            millis: run.millis(),
+            resumed: run.resumed,
+        };
+        match run.take() {
+            Ok(bytes) => {
+                self.contents
+                    .put_small(wanted.content, bytes, &wanted.what, origin)
+                    .await?
+            }
+            Err(partial) => self.contents.finish(partial, &wanted.what, origin).await?,
+        }
+        if wanted.beside.is_none() && self.core.options.provide {
+            self.provide_soon(wanted.content.root, &wanted.what);
+        }
+        if let (Some(package), None) = (&wanted.package, wanted.beside) {
+            for one in run.parts().iter().filter(|one| one.bytes > 0) {
+                self.core.store.saw_provider(package, one.peer).await?;
+            }
+        }
+        Ok(Ended::Here)
+    }
+}
+
+/// Nobody is asked for anything any more.
+fn at_rest(peers: &mut [TransferPeer]) {
+    for one in peers
+        .iter_mut()
+        .filter(|one| matches!(one.part, Part::Giving | Part::Asked))
+    {
+        one.part = Part::Idle;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::manifest::Content;
+
+    fn transfer(state: TransferState) -> Transfer {
+        let root = ContentRoot::of(b"1");
+        let wanted = Wanted {
+            content: Content { root, size: 10 },
+            what: "web 1.0.0".to_owned(),
+            package: None,
+            beside: None,
+            for_others: false,
+        };
+        begun(&wanted, state, Timestamp(1))
+    }
+
+    #[test]
+    fn whoever_waits_is_told_how_it_ended() {
+        let told = |state| ended(&transfer(state));
+        assert!(told(TransferState::Waiting).is_none() && told(TransferState::Running).is_none());
+        assert!(told(TransferState::Done).unwrap().is_ok());
+        let error = |state| told(state).unwrap().unwrap_err();
+        assert!(matches!(
+            error(TransferState::Paused),
+            RegistryError::Stopped { how: "paused", .. }
+        ));
+        assert!(matches!(
+            error(TransferState::Cancelled),
+            RegistryError::Cancelled { .. }
+        ));
+        let failed = error(TransferState::Failed("nobody has it".to_owned()));
+        assert!(failed.to_string().contains("nobody has it"), "{failed}");
+    }
+
+    #[test]
+    fn what_failed_or_was_paused_stays_to_be_gone_on_with() {
+        let failed = TransferState::Failed(String::new());
+        for size in [SMALL - 1, SMALL] {
+            assert_eq!(what_stays(&failed, size), Stays::Fetch);
+            assert_eq!(what_stays(&TransferState::Paused, size), Stays::Fetch);
+            assert_eq!(what_stays(&TransferState::Cancelled, size), Stays::Neither);
+        }
+        assert_eq!(
+            what_stays(&TransferState::Done, SMALL - 1),
+            Stays::Nothing,
+            "it was never noted"
+        );
+        assert_eq!(what_stays(&TransferState::Done, SMALL), Stays::Bytes);
+    }
+}

@@ -1,0 +1,426 @@
+//! One attempt at a content: what is there, what was asked of whom, and what each gave.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    ops::Range,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use bao_tree::io::BaoContentItem;
+use bytes::Bytes;
+use libp2p::PeerId;
+use tokio::sync::{Notify, mpsc};
+
+use super::plan::Plan;
+use crate::{
+    Result,
+    domain::{
+        content::{GROUP, Groups, bytes_of, groups},
+        held::Share,
+        transfer::{Part, TransferPeer, Wanted},
+    },
+    metrics::Metrics,
+    store::content::{ContentStore, Partial, SMALL},
+};
+
+/// Written pieces waiting: a disk that is slower than the network slows it down, and memory stays
+/// as it is.
+const WRITES: usize = 4;
+/// After so many bytes what was written is brought to the disk, so that the end does not wait for
+/// all of it at once.
+const SYNC_EVERY: u64 = 64 << 20;
+
+/// Where the bytes go.
+enum Into {
+    Memory(Mutex<(Groups, Vec<u8>)>),
+    File(Arc<Partial>),
+}
+
+pub(super) struct Run {
+    pub wanted: Wanted,
+    plan: Mutex<Plan>,
+    into: Arc<Into>,
+    writes: mpsc::Sender<Vec<BaoContentItem>>,
+    parts: Mutex<BTreeMap<PeerId, TransferPeer>>,
+    /// Something is over, or all of it is here.
+    pub changed: Arc<Notify>,
+    began: Instant,
+    /// Bytes that were there before.
+    pub resumed: u64,
+    failed: Arc<Mutex<Option<io::Error>>>,
+    over: AtomicBool,
+    other_size: AtomicU64,
+    /// When something came, in milliseconds since it began.
+    last: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Run {
+    /// Begins an attempt; `begin` is any number, which says where the first peer begins.
+    pub async fn begin(
+        contents: &ContentStore,
+        metrics: Metrics,
+        wanted: Wanted,
+        begin: u64,
+    ) -> Result<Self> {
+        let content = wanted.content;
+        let into = if content.size < SMALL {
+            contents.check_room(content.size)?;
+            Into::Memory(Mutex::new((
+                Groups::empty(),
+                vec![0; content.size as usize],
+            )))
+        } else {
+            Into::File(contents.partial(content).await?)
+        };
+        let have = match &into {
+            Into::Memory(_) => Groups::empty(),
+            Into::File(partial) => partial.have(),
+        };
+        let resumed = bytes_of(&have, content.size);
+        let into = Arc::new(into);
+        let (writes, queue) = mpsc::channel(WRITES);
+        let (changed, failed) = (Arc::new(Notify::new()), Arc::default());
+        let writer = Writer {
+            into: into.clone(),
+            changed: changed.clone(),
+            failed: Arc::clone(&failed),
+            metrics,
+        };
+        tokio::task::spawn_blocking(move || writer.serve(queue));
+        Ok(Self {
+            wanted,
+            plan: Mutex::new(Plan::new(content.size, have, begin)),
+            into,
+            writes,
+            parts: Mutex::default(),
+            changed,
+            began: Instant::now(),
+            resumed,
+            failed,
+            over: AtomicBool::new(false),
+            other_size: AtomicU64::new(0),
+            last: AtomicU64::new(0),
+        })
+    }
+
+    pub fn plan(&self) -> MutexGuard<'_, Plan> {
+        lock(&self.plan)
+    }
+
+    /// Since it began.
+    pub fn millis(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    pub fn next(&self, peer: &PeerId) -> Option<Range<u64>> {
+        let now = self.millis();
+        self.plan().next(peer, now)
+    }
+
+    pub fn part(&self, peer: PeerId, change: impl FnOnce(&mut TransferPeer)) {
+        change(
+            lock(&self.parts)
+                .entry(peer)
+                .or_insert_with(|| TransferPeer::new(peer)),
+        );
+    }
+
+    /// Something that verifies came just now, or somebody who may give something.
+    pub fn heard(&self) {
+        self.last.store(self.millis(), Ordering::Relaxed);
+    }
+
+    /// Time since [`heard`](Self::heard).
+    pub fn silent_for(&self) -> Duration {
+        Duration::from_millis(
+            self.millis()
+                .saturating_sub(self.last.load(Ordering::Relaxed)),
+        )
+    }
+
+    /// Verified bytes a peer has given.
+    pub fn given(&self, peer: &PeerId) -> u64 {
+        lock(&self.parts).get(peer).map_or(0, |one| one.bytes)
+    }
+
+    /// Verified bytes that came from anybody.
+    pub fn came(&self) -> u64 {
+        lock(&self.parts).values().map(|one| one.bytes).sum()
+    }
+
+    /// Those that are not asked again.
+    pub fn given_up(&self) -> Vec<PeerId> {
+        let over = |one: &&TransferPeer| matches!(one.part, Part::Lied | Part::Slow);
+        lock(&self.parts)
+            .values()
+            .filter(over)
+            .map(|one| one.peer)
+            .collect()
+    }
+
+    /// Peers that were asked and are not any more, and gave nothing.
+    pub fn in_vain(&self) -> usize {
+        let over =
+            |one: &&TransferPeer| one.bytes == 0 && !matches!(one.part, Part::Asked | Part::Giving);
+        lock(&self.parts).values().filter(over).count()
+    }
+
+    pub fn was_slow_or_lost(&self) -> bool {
+        lock(&self.parts)
+            .values()
+            .any(|one| matches!(one.part, Part::Slow | Part::Lost))
+    }
+
+    /// Those that were slow may be asked again.
+    pub fn forgive(&self) {
+        for one in lock(&self.parts)
+            .values_mut()
+            .filter(|one| one.part == Part::Slow)
+        {
+            one.part = Part::Idle;
+        }
+    }
+
+    pub fn parts(&self) -> Vec<TransferPeer> {
+        let mut parts: Vec<_> = lock(&self.parts).values().cloned().collect();
+        parts.sort_by_key(|one| std::cmp::Reverse(one.bytes));
+        parts
+    }
+
+    /// Who gave how much, and who lied.
+    pub fn shares(&self) -> Vec<Share> {
+        let counts = |one: &TransferPeer| one.bytes > 0 || one.part == Part::Lied;
+        let share = |one: TransferPeer| Share {
+            peer: one.peer,
+            bytes: one.bytes,
+            millis: one.millis,
+            refused: one.refused,
+        };
+        self.parts().into_iter().filter(counts).map(share).collect()
+    }
+
+    /// Hands verified groups to the writer; waits while it has much to do.
+    pub async fn write(&self, items: Vec<BaoContentItem>) {
+        if !items.is_empty() {
+            // The writer ends when this does.
+            let _ = self.writes.send(items).await;
+        }
+    }
+
+    /// All of it is here and written.
+    pub fn is_complete(&self) -> bool {
+        self.done() == self.wanted.content.size && self.into.is_complete(self.wanted.content.size)
+    }
+
+    /// Nothing more is wanted of anybody.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed) || self.plan().is_complete()
+    }
+
+    /// Bytes that are here.
+    pub fn done(&self) -> u64 {
+        match &*self.into {
+            Into::Memory(held) => bytes_of(&lock(held).0, self.wanted.content.size),
+            Into::File(partial) => partial.bytes(),
+        }
+    }
+
+    /// What went wrong on our own side, once.
+    pub fn failure(&self) -> Option<io::Error> {
+        let failed = lock(&self.failed).take();
+        self.over.fetch_or(failed.is_some(), Ordering::Relaxed);
+        failed
+    }
+
+    /// A peer holds a content of that root and of this size, which is not what the manifest says.
+    pub fn other_size(&self, size: u64) {
+        self.other_size.store(size, Ordering::Relaxed);
+    }
+
+    pub fn said_size(&self) -> Option<u64> {
+        Some(self.other_size.load(Ordering::Relaxed)).filter(|size| *size != 0)
+    }
+
+    /// Why nobody gives the rest, for a person.
+    pub fn why_not(&self, asked: usize) -> String {
+        let size = self.wanted.content.size;
+        why_not(&self.parts(), size, self.done(), self.said_size(), asked)
+    }
+
+    /// What is in memory, or in a file.
+    pub fn take(&self) -> Result<Bytes, Arc<Partial>> {
+        match &*self.into {
+            Into::Memory(held) => Ok(std::mem::take(&mut lock(held).1).into()),
+            Into::File(partial) => Err(partial.clone()),
+        }
+    }
+}
+
+/// Why nobody gives the rest of a content, for a person: by what each of the peers that were asked
+/// gave.
+pub fn why_not(
+    parts: &[TransferPeer],
+    size: u64,
+    done: u64,
+    said: Option<u64>,
+    asked: usize,
+) -> String {
+    if let Some(said) = said {
+        return format!(
+            "its manifest says that it has {size} bytes, and peers that have it say {said}; that is for its publisher to \
+             put right"
+        );
+    }
+    let lied = parts.iter().filter(|one| one.part == Part::Lied).count();
+    let lied = match lied {
+        0 => String::new(),
+        1 => ", of which one gave what does not verify".to_owned(),
+        count => format!(", of which {count} gave what does not verify"),
+    };
+    let reached = parts
+        .iter()
+        .filter(|one| one.part != Part::Lost || one.bytes > 0)
+        .count();
+    if asked > 0 && reached == 0 {
+        return format!(
+            "none of the {asked} peers that may have it could be reached; check `status` for peers"
+        );
+    }
+    match reached {
+        0 => "no peer is connected that could have it; check `status` for peers".to_owned(),
+        1 => format!(
+            "the one peer that was asked does not give it{lied}; try again when others are there"
+        ),
+        _ if done > 0 => {
+            format!(
+                "none of {reached} peers that were asked gives the rest{lied}; try again when others are there"
+            )
+        }
+        _ => format!(
+            "none of {reached} peers that were asked has it{lied}; try again when others are there"
+        ),
+    }
+}
+
+impl Into {
+    fn is_complete(&self, size: u64) -> bool {
+        match self {
+            // Also where there are no bytes, there is a root to be verified.
+            Self::Memory(held) => lock(held).0 == Groups::from(0..groups(size)),
+            Self::File(partial) => partial.is_complete(),
+        }
+    }
+
+    fn write(&self, items: &[BaoContentItem]) -> io::Result<()> {
+        match self {
+            Self::File(partial) => partial.write(items),
+            Self::Memory(held) => {
+                let mut held = lock(held);
+                for item in items {
+                    let BaoContentItem::Leaf(leaf) = item else {
+                        continue;
+                    };
+                    let start = leaf.offset as usize;
+                    if let Some(place) = held.1.get_mut(start..start + leaf.data.len()) {
+                        place.copy_from_slice(&leaf.data);
+                    }
+                    let group = leaf.offset / GROUP;
+                    held.0 |= Groups::from(group..group + 1);
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Writes what workers verified, off the tasks that serve the network.
+struct Writer {
+    into: Arc<Into>,
+    changed: Arc<Notify>,
+    failed: Arc<Mutex<Option<io::Error>>>,
+    metrics: Metrics,
+}
+
+impl Writer {
+    fn serve(self, mut queue: mpsc::Receiver<Vec<BaoContentItem>>) {
+        let mut since_sync = 0;
+        let syncing = Arc::new(AtomicBool::new(false));
+        while let Some(items) = queue.blocking_recv() {
+            let bytes: u64 = items
+                .iter()
+                .map(|item| {
+                    if let BaoContentItem::Leaf(leaf) = item {
+                        leaf.data.len() as u64
+                    } else {
+                        0
+                    }
+                })
+                .sum();
+            if let Err(error) = self.into.write(&items) {
+                *lock(&self.failed) = Some(error);
+                self.changed.notify_one();
+                return;
+            }
+            self.metrics.fetched(bytes);
+            self.changed.notify_one();
+            since_sync += bytes;
+            if since_sync >= SYNC_EVERY && !syncing.swap(true, Ordering::Relaxed) {
+                since_sync = 0;
+                let (into, syncing) = (self.into.clone(), syncing.clone());
+                std::thread::spawn(move || {
+                    if let Into::File(partial) = &*into
+                        && let Err(error) = partial.sync()
+                    {
+                        // The last one decides, and fails too.
+                        tracing::warn!(%error, "content on its way could not be synced");
+                    }
+                    syncing.store(false, Ordering::Relaxed);
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(part: Part, bytes: u64) -> TransferPeer {
+        TransferPeer {
+            part,
+            bytes,
+            ..TransferPeer::new(PeerId::random())
+        }
+    }
+
+    #[test]
+    fn a_person_is_told_why_nobody_gives_the_rest() {
+        let why = |parts: &[TransferPeer], done, asked| why_not(parts, 100, done, None, asked);
+        let (idle, lost) = (peer(Part::Idle, 0), peer(Part::Lost, 0));
+        let lied = peer(Part::Lied, 0);
+        assert!(why(&[], 0, 0).starts_with("no peer is connected that could have it"));
+        assert!(
+            why(&[lost.clone(), lost.clone()], 0, 2)
+                .starts_with("none of the 2 peers that may have it could be reached")
+        );
+        assert!(why(&[idle.clone(), lost], 0, 2).starts_with("the one peer that was asked"));
+        let two = [idle.clone(), lied.clone()];
+        assert!(why(&two, 0, 2).contains("has it, of which one gave what does not verify"));
+        assert!(why(&two, 5, 2).contains("gives the rest, of which one gave"));
+        assert!(why(&[lied.clone(), lied], 0, 2).contains("of which 2 gave"));
+        assert!(
+            why_not(&[idle], 100, 0, Some(99), 1).starts_with(
+                "its manifest says that it has 100 bytes, and peers that have it say 99"
+            )
+        );
+    }
+}

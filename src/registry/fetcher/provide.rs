@@ -1,0 +1,311 @@
+//! What a registry does for content by itself: tell the DHT what is here, go on with fetches, have
+//! damaged content again.
+
+use std::{
+    collections::{BTreeSet, HashSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use super::Fetcher;
+use crate::domain::{
+    catalogue::CatalogueScope,
+    hash::ContentRoot,
+    held::{Held, Lost},
+    manifest::Manifest,
+    query::words,
+    record::DhtKey,
+    transfer::Wanted,
+};
+
+/// Contents that are told of at once.
+const AT_ONCE: usize = 4;
+/// Between two of them: everything at once is what brings a small network down.
+const PACE: Duration = Duration::from_millis(20);
+/// Everything is told of again this often: twice in the life of a record.
+const ROUND: Duration = Duration::from_secs(12 * 3_600);
+/// Words of new packages are looked for this often.
+const WORDS: Duration = Duration::from_secs(600);
+/// A word that more packages have is at every peer one may ask.
+const RARE: u64 = 3;
+/// Words that are told of: of this node's own packages, and of others.
+const OWN_WORDS: usize = 1_000;
+const RARE_WORDS: usize = 1_000;
+/// What was not used is closed.
+const SWEEP: Duration = Duration::from_secs(20);
+/// What was damaged is looked for this often, until somebody gives it.
+const HEAL: Duration = Duration::from_secs(60);
+/// Contents that wait to be told of; more are told of in the next round.
+const MOST: usize = 100_000;
+
+/// Contents of which the DHT is to be told, each with what it is called.
+#[derive(Default)]
+pub struct Providing {
+    waiting: Mutex<Waiting>,
+    added: Notify,
+}
+
+#[derive(Default)]
+struct Waiting {
+    queue: VecDeque<(DhtKey, Box<str>)>,
+    known: HashSet<DhtKey>,
+}
+
+impl Providing {
+    fn add(&self, key: DhtKey, what: &str, soon: bool) {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let Waiting { queue, known } = &mut *waiting;
+        if known.len() < MOST && known.insert(key) {
+            if soon {
+                queue.push_front((key, what.into()))
+            } else {
+                queue.push_back((key, what.into()))
+            }
+            self.added.notify_one();
+        }
+    }
+
+    fn next(&self) -> Option<(DhtKey, Box<str>)> {
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = waiting.queue.pop_front()?;
+        waiting.known.remove(&next.0);
+        Some(next)
+    }
+}
+
+/// The words that are told of: own ones, and of the rare ones those that are nearest to this node.
+fn told_words<'a>(
+    own: &'a BTreeSet<String>,
+    rare: &'a [String],
+    here: &DhtKey,
+) -> Vec<(DhtKey, &'a str)> {
+    let keyed = |word: &'a String| (DhtKey::of_word(word), word.as_str());
+    let mut rare: Vec<_> = rare.iter().map(keyed).collect();
+    rare.sort_unstable_by_key(|(key, _)| key.distance(here));
+    rare.truncate(RARE_WORDS);
+    let own = own.iter().take(OWN_WORDS).map(keyed);
+    own.chain(rare).collect()
+}
+
+/// Tells if others may have a content of this node: what is its own, and the rest unless it is not
+/// offered.
+fn is_offered(held: &Held, provide: bool) -> bool {
+    held.own || provide
+}
+
+impl Fetcher {
+    /// The DHT is told that this node has a content, by what it is called, before those that are
+    /// only told of again.
+    pub fn provide_soon(&self, root: ContentRoot, what: &str) {
+        self.providing.add(
+            DhtKey::of_content(&root),
+            &format!("content of {what}"),
+            true,
+        );
+    }
+
+    /// As [`Self::provide_soon`] for every file that a manifest lists.
+    pub fn provide_files_soon(&self, manifest: &Manifest) {
+        let what = format!("{} {}", manifest.name, manifest.version);
+        manifest
+            .files
+            .iter()
+            .for_each(|file| self.provide_soon(file.root, &what));
+    }
+
+    /// Runs until `stop` is called.
+    pub async fn run_contents(self: Arc<Self>, stop: CancellationToken) {
+        if let Err(error) = self.tidy_copies().await {
+            tracing::error!(%error, "what is kept for others could not be looked through");
+        }
+        let mut damaged = self.contents.damaged();
+        let mut joined = self.core.net.joined();
+        let mut round = tokio::time::interval(ROUND);
+        let mut healing = tokio::time::interval(HEAL);
+        let mut sweep = tokio::time::interval(SWEEP);
+        let mut pace = tokio::time::interval(PACE);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut unended = self.unended_fetches().unwrap_or_else(|error| {
+            tracing::error!(%error, "fetches of an earlier run are not gone on with");
+            Vec::new()
+        });
+        let mut telling = tokio::task::JoinSet::new();
+        let mut idle = false;
+        let mut new_words = tokio::time::interval(WORDS);
+        let mut told = HashSet::new();
+        loop {
+            let alone = *joined.borrow() == 0;
+            if !alone {
+                for wanted in unended.drain(..) {
+                    if let Err(error) = self.begin_fetch(wanted) {
+                        tracing::error!(%error, "a fetch of an earlier run is not gone on with");
+                    }
+                }
+            }
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = round.tick() => {
+                    told.clear();
+                    self.provide_everything();
+                }
+                _ = new_words.tick() => self.provide_words(&mut told).await,
+                _ = sweep.tick() => self.fetches.links.sweep(),
+                Ok(held) = damaged.recv() => {
+                    let what = held.what.unwrap_or_else(|| held.content.root.to_string());
+                    self.core.warn(format!("the stored bytes of {what} were damaged and are dropped; they are fetched again"));
+                    self.heal();
+                }
+                _ = healing.tick(), if !alone => self.heal(),
+                changed = joined.changed() => if changed.is_err() { break },
+                () = self.providing.added.notified(), if idle => idle = false,
+                Some(_) = telling.join_next(), if !telling.is_empty() => {}
+                _ = pace.tick(), if !idle && !alone && telling.len() < AT_ONCE => match self.providing.next() {
+                    Some((key, what)) => {
+                        let net = self.core.net.clone();
+                        telling.spawn(async move { net.provide(key, what.into()).await });
+                    }
+                    None => idle = true,
+                },
+            }
+        }
+        let fetches = &self.fetches;
+        fetches.stop.cancel();
+        fetches.tasks.close();
+        fetches.tasks.wait().await;
+    }
+
+    /// Everything that others may have of this node.
+    pub fn provide_everything(&self) {
+        match self.contents.list() {
+            Ok(held) => {
+                let offered = held
+                    .into_iter()
+                    .filter(|held| is_offered(held, self.core.options.provide));
+                offered.for_each(|held| {
+                    let what = held.what.map_or_else(
+                        || "a content".to_owned(),
+                        |what| format!("content of {what}"),
+                    );
+                    self.providing
+                        .add(DhtKey::of_content(&held.content.root), &what, false);
+                });
+            }
+            Err(error) => tracing::error!(%error, "what is here could not be listed"),
+        }
+    }
+
+    /// Words of packages that this node knows, for those who know few: its own packages' at once,
+    /// and of the rare ones of all the catalogue those that are nearest to it, so that nodes share
+    /// the work without a word.
+    async fn provide_words(&self, told: &mut HashSet<DhtKey>) {
+        let full = self.core.options.catalogue == CatalogueScope::Full;
+        let read = self
+            .core
+            .read("reading the words of packages", move |store| {
+                let rare = if full {
+                    store.rare_words(RARE)?
+                } else {
+                    Vec::new()
+                };
+                Ok((store.own_words()?, rare))
+            });
+        let Ok((own, rare)) = read.await else {
+            return;
+        };
+        let here = DhtKey::of_word(&self.core.net.peer_id().to_base58());
+        for (key, word) in told_words(&own, &rare, &here) {
+            if told.insert(key) {
+                self.providing
+                    .add(key, &format!("packages with “{word}”"), false);
+            }
+        }
+    }
+
+    /// Words of a package that was just published.
+    pub fn provide_words_soon(&self, text: &str) {
+        words(text).for_each(|word| {
+            self.providing.add(
+                DhtKey::of_word(&word),
+                &format!("packages with “{word}”"),
+                true,
+            );
+        });
+    }
+
+    /// What came from others can come from them again; what was put here may be with them by now.
+    fn heal(self: &Arc<Self>) {
+        let lost = self.contents.lost().unwrap_or_else(|error| {
+            tracing::error!(%error, "what was damaged could not be listed");
+            Vec::new()
+        });
+        for Lost { content, what, .. } in lost {
+            let what = what.unwrap_or_else(|| content.root.to_string());
+            let wanted = Wanted {
+                content,
+                what,
+                package: None,
+                beside: None,
+                for_others: false,
+            };
+            if let Err(error) = self.begin_fetch(wanted) {
+                tracing::error!(%error, root = %content.root, "damaged content is not fetched again");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(n: usize) -> DhtKey {
+        DhtKey::of_word(&n.to_string())
+    }
+
+    #[test]
+    fn what_is_new_is_told_before_what_is_told_again_and_each_waits_once() {
+        let providing = Providing::default();
+        providing.add(key(1), "1", false);
+        providing.add(key(2), "2", false);
+        providing.add(key(3), "3", true);
+        providing.add(key(1), "again", true);
+        let order: Vec<_> = std::iter::from_fn(|| providing.next())
+            .map(|(_, what)| what.to_string())
+            .collect();
+        assert_eq!(order, ["3", "1", "2"]);
+        providing.add(key(1), "later", false);
+        assert!(providing.next().is_some(), "it may wait again");
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let providing = Providing::default();
+        (0..MOST + 5).for_each(|n| providing.add(key(n), "", false));
+        assert_eq!(std::iter::from_fn(|| providing.next()).count(), MOST);
+    }
+
+    #[test]
+    fn the_nearest_of_the_rare_words_are_told_after_the_own_ones() {
+        let own: BTreeSet<String> = (0..OWN_WORDS + 3).map(|n| format!("own{n}")).collect();
+        let rare: Vec<String> = (0..RARE_WORDS + 3).map(|n| format!("rare{n}")).collect();
+        let here = key(0);
+        let told = told_words(&own, &rare, &here);
+        assert_eq!(told.len(), OWN_WORDS + RARE_WORDS);
+        assert!(
+            told[..OWN_WORDS]
+                .iter()
+                .all(|(_, word)| word.starts_with("own"))
+        );
+        let (near, words): (Vec<_>, Vec<_>) = told[OWN_WORDS..]
+            .iter()
+            .map(|(key, word)| (key.distance(&here), *word))
+            .unzip();
+        assert!(near.is_sorted());
+        let left = rare.iter().filter(|word| !words.contains(&word.as_str()));
+        let nearest_left = left.map(|word| DhtKey::of_word(word).distance(&here)).min();
+        assert!(nearest_left >= near.last().cloned());
+    }
+}

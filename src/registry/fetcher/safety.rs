@@ -1,0 +1,159 @@
+//! Which of this node's own packages would be lost with it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::Fetcher;
+use crate::{
+    Result,
+    domain::{
+        manifest::Manifest,
+        name::PackageId,
+        record::{Authorised, Head},
+        time::Timestamp,
+    },
+    net::Safety,
+};
+
+/// Own packages are looked through this often; each costs a question to the DHT.
+const ROUND: Duration = Duration::from_secs(300);
+/// Looked at in a round. The next goes on where it ended.
+const A_ROUND: usize = 50;
+/// Nodes that must have a content, this one counted.
+const ENOUGH: usize = 2;
+/// A head that expires so soon was not renewed in time: that is due at a third of its life.
+const SOON: Duration = Duration::from_secs(10 * 86_400);
+/// Nobody can be expected to have a release that is younger.
+const YOUNG: Duration = Duration::from_secs(86_400);
+/// Those that are named.
+const NAMED: usize = 20;
+
+#[derive(Default)]
+pub(super) struct Looking {
+    /// Somebody wants to know now.
+    again: Notify,
+    at: AtomicUsize,
+    /// Those that were alone, or expire soon, when they were looked at last; with their names.
+    found: Mutex<BTreeMap<PackageId, String>>,
+}
+
+impl Fetcher {
+    /// Tells the DHT again of everything that is here, and looks again at which of it is kept
+    /// elsewhere.
+    pub fn offer_everything(&self) {
+        self.provide_everything();
+        self.looking.again.notify_one();
+    }
+
+    /// Runs until `stop` is called.
+    pub async fn run_safety(self: Arc<Self>, stop: CancellationToken) {
+        let mut joined = self.core.net.joined();
+        let mut round = tokio::time::interval(ROUND);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = round.tick() => {}
+                // Who came may have what nobody else has.
+                changed = joined.changed() => if changed.is_err() { return },
+                () = self.looking.again.notified() => {}
+            }
+            if *self.core.net.joined().borrow() == 0 {
+                continue;
+            }
+            let looked = tokio::select! {
+                () = stop.cancelled() => return,
+                looked = self.look_for_danger() => looked,
+            };
+            match looked {
+                Ok(safety) => self.core.net.tell_safety(safety),
+                Err(error) => {
+                    tracing::debug!(%error, "who else has what is ours could not be found out")
+                }
+            }
+            // What comes and goes at once is looked at once.
+            const REST: Duration = Duration::from_secs(10);
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = self.looking.again.notified() => self.looking.again.notify_one(),
+                () = tokio::time::sleep(REST) => {}
+            }
+        }
+    }
+
+    async fn look_for_danger(&self) -> Result<Safety> {
+        let now = self.core.now();
+        let from = self.looking.at.load(Ordering::Relaxed);
+        let read = self.core.read("reading the own packages", move |store| {
+            let own = store.own_count()?;
+            let from = from.checked_rem(own).unwrap_or_default();
+            Ok((own, from, store.own_heads(from, A_ROUND)?))
+        });
+        let (own, from, heads) = read.await?;
+        let looking = &self.looking;
+        let found = || looking.found.lock().unwrap_or_else(PoisonError::into_inner);
+        if heads.len() >= own {
+            // What is not own any more goes.
+            found().clear();
+        }
+        for stored in &heads {
+            let head = &stored.head;
+            let id = head.package().clone();
+            if expires_soon(head, now) || self.is_alone(head, now).await? {
+                let handle = head
+                    .handle
+                    .as_ref()
+                    .map_or_else(|| head.owner().fingerprint(), ToString::to_string);
+                found().insert(id, format!("{handle}/{}", head.package().name));
+            } else {
+                found().remove(&id);
+            }
+        }
+        looking.at.store(from + heads.len(), Ordering::Relaxed);
+        let found = found();
+        Ok(Safety {
+            own: own as u64,
+            endangered: found.len() as u64,
+            endangered_named: found.values().take(NAMED).cloned().collect(),
+        })
+    }
+
+    /// Whether too few nodes have the content of a package's newest release, although they had time
+    /// to fetch it.
+    async fn is_alone(&self, head: &Authorised<Head>, now: Timestamp) -> Result<bool> {
+        let Some(entry) = head.latest() else {
+            return Ok(false);
+        };
+        let Some(hash) = entry.manifests.last() else {
+            return Ok(false);
+        };
+        let Some(manifest) = self.core.store.manifest(hash)? else {
+            return Ok(false);
+        };
+        if is_young(&manifest, now) {
+            return Ok(false);
+        }
+        let what = format!("who else has {} {}", manifest.name, manifest.version);
+        Ok(self
+            .find_holders(manifest.content().root, what, ENOUGH - 1)
+            .await?
+            .len()
+            < ENOUGH - 1)
+    }
+}
+
+fn expires_soon(head: &Head, now: Timestamp) -> bool {
+    head.expires < now.after(SOON)
+}
+
+fn is_young(manifest: &Manifest, now: Timestamp) -> bool {
+    manifest.signed_at.after(YOUNG) > now
+}

@@ -1,0 +1,279 @@
+//! Get: memory, then the store, then the network.
+
+use futures::{StreamExt, stream};
+use tracing::field::Empty;
+
+use super::{FAN_OUT, Packages};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        hash::Hash,
+        manifest::Manifest,
+        name::{PackageId, PackageRef},
+        package::{Package, Release, ReleaseFile, ReleaseState, Source, files_of},
+        record::Authorised,
+        release::{self, ReleaseEntry},
+        time::Timestamp,
+        version::{RequirementText, VersionText},
+    },
+    ending::Ending,
+    metrics::Provenance,
+    store::StoredHead,
+};
+
+/// Manifests of one release that are asked for at once.
+const MANIFESTS_AT_ONCE: usize = 8;
+
+/// What a get came to, for who counts.
+fn provenance(got: Result<Source, &RegistryError>) -> Provenance {
+    match got {
+        Ok(Source::Cache) => Provenance::Memory,
+        Ok(Source::Local) => Provenance::Disk,
+        Ok(Source::Dht) => Provenance::Dht,
+        Ok(Source::Peer(_)) => Provenance::Peer,
+        Err(error) if error.is_missing() => Provenance::Missing,
+        Err(_) => Provenance::Failed,
+    }
+}
+
+/// The place of the manifest that says what a release is: the first that does more than describe
+/// it, because what an index says of a release counts as long as there is nothing else.
+fn said_by<'a>(mut manifests: impl Iterator<Item = &'a Manifest>) -> usize {
+    manifests
+        .position(|manifest| !manifest.is_description())
+        .unwrap_or(0)
+}
+
+/// The time since which a package's state is believed for a while; none where nobody has confirmed
+/// it, so that it is asked for again.
+fn believed_since(held: &StoredHead, now: Timestamp) -> Option<Timestamp> {
+    match held.own {
+        true => Some(now),
+        false => held.confirmed_at,
+    }
+}
+
+impl Packages {
+    /// The current state of a package, in a span that ends with what came of it.
+    pub async fn get(&self, package: &PackageRef) -> Result<Package> {
+        let get = async {
+            let id = self.resolve(package).await?;
+            self.package(&id).await
+        };
+        self.traced_get(package, get, |found| found.source).await
+    }
+
+    /// As [`Self::get`], the highest release that matches.
+    pub async fn get_version(
+        &self,
+        package: &PackageRef,
+        requirement: &RequirementText,
+    ) -> Result<Release> {
+        let get = self.release(package, requirement);
+        self.traced_get(package, get, |found| found.source).await
+    }
+
+    /// Tells if there is such a package.
+    pub async fn exists(&self, package: &PackageRef) -> Result<bool> {
+        match self.get(package).await {
+            Ok(_) => Ok(true),
+            Err(RegistryError::NotFound { .. } | RegistryError::UnknownHandle(_)) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// What the manifest of one version says.
+    pub async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest> {
+        let found = self.get(package).await?;
+        let entry = release::find(found.id.name.ecosystem(), &found.releases, version);
+        let entry = entry.ok_or_else(|| RegistryError::NoVersion {
+            package: found.title(),
+            version: version.clone(),
+        })?;
+        Ok(self.files_of(&found.id, entry).await?.0.into_value())
+    }
+
+    /// Runs a get in a span that ends with what came of it, and counts it.
+    async fn traced_get<T>(
+        &self,
+        package: &PackageRef,
+        get: impl Future<Output = Result<T>>,
+        source: fn(&T) -> Source,
+    ) -> Result<T> {
+        let ending = Ending::of(tracing::info_span!(
+            "get",
+            %package,
+            source = Empty,
+            asked = Empty,
+            answered = Empty,
+            error = Empty,
+            outcome = Empty,
+            ms = Empty
+        ));
+        let got = ending.within(get).await;
+        let came = got.as_ref().map(source);
+        self.core.metrics.got(provenance(came));
+        match came {
+            Ok(source) => {
+                ending.span().record("source", source.label());
+                ending.ended("found");
+            }
+            Err(error) => ending.failed(error),
+        }
+        got
+    }
+
+    /// The highest release that matches, after asking the network for one that is not held.
+    async fn release(
+        &self,
+        package: &PackageRef,
+        requirement: &RequirementText,
+    ) -> Result<Release> {
+        let id = self.resolve(package).await?;
+        let ecosystem = id.name.ecosystem();
+        let asked = requirement.read(ecosystem)?;
+        let mut found = self.package(&id).await?;
+        if release::resolve(ecosystem, &found.releases, Some(&asked)).is_none() {
+            // What is held may lack the newest release.
+            found = self.package_from_network(&id).await.unwrap_or(found);
+        }
+        let entry =
+            release::resolve(ecosystem, &found.releases, Some(&asked)).ok_or_else(|| {
+                RegistryError::NoMatch {
+                    package: found.title(),
+                    requirement: requirement.clone(),
+                    instead: release::instead(ecosystem, &found.releases, &asked),
+                }
+            })?;
+        let (manifest, files, missing) = self.files_of(&id, entry).await?;
+        Ok(Release {
+            package: id,
+            handle: found.handle.clone(),
+            trust: found.trust,
+            manifest_hash: manifest.hash(),
+            state: ReleaseState::of(entry),
+            tags: found.tags_of(&entry.version),
+            freshness: found.freshness,
+            manifest: manifest.into_value(),
+            files,
+            missing,
+            source: found.source,
+        })
+    }
+
+    /// The files of a release, by the manifests of it that can be had; the first of these, which
+    /// says what it is, and how many cannot.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotFound`] where none can be had.
+    pub async fn files_of(
+        &self,
+        id: &PackageId,
+        entry: &ReleaseEntry,
+    ) -> Result<(Authorised<Manifest>, Vec<ReleaseFile>, usize)> {
+        let ask = |hash: Hash| async move { self.manifest(id, &hash).await };
+        let asked = stream::iter(entry.manifests.clone())
+            .map(ask)
+            .buffered(MANIFESTS_AT_ONCE);
+        let (mut had, mut last_error) = (Vec::new(), None);
+        for manifest in asked.collect::<Vec<_>>().await {
+            match manifest {
+                Ok(manifest) => had.push(manifest),
+                Err(error @ RegistryError::NotFound { .. }) => last_error = Some(error),
+                Err(error) => return Err(error),
+            }
+        }
+        let files = files_of(
+            entry,
+            had.iter().map(|manifest| (manifest.hash(), &***manifest)),
+        );
+        let missing = entry.manifests.len() - had.len();
+        let nothing = || RegistryError::NotFound {
+            package: format!("the manifest of {id} {}", entry.version),
+            asked: FAN_OUT,
+        };
+        let first = said_by(had.iter().map(|manifest| &***manifest));
+        let first = had
+            .into_iter()
+            .nth(first)
+            .ok_or_else(|| last_error.unwrap_or_else(nothing))?;
+        Ok((first, files, missing))
+    }
+
+    /// The package's state: memory, then the store while it is fresh, then the network, then the
+    /// store however old.
+    pub async fn package(&self, id: &PackageId) -> Result<Package> {
+        let now = self.core.now();
+        if let Some(package) = self.core.cache().get(id, now) {
+            return Ok(Package {
+                source: Source::Cache,
+                ..package.clone()
+            });
+        }
+        if id.owner == self.core.preview_owner() && self.core.store.is_preview(id)? {
+            return Err(RegistryError::Preview(id.name.clone()));
+        }
+        let held = self.core.store.head(id)?;
+        if let Some(held) = held.as_ref().filter(|held| held.freshness().is_fresh(now)) {
+            return self.assemble(held, Source::Local).await;
+        }
+        match (self.package_from_network(id).await, held) {
+            (Err(RegistryError::NotFound { .. }), Some(held)) => {
+                self.assemble(&held, Source::Local).await
+            }
+            (found, _) => found,
+        }
+    }
+
+    /// Looks for the newest head and takes it.
+    pub async fn package_from_network(&self, id: &PackageId) -> Result<Package> {
+        let (source, asked) = self.refresh_head(id).await?;
+        let missing = || RegistryError::NotFound {
+            package: self.missing(id),
+            asked,
+        };
+        let source = source.ok_or_else(missing)?;
+        let held = self.core.store.head(id)?.ok_or_else(missing)?;
+        self.assemble(&held, source).await
+    }
+
+    /// The package as a head tells it.
+    async fn assemble(&self, held: &StoredHead, source: Source) -> Result<Package> {
+        let head = &held.head;
+        let id = head.package().clone();
+        let (mut releases, mut complete) = self.core.store.releases(head)?;
+        if !complete {
+            self.fetch_pages(&id, head).await?;
+            (releases, complete) = self.core.store.releases(head)?;
+        }
+        let latest = match release::resolve(id.name.ecosystem(), &releases, None)
+            .and_then(ReleaseEntry::first)
+        {
+            Some(hash) => match self.manifest(&id, &hash).await {
+                Ok(manifest) => Some(manifest.into_value()),
+                Err(RegistryError::NotFound { .. }) => None,
+                Err(error) => return Err(error),
+            },
+            None => None,
+        };
+        let package = Package {
+            handle: head.handle.clone(),
+            trust: self.core.store.trust(&id.owner, head.handle.as_ref())?,
+            seq: head.seq,
+            signed_at: head.signed_at,
+            freshness: held.freshness(),
+            conflicts: self.core.store.conflicts(&id)?,
+            tags: head.tags.clone(),
+            releases: releases.into(),
+            complete,
+            latest,
+            source,
+            id,
+        };
+        if package.latest.is_some() && package.complete {
+            let since = believed_since(held, self.core.now());
+            since.inspect(|since| self.core.cache().keep(package.clone(), *since));
+        }
+        Ok(package)
+    }
+}

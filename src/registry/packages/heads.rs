@@ -1,0 +1,271 @@
+//! The newest head of a package, from the DHT and from peers at once.
+
+use std::collections::HashMap;
+
+use futures::FutureExt;
+use libp2p::PeerId;
+use tracing::Span;
+
+use super::Packages;
+use crate::{
+    Result,
+    domain::{
+        freshness::{QUORUM, confirms},
+        manifest::Manifest,
+        name::PackageId,
+        package::{Source, claimed},
+        record::{Authorised, DhtKey, Head, Record, consistent, select},
+        reputation::Outcome,
+        time::Timestamp,
+    },
+    net::{
+        Want,
+        protocol::{Request, Response},
+    },
+    store::HeadVerdict,
+};
+
+/// What a fan-out for a head brought.
+#[derive(Default)]
+struct FoundHeads {
+    /// By who gave it; a peer that answers twice is one peer.
+    heads: HashMap<PeerId, (Authorised<Head>, Source)>,
+    /// Manifests that came with them.
+    manifests: Vec<Authorised<Manifest>>,
+    asked: usize,
+}
+
+/// A head that is to be believed before the others.
+struct Best {
+    head: Authorised<Head>,
+    source: Source,
+    /// Peers that gave it, of those that count.
+    holding: usize,
+}
+
+impl FoundHeads {
+    /// Tells if fewer have answered than a quorum, of those that count.
+    fn is_short(&self, counts: impl Fn(&PeerId) -> bool) -> bool {
+        self.heads.keys().filter(|peer| counts(peer)).count() < QUORUM
+    }
+
+    /// Takes out the head to believe, by what was seen of the package before; whoever gave it has
+    /// been heard.
+    fn take_best(
+        &mut self,
+        floor: u64,
+        now: Timestamp,
+        counts: impl Fn(&PeerId) -> bool,
+    ) -> Option<Best> {
+        let best = select(self.heads.values().map(|(head, _)| head), floor, now)?.hash();
+        let mut taken: Option<Best> = None;
+        self.heads.retain(|peer, (head, source)| {
+            if head.hash() != best {
+                return true;
+            }
+            let taken = taken.get_or_insert_with(|| Best {
+                head: head.clone(),
+                source: *source,
+                holding: 0,
+            });
+            taken.holding += usize::from(counts(peer));
+            false
+        });
+        taken
+    }
+
+    /// The manifests that came along and are listed by a head.
+    fn listed_by(&self, head: &Authorised<Head>) -> Vec<Authorised<Manifest>> {
+        let listed = self.manifests.iter();
+        listed
+            .filter(|manifest| consistent(head, manifest).is_ok())
+            .cloned()
+            .collect()
+    }
+}
+
+impl Packages {
+    /// Asks the network for a package's head and takes the one to believe, if any is held now:
+    /// where it came from, and how many were asked.
+    pub async fn refresh_head(&self, id: &PackageId) -> Result<(Option<Source>, usize)> {
+        let now = self.core.now();
+        let (net, store) = (&self.core.net, &self.core.store);
+        let mut found = self.find_heads(id).await?;
+        // Of the get or publish that wants to know.
+        Span::current()
+            .record("asked", found.asked)
+            .record("answered", found.heads.len());
+        let connected = *net.joined().borrow();
+        let floor = store.mark(id)?.map_or(0, |mark| mark.seq);
+        // A head that conflicts with what was seen first is refused, and the next best one is
+        // tried.
+        while let Some(Best {
+            head,
+            source,
+            holding,
+        }) = found.take_best(floor, now, |peer| net.counts(peer))
+        {
+            let (hash, listed) = (head.hash(), found.listed_by(&head));
+            match self.catalogue.accept_head(head, listed, now).await? {
+                verdict @ (HeadVerdict::Inconsistent
+                | HeadVerdict::Ahead
+                | HeadVerdict::TooManyHandles) => {
+                    let refusal = verdict.refusal().into_iter();
+                    refusal.for_each(|refusal| self.core.tally.refused(refusal));
+                }
+                HeadVerdict::Admitted(_) | HeadVerdict::Disputed(_) => {
+                    if confirms(holding, connected) {
+                        store.confirm(id.clone(), hash, holding, now).await?;
+                        self.core.cache().forget(id);
+                    }
+                    return Ok((Some(source), found.asked));
+                }
+            }
+        }
+        Ok((None, found.asked))
+    }
+
+    /// Asks different peers at once, the DHT and the best we are connected to, until a quorum of
+    /// distinct peers has answered or everybody has.
+    async fn find_heads(&self, id: &PackageId) -> Result<FoundHeads> {
+        let timeout = self.core.net.query_timeout();
+        let key = DhtKey::of_head(id);
+        let mut found = FoundHeads::default();
+        let mut direct = self.ask_best(Request::Head(id.clone())).await?;
+        let what = Some(format!("head of {}", claimed(id, None)));
+        let mut dht = self
+            .core
+            .net
+            .find(key, Want::Quorum(QUORUM), what, timeout)
+            .boxed()
+            .fuse();
+        let mut dht_done = false;
+        let counts = |peer: &PeerId| self.core.net.counts(peer);
+        while found.is_short(counts) && !(dht_done && direct.is_over()) {
+            tokio::select! {
+                lookup = &mut dht, if !dht_done => {
+                    dht_done = true;
+                    let lookup = lookup?;
+                    found.asked += lookup.asked;
+                    for answer in lookup.answers {
+                        if let (Some(peer), Record::Head(head)) = (answer.peer, answer.record) {
+                            found.heads.entry(peer).or_insert((head, Source::Dht));
+                        }
+                    }
+                }
+                Some((peer, response)) = direct.next(), if !direct.is_over() => {
+                    let Ok(Response::Packages { items, .. }) = response else { continue };
+                    let Some(item) = items.first() else { continue };
+                    let is_it = |head: &Authorised<Head>| head.package() == id;
+                    for head in self.catalogue.verified::<Head>(peer, std::iter::once(item.head.as_slice()), is_it) {
+                        found.manifests.extend(self.manifest_beside(peer, &head, item.manifest.as_deref()));
+                        found.heads.insert(peer, (head, Source::Peer(peer)));
+                    }
+                }
+            }
+        }
+        found.asked += direct.asked;
+        Ok(found)
+    }
+
+    /// The manifest that came with a head, if it is one of the head's. One that is not costs the
+    /// peer nothing: the head, which is half of its answer, is right.
+    fn manifest_beside(
+        &self,
+        peer: PeerId,
+        head: &Authorised<Head>,
+        bytes: Option<&Vec<u8>>,
+    ) -> Option<Authorised<Manifest>> {
+        let manifest = Authorised::<Manifest>::verify(bytes?);
+        match manifest.and_then(|manifest| consistent(head, &manifest).map(|()| manifest)) {
+            Ok(manifest) => Some(manifest),
+            Err(refusal) => {
+                self.core.tally.refused(refusal);
+                if refusal.is_proven() {
+                    self.core.net.observe(peer, Outcome::RecordInvalid);
+                }
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity::Keypair;
+
+    use super::*;
+    use crate::{
+        domain::{
+            hash::Hash,
+            record::{DEFAULT_LIFE, HeadState},
+            release::ReleaseEntry,
+        },
+        ecosystem::Ecosystem,
+    };
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn head(seq: u64, signed_at: Timestamp) -> Authorised<Head> {
+        let state = HeadState {
+            ecosystem: Ecosystem::Generic,
+            name: "web".parse().unwrap(),
+            handle: None,
+            seq,
+            prev: (1..seq).map(|n| Hash::of(&n.to_be_bytes())).collect(),
+            releases: vec![ReleaseEntry::new("1.0.0".parse().unwrap(), Hash::of(b"1"))],
+            older: None,
+            tags: Default::default(),
+        };
+        let key = Keypair::ed25519_from_bytes([1; 32]).unwrap();
+        state.sign(&key, signed_at, DEFAULT_LIFE).unwrap().0
+    }
+
+    fn found(heads: &[(PeerId, Authorised<Head>)]) -> FoundHeads {
+        let given = |(peer, head): &(PeerId, Authorised<Head>)| {
+            (*peer, (head.clone(), Source::Peer(*peer)))
+        };
+        FoundHeads {
+            heads: heads.iter().map(given).collect(),
+            ..FoundHeads::default()
+        }
+    }
+
+    #[test]
+    fn a_quorum_is_of_peers_that_count() {
+        let peers: Vec<PeerId> = (0..QUORUM + 1).map(|_| PeerId::random()).collect();
+        let given: Vec<_> = peers.iter().map(|peer| (*peer, head(1, NOW))).collect();
+        assert!(found(&given[..QUORUM - 1]).is_short(|_| true));
+        assert!(!found(&given[..QUORUM]).is_short(|_| true));
+        let only = |peer: &PeerId| *peer != peers[0] && *peer != peers[1];
+        assert!(
+            found(&given).is_short(only),
+            "two of them are of one address"
+        );
+    }
+
+    #[test]
+    fn the_newest_is_tried_first_then_the_next_best_and_holders_are_counted() {
+        let peers: Vec<PeerId> = (0..4).map(|_| PeerId::random()).collect();
+        let (old, new) = (head(1, NOW), head(2, NOW));
+        let mut found = found(&[
+            (peers[0], old.clone()),
+            (peers[1], new.clone()),
+            (peers[2], new.clone()),
+            (peers[3], new.clone()),
+        ]);
+        let best = found.take_best(0, NOW, |peer| *peer != peers[3]).unwrap();
+        assert_eq!((best.head.hash(), best.holding), (new.hash(), 2));
+        assert!(matches!(best.source, Source::Peer(peer) if peers[1..].contains(&peer)));
+        let next = found.take_best(0, NOW, |_| true).unwrap();
+        assert_eq!((next.head.hash(), next.holding), (old.hash(), 1));
+        assert!(found.take_best(0, NOW, |_| true).is_none());
+    }
+
+    #[test]
+    fn nothing_older_than_what_was_seen_is_believed() {
+        let mut found = found(&[(PeerId::random(), head(1, NOW))]);
+        assert!(found.take_best(2, NOW, |_| true).is_none());
+        assert!(found.take_best(1, NOW, |_| true).is_some());
+    }
+}

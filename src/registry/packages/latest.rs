@@ -1,0 +1,43 @@
+//! Packages that are listed by another release than their latest: the manifest of that is asked
+//! for.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use super::Packages;
+use crate::{Result, domain::name::PackageId};
+
+impl Packages {
+    /// Asks for what was noted, one after the other, until `stop` is called.
+    pub async fn run_latest(self: Arc<Self>, stop: CancellationToken) {
+        loop {
+            let Some(id) = stop
+                .run_until_cancelled(self.catalogue.unlisted.next())
+                .await
+            else {
+                return;
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                asked = self.fetch_latest(&id) => if let Err(error) = asked {
+                    tracing::debug!(%error, package = %id, "the manifest of the latest release could not be had");
+                },
+            }
+        }
+    }
+
+    /// Has the package listed by its latest release.
+    async fn fetch_latest(&self, id: &PackageId) -> Result<()> {
+        let Some(held) = self.core.store.head(id)? else {
+            return Ok(());
+        };
+        let Some(latest) = held.head.latest() else {
+            return Ok(());
+        };
+        match latest.first() {
+            Some(first) => self.manifest(id, &first).await.map(drop),
+            None => Ok(()),
+        }
+    }
+}

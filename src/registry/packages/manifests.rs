@@ -1,0 +1,174 @@
+//! Manifests of one package, by their hashes.
+
+use std::{
+    collections::HashMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use libp2p::PeerId;
+use tokio::time::timeout;
+
+use super::{
+    super::core::{
+        blocking,
+        many::{Many, Pace, Said},
+    },
+    Packages,
+};
+use crate::{
+    Result,
+    domain::{hash::Hash, manifest::Manifest, name::PackageId, record::Authorised},
+    net::{
+        AskError,
+        protocol::{MAX_OBJECTS, Request, Response},
+    },
+};
+
+/// As many questions as a peer answers at once beside others of this node.
+const PACE: Pace = Pace {
+    lanes: 4,
+    most: MAX_OBJECTS,
+};
+/// Fewer are asked for one by one, and found in the DHT too.
+const FEW: usize = 2;
+/// Manifests that are written together.
+const TOGETHER: usize = 512;
+
+/// Manifests that came and are not written yet: to write some costs a look at all that is known of
+/// the package.
+#[derive(Default)]
+struct Came(Mutex<Vec<Authorised<Manifest>>>);
+
+impl Came {
+    fn lock(&self) -> MutexGuard<'_, Vec<Authorised<Manifest>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds these, and returns all once there are many.
+    fn add(&self, manifests: Vec<Authorised<Manifest>>) -> Vec<Authorised<Manifest>> {
+        let mut came = self.lock();
+        came.extend(manifests);
+        if came.len() >= TOGETHER {
+            std::mem::take(&mut *came)
+        } else {
+            Vec::new()
+        }
+    }
+}
+
+impl Packages {
+    /// The manifests with these hashes that can be had within this time; those that are not held
+    /// are asked of several peers.
+    pub async fn gather_manifests(
+        &self,
+        id: &PackageId,
+        hashes: &[Hash],
+        within: Duration,
+    ) -> Result<Vec<(Hash, Manifest)>> {
+        let missing = self.core.store.missing_manifests(hashes)?;
+        if missing.len() >= FEW {
+            let came = Came::default();
+            // What came by then counts.
+            let asked = timeout(within, self.ask_for_manifests(id, &missing, &came)).await;
+            let rest = std::mem::take(&mut *came.lock());
+            self.core
+                .store
+                .take_manifests(rest, self.core.now())
+                .await?;
+            asked.unwrap_or(Ok(()))?;
+            self.catalogue.changed();
+        }
+        let (store, hashes) = (self.core.store.clone(), hashes.to_vec());
+        blocking("reading manifests", move || {
+            let read = |hash: Hash| match store.manifest(&hash) {
+                Ok(manifest) => manifest.map(|manifest| Ok((hash, manifest.into_value()))),
+                Err(error) => Some(Err(error)),
+            };
+            hashes.into_iter().filter_map(read).collect()
+        })
+        .await
+    }
+
+    async fn ask_for_manifests(&self, id: &PackageId, missing: &[Hash], came: &Came) -> Result<()> {
+        let peers = self.core.net.sources(Some(id.owner)).await?;
+        let many = Many::of(missing.len());
+        let at: HashMap<Hash, usize> = missing
+            .iter()
+            .enumerate()
+            .map(|(at, hash)| (*hash, at))
+            .collect();
+        let ask = |peer: PeerId, things: Vec<usize>| {
+            let hashes: Vec<Hash> = things
+                .iter()
+                .filter_map(|at| missing.get(*at))
+                .copied()
+                .collect();
+            let (many, at) = (&many, &at);
+            async move {
+                let manifests = match self.ask_peer_for_manifests(id, peer, hashes).await {
+                    Ok(Some(manifests)) => manifests,
+                    Ok(None) => return Said::Busy,
+                    Err(error) => {
+                        tracing::debug!(%peer, %error, "manifests were asked of it for nothing");
+                        return Said::Nothing;
+                    }
+                };
+                let count = manifests.len();
+                manifests
+                    .iter()
+                    .filter_map(|one| at.get(&one.hash()))
+                    .for_each(|at| many.got(*at));
+                if let Err(error) = self
+                    .core
+                    .store
+                    .take_manifests(came.add(manifests), self.core.now())
+                    .await
+                {
+                    tracing::warn!(package = %id, %error, "manifests could not be kept");
+                }
+                Said::Gave(count)
+            }
+        };
+        many.ask(peers.into_iter().map(|(peer, _)| peer), PACE, ask)
+            .await;
+        Ok(())
+    }
+
+    /// What a peer gives of these; `None` when it has no time.
+    async fn ask_peer_for_manifests(
+        &self,
+        id: &PackageId,
+        peer: PeerId,
+        hashes: Vec<Hash>,
+    ) -> Result<Option<Vec<Authorised<Manifest>>>> {
+        let objects = match self
+            .core
+            .net
+            .ask(
+                peer,
+                Request::Objects(hashes.clone()),
+                self.core.net.query_timeout(),
+            )
+            .await?
+        {
+            Ok(Response::Objects(objects)) => objects,
+            Err(AskError::Busy) => return Ok(None),
+            Ok(_) => return Ok(Some(Vec::new())),
+            Err(error) => {
+                tracing::debug!(%peer, %error, "manifests were asked of it for nothing");
+                return Ok(Some(Vec::new()));
+            }
+        };
+        let is_it = |manifest: &Authorised<Manifest>| {
+            manifest.package() == id && hashes.contains(&manifest.hash())
+        };
+        let objects = objects
+            .iter()
+            .take(hashes.len())
+            .map(|object| object.as_slice());
+        Ok(Some(
+            self.catalogue.verified::<Manifest>(peer, objects, is_it),
+        ))
+    }
+}

@@ -1,0 +1,49 @@
+//! Packages by their names: memory, then the store, then the DHT and peers at once.
+
+mod get;
+mod handles;
+mod heads;
+mod hedged;
+mod latest;
+mod manifests;
+mod names;
+mod objects;
+mod resolve;
+
+use std::sync::Arc;
+
+use super::{catalogue::Catalogue, core::Core};
+use crate::{Result, net::protocol::Request};
+pub use hedged::{Answers, Hedged};
+use names::ToldNames;
+
+/// Peers asked directly beside the DHT, and others that may be asked in their place.
+pub(crate) const FAN_OUT: usize = 3;
+const SPARE: usize = 3;
+
+/// Packages as they are asked for by name.
+pub(super) struct Packages {
+    core: Arc<Core>,
+    catalogue: Arc<Catalogue>,
+    /// How long peers took to answer.
+    times: Answers,
+    told_names: ToldNames,
+}
+
+impl Packages {
+    pub fn new(core: Arc<Core>, catalogue: Arc<Catalogue>) -> Self {
+        Self {
+            core,
+            catalogue,
+            times: Answers::default(),
+            told_names: ToldNames::default(),
+        }
+    }
+
+    /// Puts one question to the best peers.
+    async fn ask_best(&self, request: Request) -> Result<Hedged> {
+        let (times, timeout) = (self.times.clone(), self.core.net.query_timeout());
+        let count = (FAN_OUT, SPARE);
+        Hedged::of_best(&self.core.net, request, 0.0, count, times, timeout).await
+    }
+}

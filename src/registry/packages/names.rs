@@ -1,0 +1,196 @@
+//! Whose package a bare name is on this node: what is known is gathered here, and the rule is in
+//! the domain.
+
+use std::{collections::HashSet, sync::Mutex};
+
+use futures::future::join_all;
+
+use super::{super::core::lock, Packages};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        name::{PackageId, PackageName, PublisherId},
+        names::{
+            By, Decided, Known, Meaning, NamePattern, NameRule, NameTable, TrustedKey, Written,
+            decide,
+        },
+    },
+};
+
+/// Trusted keys that the network is asked about for a name that nobody here is known to have.
+const ASKED: usize = 16;
+
+impl Packages {
+    fn all_rules(&self) -> Result<Vec<NameRule>> {
+        let mut rules = self.core.options.names.clone();
+        rules.extend(self.core.store.name_rules()?);
+        Ok(rules)
+    }
+
+    async fn decided(&self, name: &PackageName, ask: bool) -> Result<Decided> {
+        let (rules, trusted) = (self.all_rules()?, self.core.store.trusted_keys()?);
+        let blocks = self.core.store.blocks(Some(name))?;
+        let own = self.core.publisher_id();
+        let mut claimants = self.core.store.publishers_of(name)?;
+        let decide = |claimants: &[PublisherId]| {
+            let known = Known {
+                rules: &rules,
+                trusted: &trusted,
+                own,
+                claimants,
+                first: self.core.store.first_served(name)?,
+                block: blocks.iter().find(|block| block.version.is_none()),
+            };
+            Ok::<_, RegistryError>(decide(name, &known))
+        };
+        let mut decided = decide(&claimants)?;
+        if let (Meaning::Nobody(_), true) = (&decided.meaning, ask) {
+            let asked = self.find_among_trusted(name, &trusted).await?;
+            if asked {
+                claimants = self.core.store.publishers_of(name)?;
+                decided = decide(&claimants)?;
+            }
+        }
+        if let Meaning::Owner { owner, .. } = decided.meaning
+            && self.core.store.is_distrusted(&owner)?
+        {
+            let why = format!(
+                "its owner {owner} is distrusted here, which `swarmdex trust {owner}` takes back"
+            );
+            decided.meaning = Meaning::Blocked(why);
+        }
+        Ok(decided)
+    }
+
+    /// Looks in the network for packages of this name that trusted keys have; false when nobody
+    /// could be asked.
+    async fn find_among_trusted(&self, name: &PackageName, trusted: &[TrustedKey]) -> Result<bool> {
+        if *self.core.net.joined().borrow() == 0 {
+            return Ok(false);
+        }
+        let mut owners: Vec<_> = trusted
+            .iter()
+            .filter(|key| key.names.takes(name))
+            .map(|key| key.publisher)
+            .collect();
+        owners.sort_unstable();
+        owners.dedup();
+        owners.truncate(ASKED);
+        let packages: Vec<_> = owners
+            .into_iter()
+            .map(|owner| PackageId {
+                owner,
+                name: name.clone(),
+            })
+            .collect();
+        let found = join_all(
+            packages
+                .iter()
+                .map(|package| self.package_from_network(package)),
+        )
+        .await;
+        Ok(found.iter().any(Result::is_ok))
+    }
+
+    /// Tells a person, once for each, whom a name is not served from although they trust them.
+    fn tell_passed_over(&self, decided: &Decided) {
+        let (Meaning::Owner { owner, by }, name) = (&decided.meaning, &decided.name) else {
+            return;
+        };
+        for other in &decided.passed_over {
+            if !self.told_names.note(name, other) {
+                continue;
+            }
+            let how = match by {
+                By::Own => "your own package is served".to_owned(),
+                _ => format!(
+                    "it goes on being served from {} ({})",
+                    owner,
+                    decided.reason()
+                ),
+            };
+            let (key, fingerprint) = (other, other.fingerprint());
+            self.core.warn(format!(
+                "{name} is published by {key} ({fingerprint}) too, whom this node trusts; {how}; `swarmdex names set {name} \
+                 {key}` changes that"
+            ));
+        }
+    }
+
+    /// Decides whose package a name is; asks the network where nobody here is known to have it.
+    pub async fn why(&self, name: &PackageName) -> Result<Decided> {
+        self.decided(name, true).await
+    }
+
+    /// As [`Self::why`], by what is known here.
+    pub async fn known(&self, name: &PackageName) -> Result<Decided> {
+        self.decided(name, false).await
+    }
+
+    /// As [`Self::why`], for somebody who is served by it: who is first to be served keeps the name.
+    pub async fn serve(&self, name: &PackageName) -> Result<Decided> {
+        let decided = self.decided(name, true).await?;
+        if let Some(owner) = decided.owner() {
+            if self.core.store.first_served(name)?.is_none() {
+                self.core
+                    .store
+                    .note_served(name.clone(), owner, self.core.now())
+                    .await?;
+            }
+            self.tell_passed_over(&decided);
+        }
+        Ok(decided)
+    }
+
+    /// All that a person said of names, and what was served.
+    pub fn name_table(&self) -> Result<NameTable> {
+        Ok(NameTable {
+            rules: self.all_rules()?,
+            trusted: self.core.store.trusted_keys()?,
+            blocks: self.core.store.blocks(None)?,
+            served: self.core.store.all_served()?,
+        })
+    }
+
+    /// Has names be this key's from now on, unless the settings say otherwise.
+    pub async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()> {
+        let settings = self
+            .core
+            .options
+            .names
+            .iter()
+            .find(|rule| rule.pattern == pattern);
+        if let Some(rule) = settings.filter(|rule| rule.owner != owner) {
+            debug_assert_eq!(rule.written, Written::Settings);
+            return Err(RegistryError::Usage(format!(
+                "the settings say that {pattern} is {}; change it there, under [names], and restart the node",
+                rule.owner
+            )));
+        }
+        if self.core.store.is_distrusted(&owner)? {
+            return Err(RegistryError::Usage(format!(
+                "{owner} is distrusted here; `swarmdex trust {owner}` takes that back"
+            )));
+        }
+        self.core
+            .store
+            .set_name(pattern, owner, self.core.now())
+            .await
+    }
+}
+
+/// What a person was told of names since the start.
+#[derive(Default)]
+pub struct ToldNames(Mutex<HashSet<(PackageName, PublisherId)>>);
+
+impl ToldNames {
+    /// Notes it and returns whether it is news; all is forgotten when there is very much.
+    fn note(&self, name: &PackageName, key: &PublisherId) -> bool {
+        const MOST: usize = 4_096;
+        let mut told = lock(&self.0);
+        if told.len() >= MOST {
+            told.clear();
+        }
+        told.insert((name.clone(), *key))
+    }
+}

@@ -1,0 +1,122 @@
+//! What may be added to a package.
+
+use crate::{
+    RegistryError, Result,
+    domain::{
+        name::PackageName,
+        package::ReleaseFile,
+        release::{self, ReleaseEntry},
+        version::VersionText,
+    },
+};
+
+/// A file is added to a release, and never changed: its name must be none that there is.
+pub(crate) fn check_files<'a>(
+    package: &PackageName,
+    version: &VersionText,
+    held: &[ReleaseFile],
+    mut names: impl Iterator<Item = &'a str>,
+) -> Result<()> {
+    match names.find(|name| held.iter().any(|held| held.file.name == *name)) {
+        None => Ok(()),
+        Some(file) => {
+            let (package, version, file) = (package.clone(), version.clone(), file.to_owned());
+            Err(RegistryError::FileTaken {
+                package,
+                version,
+                file,
+            })
+        }
+    }
+}
+
+/// A release is added, in whatever order, and never changed: its version must be none that
+/// there is. Where not all of `releases` are known, only one above them is certain not to be there.
+pub(crate) fn check_version(
+    name: &PackageName,
+    version: &VersionText,
+    releases: &[ReleaseEntry],
+    complete: bool,
+) -> Result<()> {
+    let ecosystem = name.ecosystem();
+    let (given, key) = (version.read(ecosystem)?, version.key(ecosystem));
+    if releases
+        .iter()
+        .any(|there| there.version.key(ecosystem) == key)
+    {
+        return Err(RegistryError::VersionTaken {
+            package: name.clone(),
+            version: version.clone(),
+        });
+    }
+    if complete {
+        return Ok(());
+    }
+    match release::highest(ecosystem, releases) {
+        Some(latest) if given < latest.version.read(ecosystem)? => {
+            Err(RegistryError::HistoryUnknown {
+                package: name.clone(),
+                given: version.clone(),
+                latest: latest.version.clone(),
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{hash::Hash, manifest::File, time::Timestamp},
+        ecosystem::Ecosystem,
+    };
+
+    fn releases(versions: &[&str]) -> Vec<ReleaseEntry> {
+        let entry = |version: &&str| {
+            ReleaseEntry::new(version.parse().unwrap(), Hash::of(version.as_bytes()))
+        };
+        versions.iter().map(entry).collect()
+    }
+
+    fn checked(version: &str, there: &[&str], complete: bool) -> String {
+        let (name, version) = ("web".parse().unwrap(), version.parse().unwrap());
+        match check_version(&name, &version, &releases(there), complete) {
+            Ok(()) => "ok".to_owned(),
+            Err(error) => error.code().to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_version_is_added_in_whatever_order_and_once() {
+        assert_eq!(checked("1.0.0", &[], true), "ok");
+        assert_eq!(checked("1.0.0", &["1.0.0"], true), "version_taken");
+        assert_eq!(
+            checked("0.9.0", &["1.0.0"], true),
+            "ok",
+            "a fix of an older line"
+        );
+        assert_eq!(checked("0.9.0", &["1.0.0"], false), "history_unknown");
+        assert_eq!(
+            checked("1.1.0", &["1.0.0"], false),
+            "ok",
+            "none can be above the highest"
+        );
+        assert_eq!(checked("1.0.0", &["1.0.0"], false), "version_taken");
+    }
+
+    #[test]
+    fn a_file_is_added_once() {
+        let held = [ReleaseFile {
+            manifest: Hash::of(b"1"),
+            file: File::of(&Ecosystem::Pypi, "web-1.0.0.tar.gz".to_owned(), b"1"),
+            signed_at: Timestamp(0),
+            yanked: None,
+        }];
+        let (name, version) = ("web".parse().unwrap(), "1.0.0".parse().unwrap());
+        let check = |names: &[&str]| check_files(&name, &version, &held, names.iter().copied());
+        assert!(check(&["web-1.0.0-py3-none-any.whl"]).is_ok());
+        let error = check(&["other", "web-1.0.0.tar.gz"]).unwrap_err();
+        assert_eq!(error.code(), "file_taken");
+    }
+}

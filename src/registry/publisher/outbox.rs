@@ -1,0 +1,233 @@
+//! The outbox: what the network did not take yet is tried again until it has.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Publisher, deliver::Due};
+use crate::{RegistryError, Result, store::Pending};
+
+/// First wait before the network is tried again while something is on its way out; it doubles with
+/// each.
+const FIRST_RETRY: Duration = Duration::from_secs(1);
+const LONGEST_RETRY: Duration = Duration::from_secs(60);
+
+/// When the network is tried again.
+struct Retry {
+    wait: Duration,
+    at: Instant,
+}
+
+impl Retry {
+    fn new(now: Instant) -> Self {
+        Self {
+            wait: FIRST_RETRY,
+            at: now + FIRST_RETRY,
+        }
+    }
+
+    /// Notes an attempt: the next one is later.
+    fn tried(&mut self, now: Instant) {
+        self.wait = (self.wait * 2).min(LONGEST_RETRY);
+        self.at = now + self.wait;
+    }
+}
+
+/// What came of one of the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Turn {
+    /// It was tried.
+    Tried,
+    /// Somebody else delivers it.
+    Left,
+    /// There is nobody to deliver anything to.
+    Over,
+}
+
+/// Delivers one after the other. What fails is told with its package, and the next one is tried.
+/// Returns whether any was tried.
+async fn each_in_turn<F: Future<Output = Result<Turn>>>(
+    pending: Vec<Pending>,
+    deliver: impl Fn(Pending) -> F,
+) -> bool {
+    let mut any = false;
+    for one in pending {
+        let package = one.package.clone();
+        match deliver(one).await {
+            Ok(Turn::Tried) => any = true,
+            Ok(Turn::Left) => {}
+            Ok(Turn::Over) | Err(RegistryError::Closed) => break,
+            Err(error) => {
+                any = true;
+                tracing::warn!(%package, %error, "not delivered yet, and tried again");
+            }
+        }
+    }
+    any
+}
+
+impl Publisher {
+    /// Delivers what is on its way out until `stop` is called: when peers appear, and every so
+    /// often.
+    pub async fn run_outbox(self: Arc<Self>, stop: CancellationToken) {
+        let mut joined = self.core.net.joined();
+        let mut retry = Retry::new(Instant::now());
+        loop {
+            // Listened to before the outbox is looked at, so that nothing falls between the two.
+            let changed = self.outbox.notified();
+            let outbox = self.pending().await;
+            let pending = outbox.is_ok_and(|pending| !pending.is_empty());
+            if !pending {
+                retry = Retry::new(Instant::now());
+            }
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = joined.changed() => match changed {
+                    Ok(()) => retry = Retry::new(Instant::now()),
+                    Err(_) => return,
+                },
+                () = tokio::time::sleep_until(retry.at), if pending => {}
+                () = self.due.notified() => {}
+                // Something is on its way out, or arrived: whether to try again is decided anew.
+                () = changed => continue,
+            }
+            match stop.run_until_cancelled(self.deliver_outbox()).await {
+                None => return,
+                Some(Ok(true)) => retry.tried(Instant::now()),
+                Some(Ok(false)) => retry = Retry::new(Instant::now()),
+                Some(Err(error)) => {
+                    retry.tried(Instant::now());
+                    tracing::warn!(%error, "the outbox will be tried again");
+                }
+            }
+        }
+    }
+
+    async fn pending(&self) -> Result<Vec<Pending>> {
+        let outbox = self.core.read("reading the outbox", |store| store.outbox());
+        outbox.await
+    }
+
+    /// Tries what is still on its way out; returns whether anything was.
+    async fn deliver_outbox(&self) -> Result<bool> {
+        let pending = self.pending().await?;
+        Ok(each_in_turn(pending, |one| self.deliver_one(one)).await)
+    }
+
+    async fn deliver_one(&self, pending: Pending) -> Result<Turn> {
+        if *self.core.net.joined().borrow() == 0 {
+            return Ok(Turn::Over);
+        }
+        let Some(_delivering) = self.underway.begin_alone(&pending.package) else {
+            return Ok(Turn::Left);
+        };
+        let due = Due {
+            package: pending.package,
+            version: pending.version,
+            manifest: None,
+            since: pending.since,
+        };
+        self.deliver(&due, None).await.map(|_| Turn::Tried)
+    }
+
+    /// Waits until the network has taken every publish.
+    pub async fn wait_published(&self) {
+        loop {
+            let changed = self.outbox.notified();
+            if self.pending().await.is_ok_and(|pending| pending.is_empty()) {
+                return;
+            }
+            changed.await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use libp2p::identity::Keypair;
+
+    use super::*;
+    use crate::domain::{
+        name::{PackageId, PublisherId},
+        time::Timestamp,
+    };
+
+    fn pending(names: &[&str]) -> Vec<Pending> {
+        let owner = PublisherId::of(&Keypair::ed25519_from_bytes([1; 32]).unwrap().public());
+        let one = |name: &&str| Pending {
+            package: PackageId {
+                owner,
+                name: name.parse().unwrap(),
+            },
+            version: "1.0.0".parse().unwrap(),
+            replicas: 0,
+            announced: 0,
+            since: Timestamp(1),
+        };
+        names.iter().map(one).collect()
+    }
+
+    /// The names that were tried, and whether any was, where each comes to what `result` says.
+    async fn delivered(
+        names: &[&str],
+        result: impl Fn(&str) -> Result<Turn>,
+    ) -> (Vec<String>, bool) {
+        let tried = Mutex::new(Vec::new());
+        let any = each_in_turn(pending(names), |one| {
+            let name = one.package.name.bare().to_owned();
+            let result = result(&name);
+            tried.lock().unwrap().push(name);
+            async { result }
+        })
+        .await;
+        (tried.into_inner().unwrap(), any)
+    }
+
+    #[tokio::test]
+    async fn a_package_that_cannot_be_delivered_holds_up_no_other() {
+        let (tried, any) = delivered(&["bad", "web", "lib"], |name| match name {
+            "bad" => Err(RegistryError::Usage("it is too large".to_owned())),
+            _ => Ok(Turn::Tried),
+        })
+        .await;
+        assert_eq!(
+            (tried, any),
+            (vec!["bad".into(), "web".into(), "lib".into()], true)
+        );
+    }
+
+    #[tokio::test]
+    async fn nothing_more_is_tried_when_nobody_is_there_or_the_node_ends() {
+        for over in [|| Ok(Turn::Over), || Err(RegistryError::Closed)] {
+            let (tried, any) = delivered(&["web", "lib"], |_| over()).await;
+            assert_eq!((tried, any), (vec!["web".to_owned()], false));
+        }
+    }
+
+    #[tokio::test]
+    async fn what_others_deliver_is_no_attempt() {
+        let (tried, any) = delivered(&["web", "lib"], |_| Ok(Turn::Left)).await;
+        assert_eq!((tried.len(), any), (2, false));
+    }
+
+    #[test]
+    fn attempts_come_later_and_later_up_to_a_minute() {
+        let start = Instant::now();
+        let mut retry = Retry::new(start);
+        let mut waits = vec![retry.at.duration_since(start)];
+        for _ in 0..8 {
+            retry.tried(start);
+            waits.push(retry.at.duration_since(start));
+        }
+        assert_eq!(waits[0], FIRST_RETRY);
+        assert!(
+            waits
+                .windows(2)
+                .all(|pair| pair[1] == (pair[0] * 2).min(LONGEST_RETRY))
+        );
+        assert_eq!(waits.last(), Some(&LONGEST_RETRY));
+    }
+}

@@ -1,0 +1,390 @@
+//! Publish: check, sign, store, deliver.
+
+use std::{fmt::Display, path::PathBuf, sync::Arc, time::Instant};
+
+use futures::future::try_join_all;
+use tokio::sync::mpsc;
+use tracing::field::Empty;
+
+use super::{
+    super::core::blocking,
+    Progress, Publisher,
+    base::Taken,
+    checks::{check_files, check_version},
+    deliver::{Delivered, Due},
+    tell,
+};
+use crate::{
+    RegistryError, Result,
+    domain::{
+        hash::{Digester, Hash},
+        manifest::{Artifacts, Draft, File, Manifest, PutFile, file_of},
+        name::{PackageId, PublisherId},
+        package::{claimed, files_of},
+        receipt::{PublishStep, Receipt, Steps},
+        record::Authorised,
+        release::{self, ReleaseEntry},
+        version::VersionText,
+    },
+    ending::Ending,
+};
+
+/// A state of a package that is signed and committed, and is to be delivered.
+pub struct Published {
+    pub id: PackageId,
+    /// The release that it is about.
+    pub version: VersionText,
+    pub manifest: Hash,
+    pub taken: Taken,
+}
+
+/// A span for what makes a receipt.
+pub fn ending(what: &'static str, package: impl Display, version: impl Display) -> Ending {
+    Ending::of(tracing::info_span!(
+        "publish",
+        what,
+        %package,
+        %version,
+        seq = Empty,
+        asked = Empty,
+        answered = Empty,
+        replicas = Empty,
+        announced = Empty,
+        error = Empty,
+        outcome = Empty,
+        ms = Empty
+    ))
+}
+
+/// Runs it in its span, which ends with how far it got.
+pub async fn traced(
+    ending: Ending,
+    publish: impl Future<Output = Result<Receipt>>,
+) -> Result<Receipt> {
+    let published = ending.within(publish).await;
+    match &published {
+        Ok(receipt) => {
+            ending.span().record("seq", receipt.seq);
+            ending.count("replicas", receipt.steps.replicas);
+            ending.count("announced", receipt.steps.announced);
+            ending.ended(if receipt.pending {
+                "pending"
+            } else {
+                "delivered"
+            });
+        }
+        Err(error) => ending.failed(error),
+    }
+    published
+}
+
+impl Publisher {
+    /// Publishes a release, on a task of its own: whoever asked may stop waiting, and what is signed
+    /// must still be delivered.
+    pub async fn publish(
+        self: &Arc<Self>,
+        draft: Draft,
+        artifacts: Artifacts,
+        progress: Option<mpsc::Sender<PublishStep>>,
+    ) -> Result<Receipt> {
+        let publisher = self.clone();
+        let ending = ending("publish", &draft.name, &draft.version);
+        let publish = async move {
+            publisher
+                .publish_release(draft, artifacts, progress.as_ref())
+                .await
+        };
+        detached(traced(ending, publish)).await
+    }
+
+    async fn publish_release(
+        self: &Arc<Self>,
+        draft: Draft,
+        artifacts: Artifacts,
+        progress: Progress<'_>,
+    ) -> Result<Receipt> {
+        tell(
+            progress,
+            PublishStep::Hashed {
+                size: artifacts.files.iter().map(|file| file.content.size).sum(),
+            },
+        );
+        let handle = draft
+            .handle
+            .clone()
+            .or_else(|| self.core.options.handle.clone());
+        let name = draft.package()?;
+        let owner = self
+            .core
+            .publisher_id()
+            .unwrap_or_else(|| self.core.preview_owner());
+        let bytes = artifacts.contents();
+        for content in &bytes {
+            let held = self
+                .fetcher
+                .contents
+                .get(&content.root)?
+                .filter(|held| held.content == *content);
+            held.ok_or(RegistryError::NotPut(content.root))?;
+        }
+        let artifacts = self.hashed(&draft, artifacts).await?;
+        let manifest = draft
+            .clone()
+            .into_manifest(owner, artifacts.clone(), self.core.now())
+            .map_err(|errors| RegistryError::Draft {
+                package: draft.name.clone(),
+                errors,
+            })?;
+        if self.core.publisher_id().is_none() {
+            // A publish that is refused makes no key.
+            self.packages
+                .by_key(
+                    draft.clone(),
+                    (&self.core.preview_owner(), handle.as_ref()),
+                    None,
+                )
+                .await?;
+        }
+        let (key, new_key) = self.core.publisher_or_new().await?;
+        let id = PackageId {
+            owner: PublisherId::of(&key.public()),
+            name,
+        };
+
+        // From here on the outbox leaves it to this.
+        let _delivering = self.underway.begin(&id);
+        let looked = Instant::now();
+        self.refresh(&id).await?;
+        let lookup = looked.elapsed();
+        let one_at_a_time = self.signing.lock().await;
+        let mut base = self.whole_base(&id).await?;
+        self.check_addition(&id, &manifest, &base.entries.all, base.complete)
+            .await?;
+        let handle = handle.or_else(|| base.handle.clone());
+        self.packages.check_handles(&id.owner, handle.as_ref())?;
+        base.handle.clone_from(&handle);
+        base.name = draft.name.clone();
+        // A signed manifest names its dependencies by key.
+        let last = match draft.dependencies.is_empty() {
+            true => None,
+            false => release::resolve(id.name.ecosystem(), &base.entries.all, None)
+                .or(base.entries.all.last()),
+        };
+        let last = last
+            .and_then(ReleaseEntry::first)
+            .map(|hash| self.core.store.manifest(&hash))
+            .transpose()?
+            .flatten();
+        let own = (&id.owner, handle.as_ref());
+        let draft = self
+            .packages
+            .by_key(draft, own, last.as_ref().map(|last| &***last))
+            .await?;
+        let manifest = draft
+            .into_manifest(id.owner, artifacts, manifest.signed_at)
+            .map_err(|errors| RegistryError::Draft {
+                package: base.name.clone(),
+                errors,
+            })?;
+
+        let signing = Instant::now();
+        let refused = |refusal| RegistryError::Refused {
+            what: id.name.to_string(),
+            refusal,
+        };
+        let version = manifest.version.clone();
+        let manifest = Authorised::sign(&key, manifest).map_err(refused)?;
+        base.entries
+            .add(id.name.ecosystem(), &version, manifest.hash());
+        // From here on no quota takes them.
+        let what = format!("{} {version}", claimed(&id, handle.as_ref()));
+        try_join_all(
+            bytes
+                .iter()
+                .map(|content| self.fetcher.contents.set_own(content.root, what.clone())),
+        )
+        .await?;
+        self.claim_node(handle.as_ref());
+        let hash = manifest.hash();
+        let taken = self
+            .take_next(&key, &id, base, Some(manifest), &version, progress)
+            .await?;
+        // Nobody waits for this one's network.
+        drop(one_at_a_time);
+        let stored = signing.elapsed();
+        let steps = Steps {
+            lookup,
+            stored,
+            copies_wanted: self.core.options.copies,
+            ..Steps::default()
+        };
+        let published = Published {
+            id,
+            version,
+            manifest: hash,
+            taken,
+        };
+        self.finish(published, steps, new_key, progress).await
+    }
+
+    /// The artifacts with the digests that clients of the ecosystem check, of the bytes that are
+    /// here.
+    async fn hashed(&self, draft: &Draft, artifacts: Artifacts) -> Result<Artifacts<File>> {
+        let (contents, ecosystem) = (self.fetcher.contents.clone(), draft.ecosystem.clone());
+        let called = file_of(&draft.name, &draft.version);
+        blocking("reading what is published", move || {
+            let digests = |file: &PutFile| {
+                let mut digester = Digester::of(&ecosystem);
+                contents.read_each(&file.content, |bytes| digester.update(bytes))?;
+                Ok::<_, RegistryError>(digester.finish())
+            };
+            let files = artifacts
+                .files
+                .into_iter()
+                .map(|file| Ok(file.clone().with(digests(&file)?, || called.clone())));
+            Ok(Artifacts {
+                files: files.collect::<Result<_>>()?,
+                readme: artifacts.readme,
+                native: artifacts.native,
+            })
+        })
+        .await
+    }
+
+    /// A version is added, in whatever order, and never changed; where releases grow, files may be
+    /// added to one.
+    async fn check_addition(
+        &self,
+        id: &PackageId,
+        manifest: &Manifest,
+        releases: &[ReleaseEntry],
+        complete: bool,
+    ) -> Result<()> {
+        let there = match check_version(&id.name, &manifest.version, releases, complete) {
+            Err(RegistryError::VersionTaken { .. }) if id.name.ecosystem().grows() => {
+                release::find(id.name.ecosystem(), releases, &manifest.version)
+            }
+            checked => return checked,
+        };
+        let Some(there) = there else { return Ok(()) };
+        let names: Vec<String> = manifest
+            .files
+            .iter()
+            .map(|file| file.name.clone())
+            .collect();
+        let (listing, missing) = self.core.store.listing_files(id, there, &names)?;
+        // Of what is held, only the manifests that list such a file are read: a release may have
+        // thousands.
+        let (mut files, mut unknown) = (Vec::new(), false);
+        for hash in listing.into_iter().chain(missing) {
+            match self.packages.manifest(id, &hash).await {
+                Ok(one) => files.extend(files_of(there, [(hash, &**one)])),
+                Err(RegistryError::NotFound { .. }) => unknown = true,
+                Err(error) => return Err(error),
+            }
+        }
+        check_files(
+            &id.name,
+            &manifest.version,
+            &files,
+            names.iter().map(String::as_str),
+        )?;
+        match unknown {
+            false => Ok(()),
+            true => Err(RegistryError::HistoryUnknown {
+                package: id.name.clone(),
+                given: manifest.version.clone(),
+                latest: manifest.version.clone(),
+            }),
+        }
+    }
+
+    /// Has other nodes take the bytes of a new release, and tells how many have them once all that
+    /// are to have them do, or after the deadline of a query; the rest goes on.
+    async fn copied(
+        &self,
+        release: &Authorised<Manifest>,
+        wanted: usize,
+        progress: Progress<'_>,
+    ) -> usize {
+        if wanted == 0 {
+            return 0;
+        }
+        let hash = release.hash();
+        let giving = self.fetcher.give_soon(release.clone(), progress.cloned());
+        if let Ok(Ok(Some(Err(error)))) =
+            tokio::time::timeout(self.core.net.query_timeout(), giving).await
+        {
+            tracing::warn!(%error, "a release could not be given to other nodes yet");
+        }
+        self.fetcher.copies_of(&hash).unwrap_or(0)
+    }
+
+    /// Delivers and writes the receipt.
+    pub async fn finish(
+        self: &Arc<Self>,
+        Published {
+            id,
+            version,
+            manifest: hash,
+            taken,
+        }: Published,
+        mut steps: Steps,
+        new_key: Option<PathBuf>,
+        progress: Progress<'_>,
+    ) -> Result<Receipt> {
+        let manifest = self.packages.manifest(&id, &hash).await?;
+        let due = Due {
+            package: id.clone(),
+            version: version.clone(),
+            manifest: Some(hash),
+            since: taken.since,
+        };
+        let (delivered, copies) = tokio::join!(
+            self.deliver(&due, progress),
+            self.copied(&manifest, steps.copies_wanted, progress)
+        );
+        let delivered = delivered.unwrap_or_else(|error| {
+            match error {
+                // Kept in the outbox; the next start delivers it.
+                RegistryError::Closed => {
+                    tracing::debug!(package = %id, "published while shutting down")
+                }
+                error => {
+                    tracing::warn!(package = %id, %error, "published here, and not delivered yet")
+                }
+            }
+            Delivered::default()
+        });
+        tracing::info!(package = %id, %version, seq = taken.seq, ?delivered, "published");
+        self.outbox.notify_waiters();
+        (steps.replicas, steps.announced, steps.copies) =
+            (delivered.replicas, delivered.announced, copies);
+        Ok(Receipt {
+            id: format!("{id}@{version}"),
+            package: id,
+            version,
+            handle: taken.handle,
+            seq: taken.seq,
+            manifest: hash,
+            content: manifest.content().root,
+            size: manifest.size(),
+            steps,
+            pending: !delivered.is_done(),
+            clock: self.wrong_clock(),
+            new_key,
+        })
+    }
+}
+
+/// Runs it on a task of its own.
+pub async fn detached(
+    publish: impl Future<Output = Result<Receipt>> + Send + 'static,
+) -> Result<Receipt> {
+    tokio::spawn(publish).await.unwrap_or_else(|error| {
+        Err(RegistryError::Internal {
+            what: "a publish",
+            why: error.to_string(),
+        })
+    })
+}

@@ -1,0 +1,86 @@
+//! Packages that somebody delivers now: the outbox leaves them alone.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+};
+
+use super::super::core::lock;
+use crate::domain::name::PackageId;
+
+/// How many deliver each package now. Clones share it.
+#[derive(Clone, Default)]
+pub struct Underway(Arc<Mutex<HashMap<PackageId, usize>>>);
+
+/// A delivery of a package, which ends with this.
+pub struct Delivering {
+    underway: Underway,
+    package: PackageId,
+}
+
+impl Underway {
+    /// Begins to deliver a package, whoever else does.
+    pub fn begin(&self, package: &PackageId) -> Delivering {
+        *lock(&self.0).entry(package.clone()).or_default() += 1;
+        Delivering {
+            underway: self.clone(),
+            package: package.clone(),
+        }
+    }
+
+    /// Begins to deliver a package that nobody delivers.
+    pub fn begin_alone(&self, package: &PackageId) -> Option<Delivering> {
+        // One lock for both, so that of two only one begins.
+        let mut underway = lock(&self.0);
+        if underway.contains_key(package) {
+            return None;
+        }
+        underway.insert(package.clone(), 1);
+        Some(Delivering {
+            underway: self.clone(),
+            package: package.clone(),
+        })
+    }
+}
+
+impl Drop for Delivering {
+    fn drop(&mut self) {
+        let mut underway = lock(&self.underway.0);
+        if let Some(count) = underway.get_mut(&self.package) {
+            *count -= 1;
+            if *count == 0 {
+                underway.remove(&self.package);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity::Keypair;
+
+    use super::*;
+    use crate::domain::name::PublisherId;
+
+    #[test]
+    fn the_outbox_leaves_alone_what_anybody_delivers() {
+        let owner = PublisherId::of(&Keypair::ed25519_from_bytes([1; 32]).unwrap().public());
+        let package = |name: &str| PackageId {
+            owner,
+            name: name.parse().unwrap(),
+        };
+        let (web, lib) = (package("web"), package("lib"));
+        let underway = Underway::default();
+        let first = underway.begin(&web);
+        let second = underway.begin(&web);
+        assert!(underway.begin_alone(&web).is_none());
+        assert!(underway.begin_alone(&lib).is_some(), "another package");
+        drop(first);
+        assert!(underway.begin_alone(&web).is_none(), "the second goes on");
+        drop(second);
+        let alone = underway.begin_alone(&web);
+        assert!(alone.is_some() && underway.begin_alone(&web).is_none());
+        drop(alone);
+        assert!(lock(&underway.0).is_empty());
+    }
+}

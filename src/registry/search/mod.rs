@@ -1,0 +1,171 @@
+//! Search: the local catalogue at once, then what peers answer, until they all have or the time is
+//! up.
+
+mod peers;
+mod shown;
+
+use std::{sync::Arc, time::Instant};
+
+use tokio::sync::mpsc;
+use tracing::field::Empty;
+
+use super::{
+    catalogue::Catalogue,
+    core::Core,
+    packages::{Answers, Packages},
+};
+use crate::{
+    Result,
+    domain::{
+        query::{Coverage, Query, SearchResults, SearchUpdate},
+        time::Timestamp,
+    },
+    ending::Ending,
+    store::Store,
+};
+use peers::Asking;
+use shown::{Found, Shown};
+
+/// Updates waiting for a reader; one that falls further behind gets a search that is cut short, and
+/// says so.
+const BUFFER: usize = 64;
+
+/// Searches, here and at others.
+pub(super) struct Search {
+    core: Arc<Core>,
+    catalogue: Arc<Catalogue>,
+    packages: Arc<Packages>,
+    /// How long peers took to answer.
+    times: Answers,
+}
+
+impl Search {
+    pub fn new(core: Arc<Core>, catalogue: Arc<Catalogue>, packages: Arc<Packages>) -> Self {
+        Self {
+            core,
+            catalogue,
+            packages,
+            times: Answers::default(),
+        }
+    }
+
+    /// Searches and collects until enough peers answered or the timeout ran out.
+    pub async fn collect(self: &Arc<Self>, query: &Query) -> SearchResults {
+        let query = query.clone().bounded();
+        let mut updates = self.stream(query.clone());
+        let mut results = SearchResults::default();
+        while let Some(update) = updates.recv().await {
+            shown::merge(&mut results, update);
+        }
+        shown::page(results, &query)
+    }
+
+    /// Searches and streams; dropping the receiver ends the search.
+    pub fn stream(self: &Arc<Self>, query: Query) -> mpsc::Receiver<SearchUpdate> {
+        let (sender, receiver) = mpsc::channel(BUFFER);
+        // How many words, and not which: what a person looks for is nobody else's.
+        let ending = Ending::of(tracing::info_span!(
+            "search",
+            words = query.terms().words().count(),
+            limit = query.limit,
+            local_hits = Empty,
+            peer_hits = Empty,
+            asked = Empty,
+            answered = Empty,
+            outcome = Empty,
+            ms = Empty
+        ));
+        let search = self.clone();
+        tokio::spawn(async move {
+            let gone = sender.clone();
+            let found = tokio::select! {
+                biased;
+                found = ending.within(search.run(query.bounded(), sender)) => found,
+                () = gone.closed() => return,
+            };
+            search.core.metrics.searched(found.local, found.peer);
+            ending.count("local_hits", found.local);
+            ending.count("peer_hits", found.peer);
+            ending.count("asked", found.coverage.asked);
+            ending.count("answered", found.coverage.answered);
+            ending.ended(found.outcome());
+        });
+        receiver
+    }
+
+    async fn run(&self, query: Query, updates: mpsc::Sender<SearchUpdate>) -> Found {
+        let started = Instant::now();
+        // A handle that is bound here names one key, here and at others, whoever else claims it.
+        let query = Query {
+            text: self.packages.name_publishers(&query.text),
+            ..query
+        };
+        let terms = query.terms();
+        // Whoever wants the second page is shown the first one too, and passes it over: what others
+        // have is between the two.
+        let query = Query {
+            limit: query.offset + query.limit,
+            offset: 0,
+            ..query
+        };
+        let mut shown = Shown::new(query.limit, &updates);
+        let mut coverage = Coverage::default();
+
+        match self
+            .in_store(&query, |store, query, now| {
+                let mut found = store.search(query, now)?;
+                let hits = std::mem::take(&mut found.hits).into_iter().map(|hit| {
+                    let seq = store.mark(&hit.package)?.map_or(0, |mark| mark.seq);
+                    Ok((seq, hit))
+                });
+                Ok((hits.collect::<Result<Vec<_>>>()?, found))
+            })
+            .await
+        {
+            Ok((hits, found)) => {
+                (shown.total, shown.instead) = (found.total, found.instead);
+                shown.show(hits, coverage);
+            }
+            Err(error) => tracing::error!(%error, "the catalogue could not be searched"),
+        }
+        match self.in_store(&query, Store::facets).await {
+            Ok(facets) => {
+                shown.truncated |= updates.try_send(SearchUpdate::Facets { facets }).is_err()
+            }
+            Err(error) => {
+                tracing::error!(%error, "the labels of a search's matches could not be counted")
+            }
+        }
+        let mut accepted = Vec::new();
+        if let Some(asking) = Asking::of(self, &query, terms) {
+            accepted = asking.ask(&mut shown, &mut coverage).await;
+        }
+        let now = self.core.now();
+        let commits = accepted
+            .into_iter()
+            .map(|(head, manifest)| self.catalogue.accept_head(head, vec![manifest], now));
+        futures::future::join_all(commits).await;
+        let done = SearchUpdate::Done {
+            coverage,
+            elapsed: started.elapsed(),
+            truncated: shown.truncated,
+        };
+        let found = Found {
+            coverage,
+            ..shown.found
+        };
+        let _ = updates.send(done).await;
+        found
+    }
+
+    /// Reads the store on a thread that may wait for the disk.
+    async fn in_store<T: Send + 'static>(
+        &self,
+        query: &Query,
+        read: impl FnOnce(&Store, &Query, Timestamp) -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let (query, now) = (query.clone(), self.core.now());
+        let read = move |store: &Store| read(store, &query, now);
+        self.core.read("searching the catalogue", read).await
+    }
+}

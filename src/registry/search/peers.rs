@@ -1,0 +1,338 @@
+//! What peers are asked in a search, and what of their answers holds.
+
+use std::{collections::HashMap, time::Duration};
+
+use libp2p::PeerId;
+use tokio::sync::mpsc;
+
+use super::{
+    super::{catalogue::judged, packages::Hedged},
+    Search,
+    shown::Shown,
+};
+use crate::{
+    domain::{
+        catalogue::CatalogueScope,
+        manifest::Manifest,
+        package::Source,
+        query::{Candidate, Coverage, Hit, Query, Ranking, Terms, estimate, share},
+        record::{Authorised, DhtKey, Head},
+        release::{self, ReleaseEntry},
+        reputation::Outcome,
+        trust::Trust,
+    },
+    net::{
+        Net,
+        protocol::{Item, Request, Response},
+    },
+};
+
+/// Peers asked by one search.
+const FAN_OUT: usize = 5;
+/// Others that may be asked in the place of those that fail, or are slow.
+const SPARE: usize = 3;
+/// And by a node that keeps no full catalogue, of those that the DHT names, for so many of the
+/// words.
+const HOLDERS: usize = 8;
+const WORDS_LOOKED_UP: usize = 3;
+
+/// What peers are asked.
+pub struct Asking<'a> {
+    search: &'a Search,
+    terms: Terms,
+    /// As it goes to peers.
+    query: Query,
+    min_reputation: f64,
+    timeout: Duration,
+}
+
+impl<'a> Asking<'a> {
+    /// None where peers are not to be asked.
+    pub fn of(search: &'a Search, query: &Query, terms: Terms) -> Option<Self> {
+        // Whoever understands it otherwise would answer with everything.
+        (!query.local && !terms.asks_nothing()).then(|| Self {
+            search,
+            terms,
+            query: for_peers(query),
+            min_reputation: query.min_reputation,
+            timeout: query.timeout.unwrap_or(search.core.net.query_timeout()),
+        })
+    }
+
+    /// Asks a few peers at once, and others in the place of those that fail, or take longer than
+    /// nearly all did lately. Returns what of their answers holds.
+    pub async fn ask(
+        self,
+        shown: &mut Shown<'_>,
+        coverage: &mut Coverage,
+    ) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
+        let (search, terms) = (self.search, &self.terms);
+        let (net, limit) = (&search.core.net, self.query.limit);
+        let hedged = Hedged::of_best(
+            net,
+            Request::Search(self.query),
+            self.min_reputation,
+            (FAN_OUT, SPARE),
+            search.times.clone(),
+            self.timeout,
+        );
+        let Ok(mut hedged) = hedged.await else {
+            return Vec::new();
+        };
+        let catalogues = net.catalogues().await.unwrap_or_default();
+        let catalogues: HashMap<PeerId, u64> = catalogues.into_iter().collect();
+        let own = search.core.store.package_count().unwrap_or_default();
+        let mut searched = Searched::new(own, catalogues.values().copied());
+        coverage.share = searched.share();
+
+        let scope = search.core.options.catalogue;
+        let mut holders = asks_holders(scope, self.min_reputation)
+            .then(|| holders(net.clone(), rarest(terms), self.timeout));
+        let mut accepted = Vec::new();
+        loop {
+            coverage.asked = hedged.asked;
+            let (peer, answer) = tokio::select! {
+                biased;
+                Some(answer) = hedged.next(), if !hedged.is_over() => answer,
+                found = next_of(&mut holders), if holders.is_some() => {
+                    match found {
+                        Some(peer) if hedged.asked < FAN_OUT + SPARE + HOLDERS => {
+                            hedged.ask(peer);
+                        }
+                        Some(_) => {}
+                        None => holders = None,
+                    }
+                    continue;
+                }
+                else => break,
+            };
+            match answer {
+                Ok(Response::Packages { items, more }) => {
+                    coverage.answered += 1;
+                    shown.truncated |= is_cut(more, items.len(), limit);
+                    let verified = search.verify_items(peer, items, limit, terms);
+                    catalogues.get(&peer).inspect(|count| searched.add(**count));
+                    coverage.share = searched.share();
+                    let hits = verified.iter().map(|(head, manifest)| {
+                        (head.seq, search.hit(peer, terms, head, manifest))
+                    });
+                    coverage.asked = hedged.asked;
+                    shown.show(hits.collect(), *coverage);
+                    accepted.extend(verified);
+                }
+                Ok(response) => {
+                    tracing::debug!(%peer, kind = response.kind(), "answered something else");
+                    net.observe(peer, Outcome::AnswerWrong);
+                    hedged.replace();
+                }
+                Err(_) => {}
+            }
+        }
+        accepted
+    }
+}
+
+/// The query as it goes to peers: within what they take, and without what is nobody's business,
+/// which is whom we trust and how long we wait.
+fn for_peers(query: &Query) -> Query {
+    Query {
+        min_reputation: 0.0,
+        timeout: None,
+        ..query.clone()
+    }
+    .bounded()
+}
+
+/// Tells if those are asked too whom the DHT names: by a node that keeps no full catalogue, and not
+/// where a score is wanted, because of whom nothing is known there is none to be sure of.
+fn asks_holders(scope: CatalogueScope, min_reputation: f64) -> bool {
+    scope == CatalogueScope::Partial && min_reputation <= 0.0
+}
+
+/// The words that are looked up: the longest is the rarest, as a rule.
+fn rarest(terms: &Terms) -> Vec<String> {
+    let mut words: Vec<String> = terms.words().map(str::to_owned).collect();
+    words.sort_by_key(|word| std::cmp::Reverse(word.len()));
+    words.truncate(WORDS_LOOKED_UP);
+    words
+}
+
+/// Tells if a peer had more than it sent although there was room for it.
+fn is_cut(more: bool, sent: usize, limit: usize) -> bool {
+    more && sent < limit
+}
+
+/// The part of the network's packages that was searched.
+struct Searched {
+    there_are: u64,
+    /// Packages of this node, and of each that answered.
+    counts: Vec<u64>,
+}
+
+impl Searched {
+    fn new(own: u64, others: impl Iterator<Item = u64>) -> Self {
+        Self {
+            there_are: estimate(own, &others.collect::<Vec<_>>()),
+            counts: vec![own],
+        }
+    }
+
+    fn add(&mut self, count: u64) {
+        self.counts.push(count);
+    }
+
+    fn share(&self) -> Option<f64> {
+        share(self.there_are, self.counts.iter().copied())
+    }
+}
+
+/// Peers that the DHT names as having packages with one of the words; a name, and nothing more.
+fn holders(net: Net, words: Vec<String>, timeout: Duration) -> mpsc::Receiver<PeerId> {
+    let (sender, receiver) = mpsc::channel(HOLDERS);
+    let name_them = async move {
+        for word in words {
+            let what = format!("who has packages with “{word}”");
+            let key = DhtKey::of_word(&word);
+            let Ok(mut found) = net.find_providers(key, what, timeout).await else {
+                return;
+            };
+            while let Some(peer) = found.recv().await {
+                if sender.send(peer).await.is_err() {
+                    return;
+                }
+            }
+        }
+    };
+    tokio::spawn(tokio::time::timeout(timeout, name_them));
+    receiver
+}
+
+async fn next_of(holders: &mut Option<mpsc::Receiver<PeerId>>) -> Option<PeerId> {
+    holders.as_mut()?.recv().await
+}
+
+impl Search {
+    /// The items of a peer's answer that hold, and what that says of the peer.
+    fn verify_items(
+        &self,
+        peer: PeerId,
+        items: Vec<Item>,
+        limit: usize,
+        terms: &Terms,
+    ) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
+        let now = self.core.now();
+        let mut judged = judged::hits(items, limit, terms, self.catalogue.horizon(now));
+        self.catalogue.weigh(peer, &judged);
+        judged.right.retain(|(head, _)| {
+            let trust = self.core.store.trust(&head.owner(), head.handle.as_ref());
+            let held = self
+                .core
+                .store
+                .judge_head(head, now)
+                .map(|verdict| verdict.refusal());
+            !matches!(trust, Ok(Trust::Distrusted)) && matches!(held, Ok(None))
+        });
+        judged.right
+    }
+
+    fn hit(
+        &self,
+        peer: PeerId,
+        terms: &Terms,
+        head: &Authorised<Head>,
+        manifest: &Authorised<Manifest>,
+    ) -> Hit {
+        let (categories, tags) = (manifest.categories.join(" "), manifest.tags.join(" "));
+        let candidate = Candidate {
+            name: head.package().name.bare(),
+            title: manifest.title.as_deref(),
+            summary: manifest.summary(),
+            categories: &categories,
+            tags: &tags,
+            dependents: 0,
+            providers: 0,
+        };
+        let entry = release::find(&head.ecosystem, &head.releases, &manifest.version);
+        let id = head.package().clone();
+        Hit {
+            score: Ranking::of(terms).score(&candidate),
+            package: id.clone(),
+            handle: head.handle.clone(),
+            trust: self
+                .core
+                .store
+                .trust(&head.owner(), head.handle.as_ref())
+                .unwrap_or_default(),
+            version: manifest.version.clone(),
+            summary: manifest.summary().to_string(),
+            categories: manifest.categories.clone(),
+            tags: manifest.tags.clone(),
+            license: manifest.license.clone(),
+            ecosystem: manifest.ecosystem.as_str().to_owned(),
+            dependents: 0,
+            providers: 0,
+            yanked: entry.is_some_and(ReleaseEntry::is_yanked),
+            preview: false,
+            deprecated: entry.is_some_and(|entry| entry.deprecated.is_some()),
+            looks_like: self.core.store.look_alike(&id).unwrap_or_default(),
+            signed_at: head.signed_at,
+            source: Source::Peer(peer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn peers_are_not_told_whom_we_trust_nor_how_long_we_wait() {
+        let query = Query {
+            min_reputation: 0.7,
+            timeout: Some(Duration::from_secs(3)),
+            ..Query::text("web server")
+        };
+        let told = for_peers(&query);
+        assert_eq!((told.min_reputation, told.timeout), (0.0, None));
+        assert_eq!(told.text, query.text);
+    }
+
+    #[test]
+    fn the_longest_words_are_looked_up() {
+        let terms = Query::text("a parser of yaml documents quickly").terms();
+        assert_eq!(rarest(&terms), ["documents", "quickly", "parser"]);
+    }
+
+    #[test]
+    fn the_dht_names_peers_for_a_part_of_a_catalogue_and_for_any_score() {
+        assert!(asks_holders(CatalogueScope::Partial, 0.0));
+        assert!(!asks_holders(CatalogueScope::Partial, 0.1));
+        assert!(!asks_holders(CatalogueScope::Full, 0.0));
+    }
+
+    #[test]
+    fn an_answer_is_cut_where_there_was_room_for_more() {
+        assert!(is_cut(true, 3, 20));
+        assert!(!is_cut(true, 20, 20), "as many as were asked for");
+        assert!(!is_cut(false, 3, 20));
+    }
+
+    proptest! {
+        #[test]
+        fn who_answers_never_makes_less_of_the_network_searched(
+            own in 0u64..10_000,
+            others in proptest::collection::vec(0u64..10_000, 0..8),
+        ) {
+            let mut searched = Searched::new(own, others.iter().copied());
+            let mut before = searched.share().unwrap_or(0.0);
+            for count in others {
+                searched.add(count);
+                let now = searched.share().unwrap_or(0.0);
+                prop_assert!(now >= before - 1e-9 && now <= 1.0 + 1e-9, "{} after {}", now, before);
+                before = now;
+            }
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! The entries of a lock file as TOML has them, and what they say.
+
+use std::{collections::BTreeSet, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use super::{Locked, LockedFile, Wanted};
+use crate::domain::{
+    manifest::{Content, check_file},
+    name::{Handle, PackageId, PackageRef},
+    version::VersionText,
+};
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Text {
+    pub(super) format: u32,
+    #[serde(default)]
+    pub(super) wanted: Vec<WantedEntry>,
+    #[serde(default)]
+    pub(super) package: Vec<PackageEntry>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct FormatOnly {
+    pub(super) format: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct WantedEntry {
+    pub(super) package: String,
+    requirement: String,
+    id: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PackageEntry {
+    pub(super) id: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    handle: Option<String>,
+    version: String,
+    manifest: String,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dependencies: Vec<String>,
+    files: Vec<FileEntry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct FileEntry {
+    name: String,
+    content: String,
+    size: u64,
+    sha256: String,
+}
+
+impl From<&Wanted> for WantedEntry {
+    fn from(wanted: &Wanted) -> Self {
+        Self {
+            package: wanted.package.to_string(),
+            requirement: wanted.requirement.to_string(),
+            id: wanted.id.to_string(),
+        }
+    }
+}
+
+impl From<&Locked> for PackageEntry {
+    fn from(locked: &Locked) -> Self {
+        Self {
+            id: locked.id.to_string(),
+            handle: locked.handle.as_ref().map(Handle::to_string),
+            version: locked.version.to_string(),
+            manifest: locked.manifest.to_string(),
+            files: locked.files.iter().map(FileEntry::from).collect(),
+            dependencies: locked
+                .dependencies
+                .iter()
+                .map(|(id, version)| format!("{id} {version}"))
+                .collect(),
+        }
+    }
+}
+
+impl From<&LockedFile> for FileEntry {
+    fn from(
+        LockedFile {
+            name,
+            content,
+            sha256,
+        }: &LockedFile,
+    ) -> Self {
+        Self {
+            name: name.clone(),
+            content: content.root.to_string(),
+            size: content.size,
+            sha256: sha256.to_string(),
+        }
+    }
+}
+
+impl FileEntry {
+    pub(super) fn read(&self) -> Result<LockedFile, String> {
+        check_file(&self.name).map_err(|why| format!("files: {why}"))?;
+        let content = Content {
+            root: field("content", &self.content)?,
+            size: self.size,
+        };
+        Ok(LockedFile {
+            name: self.name.clone(),
+            content,
+            sha256: field("sha256", &self.sha256)?,
+        })
+    }
+}
+
+impl WantedEntry {
+    pub(super) fn read(&self) -> Result<Wanted, String> {
+        let package: PackageRef = field("package", &self.package)?;
+        if package.requirement.is_some() {
+            return Err("package: a requirement belongs into the field of that name".to_owned());
+        }
+        Ok(Wanted {
+            package,
+            requirement: field("requirement", &self.requirement)?,
+            id: id_of("id", &self.id)?,
+        })
+    }
+}
+
+impl PackageEntry {
+    pub(super) fn read(&self) -> Result<Locked, String> {
+        let files = self
+            .files
+            .iter()
+            .map(FileEntry::read)
+            .collect::<Result<Vec<_>, _>>()?;
+        let names: BTreeSet<_> = files.iter().map(|file| &file.name).collect();
+        if names.len() != files.len() || files.is_empty() {
+            return Err("files: there must be one at least, and each once".to_owned());
+        }
+        let mut dependencies = Vec::with_capacity(self.dependencies.len());
+        for dependency in &self.dependencies {
+            let (id, version) = dependency.split_once(' ').ok_or(
+                "dependencies: each is a package's id, a space and its version".to_owned(),
+            )?;
+            let id = id_of("dependencies", id)?;
+            let version = version_of("dependencies", &id, version)?;
+            dependencies.push((id, version));
+        }
+        dependencies.sort_by(|(a, _): &(PackageId, VersionText), (b, _)| a.cmp(b));
+        if dependencies
+            .windows(2)
+            .any(|pair| matches!(pair, [(one, _), (other, _)] if one == other))
+        {
+            return Err("dependencies: a package is there twice".to_owned());
+        }
+        let id = id_of("id", &self.id)?;
+        Ok(Locked {
+            version: version_of("version", &id, &self.version)?,
+            id,
+            handle: self
+                .handle
+                .as_deref()
+                .map(|handle| field("handle", handle))
+                .transpose()?,
+            manifest: field("manifest", &self.manifest)?,
+            files,
+            dependencies,
+        })
+    }
+}
+
+fn field<T: std::str::FromStr<Err: fmt::Display>>(name: &str, text: &str) -> Result<T, String> {
+    text.parse().map_err(|why| format!("{name}: {why}"))
+}
+
+fn version_of(name: &str, id: &PackageId, text: &str) -> Result<VersionText, String> {
+    let version: VersionText = field(name, text)?;
+    version
+        .read(id.name.ecosystem())
+        .map_err(|why| format!("{name}: {why}"))?;
+    Ok(version)
+}
+
+fn id_of(name: &str, text: &str) -> Result<PackageId, String> {
+    field(name, text)
+}

@@ -1,0 +1,225 @@
+//! Read connections: opened as they are needed, so many at once and no more.
+
+use std::{
+    path::PathBuf,
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
+
+use rusqlite::{Connection, OpenFlags};
+
+use super::{READER_CACHE, interrupted, tune};
+use crate::Result;
+
+/// Connections for each processor: as many questions of peers, listings for this node's own person,
+/// and threads that serve the network run at once.
+const EACH: usize = 3;
+
+/// Processors, two at least.
+pub fn processors() -> usize {
+    std::thread::available_parallelism().map_or(2, |count| count.get().max(2))
+}
+
+/// The read connections of a store. Whoever finds none waits until one is given back, so nobody may
+/// ask for a second one while having one.
+pub struct Readers {
+    path: PathBuf,
+    pool: Mutex<Pool>,
+    given_back: Condvar,
+    most: usize,
+    /// Connections that are kept open while nobody reads.
+    most_idle: usize,
+}
+
+#[derive(Default)]
+struct Pool {
+    idle: Vec<Connection>,
+    /// The idle ones, and those that somebody reads with.
+    open: usize,
+}
+
+/// A connection that somebody reads with. It is closed at the end unless it is kept.
+pub struct Reader<'a> {
+    readers: &'a Readers,
+    connection: Option<Connection>,
+}
+
+impl Readers {
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            pool: Mutex::default(),
+            given_back: Condvar::new(),
+            most: EACH * processors(),
+            most_idle: processors(),
+        }
+    }
+
+    /// The most connections that are open at once.
+    #[cfg(test)]
+    pub fn most(&self) -> usize {
+        self.most
+    }
+
+    /// Connections that are open now.
+    #[cfg(test)]
+    pub fn open(&self) -> usize {
+        self.lock().open
+    }
+
+    /// Waits for a connection until this time.
+    ///
+    /// # Errors
+    /// When the time is up, or the file cannot be opened.
+    pub fn take(&self, until: Option<Instant>) -> Result<Reader<'_>> {
+        let mut pool = self.lock();
+        while pool.idle.is_empty() && pool.open >= self.most {
+            pool = match until {
+                None => self
+                    .given_back
+                    .wait(pool)
+                    .unwrap_or_else(PoisonError::into_inner),
+                Some(until) => {
+                    let left = until.saturating_duration_since(Instant::now());
+                    if left.is_zero() {
+                        return Err(interrupted().into());
+                    }
+                    let waited = self.given_back.wait_timeout(pool, left);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+        let idle = pool.idle.pop();
+        pool.open += usize::from(idle.is_none());
+        drop(pool);
+        let mut reader = Reader {
+            readers: self,
+            connection: idle,
+        };
+        // What fails to open has its place given back with the reader.
+        if reader.connection.is_none() {
+            reader.connection = Some(self.connect()?);
+        }
+        Ok(reader)
+    }
+
+    fn connect(&self) -> Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(&self.path, flags)?;
+        tune(&connection, READER_CACHE)?;
+        Ok(connection)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pool> {
+        self.pool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Reader<'_> {
+    /// The connection, which is there until the end.
+    pub fn connection(&mut self) -> rusqlite::Result<&mut Connection> {
+        self.connection.as_mut().ok_or_else(interrupted)
+    }
+
+    /// Gives the connection back, for the next one who reads.
+    pub fn keep(mut self) {
+        let mut pool = self.readers.lock();
+        if pool.idle.len() < self.readers.most_idle {
+            pool.idle.extend(self.connection.take());
+            // It stays open, and there is nothing left to be closed.
+            pool.open += 1;
+        }
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        // Closed before its place is somebody else's.
+        drop(self.connection.take());
+        self.readers.lock().open -= 1;
+        self.readers.given_back.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        sync::{
+            Barrier,
+            atomic::{AtomicUsize, Ordering},
+        },
+        time::Duration,
+    };
+
+    use super::*;
+    use crate::{
+        metrics::Metrics,
+        store::{Store, is_interrupted},
+    };
+
+    #[test]
+    fn many_questions_at_once_open_so_many_connections_and_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Metrics::default()).unwrap();
+        let most = store.inner.readers.most();
+        let (asking, reading) = (4 * most, AtomicUsize::new(0));
+        let (begin, highest) = (Barrier::new(asking), AtomicUsize::new(0));
+        std::thread::scope(|threads| {
+            for _ in 0..asking {
+                threads.spawn(|| {
+                    begin.wait();
+                    let answer = store.read(|db| {
+                        let now = reading.fetch_add(1, Ordering::SeqCst) + 1;
+                        highest.fetch_max(now, Ordering::SeqCst);
+                        // Long enough that all of them would be at it.
+                        let sum = "WITH RECURSIVE n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n
+                                   WHERE x < 20000) SELECT sum(x) FROM n";
+                        let answer = db.query_row(sum, [], |row| row.get::<_, i64>(0));
+                        reading.fetch_sub(1, Ordering::SeqCst);
+                        answer
+                    });
+                    assert_eq!(answer.unwrap(), 200_010_000);
+                    assert!(store.inner.readers.open() <= most);
+                });
+            }
+        });
+        assert!(highest.into_inner() <= most);
+        assert!(
+            store.inner.readers.open() <= processors(),
+            "the rest are closed"
+        );
+    }
+
+    #[test]
+    fn a_read_that_fails_or_panics_gives_its_place_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Metrics::default()).unwrap();
+        for _ in 0..store.inner.readers.most() * 2 {
+            let failed = store.read(|db| db.query_row("SELECT nothing", [], |_| Ok(())));
+            assert!(failed.is_err());
+            let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+                let _ = store.read(|_| -> rusqlite::Result<()> { panic!("within a read") });
+            }));
+            assert!(panicked.is_err());
+        }
+        assert_eq!(store.inner.readers.open(), 0);
+        assert!(store.package_count().is_ok());
+    }
+
+    #[test]
+    fn whoever_has_little_time_waits_no_longer_for_a_connection() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), Metrics::default()).unwrap();
+        let readers = &store.inner.readers;
+        let all: Vec<Reader<'_>> = (0..readers.most())
+            .map(|_| readers.take(None).unwrap())
+            .collect();
+        let hasty = store.until(Instant::now() + Duration::from_millis(10));
+        assert!(is_interrupted(&hasty.package_count().unwrap_err()));
+        std::thread::scope(|threads| {
+            let waits = threads.spawn(|| store.package_count());
+            all.into_iter().for_each(Reader::keep);
+            assert_eq!(waits.join().unwrap().unwrap(), 0);
+        });
+    }
+}

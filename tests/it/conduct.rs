@@ -1,0 +1,342 @@
+//! Peers that misbehave among ones that do not: they are caught, shut out and shown as such, and
+//! nobody else is.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::lab::{
+    BarePeer, DAY, Lab, PATIENCE, TCP, draft, head, manifest, options, put, wait_for,
+};
+use libp2p::{PeerId, identity::Keypair};
+use swarmdex::{
+    bus::{Batch, PeerSnapshot},
+    clock,
+    domain::{
+        faults::{Fault, Judge, Ruling},
+        record::Announcement,
+        time::Timestamp,
+    },
+    node::{Conduct, Node, NodeOptions, Staging},
+    registry::{Content, Receipt, Wanted},
+};
+use tokio::sync::mpsc;
+
+/// A node of the scenario: pings often, so that silence is told from a cut soon.
+async fn start(bootstrap: &[String], place: &str, conduct: Conduct) -> Lab {
+    let dir = tempfile::tempdir().unwrap();
+    let options = NodeOptions {
+        ping_every: Duration::from_millis(500),
+        location: Some(place.parse().unwrap()),
+        staging: Staging::of(conduct),
+        ..options(dir.path(), TCP, bootstrap)
+    };
+    let node = Node::start(options).await.unwrap();
+    if !bootstrap.is_empty() {
+        assert!(node.wait_joined(PATIENCE).await, "found nobody");
+    }
+    Lab { node, dir }
+}
+
+/// Waits until a node has banned a peer, for a fault.
+async fn banned(lab: &Lab, peer: PeerId, fault: Fault) -> PeerSnapshot {
+    let is_banned = |one: &PeerSnapshot| one.ban(clock::now()).is_some();
+    let peer = seen(
+        lab,
+        peer,
+        &format!("a ban for {}", fault.label()),
+        is_banned,
+    )
+    .await;
+    let sheet = peer.sheet.as_ref().unwrap();
+    assert!(sheet.counts.contains_key(&fault), "{:?}", sheet.counts);
+    assert!(sheet.ban.unwrap().by == Judge::Points && sheet.ban.unwrap().until.is_some());
+    peer
+}
+
+/// Waits until a peer is shown as it should be.
+async fn seen(
+    lab: &Lab,
+    peer: PeerId,
+    what: &str,
+    is: impl Fn(&PeerSnapshot) -> bool,
+) -> PeerSnapshot {
+    /// A flood is long before it is one, and the machine may have other things to do.
+    const MOST: Duration = Duration::from_secs(150);
+    let mut batches = lab.node.subscribe();
+    let waited = tokio::time::timeout(MOST, async {
+        loop {
+            let batch = batches.recv().await.expect("the node runs");
+            if let Some(one) = batch
+                .peers
+                .into_iter()
+                .find(|one| one.id == peer && is(one))
+            {
+                return one;
+            }
+        }
+    });
+    if let Ok(peer) = waited.await {
+        return peer;
+    }
+    let known = lab
+        .node
+        .peers()
+        .await
+        .unwrap()
+        .into_iter()
+        .find(|one| one.id == peer);
+    panic!("waited in vain for {what}: {known:?}");
+}
+
+/// An announcement that everybody takes.
+fn announcement(key: &Keypair, name: &str, seq: u64) -> Vec<u8> {
+    let now = clock::now();
+    let manifest = manifest(key, name, &format!("1.0.{seq}"), b"x");
+    let head = head(key, seq, &[&manifest], now, DAY);
+    Announcement::sign(key, now, head, manifest)
+        .unwrap()
+        .encode()
+        .unwrap()
+        .to_vec()
+}
+
+/// Announcements of one release, signed anew each time: a machine that signs while it sends may be
+/// too slow for a flood. Nobody passes on what is older than what it has.
+fn flood(count: u64) -> Vec<Vec<u8>> {
+    let (key, now) = (Keypair::generate_ed25519(), clock::now());
+    let manifest = manifest(&key, "spam", "1.0.0", b"x");
+    let head = head(&key, 1, &[&manifest], Timestamp(now.0 - count), DAY);
+    let signed =
+        |n| Announcement::sign(&key, Timestamp(now.0 - n), head.clone(), manifest.clone()).unwrap();
+    (0..count)
+        .map(|n| signed(n).encode().unwrap().to_vec())
+        .collect()
+}
+
+async fn publish(lab: &Lab, name: &str, version: &str, bytes: &[u8]) -> Receipt {
+    let artifacts = put(lab.node.contents(), bytes).await;
+    lab.node
+        .registry()
+        .publish(draft(name, version), artifacts, None)
+        .await
+        .unwrap()
+}
+
+/// Publishes until everybody has heard of it: right after a flood strangers wait for their turn, a
+/// minute at most.
+async fn tell_everybody(lab: &Lab, name: &str, readers: &mut [mpsc::Receiver<Batch>]) {
+    const TIMES: usize = 6;
+    let mut left: Vec<_> = readers.iter_mut().collect();
+    for attempt in 0..TIMES {
+        publish(lab, name, &format!("1.0.{attempt}"), b"honest").await;
+        let heard = left.into_iter().map(async |reader| {
+            let told = async {
+                while let Some(batch) = reader.recv().await {
+                    if batch
+                        .announcements
+                        .iter()
+                        .any(|one| one.package.name.as_str() == name)
+                    {
+                        return;
+                    }
+                }
+            };
+            tokio::time::timeout(PATIENCE, told)
+                .await
+                .is_err()
+                .then_some(reader)
+        });
+        left = futures::future::join_all(heard)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        if left.is_empty() {
+            return;
+        }
+    }
+    panic!("{} nodes never heard of {name}", left.len());
+}
+
+/// Seven honest nodes, and five that are not: a forger, a spammer, a staller, a corrupt server, and
+/// one that lies about its place. The first four are banned by whoever has to do with them, the
+/// fifth is shown as what it is, and what the honest ones publish reaches all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn bad_peers_are_caught_and_honest_ones_are_served() {
+    let flood = flood(3_000);
+    let forger = BarePeer::start(crate::lab::silent()).await;
+    let spammer = BarePeer::start(crate::lab::silent()).await;
+    let staller = BarePeer::start(Arc::new(|_| None)).await;
+    let bad: Vec<String> = [&forger, &spammer, &staller]
+        .iter()
+        .map(|peer| peer.address.clone())
+        .collect();
+    let first = start(&bad, "52.5,13.4,Berlin", Conduct::Honest).await;
+    let here = [first.address().await];
+    let mut honest = vec![first];
+    for _ in 0..6 {
+        honest.push(start(&here, "52.5,13.4,Berlin", Conduct::Honest).await);
+    }
+    let corrupt = start(&here, "52.5,13.4,Berlin", Conduct::Corrupt).await;
+    let liar = start(&here, "35.7,139.7,Tokyo", Conduct::Honest).await;
+    let first = &honest[0];
+
+    // Whoever is asked and never answers, pings or not.
+    let stalled = banned(first, staller.id, Fault::Stalling);
+    // Damaged content, of packages that nobody else has.
+    let damaged = async {
+        for n in 0..30 {
+            if first
+                .node
+                .peers()
+                .await
+                .unwrap()
+                .iter()
+                .any(|one| one.id == corrupt.node.peer_id() && one.ban(clock::now()).is_some())
+            {
+                break;
+            }
+            // Asked for as by who was told of it elsewhere: an announcement would have to wait its
+            // turn in the flood.
+            let name = format!("damaged-{n}");
+            let receipt = publish(&corrupt, &name, "1.0.0", &vec![n; 200_000]).await;
+            let wanted = Wanted {
+                content: Content {
+                    root: receipt.content,
+                    size: receipt.size,
+                },
+                what: name,
+                package: Some(receipt.package),
+                beside: None,
+                for_others: false,
+            };
+            assert!(
+                first.node.contents().fetch(wanted, None).await.is_err(),
+                "it does not verify"
+            );
+        }
+        banned(first, corrupt.node.peer_id(), Fault::HashMismatch).await
+    };
+    // What every honest node refuses by its bytes.
+    let forged = async {
+        let key = Keypair::generate_ed25519();
+        for seq in 1..=20 {
+            let mut data = announcement(&key, "forged", seq);
+            let last = data.len() - 1;
+            data[last] ^= 1;
+            forger.shout(&data);
+        }
+        banned(first, forger.id, Fault::ForgedRecord).await
+    };
+    // Three times what one may say at once, each of it right.
+    let flooded = async {
+        let mut every = tokio::time::interval(Duration::from_millis(1));
+        let flood = async {
+            // Again from the beginning: what was said while nobody listened was lost, and the rest
+            // is not sent twice.
+            for data in flood.iter().cycle() {
+                every.tick().await;
+                spammer.shouted(data).await;
+            }
+        };
+        tokio::select! {
+            peer = banned(first, spammer.id, Fault::Flooding) => peer,
+            () = flood => unreachable!("it does not end"),
+        }
+    };
+    let (stalled, damaged, forged, flooded) = tokio::join!(stalled, damaged, forged, flooded);
+    for peer in [stalled, damaged, forged, flooded] {
+        let gone = seen(first, peer.id, "it to be gone", |one| {
+            one.connection.is_none()
+        })
+        .await;
+        assert!(gone.ban(clock::now()).is_some(), "it stays out: {gone:?}");
+    }
+
+    // What light could not have done is no place, and earns nothing.
+    let claims = liar.node.peer_id();
+    let shown = first
+        .node
+        .peers()
+        .await
+        .unwrap()
+        .into_iter()
+        .find(|one| one.id == claims)
+        .unwrap();
+    assert!(shown.provenance().is_implausible(), "{shown:?}");
+    assert_eq!(shown.score.proximity, 0.0);
+    assert!(
+        shown.ban(clock::now()).is_none(),
+        "a wrong place is no fault"
+    );
+
+    // Everybody still hears everybody, and nobody else was shut out by anyone.
+    let mut readers: Vec<_> = honest.iter().map(|lab| lab.node.subscribe()).collect();
+    for (n, lab) in honest.iter().enumerate() {
+        tell_everybody(lab, &format!("honest-{n}"), &mut readers).await;
+    }
+    let ids: Vec<PeerId> = honest
+        .iter()
+        .chain([&liar])
+        .map(|lab| lab.node.peer_id())
+        .collect();
+    for lab in &honest {
+        for peer in lab.node.peers().await.unwrap() {
+            assert!(
+                !ids.contains(&peer.id) || peer.ban(clock::now()).is_none(),
+                "{peer:?}"
+            );
+        }
+    }
+}
+
+/// A person bans, the ban outlives the node, and a person takes it back.
+#[tokio::test(flavor = "multi_thread")]
+async fn bans_are_kept_over_a_restart_and_taken_back_by_hand() {
+    let other = Lab::start(TCP, &[]).await;
+    let address = [other.address().await];
+    let node = Lab::start(TCP, &address).await;
+    let peer = other.node.peer_id();
+    let ruling = Ruling::Ban { seconds: None };
+    assert!(node.node.judge(peer, ruling).await.unwrap());
+    let mut batches = node.node.subscribe();
+    wait_for(&mut batches, "the end of the connection", |batch| {
+        batch.peers.iter().any(|one| {
+            one.id == peer && one.connection.is_none() && one.ban(clock::now()).is_some()
+        })
+    })
+    .await;
+    drop(batches);
+
+    let dir = node.stop().await;
+    let node = Node::start(options(dir.path(), TCP, &address))
+        .await
+        .unwrap();
+    let known = node
+        .peers()
+        .await
+        .unwrap()
+        .into_iter()
+        .find(|one| one.id == peer)
+        .unwrap();
+    assert!(
+        known
+            .ban(clock::now())
+            .is_some_and(|ban| ban.until.is_none() && ban.by == Judge::Person),
+        "{known:?}"
+    );
+    let address: libp2p::Multiaddr = address[0].parse().unwrap();
+    assert!(
+        node.dial(address.clone(), false, Duration::from_secs(1))
+            .await
+            .is_err(),
+        "nothing to do with it"
+    );
+
+    assert!(
+        node.judge(peer, Ruling::Unban).await.unwrap()
+            && !node.judge(peer, Ruling::Unban).await.unwrap()
+    );
+    assert_eq!(node.dial(address, true, PATIENCE).await.unwrap(), peer);
+    assert!(node.judge(peer, Ruling::Protect).await.unwrap());
+    node.shutdown().await.unwrap();
+}

@@ -1,0 +1,48 @@
+//! The headless demo: real nodes that publish, find and get.
+
+use std::time::Duration;
+
+use swarmdex::demo::{Demo, DemoOptions, Latency, catalogue::Source};
+
+fn options(peers: usize, churn: f64, latency: Latency) -> DemoOptions {
+    DemoOptions {
+        peers,
+        seed: 7,
+        project: None,
+        catalogue: Source::Embedded,
+        rate: 600.0,
+        churn,
+        latency,
+        data_dir: None,
+        query_timeout: Duration::from_secs(5),
+    }
+}
+
+async fn eight_nodes_publish_find_and_get(latency: Latency) {
+    let demo = Demo::start(options(8, 0.0, latency)).await.unwrap();
+    let report = demo.report(Duration::from_secs(8)).await;
+    demo.shutdown().await.unwrap();
+    println!("{}", serde_json::to_string_pretty(&report).unwrap());
+    assert_eq!((report.peers, report.connected), (8, 8));
+    // Eighty would be, on a machine that has nothing else to do.
+    assert!(report.announced >= 10, "{report:?}");
+    assert!(report.delivered.unwrap() > 0.99, "{report:?}");
+    assert!(
+        report.searches.len() >= 10 && report.searches.iter().all(|search| search.hits > 0),
+        "{report:?}"
+    );
+    assert!(
+        report.gets.len() >= 10 && report.gets.iter().all(|get| get.found),
+        "{report:?}"
+    );
+    assert!(report.errors.is_empty() && report.drops == 0, "{report:?}");
+    assert_eq!(report.latency, latency);
+    assert_eq!(report.one_way_ms.is_some(), latency == Latency::Distance);
+}
+
+/// One after the other: sixteen nodes at once would be a test of the machine.
+#[tokio::test(flavor = "multi_thread")]
+async fn nodes_that_are_as_far_apart_as_their_cities_and_nodes_on_one_machine() {
+    eight_nodes_publish_find_and_get(Latency::Distance).await;
+    eight_nodes_publish_find_and_get(Latency::None).await;
+}

@@ -1,0 +1,144 @@
+//! What people type, and the package they mean: over three thousand real packages.
+
+use std::path::Path;
+
+use libp2p::PeerId;
+use swarmdex::{
+    archive::debian,
+    domain::{
+        manifest::{File, Manifest},
+        name::PublisherId,
+        query::Query,
+        time::Timestamp,
+    },
+    metrics::Metrics,
+    store::Store,
+};
+
+const NOW: Timestamp = Timestamp(1_700_000_000_000);
+/// The package that is meant must be among the first so many.
+const TOP: usize = 5;
+/// And is not for these, whose package has other words or many like it: what mends one takes it out
+/// of here.
+const MISSED: [&str; 4] = [
+    "version control",
+    "image editor",
+    "network protocol analyzer",
+    "media player",
+];
+
+/// What is typed, and what is meant.
+const QUERIES: [(&str, &str); 60] = [
+    // Names.
+    ("git", "git"),
+    ("bash", "bash"),
+    ("vim", "vim"),
+    ("curl", "curl"),
+    ("python3", "python3"),
+    ("nginx", "nginx"),
+    ("gcc", "gcc"),
+    ("make", "make"),
+    ("tar", "tar"),
+    ("r", "r-base-core"),
+    // Beginnings.
+    ("postg", "postgresql"),
+    ("firef", "firefox-esr"),
+    ("imagem", "imagemagick"),
+    ("ripg", "ripgrep"),
+    ("openssh-s", "openssh-server"),
+    ("wires", "wireshark"),
+    ("libre", "libreoffice"),
+    ("thund", "thunderbird"),
+    ("apa", "apache2"),
+    ("em", "emacs"),
+    ("sq", "sqlite3"),
+    ("py", "python3"),
+    ("cm", "cmake"),
+    // Typos.
+    ("postgersql", "postgresql"),
+    ("pyhton3", "python3"),
+    ("ngnix", "nginx"),
+    ("fierfox", "firefox-esr"),
+    ("wireshrak", "wireshark"),
+    ("imagemagik", "imagemagick"),
+    ("emcas", "emacs"),
+    ("thunderbrid", "thunderbird"),
+    ("inksacpe", "inkscape"),
+    ("chromuim", "chromium"),
+    ("valgirnd", "valgrind"),
+    ("libreofice", "libreoffice"),
+    ("ansibel", "ansible"),
+    // Several words.
+    ("web server", "nginx"),
+    ("version control", "git"),
+    ("text editor", "vim"),
+    ("image editor", "gimp"),
+    ("vector graphics", "inkscape"),
+    ("network protocol analyzer", "wireshark"),
+    ("terminal multiplexer", "tmux"),
+    ("media player", "mpv"),
+    ("process viewer", "htop"),
+    ("port scanner", "nmap"),
+    ("json processor", "jq"),
+    ("ssh server", "openssh-server"),
+    ("ssh client", "openssh-client"),
+    ("mail client", "thunderbird"),
+    ("office suite", "libreoffice"),
+    ("file copying", "rsync"),
+    ("python http library", "python3-requests"),
+    ("sql database", "postgresql"),
+    ("c compiler", "gcc"),
+    ("rust compiler", "rustc"),
+    ("build system", "meson"),
+    ("fuzzy finder", "fzf"),
+    ("debugger", "gdb"),
+    ("zip archiver", "zip"),
+];
+
+fn previews() -> (PublisherId, Vec<Manifest>) {
+    let owner = PublisherId::from(PeerId::random());
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/debian-packages.xz");
+    let manifests = debian::open(&path).unwrap().map(|stanza| {
+        let stanza = stanza.unwrap().unwrap();
+        let file = File::of(&stanza.draft.ecosystem, "stanza", stanza.text.as_bytes());
+        stanza.draft.into_manifest(owner, file, NOW).unwrap()
+    });
+    (owner, manifests.collect())
+}
+
+#[tokio::test]
+async fn the_package_that_is_meant_is_among_the_first() {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Metrics::default()).unwrap();
+    let (owner, manifests) = previews();
+    assert!(
+        (2_900..=3_100).contains(&manifests.len()),
+        "{}",
+        manifests.len()
+    );
+    for batch in manifests.chunks(1_000) {
+        store
+            .take_previews(owner, batch.to_vec(), NOW)
+            .await
+            .unwrap();
+    }
+    store.recount().await.unwrap();
+    let mut missed = Vec::new();
+    for (text, meant) in QUERIES {
+        let found = store.search(&Query::text(text), NOW).unwrap();
+        let names: Vec<&str> = found
+            .hits
+            .iter()
+            .map(|hit| hit.package.name.bare())
+            .collect();
+        let is_first = names.iter().take(TOP).any(|name| *name == meant);
+        if is_first == MISSED.contains(&text) {
+            let at = names.iter().position(|name| *name == meant);
+            missed.push(format!(
+                "{text:?} means {meant} (at {at:?}), found {:?}",
+                &names[..names.len().min(TOP)]
+            ));
+        }
+    }
+    assert!(missed.is_empty(), "{}", missed.join("\n"));
+}

@@ -1,0 +1,379 @@
+//! Strangers have a share of a node, and others have theirs.
+//!
+//! The nodes take loopback for a public network here, so that the strict rules run.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::lab::{
+    BarePeer, DAY, Lab, PATIENCE, TCP, by_way_of, head, manifest, options, put, silent, wait_for,
+};
+use futures::{AsyncReadExt, AsyncWriteExt};
+use libp2p::{PeerId, Stream, identity::Keypair};
+use serde_bytes::ByteBuf;
+use swarmdex::{
+    clock,
+    domain::{
+        caps::OF_AN_ADDRESS, content::groups, faults::Ruling, hash::ContentRoot, prefix::Classes,
+        query::Query,
+    },
+    net::{
+        content::wire::{HEAD, Head, Question, Status},
+        protocol::{Item, Request, Response},
+    },
+    node::{Node, NodeOptions, Staging},
+    registry::Wanted,
+};
+
+/// A node that takes every address for a public one.
+async fn strict(bootstrap: &[String]) -> Lab {
+    let dir = tempfile::tempdir().unwrap();
+    let options = NodeOptions {
+        staging: Staging {
+            classes: Classes::AllPublic,
+            ..Staging::default()
+        },
+        ping_every: Duration::from_millis(500),
+        ..options(dir.path(), TCP, bootstrap)
+    };
+    let node = Node::start(options).await.unwrap();
+    Lab { node, dir }
+}
+
+/// The count of what was not given, by a label.
+async fn turned_away(lab: &Lab, what: &str) -> f64 {
+    let text = lab.node.metrics().await.unwrap();
+    let of = |line: &&str| {
+        line.starts_with("swarmdex_turned_away_total") && line.contains(&format!("what=\"{what}\""))
+    };
+    text.lines()
+        .find(of)
+        .unwrap()
+        .rsplit(' ')
+        .next()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// Waits until something is so, which the node tells nobody of.
+async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
+    let waited = tokio::time::timeout(PATIENCE, async {
+        while !is().await {
+            tokio::task::yield_now().await;
+        }
+    });
+    waited
+        .await
+        .unwrap_or_else(|_| panic!("waited in vain for {what}"));
+}
+
+async fn connected(lab: &Lab, peers: &[PeerId]) -> usize {
+    let known = lab.node.peers().await.unwrap();
+    known
+        .iter()
+        .filter(|one| one.connection.is_some() && peers.contains(&one.id))
+        .count()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn throw_away_identities_of_one_address_keep_nobody_else_out() {
+    const IDENTITIES: usize = 24;
+    let lab = strict(&[]).await;
+    let address = lab.address().await;
+    let way = by_way_of([127, 0, 1, 1], &address).await;
+    let mut crowd = Vec::new();
+    for _ in 0..IDENTITIES {
+        let peer = BarePeer::start(silent()).await;
+        peer.knock(&way);
+        crowd.push(peer);
+    }
+    let ids: Vec<PeerId> = crowd.iter().map(|peer| peer.id).collect();
+    // Each of them is let in or turned away. Whoever was let in and lost its connection, or was
+    // dialled in vain, tries again.
+    until("all to have tried", async || {
+        let tried = connected(&lab, &ids).await as f64 + turned_away(&lab, "connection").await;
+        if tried < IDENTITIES as f64 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            crowd.iter().for_each(|peer| peer.knock(&way));
+        }
+        tried >= IDENTITIES as f64
+    })
+    .await;
+    assert!(connected(&lab, &ids).await <= OF_AN_ADDRESS);
+    assert!(turned_away(&lab, "connection").await >= (IDENTITIES - OF_AN_ADDRESS) as f64);
+
+    let newcomer = strict(&[by_way_of([127, 0, 2, 1], &address).await]).await;
+    assert!(
+        newcomer.node.wait_joined(PATIENCE).await,
+        "another address has its own"
+    );
+    newcomer.stop().await;
+    lab.stop().await;
+}
+
+/// Answers a search with a package that matches, as an honest node does.
+fn honest() -> crate::lab::Answers {
+    let key = Keypair::generate_ed25519();
+    let one = manifest(&key, "good", "1.0.0", b"x");
+    let head = head(&key, 1, &[&one], clock::now(), DAY);
+    let bytes = |envelope: &bytes::Bytes| ByteBuf::from(envelope.to_vec());
+    let item = Item {
+        head: bytes(head.envelope()),
+        manifest: Some(bytes(one.envelope())),
+    };
+    Arc::new(move |request| {
+        Some(match request {
+            Request::Search(_) => Response::Packages {
+                items: vec![item.clone()],
+                more: false,
+            },
+            _ => Response::Busy,
+        })
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones_keep_theirs() {
+    let lab = strict(&[]).await;
+    let address = lab.address().await;
+    let way = by_way_of([127, 0, 1, 1], &address).await;
+    let mut batches = lab.node.subscribe();
+
+    // One of the prefix has been good to ask.
+    let good = BarePeer::start(honest()).await;
+    good.knock(&way);
+    wait_for(&mut batches, "the good peer", |batch| {
+        batch
+            .peers
+            .iter()
+            .any(|peer| peer.id == good.id && !peer.protocols.is_empty())
+    })
+    .await;
+    for _ in 0..4 {
+        let found = lab
+            .node
+            .registry()
+            .search(&Query::text("good"))
+            .await
+            .unwrap();
+        assert_eq!(
+            (found.hits.len(), found.coverage.answered),
+            (1, 1),
+            "{:?}",
+            found.coverage
+        );
+    }
+    // Three others send what every honest node refuses.
+    for _ in 0..3 {
+        let forger = BarePeer::start(silent()).await;
+        forger.knock(&way);
+        wait_for(&mut batches, "a forger", |batch| {
+            batch
+                .peers
+                .iter()
+                .any(|peer| peer.id == forger.id && !peer.protocols.is_empty())
+        })
+        .await;
+        for n in 0..2u8 {
+            forger
+                .put_to(lab.node.peer_id(), &[n; 32], b"garbage")
+                .await;
+        }
+        wait_for(&mut batches, "its ban", |batch| {
+            batch
+                .peers
+                .iter()
+                .any(|peer| peer.id == forger.id && peer.ban(clock::now()).is_some())
+        })
+        .await;
+    }
+
+    let unknown = [(); 4].map(|()| silent());
+    let mut neighbours = Vec::new();
+    for answers in unknown {
+        let peer = BarePeer::start(answers).await;
+        peer.knock(&way);
+        neighbours.push(peer);
+    }
+    let ids: Vec<PeerId> = neighbours.iter().map(|peer| peer.id).collect();
+    until("one of them to be in and the others not", async || {
+        connected(&lab, &ids).await == 1 && turned_away(&lab, "connection").await >= 3.0
+    })
+    .await;
+    assert_eq!(
+        connected(&lab, &[good.id]).await,
+        1,
+        "what its neighbours did is not its fault"
+    );
+    let elsewhere = strict(&[by_way_of([127, 0, 2, 1], &address).await]).await;
+    assert!(elsewhere.node.wait_joined(PATIENCE).await);
+    // Whom a person protects has a place too.
+    let friend = BarePeer::start(silent()).await;
+    assert!(lab.node.judge(friend.id, Ruling::Protect).await.unwrap());
+    friend.knock(&way);
+    until("the friend", async || {
+        connected(&lab, &[friend.id]).await == 1
+    })
+    .await;
+    elsewhere.stop().await;
+    lab.stop().await;
+}
+
+/// Asks the first question on a new stream; what is answered.
+async fn ask(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<(Stream, Status)> {
+    let mut streams = peer.streams.clone();
+    let mut stream = streams
+        .open_stream(node, BarePeer::content_protocol())
+        .await
+        .ok()?;
+    stream
+        .write_all(
+            &Question {
+                root,
+                start: 0,
+                count: 1,
+            }
+            .to_bytes(),
+        )
+        .await
+        .ok()?;
+    stream.flush().await.ok()?;
+    let mut bytes = [0; HEAD];
+    tokio::time::timeout(PATIENCE, stream.read_exact(&mut bytes))
+        .await
+        .ok()?
+        .ok()?;
+    Some((stream, Head::from_bytes(&bytes)?.status))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_of_one_prefix_hold_an_eighth_of_the_streams_and_others_are_served() {
+    let lab = strict(&[]).await;
+    let held = put(lab.node.contents(), &[7; 300_000]).await.files[0].content;
+    assert!(groups(held.size) > 1);
+    let address = lab.address().await;
+    let way = by_way_of([127, 0, 1, 1], &address).await;
+    let mut batches = lab.node.subscribe();
+    let (mut crowd, mut streams, mut busy) = (Vec::new(), Vec::new(), 0);
+    for _ in 0..6 {
+        let peer = BarePeer::start(silent()).await;
+        peer.knock(&way);
+        wait_for(&mut batches, "a stranger", |batch| {
+            batch
+                .peers
+                .iter()
+                .any(|one| one.id == peer.id && !one.protocols.is_empty())
+        })
+        .await;
+        for _ in 0..6 {
+            match ask(&peer, lab.node.peer_id(), held.root).await {
+                Some((stream, Status::Bytes)) => streams.push(stream),
+                Some((_, status)) => {
+                    assert_eq!(status, Status::Busy);
+                    busy += 1;
+                }
+                // One that came while the node had not taken the one before is dropped by
+                // libp2p-stream.
+                None => {}
+            }
+        }
+        crowd.push(peer);
+    }
+    assert!(
+        streams.len() <= 16 && busy > 0,
+        "{} streams, {busy} times busy",
+        streams.len()
+    );
+    let reader = strict(&[by_way_of([127, 0, 2, 1], &address).await]).await;
+    assert!(reader.node.wait_joined(PATIENCE).await);
+    let wanted = Wanted {
+        content: held,
+        what: "a test".to_owned(),
+        package: None,
+        beside: None,
+        for_others: false,
+    };
+    let fetched = tokio::time::timeout(PATIENCE, reader.node.contents().fetch(wanted, None))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(fetched.content, held);
+    reader.stop().await;
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_timeout_is_a_time_to_wait() {
+    let peer = BarePeer::start(honest()).await;
+    let lab = Lab::start(TCP, std::slice::from_ref(&peer.address)).await;
+    for timeout in [
+        Duration::MAX,
+        Duration::from_secs(u64::MAX - 1),
+        Duration::from_millis(u64::MAX),
+    ] {
+        let query = Query {
+            timeout: Some(timeout),
+            ..Query::text("good")
+        };
+        let found = tokio::time::timeout(PATIENCE, lab.node.registry().search(&query))
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(
+            (found.coverage.asked, found.coverage.answered),
+            (1, 1),
+            "{timeout:?}"
+        );
+        assert!(lab.node.wait_joined(timeout).await);
+        assert_eq!(
+            lab.node
+                .dial(crate::lab::address(&peer.address), false, timeout)
+                .await
+                .unwrap(),
+            peer.id
+        );
+    }
+    lab.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_that_take_too_much_time_are_answered_that_the_node_is_busy() {
+    let lab = Lab::start(TCP, &[]).await;
+    let peer = BarePeer::start(silent()).await;
+    peer.knock(&lab.address().await);
+    let mut batches = lab.node.subscribe();
+    wait_for(&mut batches, "the peer", |batch| {
+        batch
+            .peers
+            .iter()
+            .any(|one| one.id == peer.id && !one.protocols.is_empty())
+    })
+    .await;
+    // Far offsets are nobody else's business; the question is answered all the same.
+    let query = Query {
+        offset: 10_000,
+        limit: 200,
+        ..Query::text("a")
+    };
+    let answer = peer.ask(lab.node.peer_id(), Request::Search(query)).await;
+    assert!(
+        matches!(answer, Some(Response::Packages { .. })),
+        "{answer:?}"
+    );
+    // More at once than one peer may have open.
+    let asking = (0..40).map(|_| peer.ask(lab.node.peer_id(), Request::Search(Query::text("b"))));
+    let answers = futures::future::join_all(asking).await;
+    let busy = answers
+        .iter()
+        .filter(|answer| matches!(answer, Some(Response::Busy)))
+        .count();
+    assert!(
+        answers.iter().all(Option::is_some),
+        "each is told something"
+    );
+    assert!(
+        busy as f64 <= turned_away(&lab, "question").await + turned_away(&lab, "time").await,
+        "and counted"
+    );
+    lab.stop().await;
+}
