@@ -120,6 +120,12 @@ impl Ledger {
         (expected > 0).then(|| reached as f64 / expected as f64)
     }
 
+    /// Announcements that some node heard of: of one that is told just now the publisher has no
+    /// receipt yet.
+    pub fn heard_of(&self) -> usize {
+        self.via.len()
+    }
+
     /// Peers that passed each announcement on one after the other until a node heard of it, 1 for
     /// the first; `ids` are the nodes' own.
     pub fn hops(&self, ids: &[PeerId]) -> Vec<f64> {

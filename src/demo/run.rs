@@ -263,7 +263,7 @@ impl Demo {
             .map(|peer| peer.node_key.public().to_peer_id())
             .collect();
         let ledger = lock(&self.stage.ledger);
-        let (copies, announced) = (costs.copies, ledger.announcements());
+        let (copies, announced, heard) = (costs.copies, ledger.announcements(), ledger.heard_of());
         Report {
             peers: self.stage.plan.peers.len(),
             connected: ledger.connected(),
@@ -282,7 +282,7 @@ impl Demo {
             announced,
             delivered: ledger.delivered(Instant::now()),
             delivery_ms: ledger.delays().map(spread),
-            messages_a_publish: (announced > 0).then(|| copies as f64 / announced as f64),
+            messages_a_publish: (heard > 0).then(|| copies as f64 / heard as f64),
             duplicates: (copies > 0).then(|| (copies - costs.first) as f64 / copies as f64),
             delivery_hops: mean(&ledger.hops(&ids)),
             requests_found: mean(&costs.found),

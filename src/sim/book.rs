@@ -13,7 +13,7 @@ use crate::{
 /// Whoever has been there for so long is connected with the others.
 const SETTLED: Duration = Duration::from_secs(8);
 /// And hears of an announcement within this.
-const HEARD_WITHIN: Duration = Duration::from_secs(10);
+pub const HEARD_WITHIN: Duration = Duration::from_secs(10);
 
 /// An announcement of an honest node.
 #[derive(Debug)]

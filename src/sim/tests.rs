@@ -96,8 +96,8 @@ fn assert_seeds(nodes: usize, seeds: std::ops::Range<u64>) {
     }
 }
 
-// In two pieces, which run beside one another. Without optimisation a node more costs 25 ms, most of
-// it for connections that come and go; the bench runs a hundred seeds of two hundred nodes.
+// In two pieces, which run beside one another. Unoptimised, two hundred nodes take ten seconds and
+// more, most of it for connections that come and go; the bench runs a hundred such seeds.
 #[test]
 fn of_forty_nodes_a_quarter_is_hostile_1() {
     assert_seeds(40, 0..10);

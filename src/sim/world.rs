@@ -4,7 +4,7 @@ use crate::{
     metrics::Metrics,
     sim::{
         Id, Options,
-        book::Book,
+        book::{Book, HEARD_WITHIN},
         dice::Dice,
         model::gossip::Figures,
         node::{Alarm, Effect, Link, Most, Node, Scene, Told, Wire, times},
@@ -307,10 +307,12 @@ impl World {
         there.first().copied().into_iter().chain(other).collect()
     }
 
-    /// Every third time a publisher has a new version of something.
+    /// Every third time a publisher has a new version of something, once everybody has heard of the
+    /// one before: whoever hears of the newer first takes no older one.
     fn package_of(&mut self, id: Id) -> Option<u32> {
-        let own = self.packages.iter().rev().find(|(by, _)| *by == id)?;
-        (self.dice.below(3) == 0).then_some(own.1)
+        let (_, own) = *self.packages.iter().rev().find(|(by, _)| *by == id)?;
+        let is_old = self.now.stamp().since(self.shared.last(own)?.at) > HEARD_WITHIN;
+        (is_old && self.dice.below(3) == 0).then_some(own)
     }
 
     fn publishes(&mut self, id: Id, package: u32, message: u32) {

@@ -79,10 +79,6 @@ impl Node {
         self.links.get(&peer).copied()
     }
 
-    pub fn links(&self) -> impl Iterator<Item = Id> {
-        self.links.keys().copied()
-    }
-
     /// Sends something to a peer that is connected.
     pub fn send(&mut self, to: Id, wire: Wire, cx: &mut Scene<'_>) {
         if let Some(link) = self.links.get_mut(&to) {

@@ -304,7 +304,7 @@ impl Node {
         self.settle_get(number, cx);
     }
 
-    /// A get has what it needs when enough different peers have it, and ends when all have answered.
+    /// A get ends when enough different peers have it, or when all have answered.
     fn settle_get(&mut self, number: u64, cx: &mut Scene<'_>) {
         let is_done = |get: &Get| get.holders.len() >= QUORUM || get.is_over && get.open == 0;
         if self.gets.get(&number).is_some_and(is_done)
