@@ -1,0 +1,387 @@
+//! Takes heads, pages and manifests into the catalogue, and lists packages for the search.
+
+use std::collections::HashSet;
+
+use rusqlite::{Connection, params};
+
+use super::{
+    HeadVerdict,
+    judge::{Removed, is_addition, judge, listed, removed},
+    read::{has_manifest, hash, head_row, held_head, held_manifest, seen_of},
+};
+use crate::{
+    domain::{
+        hash::Hash,
+        manifest::Manifest,
+        name::{Handle, PackageId},
+        record::{Admission, Authorised, Head, Page, consistent},
+        release::{self, ReleaseEntry},
+        time::Timestamp,
+        version::VersionText,
+    },
+    ecosystem::Ecosystem,
+    store::{
+        claims, conflicts, folds,
+        listing::{self, Listing},
+    },
+};
+
+pub(in crate::store) fn take(
+    db: &Connection,
+    head: &Authorised<Head>,
+    pages: &[Authorised<Page>],
+    manifests: &[Authorised<Manifest>],
+    own: bool,
+    now: Timestamp,
+) -> rusqlite::Result<HeadVerdict> {
+    // What came along and is of something else is left out.
+    let manifests: Vec<&Authorised<Manifest>> = manifests
+        .iter()
+        .filter(|manifest| consistent(head, manifest).is_ok())
+        .collect();
+    let verdict = judge(db, head, now)?;
+    let (publisher, name) = (head.owner(), &head.package().name);
+    let key = publisher.to_bytes();
+    let known = seen_of(db, head)?;
+    for manifest in &manifests {
+        conflicts::note_files(db, head.handle.as_ref(), manifest, &known, now)?;
+    }
+    let admission = match verdict {
+        HeadVerdict::Inconsistent | HeadVerdict::Ahead | HeadVerdict::TooManyHandles => {
+            return Ok(verdict);
+        }
+        HeadVerdict::Admitted(admission) => admission,
+        HeadVerdict::Disputed(admission) => {
+            if own {
+                return Ok(verdict);
+            }
+            let changed = folds::changed(db, head, &known)?;
+            conflicts::note_versions(db, head, &changed, &manifests, now)?;
+            if let Some(Removed {
+                before,
+                page,
+                mut gone,
+            }) = removed(db, head, pages)?
+            {
+                // What was changed is told as that.
+                gone.retain(|(version, _)| changed.iter().all(|one| one.version != *version));
+                conflicts::note_removed(db, &before, head, page.as_ref(), &gone, now)?;
+            }
+            admission
+        }
+    };
+    let mut only_adds = false;
+    match admission {
+        Admission::Older => {
+            conflicts::complete_versions(db, head)?;
+            return Ok(verdict);
+        }
+        Admission::Same => put_held_head_if_absent(db, head, own, now)?,
+        Admission::ForkLoses => {
+            // Of a package that was put out, nothing is kept but its mark.
+            let Some(row) = head_row(db, &publisher, name)? else {
+                return Ok(verdict);
+            };
+            put_fork(db, head, own)?;
+            put_versions(db, head)?;
+            for manifest in manifests {
+                put_manifest(db, row, manifest)?;
+            }
+            if let Some(winner) = held_head(db, &publisher, name)? {
+                conflicts::note_fork(db, &winner.head, head, now)?;
+                folds::tidy(db, row, &winner.head)?;
+            }
+            return Ok(verdict);
+        }
+        Admission::ForkWins => {
+            if let Some(loser) = held_head(db, &publisher, name)? {
+                put_fork(db, &loser.head, loser.own)?;
+                conflicts::note_fork(db, head, &loser.head, now)?;
+            }
+            replace_head(db, head, own, now)?;
+        }
+        Admission::Newer => {
+            let forks = db
+                .prepare_cached("DELETE FROM forks WHERE publisher = ? AND name = ? AND seq < ?")?
+                .execute(params![key, name.as_str(), head.seq])?;
+            only_adds = forks == 0 && is_addition(db, head, pages)?;
+            replace_head(db, head, own, now)?;
+        }
+    }
+    put_versions(db, head)?;
+    if let Some(row) = head_row(db, &publisher, name)? {
+        for page in pages {
+            put_page(db, row, page)?;
+        }
+        for manifest in &manifests {
+            put_manifest(db, row, manifest)?;
+        }
+        // Of a package with many pages all of them would be read for each release that is added.
+        if !only_adds {
+            folds::tidy(db, row, head)?;
+        }
+    }
+    list_package(db, head, &manifests)?;
+    Ok(verdict)
+}
+
+pub(in crate::store) fn replace_head(
+    db: &Connection,
+    head: &Authorised<Head>,
+    own: bool,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    let key = head.owner().to_bytes();
+    let envelope: &[u8] = head.envelope();
+    db.prepare_cached("INSERT OR IGNORE INTO publishers (publisher, first_seen, last_seen, own) VALUES (?, ?, ?, ?)")?
+        .execute(params![key, now.0, now.0, own])?;
+    db.prepare_cached(
+        "UPDATE publishers SET last_seen = ?1, own = max(own, ?2), first_seen = iif(packages = 0, ?1, first_seen)
+         WHERE publisher = ?3",
+    )?
+    .execute(params![now.0, own, key])?;
+    // Whoever had nothing here meanwhile is seen first again: a key that was displaced does not
+    // become known by waiting. The row stays, because manifests and pages are of it; who confirmed
+    // the state before does not confirm this one.
+    db.prepare_cached(
+        "INSERT INTO heads (publisher, name, seq, hash, handle, envelope, received_at, own, signed_at)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (publisher, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, handle = excluded.handle,
+             envelope = excluded.envelope, received_at = excluded.received_at, confirmed_at = NULL, confirmed_by = 0,
+             own = excluded.own, signed_at = excluded.signed_at",
+    )?
+    .execute(params![
+        key,
+        head.package().name.as_str(),
+        head.seq,
+        head.hash().0,
+        head.handle.as_ref().map(Handle::as_str),
+        envelope,
+        now.0,
+        own,
+        head.signed_at.0
+    ])?;
+    db.prepare_cached(
+        "INSERT INTO marks (publisher, name, seq, hash, expires) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (publisher, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
+             expires = excluded.expires, gone_at = NULL",
+    )?
+    .execute(params![
+        key,
+        head.package().name.as_str(),
+        head.seq,
+        head.hash().0,
+        head.expires.0
+    ])?;
+    claims::note(db, head, now)?;
+    conflicts::note_handle(db, head, now)
+}
+
+/// A mark may outlive its head; the very same head coming back is held again.
+pub(in crate::store) fn put_held_head_if_absent(
+    db: &Connection,
+    head: &Authorised<Head>,
+    own: bool,
+    now: Timestamp,
+) -> rusqlite::Result<()> {
+    match held_head(db, &head.owner(), &head.package().name)? {
+        Some(_) => Ok(()),
+        None => replace_head(db, head, own, now),
+    }
+}
+
+pub(in crate::store) fn put_fork(
+    db: &Connection,
+    head: &Authorised<Head>,
+    own: bool,
+) -> rusqlite::Result<()> {
+    let envelope: &[u8] = head.envelope();
+    let key = head.owner().to_bytes();
+    let held: i64 = db
+        .prepare_cached("SELECT count(*) FROM forks WHERE publisher = ? AND name = ?")?
+        .query_row(params![key, head.package().name.as_str()], |row| row.get(0))?;
+    // As many as the next head can name beside the selected one.
+    if own || held < crate::domain::record::MAX_PREV as i64 - 1 {
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO forks (publisher, name, hash, seq, envelope, own) VALUES (?, ?, ?, ?, ?, ?)",
+        )?
+        .execute(params![key, head.package().name.as_str(), head.hash().0, head.seq, envelope, own])?;
+    }
+    Ok(())
+}
+
+pub(in crate::store) fn put_versions(
+    db: &Connection,
+    head: &Authorised<Head>,
+) -> rusqlite::Result<()> {
+    let key = head.owner().to_bytes();
+    let grows = head.ecosystem.grows();
+    let mut insert = db.prepare_cached(
+        "INSERT OR IGNORE INTO releases (publisher, name, version, manifest, nth)
+         SELECT ?1, ?2, ?3, ?4, count(*) AS others FROM releases WHERE publisher = ?1 AND name = ?2 AND version = ?3
+         HAVING others = 0 OR ?5",
+    )?;
+    let mut seen = db.prepare_cached(
+        "SELECT 1 FROM releases WHERE publisher = ? AND name = ? AND version = ? AND manifest = ?",
+    )?;
+    // What was folded counts as seen first, too.
+    let changed = folds::fold_of(db, &head.owner(), &head.package().name)?
+        .conflicts(&head.ecosystem, &head.releases);
+    for (entry, manifest) in listed(&head.releases)
+        .filter(|(entry, _)| !changed.iter().any(|one| one.version == entry.version))
+    {
+        let (name, version) = (
+            head.package().name.as_str(),
+            entry.version.key(&head.ecosystem),
+        );
+        // Most are: to count the others of a version for each of them would cost its length
+        // squared.
+        if !seen.exists(params![key, name, version, manifest.0])? {
+            insert.execute(params![key, name, version, manifest.0, grows])?;
+        }
+    }
+    Ok(())
+}
+
+pub(in crate::store) fn put_page(
+    db: &Connection,
+    head: i64,
+    page: &Authorised<Page>,
+) -> rusqlite::Result<()> {
+    let envelope: &[u8] = page.envelope();
+    db.prepare_cached("INSERT OR IGNORE INTO pages (hash, head, envelope) VALUES (?, ?, ?)")?
+        .execute(params![page.hash().0, head, envelope])?;
+    Ok(())
+}
+
+pub(in crate::store) fn put_manifest(
+    db: &Connection,
+    head: i64,
+    manifest: &Authorised<Manifest>,
+) -> rusqlite::Result<()> {
+    let envelope: &[u8] = manifest.envelope();
+    let put = db
+        .prepare_cached("INSERT OR IGNORE INTO manifests (hash, head, envelope) VALUES (?, ?, ?)")?
+        .execute(params![manifest.hash().0, head, envelope])?;
+    let grows = manifest.package().name.ecosystem().grows();
+    if put == 1 && grows {
+        let id = db.last_insert_rowid();
+        let mut insert = db.prepare_cached(
+            "INSERT OR IGNORE INTO files (head, file, manifest) VALUES (?, ?, ?)",
+        )?;
+        for file in &manifest.files {
+            insert.execute(params![
+                head,
+                file_number(&manifest.ecosystem, &manifest.version, &file.name),
+                id
+            ])?;
+        }
+    }
+    Ok(())
+}
+
+/// The number by which a file of a version is looked for; another file may have it too.
+pub(in crate::store) fn file_number(
+    ecosystem: &Ecosystem,
+    version: &VersionText,
+    file: &str,
+) -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher
+        .update(version.key(ecosystem).as_bytes())
+        .update(&[0])
+        .update(file.as_bytes());
+    let mut number = [0; 8];
+    hasher.finalize_xof().fill(&mut number);
+    i64::from_le_bytes(number)
+}
+
+/// The manifests that are held of a package and may list one of these files of a version.
+pub(in crate::store) fn listing_files<'a>(
+    db: &Connection,
+    package: &PackageId,
+    version: &VersionText,
+    files: impl Iterator<Item = &'a str>,
+) -> rusqlite::Result<HashSet<Hash>> {
+    let mut found = HashSet::new();
+    let Some(head) = head_row(db, &package.owner, &package.name)? else {
+        return Ok(found);
+    };
+    let mut listing = db.prepare_cached(
+        "SELECT m.hash FROM files f JOIN manifests m ON m.id = f.manifest WHERE f.head = ? AND f.file = ?",
+    )?;
+    for file in files {
+        let number = file_number(package.name.ecosystem(), version, file);
+        for manifest in listing.query_map(params![head, number], |row| hash(row, 0))? {
+            found.insert(manifest?);
+        }
+    }
+    Ok(found)
+}
+
+/// Lists the package by the highest release whose manifest is held, or was just `given`, and takes
+/// it off the list when there is none. What is given is not read, and verified, again. A version
+/// that is disputed is not listed by: whoever is sent the head with the manifest that was seen
+/// first here would find that they do not go together.
+pub(in crate::store) fn list_package(
+    db: &Connection,
+    head: &Authorised<Head>,
+    given: &[&Authorised<Manifest>],
+) -> rusqlite::Result<()> {
+    let given = |hash: &Hash| {
+        given
+            .iter()
+            .find(|manifest| manifest.hash() == *hash && consistent(head, manifest).is_ok())
+    };
+    let disputed = folds::changed(db, head, &seen_of(db, head)?)?;
+    let overruled = if head.ecosystem.grows() {
+        conflicts::overruled(db, head.package())?
+    } else {
+        HashSet::new()
+    };
+    let mut held: Vec<ReleaseEntry> = Vec::new();
+    for entry in head
+        .releases
+        .iter()
+        .filter(|entry| !disputed.iter().any(|one| one.version == entry.version))
+    {
+        let mut manifests = Vec::new();
+        for manifest in entry
+            .manifests
+            .iter()
+            .filter(|manifest| !overruled.contains(manifest))
+        {
+            if given(manifest).is_some() || has_manifest(db, manifest)? {
+                manifests.push(*manifest);
+                break;
+            }
+        }
+        if !manifests.is_empty() {
+            held.push(ReleaseEntry {
+                manifests,
+                ..entry.clone()
+            });
+        }
+    }
+    loop {
+        let highest = || release::highest(&head.ecosystem, &held);
+        let Some(entry) = release::resolve(&head.ecosystem, &held, None)
+            .or_else(highest)
+            .cloned()
+        else {
+            return listing::unlist(db, &head.owner(), &head.package().name);
+        };
+        for hash in &entry.manifests {
+            let read = match given(hash) {
+                Some(manifest) => Some((*manifest).clone()),
+                None => {
+                    held_manifest(db, hash)?.filter(|manifest| consistent(head, manifest).is_ok())
+                }
+            };
+            if let Some(manifest) = read {
+                return listing::list(db, &Listing::of(head, &manifest, &entry));
+            }
+        }
+        held.retain(|one| one.version != entry.version);
+    }
+}
