@@ -602,8 +602,20 @@ async fn a_known_peer_that_is_off_is_one_however_often_it_is_dialled() {
     a.stop().await;
 }
 
+/// On a busy machine one publish may be over before the other is stored; if it had to be, it would
+/// be each time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publish_that_waits_for_a_peer_that_is_gone_holds_up_no_other() {
+    for _ in 0..3 {
+        if two_publishes_wait_beside_one_another().await {
+            return;
+        }
+    }
+    panic!("one waited for the network of the other");
+}
+
+/// Publishes twice while the only peer is gone; true when neither was over when both were stored.
+async fn two_publishes_wait_beside_one_another() -> bool {
     let a = client(&[]).await;
     let way = Way::to(&a.address().await, None).await;
     let b = client(std::slice::from_ref(&way.address)).await;
@@ -634,14 +646,12 @@ async fn a_publish_that_waits_for_a_peer_that_is_gone_holds_up_no_other() {
         tokio::join!(stored(&mut first_steps), stored(&mut second_steps));
     };
     tokio::time::timeout(GONE, both).await.unwrap();
-    assert!(
-        !first.is_finished() && !second.is_finished(),
-        "one waited for the network of the other"
-    );
+    let beside_one_another = !first.is_finished() && !second.is_finished();
     for publish in [first, second] {
         let receipt = publish.await.unwrap().unwrap();
         assert_eq!((receipt.steps.announced, receipt.pending), (0, true));
     }
     a.stop().await;
     b.stop().await;
+    beside_one_another
 }
