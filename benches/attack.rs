@@ -1,4 +1,5 @@
-//! What one stranger, and four, can make a node keep, in one run: `cargo bench --bench attack`.
+//! Measures how much one stranger, and four, can make a node keep, in one run: `cargo bench
+//! --bench attack`.
 //!
 //! The node is a process of its own, so that its memory is its own; the strangers are bare peers of
 //! this one, each with a key and a connection of its own. For each store: what the node has before,
@@ -137,7 +138,7 @@ struct Victim {
     dir: tempfile::TempDir,
 }
 
-/// What it says of itself.
+/// The hello that it says of itself.
 struct Figures {
     catalogue: u64,
     packages: u64,
@@ -499,7 +500,7 @@ async fn records() {
     );
 }
 
-/// What the counted bytes are on the disk, of real packages.
+/// Compares the counted bytes with those on the disk, of real packages.
 async fn sizes() {
     const REAL: usize = 10_000;
     let records = packages::signed(&Keypair::generate_ed25519(), packages::drafts(REAL));

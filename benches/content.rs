@@ -43,7 +43,7 @@ const MIB: usize = 1 << 20;
 const SIZE: usize = 512 * MIB;
 /// Copies of each kind, of which the median is shown.
 const RUNS: usize = 3;
-/// What a provider gives in a second.
+/// Bytes that a provider gives in a second.
 const PACE: u64 = 20 << 20;
 const SMALL: usize = 2_000;
 
@@ -335,7 +335,7 @@ async fn copy(dir: &Path) {
     );
 }
 
-/// What each stage does by itself on one thread: where the rest of the time goes.
+/// Measures each stage by itself on one thread: where the rest of the time goes.
 fn profile(dir: &Path) {
     let size = 128 * MIB;
     let path = dir.join("profile");
@@ -540,7 +540,8 @@ fn busy() -> f64 {
         / 100.0
 }
 
-/// What a delayed link costs: nothing between two nodes, a delay of nothing, and 40 ms one way.
+/// Measures the cost of a delayed link: nothing between two nodes, a delay of nothing, and 40 ms
+/// one way.
 /// Both in this process.
 async fn far(dir: &Path) {
     let size = 256 * MIB;

@@ -1,4 +1,4 @@
-//! What a node that stays costs, and what it costs to ask it: `cargo bench --bench control`.
+//! Measures the cost of a node that stays, and of asking it: `cargo bench --bench control`.
 
 #![allow(
     clippy::unwrap_used,
@@ -24,7 +24,7 @@ const RUNS: usize = 50;
 /// Control requests a second, and for how long.
 const RATE: u32 = 1_000;
 const LENGTH: Duration = Duration::from_secs(10);
-/// How long processor time is counted.
+/// Processor time is counted for so long.
 const WATCHED: Duration = Duration::from_secs(20);
 
 #[track_caller]
@@ -243,7 +243,7 @@ async fn requests(socket: &Path, what: &str) {
     );
 }
 
-/// What an explorer that is attached takes, and what it adds to the demo's own work.
+/// Measures an explorer that is attached, and how much it adds to the demo's own work.
 fn attached(demo: u32, socket: &Path, home: &Path) {
     let before = cpu_percent(demo, WATCHED);
     let size = PtySize {

@@ -1,4 +1,4 @@
-//! What the explorer costs: `cargo bench --bench explorer`.
+//! Measures the cost of the explorer: `cargo bench --bench explorer`.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What it costs to know where addresses are: `cargo bench --bench geo`.
+//! Measures the cost of knowing where addresses are: `cargo bench --bench geo`.
 
 #![allow(
     clippy::unwrap_used,

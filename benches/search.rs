@@ -24,7 +24,7 @@ const PACKAGES: usize = 63_666;
 const LARGE: usize = 500_000;
 const BATCH: usize = 1_000;
 
-/// What people look for, typed letter by letter.
+/// Texts that people look for, typed letter by letter.
 const TYPED: [&str; 24] = [
     "postgresql",
     "python3-num",

@@ -97,7 +97,7 @@ struct Honest {
     contents: Vec<Content>,
 }
 
-/// What one request came to.
+/// The outcome of one request.
 struct Request {
     ms: f64,
     failed: bool,
@@ -139,7 +139,7 @@ async fn sent(node: &NodeHandle) -> f64 {
         .sum()
 }
 
-/// How often a peer was seen to do something.
+/// Counts how often a peer was seen to do something.
 async fn seen(node: &NodeHandle, outcome: Outcome) -> usize {
     let peers = node.peers().await.unwrap();
     let of = peers

@@ -17,7 +17,7 @@ use swarmdex::{
     sim::{self, Options},
 };
 
-/// How long a demo runs, and packages that it publishes in a minute.
+/// A demo runs for so long, and publishes so many packages in a minute.
 const LENGTH: Duration = Duration::from_secs(40);
 const RATE: f64 = 120.0;
 /// Between figures of both sides.

@@ -111,4 +111,7 @@ async fn main() {
 RUST
 cd "$dir"
 cargo build --quiet
-cargo run --quiet || { echo "this has changed"; exit 1; }
+if ! cargo run --quiet; then
+  echo "this has changed"
+  exit 1
+fi

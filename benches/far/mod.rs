@@ -82,7 +82,7 @@ fn download(host: &str, paths: &[String]) -> (f64, u64) {
 struct Peers {
     sites: Vec<Site>,
     links: Vec<Throttle>,
-    /// What they are called.
+    /// The names of the crates.
     ids: Vec<String>,
     publisher: String,
 }
