@@ -118,7 +118,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         churn: args.churn,
         latency: args.latency.into(),
         data_dir,
-        query_timeout: settings.query_timeout,
+        query_timeout: settings.node.net.query_timeout,
     };
     match &args {
         Args { headless: true, .. } => headless(options, logs.as_ref(), &args).await,

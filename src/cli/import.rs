@@ -399,7 +399,7 @@ async fn owner(
     yes: bool,
 ) -> Result<Option<(String, Option<Handle>)>> {
     let registry = node.registry();
-    let handle = match settings.handle.clone() {
+    let handle = match settings.node.registry.handle.clone() {
         Some(handle) => Some(handle),
         None => node
             .status()

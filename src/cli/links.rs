@@ -27,7 +27,7 @@ struct Outcome {
 /// Joins the network through these; the node keeps the connections up from now on.
 pub(super) async fn bootstrap(global: &Global, args: Bootstrap) -> Result<u8> {
     session::with(global, async |node, settings| {
-        let most = settings.query_timeout;
+        let most = settings.node.net.query_timeout;
         let dials = args
             .addresses
             .iter()
@@ -82,7 +82,7 @@ struct Peer {
 pub(super) async fn connect(global: &Global, args: Connect) -> Result<u8> {
     session::running(global, async |node, settings| {
         let peer = node
-            .dial(&args.address, false, settings.query_timeout)
+            .dial(&args.address, false, settings.node.net.query_timeout)
             .await?;
         if args.json {
             print::json(&Peer { peer })?;

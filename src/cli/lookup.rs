@@ -88,7 +88,9 @@ async fn sought(
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::with(global, async |node, settings| {
         let (sought, what) = sought(node, &args.key, args.providers).await?;
-        let looked = node.look(sought, what, settings.query_timeout).await?;
+        let looked = node
+            .look(sought, what, settings.node.net.query_timeout)
+            .await?;
         if args.json {
             print::json(&looked)?;
         } else {

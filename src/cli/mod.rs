@@ -340,7 +340,10 @@ mod tests {
             ["status", "--network", "lab"],
         ] {
             let line = parse(&words);
-            assert_eq!(line.global.settings().unwrap().network.as_str(), "lab");
+            assert_eq!(
+                line.global.settings().unwrap().node.net.network.as_str(),
+                "lab"
+            );
         }
     }
 }

@@ -85,7 +85,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     {
         own.push(node.status().await?.data_dir);
     }
-    let most = settings.max_content;
+    let most = settings.node.content.max;
     let Args {
         path,
         manifest,
@@ -126,7 +126,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         if let Some(path) = &receipt.new_key {
             print::note(new_key(path));
         }
-        conclude(node, &receipt, json, settings.query_timeout).await?;
+        conclude(node, &receipt, json, settings.node.net.query_timeout).await?;
         match wait {
             Some(wanted) => wait_for_replicas(node, &receipt, wanted).await,
             None => Ok(DONE),
@@ -138,7 +138,9 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 /// A handle that was given counts, also when the node that runs was started without one.
 fn with_handle(draft: Draft, settings: &Settings) -> Draft {
     Draft {
-        handle: draft.handle.or_else(|| settings.handle.clone()),
+        handle: draft
+            .handle
+            .or_else(|| settings.node.registry.handle.clone()),
         ..draft
     }
 }

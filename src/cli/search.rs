@@ -158,7 +158,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             "asking peers"
         });
         let query = Query {
-            timeout: Some(settings.query_timeout),
+            timeout: Some(settings.node.net.query_timeout),
             ..query
         };
         let results = node.registry().search(&query).await;

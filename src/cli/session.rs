@@ -159,7 +159,7 @@ fn interrupted() -> Result<u8> {
 /// When this call gives up waiting for others that are at work on the data directory.
 pub(super) fn turn_deadline(global: &Global, settings: &Settings) -> Instant {
     let most = if global.has_timeout() {
-        settings.query_timeout
+        settings.node.net.query_timeout
     } else {
         TURN_WAIT
     };
@@ -183,13 +183,11 @@ async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
                     started
                 }
             };
-            let mut options = NodeOptions {
-                stays: false,
-                ..settings.node_options()
-            };
-            let is_set = !options.listen.is_empty();
+            let mut options = settings.node.clone();
+            options.registry.stays = false;
+            let is_set = !options.net.listen.is_empty();
             if !is_set {
-                options.listen = any_ports();
+                options.net.listen = any_ports();
             }
             let node = match Node::start(options.clone()).await {
                 // What the settings say is for nodes that stay. Where the network is not what they
@@ -198,7 +196,7 @@ async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
                     note(format!(
                         "{address} cannot be listened on ({why}); this goes on without it"
                     ));
-                    options.listen = any_ports();
+                    options.net.listen = any_ports();
                     Node::start(options.clone()).await
                 }
                 started => started,
@@ -259,8 +257,8 @@ fn any_ports() -> Vec<libp2p::Multiaddr> {
 }
 
 async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
-    let known = !options.bootstrap.is_empty() || node.status().await?.node.known_peers > 0;
-    let most = match (known, options.mdns) {
+    let known = !options.net.bootstrap.is_empty() || node.status().await?.node.known_peers > 0;
+    let most = match (known, options.net.mdns) {
         (true, _) => JOIN_WAIT,
         (false, true) => MULTICAST_WAIT,
         (false, false) => Duration::ZERO,
@@ -272,7 +270,7 @@ async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
             "no peer is known, so this is what is known here; name one with --bootstrap, or leave out --no-mdns",
         );
     } else if !node
-        .wait(Wait::Joined, most.min(options.query_timeout))
+        .wait(Wait::Joined, most.min(options.net.query_timeout))
         .await?
     {
         note("no peer was reached, so this is what is known here; check --network and --bootstrap");
@@ -342,7 +340,7 @@ pub(super) struct Hosted {
 
 impl Hosted {
     pub async fn start(settings: &Settings, logs: &Logs) -> Result<Self> {
-        let node = Node::start(settings.node_options()).await?;
+        let node = Node::start(settings.node.clone()).await?;
         match serve(&node, Some(logs), settings.control_tcp).await {
             Ok((local, serving)) => {
                 let gateway = match settings.gateway_options() {

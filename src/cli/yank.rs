@@ -134,7 +134,7 @@ pub(super) async fn tag(global: &Global, args: Tag) -> Result<u8> {
 async fn say(global: &Global, package: &PackageRef, change: Change, json: bool) -> Result<u8> {
     session::with(global, async |node, settings| {
         let receipt = node.registry().change(package, change).await?;
-        publish::conclude(node, &receipt, json, settings.query_timeout).await?;
+        publish::conclude(node, &receipt, json, settings.node.net.query_timeout).await?;
         Ok(DONE)
     })
     .await

@@ -379,30 +379,28 @@ impl Stage {
                     what: "the demo's address",
                     why: error.to_string(),
                 })?;
-        let node = Node::start(NodeOptions {
-            listen: vec![listen],
-            bootstrap,
-            handle: Some(peer.handle.clone()),
-            location: Some(peer.location.clone()),
-            mdns: false,
-            // No cable is between them, and there are many connections.
-            ping_every: Duration::from_secs(15),
-            dht: DhtMode::Server,
-            query_timeout: self.query_timeout,
-            // All of them are on one address.
-            local_connections: self.plan.peers.len() * 4,
-            staging: Staging {
-                // With delays, round trips are those of the places that the nodes play to be in.
-                believes_places: self.places.is_none(),
-                delays: self
-                    .places
-                    .clone()
-                    .map(|places| Delays::by_distance(peer.location.clone(), places, self.seed)),
-                ..Staging::of(peer.conduct)
-            },
-            ..NodeOptions::of(data_dir, self.network.clone())
-        })
-        .await?;
+        let mut options = NodeOptions::of(data_dir, self.network.clone());
+        options.net.listen = vec![listen];
+        options.net.bootstrap = bootstrap;
+        options.registry.handle = Some(peer.handle.clone());
+        options.net.location = Some(peer.location.clone());
+        options.net.mdns = false;
+        // No cable is between them, and there are many connections.
+        options.net.ping_every = Duration::from_secs(15);
+        options.net.dht = DhtMode::Server;
+        options.net.query_timeout = self.query_timeout;
+        // All of them are on one address.
+        options.net.local_connections = self.plan.peers.len() * 4;
+        // With delays, round trips are those of the places that the nodes play to be in.
+        options.staging = Staging {
+            believes_places: self.places.is_none(),
+            delays: self
+                .places
+                .clone()
+                .map(|places| Delays::by_distance(peer.location.clone(), places, self.seed)),
+            ..Staging::of(peer.conduct)
+        };
+        let node = Node::start(options).await?;
         let address = node.status().await?.addresses.first().cloned();
         tokio::spawn(self.clone().listen(number, node.subscribe()));
         let mut cast = lock(&self.cast);

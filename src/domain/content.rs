@@ -1,6 +1,6 @@
 //! How content is cut: groups of 16 KiB, each of which can be verified against the root by itself.
 
-use std::ops::Range;
+use std::{ops::Range, time::Duration};
 
 use range_collections::{RangeSet2, range_set::RangeSetRange};
 
@@ -10,6 +10,32 @@ pub const GROUP: u64 = 16 * 1_024;
 
 /// Most bytes of one content, unless the settings say otherwise.
 pub const MAX_CONTENT: u64 = 4 << 30;
+
+/// The rules of a node for the bytes that it keeps, fetches and gives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContentOptions {
+    /// Most bytes of content in all, beyond which what was used longest ago goes, unless it is own
+    /// or pinned.
+    pub quota: u64,
+    /// Most bytes of one content.
+    pub max: u64,
+    /// Offer to others what was fetched, and not only what is own.
+    pub provide: bool,
+    /// Longest time in which a peer that content is asked of sends nothing. By default, a mobile
+    /// link wakes up within it, and people give up after it.
+    pub idle: Duration,
+}
+
+impl Default for ContentOptions {
+    fn default() -> Self {
+        Self {
+            quota: 10 << 30,
+            max: MAX_CONTENT,
+            provide: true,
+            idle: Duration::from_secs(10),
+        }
+    }
+}
 
 /// A set of groups, by number.
 pub type Groups = RangeSet2<u64>;

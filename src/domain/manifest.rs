@@ -272,6 +272,25 @@ pub struct FieldError {
 }
 
 impl Draft {
+    /// A draft that says nothing but which release it is.
+    pub fn of(ecosystem: Ecosystem, name: WrittenName, version: VersionText) -> Self {
+        Self {
+            handle: None,
+            name,
+            version,
+            title: None,
+            description: String::new(),
+            categories: Vec::new(),
+            tags: Vec::new(),
+            license: None,
+            authors: Vec::new(),
+            repository: None,
+            homepage: None,
+            dependencies: Vec::new(),
+            ecosystem,
+        }
+    }
+
     /// Which of its publisher's packages it is a release of.
     ///
     /// # Errors

@@ -15,7 +15,7 @@ use swarmdex::{
         record::Announcement,
         time::Timestamp,
     },
-    node::{Conduct, Node, NodeOptions, Staging},
+    node::{Conduct, Node, Staging},
     registry::{Content, Receipt, Wanted},
 };
 use tokio::sync::mpsc;
@@ -23,12 +23,10 @@ use tokio::sync::mpsc;
 /// A node of the scenario: pings often, so that silence is told from a cut soon.
 async fn start(bootstrap: &[String], place: &str, conduct: Conduct) -> Lab {
     let dir = tempfile::tempdir().unwrap();
-    let options = NodeOptions {
-        ping_every: Duration::from_millis(500),
-        location: Some(place.parse().unwrap()),
-        staging: Staging::of(conduct),
-        ..options(dir.path(), TCP, bootstrap)
-    };
+    let mut options = options(dir.path(), TCP, bootstrap);
+    options.net.ping_every = Duration::from_millis(500);
+    options.net.location = Some(place.parse().unwrap());
+    options.staging = Staging::of(conduct);
     let node = Node::start(options).await.unwrap();
     if !bootstrap.is_empty() {
         assert!(node.wait_joined(PATIENCE).await, "found nobody");

@@ -48,7 +48,7 @@ async fn start(
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path(), TCP, bootstrap);
     options.staging.conduct = conduct;
-    options.content_idle = Duration::from_millis(1_500);
+    options.content.idle = Duration::from_millis(1_500);
     change(&mut options);
     let node = Node::start(options).await.unwrap();
     if !bootstrap.is_empty() {
@@ -516,7 +516,7 @@ async fn who_does_not_provide_serves_only_what_is_its_own() {
     let a = Lab::start(TCP, &[]).await;
     let content = put(a.node.contents(), &bytes(100_000, 9)).await.files[0].content;
     let b = start(Conduct::Honest, &[a.address().await], |options| {
-        options.provide = false
+        options.content.provide = false
     })
     .await;
     fetch(&b, content).await.unwrap();

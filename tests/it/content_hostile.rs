@@ -87,7 +87,7 @@ async fn bad_server(size: u64, serve: Serve) -> BarePeer {
 async fn victim(peer: &BarePeer) -> Lab {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path(), TCP, std::slice::from_ref(&peer.address));
-    options.content_idle = Duration::from_millis(500);
+    options.content.idle = Duration::from_millis(500);
     let node = Node::start(options).await.unwrap();
     assert!(node.wait_joined(PATIENCE).await);
     Lab { node, dir }

@@ -26,11 +26,10 @@ const MIB: u64 = 1 << 20;
 
 /// A node that takes part in copying, with room for so many bytes of others.
 fn copying(dir: &Path, door: &[String], room: u64) -> NodeOptions {
-    NodeOptions {
-        copies: 2,
-        keep_for_others: room,
-        ..options(dir, TCP, door)
-    }
+    let mut options = options(dir, TCP, door);
+    options.registry.copies = 2;
+    options.registry.keep_for_others = room;
+    options
 }
 
 struct Peer {
@@ -180,9 +179,9 @@ async fn a_release_is_on_two_other_nodes_when_publish_returns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_is_lost_is_made_anew_once() {
-    let quick = |options: NodeOptions| NodeOptions {
-        copy_lost_after: Duration::from_secs(3),
-        ..options
+    let quick = |mut options: NodeOptions| {
+        options.registry.copy_lost_after = Duration::from_secs(3);
+        options
     };
     let (mut peers, door) = swarm(5, quick).await;
     let publisher = start(&door, quick).await;
@@ -388,9 +387,9 @@ async fn a_strangers_gigabyte_fills_nobodys_room() {
 /// Four keys offer so many packages of 4 MiB each to nodes with so much room: of each key a
 /// sixteenth is kept, and of all of them a quarter.
 async fn fill_the_room(room: u64, packages: u64) {
-    let (peers, door) = swarm(3, |options| NodeOptions {
-        keep_for_others: room,
-        ..options
+    let (peers, door) = swarm(3, |mut options| {
+        options.registry.keep_for_others = room;
+        options
     })
     .await;
     let [keeper, ..] = &peers[..] else {
@@ -407,9 +406,9 @@ async fn fill_the_room(room: u64, packages: u64) {
     assert_eq!(stays[0], 2);
     let mut offered = Vec::new();
     for n in 0..4_u64 {
-        let attacker = start(&door, |options| NodeOptions {
-            copies: 16,
-            ..options
+        let attacker = start(&door, |mut options| {
+            options.registry.copies = 16;
+            options
         })
         .await;
         wait_for_room(&attacker.node, 3).await;

@@ -26,7 +26,7 @@ use swarmdex::{
     },
     ecosystem::Ecosystem,
     gateway::{self, Gateway, Options},
-    node::{Conduct, Node, NodeOptions, Staging},
+    node::{Conduct, Node, Staging},
     registry::{Artifacts, Wanted},
 };
 use tokio::{
@@ -45,12 +45,9 @@ struct Two {
 
 async fn behaving(conduct: Conduct, bootstrap: &[String]) -> Lab {
     let dir = tempfile::tempdir().unwrap();
-    let node = Node::start(NodeOptions {
-        staging: Staging::of(conduct),
-        ..options(dir.path(), TCP, bootstrap)
-    })
-    .await
-    .unwrap();
+    let mut options = options(dir.path(), TCP, bootstrap);
+    options.staging = Staging::of(conduct);
+    let node = Node::start(options).await.unwrap();
     assert!(
         bootstrap.is_empty() || node.wait_joined(PATIENCE).await,
         "found nobody"

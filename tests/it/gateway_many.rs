@@ -8,7 +8,7 @@ use swarmdex::{
     control::Local,
     domain::{manifest::Draft, names::NamePattern},
     gateway::{Gateway, Options},
-    node::{Conduct, Node, NodeOptions, Staging},
+    node::{Conduct, Node, Staging},
     registry::Artifacts,
 };
 use tokio::{
@@ -99,9 +99,10 @@ async fn serves_all(ecosystem: &str, path: &str, bad: Conduct) {
     publishes(&alice.node, ecosystem).await;
     let dir = tempfile::tempdir().unwrap();
     let address = alice.address().await;
-    let bad_options = NodeOptions {
-        staging: Staging::of(bad),
-        ..options(dir.path(), TCP, std::slice::from_ref(&address))
+    let bad_options = {
+        let mut options = options(dir.path(), TCP, std::slice::from_ref(&address));
+        options.staging = Staging::of(bad);
+        options
     };
     let bad = Lab {
         node: Node::start(bad_options).await.unwrap(),

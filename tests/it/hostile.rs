@@ -199,7 +199,7 @@ async fn forged_records_are_not_believed_when_read() {
         let liar = BarePeer::start(with_head(value)).await;
         liar.hold(&key_of(&id), value);
         let mut options = crate::lab::options(dir.path(), TCP, std::slice::from_ref(&liar.address));
-        options.query_timeout = std::time::Duration::from_secs(2);
+        options.net.query_timeout = std::time::Duration::from_secs(2);
         let node = swarmdex::node::Node::start(options).await.unwrap();
         assert!(node.wait_joined(crate::lab::PATIENCE).await);
         let package = node.registry().get_package(&reference(&id)).await.unwrap();
@@ -308,7 +308,7 @@ async fn a_peer_that_never_answers_costs_the_deadline_and_no_more() {
     .await;
     let dir = tempfile::tempdir().unwrap();
     let mut options = crate::lab::options(dir.path(), TCP, std::slice::from_ref(&stuck.address));
-    options.query_timeout = std::time::Duration::from_millis(500);
+    options.net.query_timeout = std::time::Duration::from_millis(500);
     let node = swarmdex::node::Node::start(options).await.unwrap();
     assert!(node.wait_joined(crate::lab::PATIENCE).await);
     let results = node
@@ -330,7 +330,7 @@ async fn a_peer_of_another_kind_is_left_alone() {
     let other = BarePeer::start(silent()).await;
     let dir = tempfile::tempdir().unwrap();
     let mut options = crate::lab::options(dir.path(), TCP, std::slice::from_ref(&other.address));
-    options.network = "elsewhere".parse().unwrap();
+    options.net.network = "elsewhere".parse().unwrap();
     let node = swarmdex::node::Node::start(options).await.unwrap();
     let mut batches = node.subscribe();
     wait_for(&mut batches, "the stranger to be forgotten", |batch| {

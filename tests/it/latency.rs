@@ -50,7 +50,7 @@ async fn everything_takes_its_time(listen: &str) {
     let a = start(listen, &[], |_| {}).await;
     let door = [a.address().await];
     let b = start(listen, &door, |options| {
-        options.catalogue = CatalogueScope::Partial
+        options.registry.catalogue = CatalogueScope::Partial
     })
     .await;
     assert!(round_trip(&b, a.node.peer_id()).await >= 2 * ONE_WAY);
@@ -113,7 +113,7 @@ async fn everything_takes_its_time(listen: &str) {
     assert!(travelled.unwrap() >= ONE_WAY, "{travelled:?}");
     assert!(a.node.wait_published(PATIENCE).await);
     let c = start(listen, &door, |options| {
-        options.catalogue = CatalogueScope::Partial
+        options.registry.catalogue = CatalogueScope::Partial
     })
     .await;
     let began = Instant::now();

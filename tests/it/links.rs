@@ -13,7 +13,7 @@ use crate::lab::{Lab, PATIENCE, QUIC, TCP, draft, options, put, reference};
 use swarmdex::{
     bus::PeerSnapshot,
     domain::{health::verdict, manifest::Content},
-    node::{DhtMode, Node, NodeOptions},
+    node::{DhtMode, Node},
     registry::{PublishStep, Wanted},
 };
 use tokio::{
@@ -143,10 +143,8 @@ async fn deliver(
 /// and no other.
 async fn client(bootstrap: &[String]) -> Lab {
     let dir = tempfile::tempdir().unwrap();
-    let options = NodeOptions {
-        dht: DhtMode::Client,
-        ..options(dir.path(), TCP, bootstrap)
-    };
+    let mut options = options(dir.path(), TCP, bootstrap);
+    options.net.dht = DhtMode::Client;
     let node = Node::start(options).await.unwrap();
     assert!(
         bootstrap.is_empty() || node.wait_joined(PATIENCE).await,
@@ -417,9 +415,10 @@ async fn what_was_opened_before_a_power_cut_is_used_no_more() {
         way.strand();
         b.node.shutdown().await.unwrap();
         let bootstrap = std::slice::from_ref(&way.address);
-        let again = NodeOptions {
-            dht: DhtMode::Client,
-            ..options(b.dir.path(), TCP, bootstrap)
+        let again = {
+            let mut options = options(b.dir.path(), TCP, bootstrap);
+            options.net.dht = DhtMode::Client;
+            options
         };
         b.node = Node::start(again).await.unwrap();
         let mut batches = a.node.subscribe();
@@ -450,12 +449,9 @@ async fn a_copy_of_a_data_directory_is_named_on_both_nodes_by_whoever_knows_both
     let copy = tempfile::tempdir().unwrap();
     let start = async |dir: &std::path::Path| {
         let ping_every = Duration::from_millis(300);
-        let node = Node::start(NodeOptions {
-            ping_every,
-            ..options(dir, TCP, &bootstrap)
-        })
-        .await
-        .unwrap();
+        let mut options = options(dir, TCP, &bootstrap);
+        options.net.ping_every = ping_every;
+        let node = Node::start(options).await.unwrap();
         assert!(node.wait_joined(PATIENCE).await);
         node
     };

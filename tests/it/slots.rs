@@ -20,21 +20,19 @@ use swarmdex::{
         content::wire::{HEAD, Head, Question, Status},
         protocol::{Item, Request, Response},
     },
-    node::{Node, NodeOptions, Staging},
+    node::{Node, Staging},
     registry::Wanted,
 };
 
 /// A node that takes every address for a public one.
 async fn strict(bootstrap: &[String]) -> Lab {
     let dir = tempfile::tempdir().unwrap();
-    let options = NodeOptions {
-        staging: Staging {
-            classes: Classes::AllPublic,
-            ..Staging::default()
-        },
-        ping_every: Duration::from_millis(500),
-        ..options(dir.path(), TCP, bootstrap)
+    let mut options = options(dir.path(), TCP, bootstrap);
+    options.staging = Staging {
+        classes: Classes::AllPublic,
+        ..Staging::default()
     };
+    options.net.ping_every = Duration::from_millis(500);
     let node = Node::start(options).await.unwrap();
     Lab { node, dir }
 }

@@ -13,7 +13,7 @@ use swarmdex::{
         name::{PackageRef, PublisherId},
         query::Query,
     },
-    node::{DhtMode, Node, NodeOptions},
+    node::{DhtMode, Node},
     registry::{P2pRegistry, Registry, Source},
     store::keys,
 };
@@ -464,11 +464,11 @@ async fn places_are_told_by_those_who_opted_in_and_by_nobody_else() {
         ["48.857,2.352,Paris", "52.52,13.405,Berlin"].map(|place| place.parse().unwrap());
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut options = crate::lab::options(dirs[0].path(), TCP, &[]);
-    options.location = Some(paris);
+    options.net.location = Some(paris);
     let a = Node::start(options).await.unwrap();
     let door = [a.status().await.unwrap().addresses[0].clone()];
     let mut options = crate::lab::options(dirs[1].path(), TCP, &door);
-    options.location = Some(berlin);
+    options.net.location = Some(berlin);
     let b = Node::start(options).await.unwrap();
     let quiet = Lab::start(TCP, &door).await;
     let mut batches = a.subscribe();
@@ -502,14 +502,14 @@ async fn who_does_not_tell_any_more_where_it_is_is_nowhere_at_once() {
         tempfile::tempdir().unwrap(),
     ];
     let mut options = crate::lab::options(dirs[0].path(), TCP, &[]);
-    options.location = Some("48.857,2.352,Paris".parse().unwrap());
+    options.net.location = Some("48.857,2.352,Paris".parse().unwrap());
     let a = Node::start(options).await.unwrap();
     let door = [a.status().await.unwrap().addresses[0].clone()];
     let middle = Lab::start(TCP, &door).await;
     let mut batches = a.subscribe();
     let start = async |location: Option<&str>| {
         let mut options = crate::lab::options(dirs[1].path(), TCP, &door);
-        options.location = location.map(|place| place.parse().unwrap());
+        options.net.location = location.map(|place| place.parse().unwrap());
         Node::start(options).await.unwrap()
     };
     let b = start(Some("52.52,13.405,Berlin")).await;
@@ -566,7 +566,7 @@ async fn a_node_needs_the_database_that_it_is_given() {
     )
     .unwrap();
     let mut options = crate::lab::options(&dir.path().join("a"), TCP, &[]);
-    options.geoip_db = Some(database.clone());
+    options.net.geoip_db = Some(database.clone());
     Node::start(options.clone())
         .await
         .unwrap()
@@ -604,9 +604,10 @@ async fn shutting_down_tells_the_peers_and_takes_no_time() {
 /// serving the DHT; its neighbours, whom it and each other can reach, go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_cannot_be_dialled_back_stops_serving() {
-    let auto = |dir: &Path, listen: &str, bootstrap: &[String]| NodeOptions {
-        dht: DhtMode::Auto,
-        ..crate::lab::options(dir, listen, bootstrap)
+    let auto = |dir: &Path, listen: &str, bootstrap: &[String]| {
+        let mut options = crate::lab::options(dir, listen, bootstrap);
+        options.net.dht = DhtMode::Auto;
+        options
     };
     let dirs: Vec<_> = (0..5).map(|_| tempfile::tempdir().unwrap()).collect();
     let mut servers: Vec<Node> = Vec::new();

@@ -18,7 +18,7 @@ use swarmdex::{
         time::Timestamp,
     },
     metrics::Metrics,
-    node::{Node, NodeOptions},
+    node::Node,
     registry::{Source, SyncReport},
     store::Store,
 };
@@ -278,10 +278,9 @@ async fn a_full_catalogue_keeps_its_own_and_what_it_trusts() {
             .unwrap();
         head
     };
-    let node = Node::start(NodeOptions {
-        catalogue_max: 50,
-        ..options(dir.path(), TCP, &[full.address().await])
-    });
+    let mut options = options(dir.path(), TCP, &[full.address().await]);
+    options.registry.catalogue_max = 50;
+    let node = Node::start(options);
     let small = Lab {
         node: node.await.unwrap(),
         dir,

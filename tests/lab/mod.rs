@@ -50,21 +50,20 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
 pub fn options(dir: &Path, listen: &str, bootstrap: &[String]) -> NodeOptions {
-    NodeOptions {
-        listen: vec![listen.parse().unwrap()],
-        bootstrap: bootstrap
-            .iter()
-            .map(|address| address.parse().unwrap())
-            .collect(),
-        mdns: false,
-        dht: DhtMode::Server,
-        dial_back_every: Duration::from_millis(200),
-        // Where bytes are is what tests look at: copies are made where they are looked at
-        // themselves.
-        copies: 0,
-        keep_for_others: 0,
-        ..NodeOptions::of(dir.to_owned(), NETWORK.parse().unwrap())
-    }
+    let mut options = NodeOptions::of(dir.to_owned(), NETWORK.parse().unwrap());
+    options.net.listen = vec![listen.parse().unwrap()];
+    options.net.bootstrap = bootstrap
+        .iter()
+        .map(|address| address.parse().unwrap())
+        .collect();
+    options.net.mdns = false;
+    options.net.dht = DhtMode::Server;
+    options.net.dial_back_every = Duration::from_millis(200);
+    // Where bytes are is what tests look at: copies are made where they are looked at
+    // themselves.
+    options.registry.copies = 0;
+    options.registry.keep_for_others = 0;
+    options
 }
 
 /// A node with its own temporary directory, joined through `bootstrap`.
@@ -81,10 +80,8 @@ impl Lab {
     /// A node that copies nobody's catalogue.
     pub async fn partial(listen: &str, bootstrap: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = NodeOptions {
-            catalogue: CatalogueScope::Partial,
-            ..options(dir.path(), listen, bootstrap)
-        };
+        let mut options = options(dir.path(), listen, bootstrap);
+        options.registry.catalogue = CatalogueScope::Partial;
         let node = Node::start(options).await.unwrap();
         assert!(node.wait_joined(PATIENCE).await, "found nobody");
         Self { node, dir }

@@ -13,7 +13,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<String> {
     // A port that is taken may be taken by the very node that has these settings.
     let taken = known && !store::is_in_use(data);
     let counts = |error: &io::Error| error.kind() != io::ErrorKind::AddrInUse || taken;
-    let listen = settings.listen.iter().filter_map(|address| {
+    let listen = settings.node.net.listen.iter().filter_map(|address| {
         let error = net::try_listen(address).err().filter(&counts)?;
         Some(format!("listen: {address} cannot be listened on here: {error}; choose an address of this machine"))
     });

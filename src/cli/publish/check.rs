@@ -148,7 +148,7 @@ async fn on_a_node(
     if global.readonly {
         return Err(RegistryError::ReadOnly { what: "publish" });
     }
-    let most = global.settings()?.max_content;
+    let most = global.settings()?.node.content.max;
     if prepared.size > most {
         return Err(RegistryError::TooLarge {
             size: prepared.size,

@@ -924,31 +924,19 @@ fn nothing_of_an_index_is_lost_without_a_word() {
         ran.stderr
     );
 
-    // A preview is of one version.
-    let ran = home.run([
-        "import",
-        "debian",
-        &index("two", &[stanza("1.0-1", "old"), stanza("1.1-1", "new")]),
-    ]);
-    assert!(
-        ran.stdout.contains("1 previews") && ran.stdout.contains("1 replaced"),
-        "{}",
-        ran.stdout
-    );
-    assert!(
-        ran.stderr
-            .contains("listed as 1.1-1, in the place of 1.0-1"),
-        "{}",
-        ran.stderr
-    );
-
     // An index that ends in its middle fails, and the others are read.
     let damaged = home.path("damaged.gz");
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     std::io::Write::write_all(&mut packed, stanza("3.0-1", "cut off").as_bytes()).unwrap();
     let packed = packed.finish().unwrap();
     fs::write(&damaged, &packed[..packed.len() - 12]).unwrap();
-    let ran = home.run(["import", "debian", damaged.to_str().unwrap(), &first]);
+    let ran = home.run([
+        "import",
+        "debian",
+        "--yes",
+        damaged.to_str().unwrap(),
+        &first,
+    ]);
     assert!(
         ran.code == Some(1) && ran.stderr.contains("cut off or damaged"),
         "{} {}",
@@ -963,56 +951,22 @@ fn nothing_of_an_index_is_lost_without_a_word() {
 }
 
 #[test]
-fn an_index_is_previewed_or_signed() {
+fn an_index_is_signed() {
     let home = Home::new();
     let index = home.file("Packages", STANZAS);
     let node = Running::start(&home, &["--handle", "mirror"]);
-
-    // Previews are for this node's own eyes.
-    let ran = home.run(["import", "debian", &index]);
-    assert!(
-        ran.code == Some(1) && ran.stdout.contains("2 previews"),
-        "{} {}",
-        ran.stdout,
-        ran.stderr
-    );
-    assert!(
-        ran.stderr.contains("broken") && ran.stderr.contains("no Version"),
-        "{}",
-        ran.stderr
-    );
-    let found = home
-        .run(["search", "spelt wrongly", "--local", "--json"])
-        .json();
-    assert_eq!(
-        (&found["hits"][0]["name"], &found["hits"][0]["preview"]),
-        (&"debian:spellcheck".into(), &true.into())
-    );
-    assert_eq!(found["total"], 1);
-    let id = found["hits"][0]["id"].as_str().unwrap().to_owned();
-    home.run(["show", &id]).complains(1, &["preview", "--sign"]);
     let bob = Home::new();
-    let elsewhere = bob.alone(&join(&node, &["search", "spellcheck", "--json"]));
-    assert_eq!(
-        (elsewhere.code, elsewhere.value()["total"].as_u64()),
-        (Some(1), Some(0)),
-        "nobody else is told"
-    );
-    let forgotten = home.run(["import", "debian", "--forget"]);
-    assert!(
-        forgotten.stdout.contains("2 previews are forgotten"),
-        "{}",
-        forgotten.stdout
-    );
-    assert_eq!(home.run(["search", "spelt", "--local"]).code, Some(1));
 
-    // Signed, they are releases like others.
-    let signed = home.run([
-        "import", "debian", "--sign", "--handle", "mirror", "--json", &index,
-    ]);
+    let signed = home.run(["import", "debian", "--handle", "mirror", "--json", &index]);
+    assert!(
+        signed.stdout.contains("broken") && signed.stdout.contains("no Version"),
+        "{}",
+        signed.stdout
+    );
     let summary: serde_json::Value =
         serde_json::from_str(signed.stdout.lines().last().unwrap()).unwrap();
-    let expected = serde_json::json!({ "imported": 2, "known": 0, "refused": 1, "behind": 0, "replaced": 0, "unread": 0 });
+    let expected =
+        serde_json::json!({ "imported": 2, "known": 0, "refused": 1, "behind": 0, "unread": 0 });
     assert_eq!((summary, signed.code), (expected, Some(1)));
     let again = home.run(["import", "debian", "--sign", "--handle", "mirror", &index]);
     assert!(again.stdout.contains("2 there already"), "{}", again.stdout);
