@@ -12,7 +12,7 @@ use super::{
     version::VersionText,
 };
 
-/// An announcement this node took from gossip, or made.
+/// An announcement that this node received by gossip or made itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Announced {
     pub at: Timestamp,
@@ -22,17 +22,17 @@ pub struct Announced {
     pub version: VersionText,
     pub summary: String,
     pub yanked: bool,
-    /// The peer that passed it on; `None` for our own.
+    /// The peer that forwarded it; `None` for our own.
     pub via: Option<PeerId>,
-    /// From the publisher's signature to our verification, by the two clocks; never negative.
+    /// Time from the publisher's signature to our verification, by both clocks; never negative.
     pub delay: Duration,
-    /// From the sending of this announcement to our verification, likewise: what gossip itself
-    /// took.
+    /// Time from the sending of this announcement to our verification, by both clocks: the share
+    /// that gossip took.
     pub travelled: Duration,
     pub seq: u64,
 }
 
-/// A publisher's claim that a node is its own, verified.
+/// A verified claim of a publisher that a node is its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeOwner {
     pub publisher: PublisherId,
@@ -40,7 +40,7 @@ pub struct NodeOwner {
 }
 
 impl fmt::Display for NodeOwner {
-    /// Writes the handle with its key's fingerprint: anybody may claim a handle.
+    /// Writes the handle with its key's fingerprint, because anybody may claim a handle.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.handle, self.publisher.fingerprint())
     }

@@ -1,5 +1,5 @@
-//! The two hashes of the registry, SHA-256 of signed payloads and DHT keys and BLAKE3 of content;
-//! and the digests of files that ecosystems' clients know them by.
+//! The registry's two hashes, SHA-256 of signed payloads and DHT keys and BLAKE3 of content, and
+//! the digests by which ecosystems' clients know files.
 
 use std::{fmt, str::FromStr};
 
@@ -10,7 +10,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::ecosystem::Ecosystem;
 
-/// SHA-256 of a signed payload: what `prev`, `older` and a release's `manifest` point at.
+/// SHA-256 of a signed payload: the target of `prev`, `older` and a release's `manifest`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash(pub [u8; 32]);
 
@@ -19,8 +19,8 @@ impl Hash {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// SHA-256 over the parts, each preceded by its length, so that no two lists of parts share a
-    /// preimage.
+    /// Returns the SHA-256 over the parts, each preceded by its length, so that no two lists of
+    /// parts share a preimage.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
         for part in parts {
@@ -30,7 +30,7 @@ impl Hash {
         Self(hasher.finalize().into())
     }
 
-    /// Twelve hexadecimal characters, for eyes only: never compare or look up by them.
+    /// Returns twelve hexadecimal characters, for display only: never compare or look up by them.
     pub fn fingerprint(&self) -> String {
         self.to_string().chars().take(12).collect()
     }
@@ -88,8 +88,7 @@ impl<'de> Deserialize<'de> for Hash {
     }
 }
 
-/// A digest by which an ecosystem's clients know a file, and which they compute themselves:
-/// SHA-256, SHA-512 or SHA-1 of its bytes.
+/// A digest of a file that an ecosystem's clients compute themselves: SHA-256, SHA-512 or SHA-1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest<const N: usize>(pub [u8; N]);
 
@@ -146,15 +145,14 @@ impl<'de, const N: usize> Deserialize<'de> for Digest<N> {
     }
 }
 
-/// Computes the digests of a file that a registry of its ecosystem would state, while the bytes
-/// pass.
+/// Computes the digests that a registry of the ecosystem would state, while the bytes stream past.
 #[derive(Clone, Default)]
 pub struct Digester {
     sha256: Sha256,
     more: Option<(Sha512, Sha1)>,
 }
 
-/// What the bytes of a file come to.
+/// The digests of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digests {
     pub sha256: Sha256Digest,
@@ -163,7 +161,8 @@ pub struct Digests {
 }
 
 impl Digester {
-    /// SHA-512 and SHA-1 are what npm's clients check.
+    /// Creates a digester for an ecosystem. SHA-512 and SHA-1 are computed for npm, whose clients
+    /// check them.
     pub fn of(ecosystem: &Ecosystem) -> Self {
         Self {
             sha256: Sha256::new(),
@@ -299,7 +298,7 @@ mod tests {
             b"abc".iter().for_each(|byte| digester.update(&[*byte]));
             digester.finish()
         };
-        // FIPS 180-4, the examples of each.
+        // The examples of FIPS 180-4.
         let npm = digests(Ecosystem::Npm);
         assert!(
             npm.sha256

@@ -1,12 +1,12 @@
-//! Where a record lives in the DHT.
+//! DHT keys of records.
 
 use super::super::{
     hash::{ContentRoot, Hash},
     name::PackageId,
 };
 
-/// A key of the DHT: derived from the publisher's key or the payload's hash, so that nobody can
-/// squat or overwrite what another publisher signed.
+/// A DHT key, derived from the publisher's key or the payload's hash, so that nobody can squat or
+/// overwrite another publisher's records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DhtKey(pub [u8; 32]);
 
@@ -32,18 +32,18 @@ impl DhtKey {
         Self(Hash::of_parts(&[b"swarmdex-manifest", &payload.0]).0)
     }
 
-    /// Where providers of a content are found.
+    /// Returns the key of the provider records of a content.
     pub fn of_content(root: &ContentRoot) -> Self {
         Self(Hash::of_parts(&[b"swarmdex-content", &root.0]).0)
     }
 
-    /// Where those are found that have packages with a word: an address to ask, and nothing to
-    /// believe.
+    /// Returns the key of the provider records for a word: peers worth asking about packages with
+    /// it, which need not be believed.
     pub fn of_word(word: &str) -> Self {
         Self(Hash::of_parts(&[b"swarmdex-word", word.as_bytes()]).0)
     }
 
-    /// How far from one another two keys are, as Kademlia counts: the greater, the farther.
+    /// Returns Kademlia's distance between two keys; greater is farther.
     pub fn distance(&self, other: &Self) -> [u8; 32] {
         std::array::from_fn(|at| match (self.0.get(at), other.0.get(at)) {
             (Some(a), Some(b)) => a ^ b,
