@@ -15,12 +15,19 @@ use super::{
 /// An announcement that this node received by gossip or made itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Announced {
+    /// The time of our verification.
     pub at: Timestamp,
+    /// The package announced.
     pub package: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The trust in the publisher.
     pub trust: Trust,
+    /// The version announced.
     pub version: VersionText,
+    /// A one-line summary of the package.
     pub summary: String,
+    /// True if the version is yanked.
     pub yanked: bool,
     /// The peer that forwarded it; `None` for our own.
     pub via: Option<PeerId>,
@@ -29,13 +36,16 @@ pub struct Announced {
     /// Time from the sending of this announcement to our verification, by both clocks: the share
     /// that gossip took.
     pub travelled: Duration,
+    /// The number of the package's state.
     pub seq: u64,
 }
 
 /// A verified claim of a publisher that a node is its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeOwner {
+    /// The publisher that owns the node.
     pub publisher: PublisherId,
+    /// The publisher's handle.
     pub handle: Handle,
 }
 

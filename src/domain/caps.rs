@@ -25,7 +25,9 @@ const ADDRESSES_OF_A_PRIVATE_NETWORK: usize = 4;
 /// The most connections that an address and its network may have open at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
+    /// The most connections from one address.
     pub of_an_address: usize,
+    /// The most connections from one network.
     pub of_a_network: usize,
 }
 
@@ -48,7 +50,9 @@ impl Caps {
 /// The cap that a connection exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
+    /// The cap of its address.
     Address,
+    /// The cap of its network.
     Network,
 }
 
@@ -121,10 +125,12 @@ impl<K: Hash + Eq> Origins<K> {
         }
     }
 
+    /// Returns the number of connections.
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
+    /// Returns true if there are no connections.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }

@@ -11,26 +11,35 @@ pub enum Change {
     /// Asks package managers not to choose a version, or one file of it. It stays readable, and the
     /// reason may be empty.
     Yank {
+        /// The version.
         version: VersionText,
+        /// The only file concerned; `None` for the whole version.
         #[serde(default)]
         file: Option<String>,
+        /// The reason.
         #[serde(default)]
         why: String,
     },
     /// Undoes a yank.
     Unyank {
+        /// The version.
         version: VersionText,
+        /// The only file concerned; `None` for the whole version.
         #[serde(default)]
         file: Option<String>,
     },
     /// Recommends a replacement or warns of a version. `None` withdraws the message.
     Deprecate {
+        /// The version.
         version: VersionText,
+        /// The message.
         message: Option<String>,
     },
     /// Makes a tag point to a version. `None` removes the tag.
     Tag {
+        /// The tag.
         tag: String,
+        /// The version that it should name.
         version: Option<VersionText>,
     },
 }

@@ -47,6 +47,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Version => "changed",
@@ -129,6 +130,7 @@ impl ConflictId {
         ])
     }
 
+    /// Returns the id of a fork, in whichever order the heads were seen.
     pub fn of_fork(
         publisher: &PublisherId,
         name: &PackageName,
@@ -203,6 +205,7 @@ impl<'de> Deserialize<'de> for ConflictId {
 /// One of the conflicting statements and its signer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {
+    /// The signer.
     pub publisher: PublisherId,
     /// The trust that this node's person has given that key.
     pub trust: Trust,
@@ -247,12 +250,15 @@ pub enum InForce {
 /// A conflict as this node knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
+    /// The case's id.
     pub id: ConflictId,
+    /// The kind of conflict.
     pub kind: Kind,
     /// The handle of the package's publisher, or the contested handle.
     pub handle: Option<Handle>,
     /// `None` if the case is about a handle.
     pub package: Option<PackageName>,
+    /// The version, if the case is about one.
     pub version: Option<VersionText>,
     /// The file, if the case is about one file of a version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -261,6 +267,7 @@ pub struct Case {
     pub sides: Vec<Side>,
     /// The number of further keys that claim the handle.
     pub more: usize,
+    /// The side that counts here.
     pub in_force: InForce,
     /// The time at which this node first saw the conflict.
     pub seen_at: Timestamp,

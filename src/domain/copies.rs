@@ -32,11 +32,13 @@ pub const LEAST: u64 = 16 * 1_024;
 pub struct Copy {
     /// The hash of its manifest.
     pub release: Hash,
+    /// The publisher of the release.
     pub publisher: PublisherId,
     /// The bytes charged for it.
     pub bytes: u64,
     /// The number of other nodes seen to have it.
     pub elsewhere: u64,
+    /// The time at which this node began to keep it.
     pub since: Timestamp,
 }
 
@@ -47,15 +49,18 @@ pub struct CopyFigures {
     pub waiting: u64,
     /// Bytes kept for others, and the quota for them.
     pub kept: u64,
+    /// The quota for others, in bytes.
     pub room: u64,
 }
 
 /// The answer to a peer that asks this node to keep a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
+    /// Take it.
     Take,
     /// Take it once this many bytes have been freed.
     MakeRoom(u64),
+    /// Decline it.
     Decline,
 }
 

@@ -19,10 +19,13 @@ use crate::ecosystem::{Ecosystem, Refused, pypi::marker::Marker};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
 pub struct Dependency {
+    /// The package it names.
     pub on: On,
+    /// The requirement on the package's version.
     pub requirement: RequirementText,
     /// The release also works without it.
     pub optional: bool,
+    /// The purpose of the dependency.
     pub kind: Kind,
     /// Optional parts of it that are needed: extras in `pypi`, features in `cargo`.
     pub extras: Vec<String>,
@@ -38,6 +41,7 @@ pub struct Dependency {
 /// The package that a dependency names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum On {
+    /// A package of a certain owner.
     Package {
         /// `handle/name` or `publisher-id/name` in a draft; always the latter in a manifest.
         package: String,
@@ -64,10 +68,12 @@ pub enum Kind {
     Optional,
     /// Needed to work on the release.
     Dev,
+    /// A purpose unknown to this version.
     Other(Box<str>),
 }
 
 impl Kind {
+    /// Returns the word for the purpose.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Runtime => "runtime",

@@ -37,6 +37,7 @@ pub struct Dials {
 }
 
 impl Dials {
+    /// Creates an empty account that classifies addresses by `classes`.
     pub fn of(classes: Classes) -> Self {
         Self {
             classes,

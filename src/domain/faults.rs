@@ -65,6 +65,7 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// All faults.
     pub const ALL: [Self; 6] = [
         Self::ForgedRecord,
         Self::UnfitRecord,
@@ -92,6 +93,7 @@ impl Fault {
         }
     }
 
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::ForgedRecord => "forged record",
@@ -137,7 +139,9 @@ impl Fault {
 /// A fault and the time at which it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
+    /// The time of the fault.
     pub at: Timestamp,
+    /// The fault.
     pub fault: Fault,
 }
 
@@ -151,15 +155,19 @@ pub enum Judge {
     Person,
 }
 
+/// A ban of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
+    /// The origin of the ban.
     pub by: Judge,
+    /// The beginning of the ban.
     pub since: Timestamp,
     /// The end of the ban; `None` if it lasts until a person lifts it.
     pub until: Option<Timestamp>,
 }
 
 impl Ban {
+    /// Returns true if the ban is in force.
     pub fn holds(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| until > now)
     }
@@ -181,6 +189,7 @@ pub struct Sheet {
     pub counts: BTreeMap<Fault, u32>,
     /// The latest faults, newest last.
     pub log: VecDeque<Entry>,
+    /// The latest ban, in force or not.
     pub ban: Option<Ban>,
     /// The fault by a rule that the ban rests on, if it is one.
     #[serde(default)]
@@ -219,6 +228,7 @@ impl Sheet {
         (self.points, self.at) = (left, self.at.max(now));
     }
 
+    /// Returns the ban in force.
     pub fn ban(&self, now: Timestamp) -> Option<Ban> {
         self.ban.filter(|ban| ban.holds(now))
     }
@@ -300,14 +310,18 @@ pub enum Ruling {
     Unban,
     /// Protects it from penalties and lifts a ban.
     Protect,
+    /// Ends the protection.
     Unprotect,
 }
 
 /// The consequence of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sentence {
+    /// It is only noted.
     Noted,
+    /// The peer is disconnected.
     Disconnect,
+    /// The peer is banned.
     Ban(Ban),
     /// Only the share of peers that a rule may ban spares it from a ban: it is disconnected, and
     /// doubted for an hour.
@@ -359,10 +373,12 @@ impl Ledger {
         }
     }
 
+    /// Returns the record of a peer.
     pub fn sheet(&self, peer: &PeerId) -> Option<&Sheet> {
         self.sheets.get(peer)
     }
 
+    /// Returns all records.
     pub fn all(&self) -> impl Iterator<Item = (&PeerId, &Sheet)> {
         self.sheets.iter()
     }
@@ -372,6 +388,7 @@ impl Ledger {
         self.sheets.get(peer)?.ban(now)
     }
 
+    /// Returns true if a person protects the peer from penalties.
     pub fn is_protected(&self, peer: &PeerId) -> bool {
         self.sheets.get(peer).is_some_and(|sheet| sheet.protected)
     }

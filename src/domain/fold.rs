@@ -73,10 +73,12 @@ impl Fold {
         Self(bytes)
     }
 
+    /// Returns the bytes to store.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
+    /// Returns true if no version is folded.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -28,6 +28,7 @@ pub struct Freshness {
 }
 
 impl Freshness {
+    /// Returns true if its publisher no longer declares it current.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires <= now
     }

@@ -15,6 +15,7 @@ use crate::ecosystem::Ecosystem;
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
+    /// Returns the SHA-256 of the bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
@@ -92,8 +93,11 @@ impl<'de> Deserialize<'de> for Hash {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest<const N: usize>(pub [u8; N]);
 
+/// A SHA-256 digest.
 pub type Sha256Digest = Digest<32>;
+/// A SHA-512 digest.
 pub type Sha512Digest = Digest<64>;
+/// A SHA-1 digest.
 pub type Sha1Digest = Digest<20>;
 
 impl<const N: usize> fmt::Display for Digest<N> {
@@ -155,8 +159,11 @@ pub struct Digester {
 /// The digests of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digests {
+    /// The SHA-256 digest.
     pub sha256: Sha256Digest,
+    /// The SHA-512 digest, if the ecosystem uses it.
     pub sha512: Option<Sha512Digest>,
+    /// The SHA-1 digest, if the ecosystem uses it.
     pub sha1: Option<Sha1Digest>,
 }
 
@@ -170,6 +177,7 @@ impl Digester {
         }
     }
 
+    /// Adds the next bytes of the file.
     pub fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         if let Some((sha512, sha1)) = &mut self.more {
@@ -178,6 +186,7 @@ impl Digester {
         }
     }
 
+    /// Returns the digests of all bytes added.
     pub fn finish(self) -> Digests {
         let (sha512, sha1) = self.more.unzip();
         Digests {
@@ -198,6 +207,7 @@ const RAW: u64 = 0x55;
 const BLAKE3: u64 = 0x1e;
 
 impl ContentRoot {
+    /// Returns the BLAKE3 root of the bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }

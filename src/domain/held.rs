@@ -12,6 +12,7 @@ use super::{
 /// The part of a content that one peer supplied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
+    /// The peer.
     pub peer: PeerId,
     /// Verified bytes.
     pub bytes: u64,
@@ -25,6 +26,7 @@ pub struct Share {
 /// The origin of content that was fetched.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
+    /// The parts that peers supplied.
     pub shares: Vec<Share>,
     /// Time from the request to the complete content, in milliseconds.
     pub millis: u64,
@@ -36,10 +38,12 @@ pub struct Origin {
 /// Content that is held, without its bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Held {
+    /// The root and size.
     #[serde(flatten)]
     pub content: Content,
     /// It belongs to a release that this node published.
     pub own: bool,
+    /// A person pinned it.
     pub pinned: bool,
     /// The releases for which a person pinned it, as `publisher-id/name@version`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -47,6 +51,7 @@ pub struct Held {
     /// It is kept for other nodes: nobody here asked for it.
     #[serde(default)]
     pub for_others: bool,
+    /// The time at which it was added.
     pub added_at: Timestamp,
     pub used_at: Timestamp,
     /// The release it belongs to, for display.
@@ -60,38 +65,58 @@ pub struct Held {
 /// Content that was damaged and dropped and has not been fetched again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
+    /// The root and size.
     #[serde(flatten)]
     pub content: Content,
+    /// It belongs to a release that this node published.
     pub own: bool,
+    /// A person pinned it.
     pub pinned: bool,
+    /// The release it belongs to, for display.
     pub what: Option<String>,
+    /// The time at which the damage was found.
     pub since: Timestamp,
 }
 
 /// The part of a content that is held.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Holding {
-    Complete { size: u64 },
-    Partial { size: u64, have: Groups },
+    /// All of it.
+    Complete {
+        /// The size in bytes.
+        size: u64,
+    },
+    /// Some groups.
+    Partial {
+        /// The size in bytes.
+        size: u64,
+        /// The groups that are held.
+        have: Groups,
+    },
 }
 
 /// The storage used for content, and its quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
+    /// Bytes used.
     pub bytes: u64,
     /// Bytes that are own or pinned and so never evicted.
     pub kept: u64,
+    /// The quota in bytes.
     pub quota: u64,
 }
 
 /// The result of a clean-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freed {
+    /// The number of contents removed.
     pub contents: u64,
+    /// The bytes freed.
     pub bytes: u64,
 }
 
 impl Holding {
+    /// Returns the groups that are held.
     pub fn have(&self) -> Groups {
         match self {
             Self::Complete { size } => all(*size),
@@ -99,6 +124,7 @@ impl Holding {
         }
     }
 
+    /// Returns the size of the content in bytes.
     pub fn size(&self) -> u64 {
         match self {
             Self::Complete { size } | Self::Partial { size, .. } => *size,

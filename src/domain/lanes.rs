@@ -69,7 +69,9 @@ enum Payer {
 /// peer's allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
+    /// The peer that sends.
     pub caller: Caller,
+    /// Its prefix has several banned identities.
     pub doubtful: bool,
 }
 
@@ -154,10 +156,12 @@ impl Lanes {
             && self.take(via, lane, now)
     }
 
+    /// Returns the number of lanes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Returns true if there are no lanes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -19,24 +19,37 @@ pub use crate::ecosystem::Ecosystem;
 /// they stay well under the 8 KiB allowed for a manifest, which a DHT record can carry with room
 /// for the envelope.
 pub mod limit {
+    /// Longest title.
     pub const TITLE: usize = 120;
+    /// Longest description.
     pub const DESCRIPTION: usize = 1_000;
+    /// Longest license expression.
     pub const LICENSE: usize = 120;
+    /// Longest link.
     pub const LINK: usize = 200;
+    /// Longest category or tag.
     pub const LABEL: usize = 40;
+    /// The most categories.
     pub const CATEGORIES: usize = 8;
+    /// The most tags.
     pub const TAGS: usize = 16;
+    /// The most authors.
     pub const AUTHORS: usize = 8;
+    /// Longest author.
     pub const AUTHOR: usize = 100;
+    /// The most dependencies.
     pub const DEPENDENCIES: usize = 256;
     /// Longest reference to a dependency in bytes, with its owner's id.
     pub const PACKAGE: usize = 300;
     /// Most extras or features of one dependency, and the longest one in bytes.
     pub const EXTRAS: usize = 128;
+    /// Longest extra in bytes.
     pub const EXTRA: usize = 64;
     /// Longest condition and longest platform of a dependency, in bytes.
     pub const MARKER: usize = 1_024;
+    /// Longest platform in bytes.
     pub const PLATFORM: usize = 1_024;
+    /// Longest file name in bytes.
     pub const FILE: usize = 160;
     /// Files of one manifest; a release with more files has several manifests.
     pub const FILES: usize = 32;
@@ -48,6 +61,7 @@ pub mod limit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Content {
+    /// The BLAKE3 root of the bytes.
     pub root: ContentRoot,
     /// Size in bytes.
     pub size: u64,
@@ -63,9 +77,12 @@ pub struct File {
     pub root: ContentRoot,
     /// Size in bytes.
     pub size: u64,
+    /// SHA-256 of its bytes.
     pub sha256: Sha256Digest,
+    /// SHA-512 of its bytes, in ecosystems that use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha512: Option<Sha512Digest>,
+    /// SHA-1 of its bytes, in ecosystems that use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha1: Option<Sha1Digest>,
     /// The ecosystem's own data about this file, for its native client: `METADATA` of a wheel,
@@ -78,6 +95,7 @@ pub struct File {
 }
 
 impl File {
+    /// Returns the root and size.
     pub fn content(&self) -> Content {
         Content {
             root: self.root,
@@ -101,12 +119,15 @@ impl File {
 /// A file whose bytes are stored but whose digests are not known yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PutFile {
+    /// The root and size.
     pub content: Content,
     /// The file's name; `None` to derive it from the release's name and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The ecosystem's own data about this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native: Option<Content>,
+    /// The publication time claimed by its upstream or archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_at: Option<Timestamp>,
 }
@@ -123,6 +144,7 @@ impl From<Content> for PutFile {
 }
 
 impl PutFile {
+    /// Returns the file with a name.
     pub fn named(self, name: impl Into<String>) -> Self {
         Self {
             name: Some(name.into()),
@@ -148,9 +170,12 @@ impl PutFile {
 /// The bytes of a release: its files, its readme and its native data, each a content of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifacts<F = PutFile> {
+    /// The files.
     pub files: Vec<F>,
+    /// The readme.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub readme: Option<Content>,
+    /// The ecosystem's own data about the release.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub native: Option<Content>,
 }
@@ -192,31 +217,43 @@ impl Artifacts {
 pub struct Manifest {
     /// The owner of the package.
     pub owner: PublisherId,
+    /// The ecosystem of the package.
     #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
     pub ecosystem: Ecosystem,
     /// The name as the publisher writes it.
     pub name: WrittenName,
+    /// The version.
     pub version: VersionText,
+    /// A title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// A description, which may have several lines.
     pub description: String,
+    /// Categories for search.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<String>,
+    /// Tags for search.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// A license expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
+    /// The names of the authors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authors: Vec<String>,
+    /// A link to the source repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+    /// A link to the homepage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub homepage: Option<String>,
+    /// The packages it needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<Dependency>,
     /// The files that the owner publishes with this manifest: 1 to 32. A version may have further
     /// ones in other manifests.
     pub files: Vec<File>,
+    /// The readme.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readme: Option<Content>,
     /// The ecosystem's own data about the release, for its native client: the index line of a
@@ -226,6 +263,7 @@ pub struct Manifest {
     pub native: Option<Content>,
     /// The time of signing, by the owner's clock.
     pub signed_at: Timestamp,
+    /// Fields of later versions.
     #[serde(default, skip_serializing_if = "Ext::is_empty")]
     pub ext: Ext,
 }
@@ -237,26 +275,38 @@ pub struct Draft {
     /// The publisher's handle. If absent, the settings or the key's short form supply it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<Handle>,
+    /// The name as the publisher writes it.
     pub name: WrittenName,
+    /// The version.
     pub version: VersionText,
+    /// A title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// A description, which may have several lines.
     #[serde(default)]
     pub description: String,
+    /// Categories for search.
     #[serde(default)]
     pub categories: Vec<String>,
+    /// Tags for search.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// A license expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
+    /// The names of the authors.
     #[serde(default)]
     pub authors: Vec<String>,
+    /// A link to the source repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+    /// A link to the homepage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub homepage: Option<String>,
+    /// The packages it needs.
     #[serde(default)]
     pub dependencies: Vec<Dependency>,
+    /// The ecosystem of the package.
     #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
     pub ecosystem: Ecosystem,
 }
@@ -265,7 +315,9 @@ pub struct Draft {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct FieldError {
+    /// The name of the field.
     pub field: &'static str,
+    /// The problem and the remedy.
     pub problem: String,
 }
 

@@ -57,6 +57,7 @@ macro_rules! name {
         pub struct $type(String);
 
         impl $type {
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -111,6 +112,7 @@ name!(
 pub struct PublisherId(PeerId);
 
 impl PublisherId {
+    /// Returns the id of a public key.
     pub fn of(key: &PublicKey) -> Self {
         Self(key.to_peer_id())
     }
@@ -127,14 +129,17 @@ impl PublisherId {
         Self(PeerId::from_bytes(&ID).unwrap_or_else(|_| PeerId::random()))
     }
 
+    /// Returns the id as a libp2p PeerId.
     pub fn as_peer_id(&self) -> &PeerId {
         &self.0
     }
 
+    /// Returns the bytes of the id.
     pub fn to_bytes(self) -> Vec<u8> {
         self.0.to_bytes()
     }
 
+    /// Reads an id from its bytes; `None` if they are none.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         PeerId::from_bytes(bytes).ok().map(Self)
     }
@@ -192,6 +197,7 @@ pub fn short_id(id: &PeerId) -> String {
 pub struct WrittenName(String);
 
 impl WrittenName {
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -267,6 +273,7 @@ impl PackageName {
         })
     }
 
+    /// Returns the ecosystem.
     pub fn ecosystem(&self) -> &Ecosystem {
         &self.ecosystem
     }
@@ -342,7 +349,9 @@ impl fmt::Display for PackageName {
 /// and one owner a `cargo:json` and an `npm:json`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PackageId {
+    /// The owner of the package.
     pub owner: PublisherId,
+    /// The ecosystem and normalised name.
     pub name: PackageName,
 }
 
@@ -374,7 +383,9 @@ impl FromStr for PackageId {
 /// The left part of `owner/name` as written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
+    /// A handle, which each node resolves itself.
     Handle(Handle),
+    /// A key.
     Publisher(PublisherId),
 }
 
@@ -391,6 +402,7 @@ impl fmt::Display for Owner {
 /// have.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Asked {
+    /// A package of a certain ecosystem.
     Exactly(PackageName),
     /// The owner's only package of that name, in whichever ecosystem.
     Bare(WrittenName),
@@ -414,12 +426,16 @@ impl Asked {
 /// makes it bare after an id too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageRef {
+    /// The owner.
     pub owner: Owner,
+    /// The name.
     pub name: Asked,
+    /// The requirement on the version, if there is one.
     pub requirement: Option<RequirementText>,
 }
 
 impl PackageRef {
+    /// Returns the reference to a package in any version.
     pub fn of(package: &PackageId) -> Self {
         Self {
             owner: Owner::Publisher(package.owner),

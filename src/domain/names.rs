@@ -39,6 +39,7 @@ impl NamePattern {
         }
     }
 
+    /// Returns the pattern for one name.
     pub fn of(name: &PackageName) -> Self {
         Self {
             ecosystem: Some(name.ecosystem().clone()),
@@ -46,6 +47,7 @@ impl NamePattern {
         }
     }
 
+    /// Returns true if the pattern covers the name.
     pub fn takes(&self, name: &PackageName) -> bool {
         self.ecosystem
             .as_ref()
@@ -176,38 +178,49 @@ pub enum Written {
 /// A person's rule that a name means a certain owner's package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameRule {
+    /// The names that the rule covers.
     pub pattern: NamePattern,
+    /// The owner that they mean.
     pub owner: PublisherId,
+    /// The author of the rule.
     pub written: Written,
 }
 
 /// A key that a person trusts for names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustedKey {
+    /// The trusted key.
     pub publisher: PublisherId,
     /// The names for which it is trusted.
     pub names: NamePattern,
+    /// The time at which the person trusted it.
     pub since: Timestamp,
 }
 
 /// A name, a version, or one file of a version that must not be served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
+    /// The name.
     pub name: PackageName,
     /// `None` for all versions.
     pub version: Option<VersionText>,
     /// The only file concerned; `None` for all files of the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The reason for the block.
     pub why: String,
+    /// The time of the block.
     pub since: Timestamp,
 }
 
 /// The owner from which a name was first served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Served {
+    /// The name.
     pub name: PackageName,
+    /// The owner from which it was served.
     pub owner: PublisherId,
+    /// The time at which it was first served.
     pub since: Timestamp,
 }
 
@@ -216,21 +229,29 @@ pub struct Served {
 pub struct NameTable {
     /// Rules of the settings come first.
     pub rules: Vec<NameRule>,
+    /// The keys trusted for names.
     pub trusted: Vec<TrustedKey>,
+    /// The blocked names.
     pub blocks: Vec<Block>,
+    /// The names served so far.
     pub served: Vec<Served>,
 }
 
 /// The facts by which a name is decided.
 #[derive(Clone, Debug, Default)]
 pub struct Known<'a> {
+    /// A person's rules.
     pub rules: &'a [NameRule],
+    /// The keys trusted for names.
     pub trusted: &'a [TrustedKey],
+    /// This node's own publisher.
     pub own: Option<PublisherId>,
     /// Keys that have a package of the name and are not distrusted, this node's own among them, in
     /// any order.
     pub claimants: &'a [PublisherId],
+    /// The owner from which the name was first served.
     pub first: Option<PublisherId>,
+    /// The block of the name, if there is one.
     pub block: Option<&'a Block>,
 }
 
@@ -238,10 +259,13 @@ pub struct Known<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
+    /// A person's rule says so.
     Rule(NameRule),
+    /// It is this node's own package.
     Own,
     /// The name was served from that key first; others may have it by now.
     First,
+    /// Its owner is the only one trusted for the name.
     Trusted(NamePattern),
 }
 
@@ -249,21 +273,27 @@ pub enum By {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Meaning {
+    /// The name means this owner's package.
     Owner {
+        /// The owner.
         owner: PublisherId,
+        /// The reason.
         by: By,
     },
     /// Several trusted keys have it.
     Several(Vec<PublisherId>),
     /// No key trusted for it has it, as far as is known; these others have.
     Nobody(Vec<PublisherId>),
+    /// The name is blocked, for the given reason.
     Blocked(String),
 }
 
 /// The meaning of a name, and its other claimants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
+    /// The name.
     pub name: PackageName,
+    /// Its meaning.
     pub meaning: Meaning,
     /// Other trusted keys that have the name too.
     pub passed_over: Vec<PublisherId>,
@@ -330,6 +360,7 @@ pub fn decide(name: &PackageName, known: &Known<'_>) -> Decided {
 }
 
 impl Decided {
+    /// Returns the owner that the name means, if it means one.
     pub fn owner(&self) -> Option<PublisherId> {
         match &self.meaning {
             Meaning::Owner { owner, .. } => Some(*owner),

@@ -37,6 +37,7 @@ pub enum Source {
 }
 
 impl Source {
+    /// Returns a short name for display.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Cache => "cache",
@@ -74,11 +75,15 @@ pub fn claimed(package: &PackageId, handle: Option<&Handle>) -> String {
 /// A package as this node knows it now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Package {
+    /// The owner and name.
     pub id: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The trust in the publisher.
     pub trust: Trust,
     /// The publisher's number for this state of the package.
     pub seq: u64,
+    /// The time of signing, by the publisher's clock.
     pub signed_at: Timestamp,
     /// The evidence that this is its current state.
     #[serde(flatten)]
@@ -94,6 +99,7 @@ pub struct Package {
     pub latest: Option<Manifest>,
     /// Versions for which a second manifest was seen, kept as evidence.
     pub conflicts: Vec<Conflict>,
+    /// The origin of the answer.
     pub source: Source,
 }
 
@@ -136,11 +142,15 @@ impl Package {
 /// A version that a publisher listed with two different manifests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
+    /// The package.
     pub package: PackageId,
+    /// The version.
     pub version: VersionText,
     /// The manifest seen first, which counts.
     pub kept: Hash,
+    /// The other manifest.
     pub offered: Hash,
+    /// The time at which it was seen.
     pub seen_at: Timestamp,
     /// The file concerned, if both list one file with different bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -152,13 +162,16 @@ pub struct Conflict {
 pub struct ReleaseState {
     /// The owner asks package managers not to choose it.
     pub yanked: bool,
+    /// The owner's reason for the yank, unless it is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why_yanked: Option<String>,
+    /// The owner's message, if the release is deprecated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<String>,
 }
 
 impl ReleaseState {
+    /// Returns the state in an entry.
     pub fn of(entry: &ReleaseEntry) -> Self {
         let why_yanked = entry.yanked.clone().filter(|why| !why.is_empty());
         Self {
@@ -192,6 +205,7 @@ impl ReleaseState {
 /// A file of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseFile {
+    /// The file.
     pub file: File,
     /// The manifest that lists it.
     pub manifest: Hash,
@@ -229,18 +243,23 @@ pub fn files_of<'a>(
 /// One release and its manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Release {
+    /// The package.
     pub package: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The trust in the publisher.
     #[serde(default)]
     pub trust: Trust,
     /// The first manifest, which describes the release.
     pub manifest_hash: Hash,
+    /// The manifest.
     pub manifest: Manifest,
     /// The files of all its manifests, in the order in which they were added.
     pub files: Vec<ReleaseFile>,
     /// The number of its manifests that were unavailable: it may have further files.
     #[serde(default)]
     pub missing: usize,
+    /// The owner's current remarks.
     #[serde(flatten)]
     pub state: ReleaseState,
     /// The owner's tags for the version, such as `stable`.
@@ -249,6 +268,7 @@ pub struct Release {
     /// The evidence that the package's state, by which this release was chosen, is its current one.
     #[serde(default)]
     pub freshness: Freshness,
+    /// The origin of the answer.
     pub source: Source,
 }
 
@@ -273,10 +293,15 @@ pub struct Own {
 /// A package of this node's publisher, with the progress of its last publish.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OwnPackage {
+    /// The owner and name.
     pub id: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The number of the latest state.
     pub seq: u64,
+    /// The time of signing of the latest state.
     pub signed_at: Timestamp,
+    /// The number of releases.
     pub releases: usize,
     /// The versions of all releases, in order of publication.
     #[serde(default)]
@@ -288,6 +313,7 @@ pub struct OwnPackage {
     /// Peers from which it was read back, and peers to which it was announced; `None` if another
     /// node published it.
     pub replicas: Option<usize>,
+    /// Peers to which it was announced.
     pub announced: Option<usize>,
     /// Other nodes seen to have the bytes of the latest release.
     #[serde(default)]
@@ -299,6 +325,7 @@ pub struct OwnPackage {
 /// This node's publisher, whose key exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publisher {
+    /// The publisher.
     pub id: PublisherId,
     /// Path of the key if this call created it, so that it can be backed up.
     pub new_key: Option<PathBuf>,

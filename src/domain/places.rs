@@ -23,6 +23,7 @@ const SHARE_OF_A_PREFIX: usize = 8;
 /// The size of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
+    /// The number of slots.
     pub places: usize,
     /// The most slots of one peer.
     pub of_a_peer: usize,
@@ -45,6 +46,7 @@ impl Size {
 /// A peer that asks for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
+    /// The peer.
     pub peer: PeerId,
     /// It has been good to ask, or a person protects it.
     pub good: bool,
@@ -81,6 +83,7 @@ pub struct Places {
 }
 
 impl Places {
+    /// Creates a pool with all slots free.
     pub fn new(size: Size) -> Self {
         Self {
             size,
@@ -169,10 +172,12 @@ impl Places {
         moving.into_iter().map(|held| held.caller).collect()
     }
 
+    /// Returns the number of slots taken.
     pub fn len(&self) -> usize {
         self.held.len()
     }
 
+    /// Returns true if no slot is taken.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }

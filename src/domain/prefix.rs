@@ -33,6 +33,7 @@ pub enum Classes {
 }
 
 impl Classes {
+    /// Returns the class of an address.
     pub fn of(self, ip: IpAddr) -> Class {
         let is_public = match ip.to_canonical() {
             IpAddr::V4(ip) => is_public(ip),

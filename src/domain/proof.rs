@@ -29,6 +29,7 @@ fn signed(nonce: &str) -> Vec<u8> {
 pub struct Prover(Keypair);
 
 impl Prover {
+    /// Creates a prover from the node's identity.
     pub fn new(identity: Keypair) -> Self {
         Self(identity)
     }
@@ -49,9 +50,11 @@ impl Prover {
 /// A nonce, signed by a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
+    /// The node that signed.
     pub node: PeerId,
     /// The node's public key as libp2p encodes it, in hexadecimal.
     pub key: String,
+    /// The nonce.
     pub nonce: String,
     /// The signature in hexadecimal.
     pub signature: String,

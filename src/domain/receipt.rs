@@ -15,13 +15,21 @@ use super::{
 pub struct Receipt {
     /// `publisher-id/name@version`, which `get` accepts on any node.
     pub id: String,
+    /// The package.
     pub package: PackageId,
+    /// The version.
     pub version: VersionText,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The number of the new state.
     pub seq: u64,
+    /// The hash of the manifest.
     pub manifest: Hash,
+    /// The root of the first file.
     pub content: ContentRoot,
+    /// The size of all files in bytes.
     pub size: u64,
+    /// The steps that were completed.
     pub steps: Steps,
     /// The network has not taken everything yet; the node keeps trying.
     pub pending: bool,
@@ -46,6 +54,7 @@ pub struct Steps {
     /// Other nodes seen to have the bytes, and the number that should. Both are 0 for a yank.
     #[serde(default)]
     pub copies: usize,
+    /// The number of other nodes that should have the bytes.
     #[serde(default)]
     pub copies_wanted: usize,
 }
@@ -79,18 +88,28 @@ pub fn on_other_nodes(count: usize) -> String {
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "step")]
 pub enum PublishStep {
+    /// The files were hashed.
     Hashed {
+        /// Total size in bytes.
         size: u64,
     },
+    /// The new state was signed.
     Signed {
+        /// The number of the state.
         seq: u64,
     },
+    /// The state was committed to the local store.
     Stored,
+    /// The records were stored in the DHT.
     Put,
+    /// The records were read back.
     ReadBack {
+        /// The number of peers that returned them.
         replicas: usize,
     },
+    /// The release was announced.
     Announced {
+        /// The number of peers to which it was sent.
         peers: usize,
     },
     /// `nodes` of the `wanted` nodes have the bytes.

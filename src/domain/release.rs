@@ -22,6 +22,7 @@ pub const MAX_STATE: usize = 4 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseEntry {
+    /// The version.
     #[serde(rename = "v")]
     pub version: VersionText,
     /// Hashes of the signed manifests, in the order in which they were added.
@@ -45,8 +46,10 @@ pub struct ReleaseEntry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct YankedFile {
+    /// The name of the file.
     #[serde(rename = "n")]
     pub name: String,
+    /// The owner's reason, which may be empty.
     #[serde(rename = "y", default, skip_serializing_if = "String::is_empty")]
     pub why: String,
 }
@@ -92,6 +95,7 @@ impl ReleaseEntry {
         }
     }
 
+    /// Returns true if the version is yanked as a whole.
     pub fn is_yanked(&self) -> bool {
         self.yanked.is_some()
     }
@@ -102,6 +106,7 @@ impl ReleaseEntry {
         self.manifests.first().copied()
     }
 
+    /// Returns true if the entry lists the manifest.
     pub fn lists(&self, manifest: &Hash) -> bool {
         self.manifests.contains(manifest)
     }
@@ -320,8 +325,11 @@ pub fn instead(
 /// A version whose manifest differs from the first one seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionConflict {
+    /// The version.
     pub version: VersionText,
+    /// The manifest seen first, which counts.
     pub kept: Hash,
+    /// The other manifest.
     pub offered: Hash,
 }
 
@@ -379,6 +387,7 @@ pub fn removed(
 /// pages, which do not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
+    /// The entries that the head lists itself.
     pub recent: Vec<ReleaseEntry>,
     /// The merged entries of all records that are held.
     pub all: Vec<ReleaseEntry>,

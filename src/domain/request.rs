@@ -49,22 +49,31 @@ pub struct ClientRequest {
     pub id: u64,
     /// The id of the first request in the same run of the client.
     pub run: u64,
+    /// The time of the request.
     pub at: Timestamp,
     /// The program and its version, as it identifies itself, such as `cargo 1.95.0`.
     pub client: String,
     /// The client's address.
     pub from: String,
+    /// The HTTP method.
     pub method: String,
+    /// The path, shortened.
     pub path: String,
+    /// The purpose of the request.
     pub purpose: Purpose,
+    /// The package concerned, if there is one.
     pub package: Option<PackageName>,
+    /// The version concerned, if there is one.
     pub version: Option<VersionText>,
     /// The owner whose package the name means here.
     pub owner: Option<PublisherId>,
+    /// The HTTP status of the answer.
     pub status: u16,
     /// Bytes of the body that were sent, and its length if known.
     pub bytes: u64,
+    /// The length of the body in bytes, if known.
     pub length: Option<u64>,
+    /// The origin of the bytes.
     pub origin: Origin,
     /// Time from the request to the start of the answer, in milliseconds.
     pub waited: u64,
@@ -76,6 +85,7 @@ pub struct ClientRequest {
 }
 
 impl ClientRequest {
+    /// Returns true while the answer is being sent.
     pub fn is_open(&self) -> bool {
         self.millis.is_none()
     }
@@ -85,6 +95,7 @@ impl ClientRequest {
         !self.is_open() && self.length.is_some_and(|length| self.bytes < length)
     }
 
+    /// Returns true if the answer is an error.
     pub fn is_refused(&self) -> bool {
         self.status >= 400
     }

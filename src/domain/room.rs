@@ -17,6 +17,7 @@ pub enum Standing {
     /// Neither pinned nor this node's own, and first seen less than [`KNOWN_AFTER`] ago, or
     /// distrusted.
     Unknown,
+    /// First seen at least [`KNOWN_AFTER`] ago.
     Known,
     /// Pinned by this node's person, or this node's own: never evicted.
     Kept,
@@ -25,7 +26,9 @@ pub enum Standing {
 /// A publisher's use of the catalogue, in bytes or in packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tenant {
+    /// The publisher's standing.
     pub standing: Standing,
+    /// The amount it uses.
     pub amount: u64,
     /// The time at which it was last heard of.
     pub last_seen: Timestamp,

@@ -32,11 +32,13 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// This node itself.
     pub const OURSELVES: Self = Self {
         peer: None,
         prefix: None,
     };
 
+    /// Returns the origin of a peer behind a prefix.
     pub fn of(peer: PeerId, prefix: Option<Prefix>) -> Self {
         Self {
             peer: Some(peer),
@@ -274,6 +276,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         }
     }
 
+    /// Removes an item.
     pub fn remove(&mut self, key: &K) {
         let Some(item) = self.items.remove(key) else {
             return;
@@ -295,6 +298,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         self.items.len()
     }
 
+    /// Returns true if there are no items.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }

@@ -16,11 +16,22 @@ use super::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "direction")]
 pub enum TransferId {
-    Fetch { root: ContentRoot },
-    Serve { root: ContentRoot, peer: PeerId },
+    /// The download of a content.
+    Fetch {
+        /// The root of the content.
+        root: ContentRoot,
+    },
+    /// The upload of a content to a peer.
+    Serve {
+        /// The root of the content.
+        root: ContentRoot,
+        /// The peer.
+        peer: PeerId,
+    },
 }
 
 impl TransferId {
+    /// Returns the root of the content.
     pub fn root(&self) -> ContentRoot {
         match self {
             Self::Fetch { root } | Self::Serve { root, .. } => *root,
@@ -34,16 +45,20 @@ impl TransferId {
 pub enum TransferState {
     /// Waiting for a slot or a provider.
     Waiting,
+    /// Transferring.
     Running,
     /// Paused by a person.
     Paused,
     /// Complete and verified.
     Done,
+    /// Cancelled by a person.
     Cancelled,
+    /// Failed, for the given reason.
     Failed(String),
 }
 
 impl TransferState {
+    /// Returns a short name for display.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -81,6 +96,7 @@ pub enum Part {
 }
 
 impl Part {
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Asked => "asked",
@@ -96,7 +112,9 @@ impl Part {
 /// A peer's part in a transfer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransferPeer {
+    /// The peer.
     pub peer: PeerId,
+    /// Its role.
     pub part: Part,
     /// Verified bytes received from it, or bytes sent to it.
     pub bytes: u64,
@@ -107,6 +125,7 @@ pub struct TransferPeer {
 }
 
 impl TransferPeer {
+    /// Creates the part of a peer that has transferred nothing yet.
     pub fn new(peer: PeerId) -> Self {
         Self {
             peer,
@@ -135,6 +154,7 @@ pub fn rate(bytes: u64, millis: u64) -> f64 {
 /// A transfer, running or recent. A later value replaces an earlier one with the same id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Transfer {
+    /// The transfer's id.
     pub id: TransferId,
     /// The release, or the root if that is unknown.
     pub what: String,
@@ -146,9 +166,13 @@ pub struct Transfer {
     pub resumed: u64,
     /// The recent throughput in bytes a second.
     pub rate: f64,
+    /// The state.
     pub state: TransferState,
+    /// The peers that take part.
     pub peers: Vec<TransferPeer>,
+    /// The start of the transfer.
     pub started_at: Timestamp,
+    /// The end of the transfer, once it has ended.
     pub ended_at: Option<Timestamp>,
     /// Downloaded to be kept for others: nobody here asked for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -186,6 +210,7 @@ impl Transfer {
 /// A content to fetch, with hints about its providers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Wanted {
+    /// The content.
     pub content: Content,
     /// The release it belongs to, for display.
     pub what: String,
@@ -261,6 +286,7 @@ impl Wanted {
 /// Content that was fetched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fetched {
+    /// The content.
     pub content: Content,
     /// It was already held.
     pub was_held: bool,
@@ -272,7 +298,9 @@ pub struct Fetched {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
+    /// Pauses it.
     Pause,
+    /// Resumes it.
     Resume,
     /// Ends it and discards the bytes received.
     Cancel,

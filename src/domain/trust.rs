@@ -64,6 +64,7 @@ pub enum Bound {
 /// A key that claims a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claimant {
+    /// The key.
     pub publisher: PublisherId,
     /// The time at which this node first saw the claim.
     pub since: Timestamp,
@@ -72,11 +73,13 @@ pub struct Claimant {
 /// The facts about a handle on this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
+    /// The handle.
     pub handle: Handle,
     /// The key that it is bound to, with the reason; other claims count for nothing then.
     pub bound: Option<(PublisherId, Bound)>,
     /// This node's own key, and true if it has published under the handle.
     pub own: Option<PublisherId>,
+    /// This node's own key has published under the handle.
     pub published: bool,
     /// Keys that claim it, first seen first, at most [`MAX_CLAIMANTS`]. Distrusted ones are left
     /// out.
@@ -105,8 +108,11 @@ pub enum Meaning {
 pub enum Unsure {
     /// No peer reported claimants.
     Unanswered,
+    /// Too few peers reported claimants.
     TooFew {
+        /// The number of peers that did.
         answered: usize,
+        /// The number required.
         needed: usize,
     },
 }
@@ -126,6 +132,7 @@ impl fmt::Display for Unsure {
 }
 
 impl Claims {
+    /// Returns the meaning of the handle.
     pub fn meaning(&self) -> Meaning {
         match (self.bound, self.claimants.as_slice()) {
             (Some((publisher, _)), _) => Meaning::Bound(publisher),
@@ -167,7 +174,9 @@ pub fn needed(connected: usize) -> usize {
 /// A handle that a person has bound to a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
+    /// The handle.
     pub handle: Handle,
+    /// The key.
     pub publisher: PublisherId,
 }
 

@@ -16,6 +16,7 @@ macro_rules! text {
         pub struct $type(Box<str>);
 
         impl $type {
+            /// Returns the text as written.
             pub fn as_str(&self) -> &str {
                 &self.0
             }

@@ -51,6 +51,7 @@ impl<'de> Deserialize<'de> for Envelope {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Statement {
+    /// A head of a package.
     Head(Envelope),
     /// A page of older releases of a package.
     Page(Envelope),
@@ -62,34 +63,51 @@ pub enum Statement {
 pub enum Proven {
     /// One key signed two manifests of one version.
     Version {
+        /// The key.
         publisher: PublisherId,
+        /// The package.
         package: PackageName,
+        /// The version.
         version: VersionText,
     },
     /// One key signed two manifests that list a file of one version with different bytes. The
     /// manifests are the proof, and there are no statements.
     File {
+        /// The key.
         publisher: PublisherId,
+        /// The package.
         package: PackageName,
+        /// The version.
         version: VersionText,
+        /// The name of the file.
         file: String,
     },
     /// One key signed a state that lacks this manifest of a version, which the state before it
     /// lists. The statements are the two states, and the page cut between them if there is one.
     Removed {
+        /// The key.
         publisher: PublisherId,
+        /// The package.
         package: PackageName,
+        /// The version.
         version: VersionText,
+        /// The removed manifest.
         manifest: Hash,
     },
     /// One key signed two states with one number.
     Fork {
+        /// The key.
         publisher: PublisherId,
+        /// The package.
         package: PackageName,
+        /// The number of both states.
         seq: u64,
     },
     /// Several keys claim one handle, which is no misconduct.
-    Handle { handle: Handle },
+    Handle {
+        /// The handle.
+        handle: Handle,
+    },
 }
 
 /// An evidence file.
@@ -107,6 +125,8 @@ pub struct Evidence {
 }
 
 /// The reasons why a file is not valid evidence.
+// Each variant is described by its message.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     #[error("it has {0} bytes, and evidence has {MAX_EVIDENCE} at most")]
@@ -169,8 +189,11 @@ pub enum Flaw {
 /// A verified statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Stated {
+    /// The signer.
     pub publisher: PublisherId,
+    /// The signer's fingerprint, for display.
     pub fingerprint: String,
+    /// The package concerned.
     pub package: PackageName,
     /// Hash of the record itself.
     pub record: Hash,
@@ -186,21 +209,27 @@ pub struct Stated {
 /// A verified manifest that a statement names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProvenManifest {
+    /// The hash of the manifest.
     pub hash: Hash,
+    /// The files it lists.
     pub files: Vec<File>,
 }
 
 /// The result of verifying evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Proof {
+    /// The id of the case.
     pub id: ConflictId,
+    /// The conflict that is proven.
     pub proven: Proven,
     /// In the order of the file: the exporter's own record comes first. The order proves nothing.
     pub statements: Vec<Stated>,
+    /// The manifests, verified.
     pub manifests: Vec<ProvenManifest>,
 }
 
 impl Evidence {
+    /// Creates the evidence of a case.
     pub fn of(
         id: ConflictId,
         claim: Proven,
@@ -218,6 +247,7 @@ impl Evidence {
         }
     }
 
+    /// Returns the id of the case.
     pub fn id(&self) -> ConflictId {
         self.id
     }

@@ -27,6 +27,7 @@ pub struct GeoLocation {
 }
 
 impl GeoLocation {
+    /// Creates a location, rounded to a tenth of a degree; `None` if it is invalid.
     pub fn new(latitude: f64, longitude: f64, place: Option<&str>) -> Option<Self> {
         let tenth = |degrees: f64| (degrees * 10.0).round() / 10.0;
         let place = place.map(printable).filter(|place| !place.is_empty());
@@ -38,6 +39,7 @@ impl GeoLocation {
         location.is_valid().then_some(location)
     }
 
+    /// Returns true if coordinates and name are within their limits.
     pub fn is_valid(&self) -> bool {
         let named = self.place.as_ref().is_none_or(|place| {
             place.chars().count() <= MAX_PLACE && !place.chars().any(is_unsafe_char)

@@ -29,11 +29,13 @@ pub enum Source {
 /// The source of a location and the evidence for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
+    /// The source of the location.
     #[serde(flatten)]
     pub source: Source,
     /// The location stands for a whole country.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approximate: bool,
+    /// The verdict of the round trip.
     #[serde(default)]
     pub plausibility: Plausibility,
     /// The smallest recent round trip in milliseconds, on which `plausibility` rests.
@@ -50,6 +52,7 @@ impl Provenance {
         }
     }
 
+    /// Returns true if the peer cannot be there.
     pub fn is_implausible(&self) -> bool {
         self.plausibility == Plausibility::Implausible
     }

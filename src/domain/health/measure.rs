@@ -4,6 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// A measure of health. The variants are in the order of the rows; among equally bad ones the first
 /// is blamed.
+// [`Measure::hint`] explains each variant.
+#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
@@ -46,6 +48,7 @@ pub enum Measure {
 }
 
 impl Measure {
+    /// All measures, in the order of the rows.
     pub const ALL: [Self; 36] = [
         Self::Identity,
         Self::Listening,
@@ -85,6 +88,7 @@ impl Measure {
         Self::Clock,
     ];
 
+    /// Returns the name for display.
     pub fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",

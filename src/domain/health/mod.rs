@@ -28,11 +28,13 @@ pub struct Sample {
     /// Connected peers of this network that opened the connection, and those to which this node
     /// did.
     pub peers_in: usize,
+    /// Connections that this node opened.
     pub peers_out: usize,
     /// All known peers, connected or not.
     pub known_peers: usize,
     /// Peers in the mesh of the announcement topic, and subscribers to it.
     pub announce_mesh: usize,
+    /// Subscribers to the announcement topic.
     pub announce_subscribers: usize,
     /// Peers in the mesh of the presence topic.
     pub presence_mesh: usize,
@@ -40,23 +42,29 @@ pub struct Sample {
     pub routing_table: usize,
     /// DHT lookups that ended in the last 5 minutes, and those that nobody answered.
     pub lookups: u64,
+    /// Lookups that nobody answered.
     pub lookups_failed: u64,
     /// Duration of these lookups, in milliseconds.
     pub lookup_p50_ms: Option<f64>,
+    /// 95th percentile of their duration.
     pub lookup_p95_ms: Option<f64>,
     /// Announcements accepted in the last minute.
     pub announced_a_minute: u64,
     /// Their time in gossip, in milliseconds.
     pub gossip_p50_ms: Option<f64>,
+    /// 95th percentile of the time in gossip.
     pub gossip_p95_ms: Option<f64>,
     /// Messages from peers in the last minute, and those refused.
     pub messages: u64,
+    /// Messages refused.
     pub messages_refused: u64,
     /// Peers dialled in the last 5 minutes, and those that the last dial did not reach.
     pub dials: u64,
+    /// Peers that could not be reached.
     pub dials_failed: u64,
     /// Bytes a second, over all protocols.
     pub bytes_in: Option<f64>,
+    /// Bytes sent a second.
     pub bytes_out: Option<f64>,
     /// Time from asking the store for a commit to having it, in milliseconds.
     pub store_p95_ms: Option<f64>,
@@ -70,11 +78,13 @@ pub struct Sample {
     pub clock_offset_ms: Option<i64>,
     /// Connections over TCP and over QUIC.
     pub tcp: usize,
+    /// Connections over QUIC.
     pub quic: usize,
     /// This node serves the DHT, as a node does that others can reach.
     pub dht_server: bool,
     /// Round trips to the connected peers, in milliseconds.
     pub rtt_p50_ms: Option<f64>,
+    /// 95th percentile of the round trips.
     pub rtt_p95_ms: Option<f64>,
     /// Connected peers with a gossip score below 0.
     pub negative: usize,
@@ -101,7 +111,9 @@ pub struct Sample {
     /// Peers that came and went in the last 5 minutes, and those lost in the last 2 that are not
     /// back.
     pub joined: usize,
+    /// Peers that went.
     pub left: usize,
+    /// Peers lost that are not back.
     pub lost: usize,
     /// Of the peers that went, those that fell silent.
     #[serde(default)]
@@ -123,7 +135,9 @@ pub struct Sample {
     pub agents: BTreeMap<String, usize>,
     /// Own packages, those that would be lost with this node, and the names of some of these.
     pub own: Option<u64>,
+    /// Own packages that would be lost with this node.
     pub endangered: u64,
+    /// The names of some of them.
     pub endangered_named: Vec<String>,
     /// Figures about replicas on other nodes.
     #[serde(default)]
@@ -138,13 +152,17 @@ pub struct Sample {
 pub enum Gateway {
     /// It answers at this address.
     Open(String),
+    /// It cannot listen.
     Failed {
+        /// The address.
         address: String,
+        /// The reason.
         why: String,
     },
 }
 
 impl Sample {
+    /// Returns the number of connected peers.
     pub fn peers(&self) -> usize {
         self.peers_in + self.peers_out
     }
@@ -156,13 +174,17 @@ impl Sample {
 )]
 #[serde(rename_all = "lowercase")]
 pub enum State {
+    /// All is well.
     #[default]
     Good,
+    /// It works, but not as well as it should.
     Degraded,
+    /// It does not work.
     Bad,
 }
 
 impl State {
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -175,7 +197,9 @@ impl State {
 /// The overall health in one sentence, with a remedy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
+    /// The state.
     pub state: State,
+    /// The cause, as a sentence.
     pub cause: String,
     /// Empty if nothing needs to be done.
     pub remedy: String,
@@ -184,6 +208,7 @@ pub struct Verdict {
 /// One measure: its value, its threshold and its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
+    /// The measure.
     pub measure: Measure,
     /// The value for the history; `None` if it was not measured.
     pub value: Option<f64>,
@@ -242,8 +267,11 @@ pub const MOST_CHANGES: usize = 50;
 /// A change of the verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
+    /// The time of the change.
     pub at: Timestamp,
+    /// The state before.
     pub from: State,
+    /// The verdict after it.
     pub to: Verdict,
 }
 
@@ -291,6 +319,7 @@ impl History {
         true
     }
 
+    /// Returns the current verdict.
     pub fn verdict(&self) -> Option<&Verdict> {
         self.verdict.as_ref()
     }

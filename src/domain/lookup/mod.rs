@@ -58,6 +58,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::Get,
         Self::Put,
@@ -67,6 +68,7 @@ impl Kind {
         Self::Bootstrap,
     ];
 
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -83,6 +85,7 @@ impl Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
+    /// It is running.
     Running,
     /// It succeeded.
     Done,
@@ -100,13 +103,18 @@ pub enum State {
 pub enum Ask {
     /// Asks for peers closer to the key.
     Find,
+    /// Asks for a record.
     Get,
+    /// Asks for providers.
     Providers,
+    /// Asks to store a record.
     Put,
+    /// Announces a provider.
     Provide,
 }
 
 impl Ask {
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Find => "find",
@@ -126,6 +134,7 @@ pub enum Failure {
     Unreachable,
     /// The connection was lost.
     Lost,
+    /// It did not answer in time.
     TimedOut,
     /// It does not speak the protocol.
     Refused,
@@ -134,6 +143,7 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Returns a short explanation for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Unreachable => "it cannot be reached",
@@ -149,6 +159,7 @@ impl Failure {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "is", content = "of")]
 pub enum Answer {
+    /// No answer yet.
     Waiting,
     /// Closer peers and nothing else.
     Closer,
@@ -164,6 +175,7 @@ pub enum Answer {
     Told,
     /// Neither a result nor closer peers.
     Nothing,
+    /// No answer, for the given reason.
     Failed(Failure),
     /// The lookup ended before it answered.
     NotAwaited,
@@ -188,7 +200,9 @@ impl Answer {
 /// One request to one peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
+    /// The peer.
     pub peer: PeerId,
+    /// The request.
     pub ask: Ask,
     /// The distance from the peer to the target, see [`distance_bits`].
     pub bits: u16,
@@ -199,6 +213,7 @@ pub struct Hop {
     /// The peer was not connected and was dialled for this request.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dialled: bool,
+    /// The answer.
     pub answer: Answer,
     /// The number of closer peers it named.
     pub closer: u16,
@@ -251,6 +266,7 @@ impl Hop {
 pub struct Trace {
     /// A number counted up since the node started.
     pub id: u64,
+    /// The kind of lookup.
     pub kind: Kind,
     /// The key in hexadecimal, or a peer's id.
     pub key: String,
@@ -258,11 +274,13 @@ pub struct Trace {
     pub target: Hash,
     /// The subject of the lookup, if known.
     pub what: Option<String>,
+    /// The state.
     pub state: State,
     /// Records, providers or peers that stored it or were told; answers for the other kinds.
     pub found: u32,
     /// This node holds the record itself.
     pub own: bool,
+    /// The start of the lookup.
     pub started_at: Timestamp,
     /// Duration in microseconds, once it has ended.
     pub took_us: Option<u32>,
@@ -274,6 +292,7 @@ pub struct Trace {
 }
 
 impl Trace {
+    /// Returns true while it is running.
     pub fn is_open(&self) -> bool {
         self.state == State::Running
     }
@@ -357,7 +376,9 @@ pub fn span(micros: u32) -> String {
 /// Figures about the finished lookups of one kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figures {
+    /// The kind of lookup.
     pub kind: Kind,
+    /// The number of finished lookups.
     pub ended: usize,
     /// The number of successful lookups.
     pub done: usize,
@@ -412,19 +433,23 @@ pub struct Copy {
     pub peer: Option<PeerId>,
     /// The record's content in one line.
     pub says: String,
+    /// Size in bytes.
     pub bytes: u64,
 }
 
 /// The result of a lookup that a person started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Looked {
+    /// The trace of the lookup.
     pub trace: Trace,
+    /// The records found.
     pub copies: Vec<Copy>,
     /// Providers, or the closest peers, closest first.
     pub peers: Vec<PeerId>,
 }
 
 impl Looked {
+    /// Returns true if it succeeded.
     pub fn found(&self) -> bool {
         self.trace.state == State::Done
     }

@@ -147,6 +147,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         self.running.get(id).map(|running| running.trace.id)
     }
 
+    /// Returns true while a lookup is running.
     pub fn is_running(&self, id: &Id) -> bool {
         self.running.contains_key(id)
     }
@@ -292,6 +293,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         }
     }
 
+    /// Records that a request to a peer failed.
     pub fn failed(&mut self, id: &Id, peer: PeerId, why: Failure, at: Instant) {
         let since = self.claim(id, &peer, at);
         let Some(running) = self.running.get_mut(id) else {

@@ -11,6 +11,7 @@ pub struct Bucket {
     /// See [`distance_bits`](super::distance_bits): 256 is the far half of all peers, 255 a
     /// quarter, and so on.
     pub bits: u16,
+    /// The number of peers.
     pub peers: u16,
     /// The number of them that are connected now.
     pub connected: u16,
@@ -25,6 +26,7 @@ pub struct Bucket {
 /// Kademlia's routing table, by distance. Empty buckets are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoutingTable {
+    /// This node's id.
     pub me: PeerId,
     /// The capacity of a bucket, in peers.
     pub room: u16,
@@ -33,6 +35,7 @@ pub struct RoutingTable {
 }
 
 impl RoutingTable {
+    /// Returns the number of peers in all buckets.
     pub fn peers(&self) -> usize {
         self.buckets
             .iter()

@@ -16,14 +16,21 @@ use crate::domain::{
 /// A package found by a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
+    /// The package.
     pub package: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The trust in the publisher.
     pub trust: Trust,
+    /// The latest version.
     pub version: VersionText,
     /// A one-line summary.
     pub summary: String,
+    /// Its categories.
     pub categories: Vec<String>,
+    /// Its tags.
     pub tags: Vec<String>,
+    /// Its license expression.
     pub license: Option<String>,
     /// Its ecosystem, such as `cargo`.
     #[serde(default)]
@@ -48,6 +55,7 @@ pub struct Hit {
     pub looks_like: Option<LookAlike>,
     /// The time at which the publisher signed the package's current state.
     pub signed_at: Timestamp,
+    /// The origin of the hit.
     pub source: Source,
     /// Its relevance to the query, 0 to 1.
     #[serde(default)]
@@ -57,18 +65,22 @@ pub struct Hit {
 /// The number of packages found that have a certain label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FacetCount {
+    /// The kind of label.
     pub facet: Facet,
     /// The value in a search filter.
     pub value: String,
     /// The value as written.
     pub shown: String,
+    /// The number of packages with the label.
     pub packages: u64,
 }
 
 /// The labels of the packages found in the local catalogue, the most frequent of each facet first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facets {
+    /// The number of packages found.
     pub total: u64,
+    /// The counts, the most frequent first for each facet.
     pub counts: Vec<FacetCount>,
     /// Counted on an even sample, because there are many packages.
     pub sampled: bool,
@@ -96,7 +108,9 @@ pub enum Known {
 /// A package with a given name that this node knows, whose owner the name may mean.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namesake {
+    /// The package.
     pub package: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
     /// It belongs to this node's own publisher.
     pub own: bool,
@@ -105,8 +119,11 @@ pub struct Namesake {
 /// A package known to this node's person that another one may be mistaken for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookAlike {
+    /// The package.
     pub package: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The reason why it is known.
     pub why: Known,
 }
 
@@ -127,7 +144,9 @@ impl fmt::Display for LookAlike {
 /// The share of the network that a search's answer covers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
+    /// The number of peers asked.
     pub asked: usize,
+    /// The number of peers that answered.
     pub answered: usize,
     /// The share of the known number of packages held by this node or a peer that answered, 0 to 1;
     /// `None` before any peer has reported a number.
@@ -140,8 +159,11 @@ pub struct Coverage {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum SearchUpdate {
+    /// Further hits.
     Hits {
+        /// The hits.
         hits: Vec<Hit>,
+        /// The coverage so far.
         coverage: Coverage,
         /// Number of matching packages, as far as known.
         #[serde(default)]
@@ -167,11 +189,15 @@ pub struct SearchResults {
     /// Number of matching packages, as far as known.
     #[serde(default)]
     pub total: u64,
+    /// The words searched for instead, if any.
     #[serde(default)]
     pub instead: Option<String>,
+    /// The labels of the local matches.
     #[serde(default)]
     pub facets: Facets,
+    /// The coverage.
     pub coverage: Coverage,
+    /// Duration of the search.
     pub elapsed: Duration,
     /// More was found than `limit` or the stream's buffer allowed.
     pub truncated: bool,

@@ -18,14 +18,20 @@ const MOST: usize = 16;
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Facet {
+    /// A category.
     Category,
+    /// A tag.
     Tag,
+    /// A license.
     License,
+    /// An ecosystem.
     Ecosystem,
+    /// A publisher's handle or id.
     Publisher,
 }
 
 impl Facet {
+    /// All facets.
     pub const ALL: [Self; 5] = [
         Self::Category,
         Self::Tag,
@@ -75,9 +81,11 @@ impl Phrase {
 /// A value that packages must have, or must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
+    /// The facet.
     pub facet: Facet,
     /// The value after [`fold`].
     pub value: String,
+    /// Exclude packages with the value.
     pub not: bool,
 }
 
@@ -95,7 +103,9 @@ pub struct Asked {
 /// A mistake in the text, with its position in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
+    /// Its position in the text, in bytes.
     pub at: Range<usize>,
+    /// A sentence about the mistake.
     pub why: String,
 }
 
@@ -106,12 +116,15 @@ pub struct Terms {
     pub wanted: Vec<Phrase>,
     /// None of them may occur.
     pub unwanted: Vec<Phrase>,
+    /// All of them must hold.
     pub filters: Vec<Filter>,
     /// Signed within this time.
     pub within: Option<Duration>,
     /// Signed longer ago than this.
     pub before: Option<Duration>,
+    /// Packages asked for that are otherwise hidden.
     pub asked: Asked,
+    /// The mistakes in the text.
     pub mistakes: Vec<Mistake>,
 }
 

@@ -66,6 +66,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl Query {
+    /// Creates a query for a text, with a limit of 50 hits.
     pub fn text(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),

@@ -24,12 +24,17 @@ const MANY: f64 = 5_000.0;
 /// The properties of a package that its rank depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
+    /// The package's name.
     pub name: &'a str,
+    /// The title, if there is one.
     pub title: Option<&'a str>,
+    /// The one-line summary.
     pub summary: &'a str,
     /// Separated by anything but letters and digits.
     pub categories: &'a str,
+    /// The tags, separated like the categories.
     pub tags: &'a str,
+    /// The number of packages that depend on it.
     pub dependents: u64,
     /// The number of peers seen to have it.
     pub providers: u64,
@@ -46,6 +51,7 @@ pub struct Ranking {
 }
 
 impl Ranking {
+    /// Creates the ranking for a parsed search text.
     pub fn of(terms: &Terms) -> Self {
         let asked: Vec<String> = terms.words().map(str::to_owned).collect();
         let open = terms.wanted.last().is_some_and(|phrase| phrase.open);

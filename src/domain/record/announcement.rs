@@ -23,7 +23,9 @@ pub const VALIDITY: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notice {
+    /// The hash of the head.
     pub head: Hash,
+    /// The time, by the publisher's clock.
     pub at: Timestamp,
 }
 
@@ -52,8 +54,11 @@ struct Wire {
 /// announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
+    /// The publisher's statement.
     pub notice: Signed<Notice>,
+    /// The head.
     pub head: Authorised<Head>,
+    /// The manifest of the release.
     pub manifest: Authorised<Manifest>,
 }
 
@@ -90,6 +95,10 @@ impl Announcement {
         self.notice.at
     }
 
+    /// Encodes the announcement for gossip.
+    ///
+    /// # Errors
+    /// It is larger than [`MAX_ANNOUNCEMENT`].
     pub fn encode(&self) -> Result<Bytes, Refusal> {
         let bytes = encode(&Wire {
             notice: self.notice.envelope().to_vec(),

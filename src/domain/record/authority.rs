@@ -15,8 +15,11 @@ use crate::{
 
 /// A payload that belongs to an owner's package.
 pub trait Owned: Payload {
+    /// Returns the owner of the package.
     fn owner(&self) -> PublisherId;
+    /// Returns the ecosystem of the package.
     fn ecosystem(&self) -> &Ecosystem;
+    /// Returns the name as written.
     fn name(&self) -> &WrittenName;
 }
 
@@ -85,10 +88,12 @@ impl<T> Authorised<T> {
         &self.package
     }
 
+    /// Returns the delegations from the owner to the signer.
     pub fn chain(&self) -> &[Authority] {
         &self.chain
     }
 
+    /// Returns the payload.
     pub fn into_value(self) -> T {
         self.signed.into_value()
     }

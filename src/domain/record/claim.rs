@@ -12,9 +12,13 @@ use super::{Payload, Refusal, check_time, decode, encode};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NodeClaim {
+    /// The node.
     pub node: PeerId,
+    /// The publisher's handle.
     pub handle: Handle,
+    /// The time of signing, by the publisher's clock.
     pub signed_at: Timestamp,
+    /// The end of the claim.
     pub expires: Timestamp,
 }
 
@@ -44,6 +48,7 @@ impl Payload for NodeClaim {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Presence {
+    /// The time of the declaration, by the node's clock.
     pub at: Timestamp,
     /// `None` withdraws an earlier declaration.
     pub location: Option<GeoLocation>,
@@ -56,10 +61,18 @@ impl Presence {
     pub const INTERVAL: Duration = Duration::from_secs(600);
     const MAX: usize = 512;
 
+    /// Encodes the declaration for gossip.
+    ///
+    /// # Errors
+    /// It cannot be encoded.
     pub fn encode(&self) -> Result<Vec<u8>, Refusal> {
         encode(self)
     }
 
+    /// Verifies gossip data.
+    ///
+    /// # Errors
+    /// The first check that fails.
     pub fn verify(bytes: &[u8], now: Timestamp) -> Result<Self, Refusal> {
         if bytes.len() > Self::MAX {
             return Err(Refusal::TooLarge);

@@ -17,6 +17,7 @@ pub const MAX_EXT: usize = 512;
 pub struct Ext(pub BTreeMap<String, ByteBuf>);
 
 impl Ext {
+    /// Returns true if there are no extension fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

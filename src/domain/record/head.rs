@@ -39,6 +39,7 @@ const LAST_MANIFESTS: usize = 16;
 /// The most tags of a package, the longest tag in characters, and the most bytes of all tags with
 /// their versions.
 pub const MAX_TAGS: usize = 32;
+/// Longest tag in characters.
 pub const MAX_TAG: usize = 64;
 const TAG_BYTES: usize = 1024;
 
@@ -49,6 +50,7 @@ const TAG_BYTES: usize = 1024;
 pub struct Head {
     /// The owner of the package.
     pub owner: PublisherId,
+    /// The ecosystem of the package.
     #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
     pub ecosystem: Ecosystem,
     /// The name as the owner writes it.
@@ -61,6 +63,7 @@ pub struct Head {
     /// Payload hashes of the heads it follows: none for the first, several if it joins a fork.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prev: Vec<Hash>,
+    /// The time of signing, by the signer's clock.
     pub signed_at: Timestamp,
     /// The end of its freshness: an expired head stays readable and is marked.
     pub expires: Timestamp,
@@ -72,6 +75,7 @@ pub struct Head {
     /// Names for versions, such as `latest` and `next`, which npm's clients follow.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, VersionText>,
+    /// Fields of later versions.
     #[serde(default, skip_serializing_if = "Ext::is_empty")]
     pub ext: Ext,
 }
@@ -82,13 +86,17 @@ pub struct Head {
 pub struct Page {
     /// The owner of the package.
     pub owner: PublisherId,
+    /// The ecosystem of the package.
     #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
     pub ecosystem: Ecosystem,
     /// The name as the owner writes it.
     pub name: WrittenName,
+    /// The entries.
     pub releases: Vec<ReleaseEntry>,
+    /// Payload hash of the page with older entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older: Option<Hash>,
+    /// Fields of later versions.
     #[serde(default, skip_serializing_if = "Ext::is_empty")]
     pub ext: Ext,
 }
@@ -121,6 +129,7 @@ impl Head {
             .then(|| release::removed(&self.ecosystem, &before.releases, &later))
     }
 
+    /// Returns true if its freshness has ended.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires <= now
     }
@@ -232,16 +241,22 @@ impl Payload for Page {
 /// The content of a head before entries are cut from it and it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadState {
+    /// The ecosystem of the package.
     pub ecosystem: Ecosystem,
+    /// The name as the owner writes it.
     pub name: WrittenName,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The number of the state.
     pub seq: u64,
+    /// Payload hashes of the heads it follows.
     pub prev: Vec<Hash>,
     /// The entries that the head should list itself, in the order in which they were added or
     /// changed.
     pub releases: Vec<ReleaseEntry>,
     /// The newest existing page.
     pub older: Option<Hash>,
+    /// The owner's tags.
     pub tags: BTreeMap<String, VersionText>,
 }
 

@@ -11,6 +11,7 @@ use super::super::{
 pub struct DhtKey(pub [u8; 32]);
 
 impl DhtKey {
+    /// Returns the key of a package's head.
     pub fn of_head(package: &PackageId) -> Self {
         let (ecosystem, name) = (package.name.ecosystem().as_str(), package.name.bare());
         Self(
@@ -24,10 +25,12 @@ impl DhtKey {
         )
     }
 
+    /// Returns the key of a page, given its hash.
     pub fn of_page(payload: &Hash) -> Self {
         Self(Hash::of_parts(&[b"swarmdex-page", &payload.0]).0)
     }
 
+    /// Returns the key of a manifest, given its hash.
     pub fn of_manifest(payload: &Hash) -> Self {
         Self(Hash::of_parts(&[b"swarmdex-manifest", &payload.0]).0)
     }
@@ -51,6 +54,7 @@ impl DhtKey {
         })
     }
 
+    /// Reads a key from its 32 bytes.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         bytes.try_into().ok().map(Self)
     }

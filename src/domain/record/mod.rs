@@ -60,48 +60,69 @@ pub enum Class {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
+    /// Larger than allowed for its kind.
     #[error("larger than its kind may be")]
     TooLarge,
+    /// Bytes that do not decode.
     #[error("bytes that do not decode")]
     Malformed,
+    /// A signature that does not match.
     #[error("a signature that does not match")]
     BadSignature,
+    /// A signer that may not sign for the owner.
     #[error("signed by a key that may not speak for the owner it names")]
     Unauthorised,
+    /// A key that is not ed25519.
     #[error("a key that is not ed25519")]
     WrongKeyType,
+    /// A field that breaks a rule.
     #[error("a field that breaks a rule")]
     BadField,
+    /// Stored under another record's key.
     #[error("stored under a key that is not its own")]
     WrongKey,
+    /// Parts that do not belong together.
     #[error("an announcement whose parts do not belong together")]
     Mismatch,
+    /// A format of a later version.
     #[error("a format this version does not know")]
     UnknownFormat,
+    /// Expired.
     #[error("expired")]
     Expired,
+    /// Outside its time of validity.
     #[error("outside the time it is valid for")]
     OutOfTime,
+    /// Dated or numbered too far ahead.
     #[error(
         "dated more than a day ahead of this machine's clock, or numbered far beyond what was seen"
     )]
     Ahead,
+    /// Older than the record held.
     #[error("older than what is held")]
     Superseded,
+    /// Another manifest for a known version.
     #[error("another manifest for a version already seen")]
     Conflict,
+    /// A release that lists a foreign manifest.
     #[error("a release that lists a manifest of another version or package")]
     Inconsistent,
+    /// A hit unrelated to the query.
     #[error("a hit that has nothing to do with what was asked for")]
     Irrelevant,
+    /// A catalogue comparison that does not converge.
     #[error("a comparison of catalogues that leads nowhere")]
     Endless,
+    /// Content that does not match its root.
     #[error("content that is not what its root says")]
     Content,
+    /// Signed by a distrusted publisher.
     #[error("a distrusted publisher")]
     Distrusted,
+    /// Over a quota.
     #[error("over a quota")]
     OverQuota,
+    /// Too busy to verify it.
     #[error("too busy to check it")]
     Busy,
 }
@@ -113,6 +134,7 @@ impl Refusal {
         matches!(self, Self::BadSignature | Self::Content)
     }
 
+    /// Returns the severity.
     pub fn class(self) -> Class {
         match self {
             Self::TooLarge
@@ -293,6 +315,7 @@ impl<T> Signed<T> {
         &self.envelope
     }
 
+    /// Returns the payload.
     pub fn into_value(self) -> T {
         self.value
     }
@@ -348,8 +371,11 @@ impl Payload for Manifest {
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
+    /// The head of a package.
     Head(Authorised<Head>),
+    /// A page of older releases.
     Page(Authorised<Page>),
+    /// A manifest of a release.
     Manifest(Authorised<Manifest>),
 }
 
@@ -375,6 +401,7 @@ impl Record {
         }
     }
 
+    /// Returns the DHT key of the record.
     pub fn key(&self) -> DhtKey {
         match self {
             Self::Head(head) => DhtKey::of_head(head.package()),
@@ -383,6 +410,7 @@ impl Record {
         }
     }
 
+    /// Returns the envelope's bytes, as sent.
     pub fn envelope(&self) -> &Bytes {
         match self {
             Self::Head(head) => head.envelope(),
@@ -391,6 +419,7 @@ impl Record {
         }
     }
 
+    /// Returns the owner of the package.
     pub fn owner(&self) -> PublisherId {
         match self {
             Self::Head(head) => head.owner(),
@@ -399,6 +428,7 @@ impl Record {
         }
     }
 
+    /// Returns the hash by which other records refer to it.
     pub fn hash(&self) -> Hash {
         match self {
             Self::Head(head) => head.hash(),

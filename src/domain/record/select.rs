@@ -8,12 +8,16 @@ use super::{Authorised, Head};
 /// The newest head seen of a package, as remembered across restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadMark {
+    /// The number of the state.
     pub seq: u64,
+    /// The payload hash.
     pub hash: Hash,
+    /// The end of its freshness.
     pub expires: Timestamp,
 }
 
 impl HeadMark {
+    /// Returns the mark of a head.
     pub fn of(head: &Authorised<Head>) -> Self {
         Self {
             seq: head.seq,

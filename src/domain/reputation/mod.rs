@@ -89,6 +89,7 @@ impl Outcome {
         }
     }
 
+    /// Returns a short description for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::AnswerRight => "answered right",
@@ -115,7 +116,9 @@ impl Outcome {
 pub struct Evidence {
     /// The time of the latest one.
     pub at: Timestamp,
+    /// The outcome.
     pub outcome: Outcome,
+    /// The number of repetitions.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub count: u32,
     /// Bytes of verified content.
@@ -136,6 +139,7 @@ fn is_none(bytes: &u64) -> bool {
 }
 
 impl Evidence {
+    /// Creates the evidence of one outcome.
     pub fn new(outcome: Outcome, at: Timestamp) -> Self {
         Self {
             at,
@@ -168,6 +172,7 @@ pub struct Standing {
     pub successes: f64,
     /// Weighted failures, as of `decayed_at`.
     pub failures: f64,
+    /// The time up to which both are decayed.
     pub decayed_at: Timestamp,
     /// Moving average of the round trip, in milliseconds.
     pub rtt_ms: Option<f64>,
@@ -177,16 +182,20 @@ pub struct Standing {
     /// Moving average of its content throughput, in bytes a second.
     #[serde(default)]
     pub rate: Option<f64>,
+    /// The time at which the peer was first seen.
     pub first_seen: Timestamp,
+    /// The time at which it was last seen.
     pub last_seen: Timestamp,
     /// Total time connected to this node.
     pub connected: Duration,
     /// Verified answers and contents so far.
     pub served: u64,
+    /// Recent evidence, newest last.
     pub recent: VecDeque<Evidence>,
 }
 
 impl Standing {
+    /// Creates the standing of a peer seen for the first time.
     pub fn new(now: Timestamp) -> Self {
         Self {
             successes: 0.0,
@@ -210,6 +219,7 @@ impl Standing {
         (self.successes * factor, self.failures * factor)
     }
 
+    /// Records an outcome.
     pub fn observe(&mut self, outcome: Outcome, now: Timestamp) {
         let (successes, failures) = self.decayed(now);
         let (won, lost) = outcome.weight();

@@ -16,9 +16,13 @@ use crate::domain::{
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Weights {
+    /// Weight of the success rate.
     pub success: f64,
+    /// Weight of the response.
     pub response: f64,
+    /// Weight of the availability.
     pub availability: f64,
+    /// Weight of the recency.
     pub recency: f64,
     /// The largest proximity bonus.
     pub proximity: f64,
@@ -54,6 +58,7 @@ pub struct Population {
 }
 
 impl Population {
+    /// Returns the medians of some peers.
     pub fn of<'a>(standings: impl Iterator<Item = &'a Standing> + Clone) -> Self {
         Self {
             rtt_ms: median(standings.clone().filter_map(|one| one.rtt_ms)),
@@ -85,11 +90,15 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
 pub struct Basis {
     /// Weighted successes and failures, decayed to now.
     pub successes: f64,
+    /// Weighted failures.
     pub failures: f64,
     /// The peer's own averages, in the units of [`Population`].
     pub rtt_ms: Option<f64>,
+    /// Time from a request to its answer, in milliseconds.
     pub answer_ms: Option<f64>,
+    /// Content throughput, in bytes a second.
     pub rate: Option<f64>,
+    /// The medians to compare with.
     pub population: Population,
     /// Share of the time since it was first seen, plus an hour, during which it was connected: 0 to
     /// 1.
@@ -103,6 +112,7 @@ pub struct Basis {
 }
 
 impl Basis {
+    /// Collects the numbers of a peer. `distance_km` is known only if its location is plausible.
     pub fn of(
         standing: &Standing,
         population: &Population,
@@ -249,11 +259,17 @@ const HOUR: f64 = 3_600.0;
 /// A score with its weighted parts: `total` is their sum, at most 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
+    /// The score, 0 to 1.
     pub total: f64,
+    /// The part for right answers.
     pub success: f64,
+    /// The part for speed.
     pub response: f64,
+    /// The part for uptime and answers given.
     pub availability: f64,
+    /// The part for being seen recently.
     pub recency: f64,
+    /// The part for being near.
     pub proximity: f64,
 }
 

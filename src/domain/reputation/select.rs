@@ -17,11 +17,13 @@ pub const MAX_SHARE: f64 = 0.5;
 /// A peer that may be asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
+    /// The peer.
     pub peer: PeerId,
     /// Its score, 0 to 1.
     pub score: f64,
     /// Its decayed successes and failures; see [`super::Standing::decayed`].
     pub successes: f64,
+    /// Its decayed failures.
     pub failures: f64,
     /// Its speed relative to others ([`super::Basis::response`]); 0 if unmeasured.
     pub response: f64,
@@ -142,6 +144,7 @@ impl Choices {
     /// Shares of fewer selections than this are not reported.
     const FEW: f64 = 10.0;
 
+    /// Records a selection of peers.
     pub fn note(&mut self, chosen: &[PeerId]) {
         let kept = 0.5f64.powf(chosen.len() as f64 / Self::MEMORY);
         self.all = self.all * kept + chosen.len() as f64;
