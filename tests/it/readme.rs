@@ -1,7 +1,7 @@
-//! What the README says of keys and settings is what the program does.
+//! Checks the documents' tables of keys and settings against the program.
 
-/// Compares a section with what the program says; `UPDATE_README=1 cargo test --test it readme` writes
-/// it there instead.
+/// Compares a section with the program's own table; `UPDATE_README=1 cargo test --test it readme`
+/// updates it instead.
 fn same(name: &str, generated: &str) {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/README.md");
     let readme = std::fs::read_to_string(path).unwrap();
