@@ -115,7 +115,7 @@ pub fn settings_problems(settings: &Settings) -> Vec<String> {
     problems
 }
 
-/// The table of keys as Markdown, for the README.
+/// The table of keys as Markdown, for docs/keys.md.
 pub fn keys_markdown() -> String {
     keymap::markdown()
 }

@@ -1,4 +1,4 @@
-//! The one table of keys. Dispatch, footer, help and the README's table all come from it.
+//! The one table of keys. Dispatch, footer, help and the table in docs/keys.md all come from it.
 
 mod chord;
 mod rows;
