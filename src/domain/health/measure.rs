@@ -137,10 +137,10 @@ impl Measure {
                 "Whether no other node runs with this node's key, and those answer at the bootstrap addresses that were \
                  named."
             }
-            Self::Listening => {
-                "The transports and ports on which this node accepts connections."
+            Self::Listening => "The transports and ports on which this node accepts connections.",
+            Self::Gateway => {
+                "The address at which package managers use this node as a registry on this machine."
             }
-            Self::Gateway => "The address at which package managers use this node as a registry on this machine.",
             Self::Peers => "Nodes of this network that this node is connected to.",
             Self::PeersIn => {
                 "Connections that others opened. None at all can mean that nobody can reach this node."

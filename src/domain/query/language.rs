@@ -184,8 +184,7 @@ pub fn parse(text: &str) -> Terms {
         terms.take(&piece);
     }
     if terms.asks_nothing() && terms.mistakes.is_empty() {
-        let why =
-            "this only says what to leave out; add a word to search for";
+        let why = "this only says what to leave out; add a word to search for";
         let start = text.len() - text.trim_start().len();
         terms.mistakes.push(Mistake {
             at: start..text.trim_end().len(),
@@ -265,10 +264,7 @@ impl Terms {
         };
         // A hyphen at the end begins an exclusion that is still being typed.
         if found.is_empty() && quotes.is_multiple_of(2) && !(piece.is_last && text == "-") {
-            self.mistake(
-                piece,
-                "it has no letter or digit to search for".to_owned(),
-            );
+            self.mistake(piece, "it has no letter or digit to search for".to_owned());
         }
         if let Some(last) = found.last_mut() {
             last.open = open;
