@@ -313,7 +313,7 @@ pub async fn start(
     };
     tasks.spawn(server::serve(shared, incoming));
     let bearings = Bearings {
-        atlas: atlas,
+        atlas,
         here: options.location,
         judged: !staging.believes_places,
     };
