@@ -26,7 +26,7 @@ use crate::{
         secret::Role,
     },
     geoip::{Atlas, Database},
-    metrics::{Figures, Metrics},
+    metrics::{Metrics, ScrapedValues},
     net::{self, Beginning, Net},
     process,
     registry::{Chance, Contents, Names, P2pRegistry, Parts, Registry, SyncReport},
@@ -384,7 +384,7 @@ impl NodeHandle {
     /// Everything this node counts and measures, as OpenMetrics text: a scrape.
     pub async fn metrics(&self) -> Result<String> {
         let (status, counters) = (self.status().await?, self.tally.snapshot());
-        let figures = Figures {
+        let figures = ScrapedValues {
             packages: status.packages,
             catalogue_bytes: self.registry.catalogue_bytes()?,
             dht_records: status.dht_records,
