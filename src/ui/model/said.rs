@@ -88,7 +88,7 @@ mod tests {
         assert_eq!(
             view(text).mistakes(80),
             [format!(
-                "{}^^^^^^^^^ which category? Write it right behind the colon",
+                "{}^^^^^^^^^ the category is missing; write it directly after the colon",
                 " ".repeat(12)
             )]
         );
