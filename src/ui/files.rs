@@ -364,7 +364,7 @@ mod tests {
         assert!(
             export(&dir.path().join("no/peers.csv"), &sheet)
                 .unwrap_err()
-                .contains("cannot be written")
+                .contains("cannot write")
         );
     }
 

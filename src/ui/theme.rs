@@ -454,7 +454,7 @@ mod tests {
             load("none")
                 .unwrap_err()
                 .to_string()
-                .contains("there are dark, light, contrast, colour-blind, mine")
+                .contains("choose from dark, light, contrast, colour-blind, mine")
         );
     }
 

@@ -160,7 +160,7 @@ fn term(word: &str, columns: &[Column]) -> Result<Option<Term>, String> {
             .max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
         let nearest = nearest.map_or("", |column| column.key);
         return Err(format!(
-            "no column is called {name}; did you mean {nearest}? c lists them"
+            "there is no column {name}; did you mean {nearest}?"
         ));
     };
     const SIGNS: [(&str, Compare); 5] = [
@@ -273,7 +273,7 @@ mod tests {
         let terms = FilterTerms::parse("scare:>3", &COLUMNS);
         assert_eq!(
             terms.problem.as_deref(),
-            Some("no column is called scare; did you mean score? c lists them")
+            Some("there is no column scare; did you mean score?")
         );
         assert!(terms.terms.is_empty());
         assert!(

@@ -355,7 +355,7 @@ fn a_filter_understands_columns_and_says_what_it_does_not() {
     );
     press_ctrl(&mut model, 'u');
     press(&mut model, "speed:>3");
-    assert!(picture(&model).contains("no column is called speed"));
+    assert!(picture(&model).contains("there is no column speed"));
     assert_eq!(
         model.peers.rows().len(),
         8,

@@ -518,7 +518,7 @@ fn d_fetches_what_is_selected_and_tells_its_end_once() {
     let text = picture(&model);
     assert!(
         text.contains("downloaded and verified team-1/parser-1 (")
-            && text.contains(") 2.1.0, 12.3 MiB"),
+            && text.contains(") 2.1.0: 12.3 MiB"),
         "{text}"
     );
     let later = NOW.after(seconds(60));

@@ -1017,7 +1017,7 @@ fn an_index_is_signed() {
     );
     let wrong = home.run(["search", "--local", "colour:red spell"]);
     assert!(
-        wrong.code == Some(0) && wrong.stderr.contains("there is no colour:"),
+        wrong.code == Some(0) && wrong.stderr.contains("unknown filter colour:"),
         "{}",
         wrong.stderr
     );

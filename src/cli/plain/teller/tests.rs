@@ -168,7 +168,7 @@ fn a_peer_is_told_of_when_it_comes_goes_and_is_somebodys() {
     };
     assert_eq!(
         tell(forgotten),
-        format!("12:01:01 peer gone: {bob}'s {short_b}; no peer is left")
+        format!("12:01:01 peer gone: {bob}'s {short_b}; no peers left")
     );
 }
 
@@ -369,7 +369,7 @@ fn a_fetch_is_told_when_it_begins_ends_and_somebody_lies() {
     let said = tell(lied.clone(), 200);
     let short = short_id(&liar);
     assert!(
-        said.ends_with("thrown away") && said.contains(&format!("peer {short} lied: its data")),
+        said.ends_with("discarded") && said.contains(&format!("peer {short} lied: its data")),
         "{said}"
     );
     assert_eq!(tell(lied.clone(), 300), "", "once");
