@@ -75,10 +75,13 @@ const UPDATES: usize = 64;
 /// The address of a node's control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
+    /// A Unix domain socket.
     Unix(PathBuf),
     /// Loopback, or a port that is forwarded to another machine's; with the word that lets one in.
     Tcp {
+        /// Host and port.
         address: String,
+        /// The token that the node expects.
         token: String,
     },
 }

@@ -38,6 +38,7 @@ pub struct Local {
 }
 
 impl Local {
+    /// Makes the interface of a node in this process, with its log if that is kept in memory.
     pub fn new(node: NodeHandle, logs: Option<Arc<LogRing>>) -> Self {
         Self {
             node,

@@ -101,6 +101,10 @@ impl Recorder {
         Ok(recorder)
     }
 
+    /// Writes a batch of events.
+    ///
+    /// # Errors
+    /// [`RegistryError::File`] where the file cannot be written.
     pub fn record(&mut self, batch: &Batch) -> Result<()> {
         let after_ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.line(&Line {

@@ -303,7 +303,10 @@ impl Sheet {
 pub enum Ruling {
     /// Disconnects it and keeps it out for some seconds, or until the ban is lifted. Its protection
     /// ends.
-    Ban { seconds: Option<u64> },
+    Ban {
+        /// Length of the ban; `None` has no end.
+        seconds: Option<u64>,
+    },
     /// Lifts a ban and clears the points that led to it.
     Unban,
     /// Protects it from penalties and lifts a ban.

@@ -53,6 +53,7 @@ pub struct Held {
     pub for_others: bool,
     /// The time at which it was added.
     pub added_at: Timestamp,
+    /// The time at which it was last read or fetched.
     pub used_at: Timestamp,
     /// The release it belongs to, for display.
     pub what: Option<String>,

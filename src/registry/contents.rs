@@ -21,6 +21,12 @@ use crate::{
 pub type Incoming = Pin<Box<dyn AsyncRead + Send>>;
 
 /// A node's content. `Send + Sync` and object safe, like the registry.
+///
+/// # Errors
+/// Every call fails with [`Closed`](crate::RegistryError::Closed) once the node has ended, with
+/// [`Database`](crate::RegistryError::Database) where its database fails, and over a control socket
+/// with [`NoNode`](crate::RegistryError::NoNode) or [`Control`](crate::RegistryError::Control) where
+/// that fails.
 #[async_trait]
 pub trait Contents: Send + Sync {
     /// Takes bytes to be published, whatever they are.
@@ -43,14 +49,20 @@ pub trait Contents: Send + Sync {
         progress: Option<mpsc::Sender<Transfer>>,
     ) -> Result<Fetched>;
 
-    /// Fetches what is small and travels beside files, many at once, from peers that are connected,
-    /// and waits no longer than this. What is not here then is to be fetched alone, which is all of
-    /// it where this is not done.
+    /// Fetches small contents that travel beside files, many at once, from connected peers, and
+    /// waits no longer than `within`. What is not here then has to be fetched alone; an
+    /// implementation may leave everything to that.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn gather(&self, _wanted: Vec<Wanted>, _within: Duration) -> Result<()> {
         Ok(())
     }
 
-    /// Begins to fetch, and does not wait.
+    /// Starts a fetch and does not wait for it.
+    ///
+    /// # Errors
+    /// [`TooLarge`](crate::RegistryError::TooLarge); those of every call.
     async fn start_fetch(&self, wanted: Wanted) -> Result<()>;
 
     /// The verified bytes of content that is here, in pieces. A piece that is an error is the last.
@@ -68,42 +80,76 @@ pub trait Contents: Send + Sync {
     /// [`Contents::fetch`].
     async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>>;
 
-    /// Content that is here, without its bytes.
+    /// Describes a content that is here, without its bytes.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn held(&self, root: ContentRoot) -> Result<Option<Held>>;
 
-    /// All content that is here, what was used last first.
+    /// Describes all content that is here, the most recently used first.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn list(&self) -> Result<Vec<Held>>;
 
-    /// Content that was damaged and is not here again, the oldest first.
+    /// Describes content that was damaged and is not here again, the oldest first.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn lost(&self) -> Result<Vec<Lost>>;
 
+    /// Tells how many bytes are here, of which kinds, and the quota.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn usage(&self) -> Result<Usage>;
 
-    /// Keeps content whatever the quota says for a release, or no longer for that one; false when
-    /// it is not here. What is pinned for a release stays for it, whatever becomes of others with
-    /// the same bytes.
+    /// Pins content for a release, so that the quota does not evict it, or unpins it; false when it
+    /// is not here. A pin belongs to one release, whatever becomes of others with the same bytes.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool>;
 
-    /// Removes what is neither own nor pinned: as much as the quota wants, or `all` of it; and what
-    /// was left of fetches that nobody has gone on with for a week, or with `all` for a minute.
+    /// Evicts content that is neither own nor pinned: as much as the quota requires, or `all` of
+    /// it; and what is left of fetches that nobody has continued for a week, or with `all` for a
+    /// minute.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn clean_up(&self, all: bool) -> Result<Freed>;
 
-    /// Reads and verifies one content; false when it was damaged. It is dropped then, and fetched
-    /// again if it can be had.
+    /// Reads and verifies one content; false when it is damaged. It is then dropped, and fetched
+    /// again if somebody has it.
+    ///
+    /// # Errors
+    /// [`NoContent`](crate::RegistryError::NoContent); those of every call.
     async fn check(&self, root: ContentRoot) -> Result<bool>;
 
-    /// Nodes that have a content: this one if it has, and those of which the DHT says so, each
-    /// once.
+    /// Returns the nodes that have a content: this one if it has, and the providers that the DHT
+    /// knows, each once.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>>;
 
-    /// Tells the DHT again of everything that is here, and has it looked at anew which of the own
-    /// packages others have.
+    /// Provides everything that is here in the DHT again, and checks anew which of the own packages
+    /// have replicas.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn offer_again(&self) -> Result<()>;
 
-    /// Transfers that run, and those that did lately, the newest first.
+    /// Returns the transfers that run, and those that ended lately, the newest first.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn transfers(&self) -> Result<Vec<Transfer>>;
 
-    /// Tells a fetch what to do; false when there is none that it could be told.
+    /// Pauses, resumes or stops a fetch; false when there is none that could be.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn direct(&self, id: TransferId, order: Order) -> Result<bool>;
 }
 

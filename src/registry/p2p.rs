@@ -45,6 +45,7 @@ use crate::{
 };
 
 /// What a registry is put together from.
+#[allow(missing_docs)] // Their types say what they are.
 pub struct Parts {
     pub net: Net,
     pub store: Store,

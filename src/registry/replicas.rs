@@ -22,6 +22,9 @@ pub struct Replicas {
 }
 
 /// Waits until as many peers as are wanted have a release, `most` long.
+///
+/// # Errors
+/// As [`Registry::publish`](super::Registry::publish).
 pub async fn replicated(
     registry: &dyn Registry,
     receipt: &Receipt,

@@ -19,11 +19,18 @@ pub enum Source {
     Local,
     /// The peer itself, within the last hour.
     Declared,
-    /// The embedded DB-IP table, by its address. `date` is that of the data, `YYYY-MM`.
-    Country { date: String },
-    /// The person's own database, by its address: the file's name, and the date of the data,
-    /// `YYYY-MM`.
-    Database { file: String, date: String },
+    /// The embedded DB-IP table, by its address.
+    Country {
+        /// The date of the data, `YYYY-MM`.
+        date: String,
+    },
+    /// The person's own database, by its address.
+    Database {
+        /// The name of its file.
+        file: String,
+        /// The date of the data, `YYYY-MM`.
+        date: String,
+    },
 }
 
 /// The source of a location and the evidence for it.

@@ -173,10 +173,17 @@ pub enum SearchUpdate {
         instead: Option<String>,
     },
     /// The labels of the local matches, sent once.
-    Facets { facets: Facets },
+    Facets {
+        /// The labels, each with its number of packages.
+        facets: Facets,
+    },
+    /// The search ended.
     Done {
+        /// The coverage in the end.
         coverage: Coverage,
+        /// The time it took.
         elapsed: Duration,
+        /// True if there were more matches than are kept.
         truncated: bool,
     },
 }

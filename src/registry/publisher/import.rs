@@ -30,9 +30,11 @@ const PACE: Duration = Duration::from_millis(50);
 /// A release whose content is a short text, to be taken with many others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bundle {
+    /// What is signed of it.
     pub draft: Draft,
     /// What the content is called as a file.
     pub file: String,
+    /// The content.
     pub text: String,
 }
 
@@ -40,15 +42,20 @@ pub struct Bundle {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "outcome")]
 pub enum Imported {
+    /// Signed, and its package's latest.
     Taken,
     /// Taken, and another release of the package stays its latest, because its version is higher.
     Behind {
+        /// Its own version.
         version: VersionText,
+        /// The package's latest.
         latest: VersionText,
     },
     /// This very release was there before.
     Known,
+    /// Not signed.
     Refused {
+        /// The reason, as a clause for people.
         why: String,
     },
 }
