@@ -14,7 +14,9 @@ use tokio_util::sync::CancellationToken;
 pub use crate::net::{Conduct, Delays, DhtMode, Staging};
 use crate::{
     RegistryError, Result,
-    bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Requests, Tally},
+    bus::{
+        Batch, Board, Bus, BusEvent, Level, NodeSnapshot, Notice, PeerSnapshot, RequestLog, Tally,
+    },
     clock,
     domain::{
         caps,
@@ -22,8 +24,8 @@ use crate::{
         faults::Ruling,
         geo::GeoLocation,
         hash::ContentRoot,
-        health::{Gateway, Sample},
-        lookup::{Looked, RoutingTable, Sought, Trace},
+        health::{GatewayHealth, Sample},
+        lookup::{LookupResult, RoutingTable, Sought, Trace},
         name::{Handle, NetworkName},
         names::NameRule,
         proof::Prover,
@@ -196,7 +198,7 @@ pub struct NodeHandle {
     net: Net,
     registry: P2pRegistry,
     bus: Bus,
-    requests: Requests,
+    requests: RequestLog,
     prover: Prover,
     tally: Tally,
     metrics: Metrics,
@@ -300,7 +302,7 @@ impl Node {
         let registry = P2pRegistry::new(parts, registry_options).await?;
         let stop = CancellationToken::new();
         let tasks = registry.start(inbound, lacking, &stop);
-        let requests = Requests::new(bus.clone(), metrics.clone());
+        let requests = RequestLog::new(bus.clone(), metrics.clone());
         let handle = NodeHandle {
             net,
             registry,
@@ -396,7 +398,7 @@ impl NodeHandle {
     }
 
     /// The board on which the gateway says what package managers ask.
-    pub fn requests(&self) -> Requests {
+    pub fn requests(&self) -> RequestLog {
         self.requests.clone()
     }
 
@@ -407,11 +409,11 @@ impl NodeHandle {
             level: Level::Info,
             text: text.to_owned(),
         };
-        self.bus.emit(Event::Notice(notice));
+        self.bus.emit(BusEvent::Notice(notice));
     }
 
     /// Says how the gateway for package managers is, for Health.
-    pub fn tell_gateway(&self, gateway: Option<Gateway>) {
+    pub fn tell_gateway(&self, gateway: Option<GatewayHealth>) {
         self.net.tell_gateway(gateway);
     }
 
@@ -454,7 +456,7 @@ impl NodeHandle {
         sought: Sought,
         what: Option<String>,
         timeout: Duration,
-    ) -> Result<Looked> {
+    ) -> Result<LookupResult> {
         self.net.look(sought, what, timeout).await
     }
 

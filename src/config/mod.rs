@@ -39,7 +39,7 @@ use crate::{
         content::MAX_CONTENT,
         geo::GeoLocation,
         name::{Handle, NameError, NetworkName},
-        names::{NameRule, Written},
+        names::{NameRule, RuleAuthor},
         reputation::Weights,
         text::{fit, printable},
     },
@@ -372,7 +372,7 @@ impl Settings {
         self.names.push(NameRule {
             pattern,
             owner,
-            written: Written::Settings,
+            written: RuleAuthor::Settings,
         });
         Ok(())
     }

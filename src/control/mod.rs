@@ -35,7 +35,7 @@ use crate::{
     domain::{
         faults::Ruling,
         health::Sample,
-        lookup::{Looked, RoutingTable, Sought, Trace},
+        lookup::{LookupResult, RoutingTable, Sought, Trace},
         time::Timestamp,
     },
     registry::{Contents, Names, Registry},
@@ -87,7 +87,12 @@ pub trait Control: Send + Sync {
 
     /// Looks something up in the DHT, and tells what came of it hop by hop. `what` is what it is
     /// for, for people.
-    async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<Looked>;
+    async fn look(
+        &self,
+        sought: Sought,
+        what: Option<String>,
+        most: Duration,
+    ) -> Result<LookupResult>;
 
     /// Connects to a peer, and waits until it is known to be of this network. With `keep` it is
     /// dialled again whenever the connection is lost.

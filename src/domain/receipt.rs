@@ -113,10 +113,7 @@ pub enum PublishStep {
         peers: usize,
     },
     /// `nodes` of the `wanted` nodes have the bytes.
-    Copied {
-        nodes: usize,
-        wanted: usize,
-    },
+    Copied { nodes: usize, wanted: usize },
 }
 
 impl fmt::Display for PublishStep {

@@ -21,7 +21,7 @@ use prometheus_client::{
 };
 
 use crate::domain::{
-    faults::Fault,
+    faults::PeerFault,
     record::{Class, Refusal},
     reputation::Outcome,
     request::{CLIENTS, ClientRequest, kind_of},
@@ -342,7 +342,7 @@ impl Default for Metrics {
             misdeeds.clone(),
         );
         // There from the start, so that a rule that watches them has something to watch.
-        Fault::ALL
+        PeerFault::ALL
             .iter()
             .for_each(|fault| drop(misdeeds.get_or_create_owned(&[("kind", fault.label())])));
         let turned_away = Family::<Label, Counter>::default();
@@ -595,7 +595,7 @@ impl Metrics {
     }
 
     /// A peer did what an honest one does not.
-    pub fn faulted(&self, fault: Fault) {
+    pub fn faulted(&self, fault: PeerFault) {
         self.0
             .misdeeds
             .get_or_create_owned(&[("kind", fault.label())])

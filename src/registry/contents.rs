@@ -11,7 +11,7 @@ use crate::{
     RegistryError, Result,
     domain::{
         hash::ContentRoot,
-        held::{Freed, Held, Lost, Usage},
+        held::{Freed, Held, Lost, StorageUsage},
         manifest::Content,
         transfer::{Fetched, Order, Transfer, TransferId, Wanted},
     },
@@ -77,7 +77,7 @@ pub trait Contents: Send + Sync {
     /// Content that was damaged and is not here again, the oldest first.
     async fn lost(&self) -> Result<Vec<Lost>>;
 
-    async fn usage(&self) -> Result<Usage>;
+    async fn usage(&self) -> Result<StorageUsage>;
 
     /// Keeps content whatever the quota says for a release, or no longer for that one; false when
     /// it is not here. What is pinned for a release stays for it, whatever becomes of others with

@@ -23,17 +23,18 @@ pub(crate) use publisher::{check_files, check_version};
 pub use replicas::{Replicas, replicated};
 
 pub use crate::domain::{
-    announced::{Announced, NodeOwner},
+    announced::{NodeOwner, ReceivedAnnouncement},
     catalogue::CatalogueScope,
     change::Change,
     held::Held,
     names::NameTable,
     package::{
-        Conflict, Own, OwnPackage, Package, Publisher, Release, ReleaseFile, ReleaseState, Source,
-        claimed, files_of, title,
+        Conflict, OwnPackage, OwnPackages, OwnPublisher, Package, Release, ReleaseFile,
+        ReleaseState, Source, claimed, files_of, title,
     },
     query::{
-        Coverage, FacetCount, Facets, Hit, Known, LookAlike, Namesake, SearchResults, SearchUpdate,
+        Coverage, FacetCount, Facets, Hit, KnownReason, LookAlike, Namesake, SearchResults,
+        SearchUpdate,
     },
     receipt::{PublishStep, Receipt, Steps, on_other_nodes},
     transfer::{Fetched, Order, Wanted},
@@ -47,7 +48,7 @@ use tokio::sync::mpsc;
 use crate::{
     Result,
     domain::{
-        conflict::{ConflictId, Conflicts, Evidence},
+        conflict::{ConflictId, ConflictList, Evidence},
         hash::Hash,
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
@@ -134,10 +135,10 @@ pub trait Registry: Send + Sync {
     }
 
     /// This node's publisher and its packages.
-    async fn own(&self) -> Result<Own>;
+    async fn own(&self) -> Result<OwnPackages>;
 
     /// This node's publisher; makes its key where there is none.
-    async fn publisher(&self) -> Result<Publisher>;
+    async fn publisher(&self) -> Result<OwnPublisher>;
 
     /// Tells what a handle means here, and who claims it. With `ask`, peers are asked first. Pins
     /// nothing.
@@ -159,7 +160,7 @@ pub trait Registry: Send + Sync {
 
     /// What does not go together, as far as this node has seen it: handles that several keys claim,
     /// versions that were changed, states of one number.
-    async fn conflicts(&self) -> Result<Conflicts>;
+    async fn conflicts(&self) -> Result<ConflictList>;
 
     /// What others can be shown of a conflict, and verify by themselves.
     async fn conflict_evidence(&self, id: ConflictId) -> Result<Evidence>;

@@ -6,7 +6,7 @@ use crate::{
     Result,
     domain::{
         name::{PackageName, PublisherId},
-        names::{Block, Decided, NamePattern, NameTable},
+        names::{NameBlock, NameDecision, NamePattern, NameTable},
         version::VersionText,
     },
 };
@@ -16,14 +16,14 @@ use crate::{
 pub trait Names: Send + Sync {
     /// Decides whose package a name is, and says why. Asks the network where nobody here is known
     /// to have it.
-    async fn why(&self, name: &PackageName) -> Result<Decided>;
+    async fn why(&self, name: &PackageName) -> Result<NameDecision>;
 
     /// As [`Names::why`], by what is known here: nobody is asked.
-    async fn known(&self, name: &PackageName) -> Result<Decided>;
+    async fn known(&self, name: &PackageName) -> Result<NameDecision>;
 
     /// As [`Names::why`], for somebody who is served by it: who is first to be served for a name
     /// keeps it, and a person is told of those who would have it too.
-    async fn serve(&self, name: &PackageName) -> Result<Decided>;
+    async fn serve(&self, name: &PackageName) -> Result<NameDecision>;
 
     async fn table(&self) -> Result<NameTable>;
 
@@ -54,5 +54,5 @@ pub trait Names: Send + Sync {
     async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool>;
 
     /// What is blocked of a name.
-    async fn blocks(&self, name: &PackageName) -> Result<Vec<Block>>;
+    async fn blocks(&self, name: &PackageName) -> Result<Vec<NameBlock>>;
 }

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Artifacts, Bundle, Change, Contents, Imported, Importing, Incoming, LookAlike, Names, Namesake,
-    Own, Package, PublishStep, Receipt, Registry, RegistryOptions, Release, SearchResults,
+    OwnPackages, Package, PublishStep, Receipt, Registry, RegistryOptions, Release, SearchResults,
     SearchUpdate, SyncReport,
     catalogue::Catalogue,
     core::{Core, blocking},
@@ -24,12 +24,12 @@ use crate::{
     Result,
     bus::{Board, Bus, Tally},
     domain::{
-        conflict::{ConflictId, Conflicts, Evidence},
+        conflict::{ConflictId, ConflictList, Evidence},
         hash::{ContentRoot, Hash},
-        held::{Freed, Held, Lost, Usage},
+        held::{Freed, Held, Lost, StorageUsage},
         manifest::{Content, Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
-        names::{Block, Decided, NamePattern, NameTable},
+        names::{NameBlock, NameDecision, NamePattern, NameTable},
         package,
         query::Query,
         release::ReleaseEntry,
@@ -207,11 +207,11 @@ impl Registry for P2pRegistry {
         self.core.store.forget_previews(owner).await
     }
 
-    async fn own(&self) -> Result<Own> {
+    async fn own(&self) -> Result<OwnPackages> {
         self.publisher.own().await
     }
 
-    async fn publisher(&self) -> Result<package::Publisher> {
+    async fn publisher(&self) -> Result<package::OwnPublisher> {
         self.publisher.publisher().await
     }
 
@@ -231,7 +231,7 @@ impl Registry for P2pRegistry {
         self.core.store.namesakes(name, &beside)
     }
 
-    async fn conflicts(&self) -> Result<Conflicts> {
+    async fn conflicts(&self) -> Result<ConflictList> {
         self.catalogue.conflicts().await
     }
 
@@ -277,15 +277,15 @@ impl Registry for P2pRegistry {
 
 #[async_trait]
 impl Names for P2pRegistry {
-    async fn why(&self, name: &PackageName) -> Result<Decided> {
+    async fn why(&self, name: &PackageName) -> Result<NameDecision> {
         self.packages.why(name).await
     }
 
-    async fn known(&self, name: &PackageName) -> Result<Decided> {
+    async fn known(&self, name: &PackageName) -> Result<NameDecision> {
         self.packages.known(name).await
     }
 
-    async fn serve(&self, name: &PackageName) -> Result<Decided> {
+    async fn serve(&self, name: &PackageName) -> Result<NameDecision> {
         self.packages.serve(name).await
     }
 
@@ -315,7 +315,7 @@ impl Names for P2pRegistry {
         why: String,
     ) -> Result<()> {
         let since = self.core.now();
-        let block = Block {
+        let block = NameBlock {
             name,
             version,
             file,
@@ -329,7 +329,7 @@ impl Names for P2pRegistry {
         self.core.store.unblock(name, version).await
     }
 
-    async fn blocks(&self, name: &PackageName) -> Result<Vec<Block>> {
+    async fn blocks(&self, name: &PackageName) -> Result<Vec<NameBlock>> {
         self.core.store.blocks(Some(name))
     }
 }
@@ -378,7 +378,7 @@ impl Contents for P2pRegistry {
         blocking("listing what was damaged", move || contents.lost()).await
     }
 
-    async fn usage(&self) -> Result<Usage> {
+    async fn usage(&self) -> Result<StorageUsage> {
         self.fetcher.contents.usage()
     }
 

@@ -11,7 +11,7 @@ use swarmdex::{
     bus::{Batch, PeerSnapshot},
     clock,
     domain::{
-        faults::{Fault, Judge, Ruling},
+        faults::{BanOrigin, PeerFault, Ruling},
         record::Announcement,
         time::Timestamp,
     },
@@ -37,7 +37,7 @@ async fn start(bootstrap: &[String], place: &str, conduct: Conduct) -> Lab {
 }
 
 /// Waits until a node has banned a peer, for a fault.
-async fn banned(lab: &Lab, peer: PeerId, fault: Fault) -> PeerSnapshot {
+async fn banned(lab: &Lab, peer: PeerId, fault: PeerFault) -> PeerSnapshot {
     let is_banned = |one: &PeerSnapshot| one.ban(clock::now()).is_some();
     let peer = seen(
         lab,
@@ -48,7 +48,7 @@ async fn banned(lab: &Lab, peer: PeerId, fault: Fault) -> PeerSnapshot {
     .await;
     let sheet = peer.sheet.as_ref().unwrap();
     assert!(sheet.counts.contains_key(&fault), "{:?}", sheet.counts);
-    assert!(sheet.ban.unwrap().by == Judge::Points && sheet.ban.unwrap().until.is_some());
+    assert!(sheet.ban.unwrap().by == BanOrigin::Points && sheet.ban.unwrap().until.is_some());
     peer
 }
 
@@ -181,7 +181,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
     let first = &honest[0];
 
     // Whoever is asked and never answers, pings or not.
-    let stalled = banned(first, staller.id, Fault::Stalling);
+    let stalled = banned(first, staller.id, PeerFault::Stalling);
     // Damaged content, of packages that nobody else has.
     let damaged = async {
         for n in 0..30 {
@@ -214,7 +214,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
                 "it does not verify"
             );
         }
-        banned(first, corrupt.node.peer_id(), Fault::HashMismatch).await
+        banned(first, corrupt.node.peer_id(), PeerFault::HashMismatch).await
     };
     // What every honest node refuses by its bytes.
     let forged = async {
@@ -225,7 +225,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
             data[last] ^= 1;
             forger.shout(&data);
         }
-        banned(first, forger.id, Fault::ForgedRecord).await
+        banned(first, forger.id, PeerFault::ForgedRecord).await
     };
     // Three times what one may say at once, each of it right.
     let flooded = async {
@@ -239,7 +239,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
             }
         };
         tokio::select! {
-            peer = banned(first, spammer.id, Fault::Flooding) => peer,
+            peer = banned(first, spammer.id, PeerFault::Flooding) => peer,
             () = flood => unreachable!("it does not end"),
         }
     };
@@ -321,7 +321,7 @@ async fn bans_are_kept_over_a_restart_and_taken_back_by_hand() {
     assert!(
         known
             .ban(clock::now())
-            .is_some_and(|ban| ban.until.is_none() && ban.by == Judge::Person),
+            .is_some_and(|ban| ban.until.is_none() && ban.by == BanOrigin::Person),
         "{known:?}"
     );
     let address: libp2p::Multiaddr = address[0].parse().unwrap();

@@ -9,7 +9,7 @@ use std::{
 use crate::{
     RegistryError, Result,
     domain::{hash::ContentRoot, manifest::Content},
-    resolve::{Lock, lock::Locked},
+    resolve::{LockFile, lock::LockedRelease},
 };
 
 /// Removes the releases below `out` that are in the lock `before` and not in `now`: a file that is
@@ -17,11 +17,11 @@ use crate::{
 /// `extract` the directory that it was unpacked to. Returns each place with whether it is gone.
 pub(super) fn prune(
     out: &Path,
-    before: &Lock,
-    now: &Lock,
+    before: &LockFile,
+    now: &LockFile,
     extract: bool,
 ) -> Result<Vec<(PathBuf, bool)>> {
-    let is_needed = |locked: &&Locked| {
+    let is_needed = |locked: &&LockedRelease| {
         now.get(&locked.id)
             .is_some_and(|now| now.version == locked.version)
     };
@@ -60,7 +60,7 @@ pub(super) fn prune(
 }
 
 /// What the directory of its publisher may be called, by what the handle meant when it was fetched.
-fn owners(locked: &Locked) -> Vec<String> {
+fn owners(locked: &LockedRelease) -> Vec<String> {
     let key = locked.id.owner.fingerprint();
     match &locked.handle {
         Some(handle) => vec![handle.to_string(), format!("{handle}-{key}"), key],

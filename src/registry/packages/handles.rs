@@ -9,7 +9,7 @@ use crate::{
         name::{Handle, PackageId, PackageName, PublisherId},
         query::{LookAlike, name_publishers},
         record::{Authorised, Head},
-        trust::{self, Bound, Claims, MAX_HANDLES, Meaning},
+        trust::{self, Bound, Claims, HandleMeaning, MAX_HANDLES},
     },
     net::protocol::{Request, Response},
 };
@@ -73,16 +73,16 @@ impl Packages {
     /// Resolves a handle that somebody looks at to a key; pins nothing.
     pub async fn publisher_called(&self, handle: &Handle) -> Result<PublisherId> {
         let mut claims = self.claims_of(handle, false).await?;
-        if claims.meaning() == Meaning::Nobody {
+        if claims.meaning() == HandleMeaning::Nobody {
             claims = self.claims_of(handle, true).await?;
         }
         match claims.meaning() {
-            Meaning::Bound(publisher) | Meaning::One(publisher) => Ok(publisher),
-            Meaning::Several(claimants) => Err(RegistryError::AmbiguousHandle {
+            HandleMeaning::Bound(publisher) | HandleMeaning::One(publisher) => Ok(publisher),
+            HandleMeaning::Several(claimants) => Err(RegistryError::AmbiguousHandle {
                 handle: handle.clone(),
                 claimants,
             }),
-            Meaning::Nobody => Err(RegistryError::UnknownHandle(handle.clone())),
+            HandleMeaning::Nobody => Err(RegistryError::UnknownHandle(handle.clone())),
         }
     }
 
@@ -156,7 +156,8 @@ impl Packages {
                     .iter()
                     .find(|one| one.written() == by_key.written())
             });
-            if let crate::domain::manifest::On::Package { handle: label, .. } = &mut by_key.on
+            if let crate::domain::manifest::DependencyOn::Package { handle: label, .. } =
+                &mut by_key.on
                 && label.is_none()
             {
                 *label = before.and_then(|before| before.label().cloned());
@@ -179,25 +180,27 @@ impl Packages {
             return Ok(*own);
         }
         let mut claims = self.claims_of(handle, false).await?;
-        if let Meaning::Bound(publisher) = claims.meaning() {
+        if let HandleMeaning::Bound(publisher) = claims.meaning() {
             return Ok(publisher);
         }
         if let Some(publisher) = last.and_then(|last| labelled(&last.dependencies, handle)) {
             return Ok(publisher);
         }
-        if claims.meaning() == Meaning::Nobody {
+        if claims.meaning() == HandleMeaning::Nobody {
             claims = self.claims_of(handle, true).await?;
         }
         Err(match claims.meaning() {
-            Meaning::Several(claimants) => RegistryError::AmbiguousHandle {
+            HandleMeaning::Several(claimants) => RegistryError::AmbiguousHandle {
                 handle: handle.clone(),
                 claimants,
             },
-            Meaning::Bound(publisher) | Meaning::One(publisher) => RegistryError::UnpinnedHandle {
-                handle: handle.clone(),
-                publisher,
-            },
-            Meaning::Nobody => RegistryError::UnknownHandle(handle.clone()),
+            HandleMeaning::Bound(publisher) | HandleMeaning::One(publisher) => {
+                RegistryError::UnpinnedHandle {
+                    handle: handle.clone(),
+                    publisher,
+                }
+            }
+            HandleMeaning::Nobody => RegistryError::UnknownHandle(handle.clone()),
         })
     }
 

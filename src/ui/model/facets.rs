@@ -3,7 +3,7 @@
 
 use crate::{
     domain::{
-        query::{Facet, Filter, Terms, fold, with, without},
+        query::{Facet, SearchFilter, SearchTerms, fold, with, without},
         text::{has_unsafe, printable},
     },
     registry::{FacetCount, Facets},
@@ -55,14 +55,14 @@ pub fn name(facet: Facet) -> &'static str {
 
 /// Whether a filter is for this value. A publisher is called by its key here, and by its handle as
 /// well in a text.
-fn is_for(filter: &Filter, count: &FacetCount) -> bool {
+fn is_for(filter: &SearchFilter, count: &FacetCount) -> bool {
     filter.facet == count.facet
         && (filter.value == fold(&count.value)
             || count.facet == Facet::Publisher && filter.value == fold(&count.shown))
 }
 
 /// What was found, with what `terms` asks for first; `most` values of each facet.
-pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
+pub fn lines(facets: &Facets, terms: &SearchTerms, most: usize) -> Vec<FacetLine> {
     let mut lines = Vec::new();
     for facet in Facet::ALL {
         let counts = facets
@@ -101,14 +101,14 @@ pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
     lines
 }
 
-fn counted(count: &FacetCount, terms: &Terms) -> FacetLine {
+fn counted(count: &FacetCount, terms: &SearchTerms) -> FacetLine {
     let filter = terms.filters.iter().find(|filter| is_for(filter, count));
     FacetLine::Value {
         id: (count.facet, count.value.clone()),
         shown: printable(&count.shown),
         packages: Some(count.packages),
         asked: match filter {
-            Some(Filter { not: true, .. }) => Asked::Not,
+            Some(SearchFilter { not: true, .. }) => Asked::Not,
             Some(_) => Asked::Yes,
             None => Asked::No,
         },
@@ -123,7 +123,7 @@ pub fn toggled(text: &str, facets: &Facets, id: &FacetId) -> Option<String> {
         .counts
         .iter()
         .find(|count| count.facet == *facet && count.value == *value);
-    let is_it = |filter: &Filter| match count {
+    let is_it = |filter: &SearchFilter| match count {
         Some(count) => is_for(filter, count),
         None => filter.facet == *facet && filter.value == fold(value),
     };

@@ -8,7 +8,7 @@ use super::{facets::FacetId, feed::key, recent::Recent};
 use crate::{
     domain::{
         name::PackageId,
-        query::{Phrase, Terms, parse, runs},
+        query::{Phrase, SearchTerms, parse, runs},
         text::printable,
         time::{Ago, Timestamp},
     },
@@ -125,7 +125,7 @@ pub struct SearchView {
     /// When the text was changed last.
     pub edited_at: Timestamp,
     /// What the text says.
-    pub terms: Terms,
+    pub terms: SearchTerms,
     /// The search whose updates count.
     pub generation: u64,
     pub running: bool,
