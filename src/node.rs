@@ -13,13 +13,15 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     RegistryError, Result,
-    bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Requests, Tally},
+    bus::{
+        Batch, Board, Bus, BusEvent, Level, NodeSnapshot, Notice, PeerSnapshot, RequestLog, Tally,
+    },
     clock,
     domain::{
         faults::Ruling,
         hash::ContentRoot,
-        health::{Gateway, Sample},
-        lookup::{Looked, RoutingTable, Sought, Trace},
+        health::{GatewayHealth, Sample},
+        lookup::{LookupResult, RoutingTable, Sought, Trace},
         name::NetworkName,
         proof::Prover,
         record::DhtKey,
@@ -85,7 +87,7 @@ pub struct NodeHandle {
     net: Net,
     registry: P2pRegistry,
     bus: Bus,
-    requests: Requests,
+    requests: RequestLog,
     prover: Prover,
     tally: Tally,
     metrics: Metrics,
@@ -166,7 +168,7 @@ impl Node {
         let registry = P2pRegistry::new(parts, registry_options).await?;
         let stop = CancellationToken::new();
         let tasks = registry.start(inbound, lacking, &stop);
-        let requests = Requests::new(bus.clone(), metrics.clone());
+        let requests = RequestLog::new(bus.clone(), metrics.clone());
         let handle = NodeHandle {
             net,
             registry,
@@ -270,7 +272,7 @@ impl NodeHandle {
     }
 
     /// The board on which the gateway says what package managers ask.
-    pub fn requests(&self) -> Requests {
+    pub fn requests(&self) -> RequestLog {
         self.requests.clone()
     }
 
@@ -281,11 +283,11 @@ impl NodeHandle {
             level: Level::Info,
             text: text.to_owned(),
         };
-        self.bus.emit(Event::Notice(notice));
+        self.bus.emit(BusEvent::Notice(notice));
     }
 
     /// Says how the gateway for package managers is, for Health.
-    pub fn tell_gateway(&self, gateway: Option<Gateway>) {
+    pub fn tell_gateway(&self, gateway: Option<GatewayHealth>) {
         self.net.tell_gateway(gateway);
     }
 
@@ -347,7 +349,7 @@ impl NodeHandle {
         sought: Sought,
         what: Option<String>,
         timeout: Duration,
-    ) -> Result<Looked> {
+    ) -> Result<LookupResult> {
         self.net.look(sought, what, timeout).await
     }
 

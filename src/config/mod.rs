@@ -34,7 +34,7 @@ use crate::{
     RegistryError, Result,
     domain::{
         name::NameError,
-        names::{NameRule, Written},
+        names::{NameRule, RuleAuthor},
         text::{fit, printable},
     },
     gateway, geoip,
@@ -339,7 +339,7 @@ impl Settings {
         self.node.registry.names.push(NameRule {
             pattern,
             owner,
-            written: Written::Settings,
+            written: RuleAuthor::Settings,
         });
         Ok(())
     }

@@ -35,11 +35,11 @@ use crate::{
     RegistryError, Result,
     bus::{Batch, PeerSnapshot},
     domain::{
-        conflict::{ConflictId, Conflicts, Evidence},
+        conflict::{ConflictId, ConflictList, Evidence},
         faults::Ruling,
         hash::Hash,
         health::Sample,
-        lookup::{Looked, RoutingTable, Sought, Trace},
+        lookup::{LookupResult, RoutingTable, Sought, Trace},
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
         query::Query,
@@ -48,8 +48,8 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Change, Contents, Imported, LookAlike, Names, Namesake, Own, Package,
-        PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
+        Artifacts, Bundle, Change, Contents, Imported, LookAlike, Names, Namesake, OwnPackages, Package,
+        PublishStep, OwnPublisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
     },
     store::{
         self,
@@ -478,7 +478,12 @@ impl Control for Remote {
         self.get("/v1/routing").await
     }
 
-    async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<Looked> {
+    async fn look(
+        &self,
+        sought: Sought,
+        what: Option<String>,
+        most: Duration,
+    ) -> Result<LookupResult> {
         let timeout_ms = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);
         self.post(
             "/v1/lookup",
@@ -669,11 +674,11 @@ impl Registry for Remote {
             .await
     }
 
-    async fn own(&self) -> Result<Own> {
+    async fn own(&self) -> Result<OwnPackages> {
         self.get("/v1/own").await
     }
 
-    async fn publisher(&self) -> Result<Publisher> {
+    async fn publisher(&self) -> Result<OwnPublisher> {
         self.change("making a publisher's key", "/v1/publisher", &())
             .await
     }
@@ -715,7 +720,7 @@ impl Registry for Remote {
         .await
     }
 
-    async fn conflicts(&self) -> Result<Conflicts> {
+    async fn conflicts(&self) -> Result<ConflictList> {
         self.get("/v1/conflicts").await
     }
 

@@ -35,7 +35,7 @@ use crate::{
     domain::{
         faults::Ruling,
         health::Sample,
-        lookup::{Looked, RoutingTable, Sought, Trace},
+        lookup::{LookupResult, RoutingTable, Sought, Trace},
         time::Timestamp,
     },
     registry::{Contents, Names, Registry},
@@ -112,7 +112,7 @@ pub trait Control: Send + Sync {
     ///
     /// # Errors
     /// Those of every call.
-    async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<Looked>;
+    async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<LookupResult>;
 
     /// Connects to a peer, and waits until it is known to be of this network. With `keep` it is
     /// dialled again whenever the connection is lost.

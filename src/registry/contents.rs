@@ -11,7 +11,7 @@ use crate::{
     RegistryError, Result,
     domain::{
         hash::ContentRoot,
-        held::{Freed, Held, Lost, Usage},
+        held::{Freed, Held, Lost, StorageUsage},
         manifest::Content,
         transfer::{Fetched, Order, Transfer, TransferId, Wanted},
     },
@@ -102,7 +102,7 @@ pub trait Contents: Send + Sync {
     ///
     /// # Errors
     /// Those of every call.
-    async fn usage(&self) -> Result<Usage>;
+    async fn usage(&self) -> Result<StorageUsage>;
 
     /// Pins content for a release, so that the quota does not evict it, or unpins it; false when it
     /// is not here. A pin belongs to one release, whatever becomes of others with the same bytes.

@@ -23,17 +23,18 @@ pub(crate) use publisher::{check_files, check_version};
 pub use replicas::{Replicas, replicated};
 
 pub use crate::domain::{
-    announced::{Announced, NodeOwner},
+    announced::{NodeOwner, ReceivedAnnouncement},
     catalogue::CatalogueScope,
     change::Change,
     held::Held,
     names::NameTable,
     package::{
-        Conflict, Own, OwnPackage, Package, Publisher, Release, ReleaseFile, ReleaseState, Source,
-        claimed, files_of, title,
+        Conflict, OwnPackage, OwnPackages, OwnPublisher, Package, Release, ReleaseFile,
+        ReleaseState, Source, claimed, files_of, title,
     },
     query::{
-        Coverage, FacetCount, Facets, Hit, Known, LookAlike, Namesake, SearchResults, SearchUpdate,
+        Coverage, FacetCount, Facets, Hit, KnownReason, LookAlike, Namesake, SearchResults,
+        SearchUpdate,
     },
     receipt::{PublishStep, Receipt, Steps, on_other_nodes},
     transfer::{Fetched, Order, Wanted},
@@ -47,7 +48,7 @@ use tokio::sync::mpsc;
 use crate::{
     Result,
     domain::{
-        conflict::{ConflictId, Conflicts, Evidence},
+        conflict::{ConflictId, ConflictList, Evidence},
         hash::Hash,
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
@@ -90,7 +91,7 @@ pub trait Registry: Send + Sync {
     /// Returns the highest release that matches; a yanked one only for an exact requirement.
     ///
     /// # Errors
-    /// as [`Registry::get_package`], and [`NoMatch`](crate::RegistryError::NoMatch); those of every
+    /// As [`Registry::get_package`], and [`NoMatch`](crate::RegistryError::NoMatch); those of every
     /// call.
     async fn get_package_version(
         &self,
@@ -101,7 +102,7 @@ pub trait Registry: Send + Sync {
     /// Returns every release of a package, in the order in which they were published.
     ///
     /// # Errors
-    /// as [`Registry::get_package`]; those of every call.
+    /// As [`Registry::get_package`]; those of every call.
     async fn list_versions(
         &self,
         package: &PackageRef,
@@ -145,7 +146,7 @@ pub trait Registry: Send + Sync {
     /// Yanks a release of our own without a reason: it is not chosen any more, and stays readable.
     ///
     /// # Errors
-    /// as [`Registry::change`]; those of every call.
+    /// As [`Registry::change`]; those of every call.
     async fn yank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
         self.change(
             package,
@@ -161,7 +162,7 @@ pub trait Registry: Send + Sync {
     /// Takes a yank back.
     ///
     /// # Errors
-    /// as [`Registry::change`]; those of every call.
+    /// As [`Registry::change`]; those of every call.
     async fn unyank(&self, package: &PackageRef, version: &VersionText) -> Result<Receipt> {
         self.change(
             package,
@@ -177,14 +178,14 @@ pub trait Registry: Send + Sync {
     ///
     /// # Errors
     /// Those of every call.
-    async fn own(&self) -> Result<Own>;
+    async fn own(&self) -> Result<OwnPackages>;
 
     /// Returns this node's publisher, and makes its key if there is none.
     ///
     /// # Errors
     /// [`Key`](crate::RegistryError::Key), [`LostKey`](crate::RegistryError::LostKey) or
     /// [`File`](crate::RegistryError::File); those of every call.
-    async fn publisher(&self) -> Result<Publisher>;
+    async fn publisher(&self) -> Result<OwnPublisher>;
 
     /// Tells what a handle means here and who claims it. With `ask`, peers are asked first. Pins
     /// nothing.
@@ -218,7 +219,7 @@ pub trait Registry: Send + Sync {
     ///
     /// # Errors
     /// Those of every call.
-    async fn conflicts(&self) -> Result<Conflicts>;
+    async fn conflicts(&self) -> Result<ConflictList>;
 
     /// Returns the records that prove a conflict to others.
     ///
@@ -230,13 +231,13 @@ pub trait Registry: Send + Sync {
     /// Tells if there is such a package.
     ///
     /// # Errors
-    /// any other than that it is not found; those of every call.
+    /// Any other than that it is not found; those of every call.
     async fn exists(&self, package: &PackageRef) -> Result<bool>;
 
     /// Returns the manifest of one version.
     ///
     /// # Errors
-    /// as [`Registry::get_package`], and [`NoVersion`](crate::RegistryError::NoVersion); those of
+    /// As [`Registry::get_package`], and [`NoVersion`](crate::RegistryError::NoVersion); those of
     /// every call.
     async fn metadata(&self, package: &PackageRef, version: &VersionText) -> Result<Manifest>;
 
@@ -287,7 +288,7 @@ pub trait Registry: Send + Sync {
     /// it meant before. Only a person's act may call this.
     ///
     /// # Errors
-    /// as [`Registry::pin`]; those of every call.
+    /// As [`Registry::pin`]; those of every call.
     async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()>;
 
     /// Hides a publisher's packages on this node. Only a person's act may call this.

@@ -6,7 +6,7 @@ use crate::{
     Result,
     domain::{
         name::{PackageName, PublisherId},
-        names::{Block, Decided, NamePattern, NameTable},
+        names::{NameBlock, NameDecision, NamePattern, NameTable},
         version::VersionText,
     },
 };
@@ -25,20 +25,20 @@ pub trait Names: Send + Sync {
     ///
     /// # Errors
     /// Those of every call.
-    async fn why(&self, name: &PackageName) -> Result<Decided>;
+    async fn why(&self, name: &PackageName) -> Result<NameDecision>;
 
     /// Decides as [`Names::why`] does, by what is known here; asks nobody.
     ///
     /// # Errors
     /// Those of every call.
-    async fn known(&self, name: &PackageName) -> Result<Decided>;
+    async fn known(&self, name: &PackageName) -> Result<NameDecision>;
 
     /// Decides as [`Names::why`] does, for a client that is then served: the first publisher served
     /// under a name keeps it, and the person is told of others who claim it.
     ///
     /// # Errors
     /// Those of every call.
-    async fn serve(&self, name: &PackageName) -> Result<Decided>;
+    async fn serve(&self, name: &PackageName) -> Result<NameDecision>;
 
     /// Returns the table of names: set, trusted, served and blocked.
     ///
@@ -88,5 +88,5 @@ pub trait Names: Send + Sync {
     ///
     /// # Errors
     /// Those of every call.
-    async fn blocks(&self, name: &PackageName) -> Result<Vec<Block>>;
+    async fn blocks(&self, name: &PackageName) -> Result<Vec<NameBlock>>;
 }

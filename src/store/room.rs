@@ -17,7 +17,7 @@ use crate::{
     domain::{
         hash::Hash,
         name::{PackageId, PublisherId},
-        room::{EVEN, KNOWN_AFTER, Owed, Standing, Tenant, owed, to_free},
+        room::{EVEN, EvictionNeed, KNOWN_AFTER, PublisherStanding, Tenant, owed, to_free},
         time::Timestamp,
     },
     metrics::Displaced,
@@ -266,7 +266,7 @@ struct Publisher {
     bytes: u64,
     packages: u64,
     last_seen: Timestamp,
-    standing: Standing,
+    standing: PublisherStanding,
 }
 
 /// Publishers whose packages stay: those that this node has a key of, and those that a person has
@@ -285,9 +285,9 @@ fn tenants(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Publisher>> 
         let (kept, distrusted): (bool, bool) = (row.get(5)?, row.get(6)?);
         let first_seen = Timestamp(row.get(4)?);
         let standing = match () {
-            () if kept => Standing::Kept,
-            () if first_seen <= known && !distrusted => Standing::Known,
-            () => Standing::Unknown,
+            () if kept => PublisherStanding::Kept,
+            () if first_seen <= known && !distrusted => PublisherStanding::Known,
+            () => PublisherStanding::Unknown,
         };
         Ok(Publisher {
             id: catalogue::publisher(row, 0)?,
@@ -311,7 +311,7 @@ fn amounts(publishers: &[Publisher], of: impl Fn(&Publisher) -> u64) -> Vec<Tena
 
 fn plan_of(
     publishers: &[Publisher],
-    owed: Owed,
+    owed: EvictionNeed,
     of: impl Fn(&Publisher) -> u64,
     even: u64,
     amount: impl Fn(u64) -> Amount,
@@ -346,7 +346,7 @@ fn plan(
         room.bytes,
         full,
     );
-    if of_bytes != Owed::default() {
+    if of_bytes != EvictionNeed::default() {
         return Ok(plan_of(
             &tenants,
             of_bytes,

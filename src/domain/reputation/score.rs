@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, ContinuousCDF};
 
-use super::Standing;
+use super::PeerStanding;
 use crate::domain::{
     size::Rate,
     time::{Ago, Timestamp},
@@ -59,7 +59,7 @@ pub struct Population {
 
 impl Population {
     /// Returns the medians of some peers.
-    pub fn of<'a>(standings: impl Iterator<Item = &'a Standing> + Clone) -> Self {
+    pub fn of<'a>(standings: impl Iterator<Item = &'a PeerStanding> + Clone) -> Self {
         Self {
             rtt_ms: median(standings.clone().filter_map(|one| one.rtt_ms)),
             answer_ms: median(standings.clone().filter_map(|one| one.answer_ms)),
@@ -114,7 +114,7 @@ pub struct Basis {
 impl Basis {
     /// Collects the numbers of a peer. `distance_km` is known only if its location is plausible.
     pub fn of(
-        standing: &Standing,
+        standing: &PeerStanding,
         population: &Population,
         distance_km: Option<f64>,
         now: Timestamp,
@@ -175,11 +175,9 @@ impl Basis {
     }
 
     /// Returns the numbers behind a part of the score, in words.
-    pub fn told(&self, part: &str) -> String {
+    pub fn describe(&self, part: &str) -> String {
         match part {
-            "success" if self.successes + self.failures < 0.05 => {
-                "not asked for anything lately".to_owned()
-            }
+            "success" if self.successes + self.failures < 0.05 => "no recent requests".to_owned(),
             "success" => format!(
                 "{:.1} right, {:.1} wrong of late, so {:.0} % right or better",
                 self.successes,

@@ -19,7 +19,7 @@ use crate::{
     domain::{
         content::{self, bytes_in},
         hash::ContentRoot,
-        places::Size,
+        places::PoolSize,
         transfer::{Part, TransferId},
     },
     metrics::{Metrics, TurnedAway},
@@ -31,7 +31,7 @@ use crate::{
 };
 
 /// Streams of all peers, and of one.
-pub(crate) const STREAMS: Size = Size {
+pub(crate) const STREAMS: PoolSize = PoolSize {
     places: 128,
     of_a_peer: 4,
     yields: true,
@@ -40,7 +40,7 @@ pub(crate) const STREAMS: Size = Size {
 const NOTED: usize = 64 * 1_024;
 /// Answers that are being made or sent, of 1 MiB each at most: what peers can make this node hold
 /// in memory. A peer has as many as its streams can have on their way.
-const ANSWERS: Size = Size {
+const ANSWERS: PoolSize = PoolSize {
     places: 40,
     of_a_peer: STREAMS.of_a_peer * (AHEAD + 1),
     yields: false,

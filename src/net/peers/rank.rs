@@ -16,7 +16,8 @@ use crate::{
         name::PublisherId,
         places::Caller,
         reputation::{
-            Basis, Candidate, Population, Selection, Standing, Weights, is_proven, score,
+            Basis, PeerCandidate, PeerStanding, Population, SelectionMethod, Weights, is_proven,
+            score,
         },
         time::Timestamp,
     },
@@ -26,7 +27,7 @@ use crate::{
 /// no message should wait.
 pub struct Standings {
     /// Each with the distance in km that earns a bonus.
-    peers: Vec<(Standing, Option<f64>)>,
+    peers: Vec<(PeerStanding, Option<f64>)>,
     population: Population,
     weights: Weights,
     at: Timestamp,
@@ -35,7 +36,7 @@ pub struct Standings {
 impl Standings {
     /// The scores, 0 to 1.
     pub fn scores(&self) -> Vec<f64> {
-        let one = |(standing, km): &(Standing, Option<f64>)| {
+        let one = |(standing, km): &(PeerStanding, Option<f64>)| {
             score(
                 &Basis::of(standing, &self.population, *km, self.at),
                 &self.weights,
@@ -110,13 +111,13 @@ impl PeerTable {
     }
 
     /// Connected peers of this network that can be asked, with their scores.
-    pub fn candidates(&self, selection: Selection, now: Timestamp) -> Vec<Candidate> {
+    pub fn candidates(&self, selection: SelectionMethod, now: Timestamp) -> Vec<PeerCandidate> {
         self.peers
             .iter()
             .filter(|(_, peer)| peer.ours && !peer.open.is_empty())
             .map(|(id, peer)| {
                 let basis = self.basis(peer, now);
-                Candidate {
+                PeerCandidate {
                     peer: *id,
                     score: selection.score(&basis, &self.weights),
                     successes: basis.successes,
@@ -138,7 +139,7 @@ impl PeerTable {
     /// of `publisher` before all others.
     pub fn sources(
         &self,
-        selection: Selection,
+        selection: SelectionMethod,
         publisher: Option<&PublisherId>,
         now: Timestamp,
         rng: &mut impl Rng,

@@ -9,7 +9,7 @@ pub use delay::Delays;
 
 use crate::{
     clock::Clock,
-    domain::{prefix::Classes, reputation::Selection},
+    domain::{prefix::Classes, reputation::SelectionMethod},
 };
 
 /// What is staged of a node. The default is a real node, of which nothing is.
@@ -21,7 +21,7 @@ pub struct Staging {
     /// cities. `None`: nothing is between the node and its connections.
     pub delays: Option<Delays>,
     /// Whom it asks; anything but reputation is to be compared with.
-    pub selection: Selection,
+    pub selection: SelectionMethod,
     /// Declared places are believed, whatever the round trips say: nodes play to be elsewhere.
     pub believes_places: bool,
     /// The rule by which addresses are public: tests on loopback take all of them for that.

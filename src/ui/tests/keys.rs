@@ -112,10 +112,13 @@ fn a_frozen_feed_waits_and_is_bounded() {
             model.feed.waiting(),
             model.feed.lost
         ),
-        (shown, <Announced as Entry>::MOST, 2_000)
+        (shown, <ReceivedAnnouncement as Entry>::MOST, 2_000)
     );
     press(&mut model, "f");
-    assert_eq!(model.feed.rows().to_vec().len(), <Announced as Entry>::MOST);
+    assert_eq!(
+        model.feed.rows().to_vec().len(),
+        <ReceivedAnnouncement as Entry>::MOST
+    );
     assert_eq!(
         model.feed.rows().to_vec().first().unwrap().1,
         2_999,

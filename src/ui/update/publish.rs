@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::PathBuf};
 use crate::{
     bus::Level,
     domain::name::PackageRef,
-    registry::{Own, OwnPackage, PublishStep},
+    registry::{OwnPackage, OwnPackages, PublishStep},
     ui::{
         action::Screen,
         effect::{Effect, Message},
@@ -473,7 +473,7 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
     let now = model.now;
     match message {
         Message::Own(result) => match *result {
-            Ok(Own {
+            Ok(OwnPackages {
                 publisher,
                 key,
                 packages,

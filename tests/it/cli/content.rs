@@ -661,7 +661,7 @@ fn an_import_says_of_each_archive_of_a_mix_what_it_was() {
     // A package that is only described in an index cannot be a dependency.
     let described = ["get", "mirror/debian:only-described", "--with-deps"];
     home.run(described)
-        .complains(1, &["there is what an index says of it, and no package"]);
+        .complains(1, &["it only has an index entry, not the package itself"]);
     drop(node);
 }
 
@@ -1009,7 +1009,7 @@ fn an_index_is_signed() {
     );
     let wrong = home.run(["search", "--local", "colour:red spell"]);
     assert!(
-        wrong.code == Some(0) && wrong.stderr.contains("there is no colour:"),
+        wrong.code == Some(0) && wrong.stderr.contains("unknown filter colour:"),
         "{}",
         wrong.stderr
     );
