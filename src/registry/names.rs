@@ -1,4 +1,4 @@
-//! Whose package a bare name is, as users of a node ask it.
+//! The interface that maps bare package names to their owners.
 
 use async_trait::async_trait;
 
@@ -11,37 +11,37 @@ use crate::{
     },
 };
 
-/// Whose package a bare name is on a node. `Send + Sync` and object safe, like the registry.
+/// Maps bare package names to owners on a node. `Send + Sync` and object safe, like the registry.
 #[async_trait]
 pub trait Names: Send + Sync {
-    /// Decides whose package a name is, and says why. Asks the network where nobody here is known
-    /// to have it.
+    /// Decides which owner a name belongs to, and explains it. Asks the network if no known owner
+    /// has the name.
     async fn why(&self, name: &PackageName) -> Result<Decided>;
 
-    /// As [`Names::why`], by what is known here: nobody is asked.
+    /// As [`Names::why`], without asking the network.
     async fn known(&self, name: &PackageName) -> Result<Decided>;
 
-    /// As [`Names::why`], for somebody who is served by it: who is first to be served for a name
-    /// keeps it, and a person is told of those who would have it too.
+    /// As [`Names::why`], for a client that is served the package: the first owner served for a
+    /// name keeps it, and a person is told of others that claim it.
     async fn serve(&self, name: &PackageName) -> Result<Decided>;
 
     async fn table(&self) -> Result<NameTable>;
 
-    /// Has a name, or all of a pattern, be this key's from now on. Only a person's act may call
-    /// this.
+    /// Assigns a name, or all names of a pattern, to this key. Only for an explicit action of a
+    /// person.
     ///
     /// # Errors
-    /// [`Usage`](crate::RegistryError::Usage) where the settings say otherwise.
+    /// [`Usage`](crate::RegistryError::Usage) if the settings say otherwise.
     async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()>;
 
-    /// Takes that back, and forgets from whom the name was served; false when there was nothing to
-    /// take back.
+    /// Removes such an assignment, and forgets the owner that the name was served from. Returns
+    /// false if there was none.
     async fn unset_name(&self, pattern: NamePattern) -> Result<bool>;
 
-    /// Trusts a key for these names. Only a person's act may call this.
+    /// Trusts a key for these names. Only for an explicit action of a person.
     async fn trust_for_names(&self, key: PublisherId, patterns: Vec<NamePattern>) -> Result<()>;
 
-    /// Stops serving a name, one version of it, or one file of that.
+    /// Blocks a name, one version of it, or one file of that version.
     async fn block(
         &self,
         name: PackageName,
@@ -50,9 +50,10 @@ pub trait Names: Send + Sync {
         why: String,
     ) -> Result<()>;
 
-    /// Takes a block back, and those of the version's files; false when there was none.
+    /// Removes a block, together with those of the version's files. Returns false if there was
+    /// none.
     async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool>;
 
-    /// What is blocked of a name.
+    /// Returns the blocks of a name.
     async fn blocks(&self, name: &PackageName) -> Result<Vec<Block>>;
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Publisher {
-    /// This node's publisher; makes its key where there is none.
+    /// Returns this node's publisher; creates its key if there is none.
     pub async fn publisher(&self) -> Result<package::Publisher> {
         let (key, new_key) = self.core.publisher_or_new().await?;
         Ok(package::Publisher {
@@ -23,7 +23,7 @@ impl Publisher {
         })
     }
 
-    /// This node's publisher and its packages.
+    /// Returns this node's publisher and its packages.
     pub async fn own(self: &Arc<Self>) -> Result<Own> {
         let publisher = self.core.publisher_id();
         let this = self.clone();
