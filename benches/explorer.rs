@@ -14,14 +14,14 @@ use std::{
 
 use portable_pty::{CommandBuilder, NativePtySystem, PtySize, PtySystem};
 
-/// Frames that are timed.
+/// Timed frames.
 const FRAMES: usize = 500;
-/// Starts that are timed.
+/// Timed starts.
 const STARTS: usize = 10;
 
-/// Keys that are pressed under the flood.
+/// Keys pressed under load.
 const KEYS: usize = 300;
-/// Changes of peers a second that are the flood.
+/// Peer changes per second under load.
 const FLOOD: usize = 100_000;
 
 #[track_caller]
@@ -44,8 +44,8 @@ fn median(mut values: Vec<f64>) -> f64 {
     values[values.len() / 2]
 }
 
-/// Starts the explorer in a terminal of 200x60; calls `then` with its process once the first frame
-/// is there.
+/// Starts the explorer in a terminal of 200x60, and calls `then` with its process after the first
+/// frame.
 fn started<T>(then: impl FnOnce(u32, Duration) -> T) -> T {
     let size = PtySize {
         rows: 60,
@@ -91,7 +91,7 @@ fn cpu_seconds(process: u32) -> f64 {
 }
 
 fn main() {
-    // Run by `cargo test` it has nothing to say.
+    // `cargo test` runs it without `--bench`; then it does nothing.
     if !std::env::args().any(|argument| argument == "--bench") {
         return;
     }
@@ -168,7 +168,7 @@ fn main() {
     );
 }
 
-/// CPU of a demo in a terminal, in per cent of a core, once it has settled.
+/// Returns the processor time of a demo in a terminal once it has settled, in per cent of a core.
 fn demo(arguments: &[&str]) -> f64 {
     const SETTLE: Duration = Duration::from_secs(15);
     const MEASURE: Duration = Duration::from_secs(20);

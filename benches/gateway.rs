@@ -1,11 +1,11 @@
-//! The gateway beside what people use instead of it, in the same run: pages of 2,000 versions that
-//! 20 read at once, 2,000 uploads of one project, installs by the real clients with a cache that is
-//! new each time, and the memory that the node takes for all that.
+//! Compares the gateway with its alternatives in one run: pages of 2,000 versions read by 20
+//! clients at once, 2,000 uploads of one project, installs by the real clients with a new cache
+//! each time, and the node's memory for all that.
 //!
-//! `benches/rivals/install` puts the rivals in a folder; where they are not, only our own figures
-//! are printed. `cargo bench --bench gateway [uploads] [pages] [npm] [pip] [cargo] [far]` runs
-//! these rows, or all. `SWARMDEX_BENCH_RUNS` is how often each is run (5), and
-//! `SWARMDEX_BENCH_DEVPI` how many uploads devpi gets (200): it takes half a second for each.
+//! `benches/rivals/install` puts the rivals into a folder; if they are missing, only our own
+//! figures are printed. `cargo bench --bench gateway [uploads] [pages] [npm] [pip] [cargo] [far]`
+//! runs these parts, or all. `SWARMDEX_BENCH_RUNS` is the number of runs of each (5), and
+//! `SWARMDEX_BENCH_DEVPI` the number of uploads to devpi (200), which takes half a second for each.
 //! `SWARMDEX_BENCH_BIN` is another build to measure.
 
 #![allow(
@@ -38,12 +38,12 @@ use packages::{percentile, resident_mib};
 use rivals::Rival;
 use serde_json::Value;
 
-/// Versions of the packages whose pages are read, and uploads.
+/// Versions of the packages whose pages are read, and number of uploads.
 const VERSIONS: usize = 2_000;
-/// Clients that read a page at once, and how often each.
+/// Clients that read a page at once, and reads of each.
 const CROWD: usize = 20;
 const TIMES: usize = 5;
-/// Longest time in which a node that starts opens its gateway.
+/// Longest wait until a new node opens its gateway.
 const OPENED: Duration = Duration::from_secs(30);
 
 pub fn number(name: &str, usual: usize) -> usize {
@@ -61,7 +61,7 @@ pub fn median(values: &mut [f64]) -> f64 {
     percentile(values, 0.5)
 }
 
-/// A node of its own with a gateway, as the program is.
+/// A node of its own with a gateway, as the program runs it.
 pub struct Site {
     child: Child,
     pub dir: PathBuf,
@@ -75,11 +75,11 @@ impl Drop for Site {
     }
 }
 
-/// The program, on the node of this directory, and nobody else's.
+/// Returns the program as a command on the node of this directory.
 fn program(dir: &Path) -> Command {
     let built = std::env::var_os("SWARMDEX_BENCH_BIN");
     let mut command = Command::new(built.unwrap_or_else(|| env!("CARGO_BIN_EXE_swarmdex").into()));
-    // Those of the bench are no settings of a node.
+    // Variables of the bench are not settings of a node.
     for (name, _) in
         std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("SWARMDEX_"))
     {
@@ -124,7 +124,7 @@ impl Site {
         site
     }
 
-    /// The host of the gateway, which is open a moment after the node has begun.
+    /// Returns the host of the gateway, which opens a moment after the node starts.
     fn gateway(&self) -> String {
         let begun = Instant::now();
         loop {
@@ -137,7 +137,7 @@ impl Site {
         }
     }
 
-    /// The text that the program prints.
+    /// Runs a command and returns its output.
     pub fn does(&self, words: &[&str]) -> Vec<u8> {
         let ran = program(&self.dir).args(words).output().unwrap();
         assert!(
@@ -148,7 +148,7 @@ impl Site {
         ran.stdout
     }
 
-    /// The field by which one may upload.
+    /// Returns the header field with the token for uploads.
     pub fn said(&self) -> String {
         let token = std::fs::read_to_string(self.dir.join("data/gateway.token")).unwrap();
         format!(
@@ -168,8 +168,8 @@ impl Site {
 
 const SIMPLE: &str = "Accept: application/vnd.pypi.simple.v1+json\r\n";
 
-/// Uploads one wheel of each version to a path; milliseconds of each, and of reading the page after
-/// each hundredth.
+/// Uploads one wheel of each version to a path. Returns the milliseconds of each upload, and of
+/// reading the page after each hundredth.
 fn upload(host: &str, path: &str, page: &str, said: &str, count: usize) -> (Vec<f64>, Vec<f64>) {
     let (mut link, mut uploads, mut pages) = (Link::to(host), Vec::new(), Vec::new());
     for at in 0..count {
@@ -250,19 +250,19 @@ fn uploads(site: &Site, scratch: &Path) {
     );
 }
 
-/// One row of pages: who answers, and where.
+/// One row of pages: a server and its address.
 struct Row {
     who: &'static str,
     page: Page,
 }
 
-/// Has all of them read by turns; prints p50 and p95, medians of the runs, and how that is beside
-/// the floor.
+/// Reads all of them in turn. Prints the p50 and p95 as medians of the runs, and their ratio to the
+/// baseline.
 fn compare(what: &str, rows: &[Row]) {
     let mut taken: Vec<[Vec<f64>; 2]> = rows.iter().map(|_| [Vec::new(), Vec::new()]).collect();
     let mut size = Vec::new();
     for row in rows {
-        // Warm, all of them.
+        // Warm up all of them.
         let answer = Link::to(&row.page.host).get(&row.page.path, &row.page.fields);
         assert_eq!(
             answer.status, row.page.status,
@@ -424,7 +424,7 @@ fn main() {
         uploads(&site, &scratch.path().join("uploads"))
     });
     if is_wanted("pages") && !is_wanted("uploads") {
-        // Pages of a project that was not uploaded are none.
+        // The pages exist only after the uploads.
         uploads(&site, &scratch.path().join("uploads"));
     }
     row("pages", &|| pages(&site, &scratch.path().join("pages")));

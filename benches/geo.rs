@@ -1,4 +1,4 @@
-//! Measures the cost of knowing where addresses are: `cargo bench --bench geo`.
+//! Measures the cost of locating addresses: `cargo bench --bench geo`.
 
 #![allow(
     clippy::unwrap_used,
@@ -37,7 +37,7 @@ fn main() {
     let v4: Vec<IpAddr> = (0..LOOKUPS)
         .map(|_| Ipv4Addr::from_bits(rng.random()).into())
         .collect();
-    // In 2000::/4, where nearly all is.
+    // In 2000::/4, which has nearly all addresses.
     let v6 = (0..LOOKUPS)
         .map(|_| Ipv6Addr::from_bits(rng.random::<u128>() >> 4 | 2 << 124).into())
         .collect();

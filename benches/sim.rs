@@ -1,4 +1,5 @@
-//! The simulator beside the demo, which has real nodes, and many seeds. `cargo bench --bench sim`.
+//! Compares the simulator with the demo, which has real nodes, and runs many seeds: `cargo bench
+//! --bench sim`.
 //!
 //! `SWARMDEX_BENCH_SEEDS` sets the number of seeds (100), `SWARMDEX_BENCH_NODES` the sizes that are
 //! compared (32,100).
@@ -17,10 +18,10 @@ use swarmdex::{
     sim::{self, Options},
 };
 
-/// A demo runs for so long, and publishes so many packages in a minute.
+/// Length of a demo, and packages published per minute.
 const LENGTH: Duration = Duration::from_secs(40);
 const RATE: f64 = 120.0;
-/// Between figures of both sides.
+/// Largest accepted difference between the figures of both sides, as a share.
 const MOST: f64 = 0.25;
 
 #[derive(Clone, Copy)]

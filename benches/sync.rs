@@ -1,9 +1,8 @@
-//! What it takes a newcomer to have the whole catalogue, and equals to find that they are, in one
-//! run:
-//! `cargo bench --bench sync`.
+//! Measures the time for a new node to get the whole catalogue, and for equal nodes to find that
+//! they are equal, in one run: `cargo bench --bench sync`.
 //!
-//! Each side is a process of its own. Beside it: the same records verified and stored by one
-//! thread, without a network.
+//! Each side is a process of its own. For comparison, the same records are verified and stored by
+//! one thread, without a network.
 
 #![allow(
     clippy::unwrap_used,
@@ -56,7 +55,7 @@ async fn start(dir: &Path, door: Option<&str>) -> (Node, String) {
     options.net.dht = DhtMode::Server;
     // Only when it is told to.
     options.registry.sync_every = Duration::from_secs(3_600);
-    // Bytes move when the bench moves them.
+    // Only the bench moves bytes.
     options.registry.copies = 0;
     options.registry.keep_for_others = 0;
     let node = Node::start(options).await.unwrap();
@@ -110,7 +109,7 @@ async fn fill(dir: &Path, records: Vec<Record>) {
     }
 }
 
-/// The floor: what every signature and every row costs, one after the other.
+/// The baseline: every signature and every row, one after the other.
 async fn alone(records: &[Record]) -> (f64, f64) {
     let dir = tempfile::tempdir().unwrap();
     let store = Store::open(dir.path(), Metrics::default()).unwrap();

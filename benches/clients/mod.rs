@@ -1,5 +1,5 @@
-//! Installs by the real clients, each with a home and a cache that are new, from the gateway and
-//! from its rivals by turns.
+//! Installs by the real clients, each with a new home and cache, alternating between the gateway
+//! and its rivals.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,14 +28,14 @@ use crate::{
     runs,
 };
 
-/// Packages that npm installs, and bytes of each that do not pack.
+/// Packages that npm installs, and incompressible bytes in each.
 const MODULES: usize = 200;
 const MODULE: usize = 30 << 10;
-/// Wheels that pip downloads, likewise.
+/// Wheels that pip downloads, and incompressible bytes in each.
 const WHEELS: usize = 60;
 const WHEEL: usize = 200 << 10;
 
-/// A command without what the environment says of registries and proxies.
+/// Returns a command without the environment's settings of registries and proxies.
 pub fn client(program: &Path) -> Command {
     let mut client = Command::new(program);
     for (name, _) in std::env::vars_os() {
@@ -48,7 +48,7 @@ pub fn client(program: &Path) -> Command {
             client.env_remove(name);
         }
     }
-    // Nothing of a bench goes anywhere else.
+    // The bench must not reach any other host.
     client
         .env("https_proxy", "http://127.0.0.1:1")
         .env("no_proxy", "127.0.0.1")
@@ -56,7 +56,7 @@ pub fn client(program: &Path) -> Command {
     client
 }
 
-/// Runs it to its end; seconds.
+/// Runs the command to its end. Returns seconds.
 pub fn took(mut client: Command) -> f64 {
     let begun = Instant::now();
     let ran = client.output().unwrap();
@@ -68,7 +68,7 @@ pub fn took(mut client: Command) -> f64 {
     seconds
 }
 
-/// Runs each by turns and prints the medians; the first is ours.
+/// Runs each in turn and prints the medians; the first one is ours.
 pub fn by_turns(what: &str, who: &[(&str, String)], mut run: impl FnMut(&str) -> f64) {
     let mut taken: Vec<Vec<f64>> = vec![Vec::new(); who.len()];
     for round in 0..runs() {
@@ -90,7 +90,7 @@ pub fn fresh(dir: &Path) {
     fs::create_dir_all(dir).unwrap();
 }
 
-/// Verdaccio with these packages in its storage.
+/// Starts Verdaccio with these packages in its storage.
 pub fn verdaccio(scratch: &Path, documents: &[Value]) -> Option<Rival> {
     let dir = scratch.join("verdaccio");
     let names: Vec<&str> = documents
@@ -124,7 +124,7 @@ pub fn verdaccio(scratch: &Path, documents: &[Value]) -> Option<Rival> {
     Rival::start("verdaccio", &dir, &[])
 }
 
-/// Publishes 200 packages that need one another, and installs them.
+/// Publishes 200 packages that depend on one another, and installs them.
 pub fn npm(site: &Site, scratch: &Path) {
     let found = Command::new("npm").arg("--version").output();
     let Ok(version) = found.map(|found| String::from_utf8_lossy(&found.stdout).trim().to_owned())
@@ -218,7 +218,7 @@ pub fn npm(site: &Site, scratch: &Path) {
     );
 }
 
-/// A devpi with an index, and the field of the word that lets one upload there.
+/// Starts devpi with an index. Returns it, and the header field with the password for uploads.
 pub fn devpi(dir: &Path) -> Option<(Rival, String)> {
     let devpi = Rival::start("devpi", dir, &[])?;
     let mut link = Link::to(&devpi.host);
@@ -250,7 +250,7 @@ pub fn devpi(dir: &Path) -> Option<(Rival, String)> {
     Some((devpi, word))
 }
 
-/// Uploads a wheel by the form that twine sends.
+/// Uploads a wheel with the form that twine sends.
 pub fn upload(
     link: &mut Link,
     path: &str,
@@ -277,7 +277,7 @@ pub fn upload(
     millis
 }
 
-/// Uploads 60 wheels, and has pip download them.
+/// Uploads 60 wheels, and downloads them with pip.
 pub fn pip(site: &Site, scratch: &Path) {
     let pip = folder()
         .map(|folder| folder.join("py/bin/pip"))

@@ -48,8 +48,9 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Change, Contents, Imported, LookAlike, Names, Namesake, OwnPackages, Package,
-        PublishStep, OwnPublisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
+        Artifacts, Bundle, Change, Contents, Imported, LookAlike, Names, Namesake, OwnPackages,
+        OwnPublisher, Package, PublishStep, Receipt, Registry, Release, SearchResults,
+        SearchUpdate,
     },
     store::{
         self,

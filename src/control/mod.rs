@@ -112,7 +112,12 @@ pub trait Control: Send + Sync {
     ///
     /// # Errors
     /// Those of every call.
-    async fn look(&self, sought: Sought, what: Option<String>, most: Duration) -> Result<LookupResult>;
+    async fn look(
+        &self,
+        sought: Sought,
+        what: Option<String>,
+        most: Duration,
+    ) -> Result<LookupResult>;
 
     /// Connects to a peer, and waits until it is known to be of this network. With `keep` it is
     /// dialled again whenever the connection is lost.

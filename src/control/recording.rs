@@ -41,8 +41,8 @@ use crate::{
     },
     registry::{
         Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Incoming, LookAlike,
-        Names, Namesake, Order, OwnPackages, Package, PublishStep, OwnPublisher, Receipt, Registry, Release,
-        SearchResults, SearchUpdate, Wanted,
+        Names, Namesake, Order, OwnPackages, OwnPublisher, Package, PublishStep, Receipt, Registry,
+        Release, SearchResults, SearchUpdate, Wanted,
     },
     store::backup::{Ask, Backup},
 };

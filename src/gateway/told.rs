@@ -1,7 +1,7 @@
-//! Telling of each request: on the bus, in the metrics, and in one line of the log.
+//! Reports each request: on the bus, in the metrics, and in one line of the log.
 //!
-//! Whoever answers notes what the request turns out to be about, in a place of the task's own, so
-//! that no path of an answer can leave it out; the body notes how much of it was sent.
+//! The code that answers notes what the request is about in a task-local value, so that no path of
+//! an answer can miss it; the body counts the bytes that were sent.
 
 use std::{
     cell::RefCell,
@@ -37,20 +37,20 @@ tokio::task_local! {
     static NOTES: RefCell<Notes>;
 }
 
-/// Everything that a request turned out to be about.
+/// The facts about a request.
 #[derive(Default)]
 struct Notes {
     name: Option<PackageName>,
     package: Option<PackageId>,
     version: Option<VersionText>,
     is_change: bool,
-    /// The file that is sent, and whether all of it was here before.
+    /// The file that is sent, and whether it was here completely before.
     file: Option<(ContentRoot, bool)>,
     refusal: Option<String>,
 }
 
 fn note(change: impl FnOnce(&mut Notes)) {
-    // Nobody has asked where there are none, as in tests of a rule.
+    // There are none in tests of a rule.
     let _ = NOTES.try_with(|notes| change(&mut notes.borrow_mut()));
 }
 
@@ -59,7 +59,7 @@ pub fn name(name: &PackageName) {
     note(|notes| notes.name = Some(name.clone()));
 }
 
-/// Notes whose package a request is about.
+/// Notes the package that a request is about.
 pub fn package(id: &PackageId) {
     note(|notes| notes.package = Some(id.clone()));
 }
@@ -68,17 +68,17 @@ pub fn version(version: &VersionText) {
     note(|notes| notes.version = Some(version.clone()));
 }
 
-/// Notes that a request is to change something.
+/// Notes that a request is a change.
 pub fn change() {
     note(|notes| notes.is_change = true);
 }
 
-/// Notes that a file is sent, of which all was here before, or not.
+/// Notes that a file is sent, and whether it was here completely before.
 pub fn file(root: ContentRoot, was_here: bool) {
     note(|notes| notes.file = Some((root, was_here)));
 }
 
-/// Notes the sentence with which a request is refused.
+/// Notes the message with which a request is refused.
 pub fn refusal(status: StatusCode, text: &str) {
     if status.is_client_error() || status.is_server_error() {
         note(|notes| notes.refusal = Some(told(text)));
@@ -123,7 +123,7 @@ impl Began {
         }
     }
 
-    /// Answers the request, and tells of it until the last byte of the answer is sent.
+    /// Answers the request, and reports it when the last byte of the answer is sent.
     pub async fn answer(
         self,
         service: Arc<Service>,
@@ -171,7 +171,7 @@ fn millis(since: Instant) -> u64 {
     u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Bytes that the body is going to have, if that is known.
+/// Returns the length of the body in bytes, if known.
 fn length(response: &Response, method: &str) -> Option<u64> {
     let said = |headers: &HeaderMap| {
         headers
@@ -197,7 +197,7 @@ struct Following {
 }
 
 impl Following {
-    /// The answer has been sent, or nobody takes the rest of it.
+    /// Reports the request once the answer has been sent, or the client stopped reading.
     async fn end(self) {
         let Self {
             mut request,
@@ -239,8 +239,8 @@ impl Following {
     }
 }
 
-/// Returns the origin of a file that was not here: a fetch tells what each peer gave, and the rest
-/// was here from before.
+/// Returns the origin of a file that was not here completely: the bytes that each peer supplied to
+/// the fetch, and the rest, which was here before.
 fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> BytesOrigin {
     let fetch = transfers
         .iter()
@@ -257,7 +257,7 @@ fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> BytesOrigin 
     }
 }
 
-/// The body of an answer, which counts what is taken of it.
+/// The body of an answer, which counts the bytes sent.
 struct Counted {
     body: Body,
     following: Option<Following>,

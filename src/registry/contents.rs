@@ -1,4 +1,4 @@
-//! The bytes of releases as their users see them: put, fetch, read, keep.
+//! The interface to the contents of releases: put, fetch, read, keep.
 
 use std::{pin::Pin, time::Duration};
 
@@ -17,7 +17,7 @@ use crate::{
     },
 };
 
-/// Bytes that come from somewhere.
+/// A stream of bytes to store.
 pub type Incoming = Pin<Box<dyn AsyncRead + Send>>;
 
 /// A node's content. `Send + Sync` and object safe, like the registry.
@@ -29,20 +29,19 @@ pub type Incoming = Pin<Box<dyn AsyncRead + Send>>;
 /// that fails.
 #[async_trait]
 pub trait Contents: Send + Sync {
-    /// Takes bytes to be published, whatever they are.
+    /// Stores bytes to be published.
     ///
     /// # Errors
-    /// [`TooLarge`](crate::RegistryError::TooLarge) beyond the most that the node takes.
+    /// [`TooLarge`](crate::RegistryError::TooLarge) beyond the node's limit.
     async fn put(&self, bytes: Incoming) -> Result<Content>;
 
-    /// Fetches what is not here, from several peers at once, and returns when all of it is here and
-    /// verified; goes on where an earlier attempt stopped. Who asks for the same at the same time
-    /// waits for the same fetch. Progress goes to
-    /// `progress`, as far as it has room.
+    /// Fetches a content from several peers at once, and returns when all of it is here and
+    /// verified. Resumes an earlier attempt. Concurrent calls for one content share a fetch.
+    /// Updates are sent to `progress` while it has room.
     ///
     /// # Errors
-    /// [`Fetch`](crate::RegistryError::Fetch) when nobody gives the rest,
-    /// [`Stopped`](crate::RegistryError::Stopped) when a person stopped it.
+    /// [`Fetch`](crate::RegistryError::Fetch) if no peer supplies the rest,
+    /// [`Stopped`](crate::RegistryError::Stopped) if a person stopped it.
     async fn fetch(
         &self,
         wanted: Wanted,
@@ -65,19 +64,19 @@ pub trait Contents: Send + Sync {
     /// [`TooLarge`](crate::RegistryError::TooLarge); those of every call.
     async fn start_fetch(&self, wanted: Wanted) -> Result<()>;
 
-    /// The verified bytes of content that is here, in pieces. A piece that is an error is the last.
+    /// Returns the verified bytes of a content that is here, in pieces. An error is the last piece.
     ///
     /// # Errors
-    /// [`NoContent`](crate::RegistryError::NoContent) when it is not here.
+    /// [`NoContent`](crate::RegistryError::NoContent) if it is not here.
     async fn read(&self, root: ContentRoot) -> Result<mpsc::Receiver<Result<Bytes>>>;
 
-    /// The verified bytes of content from offset `from` on, in order, as they come from other nodes
-    /// where they are not here. What stands first is fetched first, and the fetch goes on when
-    /// nobody reads any more. A piece that is an error is the last.
+    /// Returns the verified bytes of a content from offset `from` on, in order, and fetches those
+    /// that are not here. The beginning is fetched first, and the fetch continues if the reader
+    /// goes away. An error is the last piece.
     ///
     /// # Errors
-    /// [`TooLarge`](crate::RegistryError::TooLarge) for what no node takes; the last piece as
-    /// [`Contents::fetch`].
+    /// [`TooLarge`](crate::RegistryError::TooLarge) if it is larger than any node accepts. The last
+    /// piece may be an error as for [`Contents::fetch`].
     async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>>;
 
     /// Describes a content that is here, without its bytes.
@@ -153,7 +152,7 @@ pub trait Contents: Send + Sync {
     async fn direct(&self, id: TransferId, order: Order) -> Result<bool>;
 }
 
-/// The whole of a content that is small enough to be in memory.
+/// Reads a whole content that fits into memory.
 ///
 /// # Errors
 /// As [`Contents::read`]; [`TooLarge`](crate::RegistryError::TooLarge) beyond `most` bytes.

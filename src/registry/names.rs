@@ -50,7 +50,7 @@ pub trait Names: Send + Sync {
     /// this.
     ///
     /// # Errors
-    /// [`Usage`](crate::RegistryError::Usage) where the settings say otherwise.
+    /// [`Usage`](crate::RegistryError::Usage) if the settings say otherwise.
     async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()>;
 
     /// Takes [`Names::set_name`] back, and forgets from whom the name was served; false when there

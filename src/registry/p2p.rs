@@ -1,5 +1,5 @@
-//! The registry over the network: five services, started together, behind the traits that their
-//! users see.
+//! The registry over the network: five services, started together, behind the traits that users
+//! see.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -72,9 +72,11 @@ pub struct P2pRegistry {
 }
 
 impl P2pRegistry {
+    /// Creates a registry.
+    ///
     /// # Errors
-    /// [`RegistryError::Key`](crate::RegistryError::Key) when there is a publisher key that cannot
-    /// be read.
+    /// [`RegistryError::Key`](crate::RegistryError::Key) if there is a publisher key that cannot be
+    /// read.
     pub async fn new(parts: Parts, options: RegistryOptions) -> Result<Self> {
         let Parts {
             net,
@@ -122,8 +124,8 @@ impl P2pRegistry {
         })
     }
 
-    /// Starts what a registry does by itself, until `stop` is called: `inbound` is what peers send,
-    /// and `lacking` says who has what this node lacks.
+    /// Starts the background tasks of the registry, until `stop` is cancelled. `inbound` receives
+    /// peers' requests, and `lacking` the peers that have what this node lacks.
     pub fn start(
         &self,
         inbound: mpsc::Receiver<Inbound>,
@@ -147,32 +149,30 @@ impl P2pRegistry {
         ]
     }
 
-    /// Compares this node's catalogue with a peer's, and takes what the peer has and this node has
-    /// not.
+    /// Compares this node's catalogue with a peer's, and downloads what this node lacks.
     ///
     /// # Errors
-    /// When the peer cannot be reached or does not answer as it should, or the store cannot be
-    /// used.
+    /// Fails if the peer cannot be reached or misbehaves, or if the store fails.
     pub async fn sync_with(&self, peer: PeerId) -> Result<SyncReport> {
         self.catalogue.sync_with(peer).await
     }
 
-    /// Bytes of the catalogue's records.
+    /// Returns the bytes of the catalogue's records.
     ///
     /// # Errors
-    /// When the store cannot be read.
+    /// Fails if the store cannot be read.
     pub fn catalogue_bytes(&self) -> Result<u64> {
         self.core.store.catalogue_bytes()
     }
 
-    /// Waits until no own release is being given to others any more; false when one is after
+    /// Waits until no own release is being offered any more. Returns false if one still is after
     /// `most`.
     pub async fn wait_copied(&self, most: Duration) -> bool {
         let copied = self.fetcher.wait_copied();
         tokio::time::timeout(most, copied).await.is_ok()
     }
 
-    /// Waits until the network has taken every publish; false when it has not after `most`.
+    /// Waits until all publishes are delivered. Returns false if one is not after `most`.
     pub async fn wait_published(&self, most: Duration) -> bool {
         let published = self.publisher.wait_published();
         tokio::time::timeout(most, published).await.is_ok()

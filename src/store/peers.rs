@@ -1,4 +1,4 @@
-//! Known peers: their addresses and the evidence their score is made of.
+//! Known peers: their addresses, and the inputs to their scores.
 
 use libp2p::{Multiaddr, PeerId};
 use rusqlite::params;
@@ -9,7 +9,7 @@ use crate::{
     domain::{faults::PenaltyRecord, reputation::PeerStanding},
 };
 
-/// A peer as it is remembered across restarts.
+/// A peer as stored across restarts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StoredPeer {
     pub id: PeerId,
@@ -18,7 +18,7 @@ pub struct StoredPeer {
 }
 
 impl Store {
-    /// The `limit` peers seen last.
+    /// Returns the `limit` peers seen last.
     pub fn known_peers(&self, limit: usize) -> Result<Vec<StoredPeer>> {
         self.read(|db| {
             db.prepare_cached(
@@ -38,7 +38,7 @@ impl Store {
         })
     }
 
-    /// Whether others were told where this node is, so that it has to be withdrawn.
+    /// Returns true if peers were told this node's location, which must then be withdrawn some day.
     pub fn is_presence_told(&self) -> Result<bool> {
         self.read(|db| {
             db.prepare_cached("SELECT 1 FROM todo WHERE what = 'withdraw presence'")?
@@ -46,7 +46,7 @@ impl Store {
         })
     }
 
-    /// Remembers that others are told where this node is, or not any more.
+    /// Records whether peers know this node's location.
     pub async fn set_presence_told(&self, told: bool) -> Result<()> {
         self.write(move |db| {
             let sql = match told {
@@ -58,7 +58,7 @@ impl Store {
         .await
     }
 
-    /// Remembers these peers and forgets all but the `keep` seen last.
+    /// Stores these peers, and removes all but the `keep` seen last.
     pub async fn remember_peers(&self, peers: Vec<StoredPeer>, keep: usize) -> Result<()> {
         self.write(move |db| {
             let mut insert = db.prepare_cached(
@@ -78,7 +78,7 @@ impl Store {
         .await
     }
 
-    /// What is held against peers, or for them.
+    /// Returns the penalty ledger.
     pub fn ledger(&self) -> Result<Vec<(PeerId, PenaltyRecord)>> {
         self.read(|db| {
             db.prepare_cached("SELECT peer, sheet FROM ledger")?
@@ -93,7 +93,7 @@ impl Store {
         })
     }
 
-    /// Writes what changed: a sheet in place of the one before, or nothing in its place.
+    /// Writes changed ledger entries; `None` removes an entry.
     pub async fn write_ledger(&self, changed: Vec<(PeerId, Option<PenaltyRecord>)>) -> Result<()> {
         self.write(move |db| {
             for (peer, sheet) in &changed {

@@ -1,5 +1,4 @@
-//! `npm publish`: an upload becomes what `import` makes of a tarball, and goes the whole way of a
-//! publish.
+//! `npm publish`: an upload is prepared as by `import`, and then published.
 
 use std::{
     collections::BTreeMap,
@@ -77,7 +76,7 @@ struct Attachment {
     _data: IgnoredAny,
 }
 
-/// A body that was taken apart.
+/// A received body, split into parts.
 struct Received {
     said: Said,
     /// The tarball, if there is one.
@@ -90,7 +89,7 @@ struct Tarball {
     digests: FileDigests,
 }
 
-/// Takes a publish, or what is said of versions that are there.
+/// Accepts a publish, or changes to published versions.
 pub(super) async fn take(
     service: &Arc<Service>,
     asked: &Asked,
@@ -114,7 +113,7 @@ pub(super) async fn take(
     }
 }
 
-/// Reads a body to its end; the tarball goes to the disk as it comes.
+/// Reads a body to its end. The tarball is written to the disk as it arrives.
 async fn received(
     bytes: &mut (impl AsyncRead + Unpin),
     dir: &Path,
@@ -200,7 +199,7 @@ async fn publish_one(
     Ok(done(StatusCode::CREATED, &warnings))
 }
 
-/// Compares what is said of a version with the tarball of it.
+/// Compares the document's version with its tarball.
 fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> Result<(), Refused> {
     let key = version.key(&Ecosystem::Npm);
     let is_it = |text: &&String| {
@@ -254,7 +253,7 @@ fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> R
     Ok(())
 }
 
-/// Returns the tags that the version is to have.
+/// Returns the tags for the new version.
 fn tags_of(said: &Said, version: &VersionText) -> Result<Vec<String>, Refused> {
     let key = version.key(&Ecosystem::Npm);
     let is_it = |text: &str| {
@@ -297,8 +296,8 @@ async fn may_follow(
     Ok(())
 }
 
-/// Says why a version with other bytes is refused, as npm's own registry does: 409 would have npm
-/// read the document and send everything once more.
+/// Explains why a version with other bytes is refused, as npm's own registry does. On 409, npm
+/// would read the document and send everything again.
 fn over(refused: Refused, name: &str, version: &VersionText) -> Refused {
     match refused {
         Refused::Because(StatusCode::CONFLICT, why) => {

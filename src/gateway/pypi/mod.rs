@@ -1,5 +1,5 @@
 //! The swarm as an index of Python packages: `/pypi/simple/`, from which pip, uv and poetry
-//! install, and `/pypi/legacy/`, to which twine and they upload.
+//! install, and `/pypi/legacy/`, to which twine, uv and poetry upload.
 //!
 //! The protocol: <https://packaging.python.org/en/latest/specifications/simple-repository-api/>;
 //! for uploads <https://docs.pypi.org/api/upload/>.
@@ -54,7 +54,7 @@ pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Respons
     }
 }
 
-/// The form that the client likes best.
+/// Returns the form that the client prefers.
 fn form_for(asked: &Asked) -> Form {
     Form::liked_by(
         asked
@@ -65,7 +65,7 @@ fn form_for(asked: &Asked) -> Form {
     )
 }
 
-/// Says of a page that it has several forms.
+/// Marks a page as one that exists in several forms.
 fn varies(page: Result<Response, Refused>) -> Response {
     let mut response = page.unwrap_or_else(Refused::plain);
     response
@@ -89,7 +89,7 @@ fn elsewhere(asked: &Asked, path: &str) -> Response {
         .into_response()
 }
 
-/// The projects that this node has heard of and would install, as many as a search has.
+/// Returns the known projects that this node would install, as many as a search returns.
 async fn list(service: &Service, asked: &Asked, form: Form) -> Result<Response, Refused> {
     let query = Query {
         limit: MAX_HITS,

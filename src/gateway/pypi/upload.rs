@@ -1,5 +1,4 @@
-//! Uploads: a wheel or a source distribution becomes what `import` makes of it, and goes the whole
-//! way of a publish.
+//! Uploads: a wheel or a source distribution is prepared as by `import`, and then published.
 
 use std::{path::Path, sync::Arc};
 
@@ -28,12 +27,12 @@ use crate::{
     prepare,
 };
 
-/// Characters of a status line's phrase: one line of a terminal or two.
+/// Most characters in the phrase of a status line: one or two lines of a terminal.
 const PHRASE: usize = 200;
-/// Bytes that may stand behind the end of a form.
+/// Most bytes after the end of a form.
 const BEHIND: u64 = 64 << 10;
 
-/// Takes an upload, if that is allowed.
+/// Accepts an upload, if it is allowed.
 pub(super) async fn take(
     service: &Arc<Service>,
     asked: &Asked,
@@ -49,7 +48,7 @@ pub(super) async fn take(
     taken
 }
 
-/// Says why an upload is refused where clients show it: twine shows the phrase of the status, uv
+/// Returns a refusal whose reason clients display: twine shows the phrase of the status line, uv
 /// and poetry the body.
 pub(super) fn refused(refused: Refused) -> Response {
     refused.shown(|status, text| {
@@ -65,7 +64,7 @@ pub(super) fn refused(refused: Refused) -> Response {
     })
 }
 
-/// A sentence as it may stand in a status line.
+/// Returns a sentence in the form that a status line allows.
 fn phrase(text: &str) -> String {
     let ascii = |c: char| {
         if c.is_ascii_graphic() || c == ' ' {
@@ -80,7 +79,7 @@ fn phrase(text: &str) -> String {
 fn allowed(asked: &Asked) -> Result<(), Refused> {
     let how = "the user is __token__, and the token the password; `swarmdex setup pip` prints both";
     match asked.change {
-        // Who said no word is asked for one.
+        // Ask a client without credentials for them.
         Change::NoToken if !asked.headers.contains_key(header::AUTHORIZATION) => {
             let text = format!(
                 "publishing here takes the token in gateway.token in the node's data directory; {how}"
@@ -130,7 +129,7 @@ async fn take_all(
     Ok(sentence(StatusCode::OK, &text))
 }
 
-/// Checks what the form says against its file, as far as that can be said without opening it.
+/// Checks the form against its file, as far as possible without opening it.
 fn check(form: &Form) -> Result<FileName, Refused> {
     let wrong = |text: String| Refused::wrong(text);
     match form.text(":action") {
@@ -178,7 +177,7 @@ fn check(form: &Form) -> Result<FileName, Refused> {
     Ok(file)
 }
 
-/// Reads the archive, and checks what the form says against that.
+/// Reads the archive and checks the form against it.
 async fn read(path: &Path, form: &Form) -> Result<ArchivedRelease, Refused> {
     let archive = path.to_owned();
     let read = tokio::task::spawn_blocking(move || release::read(&archive, clock::now())).await;

@@ -1,11 +1,10 @@
-//! Kademlia, with every request that a lookup sends and every answer it gets written down.
+//! Kademlia, wrapped to trace every request that a lookup sends and every answer that it gets.
 //!
-//! `libp2p-kad` tells of a query's results and not of its requests. Both pass through here on their
-//! way between it and its connections, so a behaviour around it sees them. A request to a peer that
-//! has to be dialled first is the exception: it goes into the new connection unseen, and Kademlia
-//! does not say which query it is of. What is taken for it until its answer comes is
-//! [`Traces::dialling`]'s to guess, and a failure is told by the queries whose count of failures
-//! rose.
+//! `libp2p-kad` reports a query's results but not its requests. Both pass through this behaviour on
+//! their way between Kademlia and its connections. A request to a peer that must be dialled first
+//! is the exception: it goes into the new connection unseen, and Kademlia does not say which query
+//! it belongs to. [`Traces::dialling`] guesses the query until the answer comes, and a failure is
+//! attributed to the queries whose count of failures rose.
 
 use std::{
     collections::BTreeMap,
@@ -38,13 +37,13 @@ use crate::{
     },
 };
 
-/// Longest text of what a lookup is for, in columns.
+/// Longest description of a lookup's purpose, in columns.
 const MOST_WHAT: usize = 80;
 
 type Inner = kad::Behaviour<KadStore>;
 type Handler = <Inner as NetworkBehaviour>::ConnectionHandler;
-/// What Kademlia tells its connections, and they it: enums of a private module, which is why they
-/// go by these names.
+/// The messages between Kademlia and its connections. Their enums are in a private module, so they
+/// can only be named this way.
 type ToHandler = <Handler as ConnectionHandler>::FromBehaviour;
 type FromHandler = <Handler as ConnectionHandler>::ToBehaviour;
 
@@ -53,9 +52,9 @@ pub struct Traced {
     pub traces: Traces<QueryId>,
     me: Hash,
     id: PeerId,
-    /// The last lookup of a key at each distance.
+    /// The time of the last lookup of a key at each distance.
     refreshed: BTreeMap<u16, Timestamp>,
-    /// Kademlia says that everybody has been told of a content before the requests that tell it
+    /// Announcements of contents that still send requests: Kademlia reports success before these
     /// leave.
     telling: Vec<QueryId>,
     /// Peers and addresses that did not fit into answers.
@@ -79,7 +78,7 @@ impl std::ops::DerefMut for Traced {
 
 fn kind_of(info: &QueryInfo) -> (LookupKind, &[u8]) {
     match info {
-        // Its peer changes; it begins with this node.
+        // The peer changes during the query; the first one is this node.
         QueryInfo::Bootstrap { .. } => (LookupKind::Bootstrap, &[]),
         QueryInfo::GetClosestPeers { key, .. } => (LookupKind::Closest, key),
         QueryInfo::GetProviders { key, .. } => (LookupKind::Providers, key.as_ref()),
@@ -89,9 +88,9 @@ fn kind_of(info: &QueryInfo) -> (LookupKind, &[u8]) {
     }
 }
 
-/// A key as it is written: a peer's id, or hexadecimal digits.
+/// Writes a key as a peer id or as hexadecimal digits.
 fn written(kind: LookupKind, key: &[u8]) -> String {
-    /// Longer ones are nobody's here.
+    /// No key of this network is longer.
     const MOST: usize = 64;
     let peer = if kind == LookupKind::Closest {
         PeerId::from_bytes(key).ok()
@@ -117,7 +116,7 @@ fn why(error: &(dyn std::error::Error + 'static)) -> HopFailure {
     {
         None | Some(io::ErrorKind::InvalidData) => HopFailure::Nonsense,
         Some(io::ErrorKind::TimedOut) => HopFailure::TimedOut,
-        // What the handler makes of a protocol that is not spoken.
+        // The handler reports an unsupported protocol this way.
         Some(io::ErrorKind::ConnectionRefused) => HopFailure::Refused,
         Some(_) => HopFailure::Lost,
     }
@@ -146,7 +145,7 @@ impl Traced {
         self.traces.number(&id)
     }
 
-    /// Lets Kademlia stop a query whose result nobody waits for any more.
+    /// Tells Kademlia to stop a query whose result nobody waits for any more.
     pub fn stop(&mut self, id: &QueryId, end: End) {
         self.traces.end(id, end, Instant::now());
         if let Some(mut query) = self.inner.query_mut(id) {
@@ -158,7 +157,7 @@ impl Traced {
         if self.traces.is_running(&id) {
             return;
         }
-        // One that has finished is not there any more.
+        // A finished query is no longer there.
         let Some(query) = self.inner.query(&id) else {
             return;
         };
@@ -171,7 +170,7 @@ impl Traced {
             .begin(id, kind, key, target, self.clock.now(), Instant::now());
     }
 
-    /// Cuts what leaves for a connection, where it is an answer that whoever asked could not read.
+    /// Shortens an outgoing answer that would be too long for the asking peer to read.
     fn cut(&mut self, event: &mut ToHandler) {
         let mut none = Vec::new();
         let left_out = match event {
@@ -195,12 +194,12 @@ impl Traced {
         self.left_out += left_out as u64;
     }
 
-    /// Peers and addresses that were left out of answers since the last call.
+    /// Returns the number of peers and addresses left out of answers since the last call.
     pub fn take_left_out(&mut self) -> u64 {
         std::mem::take(&mut self.left_out)
     }
 
-    /// A request leaves for a connection.
+    /// Notes a request that leaves for a connection.
     fn leaves(&mut self, peer: PeerId, event: &ToHandler) {
         let (id, ask, key) = match event {
             ToHandler::FindNodeReq { key, query_id } => {
@@ -287,7 +286,7 @@ impl Traced {
             {
                 self.traces.has_own(id);
             }
-            // Those that this node knew itself; the others are told already.
+            // Only those that this node knew itself; the others were reported with their answers.
             kad::QueryResult::GetProviders(Ok(kad::GetProvidersOk::FoundProviders {
                 providers,
                 ..
@@ -316,7 +315,7 @@ impl Traced {
         }
     }
 
-    /// Failures so far of each query that runs.
+    /// Returns the number of failures so far of each running query.
     fn failures(&self) -> Vec<(QueryId, u32)> {
         self.inner
             .iter_queries()
@@ -324,13 +323,13 @@ impl Traced {
             .collect()
     }
 
-    /// Lets Kademlia see that a peer is not there, and writes down whose request that ends.
+    /// Tells Kademlia that a peer is gone, and traces the requests that fail with it.
     fn gone(&mut self, peer: PeerId, why: HopFailure, event: FromSwarm<'_>) {
         let before = self.failures();
         self.inner.on_swarm_event(event);
         let at = Instant::now();
         for (id, failures) in before {
-            // One that this finished is there no more; then it failed as well.
+            // If the query is no longer there, this failure finished it.
             let after = self
                 .inner
                 .query(&id)
@@ -344,8 +343,8 @@ impl Traced {
         }
     }
 
-    /// The buckets that have a peer, the farthest first. `seen` says when a peer was last
-    /// connected.
+    /// Returns the buckets that have a peer, the farthest first. `seen` returns the time at which a
+    /// peer was last connected.
     pub fn routing(&mut self, seen: impl Fn(&PeerId) -> Option<Timestamp>) -> RoutingTable {
         let mut buckets: Vec<Bucket> = self
             .inner
@@ -370,7 +369,8 @@ impl Traced {
         buckets.sort_unstable_by_key(|bucket| std::cmp::Reverse(bucket.bits));
         let nearest = buckets.last().map_or(0, |bucket| bucket.bits);
         for bucket in &mut buckets {
-            // To look for oneself refreshes what is nearest, down to nothing.
+            // A lookup of this node's own id refreshes the nearest bucket and all empty ones below
+            // it.
             let from = if bucket.bits == nearest {
                 0
             } else {
@@ -440,7 +440,7 @@ impl NetworkBehaviour for Traced {
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
-            // Somebody else dials it already, and that is waited for.
+            // Another behaviour is dialling the peer already; Kademlia waits for that dial.
             FromSwarm::DialFailure(DialFailure {
                 error: DialError::DialPeerConditionFalse(_),
                 ..

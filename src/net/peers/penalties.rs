@@ -1,5 +1,5 @@
-//! Penalties: evidence for peers' scores, faults in the ledger, and the bans that follow. A machine
-//! without I/O: it is told what happened and returns what the task has to do.
+//! Penalties: evidence for peer scores, faults in the ledger, and the bans that follow. A state
+//! machine without I/O: it takes events and returns orders for the task.
 
 use std::{
     collections::HashSet,
@@ -21,49 +21,50 @@ use crate::{
     metrics::Metrics,
 };
 
-/// Something that counts for or against a peer.
+/// An event that counts for or against a peer.
 #[derive(Clone, Copy, Debug)]
 pub enum Event {
-    /// A request, record or transfer of the peer came to this.
+    /// A request, record or transfer of the peer had this outcome.
     Observed(PeerId, Outcome),
     Fault(PeerId, PeerFault),
-    /// The peer gave what it was asked for.
+    /// The peer supplied the requested content.
     Gave(PeerId),
     /// The peer answered a ping after this time, at this instant.
     Pong(PeerId, Duration, Instant),
-    /// The node starts, with the ledger as it was on the disk.
+    /// The node starts, with the ledger loaded from the disk.
     Start,
     /// Time has passed.
     Due,
 }
 
-/// Something that the task does because of an event.
+/// An action for the task.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Order {
     Disconnect(PeerId),
-    /// The routing table forgets the peer.
+    /// Remove the peer from the routing table.
     Unroute(PeerId),
-    /// From now on these are let in and refused.
+    /// Replace the sets of peers that the gate admits and refuses.
     Admit(Admission),
-    /// These are asked last, and count in no quorum.
+    /// Ask these peers last and count them in no quorum.
     Doubt(HashSet<PeerId>),
-    /// The connected peer gave something, by which it may have become good: that earns it places.
+    /// The connected peer supplied something and may have become good, which gives it the places of
+    /// a good peer.
     Promote(PeerId),
-    /// A person is told.
+    /// Show a message to the person.
     Notice(Level, String),
 }
 
-/// The peers that the gate lets in or refuses.
+/// The peers that the gate admits or refuses.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Admission {
     pub banned: HashSet<PeerId>,
-    /// Prefixes of which so many identities are banned that unknown ones share one place.
+    /// Prefixes with so many banned identities that their unknown peers share one place.
     pub doubtful: HashSet<Prefix>,
-    /// Peers that are let in from a doubtful prefix too. Empty while no prefix is doubtful.
+    /// Peers that are admitted even from a doubtful prefix. Empty while no prefix is doubtful.
     pub good: HashSet<PeerId>,
 }
 
-/// The ledger, and which of its sheets are not on the disk yet.
+/// The ledger, and the peers whose entries are not written to the disk yet.
 pub struct Penalties {
     ledger: PenaltyLedger,
     unwritten: HashSet<PeerId>,
@@ -83,7 +84,7 @@ impl Penalties {
         &self.ledger
     }
 
-    /// Takes an event, and returns what is to be done, in order.
+    /// Takes an event and returns the actions for it, in order.
     pub fn on(&mut self, event: Event, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
         match event {
             Event::Observed(peer, outcome) => self.observe(peer, outcome, peers, now),
@@ -103,8 +104,8 @@ impl Penalties {
         }
     }
 
-    /// Follows a person's decision about a peer. Returns whether it changes anything, and what is
-    /// to be done.
+    /// Applies a person's decision about a peer. Returns whether it changes anything, and the
+    /// actions for it.
     pub fn rule(
         &mut self,
         peer: PeerId,
@@ -120,7 +121,7 @@ impl Penalties {
         (changed, orders)
     }
 
-    /// The sheets to write: each peer's, or nothing for a peer that is forgotten.
+    /// Returns the entries to write: each peer's, or `None` for a peer that is forgotten.
     pub fn take_unwritten(&mut self) -> Vec<(PeerId, Option<PenaltyRecord>)> {
         let unwritten = std::mem::take(&mut self.unwritten);
         unwritten
@@ -138,7 +139,7 @@ impl Penalties {
     ) -> Vec<Order> {
         peers.observe(peer, outcome, now);
         let mut orders = match outcome {
-            // A peer that stalls answers the next ping; one that is cut off does not.
+            // A peer that stalls still answers the next ping; one that is cut off does not.
             Outcome::AnswerLate | Outcome::ContentLate => {
                 peers.silent(&peer);
                 Vec::new()
@@ -235,7 +236,7 @@ impl Penalties {
         )
     }
 
-    /// Shows a peer's sheet to those who look, and has it written.
+    /// Updates a peer's entry in the peer table and marks it to be written.
     fn enter(&mut self, peer: PeerId, peers: &mut PeerTable, now: Timestamp) {
         peers.set_sheet(peer, self.ledger.sheet(&peer).cloned(), now);
         self.unwritten.insert(peer);
@@ -246,7 +247,7 @@ impl Penalties {
         self.admission(peers, now)
     }
 
-    /// The peers that are let in, refused and doubted now: bans and doubts end as time goes by.
+    /// Returns the peers to admit, refuse and doubt now; bans and doubts expire.
     fn admission(&self, peers: &PeerTable, now: Timestamp) -> Vec<Order> {
         let ledger = &self.ledger;
         let banned = ledger
@@ -270,7 +271,7 @@ impl Penalties {
         ]
     }
 
-    /// Peers that are untouched by what their neighbours do.
+    /// Returns the peers that are not affected by their neighbours' faults.
     fn good(&self, peers: &PeerTable, now: Timestamp) -> HashSet<PeerId> {
         let protected = self
             .ledger
@@ -281,8 +282,8 @@ impl Penalties {
     }
 
     fn start(&mut self, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
-        // Only banned and protected peers are loaded, so that the table keeps room for good ones;
-        // others are when they connect.
+        // Load only banned and protected peers, so the table keeps room for good ones. Others are
+        // loaded when they connect.
         let is_loaded = |sheet: &PenaltyRecord| sheet.protected || sheet.ban(now).is_some();
         for (peer, sheet) in self.ledger.all().filter(|(_, sheet)| is_loaded(sheet)) {
             peers.set_sheet(*peer, Some(sheet.clone()), now);
@@ -306,8 +307,7 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
     const BAN: Duration = Duration::from_secs(1_800);
 
-    /// Penalties, and a table with so many connected peers of this network, each at an address of
-    /// its own prefix.
+    /// Creates penalties and a peer table with this many connected peers, each on its own prefix.
     fn with(count: usize) -> (Penalties, PeerTable, Vec<PeerId>) {
         let bearings = Bearings {
             atlas: Atlas::default(),
@@ -399,7 +399,7 @@ mod tests {
         let (mut penalties, mut table, ids) = with(6);
         let pong = Event::Pong(ids[0], Duration::from_millis(20), Instant::now());
         for second in 0..100 {
-            // One that answers nothing is cut off, and one that is never asked owes nothing.
+            // A peer that answers nothing is disconnected; one that is never asked owes nothing.
             penalties.on(
                 Event::Observed(ids[1], Outcome::AnswerLate),
                 &mut table,
@@ -522,7 +522,7 @@ mod tests {
             last.iter()
                 .any(|order| matches!(order, Order::Notice(Level::Error, _)))
         );
-        // Bytes that a peer forged itself have no cap.
+        // Forged bytes have no cap on the ban.
         for peer in &ids {
             for _ in 0..2 {
                 last = penalties.on(

@@ -1,4 +1,5 @@
-//! Where one peer is: what it declares, what its address says, and what its round trips allow.
+//! The location of one peer: the one it declares, the one of its address, and the bounds that its
+//! round trips set.
 
 use std::{collections::VecDeque, net::IpAddr, sync::OnceLock, time::Duration};
 
@@ -18,61 +19,60 @@ use crate::{
     geoip::{Atlas, Located},
 };
 
-/// What is known of where a peer is.
+/// The evidence for a peer's location.
 #[derive(Debug, Default)]
 pub struct Whereabouts {
     declared: Option<(GeoLocation, Timestamp)>,
-    /// By its own clock, when it said last where it is, or that it does not say.
+    /// The time, by the peer's clock, of its latest declaration or withdrawal.
     said_at: Timestamp,
-    /// Of the connection, or of the last one there was: nothing that it can choose.
+    /// The remote address of the current or last connection, which a peer cannot choose freely.
     remote: Option<IpAddr>,
-    /// The first of those it lists that can be looked up, for want of a connection.
+    /// The first of its listed addresses that can be located, used while there was no connection.
     listed: Option<IpAddr>,
-    /// What the address in use says, once it was looked up.
+    /// The location of the address in use, once looked up.
     found: OnceLock<Located>,
-    /// Round trips in milliseconds since it connected, the newest last.
+    /// Round trips in milliseconds since it connected, newest last.
     round_trips_ms: VecDeque<f64>,
 }
 
-/// Where a peer is as far as anybody can say.
+/// The best known location of a peer.
 #[derive(Debug)]
 pub struct Placed<'a> {
     pub location: Option<&'a GeoLocation>,
     pub provenance: LocationProvenance,
-    /// From where this node says it is.
+    /// Distance from this node's declared location.
     pub distance_km: Option<f64>,
 }
 
 impl Placed<'_> {
-    /// The distance for which there is a bonus: only that to a place of which the round trip is a
-    /// witness.
+    /// Returns the distance that may earn a bonus: only one to a location that round trips confirm.
     pub fn bonus_km(&self) -> Option<f64> {
         self.distance_km
             .filter(|_| self.provenance.plausibility == Plausibility::Supported)
     }
 }
 
-/// What places are judged by.
+/// The inputs to locate and judge peers.
 #[derive(Clone, Debug)]
 pub struct Bearings {
     pub atlas: Atlas,
-    /// Where this node says it is.
+    /// This node's declared location.
     pub here: Option<GeoLocation>,
-    /// Round trips say something of places: not where nodes on one machine play to be elsewhere,
-    /// without the delays for it.
+    /// True if round trips are held against declared locations. False where nodes on one machine
+    /// pretend to be elsewhere without the delays.
     pub judged: bool,
 }
 
 impl Whereabouts {
-    /// Of the connection, or of the last one there was.
+    /// Returns the remote address of the current or last connection.
     pub fn remote(&self) -> Option<IpAddr> {
         self.remote
     }
 
-    /// A connection was made; `first` when there was none before.
+    /// Notes a new connection; `first` is true if there was none before.
     pub fn connected(&mut self, address: &Multiaddr, first: bool) {
         if first {
-            // It may come from somewhere else now, and so may this node.
+            // The peer, or this node, may be somewhere else now.
             self.round_trips_ms.clear();
             let remote = ip_of(address);
             if self.remote != remote {
@@ -82,7 +82,7 @@ impl Whereabouts {
         }
     }
 
-    /// Takes the addresses that the peer gave, for when there is no connection to see one at.
+    /// Sets the peer's listed addresses, which are used while it was never connected.
     pub fn lists(&mut self, addresses: &[Multiaddr]) {
         let all = || addresses.iter().filter_map(ip_of);
         let listed = all()
@@ -103,7 +103,8 @@ impl Whereabouts {
         self.round_trips_ms.push_back(rtt.as_secs_f64() * 1_000.0);
     }
 
-    /// What it says in a hello, which nobody passes on: it holds whatever was said before.
+    /// Sets the location from a hello. No third party passes a hello on, so it always replaces what
+    /// was said before.
     pub fn hello(&mut self, location: Option<GeoLocation>, at: Timestamp, now: Timestamp) {
         self.said_at = at;
         self.declared = location
@@ -111,19 +112,20 @@ impl Whereabouts {
             .map(|location| (location, now.after(Presence::LIFE)));
     }
 
-    /// What it says in a presence message. One that was long on its way brings nothing back that
-    /// was withdrawn since.
+    /// Sets the location from a presence message, unless a later one is known: a message that was
+    /// long in transit must not restore a withdrawn location.
     pub fn presence(&mut self, presence: Presence) {
         if presence.at < self.said_at {
             return;
         }
         self.said_at = presence.at;
-        // From the sender's time: a message that was kept back does not make an old place new.
+        // It expires by the sender's time, so that a message that was held back does not renew an
+        // old location.
         let until = presence.at.after(Presence::LIFE);
         self.declared = presence.location.map(|location| (location, until));
     }
 
-    /// Where it is: declared, else by its address.
+    /// Returns the peer's location: the declared one, or else that of its address.
     pub fn placed(&self, bearings: &Bearings, now: Timestamp) -> Placed<'_> {
         let declared = self.declared.as_ref().filter(|(_, until)| *until > now);
         let (location, source, approximate) = match (declared, self.found(&bearings.atlas)) {
@@ -144,7 +146,7 @@ impl Whereabouts {
             .as_ref()
             .zip(location)
             .map(|(here, there)| here.distance_km(there));
-        // A country may reach to next door from wherever its capital is.
+        // An approximate location is a country's capital, while the country may reach to next door.
         let exact_km = distance_km.filter(|_| !approximate && bearings.judged);
         let smallest = self.round_trips_ms.iter().copied().min_by(f64::total_cmp);
         let plausibility = Plausibility::of(exact_km, smallest);
@@ -162,7 +164,7 @@ impl Whereabouts {
         }
     }
 
-    /// What its address says; not yet, while the table is being read.
+    /// Returns the location of its address, or `None` while the database is loading.
     fn found(&self, atlas: &Atlas) -> Option<&Located> {
         let address = self.remote.or(self.listed)?;
         if self.found.get().is_none() {
@@ -172,8 +174,8 @@ impl Whereabouts {
     }
 }
 
-/// The peer's own address in `address`; `None` for a name, and for one behind a relay, whose
-/// address it would be.
+/// Returns the IP address of the peer in `address`; `None` for a DNS name, and for a relayed
+/// address, whose IP is the relay's.
 fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     if address.iter().any(|part| part == Protocol::P2pCircuit) {
         return None;
@@ -199,7 +201,7 @@ mod tests {
         }
     }
 
-    /// Once the table is there.
+    /// As [`Whereabouts::placed`], once the database is loaded.
     fn placed<'a>(peer: &'a Whereabouts, bearings: &Bearings) -> Placed<'a> {
         while !bearings.atlas.is_ready() {
             let _ = bearings.atlas.find([8, 8, 8, 8].into());
@@ -241,7 +243,7 @@ mod tests {
             "a country is large"
         );
         assert_eq!(there.bonus_km(), None);
-        // What it declares goes before.
+        // A declared location takes precedence.
         peer.hello(Some("48.9,2.4,Paris".parse().unwrap()), NOW, NOW);
         let there = placed(&peer, &berlin);
         assert_eq!(
@@ -253,7 +255,7 @@ mod tests {
             placed(&peer, &berlin).location.unwrap().to_string(),
             "Netherlands"
         );
-        // From another place.
+        // It connects from another place.
         peer.connected(&"/ip6/2001:200::1/udp/1/quic-v1".parse().unwrap(), true);
         assert_eq!(
             placed(&peer, &berlin).location.unwrap().to_string(),
@@ -294,7 +296,7 @@ mod tests {
             LocationSource::Unknown,
             "the relay's address is not the peer's"
         );
-        // Known from before, and not connected: what it lists is all there is.
+        // A peer known from before that is not connected: only its listed addresses are known.
         let mut known = Whereabouts::default();
         known.lists(&[
             "/ip4/10.0.0.1/tcp/1".parse().unwrap(),
@@ -327,7 +329,7 @@ mod tests {
         assert_eq!(judged(&peer), Plausibility::Implausible);
         assert_eq!(placed(&peer, &berlin).provenance.round_trip_ms, Some(0.4));
         assert_eq!(placed(&peer, &berlin).bonus_km(), None);
-        // It says nothing of where the peer connects from next, and is forgotten in time.
+        // The round trips do not apply to its next address, and expire in time.
         let mut stays = connected("/ip4/127.0.0.1/tcp/4807");
         std::mem::swap(&mut stays, &mut peer);
         stays.connected(&"/ip4/127.0.0.1/tcp/4807".parse().unwrap(), false);
@@ -337,7 +339,7 @@ mod tests {
         stays.round_trip(ms(0.4));
         stays.connected(&"/ip4/127.0.0.1/tcp/4807".parse().unwrap(), true);
         assert_eq!(judged(&stays), Plausibility::Unjudged);
-        // A demo's nodes play to be elsewhere.
+        // The nodes of a demo pretend to be elsewhere.
         stays.round_trip(ms(0.4));
         let demo = Bearings {
             judged: false,
@@ -382,7 +384,7 @@ mod tests {
             location: None,
         });
         assert_eq!(source(&peer), LocationSource::Local);
-        // A clock that was set back: what it says itself holds.
+        // The peer's clock was set back: its own hello still counts.
         peer.hello(paris(), said, NOW);
         assert_eq!(source(&peer), LocationSource::Declared);
         peer.presence(Presence {

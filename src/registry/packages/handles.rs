@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Packages {
-    /// Collects what is known of a handle; with `ask`, peers are asked first who claims it.
+    /// Collects the known claimants of a handle; with `ask`, peers are asked for claimants first.
     pub async fn claims_of(&self, handle: &Handle, ask: bool) -> Result<Claims> {
         let bound = self.bound(handle)?;
         let (answered, needed) = if ask {
@@ -36,8 +36,8 @@ impl Packages {
         })
     }
 
-    /// The key that a handle means here whatever others claim: one's own handle always means one's
-    /// own key.
+    /// Returns the key that a handle is bound to here, whatever others claim. One's own handle is
+    /// always bound to one's own key.
     fn bound(&self, handle: &Handle) -> Result<Option<(PublisherId, Bound)>> {
         if let Some(own) = self.core.publisher_id()
             && (self.core.options.handle.as_ref() == Some(handle)
@@ -52,7 +52,7 @@ impl Packages {
             .map(|publisher| (publisher, Bound::Pinned)))
     }
 
-    /// A search's text with the publishers that are bound here named by their keys.
+    /// Replaces bound handles in a search's text by their keys.
     pub fn name_publishers(&self, text: &str) -> String {
         name_publishers(text, |handle| {
             let bound = self.bound(&handle.parse().ok()?).ok().flatten();
@@ -60,7 +60,7 @@ impl Packages {
         })
     }
 
-    /// Refuses to bind one's own handle to somebody else's key.
+    /// Refuses to bind one's own handle to another key.
     fn not_own(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
         match self.bound(handle)? {
             Some((own, Bound::Own)) if own != publisher => Err(RegistryError::Usage(format!(
@@ -70,7 +70,7 @@ impl Packages {
         }
     }
 
-    /// Resolves a handle that somebody looks at to a key; pins nothing.
+    /// Resolves a handle to a key for display; pins nothing.
     pub async fn publisher_called(&self, handle: &Handle) -> Result<PublisherId> {
         let mut claims = self.claims_of(handle, false).await?;
         if claims.meaning() == HandleMeaning::Nobody {
@@ -86,8 +86,8 @@ impl Packages {
         }
     }
 
-    /// Asks peers who claims a handle, and takes what they show. Returns how many different ones
-    /// have answered, and how many had to for the answer to count.
+    /// Asks peers for the claimants of a handle, and accepts those with proof. Returns the number
+    /// of peers that answered, and the number required for the answer to count.
     async fn ask_for_claimants(&self, handle: &Handle) -> Result<(usize, usize)> {
         let now = self.core.now();
         let needed = trust::needed(*self.core.net.joined().borrow());
@@ -103,7 +103,7 @@ impl Packages {
                 heads.iter().map(|head| head.as_slice()),
                 |head| head.handle.as_ref() == Some(handle),
             );
-            // A peer that shows something else has not answered.
+            // A peer that returns anything else has not answered.
             answered += usize::from(heads.len() == shown && self.core.net.counts(&peer));
             for head in heads {
                 self.take_claim(head, now).await?;
@@ -128,12 +128,12 @@ impl Packages {
         Ok(())
     }
 
-    /// Names the dependencies of a draft by key. One's own handle is one's own key, and what the
-    /// package's last release called a key it still means in the next.
+    /// Replaces the handles in a draft's dependencies by keys. One's own handle is one's own key,
+    /// and the handles in the package's last release keep their keys.
     ///
     /// # Errors
     /// [`RegistryError::AmbiguousHandle`], [`RegistryError::UnknownHandle`], or
-    /// [`RegistryError::UnpinnedHandle`] for one that a person has to agree to first.
+    /// [`RegistryError::UnpinnedHandle`] if a person must first agree to the key.
     pub async fn by_key(
         &self,
         draft: Draft,
@@ -175,8 +175,7 @@ impl Packages {
         Err(not_agreed(handle, claims.meaning()))
     }
 
-    /// Before anything is signed under a handle: whether the key may claim one more, if it is one
-    /// more.
+    /// Checks, before anything is signed under a handle, whether the key may claim one more.
     pub fn check_handles(&self, own: &PublisherId, handle: Option<&Handle>) -> Result<()> {
         let Some(handle) = handle else { return Ok(()) };
         let handles = self.core.store.handles_of(own)?;
@@ -189,8 +188,8 @@ impl Packages {
         })
     }
 
-    /// The package that this node's person knows and that one called `name` may be taken for; one of
-    /// `publisher`, or one that this node is to publish.
+    /// Returns a package known to this node's person that one called `name` could be mistaken for.
+    /// The new package is of `publisher`, or one that this node is about to publish.
     pub fn look_alike(
         &self,
         name: &PackageName,
@@ -219,7 +218,7 @@ impl Packages {
         self.judge_anew().await
     }
 
-    /// Takes a distrust back; with a handle, that means this key on this node from now on.
+    /// Removes a distrust; with a handle, also binds the handle to this key on this node.
     pub async fn trust(&self, publisher: PublisherId, handle: Option<&Handle>) -> Result<()> {
         handle
             .map(|handle| self.not_own(handle, publisher))
@@ -238,15 +237,15 @@ impl Packages {
         self.judge_anew().await
     }
 
-    /// Forgets answers that say whom a person trusted before.
+    /// Drops cached answers, which contain the old trust.
     async fn judge_anew(&self) -> Result<()> {
         self.core.cache().clear();
         self.catalogue.know().await
     }
 }
 
-/// The key that a handle in a draft means without anybody's being asked: one's own for one's own
-/// handle, the one that is bound here, or the one that the package's last release called so.
+/// Returns the key that a handle in a draft means without asking a person: one's own key, the key
+/// that it is bound to here, or the key that the package's last release used it for.
 fn agreed(
     handle: &Handle,
     (own, called): (&PublisherId, Option<&Handle>),
@@ -262,7 +261,8 @@ fn agreed(
     }
 }
 
-/// The error for a handle that a person has to agree to before a dependency is signed under it.
+/// Returns the error for a handle whose key a person must agree to before a dependency is signed
+/// under it.
 fn not_agreed(handle: &Handle, meaning: HandleMeaning) -> RegistryError {
     let handle = handle.clone();
     match meaning {
@@ -274,8 +274,8 @@ fn not_agreed(handle: &Handle, meaning: HandleMeaning) -> RegistryError {
     }
 }
 
-/// Gives a dependency by key the handle that the last release called that key by. A form that
-/// starts from the last release has its keys, and not its handles.
+/// Gives a dependency the handle that the last release used for its key. A form that is filled in
+/// from the last release has keys without handles.
 fn keep_label(dependency: &mut Dependency, last: Option<&Manifest>) {
     let before = last.and_then(|last| {
         let mut known = last.dependencies.iter();
@@ -306,7 +306,7 @@ mod tests {
         PublisherId::from(PeerId::random())
     }
 
-    /// A release that depends on a package of this key, which it calls `bob`.
+    /// Returns a release that depends on a package of this key, under the handle `bob`.
     fn release_with(bob: PublisherId) -> Manifest {
         let mut draft = Draft::of(
             Ecosystem::Generic,
@@ -334,9 +334,15 @@ mod tests {
             agreed(&bob, HandleMeaning::Bound(bound), Some(&last)),
             Some(bound)
         );
-        assert_eq!(agreed(&bob, HandleMeaning::One(bound), Some(&last)), Some(before));
+        assert_eq!(
+            agreed(&bob, HandleMeaning::One(bound), Some(&last)),
+            Some(before)
+        );
         assert_eq!(agreed(&bob, HandleMeaning::One(bound), None), None);
-        assert_eq!(agreed(&handle("carol"), HandleMeaning::Nobody, Some(&last)), None);
+        assert_eq!(
+            agreed(&handle("carol"), HandleMeaning::Nobody, Some(&last)),
+            None
+        );
     }
 
     #[test]

@@ -1,5 +1,4 @@
-//! Whose package a bare name is on this node: what is known is gathered here, and the rule is in
-//! the domain.
+//! Maps bare names to owners on this node: collects the facts for the rule in the domain.
 
 use std::{collections::HashSet, sync::Mutex};
 
@@ -17,7 +16,7 @@ use crate::{
     },
 };
 
-/// Trusted keys that the network is asked about for a name that nobody here is known to have.
+/// Most trusted keys that the network is asked about for a name that no known owner has.
 const ASKED: usize = 16;
 
 impl Packages {
@@ -62,7 +61,7 @@ impl Packages {
         Ok(decided)
     }
 
-    /// Looks in the network for packages of this name that trusted keys have; false when nobody
+    /// Looks for packages of this name under trusted keys in the network. Returns false if no peer
     /// could be asked.
     async fn find_among_trusted(&self, name: &PackageName, trusted: &[TrustedKey]) -> Result<bool> {
         if *self.core.net.joined().borrow() == 0 {
@@ -92,7 +91,7 @@ impl Packages {
         Ok(found.iter().any(Result::is_ok))
     }
 
-    /// Tells a person, once for each, whom a name is not served from although they trust them.
+    /// Tells a person, once for each, of trusted owners that a name is not served from.
     fn tell_passed_over(&self, decided: &NameDecision) {
         let (NameMeaning::Owner { owner, by }, name) = (&decided.meaning, &decided.name) else {
             return;
@@ -117,17 +116,17 @@ impl Packages {
         }
     }
 
-    /// Decides whose package a name is; asks the network where nobody here is known to have it.
+    /// Decides which owner a name belongs to; asks the network if no known owner has it.
     pub async fn why(&self, name: &PackageName) -> Result<NameDecision> {
         self.decided(name, true).await
     }
 
-    /// As [`Self::why`], by what is known here.
+    /// As [`Self::why`], without asking the network.
     pub async fn known(&self, name: &PackageName) -> Result<NameDecision> {
         self.decided(name, false).await
     }
 
-    /// As [`Self::why`], for somebody who is served by it: who is first to be served keeps the name.
+    /// As [`Self::why`], for a client that is served: the first owner served keeps the name.
     pub async fn serve(&self, name: &PackageName) -> Result<NameDecision> {
         let decided = self.decided(name, true).await?;
         if let Some(owner) = decided.owner() {
@@ -142,7 +141,7 @@ impl Packages {
         Ok(decided)
     }
 
-    /// All that a person said of names, and what was served.
+    /// Returns all decisions of the person about names, and the owners served.
     pub fn name_table(&self) -> Result<NameTable> {
         Ok(NameTable {
             rules: self.all_rules()?,
@@ -152,7 +151,7 @@ impl Packages {
         })
     }
 
-    /// Has names be this key's from now on, unless the settings say otherwise.
+    /// Assigns names to this key, unless the settings say otherwise.
     pub async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()> {
         let settings = self
             .core
@@ -179,12 +178,12 @@ impl Packages {
     }
 }
 
-/// What a person was told of names since the start.
+/// The messages about names that a person got since the start.
 #[derive(Default)]
 pub struct ToldNames(Mutex<HashSet<(PackageName, PublisherId)>>);
 
 impl ToldNames {
-    /// Notes it and returns whether it is news; all is forgotten when there is very much.
+    /// Notes a message and returns true if it is new. All are forgotten when there are too many.
     fn note(&self, name: &PackageName, key: &PublisherId) -> bool {
         const MOST: usize = 4_096;
         let mut told = lock(&self.0);

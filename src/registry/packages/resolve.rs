@@ -1,4 +1,4 @@
-//! Whose package is meant, and which of those that are called so.
+//! Resolves package references to ids: by owner, and by ecosystem if the reference leaves it open.
 
 use futures::future::join_all;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 impl Packages {
-    /// Whose package is meant.
+    /// Resolves a package reference to an id.
     pub async fn resolve(&self, package: &PackageRef) -> Result<PackageId> {
         let owner = match &package.owner {
             Owner::Publisher(publisher) => *publisher,
@@ -25,8 +25,8 @@ impl Packages {
         }
     }
 
-    /// The only package of an owner that is called so, in whatever ecosystem: by what is held, else
-    /// by what the network has. Where there is none, it is one of `generic` that nobody has.
+    /// Returns the only package of an owner with this name, in whatever ecosystem: among those
+    /// held, else in the network. If there is none, returns an id in `generic` that does not exist.
     async fn only_one(&self, owner: PublisherId, name: &WrittenName) -> Result<PackageId> {
         let names = Ecosystem::KNOWN
             .iter()
@@ -50,8 +50,8 @@ impl Packages {
         one_of(there, owner, name)
     }
 
-    /// Names a package that is not there, and those that the same owner has under that name in
-    /// other ecosystems: an id without one means `generic`.
+    /// Names a missing package, and the owner's packages of that name in other ecosystems: an id
+    /// without an ecosystem means `generic`.
     pub fn missing(&self, id: &PackageId) -> String {
         let Some(name) = id
             .name
@@ -81,11 +81,11 @@ impl Packages {
     }
 }
 
-/// The only one of the packages that are there and called so. Where there is none, it is one of
-/// `generic` that nobody has.
+/// Returns the only one of these packages. If there is none, returns an id in `generic` that does
+/// not exist.
 ///
 /// # Errors
-/// [`RegistryError::AmbiguousName`] where there are several.
+/// [`RegistryError::AmbiguousName`] if there are several.
 fn one_of(there: Vec<PackageId>, owner: PublisherId, name: &WrittenName) -> Result<PackageId> {
     match <[PackageId; 1]>::try_from(there) {
         Ok([only]) => Ok(only),

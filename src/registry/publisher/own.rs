@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Publisher {
-    /// This node's publisher; makes its key where there is none.
+    /// Returns this node's publisher; creates its key if there is none.
     pub async fn publisher(&self) -> Result<package::OwnPublisher> {
         let (key, new_key) = self.core.publisher_or_new().await?;
         Ok(package::OwnPublisher {
@@ -23,7 +23,7 @@ impl Publisher {
         })
     }
 
-    /// This node's publisher and its packages.
+    /// Returns this node's publisher and its packages.
     pub async fn own(self: &Arc<Self>) -> Result<OwnPackages> {
         let publisher = self.core.publisher_id();
         let this = self.clone();
