@@ -39,7 +39,7 @@ use swarmdex::{
         time::Timestamp,
     },
     metrics::Metrics,
-    node::{Node, NodeOptions},
+    node::Node,
     store::Store,
 };
 
@@ -255,12 +255,9 @@ impl Drop for Victim {
 }
 
 async fn serve(dir: &Path, catalogue: u64) {
-    let node = Node::start(NodeOptions {
-        catalogue_bytes: catalogue,
-        ..options(dir, TCP, &[])
-    })
-    .await
-    .unwrap();
+    let mut options = options(dir, TCP, &[]);
+    options.registry.catalogue_bytes = catalogue;
+    let node = Node::start(options).await.unwrap();
     println!("{}", node.status().await.unwrap().addresses[0]);
     loop {
         let asked = tokio::task::spawn_blocking(|| std::io::stdin().read_line(&mut String::new()))

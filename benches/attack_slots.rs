@@ -37,7 +37,7 @@ use swarmdex::{
         protocol::{Request, Response},
         sync::wire::{self, Answer},
     },
-    node::{Node, NodeOptions, Staging},
+    node::{Node, Staging},
     registry::Wanted,
     store::Store,
 };
@@ -64,12 +64,10 @@ async fn strict(bootstrap: &[String]) -> Lab {
 }
 
 async fn strict_in(dir: tempfile::TempDir, bootstrap: &[String]) -> Lab {
-    let options = NodeOptions {
-        staging: Staging {
-            classes: Classes::AllPublic,
-            ..Staging::default()
-        },
-        ..options(dir.path(), TCP, bootstrap)
+    let mut options = options(dir.path(), TCP, bootstrap);
+    options.staging = Staging {
+        classes: Classes::AllPublic,
+        ..Staging::default()
     };
     let node = Node::start(options).await.unwrap();
     Lab { node, dir }

@@ -129,22 +129,19 @@ async fn node_far(
     conduct: Conduct,
     one_way: Option<Duration>,
 ) -> (Node, String) {
-    let node = Node::start(NodeOptions {
-        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
-        bootstrap: door.iter().map(|door| door.parse().unwrap()).collect(),
-        mdns: false,
-        dht: DhtMode::Server,
-        staging: Staging {
-            delays: one_way.map(|one_way| Delays::new(move |_| Some(one_way))),
-            ..Staging::of(conduct)
-        },
-        // Bytes move when the bench moves them.
-        copies: 0,
-        keep_for_others: 0,
-        ..NodeOptions::of(dir.to_owned(), "bench".parse().unwrap())
-    })
-    .await
-    .unwrap();
+    let mut options = NodeOptions::of(dir.to_owned(), "bench".parse().unwrap());
+    options.net.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
+    options.net.bootstrap = door.iter().map(|door| door.parse().unwrap()).collect();
+    options.net.mdns = false;
+    options.net.dht = DhtMode::Server;
+    options.staging = Staging {
+        delays: one_way.map(|one_way| Delays::new(move |_| Some(one_way))),
+        ..Staging::of(conduct)
+    };
+    // Bytes move when the bench moves them.
+    options.registry.copies = 0;
+    options.registry.keep_for_others = 0;
+    let node = Node::start(options).await.unwrap();
     let address = node.status().await.unwrap().addresses[0].clone();
     while node.status().await.unwrap().connected < door.len() {
         tokio::time::sleep(Duration::from_millis(5)).await;

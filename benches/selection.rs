@@ -194,27 +194,24 @@ impl Lab {
         let mut nodes: Vec<Node> = Vec::new();
         let mut doors = Vec::new();
         for (n, dir) in dirs.into_iter().enumerate() {
-            let node = Node::start(NodeOptions {
-                listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
-                bootstrap: doors.clone(),
-                location: Some(homes[n].clone()),
-                mdns: false,
-                dht: DhtMode::Client,
-                query_timeout: PATIENCE,
-                content_idle: PATIENCE,
-                catalogue: CatalogueScope::Partial,
-                staging: Staging {
-                    delays: Some(Delays::by_distance(homes[n].clone(), places.clone(), SEED)),
-                    selection,
-                    ..Staging::of(conduct(n))
-                },
-                // Bytes move when the bench moves them.
-                copies: 0,
-                keep_for_others: 0,
-                ..NodeOptions::of(dir, "bench".parse().unwrap())
-            })
-            .await
-            .unwrap();
+            let mut options = NodeOptions::of(dir, "bench".parse().unwrap());
+            options.net.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
+            options.net.bootstrap = doors.clone();
+            options.net.location = Some(homes[n].clone());
+            options.net.mdns = false;
+            options.net.dht = DhtMode::Client;
+            options.net.query_timeout = PATIENCE;
+            options.content.idle = PATIENCE;
+            options.registry.catalogue = CatalogueScope::Partial;
+            options.staging = Staging {
+                delays: Some(Delays::by_distance(homes[n].clone(), places.clone(), SEED)),
+                selection,
+                ..Staging::of(conduct(n))
+            };
+            // Bytes move when the bench moves them.
+            options.registry.copies = 0;
+            options.registry.keep_for_others = 0;
+            let node = Node::start(options).await.unwrap();
             doors.push(node.status().await.unwrap().addresses[0].parse().unwrap());
             for peer in ids.iter().filter(|id| **id != node.peer_id()) {
                 node.judge(*peer, Ruling::Protect).await.unwrap();

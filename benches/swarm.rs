@@ -151,19 +151,16 @@ async fn floor(nodes: usize) -> Figures {
 }
 
 async fn start(dir: &Path, door: Option<&str>, catalogue: CatalogueScope) -> (Node, String) {
-    let node = Node::start(NodeOptions {
-        catalogue,
-        listen: vec!["/ip4/127.0.0.1/tcp/0".parse::<Multiaddr>().unwrap()],
-        bootstrap: door.iter().map(|door| door.parse().unwrap()).collect(),
-        mdns: false,
-        dht: DhtMode::Server,
-        // Bytes move when the bench moves them.
-        copies: 0,
-        keep_for_others: 0,
-        ..NodeOptions::of(dir.to_owned(), "bench".parse().unwrap())
-    })
-    .await
-    .unwrap();
+    let mut options = NodeOptions::of(dir.to_owned(), "bench".parse().unwrap());
+    options.registry.catalogue = catalogue;
+    options.net.listen = vec!["/ip4/127.0.0.1/tcp/0".parse::<Multiaddr>().unwrap()];
+    options.net.bootstrap = door.iter().map(|door| door.parse().unwrap()).collect();
+    options.net.mdns = false;
+    options.net.dht = DhtMode::Server;
+    // Bytes move when the bench moves them.
+    options.registry.copies = 0;
+    options.registry.keep_for_others = 0;
+    let node = Node::start(options).await.unwrap();
     let address = node.status().await.unwrap().addresses[0].clone();
     (node, address)
 }

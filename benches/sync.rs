@@ -49,20 +49,17 @@ fn median(mut values: Vec<f64>) -> f64 {
 }
 
 async fn start(dir: &Path, door: Option<&str>) -> (Node, String) {
-    let node = Node::start(NodeOptions {
-        listen: vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()],
-        bootstrap: door.iter().map(|door| door.parse().unwrap()).collect(),
-        mdns: false,
-        dht: DhtMode::Server,
-        // Only when it is told to.
-        sync_every: Duration::from_secs(3_600),
-        // Bytes move when the bench moves them.
-        copies: 0,
-        keep_for_others: 0,
-        ..NodeOptions::of(dir.to_owned(), "bench".parse().unwrap())
-    })
-    .await
-    .unwrap();
+    let mut options = NodeOptions::of(dir.to_owned(), "bench".parse().unwrap());
+    options.net.listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
+    options.net.bootstrap = door.iter().map(|door| door.parse().unwrap()).collect();
+    options.net.mdns = false;
+    options.net.dht = DhtMode::Server;
+    // Only when it is told to.
+    options.registry.sync_every = Duration::from_secs(3_600);
+    // Bytes move when the bench moves them.
+    options.registry.copies = 0;
+    options.registry.keep_for_others = 0;
+    let node = Node::start(options).await.unwrap();
     let address = node.status().await.unwrap().addresses[0].clone();
     (node, address)
 }

@@ -1,4 +1,4 @@
-//! How an operation ended, told by its span exactly once, also where nobody waited for it any more.
+//! The end of an operation, which its span tells exactly once, even if nobody waits for it any more.
 
 use std::time::Instant;
 

@@ -40,11 +40,6 @@ pub enum RegistryError {
     )]
     NotFound { package: String, asked: usize },
 
-    #[error(
-        "{0} is a preview, which nobody has signed and nobody serves; `import debian --sign` makes releases of an index"
-    )]
-    Preview(PackageName),
-
     /// `instead` is what there is of it, as far as it helps.
     #[error("{package} has no release that matches {requirement}; {}`versions {package}` lists what there is", has(.instead))]
     NoMatch {
@@ -67,7 +62,7 @@ pub enum RegistryError {
     #[error("the lock file {} {why}", .path.display())]
     Lock { path: PathBuf, why: String },
 
-    /// What went wrong with something that was not asked for itself.
+    /// An error of something that was needed on the way.
     #[error("{by} needs what could not be had: {error}")]
     Needed {
         by: String,
@@ -180,7 +175,7 @@ pub enum RegistryError {
     #[error("the node at {socket} {why}")]
     Control { socket: String, why: String },
 
-    /// What a node answered over its control socket: its own sentence.
+    /// The error that a node answered over its control socket, in its own words.
     #[error("{message}")]
     Remote {
         code: String,
@@ -330,8 +325,8 @@ pub enum RegistryError {
 }
 
 impl RegistryError {
-    /// Whether what was asked for makes no sense as it was written, rather than having failed: exit
-    /// code 2.
+    /// Tells if the request makes no sense as it was written, rather than having failed: exit code
+    /// 2.
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Name(_)
@@ -356,7 +351,6 @@ impl RegistryError {
             Self::Name(_) => "name",
             Self::Draft { .. } => "draft",
             Self::NotFound { .. } => "not_found",
-            Self::Preview(_) => "preview",
             Self::NoMatch { .. } => "no_match",
             Self::NoVersion { .. } => "no_version",
             Self::Unresolvable { .. } => "unresolvable",
@@ -436,7 +430,7 @@ impl RegistryError {
         }
     }
 
-    /// Whether what was looked for is not there, as far as it could be found out.
+    /// Tells if the thing that was looked for does not exist, as far as could be found out.
     pub(crate) fn is_missing(&self) -> bool {
         // By the code, which an error from the other side of the control socket has as well.
         matches!(
@@ -476,7 +470,7 @@ impl RegistryError {
     }
 }
 
-/// What to do about a file that could not be read or written.
+/// Advice about a file that could not be read or written.
 fn advice(error: &std::io::Error) -> &'static str {
     use std::io::ErrorKind as Kind;
     match error.kind() {
@@ -526,7 +520,7 @@ fn list<T: ToString>(all: &[T]) -> String {
         .join("; ")
 }
 
-/// What there is instead, as the middle of a sentence.
+/// Lists the versions there are instead, as the middle of a sentence.
 fn has(instead: &[VersionText]) -> String {
     match instead.iter().map(ToString::to_string).collect::<Vec<_>>() {
         instead if instead.is_empty() => String::new(),

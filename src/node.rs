@@ -11,34 +11,25 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
-pub use crate::net::{Conduct, Delays, DhtMode, Staging};
 use crate::{
     RegistryError, Result,
     bus::{Batch, Board, Bus, Event, Level, NodeSnapshot, Notice, PeerSnapshot, Requests, Tally},
     clock,
     domain::{
-        caps,
-        content::MAX_CONTENT,
         faults::Ruling,
-        geo::GeoLocation,
         hash::ContentRoot,
         health::{Gateway, Sample},
         lookup::{Looked, RoutingTable, Sought, Trace},
-        name::{Handle, NetworkName},
-        names::NameRule,
+        name::NetworkName,
         proof::Prover,
         record::DhtKey,
-        reputation::Weights,
         secret::Role,
     },
     geoip::{Atlas, Database},
     metrics::{Figures, Metrics},
-    net::{self, Net, NetOptions},
+    net::{self, Beginning, Net},
     process,
-    registry::{
-        CatalogueScope, Chance, Contents, Names, P2pRegistry, Parts, Registry, RegistryOptions,
-        SyncReport,
-    },
+    registry::{Chance, Contents, Names, P2pRegistry, Parts, Registry, SyncReport},
     store::{
         Room, Store,
         backup::{self, Ask, Backup},
@@ -46,100 +37,20 @@ use crate::{
         keys,
     },
 };
+pub use crate::{
+    domain::content::ContentOptions,
+    net::{Conduct, Delays, DhtMode, NetOptions, Staging},
+    registry::RegistryOptions,
+};
 
-/// [`NodeOptions::dial_back_every`] where there is nothing to be said for another.
-pub const DIAL_BACK_EVERY: Duration = Duration::from_secs(15);
-
-/// [`NodeOptions::content_idle`] likewise: a mobile link wakes up within this, and a person waits
-/// no longer gladly.
-pub const CONTENT_IDLE: Duration = Duration::from_secs(10);
-/// [`NodeOptions::content_quota`] of a node without settings.
-pub const CONTENT_QUOTA: u64 = 10 << 30;
-
-/// [`NodeOptions::ban_time`] likewise: long enough that trying again does not pay, and short enough
-/// for who was wronged.
-pub const BAN_TIME: Duration = Duration::from_secs(1_800);
-/// [`NodeOptions::ping_every`] likewise: a connection is found dead when nothing has come for four
-/// times as long.
-pub const PING_EVERY: Duration = Duration::from_secs(5);
-
-/// [`NodeOptions::catalogue_bytes`] likewise: the records of some 400,000 packages.
-pub const CATALOGUE_BYTES: u64 = 1 << 30;
-/// [`NodeOptions::catalogue_max`] likewise: about 1.5 GiB of disk.
-pub const CATALOGUE_MAX: u64 = 500_000;
-/// [`NodeOptions::sync_every`] likewise: comparing equal catalogues costs a KiB, and gossip brings
-/// what is new at once.
-pub const SYNC_EVERY: Duration = Duration::from_secs(300);
-
-/// [`NodeOptions::copies`] likewise: one of them may leave, and a third node has the bytes.
-pub const COPIES: usize = 2;
-/// [`NodeOptions::keep_for_others`] likewise: a tenth of the quota.
-pub const KEEP_FOR_OTHERS: u64 = 1 << 30;
-/// [`NodeOptions::copy_lost_after`] likewise: a laptop comes back within a day.
-pub const COPY_LOST_AFTER: Duration = Duration::from_secs(86_400);
-
-/// Everything a node needs to know to start.
+/// Everything a node needs to know to start. Settings fill it in place.
 #[derive(Clone, Debug)]
 pub struct NodeOptions {
     pub data_dir: PathBuf,
-    pub network: NetworkName,
-    /// Where to listen. Empty: all interfaces on the default port, or on any free one when that is
-    /// taken.
-    pub listen: Vec<Multiaddr>,
-    /// Peers to join through, each with `/p2p/`.
-    pub bootstrap: Vec<Multiaddr>,
-    /// What this node's publisher calls itself.
-    pub handle: Option<Handle>,
-    /// Declared to others only when set: setting it is the opt-in.
-    pub location: Option<GeoLocation>,
-    /// A database in MaxMind's format, in which places of those are looked up that declare none.
-    pub geoip_db: Option<PathBuf>,
-    pub mdns: bool,
-    pub dht: DhtMode,
-    /// With [`DhtMode::Auto`], peers are asked to dial back this often until it is clear what comes
-    /// of it.
-    pub dial_back_every: Duration,
-    /// Deadline of each query to the network.
-    pub query_timeout: Duration,
-    pub weights: Weights,
-    /// Length of a peer's first ban; each one after it is twice as long.
-    pub ban_time: Duration,
-    /// Pings go this often, and a connection on which nothing comes for four times as long, or 20
-    /// s, is ended.
-    pub ping_every: Duration,
-    /// Most bytes of content in all, beyond which what was used longest ago goes, unless it is own
-    /// or pinned.
-    pub content_quota: u64,
-    /// Most bytes of one content.
-    pub max_content: u64,
-    /// Offer to others what was fetched.
-    pub provide: bool,
-    /// Longest time in which a peer that content is asked of sends nothing.
-    pub content_idle: Duration,
-    /// How much of the network's catalogue is kept, and how many bytes of records and how many
-    /// packages at most.
-    pub catalogue: CatalogueScope,
-    pub catalogue_bytes: u64,
-    pub catalogue_max: u64,
-    /// The catalogue is compared with others this often, a little earlier or later.
-    pub sync_every: Duration,
-    /// Other nodes that are to have the bytes of each own release.
-    pub copies: usize,
-    /// Most bytes that are kept for others, of the quota of content.
-    pub keep_for_others: u64,
-    /// A copy on a node that is gone for so long is lost, and made anew.
-    pub copy_lost_after: Duration,
-    /// The node is there for longer than one thing that a person asks for: only then others may
-    /// have something kept here.
-    pub stays: bool,
-    /// What the settings say whose packages bare names are.
-    pub names: Vec<NameRule>,
-    /// Connections are trimmed down to `low_water` once there are more than `high_water`.
-    pub low_water: usize,
-    pub high_water: usize,
-    /// Connections that one private address may have to this node.
-    pub local_connections: usize,
-    /// What is staged: nothing, for a real node.
+    pub net: NetOptions,
+    pub registry: RegistryOptions,
+    pub content: ContentOptions,
+    /// Delays and misconduct of demos and tests: none, for a real node.
     pub staging: Staging,
 }
 
@@ -148,35 +59,9 @@ impl NodeOptions {
     pub fn of(data_dir: PathBuf, network: NetworkName) -> Self {
         Self {
             data_dir,
-            network,
-            listen: Vec::new(),
-            bootstrap: Vec::new(),
-            handle: None,
-            location: None,
-            geoip_db: None,
-            mdns: true,
-            dht: DhtMode::Auto,
-            dial_back_every: DIAL_BACK_EVERY,
-            query_timeout: Duration::from_secs(5),
-            weights: Weights::default(),
-            ban_time: BAN_TIME,
-            ping_every: PING_EVERY,
-            content_quota: CONTENT_QUOTA,
-            max_content: MAX_CONTENT,
-            provide: true,
-            content_idle: CONTENT_IDLE,
-            catalogue: CatalogueScope::Full,
-            catalogue_bytes: CATALOGUE_BYTES,
-            catalogue_max: CATALOGUE_MAX,
-            sync_every: SYNC_EVERY,
-            copies: COPIES,
-            keep_for_others: KEEP_FOR_OTHERS,
-            copy_lost_after: COPY_LOST_AFTER,
-            stays: true,
-            names: Vec::new(),
-            low_water: 48,
-            high_water: 64,
-            local_connections: caps::OF_A_PRIVATE_ADDRESS,
+            net: NetOptions::of(network),
+            registry: RegistryOptions::default(),
+            content: ContentOptions::default(),
             staging: Staging::default(),
         }
     }
@@ -189,7 +74,7 @@ pub struct Node {
     tasks: Vec<JoinHandle<()>>,
 }
 
-/// What a running node can be asked and told. Cheap to clone; a node that has ended answers
+/// The interface of a running node. Cheap to clone; a node that has ended answers
 /// [`Closed`](crate::RegistryError::Closed).
 #[derive(Clone)]
 pub struct NodeHandle {
@@ -224,8 +109,8 @@ impl Node {
         let metrics = Metrics::default();
         let store = Store::open(&options.data_dir, metrics.clone())?;
         store.set_room(Room {
-            bytes: options.catalogue_bytes,
-            packages: options.catalogue_max,
+            bytes: options.registry.catalogue_bytes,
+            packages: options.registry.catalogue_max,
         });
         let known = store.known_key(Role::Identity)?;
         let key = keys::load_or_first(
@@ -238,56 +123,29 @@ impl Node {
             .await?;
         let (bus, tally) = (Bus::default(), Tally::default());
         let prover = Prover::new(key.clone());
-        let net_options = NetOptions {
-            key,
-            network: options.network,
-            listen: options.listen,
-            bootstrap: options.bootstrap,
-            location: options.location,
-            atlas: atlas(options.geoip_db).await?,
-            mdns: options.mdns,
-            dht: options.dht,
-            dial_back_every: options.dial_back_every,
-            query_timeout: options.query_timeout,
-            weights: options.weights,
-            ban_time: options.ban_time,
-            ping_every: options.ping_every,
-            low_water: options.low_water,
-            high_water: options.high_water,
-            local_connections: options.local_connections,
-            provide: options.provide,
-            idle: options.content_idle,
-            staging: options.staging.clone(),
-        };
-        let contents = ContentStore::open(&options.data_dir, store.clone(), options.content_quota)?;
+        let NodeOptions {
+            data_dir,
+            net: net_options,
+            registry: registry_options,
+            content,
+            staging,
+        } = options;
+        let contents = ContentStore::open(&data_dir, store.clone(), content.quota)?;
         let board = Board::new(bus.clone());
-        let parts = (store.clone(), contents.clone());
-        let (net, inbound, lacking) = net::start(
-            net_options,
-            parts,
-            board.clone(),
-            bus.clone(),
-            tally.clone(),
-            metrics.clone(),
-        )
-        .await?;
-        let data_dir = options.data_dir.as_path().into();
-        let registry_options = RegistryOptions {
-            data_dir: options.data_dir,
-            handle: options.handle,
-            max_content: options.max_content,
-            provide: options.provide,
-            content_idle: options.content_idle,
-            catalogue: options.catalogue,
-            sync_every: options.sync_every,
-            copies: options.copies,
-            keep_for_others: options.keep_for_others,
-            copy_lost_after: options.copy_lost_after,
-            stays: options.stays,
-            names: options.names,
-            clock: options.staging.clock,
-            chance: Chance::default(),
+        let clock = staging.clock.clone();
+        let with = Beginning {
+            key,
+            store: store.clone(),
+            contents: contents.clone(),
+            content,
+            atlas: atlas(net_options.geoip_db.clone()).await?,
+            staging,
+            board: board.clone(),
+            bus: bus.clone(),
+            tally: tally.clone(),
+            metrics: metrics.clone(),
         };
+        let (net, inbound, lacking) = net::start(net_options, with).await?;
         let parts = Parts {
             net: net.clone(),
             store: store.clone(),
@@ -296,6 +154,10 @@ impl Node {
             bus: bus.clone(),
             tally: tally.clone(),
             metrics: metrics.clone(),
+            data_dir: data_dir.clone(),
+            content,
+            clock,
+            chance: Chance::default(),
         };
         let registry = P2pRegistry::new(parts, registry_options).await?;
         let stop = CancellationToken::new();
@@ -310,7 +172,7 @@ impl Node {
             tally,
             metrics,
             store,
-            data_dir,
+            data_dir: data_dir.into(),
         };
         Ok(Self {
             handle,
@@ -424,7 +286,7 @@ impl NodeHandle {
         self.net.peers().await
     }
 
-    /// What is measured now.
+    /// Measures the node now.
     pub async fn health(&self) -> Result<Sample> {
         let sample = self.net.health().await?;
         // The samples look at the disk every now and then only: whoever asks may be about to write.
@@ -478,7 +340,7 @@ impl NodeHandle {
         self.net.judge(peer, ruling).await
     }
 
-    /// Who has a content, as far as the DHT says.
+    /// Finds the providers of a content in the DHT.
     pub async fn providers(&self, root: &ContentRoot) -> Result<Vec<PeerId>> {
         let (key, timeout) = (DhtKey::of_content(root), self.net.query_timeout());
         let mut found = self
@@ -569,11 +431,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let network = "test".parse().unwrap();
         let listen = vec!["/ip4/127.0.0.1/tcp/0".parse().unwrap()];
-        let options = NodeOptions {
-            listen,
-            mdns: false,
-            ..NodeOptions::of(dir.path().to_owned(), network)
-        };
+        let mut options = NodeOptions::of(dir.path().to_owned(), network);
+        options.net.listen = listen;
+        options.net.mdns = false;
         let node = Node::start(options).await.unwrap();
         let stop = node.stop.clone();
         node.end_within(Duration::ZERO).await.unwrap();

@@ -31,7 +31,7 @@ use crate::{
 #[derive(Debug)]
 pub struct Prepared {
     pub draft: Draft,
-    /// What the content is called as a file.
+    /// The name of the content as a file.
     pub file: String,
     /// Bytes of the content.
     pub size: u64,
@@ -42,13 +42,13 @@ pub struct Prepared {
     pub file_native: Option<Vec<u8>>,
     /// The time at which the archive says that it was made.
     pub published_at: Option<Timestamp>,
-    /// What was packed, for a directory.
+    /// The list of packed files, for a directory.
     pub packed: Option<Packed>,
     /// The contents, for the person who publishes.
     pub listing: Listing,
     /// The content, from its start.
     bytes: File,
-    /// What it must be when it has been put: a file may change in between.
+    /// The content that it must be once it is put: a file may change in between.
     must_be: Option<Content>,
 }
 
@@ -293,7 +293,7 @@ pub fn release(release: Release) -> Result<Prepared> {
     })
 }
 
-/// Whether the draft can be signed, as far as that can be said without its bytes.
+/// Checks all of the draft that can be checked without its bytes.
 fn check(draft: &Draft) -> Result<()> {
     let wrong = |errors| RegistryError::Draft {
         package: draft.name.clone(),
@@ -344,7 +344,7 @@ impl Prepared {
         Ok(content)
     }
 
-    /// What the content must be when it is put.
+    /// Sets the content that it must be when it is put.
     pub fn expect(&mut self, content: Content) {
         self.must_be = Some(content);
     }

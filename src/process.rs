@@ -1,4 +1,4 @@
-//! What the system says of this process; nothing where it does not say.
+//! Measurements of this process by the system; none where it gives none.
 
 use std::{fs, path::Path};
 

@@ -1,4 +1,4 @@
-//! What the log tells of what a node does. One test: a process has one log.
+//! The log of a node's operations. There is one test, because a process has one log.
 
 #![allow(
     clippy::unwrap_used,
@@ -17,7 +17,7 @@ use swarmdex::{
     telemetry::{self, Screen},
 };
 
-/// The spans that ended, each with its fields.
+/// Returns the ended spans with a name, with their fields.
 fn ended<'a>(lines: &'a [Value], name: &str) -> Vec<&'a Value> {
     let closed = lines
         .iter()
@@ -69,7 +69,7 @@ async fn every_operation_says_once_how_it_ended_and_no_secret() {
             .is_err()
     );
     assert!(b.node.wait_published(PATIENCE).await);
-    // One that has to ask.
+    // This node must ask others.
     let c = Lab::partial(TCP, &[a.address().await]).await;
     let registry = c.node.registry();
     let absent: PackageRef = format!("{}/nothing", receipt.package.owner)
@@ -201,7 +201,7 @@ async fn every_operation_says_once_how_it_ended_and_no_secret() {
         .collect();
     assert_eq!(keys.len(), 4, "three identities and a publisher");
     for key in keys {
-        // Behind four bytes that say what it is; the public half follows.
+        // After four bytes with the type comes the private half, then the public half.
         let secret = &key[4..36];
         let hex: String = secret.iter().map(|byte| format!("{byte:02x}")).collect();
         let listed = format!("{secret:?}");

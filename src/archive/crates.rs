@@ -1,5 +1,5 @@
-//! Reading a `.crate` archive, which may have been made by anybody: nothing is unpacked to disk,
-//! two files of it are read, and every length is bounded.
+//! Reads untrusted `.crate` archives: nothing is unpacked to disk, two files are read, and every
+//! length is bounded.
 
 use std::{
     fs::File,
@@ -28,45 +28,44 @@ mod attested;
 mod index;
 mod manifest;
 
-/// Largest archive read, in bytes: as much as a gateway takes unless it is told otherwise.
+/// Largest archive read, in bytes: the gateway's default upload limit.
 const MAX_ARCHIVE: u64 = 512 << 20;
 /// Bytes read at once.
 const PIECE: usize = 256 << 10;
-/// Bytes unpacked in search of manifest and readme. Cargo writes them among the first files, well
-/// within the first megabyte.
+/// The most bytes unpacked in search of manifest and readme. Cargo writes them among the first
+/// files, well within the first megabyte.
 const MAX_UNPACKED: u64 = 16 << 20;
-/// Files passed over in search of them.
+/// The most files searched for them.
 const MAX_FILES: usize = 4_096;
-/// Messages name the manifest so.
+/// The manifest's name in messages.
 const MANIFEST: &str = "Cargo.toml";
 /// Largest manifest, in bytes: generated ones with thousands of features take a few hundred KiB.
 const MAX_MANIFEST: u64 = 512 << 10;
 
-/// A crate as it can be published: its draft is valid as it is, without a handle.
+/// A crate ready to be published: its draft is valid, without a handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CrateFile {
     pub draft: Draft,
-    /// The archive's own bytes.
+    /// The archive itself.
     pub content: Content,
-    /// Other crates that it needs and its draft does not say, each with why.
+    /// Dependencies that the draft cannot express, each with the reason.
     pub left_out: Vec<String>,
-    /// The readme its `Cargo.toml` names, else README.md; none when it has none of at most
+    /// The readme named in `Cargo.toml`, otherwise README.md; `None` without one of at most
     /// [`limit::BESIDE`] bytes of UTF-8.
     pub readme: Option<String>,
-    /// When its `Cargo.toml` was written as the archive has it, in seconds since 1970: for most
-    /// crates 2006, which cargo writes.
+    /// Modification time of `Cargo.toml` in the archive, in seconds since 1970. Cargo writes a
+    /// constant in 2006 for most crates.
     pub written_at: Option<u64>,
-    /// The line that a cargo registry's index has for it, without a line feed, at most
-    /// [`limit::BESIDE`] bytes: where the file is in a cargo home, what the registry that it came
-    /// from says, and as `upstream` which that is.
+    /// Its line in a cargo registry's index, without a line feed, at most [`limit::BESIDE`] bytes.
+    /// For a file in a cargo home it is the registry's own line, with the registry as `upstream`.
     pub index: String,
 }
 
-/// The crate in the archive at `path`. Reads the file once, and its beginning twice more, and keeps
-/// little of it in memory.
+/// Reads the crate at `path`. Reads the file once, and its beginning twice more, without keeping it
+/// in memory.
 ///
 /// # Errors
-/// Why it cannot be published.
+/// The reason why it cannot be published.
 pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
     let stem = path
         .file_stem()
@@ -108,7 +107,7 @@ pub fn read(path: &Path) -> Result<CrateFile, Unusable> {
     })
 }
 
-/// Reads an archive from where it is to its end, and returns what it is.
+/// Reads an archive from its current position to its end, and returns its root, size and digest.
 fn digests(mut archive: impl Read) -> io::Result<(Content, Sha256Digest)> {
     let (mut root, mut sha256, mut buffer) = (blake3::Hasher::new(), Sha256::new(), vec![0; PIECE]);
     loop {
@@ -126,7 +125,7 @@ fn digests(mut archive: impl Read) -> io::Result<(Content, Sha256Digest)> {
     }
 }
 
-/// The path of the readme, below the directory of the crate.
+/// Returns the path of the readme, relative to the crate's directory.
 fn readme_of(manifest: &Table) -> Option<&str> {
     let name = match manifest
         .get("package")
@@ -142,21 +141,21 @@ fn readme_of(manifest: &Table) -> Option<&str> {
 fn readme(archive: &mut File, wanted: &str) -> Result<Option<String>, Unusable> {
     match find(archive, wanted, limit::BESIDE) {
         Ok(found) => Ok(found.and_then(|(text, _)| String::from_utf8(text).ok())),
-        // A crate of many megabytes is one all the same.
+        // A crate with a huge readme is still a crate.
         Err(Unusable::TooLarge) => Ok(None),
         Err(error) => Err(error),
     }
 }
 
-/// The bytes of a file, and when it was changed, in seconds since 1970.
+/// The bytes of a file, and its modification time in seconds since 1970.
 type Found = (Vec<u8>, Option<u64>);
 
-/// One file in the archive, of `most` bytes at most.
+/// Finds a file of at most `most` bytes in the archive.
 fn find(archive: &mut File, wanted: &str, most: u64) -> Result<Option<Found>, Unusable> {
     archive.rewind()?;
     let mut unpacked = GzDecoder::new(archive).take(MAX_UNPACKED);
     match search(&mut unpacked, wanted, most) {
-        // The archive's end is missing because we stopped reading, not because somebody cut it off.
+        // We stopped reading here; the archive itself is not truncated.
         Err(Unusable::Unreadable(_)) | Ok(None) if unpacked.limit() == 0 => Err(Unusable::TooLarge),
         found => found,
     }
@@ -166,7 +165,7 @@ fn search(unpacked: &mut impl Read, wanted: &str, most: u64) -> Result<Option<Fo
     let mut archive = tar::Archive::new(unpacked);
     for entry in archive.entries()?.take(MAX_FILES) {
         let mut entry = entry?;
-        // Compared as bytes and never joined to a path: a name that climbs is just another name.
+        // Compared as bytes and never joined to a path: `..` is just another name.
         if !entry.header().entry_type().is_file() || *entry.path_bytes() != *wanted.as_bytes() {
             continue;
         }

@@ -1,9 +1,9 @@
-//! Reading a `.deb`, which may have been made by anybody (deb(5)): an `ar` archive of a version, a
-//! tar archive with what dpkg is told, and one with the files. Nothing is unpacked to disk, two
-//! files of it are kept, and every length is bounded.
+//! Reads untrusted `.deb` archives (deb(5)): an `ar` archive of a version, a tar archive with
+//! control data for dpkg, and one with the files. Nothing is unpacked to disk, two files are kept,
+//! and every length is bounded.
 //!
-//! The files are looked through for a readme, as far as [`MAX_DATA`] goes: of a large package there
-//! is none then. dpkg-deb sorts by path, and programs and libraries come before `usr/share/doc`.
+//! A readme is looked for in the first [`MAX_DATA`] bytes of the files, so a large package may have
+//! none here: dpkg-deb sorts by path, and programs and libraries come before `usr/share/doc`.
 
 use std::{
     io::{self, BufReader, Read, Seek, SeekFrom},
@@ -22,58 +22,59 @@ pub use control::{Relation, RelationKind};
 
 use ar::{Ar, Member};
 
-/// Bytes that the control archive unpacks to: with the checksums of 100,000 files it is 10 MiB.
+/// The most bytes unpacked of the control archive. With the checksums of 100,000 files it has 10
+/// MiB.
 const MAX_CONTROL: u64 = 32 << 20;
-/// Bytes unpacked of the files in search of a readme.
+/// The most bytes unpacked of the files in search of a readme.
 const MAX_DATA: u64 = 32 << 20;
-/// Largest `control`, in bytes: that of one stanza of an index.
+/// Largest `control` file in bytes, the same as for a stanza of an index.
 const MAX_PARAGRAPH: u64 = 1 << 20;
-/// The file in the control archive that counts.
+/// The control file's name in messages.
 const CONTROL: &str = "control file";
-/// When there was no Debian yet, in seconds since 1970: 1993-08-16. Times before that are nobody's.
+/// 1993-08-16 in seconds since 1970, before which Debian did not exist. Earlier times are not real.
 const BEFORE_DEBIAN: u64 = 745_459_200;
 
-/// A package as its `.deb` has it. Texts are as somebody wrote them: neither cut nor cleaned.
+/// A package described by its `.deb`. Texts are as written, neither shortened nor cleaned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deb {
     pub name: String,
     pub version: String,
     pub architecture: String,
-    /// The first line of the description, and the lines behind it as they are, with the space
-    /// before each.
+    /// The first line of the description, and the following lines unchanged, each with its leading
+    /// space.
     pub summary: Option<String>,
     pub details: Option<String>,
     pub maintainer: Option<String>,
     pub homepage: Option<String>,
     pub section: Option<String>,
     pub priority: Option<String>,
-    /// The source that it was built from, and its version in parentheses where that is another one.
+    /// The source package, followed by its version in parentheses if that differs.
     pub source: Option<String>,
     pub relations: Vec<Relation>,
     /// The control paragraph, ending with one line feed, at most 1 MiB.
     pub control: String,
-    /// Unpacked if it was packed with gzip, and named without `.gz` then.
+    /// A readme. If it was gzipped, it is unpacked and its name lacks `.gz`.
     pub readme: Option<Readme>,
-    /// When the archive says that it was made, in seconds since 1970: for most packages the time of
-    /// the latest change in the changelog. No earlier than 1993; it may lie ahead.
+    /// The archive's claimed creation time, in seconds since 1970: usually that of the latest
+    /// changelog entry. No earlier than 1993; it may lie in the future.
     pub published_at: Option<u64>,
-    /// Of the archive, in bytes.
+    /// Size of the archive in bytes.
     pub size: u64,
 }
 
-/// The package in the archive at `path`. Takes up to 128 MiB of memory and a little, as much as xz
-/// and zstd may want.
+/// Reads the package at `path`. Needs up to about 128 MiB of memory, the most that xz and zstd may
+/// use.
 ///
 /// # Errors
-/// Why it is none.
+/// The reason why it is not a valid package.
 pub fn read(path: &Path) -> Result<Deb, Unusable> {
     of(BufReader::new(open(path)?))
 }
 
-/// The package in the archive that is read.
+/// Reads the package in an archive.
 ///
 /// # Errors
-/// Why it is none.
+/// The reason why it is not a valid package.
 pub fn of(mut archive: impl Read + Seek) -> Result<Deb, Unusable> {
     let size = archive.seek(SeekFrom::End(0))?;
     archive.rewind()?;
@@ -114,12 +115,12 @@ pub fn of(mut archive: impl Read + Seek) -> Result<Deb, Unusable> {
     })
 }
 
-/// Says of a file that is none what every package is.
+/// The error for a file that lacks the parts of every package.
 const NOT_DEB: Unusable = Unusable::Other(
     "an ar archive with debian-binary, control.tar and data.tar, in this order, as a .deb is",
 );
 
-/// The next member that counts: dpkg passes over those with an underscore before them.
+/// Returns the next significant member: dpkg ignores those with a leading underscore.
 fn significant(members: &mut Ar<impl Read + Seek>) -> Result<Option<Member>, Unusable> {
     loop {
         match members.next()? {
@@ -129,7 +130,7 @@ fn significant(members: &mut Ar<impl Read + Seek>) -> Result<Option<Member>, Unu
     }
 }
 
-/// `2.` and a number: what is added to the format raises the number only.
+/// Checks for `2.` and a number: compatible additions to the format raise only that.
 fn format_of(text: &str) -> Result<(), Unusable> {
     let line = text.lines().next().unwrap_or_default();
     let minor = line.strip_prefix("2.").unwrap_or_default();
@@ -150,8 +151,7 @@ fn text(content: impl Read, most: u64) -> Result<String, Unusable> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Unpacks a member by what its name ends with; returns `None` for an ending that is not known
-/// here.
+/// Unpacks a member by the suffix of its name. Returns `None` for an unknown suffix.
 fn unpacked<'a>(
     name: &str,
     base: &str,
@@ -166,7 +166,7 @@ fn unpacked<'a>(
     }))
 }
 
-/// The control paragraph, ending with one line feed.
+/// Returns the control paragraph, ending with one line feed.
 fn control(member: &Member, content: impl Read) -> Result<String, Unusable> {
     if !member.name.starts_with("control.tar") {
         return Err(NOT_DEB);
@@ -200,7 +200,7 @@ fn control(member: &Member, content: impl Read) -> Result<String, Unusable> {
         },
     );
     let searched = searched.and_then(|()| Ok(drain(&mut unpacked)?));
-    // Errors come of the end that is missing because we stopped there.
+    // Errors now only come from the missing end, because we stopped there.
     if unpacked.limit() == 0 {
         return Err(Unusable::TooLarge);
     }
@@ -210,13 +210,13 @@ fn control(member: &Member, content: impl Read) -> Result<String, Unusable> {
     Ok(format!("{}\n", text.trim_end_matches(['\r', '\n'])))
 }
 
-/// The readme that is among the first files. What is wrong with the others is not asked: nothing of
-/// them is used.
+/// Returns the best readme among the first files. Problems of other files are ignored, because
+/// nothing of them is used.
 fn readme(member: &Member, content: impl Read, package: &str) -> Option<Readme> {
     let mut unpacked = unpacked(&member.name, "data.tar", content)
         .ok()??
         .take(most_unpacked(member.size, MAX_DATA));
-    // dpkg has every name in lower case.
+    // dpkg lowercases names.
     let directory = format!("usr/share/doc/{}/", package.to_ascii_lowercase());
     let mut best: Option<Readme> = None;
     let _ = files(

@@ -1,9 +1,9 @@
-//! Reading the `Packages` index of a Debian archive, which may have been made by anybody: one
-//! stanza after the other, of which no more than one is in memory, and every length is bounded.
+//! Reads untrusted `Packages` indexes of Debian archives, one stanza at a time, with every length
+//! bounded.
 //!
-//! The format is deb822 (Debian Policy 5.1): fields, one or more lines each, and an empty line
-//! after each package. What is wrong with one stanza is told, and the next one is read; where the
-//! file itself is damaged, the reading ends.
+//! The format is deb822 (Debian Policy 5.1): fields of one or more lines, and an empty line after
+//! each package. A problem with one stanza is reported and the next one is read; damage to the file
+//! itself ends the reading.
 
 use std::{
     fs::{self, File},
@@ -22,27 +22,27 @@ mod tags;
 pub(super) use stanza::fields;
 pub use stanza::{Stanza, Unusable};
 
-/// Bytes of the pieces in which lines are read: all but a few lines are shorter.
+/// Longest piece of a line read at once, in bytes; nearly all lines are shorter.
 const PIECE: u64 = 64 << 10;
 
-/// What may be read.
+/// Limits on an index.
 #[derive(Clone, Copy, Debug)]
 struct Limits {
-    /// Bytes that come out of the compression.
+    /// The most bytes after decompression.
     bytes: u64,
-    /// Bytes of one stanza.
+    /// The most bytes of one stanza.
     stanza: usize,
     stanzas: u64,
 }
 
-/// Some 60 times what Debian's main has.
+/// About 60 times the size of Debian's main archive.
 const LIMITS: Limits = Limits {
     bytes: 4 << 30,
     stanza: 1 << 20,
     stanzas: 10_000_000,
 };
 
-/// Why an index cannot be read, or not to its end.
+/// The reason why an index cannot be read, or not to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum Unreadable {
     #[error("{} cannot be read: {source}; check that it is there, and yours to read", .path.display())]
@@ -63,47 +63,48 @@ pub enum Unreadable {
     TooMany { path: PathBuf, stanzas: u64 },
 }
 
-/// A stanza that is passed over; those after it are read all the same.
+/// A stanza that is skipped; those after it are still read.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} (line {line}) is passed over: {why}", .name.as_deref().unwrap_or("a package without a name"))]
 pub struct Bad {
-    /// What it calls itself, if that can be told, cleaned and cut.
+    /// The package's name, if it can be read, cleaned and shortened.
     pub name: Option<String>,
-    /// Where it begins, from 1, in the index as unpacked.
+    /// Line number of its beginning, from 1, in the decompressed index.
     pub line: u64,
     pub why: Unusable,
 }
 
-/// How far an index is read, in bytes of the file, packed as it is.
+/// Progress of reading, in bytes of the file as packed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     pub read: u64,
     pub size: u64,
 }
 
-/// An index that is being read. Ends at the first error of the file; what is bad about one stanza
-/// is no such error.
+/// An index that is being read. It ends at the first error of the file; a bad stanza is no such
+/// error.
 pub struct Index {
     path: PathBuf,
     file: Arc<File>,
     size: u64,
     text: BufReader<Take<Box<dyn Read + Send>>>,
     limits: Limits,
-    /// The line that is read next, or a part of a long one; nothing at the end.
+    /// The next line, or a part of a long one; empty at the end.
     piece: Vec<u8>,
-    /// Whether the piece is where a line begins.
+    /// True if the piece begins a line.
     begins: bool,
-    /// Whole lines before the piece.
+    /// The number of complete lines before the piece.
     lines: u64,
     stanzas: u64,
     over: bool,
 }
 
-/// Opens the index at `path`: plain, or packed with gzip, xz or lz4, whatever its name says. Takes
-/// up to 128 MiB of memory and a little, as much as an xz file may want for its dictionary.
+/// Opens the index at `path`, plain or packed with gzip, xz or lz4, whatever its name is. Needs up
+/// to about 128 MiB of memory for an xz dictionary.
 ///
 /// # Errors
-/// When it is no file, cannot be read or is no index. An empty file is an index without packages.
+/// It is not a file, cannot be read, or is not an index. An empty file is an index without
+/// packages.
 pub fn open(path: &Path) -> Result<Index, Unreadable> {
     open_within(path, LIMITS)
 }
@@ -114,7 +115,7 @@ fn open_within(path: &Path, limits: Limits) -> Result<Index, Unreadable> {
         source,
     };
     let about = fs::metadata(path).map_err(unread)?;
-    // A pipe would be waited for.
+    // Opening a pipe would block.
     if !about.is_file() {
         return Err(Unreadable::NotFile(path.to_owned()));
     }
@@ -124,7 +125,7 @@ fn open_within(path: &Path, limits: Limits) -> Result<Index, Unreadable> {
         path: path.to_owned(),
         file,
         size: about.len(),
-        // One byte more, so that too much can be told from just enough.
+        // One byte more than allowed, to detect an excess.
         text: BufReader::new(unpacked.take(limits.bytes.saturating_add(1))),
         limits,
         piece: Vec::new(),
@@ -142,7 +143,7 @@ fn open_within(path: &Path, limits: Limits) -> Result<Index, Unreadable> {
     }
 }
 
-/// Whether a line begins with the name of a field. What is no index, an image or a page, does not.
+/// Returns true if a line begins with a field name. Images or web pages do not.
 fn begins_field(line: &[u8]) -> bool {
     let end = line
         .iter()
@@ -153,17 +154,17 @@ fn begins_field(line: &[u8]) -> bool {
 }
 
 impl Index {
-    /// How far the reading is. A little ahead of the last stanza, because files are read in larger
+    /// Returns the progress, slightly ahead of the last stanza, because files are read in larger
     /// pieces.
     pub fn progress(&self) -> Progress {
-        // The decoder has the same file, and so moves this position.
+        // The decoder reads from the same file, so this position advances with it.
         Progress {
             read: (&*self.file).stream_position().unwrap_or_default(),
             size: self.size,
         }
     }
 
-    /// Goes on to the next line, or to the next part of a long one.
+    /// Advances to the next line, or to the next part of a long one.
     fn advance(&mut self) -> Result<(), Unreadable> {
         self.begins = self.piece.is_empty() || self.piece.ends_with(b"\n");
         self.lines += u64::from(self.piece.ends_with(b"\n"));
@@ -196,8 +197,8 @@ impl Index {
         Ok(())
     }
 
-    /// The next stanza, read up to the blank line after it and no further, so that damage behind it
-    /// does not take it along.
+    /// Reads the next stanza up to the blank line after it and no further, so that damage behind it
+    /// does not affect it.
     fn stanza(&mut self) -> Result<Option<Result<Stanza, Bad>>, Unreadable> {
         self.pass_blank_lines()?;
         if self.piece.is_empty() {
@@ -233,7 +234,7 @@ impl Index {
     }
 }
 
-/// What a stanza calls itself, to be shown: it may be any bytes.
+/// Returns a stanza's package name for display, whatever bytes it consists of.
 fn name_in(text: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(text);
     let name = text
@@ -243,7 +244,7 @@ fn name_in(text: &[u8]) -> Option<String> {
 }
 
 impl Iterator for Index {
-    /// The outer error is the file's and the last there is, the inner one that of a stanza.
+    /// The outer error concerns the file and comes last; the inner one concerns a stanza.
     type Item = Result<Result<Stanza, Bad>, Unreadable>;
 
     fn next(&mut self) -> Option<Self::Item> {

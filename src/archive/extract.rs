@@ -1,15 +1,15 @@
-//! Unpacking an archive that may have been made by anybody, against whoever reads it.
+//! Unpacks untrusted archives safely.
 //!
-//! Everything is unpacked into a directory of its own beside the place that was asked for, and
-//! renamed when it is whole. Links are made last, so that nothing can be written through one; each
-//! name of a path is looked at before it is entered all the same. Hard links are only made as
-//! copies, of what the same archive has unpacked before: to a file outside they are a way in. What
-//! is unpacked, and copied, is counted as it comes, because headers say what they like.
+//! Everything is unpacked into a temporary directory next to the destination, and renamed once
+//! complete. Symbolic links are made last, so that nothing can be written through one; each path
+//! component is still checked before it is entered. Hard links become copies of files unpacked
+//! earlier from the same archive, because a link to a file outside would be a way in. Unpacked and
+//! copied bytes are counted as they arrive, because headers may lie.
 //!
-//! Of several entries of one path the last counts, as for tar: `tar -r` adds what has changed.
+//! If several entries have one path, the last counts, as for tar: `tar -r` appends changed files.
 //!
-//! Of modes it keeps what the owner and others may read and execute, and what the owner may write,
-//! under the umask of whoever unpacks; of directories nothing. Owners and times are not kept.
+//! Of the modes of files, read and execute permissions and the owner's write permission are kept,
+//! subject to the umask; modes of directories, owners and times are not.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -31,21 +31,21 @@ pub(super) mod meter;
 use entries::{Entries, Entry, What};
 use meter::{Meter, Over};
 
-/// What may be unpacked.
+/// Limits on unpacking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExtractLimits {
-    /// Bytes that come out of the compression: files, and what tar puts around them.
+    /// The most bytes after decompression, files and tar headers included.
     pub bytes: u64,
-    /// Entries, and directories that are only named on the way to them.
+    /// The most entries, counting directories that are only implied by a path.
     pub entries: u64,
-    /// Bytes that come out for each that goes in. Judged only after the first 16 MiB: a few
-    /// kilobytes of zeros harm nobody.
+    /// The most bytes unpacked for each packed byte. It is checked only after the first 16 MiB,
+    /// because a few kilobytes of zeros are harmless.
     pub ratio: u64,
 }
 
 impl Default for ExtractLimits {
-    /// 2 GiB, 200,000 entries, and 200 to 1: sources are packed at 3 to 10, logs and tables at up
-    /// to 100.
+    /// 2 GiB, 200,000 entries, and a ratio of 200: sources have a ratio of 3 to 10, logs and tables
+    /// of up to 100.
     fn default() -> Self {
         Self {
             bytes: 2 << 30,
@@ -55,17 +55,17 @@ impl Default for ExtractLimits {
     }
 }
 
-/// What was unpacked.
+/// The result of unpacking.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extracted {
-    /// Files, links and directories that the archive lists.
+    /// Files, links and directories listed in the archive.
     pub entries: u64,
     pub files: u64,
-    /// Bytes of the files.
+    /// Total size of the files in bytes.
     pub bytes: u64,
 }
 
-/// Why an entry may not be unpacked.
+/// The reason why an entry must not be unpacked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsafe {
     #[error("has a path that {0}")]
@@ -86,11 +86,11 @@ pub enum Unsafe {
     Ambiguous,
 }
 
-/// Says what to do where an archive may be as it is meant to be.
+/// The remedy if the archive is legitimate.
 const AS_IT_IS: &str = "if it is meant to be so, `get` without --extract fetches it as it is, for tar to list and to unpack";
 
-/// Why nothing was unpacked. Nothing is left of it then, neither in the place that was asked for
-/// nor beside it.
+/// The reason why nothing was unpacked. Nothing remains then, neither at the destination nor next
+/// to it.
 #[derive(Debug, thiserror::Error)]
 pub enum ExtractError {
     #[error("nothing can be unpacked to {}: {why}; name a directory that does not exist yet, or an empty one", .into.display())]
@@ -135,12 +135,12 @@ impl ExtractError {
     }
 }
 
-/// Unpacks an archive of the given kind as the directory `into`, which must not exist, or be empty,
-/// while the one it is in exists. Takes up to 128 MiB of memory, the widest window that zstd takes.
+/// Unpacks an archive of the given kind into the directory `into`, which must be empty or missing,
+/// while its parent must exist. Needs up to 128 MiB of memory, the largest zstd window.
 ///
 /// # Errors
-/// When the place is taken, the archive is damaged, goes over a limit or has anything in it that is
-/// not safe, or the disk fails.
+/// The destination is occupied, the archive is damaged, exceeds a limit or has an unsafe entry, or
+/// the disk fails.
 pub fn extract(
     reader: impl Read,
     kind: Kind,
@@ -152,8 +152,7 @@ pub fn extract(
         .prefix(".swarmdex-unpacking-")
         .tempdir_in(parent)
         .map_err(ExtractError::file(parent, "written to"))?;
-    // One level deeper: the directory made for us is ours alone, and the tree shall have the modes
-    // it is owed.
+    // One level deeper: the temporary directory is private, but the tree needs ordinary modes.
     let mut tree = Tree::new(beside.path().join("tree"), limits.entries)?;
 
     let meter = Meter::new(limits.bytes, limits.ratio);
@@ -191,13 +190,13 @@ pub fn extract(
             source,
         },
     })?;
-    // What is unpacked is on the disk; only its name might go with the power, where a directory
-    // cannot be synced.
+    // The files are synced. Only the name could be lost in a power failure if the directory cannot
+    // be synced.
     let _ = File::open(parent).and_then(|parent| parent.sync_all());
     Ok(extracted)
 }
 
-/// The directory that `into` is in, and the place in it, if it can become the tree by a rename.
+/// Returns the parent of `into` and the destination in it, if the tree can be renamed to it.
 fn vacant(into: &Path) -> Result<(PathBuf, PathBuf), ExtractError> {
     let Some(name) = into.file_name() else {
         return Err(ExtractError::Place {
@@ -209,7 +208,7 @@ fn vacant(into: &Path) -> Result<(PathBuf, PathBuf), ExtractError> {
         .parent()
         .filter(|parent| !parent.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    // Without a slash at its end, which would lead through a link.
+    // Joined again, without a trailing slash, which would follow a link.
     let place = parent.join(name);
     match fs::symlink_metadata(&place) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -232,17 +231,17 @@ fn taken(into: &Path) -> ExtractError {
     }
 }
 
-/// The tree as far as it has been unpacked.
+/// The tree unpacked so far.
 struct Tree {
     root: PathBuf,
     limit: u64,
-    /// Entries, and directories made on the way to them.
+    /// Entries, and directories created on the way to them.
     counted: u64,
-    /// By path, with their bytes.
+    /// Sizes of files by path.
     files: HashMap<String, u64>,
-    /// Symbolic links that are to be made, each with its target.
+    /// Targets of symbolic links to be created, by path.
     links: BTreeMap<String, String>,
-    /// To be synced.
+    /// Files and directories to be synced.
     made: BTreeSet<PathBuf>,
     extracted: Extracted,
 }
@@ -269,8 +268,8 @@ impl Tree {
         while let Some(entry) = entries.next(|| count(&mut self.counted, self.limit))? {
             self.add(entry, meter, &mut buffer)?;
         }
-        // Without a block of zeros where the next header would be, a tar archive that was cut off
-        // between two entries looks whole.
+        // The end must be marked by a block of zeros: otherwise a tar archive cut off between two
+        // entries would look complete.
         if meter.bytes_unpacked() == entries.end() {
             return Err(entries::damaged("its end is missing"));
         }
@@ -288,7 +287,7 @@ impl Tree {
             what,
             ..
         } = entry;
-        // `tar -c .` puts the directory itself in, and a dot and a slash before everything.
+        // `tar -c .` adds an entry for the directory itself, and `./` before every path.
         let mut bytes = written.strip_prefix(b"./").unwrap_or(&written);
         if matches!(what, What::Directory) {
             bytes = bytes.strip_suffix(b"/").unwrap_or(bytes);
@@ -331,7 +330,7 @@ impl Tree {
                 let target = target.strip_prefix(b"./").unwrap_or(&target);
                 let target = path::check(target).map_err(|_| refused(Unsafe::HardLink))?;
                 if let Some(of_link) = self.links.get(target).cloned() {
-                    // What it points to is seen from another directory now.
+                    // The target is now relative to another directory.
                     path::check_link(path, of_link.as_bytes())
                         .map_err(|why| refused(Unsafe::Link(why)))?;
                     let place = self.place(path)?;
@@ -343,7 +342,7 @@ impl Tree {
                     .files
                     .get(target)
                     .ok_or_else(|| refused(Unsafe::HardLink))?;
-                // `tar -c a a` has the second one as a link to itself.
+                // `tar -c a a` writes the second one as a link to itself.
                 if target == path {
                     return Ok(());
                 }
@@ -365,7 +364,7 @@ impl Tree {
         }
     }
 
-    /// A new file at `path`, in the place of what the archive had there before.
+    /// Creates a file at `path`, replacing an earlier entry of the archive.
     fn create(&mut self, path: &str, mode: u32) -> Result<(File, PathBuf), ExtractError> {
         let place = self.place(path)?;
         self.clear(path, &place)?;
@@ -387,8 +386,8 @@ impl Tree {
         self.extracted.bytes += size;
     }
 
-    /// Takes away what the archive had at `path` before, because its last entry counts. A directory
-    /// that has something in it stays.
+    /// Removes the earlier entry at `path`, because the last one counts. A directory that is not
+    /// empty stays and is an error.
     fn clear(&mut self, path: &str, place: &Path) -> Result<(), ExtractError> {
         self.links.remove(path);
         if let Some(size) = self.files.remove(path) {
@@ -408,7 +407,8 @@ impl Tree {
         Ok(())
     }
 
-    /// Where `path` goes. Makes the directories on the way, and enters nothing that is not one.
+    /// Returns the destination of `path`, creating its parent directories and entering only real
+    /// directories.
     fn place(&mut self, path: &str) -> Result<PathBuf, ExtractError> {
         let mut place = self.root.clone();
         let mut names = path.split('/').peekable();
@@ -452,13 +452,13 @@ impl Tree {
             .into_owned()
     }
 
-    /// Makes the links, and has everything on the disk.
+    /// Creates the symbolic links and syncs everything.
     fn finish(mut self) -> Result<Extracted, ExtractError> {
         for (path, target) in std::mem::take(&mut self.links) {
             let place = self.place(&path)?;
             symlink(target, &place).map_err(|error| taken_by_another(&path, &place, error))?;
         }
-        // All at once at the end: by then the system has written most of it by itself.
+        // Sync at the end: by then the system has written most of it anyway.
         for place in &self.made {
             File::open(place)
                 .and_then(|file| file.sync_all())

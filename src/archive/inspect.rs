@@ -1,4 +1,4 @@
-//! Looking for keys in an archive that somebody else packed, or that was packed by other means.
+//! Searches archives packed by others for private keys.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
@@ -11,25 +11,23 @@ use super::{
 };
 use crate::domain::text::printable;
 
-/// Bytes unpacked in search of keys: as many as are unpacked when an archive is fetched, twice
-/// over.
+/// The most bytes unpacked in search of keys: twice the limit for extracting an archive.
 const MAX_UNPACKED: u64 = 4 << 30;
-/// Entries that are looked at.
+/// The most entries searched.
 const MAX_ENTRIES: usize = 200_000;
-/// Findings that are remembered: they are read by a person.
+/// The most findings kept, for a person to read.
 const MAX_FOUND: usize = 100;
 
-/// The files in an archive that hold keys; none for what is no archive, or cannot be read as one to
-/// its end. The file is read from its start.
+/// Returns the files with private keys in an archive; none if it is no archive or is damaged. The
+/// file is read from its start.
 ///
 /// # Errors
-/// When the file itself cannot be read.
+/// The file itself cannot be read.
 pub fn keys(file: &mut (impl Read + Seek)) -> io::Result<Vec<Refused>> {
     Ok(look(file)?.0)
 }
 
-/// The files in an archive that hold keys, or have names that are private by convention, as a
-/// publisher is told.
+/// Returns the files in an archive that have private keys or names that are private by convention.
 ///
 /// # Errors
 /// As [`keys`].
@@ -48,8 +46,7 @@ fn look(file: &mut (impl Read + Seek)) -> io::Result<(Vec<Refused>, Vec<String>)
     };
     file.seek(SeekFrom::Start(0))?;
     let mut found = (Vec::new(), Vec::new());
-    // An archive that is damaged further on, or ends too early, is the problem of whoever unpacks
-    // it.
+    // Damage further on is the concern of whoever unpacks it.
     let _ = match kind {
         Kind::Tar => entries(file, &mut found),
         Kind::Gzip => entries(GzDecoder::new(file), &mut found),

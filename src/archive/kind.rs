@@ -1,9 +1,9 @@
-//! What a file is packed with, by its first bytes: a name says nothing about content that came from
-//! somebody else.
+//! Detects an archive's compression by its first bytes: the name of untrusted content means
+//! nothing.
 
 use std::io::{self, Read, Seek, SeekFrom};
 
-/// What an archive is packed with. All of them are tar inside.
+/// The compression of a tar archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Zstd,
@@ -12,10 +12,10 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// Bytes that decide it: up to the end of the magic in a tar header.
+    /// Bytes needed to decide: up to the end of the magic in a tar header.
     pub const SNIFFED: usize = 262;
 
-    /// `None` when these are not the first bytes of an archive that can be unpacked.
+    /// Returns the kind of an archive from its first bytes, or `None` if it cannot be unpacked.
     pub fn sniff(first: &[u8]) -> Option<Self> {
         // RFC 8878 section 3.1.1, RFC 1952 section 2.3.1 (deflate is the only method there is),
         // POSIX pax "ustar".
@@ -28,10 +28,10 @@ impl Kind {
         }
     }
 
-    /// Sniffs from the start, and goes back there.
+    /// Detects the kind from the start of a file, and rewinds it.
     ///
     /// # Errors
-    /// When it cannot be read or sought.
+    /// The file cannot be read or rewound.
     pub fn of(file: &mut (impl Read + Seek)) -> io::Result<Option<Self>> {
         file.seek(SeekFrom::Start(0))?;
         let mut first = Vec::with_capacity(Self::SNIFFED);

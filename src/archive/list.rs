@@ -5,11 +5,11 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// How deep [`list`] looks, and how much it looks at.
+/// Bounds on the depth and the number of files that [`list`] looks at.
 const MAX_DEPTH: usize = 8;
 const MAX_LISTED: usize = 100_000;
 
-/// Why the archives in a directory cannot be listed.
+/// The reason why the archives in a directory cannot be listed.
 #[derive(Debug, thiserror::Error)]
 pub enum Unlisted {
     #[error("{} cannot be listed: {source}; check that it is a directory, and yours", .dir.display())]
@@ -18,11 +18,11 @@ pub enum Unlisted {
     TooMany(PathBuf),
 }
 
-/// The files in `dir` and the directories below it whose names are `wanted`, by file name; links to
+/// Returns the files in `dir` and below whose names are `wanted`, sorted by file name. Links to
 /// directories are not followed.
 ///
 /// # Errors
-/// When a directory cannot be read, or there is too much in it.
+/// A directory cannot be read, or there are too many files.
 pub fn list(dir: &Path, wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, Unlisted> {
     let mut found = Vec::new();
     let mut seen = 0;

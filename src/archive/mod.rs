@@ -1,12 +1,10 @@
-//! Directories as archives and back: what a publisher packs, and what a stranger's archive may do
-//! when it is unpacked.
+//! Packs directories into archives, and reads and unpacks untrusted ones.
 //!
-//! [`project`] reads the `swarmdex.toml` of a directory, [`pack`] makes one archive of it, the same
-//! bytes wherever it is packed, and [`extract`] unpacks an archive that may have been made by
-//! anybody; [`inspect`] looks for keys in one. [`crates`] reads what cargo packs, [`npm`] what npm
-//! packs, [`pypi`] wheels and source distributions, [`deb`] Debian's packages, and [`debian`] the
-//! index that a Debian archive has of its packages. Everything blocks: whoever must not wait calls
-//! it on a thread that may.
+//! [`project`] reads a directory's `swarmdex.toml`, and [`pack`] makes a reproducible archive of
+//! it. [`extract`] unpacks untrusted archives, and [`inspect`] searches them for private keys.
+//! [`crates`] reads cargo's packages, [`npm`] npm's, [`pypi`] wheels and source distributions,
+//! [`deb`] Debian's packages, and [`debian`] the package index of a Debian archive. Everything here
+//! blocks, so async code calls it on a blocking thread.
 
 pub mod crates;
 pub mod deb;

@@ -1,10 +1,9 @@
-//! Reading an npm tarball, which may have been made by anybody: nothing is unpacked to disk, two
-//! files of it are kept, and every length is bounded.
+//! Reads untrusted npm tarballs: nothing is unpacked to disk, two files are kept, and every length
+//! is bounded.
 //!
-//! npm takes the first directory of every path away, whatever it is called, so the package is what
-//! lies in any of them:
-//! `package/package.json` as npm packs it, `node/package.json` as others do. Of two that have
-//! different bytes nobody can say which one a program takes, so an archive that has two is none.
+//! npm strips the first directory of every path, whatever its name, so the package may lie in any:
+//! `package/package.json` as npm packs it, `node/package.json` as others do. If two of them differ,
+//! programs may choose either, so such an archive is refused.
 
 use std::{
     io::{self, BufRead, BufReader, Cursor, Read, Seek, SeekFrom},
@@ -22,49 +21,48 @@ mod manifest;
 
 pub use manifest::{Dependency, DependencyKind, Person, packument};
 
-/// Largest archive read, in bytes: as much as a gateway takes unless it is told otherwise. Those
-/// with programs for one system in them take 50 MiB.
+/// Largest archive read, in bytes: the gateway's default upload limit. Packages with native
+/// binaries take 50 MiB.
 const MAX_ARCHIVE: u64 = 512 << 20;
-/// Bytes unpacked: all of it is looked through, because `package.json` may stand anywhere.
+/// The most bytes unpacked. The whole archive is searched, because `package.json` may be anywhere.
 const MAX_UNPACKED: u64 = 2 << 30;
-/// What npm reads of a package.
+/// The name of the manifest.
 const MANIFEST: &str = "package.json";
-/// Largest `package.json`, in bytes: old ones have the readme in them.
+/// Largest `package.json`, in bytes: old ones include the readme.
 const MAX_MANIFEST: u64 = 1 << 20;
-/// When there was no npm yet, in seconds since 1970: the beginning of 2010. npm, pnpm and yarn
-/// write times before that into what they pack, the same ones for every package: 1985-10-26 and
-/// 1984-06-22.
+/// The beginning of 2010 in seconds since 1970, before which npm did not exist. npm, pnpm and yarn
+/// write constant times before that into every package: 1985-10-26 and 1984-06-22.
 const BEFORE_NPM: u64 = 1_262_304_000;
 
-/// A package as its tarball has it. Texts are as somebody wrote them: neither cut nor cleaned.
+/// A package described by its tarball. Texts are as written, neither shortened nor cleaned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tarball {
-    /// A name that npm takes for a package that exists.
+    /// A name that npm accepts for existing packages.
     pub name: String,
-    /// As npm lists it: without a v before it, and without build metadata.
+    /// The version as npm lists it: without a leading v and without build metadata.
     pub version: String,
     pub description: Option<String>,
-    /// An SPDX expression, if the author wrote one. Of several in a list, the old form, any may be
-    /// chosen.
+    /// An SPDX expression, if the author wrote one. The old form of a list becomes a choice with
+    /// `OR`.
     pub license: Option<String>,
     pub author: Option<Person>,
     pub maintainers: Vec<Person>,
     pub contributors: Vec<Person>,
     pub homepage: Option<String>,
-    /// An address; the short forms of GitHub and its like are written out.
+    /// A URL; short forms such as GitHub's are expanded.
     pub repository: Option<String>,
     pub keywords: Vec<String>,
     pub dependencies: Vec<Dependency>,
-    /// The message of a package that is deprecated in its own `package.json`; npm's registry has
-    /// these elsewhere.
+    /// The message of a package deprecated in its own `package.json`; npm's registry keeps these
+    /// elsewhere.
     pub deprecated: Option<String>,
     pub readme: Option<Readme>,
     /// The bytes of `package.json`, at most 1 MiB.
     pub package_json: Vec<u8>,
-    /// The newest time of a file, in seconds since 1970, if the archive has real ones. No earlier
-    /// than 2010; it may lie ahead.
+    /// The latest modification time of a file, in seconds since 1970, if the archive has real ones.
+    /// No earlier than 2010; it may lie in the future.
     pub published_at: Option<u64>,
-    /// Of the archive, in bytes.
+    /// Size of the archive in bytes.
     pub size: u64,
     pub sha1: [u8; 20],
     pub sha512: [u8; 64],
@@ -73,18 +71,18 @@ pub struct Tarball {
 /// Bytes read at once.
 const PIECE: usize = 64 << 10;
 
-/// The package in the archive at `path`. Reads the file twice, and keeps little of it in memory.
+/// Reads the package at `path`. Reads the file twice, without keeping it in memory.
 ///
 /// # Errors
-/// Why it is none.
+/// The reason why it is not a valid package.
 pub fn read(path: &Path) -> Result<Tarball, Unusable> {
     within(BufReader::with_capacity(PIECE, open(path)?))
 }
 
-/// The package in the archive with these bytes.
+/// Reads the package in an archive in memory.
 ///
 /// # Errors
-/// Why it is none.
+/// The reason why it is not a valid package.
 pub fn of(archive: &[u8]) -> Result<Tarball, Unusable> {
     within(Cursor::new(archive))
 }
@@ -95,7 +93,7 @@ fn within(mut archive: impl BufRead + Seek) -> Result<Tarball, Unusable> {
     let most = most_unpacked(size, MAX_UNPACKED);
     let mut unpacked = Gunzip(Some(GzDecoder::new(archive))).take(most + 1);
     let found = Found::search(&mut unpacked);
-    // Errors come of the end that is missing because we stopped there.
+    // Errors now only come from the missing end, because we stopped there.
     if unpacked.limit() == 0 {
         return Err(Unusable::TooLarge);
     }
@@ -129,7 +127,7 @@ fn within(mut archive: impl BufRead + Seek) -> Result<Tarball, Unusable> {
     })
 }
 
-/// Counts the bytes, and computes their digests.
+/// Returns the size and the digests.
 fn digests(archive: &mut impl BufRead) -> Result<(u64, [u8; 20], [u8; 64]), Unusable> {
     let (mut size, mut sha1, mut sha512) = (0, Sha1::new(), Sha512::new());
     loop {
@@ -148,8 +146,8 @@ fn digests(archive: &mut impl BufRead) -> Result<(u64, [u8; 20], [u8; 64]), Unus
     }
 }
 
-/// Unpacks the members of a gzip file. Anything else that follows them is passed over, as by zlib,
-/// and so by npm: some old tarballs are filled up with zeros.
+/// Unpacks the members of a gzip file. Anything else after them is ignored, as by zlib and so by
+/// npm: some old tarballs are padded with zeros.
 struct Gunzip<R>(Option<GzDecoder<R>>);
 
 impl<R: BufRead + Seek> Read for Gunzip<R> {
@@ -162,7 +160,7 @@ impl<R: BufRead + Seek> Read for Gunzip<R> {
             let Some(mut rest) = self.0.take().map(GzDecoder::into_inner) else {
                 break;
             };
-            // Of a file, as little as one byte may be there without reading on.
+            // A buffered file may offer as little as one byte without reading on.
             let mut begin = Vec::new();
             rest.by_ref()
                 .take(MEMBER.len() as u64)
@@ -176,16 +174,16 @@ impl<R: BufRead + Seek> Read for Gunzip<R> {
     }
 }
 
-/// The first bytes of a member of a gzip file.
+/// The first bytes of a gzip member.
 const MEMBER: [u8; 2] = [0x1f, 0x8b];
 
-/// What is wanted of an archive's files.
+/// The files wanted from an archive.
 #[derive(Default)]
 struct Found {
-    /// The directory that `package.json` is in, and its bytes.
+    /// The directory of `package.json`, and its bytes.
     manifest: Option<(String, Vec<u8>)>,
     readme: Option<Readme>,
-    /// Latest time of a file.
+    /// The latest modification time of a file.
     newest: Option<u64>,
 }
 
@@ -200,7 +198,7 @@ impl Found {
         Ok(found)
     }
 
-    /// Keeps the file if it is one of those that are wanted.
+    /// Keeps the file if it is one of those wanted.
     fn file(
         &mut self,
         FileEntry {

@@ -1,11 +1,10 @@
-//! One archive of a directory, the same bytes wherever it is packed: what was published can be
-//! packed again by anybody and compared by its hash.
+//! Packs a directory reproducibly: the same bytes on any machine, so anybody can pack it again and
+//! compare hashes.
 //!
-//! Nothing of the machine gets in: not the order in which a file system lists, nor owners, times,
-//! umask or the git settings of whoever packs. Entries are sorted by the bytes of their paths;
-//! headers are GNU's, which need no records of varying form for long names; zstd works on one
-//! thread at one level, with a checksum and without the size. What a newer zstd library writes may
-//! differ all the same, and a test notices when it does.
+//! Nothing of the machine gets in: neither the file system's order, nor owners, times, umask or git
+//! settings. Entries are sorted by the bytes of their paths, headers are GNU's, which encode long
+//! names in one form only, and zstd runs on one thread at one level, with a checksum and without
+//! the size. A newer zstd library may still write different bytes, which a test detects.
 
 use std::{
     fs::{File, Metadata},
@@ -29,21 +28,21 @@ pub use listing::{Entry, EntryKind, Key, LeftOut, Listing, Refused, Row};
 pub use rules::{Rules, Why, is_named, is_own, private};
 use walk::Found;
 
-/// Files with keys in them that an error names; more are counted.
+/// The most files with keys that an error names; more are counted.
 const MOST_NAMED: usize = 5;
 
-/// What may be packed.
+/// Limits on packing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of all files together, unpacked.
+    /// The most bytes of all files together, before compression.
     pub bytes: u64,
-    /// Files, links and directories.
+    /// The most files, links and directories.
     pub entries: u64,
 }
 
 impl Default for Limits {
-    /// 1 GiB in 100,000 entries: more than sources of anything have, and half of what is unpacked
-    /// by default.
+    /// 1 GiB in 100,000 entries: more than any sources have, and half of the default limit for
+    /// unpacking.
     fn default() -> Self {
         Self {
             bytes: 1 << 30,
@@ -52,7 +51,7 @@ impl Default for Limits {
     }
 }
 
-/// How far it is. Files are those that have bytes; links and directories are not counted.
+/// Progress of packing. Links and directories are not counted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Packing {
     pub files_done: u64,
@@ -61,19 +60,19 @@ pub struct Packing {
     pub bytes: u64,
 }
 
-/// What was packed.
+/// The result of packing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packed {
-    /// Files, links and directories.
+    /// The number of files, links and directories.
     pub entries: u64,
     pub files: u64,
-    /// Bytes of the files.
+    /// Total size of the files in bytes.
     pub bytes: u64,
-    /// Bytes of the archive.
+    /// Size of the archive in bytes.
     pub written: u64,
 }
 
-/// Why there is no archive. What was written by then is of no use.
+/// The reason why there is no archive. Any bytes written so far are useless.
 #[derive(Debug, thiserror::Error)]
 pub enum PackError {
     #[error("{} cannot be packed: it is not a directory; name the one that the files are in", .0.display())]
@@ -122,10 +121,11 @@ pub enum PackError {
     Write(io::Error),
 }
 
-/// Writes the archive of `dir` to `out`, which must not lie in it: what [`plan`] finds.
+/// Writes the archive of `dir` to `out`, which must not lie in `dir`: the files found by [`plan`].
 ///
 /// # Errors
-/// Anything that cannot be packed as it is, by its path; a limit; a file that changes; a disk.
+/// The path of something that cannot be packed, a limit that is exceeded, a file that changes, or a
+/// disk error.
 pub fn pack(
     dir: &Path,
     rules: &Rules,
@@ -136,14 +136,14 @@ pub fn pack(
     plan(dir, rules, limits)?.write(out, told)
 }
 
-/// Finds what an archive of `dir` will hold, and reads it through for keys. Left out are `.git`,
-/// the node's own directories, names that are private by convention, what a `.gitignore` in the
-/// tree says, whether or not it is a checkout, and what
-/// `exclude` says. Other hidden files and empty directories are in it.
+/// Lists the files for an archive of `dir`, and searches them for private keys. It leaves out
+/// `.git`, the node's own directories, names that are private by convention, and matches of
+/// `exclude` or of a `.gitignore` in the tree, whether or not it is a checkout. Other hidden files
+/// and empty directories are included.
 ///
 /// # Errors
-/// Anything that cannot be packed as it is, by its path; a limit. Files with keys in them are no
-/// error before [`Plan::write`] or [`Plan::check`], so that the rest can be shown.
+/// The path of something that cannot be packed, or a limit that is exceeded. Files with keys are an
+/// error only in [`Plan::write`] and [`Plan::check`], so that the rest can be shown.
 pub fn plan(dir: &Path, rules: &Rules, limits: Limits) -> Result<Plan, PackError> {
     let found = walk::walk(dir, rules, limits)?;
     let mut refused = Vec::new();
@@ -164,7 +164,7 @@ pub fn plan(dir: &Path, rules: &Rules, limits: Limits) -> Result<Plan, PackError
     })
 }
 
-/// An archive that was looked at and is still to be written.
+/// An archive that was planned but not written yet.
 pub struct Plan {
     items: Vec<Item>,
     listing: Listing,
@@ -175,17 +175,17 @@ impl Plan {
         &self.listing
     }
 
-    /// Adds what must not go along with it, such as a readme that is not in it.
+    /// Adds a refused file that is outside the archive, such as the readme.
     pub fn refuse(&mut self, refused: Refused) {
         self.listing.refused.push(refused);
     }
 
-    /// Adds what the publisher should know.
+    /// Adds a warning for the publisher.
     pub fn warn(&mut self, warning: String) {
         self.listing.warnings.push(warning);
     }
 
-    /// Whether nothing in it has to stay where it is.
+    /// Checks that no file has a private key.
     ///
     /// # Errors
     /// [`PackError::Keys`] with the paths.
@@ -207,7 +207,7 @@ impl Plan {
     }
 }
 
-/// One entry to be written, by its path in the archive.
+/// An entry to be written, by its path in the archive.
 struct Item {
     path: String,
     place: PathBuf,
@@ -222,7 +222,7 @@ enum What {
     File { seen: Seen, executable: bool },
 }
 
-/// A file's content as far as it can be told without reading it.
+/// A file's identity, size and time, which reveal a change without reading it.
 #[derive(Clone, Copy, PartialEq, Eq)]
 struct Seen {
     file: (u64, u64),
@@ -240,8 +240,8 @@ impl Seen {
     }
 }
 
-/// The key that a file holds. Its bytes are those that are packed later, or packing says that it
-/// has changed.
+/// Returns the private key in a file, checking that the file did not change meanwhile. Packing
+/// compares it with `seen` again.
 fn key_in(item: &Item, seen: Seen) -> Result<Option<Key>, PackError> {
     let path = || printable(&item.path);
     let unread = |source| PackError::Read {
@@ -260,12 +260,12 @@ fn key_in(item: &Item, seen: Seen) -> Result<Option<Key>, PackError> {
     Ok(key)
 }
 
-/// The key in a file of so many bytes, if there is one.
+/// Returns the private key in a file of `size` bytes, if there is one.
 ///
 /// # Errors
-/// When it cannot be read.
+/// The file cannot be read.
 pub fn find_key(mut file: impl Read, size: u64) -> io::Result<Option<Key>> {
-    /// Read at a time.
+    /// Bytes read at once.
     const CHUNK: usize = 256 << 10;
     let mut bytes = Vec::new();
     if size <= MAX_KEY_FILE {

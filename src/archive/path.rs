@@ -1,20 +1,19 @@
-//! What a path in an archive may be. Packing and unpacking keep the same rules, so that one takes
-//! what the other made.
+//! Rules for paths in archives. Packing and unpacking share them, so each accepts the other's
+//! result.
 //!
-//! A link's target may climb first and go down then, never climb again: seen from the directory the
-//! link is in, which is a real one, the climbing ends inside the tree, and what is below the tree
-//! leads through directories and links that keep the same rule. A target like `a/../..` would climb
-//! from wherever `a` leads to.
+//! A link's target may climb and then descend, but never climb again. Seen from the link's
+//! directory, which is a real one, the climb ends inside the tree, and the descent leads through
+//! directories and links that follow the same rule. A target such as `a/../..` would climb from the
+//! target of `a`.
 
 use crate::domain::text::is_unsafe_char;
 
-/// Longest path, in bytes: well below what systems take, so that there is room for where it is
-/// unpacked.
+/// Longest path in bytes: well below system limits, to leave room for the destination.
 pub const MAX_PATH: usize = 1_024;
-/// Longest name of one file, in bytes: what file systems take.
+/// Longest file name in bytes, as on most file systems.
 pub const MAX_NAME: usize = 255;
 
-/// Why a path is none that an archive may have.
+/// The reason why a path is not allowed in an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadPath {
     #[error("is not UTF-8")]
@@ -33,7 +32,7 @@ pub enum BadPath {
     Drive,
 }
 
-/// Why a symbolic link is none that an archive may have.
+/// The reason why a symbolic link is not allowed in an archive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BadLink {
     #[error(
@@ -48,7 +47,10 @@ pub enum BadLink {
     Winding,
 }
 
-/// `path` as text, if it is relative, stays where it is, and means the same on every system.
+/// Returns `path` as text if it is relative, does not climb, and means the same on every system.
+///
+/// # Errors
+/// The rule that it breaks.
 pub fn check(path: &[u8]) -> Result<&str, BadPath> {
     let path = std::str::from_utf8(path).map_err(|_| BadPath::NotText)?;
     if path.starts_with('/') {
@@ -74,7 +76,10 @@ pub fn check(path: &[u8]) -> Result<&str, BadPath> {
     Ok(path)
 }
 
-/// `target` as text, if the link at `path` (one that [`check`] passed) stays in the tree with it.
+/// Returns `target` as text if the link at `path`, which passed [`check`], stays in the tree.
+///
+/// # Errors
+/// The rule that it breaks.
 pub fn check_link<'a>(path: &str, target: &'a [u8]) -> Result<&'a str, BadLink> {
     let target = std::str::from_utf8(target).map_err(|_| BadLink::NotText)?;
     if target.is_empty() || target.len() > MAX_PATH || target.chars().any(is_unsafe) {
@@ -97,7 +102,8 @@ pub fn check_link<'a>(path: &str, target: &'a [u8]) -> Result<&'a str, BadLink> 
     Ok(target)
 }
 
-/// Joiners are part of how some languages, and some pictures, are written.
+/// Returns true for unsafe characters. Joiners are allowed, because some languages and emoji need
+/// them.
 fn is_unsafe(c: char) -> bool {
     c == '\\' || is_unsafe_char(c) && !matches!(c, '\u{200c}' | '\u{200d}')
 }

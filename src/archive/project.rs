@@ -1,5 +1,4 @@
-//! The `swarmdex.toml` of a directory: what a release says of itself, kept beside the files it is
-//! made of.
+//! Reads a directory's `swarmdex.toml`, the description of a release next to its files.
 
 use std::{
     fmt,
@@ -27,11 +26,11 @@ use crate::{
 
 /// The name of the file.
 pub const FILE: &str = "swarmdex.toml";
-/// Largest one that is read, in bytes: a draft at its limits takes some 8 KiB.
+/// Largest file read, in bytes: a draft at its limits takes about 8 KiB.
 pub const MAX_FILE: u64 = 64 << 10;
-/// What is taken for the readme when none is named, the first that exists.
+/// Names of the readme if none is given, in order of preference.
 const READMES: [&str; 3] = ["README.md", "README", "readme.md"];
-/// The keys of a file: those of a [`Draft`], and three that say how it is packed.
+/// The keys of a file: those of a [`Draft`], and three for packing.
 const KEYS: [&str; 16] = [
     "handle",
     "name",
@@ -51,24 +50,24 @@ const KEYS: [&str; 16] = [
     "readme",
 ];
 
-/// What the file of a directory says.
+/// The content of a directory's file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Project {
     pub draft: Draft,
     pub pack: PackOptions,
 }
 
-/// The options of packing a directory.
+/// The options for packing a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PackOptions {
-    /// Lines of a `.gitignore`, for things that are not packed.
+    /// Patterns as in a `.gitignore`, for files to leave out.
     pub exclude: Vec<String>,
-    /// Paths and patterns of things that are packed against their name or a `.gitignore`.
+    /// Paths and patterns of files to include despite their name or a `.gitignore`.
     pub include: Vec<String>,
     pub readme: Option<Readme>,
 }
 
-/// The text that is shown of a release before it is fetched.
+/// The readme, shown before a release is fetched.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readme {
     /// Its path in the directory.
@@ -87,7 +86,7 @@ pub enum ProjectError {
     TooLarge(PathBuf),
     #[error("{} is not UTF-8; save it as such", .0.display())]
     NotText(PathBuf),
-    /// `text` is what was read, so that the line can be shown.
+    /// A TOML error; `text` is the input, for the line number.
     #[error("{}, line {}: {}; correct it and try again", .path.display(), line(.text, .error.span()), printable(&in_toml(.error.message())))]
     Toml {
         path: PathBuf,
@@ -109,7 +108,7 @@ pub enum ProjectError {
 /// Reads the file of `dir` and the readme it names.
 ///
 /// # Errors
-/// When there is no file, it is not right, or the readme cannot be published.
+/// There is no file, it is invalid, or the readme cannot be published.
 pub fn read(dir: &Path) -> Result<Project, ProjectError> {
     let path = dir.join(FILE);
     let text = match read_text(&path, MAX_FILE) {
@@ -137,11 +136,11 @@ pub fn read(dir: &Path) -> Result<Project, ProjectError> {
     })
 }
 
-/// The options of packing a directory that is described elsewhere: its file's `exclude` and
-/// `include`, if it has one, and its readme.
+/// Returns the packing options of a directory whose release is described elsewhere: `exclude` and
+/// `include` of its file, if there is one, and its readme.
 ///
 /// # Errors
-/// As [`read`], but for a file that is not there.
+/// As [`read`], except that the file may be missing.
 pub fn packing(dir: &Path) -> Result<PackOptions, ProjectError> {
     match read(dir) {
         Ok(project) => Ok(project.pack),
@@ -178,8 +177,8 @@ fn parse(path: &Path, text: &str) -> Result<Parsed, ProjectError> {
             error: Box::new(error),
         }
     };
-    // With spans, which a toml::Table has lost; serde cannot flatten a draft and refuse unknown
-    // keys at once.
+    // `DeTable` keeps spans, which `toml::Table` loses; and serde cannot both flatten a draft and
+    // refuse unknown keys.
     let mut table = DeTable::parse(text).map_err(broken)?;
     if let Some(key) = table
         .get_ref()
@@ -214,11 +213,11 @@ fn parse(path: &Path, text: &str) -> Result<Parsed, ProjectError> {
     })
 }
 
-/// Reads a draft that stands alone. An error has its place in `text`.
+/// Reads a standalone draft. An error has its position in `text`.
 ///
 /// # Errors
-/// When it is no TOML, has keys that a draft has not, or a version or requirement that its
-/// ecosystem has not.
+/// The text is not TOML, has unknown keys, or has a version or requirement that is invalid in its
+/// ecosystem.
 pub fn read_draft(text: &str) -> Result<Draft, toml::de::Error> {
     let placed = |mut error: toml::de::Error| {
         error.set_input(Some(text));
@@ -234,7 +233,7 @@ fn draft_of(table: toml::Spanned<DeTable<'_>>) -> Result<Draft, toml::de::Error>
     Ok(draft)
 }
 
-/// Refuses, where it stands, a version or a requirement that the ecosystem does not have.
+/// Refuses versions and requirements that are invalid in the ecosystem, with their position.
 fn means_something(table: &DeTable<'_>, ecosystem: &Ecosystem) -> Result<(), toml::de::Error> {
     let read_version = |text: &str| text.parse::<VersionText>()?.read(ecosystem).map(drop);
     if let Some(version) = table.get("version") {
@@ -259,8 +258,8 @@ fn means_something(table: &DeTable<'_>, ecosystem: &Ecosystem) -> Result<(), tom
                 .within(ecosystem)
                 .ok()
         });
-        // A bare name is one of the draft's ecosystem; what is no package is refused with the
-        // draft's other fields.
+        // A bare name belongs to the draft's ecosystem; an invalid package is refused together with
+        // other fields.
         let of = match &package {
             Some(package) => Some(package.ecosystem()),
             None => dependency.contains_key("name").then_some(ecosystem),
@@ -273,7 +272,7 @@ fn means_something(table: &DeTable<'_>, ecosystem: &Ecosystem) -> Result<(), tom
     Ok(())
 }
 
-/// A text that has a meaning; the parser knows where it stands.
+/// Validates a text during deserialisation, because the parser knows its position.
 struct Means<F>(F);
 
 impl<'de, F: Fn(&str) -> Result<(), NameError>> DeserializeSeed<'de> for Means<F> {
@@ -363,7 +362,7 @@ fn read_text(path: &Path, most: u64) -> Result<String, Unread> {
     String::from_utf8(bytes).map_err(|_| Unread::NotText)
 }
 
-/// The line, counted from 1, where a span begins.
+/// Returns the line number, from 1, at which a span begins.
 fn line(text: &str, span: Option<std::ops::Range<usize>>) -> usize {
     let before = text
         .as_bytes()

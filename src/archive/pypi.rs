@@ -1,9 +1,9 @@
-//! Reading a wheel or a source distribution of PyPI, which may have been made by anybody: nothing
-//! is unpacked to disk, one file of it is read, its metadata, and every length is bounded.
+//! Reads untrusted wheels and source distributions: nothing is unpacked to disk, one file is read,
+//! the metadata, and every length is bounded.
 //!
-//! An archive that two programs would read in two ways is refused: pip goes by a zip archive's
-//! directory, others by the headers before each file, and of two metadata files one takes the first
-//! and another the last.
+//! An archive that programs would interpret differently is refused: pip uses a zip archive's
+//! directory, other programs the headers before each file, and of two metadata files one program
+//! takes the first and another the last.
 
 use std::path::Path;
 
@@ -22,27 +22,27 @@ mod metadata;
 use container::Member;
 pub use metadata::{CoreMetadata, DescriptionText, RequiresDist};
 
-/// Largest metadata file, in bytes: the longest readme that is kept has as many.
+/// Largest metadata file in bytes, the same as for a readme.
 pub const MAX_METADATA: u64 = 1 << 20;
 
-/// A wheel or a source distribution, as it says itself.
+/// A wheel or a source distribution, as its metadata describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Distribution {
     pub file: FileName,
     pub metadata: CoreMetadata,
-    /// `METADATA` of a wheel, `PKG-INFO` of a source distribution, byte for byte: the former is
-    /// what an index serves beside the wheel (PEP 658).
+    /// The bytes of `METADATA` in a wheel, which an index serves next to it (PEP 658), or of
+    /// `PKG-INFO` in a source distribution.
     pub metadata_file: Vec<u8>,
-    /// Of a source distribution, the README at its top; its metadata mostly has the same text.
+    /// The README at the top of a source distribution; its metadata usually has the same text.
     pub readme: Option<Readme>,
-    /// When the metadata file was written, if the archive tells something that can be.
+    /// The time of the metadata file, if it is plausible.
     pub published_at: Option<Timestamp>,
 }
 
-/// The distribution at `path`. What it says of its time is believed up to `now`.
+/// Reads the distribution at `path`. Its time is accepted up to `now`.
 ///
 /// # Errors
-/// Why it cannot be published.
+/// The reason why it cannot be published.
 pub fn read(path: &Path, now: Timestamp) -> Result<Distribution, Unusable> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let file = FileName::parse(&name).map_err(Unusable::BadFileName)?;
@@ -77,19 +77,19 @@ pub fn read(path: &Path, now: Timestamp) -> Result<Distribution, Unusable> {
     })
 }
 
-/// `NAME-VERSION.dist-info/METADATA`, at the top.
+/// Returns true for `NAME-VERSION.dist-info/METADATA`, at the top.
 fn is_wheel_metadata(path: &[u8]) -> bool {
     below_top(path, b"METADATA")
         .is_some_and(|top| top.to_ascii_lowercase().ends_with(b".dist-info"))
 }
 
-/// `PKG-INFO` in a directory at the top, whatever that is called: old ones are not always called
-/// like their file.
+/// Returns true for `PKG-INFO` in any top directory: in old archives its name may differ from the
+/// file's.
 fn is_source_metadata(path: &[u8]) -> bool {
     below_top(path, b"PKG-INFO").is_some_and(|top| !matches!(top, b"" | b"." | b".."))
 }
 
-/// The directory at the top that has a file with this name in it.
+/// Returns the top directory that directly has a file with this name.
 fn below_top<'a>(path: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
     let path = path.strip_prefix(b"./").unwrap_or(path);
     path.strip_suffix(name)?
@@ -97,7 +97,7 @@ fn below_top<'a>(path: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
         .filter(|top| !top.contains(&b'/'))
 }
 
-/// A file whose name says one release must not be another one inside.
+/// Checks that a file has the release inside that its name says.
 fn check_release(file: &FileName, name: &str, version: &str) -> Result<(), Unusable> {
     let normal = |name: &str| Ecosystem::Pypi.normalise(name);
     let inside = normal(name)
@@ -114,7 +114,8 @@ fn check_release(file: &FileName, name: &str, version: &str) -> Result<(), Unusa
     })
 }
 
-/// The directory of a wheel's metadata is called after the release, too; installers go by that.
+/// Checks that the directory of a wheel's metadata names the release too, because installers use
+/// that.
 fn check_directory(file: &FileName, path: &[u8]) -> Result<(), Unusable> {
     let other = || {
         Unusable::Ambiguous(
@@ -130,8 +131,8 @@ fn check_directory(file: &FileName, path: &[u8]) -> Result<(), Unusable> {
     check_release(file, name, version).map_err(|_| other())
 }
 
-/// After PyPI was there, and not before now. Midnight to the second is what build tools write that
-/// write no time: hatchling 2020-02-02, poetry 2016-01-01.
+/// Returns true for a time between PyPI's start and now. Exact midnights are constants of build
+/// tools: hatchling writes 2020-02-02, poetry 2016-01-01.
 fn is_sane(at: Timestamp, now: Timestamp) -> bool {
     /// 2003-01-01.
     const FIRST: Timestamp = Timestamp(1_041_379_200_000);

@@ -1,5 +1,5 @@
-//! How the archives of every ecosystem are read: nothing is unpacked to disk, few files are kept,
-//! and every length is bounded.
+//! Shared parts of the archive readers: nothing is unpacked to disk, few files are kept, and every
+//! length is bounded.
 
 use std::{
     fs::File,
@@ -22,14 +22,14 @@ use crate::{
     ecosystem::Refused,
 };
 
-/// Entries of a tar archive that are looked at.
+/// The most entries of a tar archive that are read.
 pub(super) const MAX_ENTRIES: u64 = 100_000;
-/// Bytes that may come out for each that goes in: programs are packed at 3 to 10.
+/// The most bytes unpacked for each packed byte: programs have a ratio of 3 to 10.
 const MAX_RATIO: u64 = 200;
-/// Memory for unpacking xz, in bytes. `xz -9` wants 65 MiB, the format allows 4 GiB.
+/// Memory for unpacking xz, in bytes. `xz -9` needs 65 MiB, while the format allows 4 GiB.
 const XZ_MEMORY: u64 = 128 << 20;
 
-/// Why an archive is no release that can be published.
+/// The reason why an archive cannot be published.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
     #[error("it cannot be read: {}", printable(&.0.to_string()))]
@@ -85,7 +85,7 @@ impl From<ExtractError> for Unusable {
     }
 }
 
-/// Opens a file; a pipe would be waited for.
+/// Opens a regular file; a pipe would block.
 pub(super) fn open(path: &Path) -> Result<File, Unusable> {
     if std::fs::metadata(path)?.is_file() {
         Ok(File::open(path)?)
@@ -94,8 +94,8 @@ pub(super) fn open(path: &Path) -> Result<File, Unusable> {
     }
 }
 
-/// Bytes that may come out of so many packed ones: 200 for each, not judged below 16 MiB, and never
-/// more than `bound`.
+/// Returns the most bytes that may be unpacked from `packed` bytes: a ratio of 200, at least 16
+/// MiB, at most `bound`.
 pub(super) fn most_unpacked(packed: u64, bound: u64) -> u64 {
     packed.saturating_mul(MAX_RATIO).clamp(UNJUDGED, bound)
 }
@@ -109,17 +109,15 @@ pub(super) fn xz<R: Read>(packed: R) -> io::Result<XzDecoder<R>> {
 
 /// A file in a tar archive.
 pub(super) struct FileEntry<'a> {
-    /// As it is written there. It is compared and never joined to a path: one that climbs is
-    /// just another name.
+    /// The path as written. It is compared and never joined to a path: `..` is just another name.
     pub path: &'a [u8],
     pub size: u64,
-    /// When it was last changed, in seconds since 1970.
+    /// Modification time in seconds since 1970.
     pub changed: Option<u64>,
     pub content: &'a mut dyn Read,
 }
 
-/// Calls `keep` with each file of a tar archive, up to the archive's end. What is behind that is
-/// not read.
+/// Calls `keep` with each file of a tar archive up to its end. Anything after the end is not read.
 pub(super) fn files(
     unpacked: &mut impl Read,
     mut keep: impl FnMut(FileEntry<'_>) -> Result<(), Unusable>,
@@ -156,12 +154,13 @@ pub(super) fn files(
     Ok(())
 }
 
-/// Reads what is left: the checksum is behind the last file.
+/// Reads the rest: the checksum is after the last file.
 pub(super) fn drain(mut rest: impl Read) -> io::Result<()> {
     io::copy(&mut rest, &mut io::sink()).map(drop)
 }
 
-/// All bytes of an entry that says it has `size` of them, unless that is more than `most`.
+/// Reads all bytes of an entry that claims `size` of them. Returns `None` if that is more than
+/// `most`.
 pub(super) fn whole(content: impl Read, size: u64, most: u64) -> io::Result<Option<Vec<u8>>> {
     if size > most {
         return Ok(None);
@@ -175,7 +174,7 @@ pub(super) fn whole(content: impl Read, size: u64, most: u64) -> io::Result<Opti
     }
 }
 
-/// Names of readmes in lower case, the one that a person should see first.
+/// Names of readmes in lower case, in order of preference.
 const READMES: [&str; 6] = [
     "readme.md",
     "readme.markdown",
@@ -185,19 +184,19 @@ const READMES: [&str; 6] = [
     "readme.rst",
 ];
 
-/// A readme of at most [`limit::BESIDE`] bytes, as it is.
+/// A readme of at most [`limit::BESIDE`] bytes, unchanged.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Readme {
-    /// The file has this name.
+    /// The file's name.
     pub name: String,
     pub bytes: Vec<u8>,
 }
 
 impl Readme {
-    /// Largest one that is kept, in bytes.
+    /// Largest readme kept, in bytes.
     pub const MOST: u64 = limit::BESIDE;
 
-    /// Returns true where a file of this name is a readme, and a better one than `known`.
+    /// Returns true if a file of this name is a better readme than `known`.
     pub(super) fn is_better(name: &str, known: Option<&Self>) -> bool {
         rank(name).is_some_and(|new| {
             known.is_none_or(|known| rank(&known.name).is_none_or(|old| new < old))
@@ -205,8 +204,8 @@ impl Readme {
     }
 }
 
-/// The lowest number wins, and `None` is no readme. `README.zh-CN.md` comes late, and last what
-/// Debian has to say about a package.
+/// Returns the rank of a readme, the lowest being the best, or `None` for other files.
+/// `README.zh-CN.md` ranks low, and Debian's remarks last.
 fn rank(name: &str) -> Option<usize> {
     let name = name.to_ascii_lowercase();
     match READMES.iter().position(|known| *known == name) {
@@ -216,8 +215,7 @@ fn rank(name: &str) -> Option<usize> {
     }
 }
 
-/// A time in seconds since 1970 as somebody's claim; none that is from before `first`, when there
-/// was nothing to pack, or ahead of `now`.
+/// Converts a claimed time in seconds since 1970; `None` if it is before `first` or after `now`.
 pub(super) fn claimed(seconds: Option<u64>, first: u64, now: Timestamp) -> Option<Timestamp> {
     let at = seconds
         .filter(|at| *at >= first)?

@@ -1,8 +1,8 @@
-//! One type for what the archives of every ecosystem say: a release, with the files that it has.
+//! A common type for releases read from the archives of every ecosystem.
 //!
-//! [`read`] goes by a file's name and makes a release of one file; [`grouped`] joins those of one
-//! version: the wheels and the source distribution of a Python package, a Debian package for
-//! several architectures.
+//! [`read`] goes by a file's name and returns a release of one file; [`grouped`] joins those of one
+//! version: wheels and source distribution of a Python package, or a Debian package for several
+//! architectures.
 
 use std::{
     collections::BTreeMap,
@@ -31,50 +31,48 @@ use crate::{
     },
 };
 
-/// A release as its archives have it. Its draft is valid as it is, without a handle.
+/// A release read from its archives. Its draft is valid, without a handle.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Release {
     pub draft: Draft,
-    /// What it needs and its draft does not say, because there is no room or no way to, each with
-    /// why.
+    /// Dependencies that the draft cannot express or has no room for, each with the reason.
     pub left_out: Vec<String>,
-    /// One or more, each with a name of its own, by name.
+    /// One or more files with unique names, sorted by name.
     pub files: Vec<FoundFile>,
     pub readme: Option<Vec<u8>>,
-    /// The ecosystem's own data of the release: of cargo the line of an index, of npm what a
-    /// registry says of a version.
+    /// The ecosystem's own data about the release: the index line for cargo, the version's registry
+    /// entry for npm.
     pub native: Option<Vec<u8>>,
 }
 
-/// One file of a release.
+/// A file of a release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FoundFile {
     pub path: PathBuf,
-    /// The name that it is published with.
+    /// The name under which it is published.
     pub name: String,
     pub content: Content,
-    /// The ecosystem's own data of this file: `METADATA` of a wheel, `PKG-INFO` of a source
-    /// distribution, the control paragraph of a
-    /// `.deb`.
+    /// The ecosystem's own data about this file: `METADATA` of a wheel, `PKG-INFO` of a source
+    /// distribution, the control paragraph of a `.deb`.
     pub native: Option<Vec<u8>>,
-    /// When the archive says that it was made; no later than it was read.
+    /// The archive's claimed creation time, no later than when it was read.
     pub published_at: Option<Timestamp>,
 }
 
-/// A file of a release that another file keeps out.
+/// A file that conflicts with another file of its release.
 #[derive(Debug)]
 pub struct Refused {
     pub path: PathBuf,
-    /// What the file says that it is.
+    /// The release that the file claims.
     pub draft: Draft,
     pub why: Unusable,
 }
 
-/// When there were no crates yet, in seconds since 1970: November 2014. Cargo writes 2006-07-24
-/// into everything that it packs, and did write real times once.
+/// November 2014 in seconds since 1970, before which there were no crates. Cargo writes 2006-07-24
+/// into every package, but once wrote real times.
 const BEFORE_CRATES: u64 = 1_414_800_000;
 
-/// The ecosystem that archives with this name are of; none where nothing here reads them.
+/// Returns the ecosystem of archives with this name, or `None` if they are not supported.
 pub fn ecosystem_of(name: &str) -> Option<Ecosystem> {
     let endings = [
         (".crate", Ecosystem::Cargo),
@@ -90,10 +88,10 @@ pub fn ecosystem_of(name: &str) -> Option<Ecosystem> {
         .map(|(_, ecosystem)| ecosystem)
 }
 
-/// The release in the archive at `path`, with this one file. Blocks.
+/// Reads the release in the archive at `path`, with this one file. Blocks.
 ///
 /// # Errors
-/// Why it cannot be published.
+/// The reason why it cannot be published.
 pub fn read(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     match ecosystem_of(&name) {
@@ -107,7 +105,7 @@ pub fn read(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     }
 }
 
-/// A crate must be called as it is inside, which [`of_crate`] leaves open.
+/// Checks that a crate's file name matches its contents, which [`of_crate`] does not.
 fn crate_called_so(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     let found = crates::read(path)?;
     let Draft { name, version, .. } = &found.draft;
@@ -125,10 +123,10 @@ fn crate_called_so(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     of_crate(found, path, now)
 }
 
-/// The release of the crate that was read at `path`.
+/// Returns the release of the crate read from `path`.
 ///
 /// # Errors
-/// When the file cannot be read any more.
+/// The file cannot be read again.
 pub fn of_crate(found: CrateFile, path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     let Draft { name, version, .. } = &found.draft;
     let name = format!("{name}-{version}.crate");
@@ -165,7 +163,7 @@ fn of_npm(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
         .and_then(checked)
         .map_err(|why| Unusable::bad("package.json", why))?;
     let (draft, left_out) = taken(draft, found.dependencies.iter().filter_map(npm_need));
-    // Seconds since 1970; from before npm they were taken away.
+    // Constants from before npm were already removed.
     let published_at = archives::claimed(found.published_at, 0, now);
     let native = npm::packument(&found);
     let files = vec![FoundFile::at(path, None, None, published_at)?];
@@ -199,7 +197,7 @@ fn of_pypi(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     let approved = approved
         .filter_map(|text| text.rsplit(" :: ").next())
         .next();
-    // The field of old often has the whole text of a license.
+    // The older field often has the whole text of a license.
     let short = metadata
         .license
         .as_deref()
@@ -243,7 +241,7 @@ fn of_pypi(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
     })
 }
 
-/// The draft with what it needs; and what cannot be said of that.
+/// Returns the draft with its dependencies, and those that it cannot express.
 fn taken(
     draft: Draft,
     needs: impl Iterator<Item = Result<Dependency, String>>,
@@ -257,7 +255,7 @@ fn taken(
     (draft, left_out)
 }
 
-/// What the package is used with; what its author works on it with is nobody else's matter.
+/// Converts a dependency. Development dependencies concern the author only.
 fn npm_need(need: &npm::Dependency) -> Option<Result<Dependency, String>> {
     let kind = match need.kind {
         npm::DependencyKind::Normal => Kind::Runtime,
@@ -265,7 +263,7 @@ fn npm_need(need: &npm::Dependency) -> Option<Result<Dependency, String>> {
         npm::DependencyKind::Optional => Kind::Optional,
         npm::DependencyKind::Dev => return None,
     };
-    // Under another name, of which the range is a part.
+    // An alias: the requirement names another package, followed by its range.
     let alias = need.requirement.strip_prefix("npm:").map(|other| {
         let at = other.rfind('@').filter(|at| *at > 0);
         at.and_then(|at| other.split_at_checked(at))
@@ -343,7 +341,7 @@ fn of_deb(path: &Path, now: Timestamp) -> Result<Release, Unusable> {
 }
 
 impl FoundFile {
-    /// Reads the file once more, for its root.
+    /// Reads the file again to compute its root.
     fn at(
         path: &Path,
         name: Option<String>,
@@ -369,15 +367,14 @@ impl FoundFile {
     }
 }
 
-/// Which version of which package it is: the same for files that belong together.
+/// Returns the package and version: the same for files that belong together.
 pub fn key(draft: &Draft) -> (Option<PackageName>, String) {
     (draft.package().ok(), draft.version.key(&draft.ecosystem))
 }
 
 impl Release {
-    /// Its draft and readme are better than those of others of the same version: those of a wheel
-    /// are what its author's tools made of the source distribution, in which some of it may be
-    /// missing.
+    /// Ranks a release's draft and readme: those of a wheel are best, since the author's tools made
+    /// it from the source distribution, whose metadata may be incomplete.
     fn rank(&self) -> (bool, &str) {
         let name = self
             .files
@@ -388,9 +385,9 @@ impl Release {
     }
 }
 
-/// Joins the releases of one version of one package into one, whatever their order. Of two files
-/// that cannot both be in it (two of the same name, and any two where a release has one file for
-/// good), the one with the first path stays.
+/// Joins releases of one version of one package, in whatever order. If two files conflict, because
+/// they have one name or because a release of the ecosystem has a single file, the one with the
+/// first path stays.
 pub fn grouped(mut found: Vec<Release>) -> (Vec<Release>, Vec<Refused>) {
     let first_path = |release: &Release| release.files.first().map(|file| file.path.clone());
     found.sort_by_cached_key(first_path);

@@ -1,4 +1,4 @@
-//! What somebody wrote about a package, made such that it can be signed: cut, cleaned or left out.
+//! Shortens, cleans or leaves out untrusted metadata so that it can be signed.
 
 use crate::domain::{
     hash::ContentRoot,
@@ -9,10 +9,10 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// Bytes of a signed manifest that are kept free for what is added to it when it is published.
+/// Bytes of a signed manifest reserved for additions at publication.
 const KEPT_FREE: usize = 1_024;
 
-/// What is known of a package, as somebody wrote it.
+/// A package's metadata as written.
 pub(crate) struct Facts<'a> {
     pub ecosystem: Ecosystem,
     pub name: &'a str,
@@ -58,7 +58,7 @@ pub(crate) fn draft(facts: Facts<'_>) -> Result<Draft, String> {
     })
 }
 
-/// The draft, if it can be signed as it is.
+/// Returns the draft if it can be signed.
 pub(crate) fn checked(draft: Draft) -> Result<Draft, String> {
     match draft.check(Timestamp::default()) {
         Ok(_) => Ok(draft),
@@ -66,8 +66,8 @@ pub(crate) fn checked(draft: Draft) -> Result<Draft, String> {
     }
 }
 
-/// The draft with as many of the dependencies as a manifest has room for, those first without which
-/// a release is of no use; and the others, as a person is told of them.
+/// Returns the draft with as many dependencies as fit into a manifest, required ones first, and the
+/// rest as messages for a person.
 pub(crate) fn with_dependencies(draft: Draft, needs: Vec<Dependency>) -> (Draft, Vec<String>) {
     let beside = Some(Content {
         root: ContentRoot::of(b""),
@@ -127,16 +127,16 @@ pub(crate) fn with_dependencies(draft: Draft, needs: Vec<Dependency>) -> (Draft,
     )
 }
 
-/// One line of at most `most` bytes without anything that moves a cursor.
+/// Returns one line of at most `most` bytes without unsafe characters.
 pub(crate) fn clean(text: &str, most: usize) -> String {
     shorten(printable(text), most)
 }
 
-/// `text` cut to at most `most` bytes, with `…` where something is missing.
+/// Returns `text` cut to at most `most` bytes, with `…` if something is missing.
 pub(crate) fn shorten(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most.saturating_sub('…'.len_utf8())));
-        // A joiner is nothing without what it joins.
+        // A joiner needs something to join.
         text.truncate(
             text.trim_end_matches(|c: char| c.is_whitespace() || is_joiner(c))
                 .len(),
@@ -146,7 +146,7 @@ pub(crate) fn shorten(mut text: String, most: usize) -> String {
     text
 }
 
-/// As many of them as `most`, each cleaned and once.
+/// Returns at most `most` distinct labels, cleaned.
 pub(crate) fn labels(texts: Vec<String>, most: usize, longest: usize) -> Vec<String> {
     let mut labels: Vec<String> = Vec::new();
     for text in texts {
@@ -158,13 +158,13 @@ pub(crate) fn labels(texts: Vec<String>, most: usize, longest: usize) -> Vec<Str
     labels
 }
 
-/// The name in `Name <address>`: nobody asked for their address to be gossiped.
+/// Returns the name in `Name <address>`: nobody agreed to have their address published.
 pub(crate) fn without_address(author: &str) -> Option<String> {
     let name = author.split('<').next().unwrap_or_default().trim();
     (!name.is_empty() && !name.contains('@')).then(|| name.to_owned())
 }
 
-/// The text, if it is a link that can be shown.
+/// Returns the text if it is a link that can be shown.
 pub(crate) fn link(text: &str) -> Option<String> {
     let link = text.trim();
     let is_link = link.starts_with("https://") || link.starts_with("http://");

@@ -1,5 +1,4 @@
-//! The transfers of this node, as they stand: for who asks, and told on the bus a few times a
-//! second each.
+//! The node's transfers: listed on request, and emitted on the bus a few times a second each.
 
 use std::{
     collections::HashMap,
@@ -13,22 +12,22 @@ use crate::domain::{
     transfer::{Part, Transfer, TransferId, TransferPeer, TransferState, rate},
 };
 
-/// Transfers kept, those that ended longest ago going first.
+/// The most transfers kept; those that ended longest ago are dropped first.
 const MOST: usize = 500;
-/// A transfer that changes all the time is told this often.
+/// The least time between two events of a transfer that changes continuously.
 const TELL: Duration = Duration::from_millis(200);
-/// A peer that has asked for nothing for so long has what it wanted, or has gone.
+/// An upload without requests for this long has finished, or the peer has gone.
 const OVER: Duration = Duration::from_secs(3);
 
 struct Entry {
     transfer: Transfer,
     told: Instant,
-    /// Bytes done when it was told last.
+    /// Bytes done as of the last event.
     told_done: u64,
     changed: Instant,
 }
 
-/// Cheap to clone.
+/// The table of transfers. Cheap to clone.
 #[derive(Clone)]
 pub struct Board {
     entries: Arc<Mutex<HashMap<TransferId, Entry>>>,
@@ -47,7 +46,7 @@ impl Board {
         self.entries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Every transfer that runs or was lately, the newest first.
+    /// Returns all running and recent transfers, newest first.
     pub fn list(&self) -> Vec<Transfer> {
         let mut all: Vec<Transfer> = self
             .lock()
@@ -58,7 +57,7 @@ impl Board {
         all
     }
 
-    /// How a transfer stands now. A change of its state is told at once.
+    /// Updates a transfer. A change of its state is emitted at once.
     pub fn put(&self, transfer: Transfer) {
         let mut entries = self.lock();
         let now = Instant::now();
@@ -87,7 +86,7 @@ impl Board {
         );
     }
 
-    /// Notes what a peer was sent; `what` is asked once, for what a content is called.
+    /// Updates the upload to a peer. `what` supplies the name of the content, once.
     pub fn served(
         &self,
         id: TransferId,
@@ -120,7 +119,7 @@ impl Board {
                 for_others: false,
                 beside: false,
             };
-            // Long ago, so that the first change is told.
+            // Long ago, so that the first change is emitted.
             let told = at.checked_sub(TELL).unwrap_or(at);
             entries.insert(
                 id,
@@ -152,7 +151,7 @@ impl Board {
         }
     }
 
-    /// Ends what peers have asked nothing of for a while. To be called every so often.
+    /// Ends uploads without recent requests. Call it periodically.
     pub fn settle(&self, now: Timestamp) {
         for entry in self.lock().values_mut() {
             let transfer = &mut entry.transfer;
@@ -170,7 +169,7 @@ impl Board {
         }
     }
 
-    /// Tells everything again: a reader is new.
+    /// Emits everything again, for a new reader.
     pub fn tell_again(&self) {
         for entry in self.lock().values() {
             self.bus

@@ -1,4 +1,4 @@
-//! Merging and sending.
+//! Merges events for each reader and sends them in batches.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -27,14 +27,15 @@ use crate::{
 
 /// Shortest time between two batches to one reader.
 pub const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
-/// Announcements, and notices, that a reader may fall behind before the oldest are dropped.
+/// The most announcements, and the most notices, waiting for a reader before the oldest are
+/// dropped.
 pub const RING: usize = 1_000;
 /// Batches waiting in a reader's channel.
 const CHANNEL: usize = 4;
-/// Most different peers in one batch; a larger table than this is cut by the node itself.
+/// The most different peers in one batch; the node itself bounds larger tables.
 const PEERS: usize = 10_000;
 
-/// One reader's unsent picture.
+/// Unsent changes for one reader.
 #[derive(Default)]
 struct Collector {
     node: Option<NodeSnapshot>,
@@ -88,7 +89,7 @@ impl Collector {
                 }
             }
             Event::Request(request) => {
-                // The newest are what a person looks at.
+                // A person looks at the newest ones.
                 self.requests.insert(request.id, *request);
                 if self.requests.len() > RING {
                     self.requests.pop_first();
@@ -126,7 +127,7 @@ impl Collector {
     }
 }
 
-/// Appends to a bounded ring; returns how many of the oldest had to go.
+/// Appends to a bounded ring. Returns the number of dropped elements.
 fn push<T>(ring: &mut VecDeque<T>, value: T) -> u64 {
     let full = ring.len() >= RING;
     if full {
@@ -141,7 +142,7 @@ struct Reader {
     changed: Notify,
 }
 
-/// Where writers put events and readers subscribe. Cheap to clone.
+/// The event bus: writers emit events, and readers subscribe. Cheap to clone.
 #[derive(Clone, Default)]
 pub struct Bus {
     readers: Arc<Mutex<Vec<Arc<Reader>>>>,
@@ -149,8 +150,8 @@ pub struct Bus {
 }
 
 impl Bus {
-    /// Merges `event` into every reader's picture. Never waits for a reader; the lock is held for
-    /// the merge only.
+    /// Merges `event` for every reader. Never waits for a reader; the lock is held only while
+    /// merging.
     pub fn emit(&self, event: Event) {
         let readers = lock(&self.readers);
         if let Some((last, others)) = readers.split_last() {
@@ -163,17 +164,17 @@ impl Bus {
         }
     }
 
-    /// Events that readers have lost, all of them together and also those that have left.
+    /// Returns the number of events lost by all readers, including those that have left.
     pub fn dropped(&self) -> u64 {
         self.dropped.load(Ordering::Relaxed)
     }
 
-    /// Whether anybody listens: spares building snapshots for nobody.
+    /// Returns true if there is a reader, to avoid building snapshots for nobody.
     pub fn has_readers(&self) -> bool {
         !lock(&self.readers).is_empty()
     }
 
-    /// A new reader. It is removed when the receiver is dropped. Must be called within a tokio
+    /// Adds a reader, which is removed when the receiver is dropped. Must be called within a tokio
     /// runtime.
     pub fn subscribe(&self) -> mpsc::Receiver<Batch> {
         let reader = Arc::new(Reader {
@@ -192,7 +193,7 @@ impl Bus {
 }
 
 impl Reader {
-    /// Returns how many events this one pushed out.
+    /// Merges an event. Returns the number of events dropped for it.
     fn merge(&self, event: Event) -> u64 {
         let mut collector = lock(&self.collector);
         let before = collector.dropped;
@@ -204,9 +205,8 @@ impl Reader {
     }
 }
 
-/// Sends batches until the receiver is gone. `try_reserve` first: a batch is taken out of the
-/// picture only when there is room for it, so a slow reader loses nothing but what its rings cannot
-/// hold.
+/// Sends batches until the receiver is dropped. It reserves a slot before it takes a batch, so a
+/// slow reader loses only what its rings cannot hold.
 async fn flush(reader: &Reader, sender: &mpsc::Sender<Batch>) {
     loop {
         tokio::select! {

@@ -1,4 +1,4 @@
-//! The vocabulary of the bus. All of it is serialisable.
+//! The events of the bus, all serialisable.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::domain::{
     transfer::Transfer,
 };
 
-/// Who opened the connection.
+/// The side that opened a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
@@ -30,7 +30,7 @@ pub enum Direction {
     Outbound,
 }
 
-/// How this node is connected to a peer now.
+/// A connection to a peer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Connection {
     pub address: String,
@@ -38,16 +38,15 @@ pub struct Connection {
     pub since: Timestamp,
 }
 
-/// Bytes that went between a peer and this node since that started, by what they were: what was in
-/// the messages, without the protocols around it.
+/// Bytes exchanged with a peer since the node started, by kind, without protocol overhead.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Traffic {
-    /// Announcements that it passed on.
+    /// Announcements that it forwarded.
     pub announcements_in: u64,
-    /// Signed things it answered with, and was answered with.
+    /// Signed records in its answers, and in answers to it.
     pub answers_in: u64,
     pub answers_out: u64,
-    /// Content it gave that verified.
+    /// Verified content that it sent.
     pub content_in: u64,
 }
 
@@ -55,56 +54,55 @@ pub struct Traffic {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PeerSnapshot {
     pub id: PeerId,
-    /// Only where a publisher's signature says that this node is its own.
+    /// Set only if a publisher's signature claims the node.
     pub owner: Option<NodeOwner>,
     pub agent: Option<String>,
-    /// `None` for a peer that is known and not connected.
+    /// `None` for a known peer that is not connected.
     pub connection: Option<Connection>,
     pub addresses: Vec<String>,
     pub protocols: Vec<String>,
-    /// The last round trips, oldest first, in milliseconds; at most [`RTT_HISTORY`].
+    /// The latest round trips in milliseconds, oldest first; at most [`RTT_HISTORY`].
     pub rtts_ms: Vec<f32>,
     pub score: Score,
     /// The numbers behind the score.
     #[serde(default)]
     pub basis: Basis,
-    /// Where it is: declared by the peer and still valid, else by its address, whose country it may
-    /// be only.
+    /// Its location: declared by the peer and still valid, otherwise derived from its address,
+    /// possibly only the country.
     pub location: Option<GeoLocation>,
-    /// From our declared location to the peer's.
+    /// Distance in km between our declared location and the peer's.
     pub distance_km: Option<f64>,
-    /// Who says where it is, and what speaks for it. `None` of nodes that tell declared places
-    /// only.
+    /// The provenance of the location. `None` from nodes that only report declared ones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub provenance: Option<Provenance>,
-    /// Packages in its catalogue, by its own word.
+    /// Packages in its catalogue, as it reports.
     pub packages: Option<u64>,
-    /// Bytes that it may keep for others, by its own word.
+    /// Bytes that it offers to keep for others, as it reports.
     #[serde(default)]
     pub room: u64,
     pub first_seen: Timestamp,
     pub last_seen: Timestamp,
-    /// The newest evidence, newest last.
+    /// Recent evidence, newest last.
     pub evidence: Vec<Evidence>,
-    /// In the gossip mesh for announcements.
+    /// It is in the gossip mesh for announcements.
     pub in_mesh: bool,
-    /// Gossipsub's own score of it; below 0 for one that misbehaves there.
+    /// Gossipsub's own score; below 0 for misbehaviour there.
     #[serde(default)]
     pub gossip_score: Option<f64>,
     #[serde(default)]
     pub traffic: Traffic,
-    /// What is held against it; `None` when nothing is.
+    /// Its penalties; `None` if it has none.
     #[serde(default)]
     pub sheet: Option<Box<Sheet>>,
 }
 
 impl PeerSnapshot {
-    /// The ban that holds for it.
+    /// Returns the ban in force.
     pub fn ban(&self, now: Timestamp) -> Option<Ban> {
         self.sheet.as_ref()?.ban(now)
     }
 
-    /// Who says where it is.
+    /// Returns the provenance of its location.
     pub fn provenance(&self) -> Provenance {
         let told = match self.location {
             Some(_) => Source::Declared,
@@ -117,15 +115,15 @@ impl PeerSnapshot {
     }
 }
 
-/// Round trips kept per peer for the sparkline.
+/// Round trips kept for each peer, for the sparkline.
 pub const RTT_HISTORY: usize = 24;
 
-/// Who this node is and how it stands.
+/// The state of this node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct NodeSnapshot {
     pub peer_id: PeerId,
     pub network: String,
-    /// Addresses others can dial, with `/p2p/`; those a LAN can reach come first.
+    /// Addresses that others can dial, with `/p2p/`, LAN addresses first.
     pub addresses: Vec<String>,
     pub handle: Option<String>,
     pub connected: usize,
@@ -133,19 +131,19 @@ pub struct NodeSnapshot {
     pub packages: u64,
     pub dht_records: usize,
     pub dht_server: bool,
-    /// It looks for others on the local network by itself.
+    /// It discovers peers on the local network.
     pub mdns: bool,
     pub mesh: usize,
     /// Our clock minus the median of the peers' clocks, in milliseconds; `None` with fewer than two
-    /// to compare with.
+    /// peers to compare with.
     pub clock_offset_ms: Option<i64>,
-    /// Where it says that it is.
+    /// Its declared location.
     #[serde(default)]
     pub location: Option<GeoLocation>,
     pub started_at: Timestamp,
 }
 
-/// Something a person should read.
+/// A message for a person.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notice {
     pub at: Timestamp,
@@ -166,16 +164,16 @@ pub enum Level {
 pub struct Counters {
     /// Announcements accepted from gossip, and our own.
     pub announcements: u64,
-    /// Bytes from peers that failed a check, by reason.
+    /// Data from peers that failed a check, by reason.
     pub refused: BTreeMap<Refusal, u64>,
-    /// Messages the node itself had no room for.
+    /// Messages dropped by the node itself for lack of room.
     pub overloaded: u64,
-    /// Lookups in the DHT, and how many ended without what they looked for.
+    /// DHT lookups, and those without a result.
     pub lookups: u64,
     pub lookups_failed: u64,
 }
 
-/// What a writer tells the bus.
+/// An event on the bus.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind", content = "value")]
 pub enum Event {
@@ -188,43 +186,43 @@ pub enum Event {
     Counters(Counters),
     Health(Box<Sample>),
     Transfer(Box<Transfer>),
-    /// Something that does not go together was seen for the first time.
+    /// A conflict was seen for the first time.
     Conflict(Box<Case>),
     Lookup(Box<Trace>),
-    /// A package manager asked the gateway.
+    /// A package manager sent a request to the gateway.
     Request(Box<ClientRequest>),
 }
 
-/// What happened since the batch before, merged.
+/// The merged events since the previous batch.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Batch {
-    /// Latest state, if it changed.
+    /// The latest state, if it changed.
     pub node: Option<NodeSnapshot>,
-    /// Peers that changed: the latest value of each.
+    /// The latest value of each peer that changed.
     pub peers: Vec<PeerSnapshot>,
     pub gone: Vec<PeerId>,
-    /// Oldest first.
+    /// Announcements, oldest first.
     pub announcements: Vec<Announced>,
     pub notices: Vec<Notice>,
     pub counters: Option<Counters>,
-    /// The newest sample, if it differs from the one before.
+    /// The latest sample, if it differs from the one before.
     pub health: Option<Sample>,
-    /// Transfers that changed: the latest value of each.
+    /// The latest value of each transfer that changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub transfers: Vec<Transfer>,
-    /// Conflicts that were seen for the first time, oldest first.
+    /// Conflicts seen for the first time, oldest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conflicts: Vec<Case>,
-    /// Lookups in the DHT that changed: the latest value of each.
+    /// The latest value of each DHT lookup that changed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lookups: Vec<Trace>,
-    /// Requests of package managers that changed: the latest value of each, by their numbers.
+    /// The latest value of each request of a package manager that changed, by number.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub requests: Vec<ClientRequest>,
-    /// Announcements, notices and conflicts this reader lost since it subscribed, because it was
-    /// slower than they came.
+    /// Announcements, notices and conflicts that this reader lost since it subscribed, because it
+    /// was too slow.
     pub dropped: u64,
-    /// Events merged into this batch.
+    /// The number of events merged into this batch.
     pub events: u64,
 }
 
@@ -234,7 +232,8 @@ impl Batch {
     }
 }
 
-/// Time between an announcement's signature and now, for a table cell.
+/// Converts the time between an announcement's signature and its arrival to milliseconds, for a
+/// table cell.
 pub fn delay_ms(delay: Duration) -> f64 {
     delay.as_secs_f64() * 1_000.0
 }

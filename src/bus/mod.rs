@@ -1,9 +1,9 @@
-//! The event bus: what the explorer, and any other reader, learns of the node as it happens.
+//! The event bus: tells the explorer and other readers what happens on the node.
 //!
-//! Writers never wait. Each reader has its own picture to catch up with: the latest value of every
-//! peer, a bounded ring of announcements and notices, counters. It is sent as one [`Batch`] over a
-//! bounded channel, at most ten times a second; a reader that is slow gets fewer, larger batches,
-//! and what its ring had to drop is counted in them.
+//! Writers never wait. Each reader has its own unsent changes: the latest value of every peer, a
+//! bounded ring of announcements and notices, counters. They are sent as one [`Batch`] over a
+//! bounded channel, at most ten times a second. A slow reader gets fewer, larger batches, which
+//! count what its ring had to drop.
 
 mod board;
 mod collect;

@@ -1,5 +1,4 @@
-//! Requests of package managers, as they stand: told on the bus, kept for readers that come later,
-//! and counted.
+//! Requests of package managers: emitted on the bus, kept for later readers, and counted.
 
 use std::{
     collections::VecDeque,
@@ -12,7 +11,7 @@ use crate::{
     metrics::Metrics,
 };
 
-/// Requests kept, the oldest going first.
+/// The most requests kept; the oldest are dropped first.
 const MOST: usize = 1_000;
 
 #[derive(Default)]
@@ -22,7 +21,7 @@ struct Kept {
     requests: VecDeque<ClientRequest>,
 }
 
-/// Cheap to clone.
+/// The table of requests. Cheap to clone.
 #[derive(Clone)]
 pub struct Requests {
     kept: Arc<Mutex<Kept>>,
@@ -43,8 +42,7 @@ impl Requests {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a request whose answer begins; returns it with its number and the run that it belongs
-    /// to.
+    /// Adds a request whose answer begins. Returns it with its number and its run.
     pub fn begin(&self, mut request: ClientRequest) -> ClientRequest {
         let mut kept = self.lock();
         kept.last += 1;
@@ -60,13 +58,13 @@ impl Requests {
         request
     }
 
-    /// Says how a request stands now, or that its answer has been sent.
+    /// Updates a request, and counts it if its answer is complete.
     pub fn put(&self, request: ClientRequest) {
         if !request.is_open() {
             self.metrics.asked(&request);
         }
         let mut kept = self.lock();
-        // Numbers have no gaps, so that the place follows from the first.
+        // Numbers have no gaps, so the index follows from the first one.
         let first = kept.requests.front().map_or(request.id, |first| first.id);
         let at = request
             .id
@@ -78,7 +76,7 @@ impl Requests {
         self.bus.emit(Event::Request(Box::new(request)));
     }
 
-    /// Tells everything again: a reader is new.
+    /// Emits everything again, for a new reader.
     pub fn tell_again(&self) {
         for request in &self.lock().requests {
             self.bus.emit(Event::Request(Box::new(request.clone())));

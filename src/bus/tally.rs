@@ -1,4 +1,4 @@
-//! Counters that several tasks add to.
+//! Counters shared by several tasks.
 
 use std::{
     collections::VecDeque,
@@ -9,18 +9,18 @@ use std::{
 use super::Counters;
 use crate::domain::{record::Refusal, time::Timestamp};
 
-/// The node's counters. Cheap to clone; every clone counts into the same.
+/// The node's counters. All clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct Tally(Arc<Mutex<Inner>>);
 
 #[derive(Debug, Default)]
 struct Inner {
     counters: Counters,
-    /// How long announcements took to arrive, and when they did.
+    /// Travel times of announcements, with their time of arrival.
     travelled: VecDeque<(Timestamp, Duration)>,
 }
 
-/// Announcements whose travel is remembered.
+/// The most announcements whose travel time is kept.
 const TRAVELS: usize = 512;
 
 impl Tally {
@@ -28,7 +28,7 @@ impl Tally {
         self.with(|counters| counters.clone())
     }
 
-    /// An announcement was taken; one of others, `travelled` long after it was sent.
+    /// Counts an announcement. `travelled` is the time since it was sent, unless it is our own.
     pub fn announced(&self, travelled: Option<Duration>, at: Timestamp) {
         let mut inner = self.lock();
         inner.counters.announcements += 1;
@@ -39,7 +39,7 @@ impl Tally {
         inner.travelled.push_back((at, travelled));
     }
 
-    /// How long the announcements that came since `from` took to arrive.
+    /// Returns the travel times of the announcements since `from`.
     pub fn travelled_since(&self, from: Timestamp) -> Vec<Duration> {
         self.lock()
             .travelled
@@ -53,7 +53,7 @@ impl Tally {
         self.with(|counters| *counters.refused.entry(refusal).or_default() += 1);
     }
 
-    /// Something from the network was dropped because this node had no room for it.
+    /// Counts a message dropped because this node had no room for it.
     pub fn overloaded(&self) {
         self.with(|counters| counters.overloaded += 1);
     }

@@ -1,4 +1,4 @@
-//! Questions to a person at a terminal. A script is not asked.
+//! Questions to a user at a terminal. Scripts are never asked.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -7,18 +7,18 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::print::internal;
 use crate::{Result, domain::text::printable};
 
-/// Returns whether there is a person to ask, who types and reads.
+/// Returns true if there is a user who can read a question and type the answer.
 pub(super) fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stderr().is_terminal()
 }
 
-/// Asks until the answer is yes or no; Ctrl-C and the end of what is typed are no.
+/// Asks until the answer is yes or no. Ctrl-C and end of input mean no.
 pub(super) async fn yes(question: &str) -> Result<bool> {
     let mut interrupt =
         signal(SignalKind::interrupt()).map_err(|error| internal("watching signals", error))?;
     let question = printable(question);
     loop {
-        // Nobody who closed stderr is a person at a terminal.
+        // If stderr is closed, nobody reads the question, and end of input answers it.
         let _ = write!(io::stderr(), "{question} (y/n) ").and_then(|()| io::stderr().flush());
         let line = tokio::task::spawn_blocking(|| {
             let mut line = String::new();

@@ -1,4 +1,4 @@
-//! `backup` and `restore`: a node's data directory, whole, and back.
+//! `backup` and `restore`: saves and restores a node's data directory.
 
 use std::path::PathBuf;
 
@@ -20,29 +20,29 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A directory that does not exist yet, in one that does; on the machine of the node
+    /// Directory to create, on the node's machine; its parent must exist
     dir: PathBuf,
-    /// Leave the keys out: the node's own, and the one that signs your packages
+    /// Leave out the keys: the node's own key and your publisher key
     #[arg(long)]
     no_keys: bool,
-    /// Which content goes in
+    /// Content to include
     #[arg(long, value_enum, value_name = "WHICH", default_value_t)]
     contents: Which,
-    /// Print the list of the backup as one JSON object
+    /// Print the backup's description as one JSON object
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 enum Which {
-    /// None: others have it, or you have it elsewhere
+    /// No content: other nodes have it, or you keep it elsewhere
     None,
-    /// What was published here
+    /// Content that was published on this node
     #[default]
     Own,
-    /// That, and what is pinned
+    /// Own and pinned content
     Pinned,
-    /// Everything that is here
+    /// All content on this node
     All,
 }
 
@@ -59,15 +59,15 @@ impl From<Which> for Choice {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Restore {
-    /// What `backup` made
+    /// Directory that `backup` created
     dir: PathBuf,
-    /// Move a node that is there aside, into before-restore-N in the data directory
+    /// Move an existing node's files to before-restore-N in the data directory
     #[arg(long)]
     replace: bool,
-    /// Be another node than the one that was backed up, which still runs elsewhere
+    /// Give the node a new identity, because the original still runs elsewhere
     #[arg(long)]
     new_identity: bool,
-    /// Print what was restored as one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -122,7 +122,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     })
 }
 
-/// Keys that were there once and should have gone in.
+/// Returns the keys that should be in the backup but have been lost on this node.
 fn lost_keys(backup: &Backup, ask: &Ask) -> Vec<(&'static str, String)> {
     let keys = [
         ("the node's own", Role::Identity, backup.node.clone()),
@@ -135,7 +135,8 @@ fn lost_keys(backup: &Backup, ask: &Ask) -> Vec<(&'static str, String)> {
         .collect()
 }
 
-/// On the node that runs, or else on the data directory, once nobody else is at work on it.
+/// Asks the running node to make the backup. Without one, makes it directly, once no other command
+/// uses the data directory.
 async fn make(global: &Global, settings: &Settings, ask: &Ask) -> Result<Backup> {
     let deadline = session::turn_deadline(global, settings);
     loop {
@@ -174,7 +175,7 @@ pub(super) async fn restore(global: &Global, args: Restore) -> Result<u8> {
         new_identity: args.new_identity,
     };
     let spinner = print::spinner("restoring");
-    // Ctrl-C ends the program, as a power cut does: what is there then is as it was, or whole.
+    // Ctrl-C is safe here, like a power cut: the directory is left either as it was or complete.
     let restored = blocking(move || store::backup::restore(&data_dir, &args.dir, &how)).await;
     spinner.finish_and_clear();
     let Restored {
@@ -201,7 +202,7 @@ pub(super) async fn restore(global: &Global, args: Restore) -> Result<u8> {
     Ok(DONE)
 }
 
-/// Says who the node is now, and what is still to be done about it.
+/// Tells the user which keys the node has now, and which are missing.
 fn tell_of_keys(backup: &Backup, new_identity: bool) {
     let node = backup
         .node

@@ -1,4 +1,4 @@
-//! `completions`: words completed by the shell.
+//! `completions`: prints shell completions.
 
 use clap::Command;
 use clap_complete::Shell;
@@ -21,7 +21,7 @@ A shell that is open already has to be started again. No node is started and no 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = WHERE)]
 pub(super) struct Args {
-    /// The shell that is to complete
+    /// Shell to print the script for
     #[arg(value_name = "SHELL")]
     shell: Shell,
 }

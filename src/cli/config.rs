@@ -1,4 +1,4 @@
-//! `config show|path|validate|edit`.
+//! `config show`, `path`, `validate` and `edit`.
 
 mod edit;
 mod start;
@@ -22,36 +22,36 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Every setting in force, and the layer it came from
+    /// Show every setting in force and where it comes from
     Show {
         /// Print them as one JSON array
         #[arg(long)]
         json: bool,
-        /// Say what each is for
+        /// Explain each setting
         #[arg(long)]
         explain: bool,
     },
-    /// Where the settings file is, or would be
+    /// Print the path of the settings file, whether it exists or not
     Path {
-        /// Print every path as one JSON object
+        /// Print all paths as one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Say whether the settings file can be used, or every error in it with its line
+    /// Check the settings file, and report every error with its line
     Validate {
-        /// Another file than the one in force
+        /// File to check instead of the one in force
         #[arg(value_name = "FILE")]
         file: Option<PathBuf>,
-        /// Print the file, whether it is valid, and the errors as one JSON object
+        /// Print the path, validity and errors as one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Open the settings file in an editor; what cannot be used does not replace it
+    /// Open the settings file in an editor, and check it before it is replaced
     ///
-    /// The editor is $VISUAL, else $EDITOR, with its arguments if it has any ("code --wait"). It
-    /// gets a copy; when it ends, the copy is validated and takes the file's place, or is kept
-    /// beside it with every error said. A file that does not exist begins as a list of every key
-    /// with its default, all of it commented out.
+    /// The editor is $VISUAL, or else $EDITOR, with arguments if it has any ("code --wait"). It
+    /// gets a copy of the file. If the copy is valid when the editor ends, it replaces the file; if
+    /// not, it is kept beside it and every error is reported. A new file starts as a list of every
+    /// key with its default, all commented out.
     Edit,
 }
 
@@ -61,11 +61,11 @@ pub(super) async fn run(global: &Global, args: &Args) -> Result<u8> {
         What::Show { explain, .. } => {
             let settings = global.settings()?;
             print::lines(&settings.to_toml(*explain))?;
-            // Shown as they are, and the explorer would not start with them.
+            // These values are shown, but the explorer would refuse to start with them.
             super::explorer::check(global, &settings)?;
         }
         What::Path { json: true } => print::json(&global.settings()?.paths)?,
-        // Also for a file that cannot be used: whoever wants to mend it has to find it.
+        // Print the path even if the file is invalid: the user must find it to fix it.
         What::Path { .. } => print::lines(&global.settings_file()?.path.to_string_lossy())?,
         What::Validate { file, json } => return validate(global, file.as_deref(), *json),
         What::Edit => return edit::run(&global.settings_file()?).await,
@@ -83,7 +83,7 @@ struct Verdict {
 
 #[derive(Serialize)]
 struct Complaint {
-    /// 0 for what the file does not say: a variable, a flag or a default.
+    /// 0 for a problem that is not in the file: in a variable, a flag or a default.
     line: usize,
     error: String,
 }
@@ -130,8 +130,7 @@ fn validate(global: &Global, asked: Option<&Path>, json: bool) -> Result<u8> {
     Ok(if wrong.is_empty() { DONE } else { USAGE })
 }
 
-/// Finds what is wrong with the rest of the settings in force: the environment, flags, and the
-/// directories that nobody chose.
+/// Checks the other settings in force: environment variables, flags, and default directories.
 fn beside(global: &Global) -> Vec<Problem> {
     let refused = match global.settings() {
         Ok(settings) => start::problems(&settings)

@@ -1,5 +1,4 @@
-//! `conflicts` and `conflict`: what does not go together, and evidence of it that others verify by
-//! themselves.
+//! `conflicts` and `conflict`: conflicting claims, with evidence that others can verify.
 
 use std::{fs::File, io::Read, path::PathBuf};
 
@@ -16,7 +15,7 @@ use crate::{
     },
 };
 
-/// Shortest beginning of an id that is taken for it.
+/// Shortest prefix of an id that is accepted.
 const LEAST: usize = 4;
 
 #[derive(Debug, clap::Args)]
@@ -34,27 +33,27 @@ pub(super) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// Show everything about one conflict
+    /// Show one conflict in full
     Show {
-        /// Its id as `conflicts` prints it, or the beginning of it
+        /// Id from `conflicts`, or its beginning
         id: String,
         /// Print it as one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Write its evidence, which anybody can verify without trusting this node
+    /// Export the evidence, which anyone can verify without trusting this node
     Export {
-        /// Its id as `conflicts` prints it, or the beginning of it
+        /// Id from `conflicts`, or its beginning
         id: String,
-        /// Write it to this file; without it, to stdout
+        /// File to write [default: stdout]
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
-    /// Verify a file of evidence and say what it proves; needs no node and no network
+    /// Verify exported evidence and say what it proves; needs no node and no network
     Verify {
-        /// The file; `-` for stdin
+        /// File with the evidence; `-` for stdin
         file: PathBuf,
-        /// Print what it proves, or why it proves nothing, as one JSON object
+        /// Print the result as one JSON object
         #[arg(long)]
         json: bool,
     },
@@ -132,7 +131,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     }
 }
 
-/// The one case whose id begins so.
+/// Returns the only conflict whose id begins with `id`.
 async fn find(node: &dyn Control, id: &str) -> Result<Case> {
     let wrong = |why: String| Err(RegistryError::Usage(why));
     let id = id.to_lowercase();
@@ -225,7 +224,7 @@ fn told(side: &Side) -> String {
     }
 }
 
-/// Everything is in the file: what it proves it proves to anybody.
+/// Verifies evidence offline: the file contains all it takes.
 fn verify(path: &PathBuf, json: bool) -> Result<u8> {
     #[derive(serde::Serialize)]
     #[serde(rename_all = "lowercase")]
@@ -256,7 +255,7 @@ fn verify(path: &PathBuf, json: bool) -> Result<u8> {
     }
 }
 
-/// A byte more than evidence may have tells that it has too many.
+/// Reads at most one byte over the limit, which is enough to detect a file that is too large.
 fn read(path: &PathBuf) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let most = MAX_EVIDENCE as u64 + 1;

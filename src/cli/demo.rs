@@ -1,4 +1,4 @@
-//! `demo`: a private swarm, with the explorer or headless.
+//! `demo`: a private swarm, in the explorer or headless.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -19,27 +19,25 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Nodes; you are one of them
+    /// Number of nodes, including yours
     #[arg(long, default_value_t = 24, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     peers: usize,
-    /// Keys, cities, order and schedule are functions of it; a random one when it is left out
+    /// Seed of keys, cities, order and schedule [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Where packages come from: cache (the local cargo cache), embedded, or a directory of .crate
-    /// files
+    /// Source of packages: cache (the local cargo cache), embedded, or a directory of .crate files
     #[arg(long, default_value = "cache", value_name = "SOURCE")]
     catalogue: Source,
-    /// Directory whose Cargo.lock has the crates that are published first; by default the current
-    /// one
+    /// Directory whose Cargo.lock lists the crates to publish first [default: the current one]
     #[arg(long, value_name = "DIR")]
     project: Option<PathBuf>,
     /// Packages a minute, over the whole swarm
     #[arg(long, default_value_t = 60.0, value_name = "N")]
     rate: f64,
-    /// Share of the nodes that leave and return, from 0 to 1
+    /// Share of nodes that leave and return, from 0 to 1
     #[arg(long, default_value_t = 0.1, value_name = "SHARE")]
     churn: f64,
-    /// What links take: distance (between the nodes' cities, at the pace of light in fibre) or none
+    /// Latency of links: distance (light in fibre between the nodes' cities) or none
     #[arg(
         long,
         default_value = "distance",
@@ -47,13 +45,13 @@ pub(super) struct Args {
         hide_possible_values = true
     )]
     latency: Latency,
-    /// Run without a terminal, and report
+    /// Run without a terminal, and print a report
     #[arg(long)]
     pub headless: bool,
-    /// No screen: one sentence a line for whatever changes on your node, until Ctrl-C or SIGTERM
+    /// Print one sentence a line for each change on your node, until Ctrl-C or SIGTERM
     #[arg(long, conflicts_with = "headless")]
     pub plain: bool,
-    /// How long a headless demo runs
+    /// Duration of a headless demo
     #[arg(long = "for", default_value = "20s", value_name = "TIME", value_parser = length, requires = "headless")]
     length: Duration,
     /// Print the report as one JSON object
@@ -118,7 +116,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         churn: args.churn,
         latency: args.latency.into(),
         data_dir,
-        query_timeout: settings.query_timeout,
+        query_timeout: settings.node.net.query_timeout,
     };
     match &args {
         Args { headless: true, .. } => headless(options, logs.as_ref(), &args).await,
@@ -127,7 +125,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     }
 }
 
-/// A node of a demo that others can look at and use.
+/// The user's node in a demo, with the servers that other programs can use.
 struct Served {
     you: Arc<Local>,
     serving: Option<Serving>,
@@ -146,7 +144,7 @@ impl Served {
         })
     }
 
-    /// Lines that say how others use it.
+    /// Returns sentences about how to use them.
     fn notes(&self) -> Vec<String> {
         let attach = self.serving.as_ref().map(attach);
         let gateway = self.gateway.as_ref().map(|gateway| {
@@ -170,7 +168,7 @@ impl Served {
     }
 }
 
-/// How others look at it too.
+/// Returns a sentence about how to attach to the node.
 fn attach(serving: &Serving) -> String {
     format!(
         "another explorer on the same node: swarmdex --attach {}",
@@ -178,8 +176,8 @@ fn attach(serving: &Serving) -> String {
     )
 }
 
-/// Logs beside the data that was asked for, else apart from those of the person's own node. A home
-/// that cannot be written to does not keep anybody from seeing a demo.
+/// Starts logging beside the demo's data directory, or else apart from the user's own logs. A demo
+/// starts even if logs cannot be written.
 fn logs(settings: &Settings, with_data: bool, screen: Screen) -> Option<Logs> {
     let mut settings = settings.clone();
     if !with_data {
@@ -348,8 +346,7 @@ async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<Logs>
     let mut shown = explorer::ui_options(format!("swarmdex demo, seed {}", options.seed), settings);
     shown.demo = true;
     shown.kept.settings = None;
-    // What is kept of the demo is not the person's own, unless both live in a directory made for
-    // it.
+    // The demo must not change the user's own files, unless it has a directory of its own.
     let own_dir = options.data_dir.as_ref().map_or_else(
         || settings.paths.state.join("demo"),
         |dir| dir.join("state"),

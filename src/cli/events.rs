@@ -1,4 +1,4 @@
-//! `events`: what happens on the node that runs, as JSON lines, or into a file for `replay`.
+//! `events`: prints the running node's events as JSON lines, or records them for `replay`.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -16,16 +16,16 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Only events of this kind; may be repeated
+    /// Print only events of this kind; may be repeated
     #[arg(long, value_enum, value_name = "KIND")]
     kind: Vec<Kind>,
-    /// Write everything into this file, for `replay`, instead of printing it
+    /// Record all events in this file for `replay`, instead of printing them
     #[arg(long, value_name = "FILE", conflicts_with = "kind")]
     record: Option<PathBuf>,
-    /// End by itself after this time, such as 30s
+    /// Stop after this time, such as 30s
     #[arg(long = "for", value_name = "TIME", value_parser = length)]
     length: Option<Duration>,
-    /// JSON lines are what is printed anyway
+    /// Print JSON lines, which is the default
     #[arg(long)]
     json: bool,
 }
@@ -38,21 +38,21 @@ fn length(text: &str) -> Result<Duration, String> {
 enum Kind {
     /// The node itself
     Node,
-    /// A peer, as it is now
+    /// A peer's current state
     Peer,
-    /// A peer that is not known any more
+    /// A peer that was forgotten
     Gone,
     /// An announcement
     Announced,
-    /// A sentence for whoever watches
+    /// A notice for users
     Notice,
-    /// What was counted since the node started
+    /// Counters since the node started
     Counters,
-    /// What was measured
+    /// Health measurements
     Health,
-    /// A request of a package manager, as it is now
+    /// A package manager's request, in its current state
     Request,
-    /// How many announcements and notices this reader has lost
+    /// The number of announcements and notices that this reader has missed
     Dropped,
 }
 
@@ -111,7 +111,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     Ok(DONE)
 }
 
-/// Lines such as `{"at": …, "kind": "peer", "peer": {…}}`.
+/// Prints lines such as `{"at": …, "kind": "peer", "peer": {…}}`.
 fn show(batch: &Batch, kinds: &[Kind], lost: &mut u64) -> Result<()> {
     let at = clock::now();
     let wanted = |kind: Kind| kinds.is_empty() || kinds.contains(&kind);

@@ -1,4 +1,4 @@
-//! No verb: the explorer on your own node.
+//! The explorer on the user's own node, if no verb is given.
 
 use std::{future::Future, sync::Arc};
 
@@ -28,7 +28,7 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
             "swarmdex, attached"
         };
         let mut shown = ui_options(title.to_owned(), &settings);
-        // A node that does not answer now is told of by the explorer.
+        // The explorer itself reports a node that does not answer.
         shown
             .places
             .of_the_node
@@ -54,8 +54,8 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
     shown.and(ended).map(|()| DONE)
 }
 
-/// What is wrong with the settings of the explorer is said on the shell's own screen, with the line
-/// of the file.
+/// Reports problems with the explorer's settings before it takes the terminal, with lines of the
+/// settings file.
 pub(super) fn check(global: &Global, settings: &Settings) -> Result<()> {
     let wrong = ui::settings_problems(settings);
     if wrong.is_empty() {
@@ -71,13 +71,13 @@ pub(super) fn check(global: &Global, settings: &Settings) -> Result<()> {
         .iter()
         .map(|problem| problem.error.to_string())
         .collect();
-    // What the file does not say, a flag or a variable does.
+    // A problem that is not in the file comes from a flag or a variable.
     let sentences = if in_file.is_empty() { wrong } else { in_file };
     Err(RegistryError::Usage(sentences.join("\nerror: ")))
 }
 
-/// Opens the explorer at once, on what `starting` brings up behind it. Returns that, to be taken
-/// down in order once the terminal is back, and how the explorer ended.
+/// Opens the explorer at once, while `starting` starts the node in the background. Returns the
+/// result of `starting`, to be shut down properly, and the result of the explorer.
 pub(super) async fn open<T: Send + 'static>(
     options: Options,
     starting: impl Future<Output = Result<(T, Arc<dyn Control>)>> + Send + 'static,
@@ -93,7 +93,7 @@ pub(super) async fn open<T: Send + 'static>(
     (kept.try_recv().ok(), shown)
 }
 
-/// How the explorer looks by the settings.
+/// Returns the explorer's options by the settings.
 pub(super) fn ui_options(title: String, settings: &Settings) -> Options {
     let paths = &settings.paths;
     Options {
@@ -121,8 +121,8 @@ pub(super) fn ui_options(title: String, settings: &Settings) -> Options {
     }
 }
 
-/// No colour with `NO_COLOR` set to anything (<https://no-color.org>), or on a terminal that can
-/// show none; 24 bits where the terminal says that it has them
+/// Returns the number of colours: none if `NO_COLOR` is set (<https://no-color.org>) or the
+/// terminal has none; 24 bits if the terminal announces them
 /// (<https://github.com/termstandard/colors>).
 fn depth() -> Depth {
     let says = |name: &str, what: &[&str]| {

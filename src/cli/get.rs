@@ -1,4 +1,4 @@
-//! `get ID[@REQ]`: resolve, fetch, verify, write.
+//! `get ID[@REQ]`: resolves, downloads, verifies and writes a release.
 
 mod download;
 mod prune;
@@ -37,47 +37,46 @@ use crate::{
 };
 use download::{Progress, Target, download};
 
-/// Packages that are fetched at once.
+/// Packages downloaded at once.
 const AT_ONCE: usize = 4;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// handle/name or publisher-id/name, and @requirement: @1.2 is the newest 1.x from 1.2 on,
-    /// @1.2.3 is that one
+    /// handle/name or publisher-id/name, with @requirement: @1.2 means the newest 1.x from 1.2,
+    /// @1.2.3 exactly that version
     #[arg(required_unless_present = "locked", conflicts_with = "locked")]
     package: Option<Wanted>,
-    /// File to write, or directory to write into; by default the current directory, under the name
-    /// the publisher gave
+    /// File to write, or directory to write into [default: the current directory, under the
+    /// publisher's file name]
     #[arg(long, short, value_name = "PATH")]
     output: Option<PathBuf>,
-    /// Of a release with several files, only this one; may be given again for more
+    /// Only this file of a release with several; may be repeated
     #[arg(long, value_name = "NAME", conflicts_with_all = ["with_deps", "locked"])]
     file: Vec<String>,
-    /// Unpack the archive into a directory, which is made
+    /// Unpack the archive into a new directory
     #[arg(long)]
     extract: bool,
-    /// Fetch what it needs too, each package into a directory of its own, and write a lock file
+    /// Download dependencies too, each into its own directory, and write a lock file
     #[arg(long)]
     with_deps: bool,
-    /// The Python that what is needed is for, such as 3.11: without it, what depends on that is
-    /// taken
+    /// Python version to resolve dependencies for, such as 3.11 [default: any, including all
+    /// dependencies that depend on it]
     #[arg(long, value_name = "VERSION", requires = "with_deps")]
     python: Option<String>,
-    /// Fetch exactly what a lock file says
+    /// Download exactly the releases in a lock file
     #[arg(long)]
     locked: bool,
-    /// The lock file; by default swarmdex.lock in the output directory
+    /// Lock file [default: swarmdex.lock in the output directory]
     #[arg(long, value_name = "FILE")]
     lock: Option<PathBuf>,
-    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's
-    /// current state
+    /// Fail unless a quorum of peers has confirmed the package's current state within ten minutes
     #[arg(long)]
     fresh: bool,
-    /// Write over a file that is there
+    /// Overwrite existing files
     #[arg(long)]
     force: bool,
-    /// Pin a handle that is new here to the one key that claims it, as at a terminal; without it a
-    /// script gets the release by that key, and a warning
+    /// Pin an unknown handle to the only key that claims it, as at a terminal; without this flag, a
+    /// script gets the release with a warning
     #[arg(long)]
     trust_new: bool,
     /// Print progress and result as JSON, one object a line
@@ -85,17 +84,17 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// A line of JSON.
+/// A line of JSON output.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Line<'a> {
-    /// One that was written.
+    /// A file that was written.
     Got(Got<'a>),
     Lock(&'a Path),
-    /// What a release needs and is not fetched.
+    /// A dependency that was not downloaded.
     #[serde(rename = "left_out")]
     LeftOut(NotFollowed<'a>),
-    /// What an earlier resolution had needed.
+    /// A file of an earlier resolution that was removed.
     Removed(&'a Path),
 }
 
@@ -110,7 +109,7 @@ struct NotFollowed<'a> {
 #[derive(Serialize)]
 struct Got<'a> {
     release: &'a Release,
-    /// Of the publisher's key.
+    /// Fingerprint of the publisher's key.
     fingerprint: String,
     path: &'a Path,
     fetched: &'a Fetched,
@@ -194,7 +193,7 @@ async fn one(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()
     Ok(())
 }
 
-/// What is said against a release, for whoever gets it all the same.
+/// Warns about a yanked or deprecated release.
 fn warn(release: &Release) {
     for warning in release.state.warnings() {
         print::note(format!("warning: {} is {warning}", what(release)));
@@ -208,7 +207,7 @@ fn warn(release: &Release) {
     }
 }
 
-/// The files that are asked for: all that are not yanked, where none is named.
+/// Returns the named files; without names, all files that are not yanked.
 fn choose<'a>(release: &'a Release, names: &[String]) -> Result<Vec<&'a ReleaseFile>> {
     if names.is_empty() {
         let live: Vec<_> = release
@@ -243,7 +242,7 @@ fn choose<'a>(release: &'a Release, names: &[String]) -> Result<Vec<&'a ReleaseF
     names.iter().map(find).collect()
 }
 
-/// Where content is to be written, by what was asked for and what it is called.
+/// Returns the path to write a file to.
 fn place(output: Option<&Path>, file: &str) -> PathBuf {
     match output {
         Some(path) if path.is_dir() || path.to_string_lossy().ends_with('/') => path.join(file),
@@ -277,7 +276,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
             .unwrap_or(RequirementText::any()),
     )];
     let resolved = async {
-        // Resolved by key; the lock keeps what was typed beside it.
+        // Resolve by key; the lock file records what was typed as well.
         let named = names::typed(&*registry, package).await?;
         let by_key = wanted.iter().map(|(_, requirement)| {
             (
@@ -313,7 +312,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     let path = lock_path(args);
     let before = Lock::read(&path).ok();
     make_output(args)?;
-    // First, so that what was resolved can be had again also when something does not arrive.
+    // Write the lock first, so that the resolution is kept even if a download fails.
     lock.write(&path)?;
     all(node, releases, &lock, args).await?;
     if let Some(before) = before {
@@ -349,10 +348,10 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     }
 }
 
-/// Says what of the things that releases need is not fetched, and why: the first few, or as JSON
-/// all.
+/// Reports dependencies that are not downloaded, with reasons: the first few, or all of them as
+/// JSON.
 fn tell_left_out(resolution: &Resolution, json: bool) -> Result<()> {
-    /// Those that are named.
+    /// Dependencies reported by name.
     const NAMED: usize = 10;
     let all = resolution
         .releases
@@ -389,9 +388,8 @@ fn out(args: &Args) -> PathBuf {
     args.output.clone().unwrap_or_else(|| PathBuf::from("."))
 }
 
-/// Where a release is put below the directory of its owner: `web-1.0.0`, `cargo/serde-1.0.0`,
-/// `npm/@scope%2Fname-1.0.0`. Whatever names and versions are, that is below it, and of no two
-/// packages it is the same.
+/// Returns the place of a release in its owner's directory: `web-1.0.0`, `cargo/serde-1.0.0`,
+/// `npm/@scope%2Fname-1.0.0`. Hostile names cannot lead outside, and no two packages share a place.
 fn place_of(package: &PackageId, version: &VersionText) -> PathBuf {
     let release = format!(
         "{}-{}",
@@ -437,7 +435,7 @@ async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
     all(node, releases, &lock, args).await
 }
 
-/// Makes the directory for several releases, and none above it.
+/// Creates the directory for several releases, but no parent directories.
 fn make_output(args: &Args) -> Result<()> {
     let Some(dir) = args.output.as_ref().filter(|dir| !dir.is_dir()) else {
         return Ok(());
@@ -445,7 +443,7 @@ fn make_output(args: &Args) -> Result<()> {
     std::fs::create_dir(dir).map_err(RegistryError::file(dir, "created"))
 }
 
-/// Fetches several, each into a directory of its own.
+/// Downloads several releases, each into its own directory.
 async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Args) -> Result<()> {
     let out = out(args);
     let wanted: Vec<(&Release, &ReleaseFile)> = releases
@@ -460,7 +458,7 @@ async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Arg
     let bytes = wanted.iter().map(|(_, file)| file.file.size).sum();
     let progress = Progress::new(&format!("{} packages", releases.len()), bytes, args.json);
     let target = |release: &Release, file: &ReleaseFile| {
-        // A handle that is not bound to the key says nothing by itself.
+        // A handle proves nothing unless it is bound to the key.
         let key = release.package.owner.fingerprint();
         let owner = match &release.handle {
             Some(handle) if release.trust.is_bound() => handle.to_string(),
@@ -470,7 +468,7 @@ async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Arg
         let dir = out
             .join(owner)
             .join(place_of(&release.package, &release.manifest.version));
-        // What several files would be unpacked to, they would share.
+        // Several files would unpack into the same directory.
         let extract = args.extract && release.files.len() == 1;
         let path = if extract {
             dir
@@ -526,7 +524,7 @@ fn tell(release: &Release, path: &Path, fetched: &Fetched, json: bool) -> Result
     ])
 }
 
-/// Where the bytes came from, in words.
+/// Describes the sources of the bytes.
 fn provenance(fetched: &Fetched) -> String {
     let Some(origin) = &fetched.origin else {
         return "this node: it was put here".to_owned();

@@ -1,4 +1,4 @@
-//! Flags that every verb takes: the uppermost layer of the settings.
+//! Flags that every verb accepts: the topmost layer of settings.
 
 use std::{
     ffi::OsString,
@@ -19,7 +19,7 @@ pub(super) struct Global {
     /// Directory for keys, database and logs
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<String>,
-    /// Settings file, instead of the platform's
+    /// Settings file [default: the platform's]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Name of the network; nodes of different networks never mix
@@ -28,14 +28,13 @@ pub(super) struct Global {
     /// Address to listen on, such as /ip4/0.0.0.0/tcp/4807; may be repeated
     #[arg(long, global = true, value_name = "ADDRESS")]
     listen: Vec<String>,
-    /// Peer to join through, with /p2p/ at its end; may be repeated
+    /// Address of a peer to join through, ending in /p2p/ID; may be repeated
     #[arg(long, global = true, value_name = "ADDRESS")]
     bootstrap: Vec<String>,
-    /// Where this node is: latitude,longitude[,place]. Told to the other peers
+    /// Location of this node, which other peers can see: latitude,longitude[,place]
     #[arg(long, global = true, value_name = "PLACE", allow_hyphen_values = true)]
     location: Option<String>,
-    /// Database in MaxMind's format (.mmdb), in which places of peers are looked up by their
-    /// address
+    /// MaxMind database (.mmdb) for looking up the location of peers by their address
     #[arg(long, global = true, value_name = "FILE")]
     geoip_db: Option<PathBuf>,
     /// Do not look for peers on the local network
@@ -44,28 +43,28 @@ pub(super) struct Global {
     /// Longest wait for each query to the network, such as 5s or 800ms
     #[arg(long, global = true, value_name = "TIME")]
     timeout: Option<String>,
-    /// What you call yourself as a publisher
+    /// Handle that you publish under
     #[arg(long, global = true, value_name = "NAME")]
     handle: Option<String>,
-    /// Whether to hold DHT records for others: auto, server or client
+    /// Role in the DHT: server (hold records for others), client, or auto
     #[arg(long, global = true, value_name = "MODE")]
     dht: Option<String>,
-    /// How the log is written: text, or json for a program that collects logs
+    /// Format of the log: text, or json for log collectors
     #[arg(long, global = true, value_name = "FORMAT")]
     log_format: Option<String>,
-    /// Colours of the explorer: dark, light, contrast, colour-blind, or a theme of your own
+    /// Theme of the explorer: dark, light, contrast, colour-blind, or a theme of your own
     #[arg(long, global = true, value_name = "NAME")]
     theme: Option<String>,
-    /// Draw the explorer with ASCII only
+    /// Draw the explorer with ASCII characters only
     #[arg(long, global = true)]
     ascii: bool,
-    /// Leave the mouse to the terminal
+    /// Do not use the mouse
     #[arg(long, global = true)]
     no_mouse: bool,
     /// Use the node behind this control socket: a path, or http://HOST:PORT with --token-file
     #[arg(long, global = true, value_name = "SOCKET", help_heading = "Node")]
     attach: Option<Target>,
-    /// File with the word that lets one in over http: the node's control.token
+    /// File with the token for --attach over http: the node's control.token
     #[arg(
         long,
         global = true,
@@ -74,13 +73,13 @@ pub(super) struct Global {
         help_heading = "Node"
     )]
     token_file: Option<PathBuf>,
-    /// Only look: what would change the node, or publish, is refused
+    /// Refuse everything that would change the node or publish
     #[arg(long, global = true, help_heading = "Node")]
     pub readonly: bool,
 }
 
 impl Global {
-    /// The settings in force.
+    /// Returns the settings in force.
     pub fn settings(&self) -> Result<Settings> {
         let list = |addresses: &[String]| (!addresses.is_empty()).then(|| addresses.join(","));
         let flags = [
@@ -119,7 +118,7 @@ impl Global {
         )
     }
 
-    /// The settings file, whether or not it can be used.
+    /// Returns the settings file, valid or not.
     pub fn settings_file(&self) -> Result<SettingsFile> {
         let environment = std::env::vars_os().collect();
         Settings::file(
@@ -132,7 +131,7 @@ impl Global {
         )
     }
 
-    /// The flags again, for a process that is started with them.
+    /// Returns these flags as arguments for a child process.
     pub fn words(&self) -> Vec<OsString> {
         let text = |text: &Option<String>| text.as_ref().map(OsString::from);
         let one = [
@@ -158,7 +157,7 @@ impl Global {
         let pairs = one
             .chain(many("--listen", &self.listen))
             .chain(many("--bootstrap", &self.bootstrap));
-        // A value may begin with a hyphen, as a latitude in the south does.
+        // Join with `=`: a value may begin with a hyphen, like a southern latitude.
         let joined = |(flag, value): (&str, OsString)| {
             let mut word = OsString::from(format!("{flag}="));
             word.push(value);
@@ -170,12 +169,12 @@ impl Global {
             .collect()
     }
 
-    /// Returns whether this very call says how long to wait.
+    /// Returns true if the timeout is set by a flag of this call.
     pub fn has_timeout(&self) -> bool {
         self.timeout.is_some()
     }
 
-    /// The node that is named.
+    /// Returns the node that `--attach` names.
     pub fn attach(&self) -> Result<Option<Target>> {
         let Some(mut target) = self.attach.clone() else {
             return Ok(None);
@@ -193,8 +192,8 @@ impl Global {
         Ok(Some(target))
     }
 
-    /// Flags given that say how a node is started, and mean nothing to one that runs, or to a swarm
-    /// that is private.
+    /// Returns the given flags that configure the start of a node and have no effect on a running
+    /// node or on a private swarm.
     pub fn of_a_node(&self) -> Vec<&'static str> {
         let given = [
             ("--network", self.network.is_some()),
@@ -211,12 +210,13 @@ impl Global {
             .collect()
     }
 
-    /// The data directory of this very call; one in the settings belongs to the person's own node.
+    /// Returns the data directory if a flag of this call sets it; one in the settings belongs to
+    /// the user's own node.
     pub fn given_data_dir(&self) -> Option<PathBuf> {
         self.data_dir.as_ref().map(PathBuf::from)
     }
 
-    /// A service without a home directory can still say where everything is.
+    /// Returns the default paths, also for a service without a home directory.
     fn paths(&self) -> Result<Paths> {
         match (Paths::discover(), &self.config, &self.data_dir) {
             (Err(_), Some(config), Some(data)) => {

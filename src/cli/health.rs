@@ -1,4 +1,4 @@
-//! `health`: for a person, and for a probe, which wants an exit code.
+//! `health`: the node's health, for users and for probes that need an exit code.
 
 use serde::Serialize;
 
@@ -12,7 +12,7 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Print the verdict and every measure as one JSON object
+    /// Print the verdict and all measures as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -32,7 +32,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             gateway,
             ..
         } = node.status().await?;
-        // The address means another machine there.
+        // On another machine, the address would mean that machine itself.
         if let Some(url) = gateway.filter(|_| node.is_here())
             && let Err(why) = gateway::check(&url, &snapshot.peer_id).await
         {

@@ -1,4 +1,4 @@
-//! What a person names on the command line: a package with a requirement, or one release of it.
+//! Parses packages on the command line, with a requirement or with an exact version.
 
 use std::str::FromStr;
 
@@ -10,9 +10,8 @@ use crate::{
     ecosystem::Ecosystem,
 };
 
-/// `owner/name[@requirement]`. All of a version means that one and no other, so that the id on a
-/// receipt gets the release it was given for; a part of a version means what it means in a list of
-/// dependencies.
+/// `owner/name[@requirement]`. A full version means exactly that version, so that the id on a
+/// receipt gets the same release; a partial version means what it means in a list of dependencies.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted(pub PackageRef);
 
@@ -20,7 +19,7 @@ impl FromStr for Wanted {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        // First, because a requirement takes no build but behind =.
+        // Try a full version first: a requirement allows build metadata only after `=`.
         if let Some((package, version)) = text
             .rsplit_once('@')
             .filter(|(package, _)| !package.ends_with(['/', ':']))
@@ -63,7 +62,7 @@ impl FromStr for OneRelease {
             .map_err(|error: NameError| error.to_string())?;
         let said = |error: NameError| format!("{error}; write all of it, such as 1.2.3");
         let version: VersionText = version.parse().map_err(said)?;
-        // Of a name alone, the node knows the ecosystem.
+        // If only a name was given, the node knows the ecosystem and checks the version.
         let known = |ecosystem: &Ecosystem| version.read(ecosystem).map(drop);
         match &package.name {
             Asked::Exactly(name) => known(name.ecosystem()).map_err(said)?,

@@ -1,4 +1,4 @@
-//! `import PATH …`: what people have already, as releases of their own.
+//! `import PATH …`: publishes existing packages as releases of the user's own.
 
 use std::path::{Path, PathBuf};
 
@@ -33,26 +33,26 @@ mod debian;
 pub(super) struct Args {
     #[command(subcommand)]
     of: Option<Of>,
-    /// .crate files, wheels and source distributions of PyPI, npm tarballs, .deb files and
-    /// `Packages` indexes, and directories that are searched for them
+    /// .crate files, Python wheels and sdists, npm tarballs, .deb files, `Packages` indexes, and
+    /// directories to search for them
     #[arg(required = true)]
     paths: Vec<PathBuf>,
-    /// Answer yes to what is asked at a terminal
+    /// Answer yes to all questions
     #[arg(long, short)]
     yes: bool,
-    /// Print what became of each as JSON, one object a line, and a summary
+    /// Print the result for each file as JSON, one object a line, and a summary
     #[arg(long)]
     json: bool,
 }
 
-/// Other ways to import.
+/// Other kinds of import.
 #[derive(Debug, clap::Subcommand)]
 enum Of {
-    /// Take a Debian mirror's index: to look through it, or to bring it to a site without internet
+    /// Import the index of a Debian mirror: to search it, or to take it to a site without internet
     Debian(debian::Args),
 }
 
-/// What became of a release.
+/// The result for a release.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase", tag = "outcome")]
 enum Became {
@@ -68,7 +68,7 @@ enum Became {
     },
 }
 
-/// What a file was, and what became of it.
+/// A file and its result.
 #[derive(Serialize)]
 struct Line<'a> {
     file: &'a Path,
@@ -78,7 +78,7 @@ struct Line<'a> {
     became: &'a Became,
 }
 
-/// What a release needs, and its manifest does not say.
+/// Dependencies that a release's manifest does not declare.
 #[derive(Serialize)]
 struct Lacks<'a> {
     file: &'a Path,
@@ -87,9 +87,9 @@ struct Lacks<'a> {
     left_out: &'a [String],
 }
 
-/// Of what a release needs and does not say, the first few.
+/// Describes the first few of the undeclared dependencies.
 fn lacks(left_out: &[String]) -> String {
-    /// Those that are named.
+    /// Dependencies that are named.
     const NAMED: usize = 5;
     let named = left_out
         .iter()
@@ -104,7 +104,7 @@ fn lacks(left_out: &[String]) -> String {
     format!("its manifest does not say all that it needs: {named}{more}")
 }
 
-/// The release that a file is of.
+/// The release that a file belongs to.
 #[derive(Clone, Copy, Serialize)]
 struct Was<'a> {
     ecosystem: &'a str,
@@ -136,7 +136,7 @@ struct Summary {
     refused: u64,
 }
 
-/// Tells what becomes of files.
+/// Reports the result for each file.
 struct Teller {
     bar: ProgressBar,
     json: bool,
@@ -182,7 +182,7 @@ impl Teller {
         })
     }
 
-    /// Says what a release needs and does not say of itself.
+    /// Reports dependencies that a release's manifest does not declare.
     fn lacks(&mut self, file: &Path, draft: &Draft, left_out: &[String]) -> Result<()> {
         if left_out.is_empty() {
             return Ok(());
@@ -275,9 +275,8 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     .await
 }
 
-/// The releases that archives are of, those of one package by version, so that who is told of each
-/// is told of the latest last. Without readmes and the ecosystems' own data: of many archives that
-/// is much.
+/// Reads the releases in archives, sorted by package and version, so that the latest version is
+/// announced last. Readmes and native metadata are dropped, because they take much memory.
 async fn releases(archives: &[PathBuf], teller: &mut Teller) -> Result<Vec<Release>> {
     let mut found = Vec::new();
     for path in archives {
@@ -329,13 +328,13 @@ async fn read(path: PathBuf) -> Result<std::result::Result<Release, Unusable>> {
     read.map_err(|error| print::internal("reading an archive", error))
 }
 
-/// A warning of files that should perhaps not have been in an archive. It is taken as it is: its
-/// digest is fixed.
+/// Warns about files that probably should not have been in an archive. The archive is still
+/// published as it is, because its digest is fixed.
 async fn doubtful(path: PathBuf) -> Option<String> {
-    /// Files that are named; more are counted.
+    /// Files that are named; the rest is only counted.
     const NAMED: usize = 3;
     let look = move || inspect::doubtful(&mut std::fs::File::open(path)?);
-    // One that cannot be read any more was read a moment ago.
+    // The archive was readable a moment ago, so any real problem is reported elsewhere.
     let paths = tokio::task::spawn_blocking(look).await.ok()?.ok()?;
     let named = paths
         .iter()
@@ -353,7 +352,7 @@ async fn doubtful(path: PathBuf) -> Option<String> {
     ))
 }
 
-/// The archives and indexes that are named, and those in directories.
+/// Returns the named archives and indexes, and those in directories.
 fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for path in paths {
@@ -380,7 +379,7 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Called like an index of a Debian archive, or like what apt keeps of one.
+/// Returns true for the name of a Debian index, or of a copy that apt keeps.
 fn is_index(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let plain = [".gz", ".xz", ".lz4"]
@@ -390,16 +389,15 @@ fn is_index(path: &Path) -> bool {
     plain == "Packages" || plain.ends_with("_Packages")
 }
 
-/// Returns the key that all packages of an import, and so their dependencies, belong to, and its
-/// handle. Makes the key where there is none; `None` means that a person would rather not publish
-/// under the handle.
+/// Returns the key and handle for all packages of an import; their dependencies belong to it too.
+/// Creates the key if there is none. Returns `None` if the user does not want to use the handle.
 async fn owner(
     node: &dyn Control,
     settings: &Settings,
     yes: bool,
 ) -> Result<Option<(String, Option<Handle>)>> {
     let registry = node.registry();
-    let handle = match settings.handle.clone() {
+    let handle = match settings.node.registry.handle.clone() {
         Some(handle) => Some(handle),
         None => node
             .status()
@@ -420,7 +418,7 @@ async fn owner(
     Ok(Some((id.to_string(), handle)))
 }
 
-/// Publishes the release that the archives at `paths` are of, and tells what becomes of each.
+/// Publishes the release in the archives at `paths`, and reports the result for each.
 async fn import(
     node: &dyn Control,
     was: Draft,
@@ -449,13 +447,13 @@ async fn import(
     Ok(())
 }
 
-/// A file that the node has taken, and where it came from.
+/// A file that is stored on the node, and its path.
 struct Put {
     path: PathBuf,
     file: PutFile,
 }
 
-/// Publishes the files of a release, in as many manifests as they take, and tells what becomes of
+/// Publishes the files of a release, in as many manifests as needed, and reports the result for
 /// each.
 async fn publish_release(
     node: &dyn Control,
@@ -516,8 +514,8 @@ async fn publish_release(
 
 type Beside = (Option<Content>, Option<Content>);
 
-/// As few manifests' worth of files as can be: each has [`limit::FILES`] at most, and fits into its
-/// envelope.
+/// Splits the files into as few manifests as possible, each with at most [`limit::FILES`] files and
+/// small enough for its envelope.
 fn batches(draft: &Draft, (readme, native): Beside, files: Vec<Put>) -> Vec<Vec<Put>> {
     let fits = |batch: &[Put]| {
         let digests = Digester::of(&draft.ecosystem).finish();
@@ -534,7 +532,7 @@ fn batches(draft: &Draft, (readme, native): Beside, files: Vec<Put>) -> Vec<Vec<
             draft
                 .clone()
                 .into_manifest(PublisherId::nobody(), artifacts, Timestamp(MAX_NUMBER));
-        // What cannot be signed at all is said by whoever publishes it.
+        // If even one file does not fit, signing reports the reason.
         manifest.map_or(batch.len() <= limit::FILES, |manifest| {
             signed_len(&manifest) <= MAX_MANIFEST
         })
@@ -562,7 +560,7 @@ async fn publish_batch(
     owner: &str,
     teller: &mut Teller,
 ) -> Result<()> {
-    // Once as it is, and once without those that are there.
+    // Try again once, without the files that were published before.
     for _ in 0..2 {
         let files = batch.iter().map(|put| put.file.clone()).collect();
         match node
@@ -624,7 +622,7 @@ async fn publish_batch(
                 }
                 batch = rest;
             }
-            // What is wrong with the node is wrong for all of them.
+            // A failure of the node would repeat for every file.
             Err(error)
                 if matches!(
                     error.code(),
@@ -678,8 +676,8 @@ mod tests {
     use crate::domain::hash::ContentRoot;
 
     proptest! {
-        /// However many files there are and whatever they are called, each is in one manifest, in
-        /// order, and every manifest can be signed.
+        /// Every file goes into exactly one manifest, in order, and every manifest can be signed,
+        /// whatever the number and names of files.
         #[test]
         fn files_go_into_manifests_that_can_be_signed(lengths in prop::collection::vec(1usize..150, 1..90), described in 0usize..1_000) {
             let toml = format!("name = \"box\"\nversion = \"1.0\"\necosystem = \"pypi\"\ndescription = \"{}\"", "d".repeat(described));

@@ -1,4 +1,4 @@
-//! `peers ban`, `peers unban`, `peers protect` and `peers unprotect`.
+//! `peers ban`, `unban`, `protect` and `unprotect`.
 
 use std::time::Duration;
 
@@ -15,14 +15,13 @@ use crate::{
 
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Action {
-    /// Disconnect a peer and let it in no more, for a time or until that is taken back
+    /// Disconnect a peer and refuse its connections, for a time or until `unban`
     Ban(Ban),
-    /// Take a ban back, and the points that led to it
+    /// Lift a ban, and clear the penalty that led to it
     Unban(One),
-    /// Keep a peer whatever it does: it is not banned, and its connection is not given up for
-    /// others
+    /// Never ban a peer or close its connection to make room for others
     Protect(One),
-    /// Treat a peer like any other again
+    /// Stop protecting a peer
     Unprotect(One),
 }
 
@@ -30,16 +29,16 @@ pub(super) enum Action {
 pub(super) struct Ban {
     #[command(flatten)]
     one: One,
-    /// Only for so long, such as 30m or 12h
+    /// Duration of the ban, such as 30m or 12h [default: until `unban`]
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     time: Option<Duration>,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct One {
-    /// The peer's id, or as much of its beginning or end as no other has
+    /// The peer's id, or any part of its beginning or end that is unique
     peer: String,
-    /// Print what was done as one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -81,7 +80,7 @@ pub(super) async fn run(global: &Global, action: Action) -> Result<u8> {
     .await
 }
 
-/// The one that is meant; also one that this node has never seen, by its whole id.
+/// Returns the named peer; a full id may name a peer that this node has never seen.
 async fn named(node: &dyn Control, text: &str) -> Result<PeerId> {
     match peers::find(node, text).await {
         Ok(peer) => Ok(peer.id),

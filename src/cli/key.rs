@@ -1,4 +1,4 @@
-//! `key`: the publisher's key, which is worth a backup.
+//! `key`: manages the publisher key, which should be backed up.
 
 use std::{
     fs,
@@ -33,49 +33,47 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Say who the key makes you, and where it is; exit code 1 when there is none yet
+    /// Show your publisher id and the path of the key; exit code 1 if there is no key yet
     Show {
         /// Print it as one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Write the key to a file, sealed with a passphrase: a backup, or for another machine of yours
+    /// Export the key to a file, encrypted with a passphrase, as a backup or for another machine
     Export {
-        /// A file that does not exist yet
+        /// File to create
         file: PathBuf,
-        /// File with the passphrase in its first line; without it SWARMDEX_PASSPHRASE, or you are
-        /// asked
+        /// File with the passphrase in its first line [default: SWARMDEX_PASSPHRASE, or a prompt]
         #[arg(long, value_name = "FILE", conflicts_with = "plain")]
         passphrase_file: Option<PathBuf>,
-        /// Without a passphrase: whoever has the file has the key
+        /// Do not encrypt: anyone with the file has the key
         #[arg(long)]
         plain: bool,
-        /// Print whose key it is as one JSON object
+        /// Print the publisher id as one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Take the key from a file, where there is none yet; a node that runs has to be stopped first
+    /// Import the key from a file, if there is none yet; stop the node first
     Import {
-        /// What `key export` wrote, sealed or plain
+        /// File that `key export` created
         file: PathBuf,
-        /// File with the passphrase in its first line; without it SWARMDEX_PASSPHRASE, or you are
-        /// asked
+        /// File with the passphrase in its first line [default: SWARMDEX_PASSPHRASE, or a prompt]
         #[arg(long, value_name = "FILE")]
         passphrase_file: Option<PathBuf>,
-        /// Print whose key it is as one JSON object
+        /// Print the publisher id as one JSON object
         #[arg(long)]
         json: bool,
     },
-    /// Make a new key where there is none, or none any more; a node that runs has to be stopped
-    /// first
+    /// Create a new key if there is none, or if it was lost; stop the node first
     ///
-    /// The first publish makes a key by itself. Where there was one and its file is gone, that is
-    /// refused until you say so with this: the new key can never change what the old one published.
+    /// The first publish creates a key by itself. If there was a key and its file is gone,
+    /// publishing is refused until you run this: a new key can never change what the old one
+    /// published.
     New {
-        /// The node's own key instead: another node from now on, which others know nothing of
+        /// Create a new identity of the node instead: to others, it becomes another node
         #[arg(long)]
         identity: bool,
-        /// Print whose key it is as one JSON object
+        /// Print the publisher id as one JSON object
         #[arg(long)]
         json: bool,
     },
@@ -85,7 +83,7 @@ enum What {
 struct Made {
     id: String,
     path: PathBuf,
-    /// The key that was there before, and is gone.
+    /// The earlier key, which was lost.
     before: Option<String>,
 }
 
@@ -151,12 +149,12 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             let publisher = import(&data_dir, &path, publisher, &key)?;
             told(json, Some(publisher), path)
         }
-        // Done already.
+        // `new` has been handled above.
         What::New { .. } => Ok(DONE),
     }
 }
 
-/// Where there is no key: the first one is still to be made, or the last one is lost.
+/// Returns the sentence for a missing key: not created yet, or lost.
 fn missing(data_dir: &Path, path: &Path) -> Result<String> {
     Ok(match store::known_key(data_dir, Role::Publisher)? {
         Some(id) => keys::lost(Role::Publisher, path, id).to_string(),
@@ -216,8 +214,7 @@ async fn export(
     passphrase_file: Option<PathBuf>,
     plain: bool,
 ) -> Result<()> {
-    // Said before somebody thinks of a passphrase; the file is still made as one that must not be
-    // there.
+    // Fail before asking for a passphrase. Writing still refuses to overwrite.
     if fs::symlink_metadata(file).is_ok() {
         return Err(RegistryError::file(file, "created")(
             std::io::ErrorKind::AlreadyExists.into(),
@@ -246,13 +243,12 @@ async fn export(
     Ok(())
 }
 
-/// Makes a file that only its owner can read, whole or not at all: half a key looks like a backup,
-/// and is none.
+/// Writes a private file atomically: half a key would look like a backup.
 fn write_new(file: &Path, bytes: &[u8]) -> Result<()> {
     disk::make(file, bytes, 0o600).map_err(RegistryError::file(file, "written"))
 }
 
-/// The key in a file of either form.
+/// Reads the key in a file, encrypted or not.
 async fn read(file: &Path, passphrase_file: Option<PathBuf>) -> Result<Keypair> {
     let missing = || {
         RegistryError::Usage(format!(

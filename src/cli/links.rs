@@ -9,10 +9,10 @@ use crate::{RegistryError, Result, control::Control};
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Bootstrap {
-    /// Addresses with /p2p/ and the peer's id at their end
+    /// Addresses of peers, ending in /p2p/ID
     #[arg(required = true, value_name = "ADDRESS")]
     addresses: Vec<Multiaddr>,
-    /// Print what came of each as one JSON array
+    /// Print the result for each as one JSON array
     #[arg(long)]
     json: bool,
 }
@@ -24,10 +24,10 @@ struct Outcome {
     error: Option<String>,
 }
 
-/// Joins the network through these; the node keeps the connections up from now on.
+/// Joins the network through these peers; the node keeps connections to them from now on.
 pub(super) async fn bootstrap(global: &Global, args: Bootstrap) -> Result<u8> {
     session::with(global, async |node, settings| {
-        let most = settings.query_timeout;
+        let most = settings.node.net.query_timeout;
         let dials = args
             .addresses
             .iter()
@@ -52,7 +52,7 @@ pub(super) async fn bootstrap(global: &Global, args: Bootstrap) -> Result<u8> {
                 }
             }
         }
-        // A mistake in an address is one, whatever the others are.
+        // A wrong address is a usage error even if other addresses worked.
         match dialled
             .into_iter()
             .find_map(|(_, result)| result.err().filter(RegistryError::is_usage))
@@ -67,7 +67,7 @@ pub(super) async fn bootstrap(global: &Global, args: Bootstrap) -> Result<u8> {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Connect {
-    /// Address with /p2p/ and the peer's id at its end
+    /// Address of the peer, ending in /p2p/ID
     address: Multiaddr,
     /// Print the peer's id as one JSON object
     #[arg(long)]
@@ -82,7 +82,7 @@ struct Peer {
 pub(super) async fn connect(global: &Global, args: Connect) -> Result<u8> {
     session::running(global, async |node, settings| {
         let peer = node
-            .dial(&args.address, false, settings.query_timeout)
+            .dial(&args.address, false, settings.node.net.query_timeout)
             .await?;
         if args.json {
             print::json(&Peer { peer })?;
@@ -96,7 +96,7 @@ pub(super) async fn connect(global: &Global, args: Connect) -> Result<u8> {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Disconnect {
-    /// The peer's id, or as much of its beginning or end as no other has
+    /// The peer's id, or any part of its beginning or end that is unique
     peer: String,
     /// Print the peer's id as one JSON object
     #[arg(long)]

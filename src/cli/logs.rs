@@ -1,4 +1,4 @@
-//! `logs`: what the node that runs writes down.
+//! `logs`: prints the running node's log.
 
 use std::time::Duration;
 
@@ -8,19 +8,18 @@ use crate::{
     control::{Control, LogEntry},
 };
 
-/// Between two looks.
+/// Interval of polling for new entries.
 const LOOK: Duration = Duration::from_millis(300);
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Go on with what comes, until Ctrl-C
+    /// Wait for new entries until Ctrl-C
     #[arg(long, short)]
     follow: bool,
-    /// Change what the node writes down from now on: a level, or directives such as
-    /// info,libp2p_kad=debug
+    /// Change the node's log filter: a level, or directives such as info,libp2p_kad=debug
     #[arg(long, value_name = "LEVEL", conflicts_with = "follow")]
     filter: Option<String>,
-    /// Print each entry as one JSON object a line
+    /// Print entries as JSON, one object a line
     #[arg(long)]
     json: bool,
 }

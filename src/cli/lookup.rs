@@ -16,24 +16,24 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// A package (handle/name or publisher-id/name) for its head; a content's root for who has it;
-    /// a peer's id for the peers closest to it; or a key of 64 hexadecimal digits, as the explorer
-    /// shows them
+    /// Package (handle/name or publisher-id/name) to find its head, content root to find providers,
+    /// peer id to find the closest peers, or a key of 64 hexadecimal digits as the explorer shows
+    /// it
     #[arg(value_name = "KEY")]
     key: String,
-    /// Of a key in hexadecimal digits, look for who provides what is behind it, and not for a
-    /// record
+    /// For a hexadecimal key, look up providers instead of a record
     #[arg(long)]
     providers: bool,
-    /// Print who was asked, how far from the key each is, what each answered and how long that took
+    /// Print each request: the peer, its distance to the key, its answer, and the time it took
     #[arg(long)]
     trace: bool,
-    /// Print what was found, and every hop, as one JSON value
+    /// Print results and requests as one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// What is looked for, and what it is called; asks the network where a handle has to be resolved.
+/// Returns the target of the lookup and its name; a handle is resolved first, if necessary over the
+/// network.
 async fn sought(
     node: &dyn Control,
     key: &str,
@@ -88,7 +88,9 @@ async fn sought(
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::with(global, async |node, settings| {
         let (sought, what) = sought(node, &args.key, args.providers).await?;
-        let looked = node.look(sought, what, settings.query_timeout).await?;
+        let looked = node
+            .look(sought, what, settings.node.net.query_timeout)
+            .await?;
         if args.json {
             print::json(&looked)?;
         } else {
@@ -104,7 +106,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     .await
 }
 
-/// What was found, one a line.
+/// Prints the results, one a line.
 fn found(looked: &Looked) -> Result<()> {
     let whose = |peer: &Option<PeerId>| {
         peer.map_or_else(|| "this node".to_owned(), |peer| peer.to_string())
@@ -133,7 +135,7 @@ fn found(looked: &Looked) -> Result<()> {
     )
 }
 
-/// Who was asked, in order of time.
+/// Prints the requests in order of time.
 fn hops(trace: &Trace) -> Result<()> {
     let row = |hop: &crate::domain::lookup::Hop| {
         let dialled = if hop.dialled { "dialled; " } else { "" };

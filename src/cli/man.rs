@@ -1,5 +1,5 @@
-//! `man`: the manual page. One page for the whole program, because a person who looks for a verb's
-//! flags has the program's name, and one file is easy to put where `man` finds it.
+//! `man`: prints the manual page. One page covers the whole program: one file is easy to install,
+//! and readers know the program's name.
 
 use std::io::{self, Write};
 
@@ -9,7 +9,7 @@ use clap_mangen::Man;
 use super::{DONE, print, print::internal};
 use crate::{Result, config::KEYS};
 
-/// Where the page belongs, for the long help.
+/// Where to install the page, for the long help.
 const WHERE: &str = "\
 To read it at once:
   swarmdex man | man -l -
@@ -46,7 +46,7 @@ fn write(page: &mut Vec<u8>, mut program: Command) -> io::Result<()> {
     write_rest(page)
 }
 
-/// One verb, and those under it. Flags that every verb takes are told once, for the whole program.
+/// Writes a verb and its subcommands. Global flags are documented once, for the whole program.
 fn write_verb(page: &mut Vec<u8>, verb: &Command) -> io::Result<()> {
     let name = verb.get_bin_name().unwrap_or(verb.get_name());
     writeln!(
@@ -80,7 +80,7 @@ fn write_verb(page: &mut Vec<u8>, verb: &Command) -> io::Result<()> {
         .try_for_each(|inner| write_verb(page, inner))
 }
 
-/// A section without its first heading, of which a verb has its own.
+/// Removes the first heading of a section: verbs have their own.
 fn without_heading(section: &[u8]) -> &[u8] {
     let heading = section
         .split_inclusive(|byte| *byte == b'\n')
@@ -141,8 +141,8 @@ fn write_rest(page: &mut Vec<u8>) -> io::Result<()> {
     )
 }
 
-/// Text that means nothing to roff: no escape, no request at the start of a line, no hyphen instead
-/// of a minus.
+/// Escapes text for roff: backslashes, requests at the start of a line, and hyphens that are minus
+/// signs.
 fn escaped(text: &str) -> String {
     let text = text.replace('\\', "\\\\").replace('-', "\\-");
     let request = text.starts_with('.') || text.starts_with('\'');

@@ -48,22 +48,22 @@ use clap::{ColorChoice, CommandFactory, Parser, Subcommand};
 use crate::{RegistryError, Result, ui};
 use global::Global;
 
-/// What the program is called on a command line.
+/// Name of the program.
 const NAME: &str = "swarmdex";
-/// A verb did what it was asked.
+/// Success.
 const DONE: u8 = 0;
-/// It failed or found nothing.
+/// The verb failed, or found nothing.
 const FAILED: u8 = 1;
-/// What was asked makes no sense as it was written.
+/// The command line makes no sense.
 const USAGE: u8 = 2;
-/// No node runs, or none that can be spoken to.
+/// No node is running, or it cannot be reached.
 const NO_NODE: u8 = 3;
-/// The node runs, and is not well.
+/// The node is running but unhealthy.
 const UNHEALTHY: u8 = 4;
 /// Ctrl-C or SIGTERM ended it.
 const INTERRUPTED: u8 = 130;
 
-/// Every exit code, for the manual page and the long help.
+/// All exit codes, for the manual page and the long help.
 const EXIT_CODES: [(u8, &str); 6] = [
     (DONE, "It was done."),
     (FAILED, "It failed, or nothing was found."),
@@ -76,15 +76,15 @@ const EXIT_CODES: [(u8, &str); 6] = [
     ),
 ];
 
-/// A package registry with no server, and a terminal explorer that shows it live.
+/// A package registry without a server, and a terminal explorer that shows it live.
 ///
-/// Without a verb, the explorer opens on your own node.
+/// Without a command, opens the explorer on your own node.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version, disable_help_subcommand = true, subcommand_value_name = "COMMAND", max_term_width = 100, color = ColorChoice::Never)]
 struct Line {
     #[command(flatten)]
     global: Global,
-    /// No screen: one sentence a line for whatever changes, for screen readers and pipes
+    /// Print one sentence a line for each change instead of drawing, for screen readers and pipes
     #[arg(long)]
     plain: bool,
     #[command(subcommand)]
@@ -93,103 +93,102 @@ struct Line {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
-    /// Run a node without a screen, until SIGTERM or Ctrl-C; or start, stop and show one that stays
+    /// Run a node until SIGTERM or Ctrl-C, or start, stop or show one in the background
     Node(node::Args),
-    /// Start a node that stays: `node start`
+    /// Start a node in the background: same as `node start`
     Start(node::One),
-    /// Pack a directory, or take a file, and publish it as a signed release
+    /// Publish a directory or a file as a signed release
     Publish(publish::Args),
-    /// Publish crates, wheels, npm tarballs and .deb files as releases of your own
+    /// Publish crates, wheels, npm tarballs and .deb files as your own releases
     Import(import::Args),
-    /// Search packages by words
+    /// Search for packages
     Search(search::Args),
-    /// Fetch a release, verify it and write it: handle/name or publisher-id/name, and @requirement
+    /// Download and verify a release
     Get(get::Args),
-    /// Show what a release says of itself: handle/name or publisher-id/name, and @requirement
+    /// Show the metadata of a release
     Show(show::Args),
-    /// List what is fetched and served
+    /// List downloads and uploads, or pause, resume or cancel a download
     Transfers(transfers::Args),
-    /// List the content that is here
+    /// List the content on this node
     Contents(store::List),
-    /// Keep a release's content whatever the quota says
+    /// Keep a release's content regardless of the quota
     Pin(store::One),
-    /// Let a release's content go when room is needed
+    /// Allow eviction of a pinned release's content
     Unpin(store::One),
-    /// Remove content that is neither your own nor pinned, as far as the quota wants
+    /// Evict content that is over the quota; own and pinned content stays
     Gc(store::Gc),
-    /// Read all content that is here and verify it; exit code 1 when some was damaged
+    /// Verify all content on this node; exit code 1 if any was damaged
     Verify(store::Verify),
-    /// List every release of a package
+    /// List the releases of a package
     Versions(versions::Args),
-    /// Mark a release of yours as not to be chosen any more: handle/name@version
+    /// Yank a release of yours, so that it is no longer resolved: handle/name@version
     Yank(yank::Yank),
-    /// Take a yank back: handle/name@version
+    /// Undo a yank: handle/name@version
     Unyank(yank::Unyank),
-    /// Say of a release of yours what to use instead, or why not to use it: handle/name@version
+    /// Deprecate a release of yours, with advice on what to use instead: handle/name@version
     Deprecate(yank::Deprecate),
-    /// Name a release of yours, such as latest or next: handle/name@version
+    /// Tag a release of yours, for example as latest or next: handle/name@version
     Tag(yank::Tag),
-    /// Show this node's identity, addresses and counts
+    /// Show this node's identity, addresses and counters
     Status(status::Args),
-    /// Say whether the node that runs is well; exit code 4 when it is not, 3 when there is none
+    /// Check the running node; exit code 4 if it is unhealthy, 3 if there is none
     Health(health::Args),
-    /// List the peers that are known, or ban or protect one
+    /// List peers, or ban or protect one
     #[command(alias = "peer-list")]
     Peers(peers::Args),
     /// Show everything about one peer
     #[command(alias = "peer-info")]
     Peer(peers::One),
-    /// Look something up in the DHT: a package's head, who has a content, or the peers closest to
-    /// one; exit code 1 when nothing was found
+    /// Look up a package's head, the providers of a content, or the peers closest to a key in the
+    /// DHT; exit code 1 if nothing was found
     Lookup(lookup::Args),
     /// Join the network through these addresses
     Bootstrap(links::Bootstrap),
-    /// Connect the node that runs to a peer
+    /// Connect the running node to a peer
     Connect(links::Connect),
-    /// End the connection of the node that runs with a peer
+    /// Disconnect the running node from a peer
     Disconnect(links::Disconnect),
-    /// Trust a key for names, say which key a handle means, or take a distrust back
+    /// Trust a key: pin a handle to it, trust it for package names, or undo a distrust
     Trust(trust::Trust),
     /// Hide a publisher's packages on this node
     Distrust(trust::Distrust),
-    /// Print or write the configuration by which a package manager uses the node that runs
+    /// Print or write the configuration that lets a package manager use the running node
     Setup(setup::Args),
-    /// Say whose packages bare names are, for package managers
+    /// Manage which publisher's packages bare names mean, for package managers
     Names(policy::Args),
-    /// Say whose package a bare name is on this node, and why: cargo:serde; exit code 1 when it is
+    /// Explain whose package a bare name such as cargo:serde is on this node; exit code 1 if
     /// nobody's
     Why(policy::Why),
-    /// Stop serving a name to package managers, or one version of it: cargo:serde@1.0.0
+    /// Stop serving a name, or one version of it, to package managers: cargo:serde@1.0.0
     Block(policy::BlockArgs),
-    /// Take a block back
+    /// Undo a block
     Unblock(policy::UnblockArgs),
-    /// List what does not go together: handles that several keys claim, versions that were changed,
-    /// states of one number
+    /// List conflicts: handles claimed by several keys, changed versions, and forked packages
     Conflicts(conflicts::List),
-    /// Show one of them, export its evidence, or verify what somebody else exported
+    /// Show a conflict, export its evidence, or verify exported evidence
     Conflict(conflicts::Args),
     /// Show, export or import your publisher key
     Key(key::Args),
-    /// Back up this node into a new directory, while it runs or not: database, keys and content
+    /// Back up this node's database, keys and content into a new directory, while it runs or not
     Backup(backup::Args),
-    /// Bring a backup back, where no node runs; what is there stays unless you say so
+    /// Restore a backup while no node is running; existing files are kept unless you pass --replace
     Restore(backup::Restore),
-    /// Print what the node that runs writes down, or change what that is
+    /// Print the running node's log, or change its filter
     Logs(logs::Args),
-    /// Print what happens on the node that runs, as JSON lines, or record it
+    /// Print the running node's events as JSON lines, or record them
     Events(events::Args),
     /// Open the explorer on a recording
     Replay(replay::Args),
-    /// Show, edit or validate the settings, or say where files are
+    /// Show, edit or validate the settings, or print paths
     Config(config::Args),
-    /// Open the explorer on a private swarm of real nodes, with real packages
+    /// Open the explorer on a private swarm of real nodes with real packages
     Demo(demo::Args),
-    /// Simulate a swarm of many nodes on virtual time, and report; exit code 1 when an announcement
-    /// was missed or an honest node was banned
+    /// Simulate a swarm on virtual time, and print a report; exit code 1 if an announcement was
+    /// missed or an honest node was banned
     Sim(sim::Args),
-    /// Print a script that completes this program's words in a shell
+    /// Print a shell completion script
     Completions(completions::Args),
-    /// Print the manual page, with every verb, as roff
+    /// Print the manual page as roff
     Man(man::Args),
 }
 
@@ -198,7 +197,7 @@ pub fn main() -> ExitCode {
     let line = match Line::try_parse() {
         Ok(line) => line,
         Err(error) => {
-            // Help and version are no errors, and a pipe that was closed is nobody's.
+            // Help and version are not errors, and a closed pipe is not ours to report.
             let _ = error.print();
             return ExitCode::from(if error.use_stderr() { USAGE } else { DONE });
         }
@@ -216,7 +215,7 @@ pub fn main() -> ExitCode {
         }
     };
     let outcome = runtime.block_on(run(line));
-    // Whatever still runs has been told to stop, and nothing of it is worth waiting for.
+    // Everything that still runs has been told to stop, and nothing of it needs to finish.
     runtime.shutdown_timeout(Duration::from_millis(200));
     match outcome {
         Ok(code) => ExitCode::from(code),
@@ -238,7 +237,7 @@ async fn run(line: Line) -> Result<u8> {
         plain,
         verb,
     } = line;
-    // The explorer cannot be drawn there, and its sentences can be written.
+    // A dumb terminal cannot show the explorer, but it can show sentences.
     let explorer = match &verb {
         None => true,
         Some(Verb::Demo(args)) => !args.headless && !args.plain,
@@ -340,7 +339,10 @@ mod tests {
             ["status", "--network", "lab"],
         ] {
             let line = parse(&words);
-            assert_eq!(line.global.settings().unwrap().network.as_str(), "lab");
+            assert_eq!(
+                line.global.settings().unwrap().node.net.network.as_str(),
+                "lab"
+            );
         }
     }
 }

@@ -1,5 +1,4 @@
-//! Names that a person typed: what handles mean here, whether they mean it from now on, and what
-//! may be taken for what.
+//! Handles and names that the user typed: resolves and pins handles, and warns about look-alikes.
 
 use std::collections::BTreeMap;
 
@@ -15,19 +14,17 @@ use crate::{
     registry::{Registry, Release},
 };
 
-/// A package that a person named, by key.
+/// A package that the user named, resolved to a key.
 pub(super) struct Named {
     pub package: PackageRef,
-    /// The handle that it was named by, where that is not bound to a key here, and what is known of
-    /// it.
+    /// The key and the claims to the handle, if the handle is not bound to a key here.
     unbound: Option<(PublisherId, Claims)>,
 }
 
-/// Finds out what a reference that a person typed means. Nothing is pinned by that: see
-/// [`Named::settle`].
+/// Resolves the reference that a user typed. This does not pin anything: see [`Named::settle`].
 ///
 /// # Errors
-/// A handle that several keys claim, or nobody known.
+/// The handle is claimed by several keys, or by none.
 pub(super) async fn typed(registry: &dyn Registry, package: &PackageRef) -> Result<Named> {
     let Owner::Handle(handle) = &package.owner else {
         return Ok(Named {
@@ -50,7 +47,7 @@ pub(super) async fn typed(registry: &dyn Registry, package: &PackageRef) -> Resu
     })
 }
 
-/// The key that a handle means, bound or not.
+/// Returns the only key that claims a handle, bound or not.
 fn one_key(claims: &Claims) -> Result<PublisherId> {
     let handle = claims.handle.clone();
     match claims.meaning() {
@@ -68,9 +65,9 @@ fn key(publisher: &PublisherId) -> String {
 }
 
 impl Named {
-    /// Pins the handle to the one key that claims it, if a person typed it at a terminal or
-    /// `trust_new` was given, and enough peers have answered. Says what became of it, and returns
-    /// whether it is pinned now.
+    /// Pins the handle to the only key that claims it, if it was typed at a terminal or `trust_new`
+    /// was given, and if enough peers have answered. Reports the result; returns true if the handle
+    /// is pinned now.
     pub async fn settle(&self, registry: &dyn Registry, trust_new: bool) -> Result<bool> {
         let Some((publisher, claims)) = &self.unbound else {
             return Ok(false);
@@ -87,8 +84,7 @@ impl Named {
     }
 }
 
-/// Pins a handle if enough peers have answered, and says so, or why not. Returns whether it is
-/// pinned.
+/// Pins a handle if enough peers have answered. Reports the result; returns true if it is pinned.
 pub(super) async fn pin(
     registry: &dyn Registry,
     publisher: PublisherId,
@@ -112,7 +108,7 @@ pub(super) async fn pin(
     }
 }
 
-/// Asks peers what a handle means; for `trust`.
+/// Asks peers who claims a handle; for `trust`.
 pub(super) async fn ask_whose(
     registry: &dyn Registry,
     handle: &Handle,
@@ -121,7 +117,7 @@ pub(super) async fn ask_whose(
     Ok((one_key(&claims)?, claims))
 }
 
-/// Warns of a release that may be taken for one that its person knows.
+/// Warns if a release's name looks like that of a package the user knows.
 pub(super) async fn warn_of_look_alike(registry: &dyn Registry, release: &Release) -> Result<()> {
     if release.trust.is_bound() {
         return Ok(());
@@ -136,23 +132,23 @@ pub(super) async fn warn_of_look_alike(registry: &dyn Registry, release: &Releas
     Ok(())
 }
 
-/// How a person agrees to a handle that is new here.
+/// The way in which the user agrees to an unknown handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Agreement {
-    /// Beforehand, by `--trust-new`.
+    /// In advance, with `--trust-new`.
     Given,
     /// At a terminal.
     Asked,
-    /// In a dry run nobody is asked; it says what would be.
+    /// Not at all: a dry run only prints the question.
     Foreseen,
 }
 
-/// Names the dependencies of a draft by key, where this needs a person's word: handles that are not
-/// bound here, nor were called so in the package's last release, are agreed to at a terminal or by
-/// `trust_new`.
+/// Resolves handles among the dependencies of a draft that need the user's agreement: those that
+/// are neither bound here nor used in the package's last release. The user agrees at a terminal or
+/// with `trust_new`.
 ///
 /// # Errors
-/// A handle that nobody agreed to, that several keys claim, or nobody known.
+/// A handle that the user did not agree to, or that is claimed by several keys or by none.
 pub(super) async fn agree_on_dependencies(
     registry: &dyn Registry,
     draft: Draft,
@@ -177,7 +173,7 @@ pub(super) async fn agree_on_dependencies(
         agree(&handle, publisher, &claims, agreement).await?;
         agreed.insert(handle, publisher);
     }
-    // The rest is the node's to name.
+    // The node resolves the other handles itself.
     let by_key = draft.dependencies.into_iter().map(|dependency| {
         let whose = dependency
             .named_by()
@@ -197,7 +193,7 @@ pub(super) async fn agree_on_dependencies(
     })
 }
 
-/// Returns whether the last release of an own package calls a key so.
+/// Returns true if the last release of the user's package used the handle.
 async fn called_before(
     registry: &dyn Registry,
     own: Option<PublisherId>,
@@ -254,15 +250,14 @@ async fn agree(
     })
 }
 
-/// Says who else claims the handle that is published under. A first publish under it is asked about
-/// at a terminal, unless
-/// `yes` answers; whoever published under it before is not stopped. Returns whether to go on.
+/// Warns about other keys that claim the user's handle. Before the first publish under it, asks at
+/// a terminal unless `yes` is set. Returns true to go on.
 pub(super) async fn may_publish_under(
     registry: &dyn Registry,
     handle: &Handle,
     yes: bool,
 ) -> Result<bool> {
-    /// Others that are named.
+    /// Other keys that are named.
     const NAMED: usize = 3;
     let claims = registry.claims(handle, true).await?;
     let others: Vec<&Claimant> = claims.others().collect();

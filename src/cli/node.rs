@@ -1,4 +1,5 @@
-//! `node`: a node without a screen; `node start`, `node stop` and `node status` for one that stays.
+//! `node`: runs a node without a screen; `node start`, `stop` and `status` control one in the
+//! background.
 
 use std::{
     fs::{self, File},
@@ -27,20 +28,20 @@ use crate::{
     telemetry::{self, LogFormat, Screen},
 };
 
-/// Longest wait for a node that is started to answer.
+/// Longest wait for a started node to answer.
 const START_TIME: Duration = Duration::from_secs(20);
-/// Longest wait for one that is stopped to be gone.
+/// Longest wait for a stopped node to exit.
 const STOP_TIME: Duration = Duration::from_secs(10);
-/// Between two looks.
+/// Interval between two checks.
 const LOOK: Duration = Duration::from_millis(30);
 
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
-    /// Print one JSON object once the node listens
+    /// Print one JSON object once the node is listening
     #[arg(long)]
     json: bool,
-    /// Leave the terminal's session: for `node start`
+    /// Leave the terminal's session; for `node start`
     #[arg(long, hide = true)]
     detached: bool,
     #[command(subcommand)]
@@ -49,15 +50,15 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// Start a node that goes on when this terminal is closed; returns once it answers
+    /// Start a node in the background, and return once it answers
     Start(One),
-    /// Have the node that runs end in order; returns once it has
+    /// Stop the running node, and return once it has exited
     Stop(One),
-    /// Show the node that runs; exit code 3 when there is none
+    /// Show the status of the running node; exit code 3 if there is none
     Status(status::Args),
 }
 
-/// Of `node start`, its alias `start`, and `node stop`.
+/// Flags of `node start`, its alias `start`, and `node stop`.
 #[derive(Debug, clap::Args)]
 pub(super) struct One {
     /// Print the status as one JSON object
@@ -87,7 +88,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     }
 }
 
-/// The node itself, until it is told to stop.
+/// Runs the node until it is told to stop.
 async fn stay(global: &Global, args: &Args) -> Result<u8> {
     if args.detached {
         let failed =
@@ -99,7 +100,7 @@ async fn stay(global: &Global, args: &Args) -> Result<u8> {
     let mut stop = Stop::watch()?;
     let hosted = Hosted::start(&settings, &logs).await?;
     if args.detached && !hosted.is_served() {
-        // Why has been said. Nobody could use it, nor stop it.
+        // The reason has been logged. Without a socket nobody could use or stop the node.
         hosted.end().await?;
         return Ok(FAILED);
     }
@@ -114,7 +115,7 @@ async fn stay(global: &Global, args: &Args) -> Result<u8> {
     result.and(ended).map(|()| DONE)
 }
 
-/// Says where the node listens, and then ends only with an error.
+/// Prints where the node listens, and then waits for an error.
 async fn tell(node: &dyn Control, args: &Args, format: LogFormat) -> Result<()> {
     let Status { node, socket, .. } = node.status().await?;
     let (peer_id, network, addresses) = (node.peer_id, node.network, node.addresses);
@@ -138,8 +139,8 @@ async fn tell(node: &dyn Control, args: &Args, format: LogFormat) -> Result<()> 
     std::future::pending().await
 }
 
-/// Starts a process of its own, and waits until it answers. One that does not, or that nobody can
-/// reach, has ended when this returns.
+/// Starts a node in a process of its own, and waits until it answers. If it cannot be reached, it
+/// is stopped before this returns.
 pub(super) async fn start(global: &Global, One { json }: One) -> Result<u8> {
     let settings = global.settings()?;
     let data_dir = &settings.paths.data;
@@ -170,7 +171,8 @@ pub(super) async fn start(global: &Global, One { json }: One) -> Result<u8> {
     Ok(FAILED)
 }
 
-/// Waits until the process answers on the data directory's socket; `None` when it has ended before.
+/// Waits until the process answers on the data directory's socket; returns `None` if it exits
+/// first.
 async fn answering(data_dir: &Path, child: &mut Child) -> Result<Option<Status>> {
     loop {
         if let Some(remote) = Remote::on(data_dir, false).await? {
@@ -190,15 +192,15 @@ fn watching(error: std::io::Error) -> RegistryError {
     print::internal("watching the node", error)
 }
 
-/// Ends a child in order, or else at once, and waits until it has.
+/// Stops a child process, at first with SIGTERM, and waits for its exit.
 async fn end(child: &mut Child) -> Result<()> {
     let deadline = Instant::now() + STOP_TIME;
-    // Not reaped before this returns, so that the number is its own.
+    // The child has not been reaped, so its process id cannot be reused.
     if let Some(pid) = i32::try_from(child.id())
         .ok()
         .and_then(rustix::process::Pid::from_raw)
     {
-        // One that has ended needs no signal.
+        // A process that has exited needs no signal.
         let _ = rustix::process::kill_process(pid, rustix::process::Signal::TERM);
     }
     while child.try_wait().map_err(watching)?.is_none() {
@@ -213,7 +215,7 @@ async fn end(child: &mut Child) -> Result<()> {
 
 fn spawn(global: &Global, settings: &Settings, said: &Path) -> Result<Child> {
     let state = &settings.paths.state;
-    // One directory may hold everything, and is private from the start then.
+    // If one directory holds everything, create it as a private one.
     if state.starts_with(&settings.paths.data) {
         disk::private_dir(&settings.paths.data)
             .map_err(RegistryError::file(&settings.paths.data, "created"))?;
@@ -251,8 +253,7 @@ struct Ended {
     data_dir: PathBuf,
 }
 
-/// Asks the node over its socket to end. One on this machine that does not answer is told by a
-/// signal.
+/// Asks the node to stop over its socket. A node on this machine that does not answer gets SIGTERM.
 async fn stop(global: &Global, One { json }: One) -> Result<u8> {
     let settings = global.settings()?;
     let mut stop = Stop::watch()?;
@@ -274,7 +275,7 @@ async fn stop(global: &Global, One { json }: One) -> Result<u8> {
     let data_dir = &settings.paths.data;
     match asked {
         Ok((node, status)) => {
-            // A node elsewhere has its data directory elsewhere too.
+            // A node on another machine has its data directory there too.
             let here = status.data_dir == *data_dir;
             let there = async || {
                 if here {
@@ -319,7 +320,7 @@ async fn stop(global: &Global, One { json }: One) -> Result<u8> {
     Ok(DONE)
 }
 
-/// Waits until it is not there any more; false when it still is after some time.
+/// Waits until `there` is false; returns false on timeout.
 async fn ends(there: impl AsyncFn() -> bool) -> bool {
     let deadline = Instant::now() + STOP_TIME;
     while there().await {
@@ -338,7 +339,7 @@ fn goes_on(pid: u32) -> u8 {
     FAILED
 }
 
-/// For a person on stderr; where a program reads that, into the log.
+/// Prints a note to stderr for a user, or logs it if a program reads stderr.
 fn note(format: LogFormat, text: &str) {
     match format {
         LogFormat::Text => print::note(text),

@@ -25,23 +25,23 @@ use crate::{
 pub(super) struct Args {
     #[command(subcommand)]
     action: Option<judge::Action>,
-    /// Only peers with this score or a higher one, from 0 to 1
+    /// Show only peers with at least this score, from 0 to 1
     #[arg(long, default_value_t = 0.0, value_name = "SCORE", value_parser = score)]
     min_reputation: f64,
-    /// Only those that are connected now
+    /// Show only connected peers
     #[arg(long)]
     connected: bool,
-    /// Only those that are banned
+    /// Show only banned peers
     #[arg(long, conflicts_with = "connected")]
     banned: bool,
-    /// What comes first: the highest score or count, the shortest time or way, or the first in the
-    /// alphabet
+    /// Column to sort by: highest score or count first, shortest time or distance first, or in
+    /// alphabetical order
     #[arg(long, value_enum, default_value_t = Sort::Score, value_name = "COLUMN")]
     sort: Sort,
-    /// How they are printed
+    /// Output format
     #[arg(long, value_enum, default_value_t = Format::Table, value_name = "FORMAT")]
     format: Format,
-    /// The same as --format json
+    /// Same as --format json
     #[arg(long, conflicts_with = "format")]
     json: bool,
 }
@@ -70,22 +70,22 @@ enum Format {
 struct Row {
     peer: PeerId,
     handle: Option<String>,
-    /// Of the key that claims the handle.
+    /// Fingerprint of the key that claims the handle.
     fingerprint: Option<String>,
     /// `mesh`, `connected`, `known` or `banned`.
     state: &'static str,
     score: f64,
-    /// For its faults, of which 100 are a ban.
+    /// Penalty points; a peer with 100 is banned.
     fault_points: f64,
-    /// Seconds until its ban ends; `None` also for one that has no end.
+    /// Seconds until the ban ends; also `None` if it does not end by itself.
     ban_s_left: Option<u64>,
     protected: bool,
     rtt_ms: Option<f64>,
     place: Option<String>,
     distance_km: Option<f64>,
-    /// Who says so, and of what date.
+    /// Source of the location, and its date.
     place_from: String,
-    /// The place for the table: `~` where it is approximate, and what is implausible says so.
+    /// The location for the table, marked `~` if approximate, and with a word if implausible.
     #[serde(skip)]
     marked: String,
     packages: Option<u64>,
@@ -152,7 +152,7 @@ impl Row {
     }
 
     fn compare(&self, other: &Self, by: Sort) -> Ordering {
-        // What is not known comes last.
+        // Unknown values come last.
         let least = |a: Option<f64>, b: Option<f64>| match (a, b) {
             (Some(a), Some(b)) => a.total_cmp(&b),
             (a, b) => b.is_some().cmp(&a.is_some()),
@@ -244,9 +244,9 @@ fn show(rows: &[Row], format: Format) -> Result<()> {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct One {
-    /// The peer's id, or as much of its beginning or end as no other has
+    /// The peer's id, or any part of its beginning or end that is unique
     peer: String,
-    /// Every address and protocol too, and the evidence that its score is made of
+    /// Show all addresses and protocols, and the evidence behind the score
     #[arg(long)]
     full: bool,
     /// Print everything as one JSON object
@@ -267,7 +267,7 @@ pub(super) async fn one(global: &Global, args: One) -> Result<u8> {
     .await
 }
 
-/// The one peer that a person means.
+/// Returns the only peer that matches.
 pub(super) async fn find(node: &dyn Control, named: &str) -> Result<PeerSnapshot> {
     let peers = node.peers().await?;
     let is_meant = |peer: &&PeerSnapshot| {

@@ -1,4 +1,4 @@
-//! `--plain`: what the explorer shows, as sentences on stdout, for screen readers and pipes.
+//! `--plain`: the explorer as sentences on stdout, for screen readers and pipes.
 
 mod teller;
 
@@ -27,12 +27,12 @@ use crate::{
 };
 use teller::Teller;
 
-/// How often what waits for its time is looked at: held back peers, and the summary.
+/// Interval of printing what is due: peers that were held back, and summaries.
 const TICK: Duration = Duration::from_secs(1);
-/// Longest wait, at the end, for a reader to take what was said before.
+/// Longest wait at the end for a slow reader.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
-/// The plain explorer on your own node.
+/// Runs the plain explorer on the user's own node.
 pub(super) async fn run(global: &Global) -> Result<u8> {
     let settings = global.settings()?;
     let mut stop = Stop::watch()?;
@@ -47,7 +47,7 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
     told.and(ended).map(|()| DONE)
 }
 
-/// What the node complained of while it started, and nobody could listen to it yet.
+/// Returns the warnings from the start of the node, when nobody was listening yet.
 fn warnings(logs: &Logs) -> Vec<String> {
     let (entries, ..) = logs.recent().since(0);
     let ours = entries
@@ -67,8 +67,8 @@ fn warnings(logs: &Logs) -> Vec<String> {
     .collect()
 }
 
-/// Tells what happens on the node, after these sentences, until it is told to stop or nobody reads
-/// any more.
+/// Prints these sentences and then the node's events, until it is told to stop or the reader is
+/// gone.
 pub(super) async fn tell(node: &dyn Control, first: &[String], stop: &mut Stop) -> Result<()> {
     let mut events = node.subscribe();
     let mut teller = Teller::new(clock::now());
@@ -76,8 +76,8 @@ pub(super) async fn tell(node: &dyn Control, first: &[String], stop: &mut Stop) 
     let (out, mut ended) = stdout();
     let mut tick = interval(TICK);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    // Nothing new is taken while a reader has not taken what was told before: the bus merges it
-    // meanwhile, within its bounds, and counts what it had to drop.
+    // Take no new events while the reader is behind: the bus merges them within its bounds and
+    // counts what it drops.
     loop {
         tokio::select! {
             biased;
@@ -95,7 +95,7 @@ pub(super) async fn tell(node: &dyn Control, first: &[String], stop: &mut Stop) 
             _ = tick.tick(), if lines.is_empty() => lines = teller.tick(clock::now()),
         }
     }
-    // A reader that has stopped reading does not keep the node from ending.
+    // A stuck reader must not keep the node from stopping.
     let last_words = timeout(LAST_WORDS, async {
         let _ = out.send(lines).await;
         drop(out);
@@ -104,8 +104,8 @@ pub(super) async fn tell(node: &dyn Control, first: &[String], stop: &mut Stop) 
     last_words.await.unwrap_or(Ok(()))
 }
 
-/// Writes lines to stdout on a thread of its own, because a pipe that nobody reads blocks whoever
-/// writes to it. The second part tells of the end: that of the lines, or of the reader, which is no
+/// Writes lines to stdout on a thread of its own, because a full pipe blocks the writer. The second
+/// part of the result completes when all lines are written or the reader is gone, which is not an
 /// error.
 fn stdout() -> (mpsc::Sender<Vec<String>>, oneshot::Receiver<Result<()>>) {
     let (out, mut lines) = mpsc::channel::<Vec<String>>(1);
@@ -125,7 +125,7 @@ fn stdout() -> (mpsc::Sender<Vec<String>>, oneshot::Receiver<Result<()>>) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
             other => other.map_err(RegistryError::file("stdout", "written to")),
         };
-        // Nobody waits any more when the node has ended meanwhile.
+        // Sending fails if the node has stopped meanwhile.
         let _ = end.send(result);
     });
     (out, ended)

@@ -1,4 +1,5 @@
-//! `names`, `why`, `block` and `unblock`: whose packages bare names are, for package managers.
+//! `names`, `why`, `block` and `unblock`: which publisher's packages bare names mean, for package
+//! managers.
 
 use std::str::FromStr;
 
@@ -24,14 +25,13 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
-    /// List the rules, the keys that are trusted for names, what is blocked, and from whom names
-    /// were served
+    /// List rules, trusted keys, blocks, and the publishers that names were served from
     List(Json),
-    /// Have a name be this key's, or all names of a pattern: cargo:serde, npm:@bar/*
+    /// Map a name, or all names that match a pattern, to a publisher: cargo:serde, npm:@bar/*
     Set(Set),
-    /// Take a rule back, and forget from whom the name was served
+    /// Remove a rule, and forget which publisher the name was served from
     Unset(Unset),
-    /// Say whose a name is and why: `why` for short
+    /// Explain whose package a name is: same as `why`
     Why(Why),
 }
 
@@ -44,27 +44,27 @@ pub(super) struct Json {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Set {
-    /// The name with its ecosystem, such as cargo:serde; * stands for any text
+    /// Name with its ecosystem, such as cargo:serde; * matches any text
     name: NamePattern,
     /// The publisher's id
     owner: PublisherId,
-    /// Print what was done as one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Unset {
-    /// The name or pattern, as `names list` shows it
+    /// Name or pattern as `names list` shows it
     name: NamePattern,
-    /// Print what was done as one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Why {
-    /// The name with its ecosystem, such as cargo:serde
+    /// Name with its ecosystem, such as cargo:serde
     name: PackageName,
     /// Print it as one JSON object
     #[arg(long)]
@@ -73,21 +73,21 @@ pub(super) struct Why {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct BlockArgs {
-    /// The name with its ecosystem, and @VERSION for one version: cargo:serde@1.0.0
+    /// Name with its ecosystem, and @VERSION for one version: cargo:serde@1.0.0
     name: Blocked,
-    /// The reason, which everybody is told who asks for it
+    /// Reason, which clients that ask for it are told
     #[arg(long, default_value = "a person said so")]
     why: String,
-    /// Print what was done as one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct UnblockArgs {
-    /// What was blocked, as `names list` shows it
+    /// Name or version as `names list` shows it
     name: Blocked,
-    /// Print what was done as one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -103,7 +103,7 @@ impl FromStr for Blocked {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        // A scope begins with the sign that stands before a version.
+        // An npm scope begins with @ too.
         match text
             .rsplit_once('@')
             .filter(|(name, _)| !name.is_empty() && !name.ends_with(':'))
@@ -238,15 +238,15 @@ async fn unset(global: &Global, Unset { name, json }: Unset) -> Result<u8> {
     .await
 }
 
-/// What is known of the newest release of the package that a name means.
+/// The newest release of the package that a name means.
 #[derive(Serialize)]
 struct Newest {
     version: VersionText,
     file: String,
     size: u64,
-    /// It is on this node.
+    /// The node holds its content.
     held: bool,
-    /// Nodes that have it, as far as the DHT says.
+    /// Providers of its content, as far as the DHT knows.
     holders: usize,
 }
 
@@ -400,7 +400,7 @@ pub(super) async fn unblock(
     .await
 }
 
-/// The keys that are trusted for names.
+/// Lists the keys that are trusted for names.
 pub(super) async fn list_trusted(global: &Global, json: bool) -> Result<u8> {
     session::with(global, async |node, _| {
         let trusted = node.names().table().await?.trusted;

@@ -1,4 +1,4 @@
-//! Output for scripts and for eyes.
+//! Output for scripts and people.
 
 use std::{
     fmt::Display,
@@ -18,16 +18,15 @@ use crate::{
 
 /// Columns between two cells.
 const GAP: usize = 2;
-/// No column is made narrower than this.
+/// Least width of a column.
 const LEAST: usize = 8;
 
-/// Says one line on stderr. Who closed stderr does not want to hear it, so `eprintln!`, which
-/// panics then, is no way to say it.
+/// Prints a line to stderr. Unlike `eprintln!`, it does not panic if stderr is closed.
 pub(super) fn note(text: impl Display) {
     let _ = writeln!(io::stderr(), "{}", printable(&text.to_string()));
 }
 
-/// As [`note`], for a row whose columns are aligned by spaces.
+/// Prints a row to stderr and keeps the spaces that align its columns.
 pub(super) fn note_row(row: &str) {
     let row: String = safe_or_not(row)
         .map(|(c, is_unsafe)| if is_unsafe { ' ' } else { c })
@@ -35,7 +34,7 @@ pub(super) fn note_row(row: &str) {
     let _ = writeln!(io::stderr(), "{row}");
 }
 
-/// Writes lines to stdout. A reader that has seen enough and closed the pipe is no error.
+/// Prints lines to stdout. A closed pipe is not an error: the reader has seen enough.
 pub(super) fn lines(text: &str) -> Result<()> {
     let mut stdout = io::stdout().lock();
     match writeln!(stdout, "{}", text.trim_end_matches('\n')).and_then(|()| stdout.flush()) {
@@ -44,13 +43,13 @@ pub(super) fn lines(text: &str) -> Result<()> {
     }
 }
 
-/// Writes one JSON value to stdout, on one line.
+/// Prints a JSON value to stdout on one line.
 pub(super) fn json<T: Serialize>(value: &T) -> Result<()> {
     let text = serde_json::to_string(value).map_err(|error| internal("writing JSON", error))?;
     lines(&text)
 }
 
-/// A bar on stderr, where stderr is a terminal that can draw over what it has drawn.
+/// Returns a progress bar on stderr, hidden unless stderr is a terminal that can redraw a line.
 pub(super) fn bar(length: u64) -> ProgressBar {
     match ui::is_dumb() {
         true => ProgressBar::with_draw_target(Some(length), ProgressDrawTarget::hidden()),
@@ -58,7 +57,7 @@ pub(super) fn bar(length: u64) -> ProgressBar {
     }
 }
 
-/// A bar on stderr for work on so many bytes, where stderr is a terminal; nothing in a pipe.
+/// Returns a progress bar for a number of bytes, hidden unless stderr is a terminal.
 pub(super) fn progress(what: &str, bytes: u64) -> ProgressBar {
     let style =
         ProgressStyle::with_template("{msg} {bytes} of {total_bytes} ({bytes_per_sec}) {wide_bar}");
@@ -69,9 +68,9 @@ pub(super) fn progress(what: &str, bytes: u64) -> ProgressBar {
     }
 }
 
-/// A sign on stderr that something is going on, where stderr is a terminal.
+/// Returns a spinner on stderr, hidden unless stderr is a terminal.
 pub(super) fn spinner(what: &str) -> ProgressBar {
-    /// Time between two of its pictures.
+    /// Time per frame of the spinner.
     const TURN: Duration = Duration::from_millis(120);
     let spinner = match ui::is_dumb() {
         true => ProgressBar::hidden(),
@@ -81,7 +80,7 @@ pub(super) fn spinner(what: &str) -> ProgressBar {
     spinner
 }
 
-/// What should never fail did.
+/// Returns the error for a failure that should be impossible.
 pub(super) fn internal(what: &'static str, why: impl Display) -> RegistryError {
     RegistryError::Internal {
         what,
@@ -89,7 +88,7 @@ pub(super) fn internal(what: &'static str, why: impl Display) -> RegistryError {
     }
 }
 
-/// Writes names and values, one a line; those without a value are left out.
+/// Prints names and values, one a line, without those that have no value.
 pub(super) fn fields(fields: &[(&str, String)]) -> Result<()> {
     let width = fields
         .iter()
@@ -106,7 +105,7 @@ pub(super) fn fields(fields: &[(&str, String)]) -> Result<()> {
     lines(&text.join("\n"))
 }
 
-/// Writes aligned columns; on a terminal, cells are cut so that a row takes one line.
+/// Prints aligned columns; on a terminal, cells are cut so that each row fits on one line.
 pub(super) fn table(head: &[&str], rows: Vec<Vec<String>>) -> Result<()> {
     let columns = io::stdout()
         .is_terminal()
@@ -147,7 +146,7 @@ fn aligned(head: &[&str], rows: Vec<Vec<String>>, most: usize) -> String {
     rows.iter().map(line).collect::<Vec<_>>().join("\n")
 }
 
-/// Takes from the widest columns until a row fits.
+/// Narrows the widest columns until a row fits.
 fn narrow(widths: &mut [usize], most: usize) {
     let gaps = GAP * widths.len().saturating_sub(1);
     while widths.iter().sum::<usize>() + gaps > most {

@@ -1,4 +1,4 @@
-//! `publish DIR`, `publish FILE --manifest TOML`.
+//! `publish DIR` and `publish FILE --manifest TOML`.
 
 use std::{
     path::{Path, PathBuf},
@@ -30,31 +30,29 @@ mod listing;
 
 use check::Standing;
 
-/// A manifest is under 8 KiB; a draft with comments may be longer, and not by much.
+/// Longest draft, in bytes. A manifest is under 8 KiB; comments make a draft a little longer.
 const MAX_DRAFT: u64 = 64 * 1_024;
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Directory with a swarmdex.toml, which is packed; or a file, which is published as it is
+    /// Directory with a swarmdex.toml, which is packed, or a file, which is published as it is
     path: PathBuf,
-    /// What a file is: name, version, description and more, as TOML
+    /// TOML file with the name, version, description and so on of a file
     #[arg(long, value_name = "TOML")]
     manifest: Option<PathBuf>,
-    /// Return only once so many peers have its records and its bytes, as replicas=2; exit code 1
-    /// when they have not after a minute. Of the bytes no more copies are made than the setting
-    /// `copies` says
+    /// Wait up to a minute until this many peers hold the records and the bytes, and exit with 1 if
+    /// they do not, as in replicas=2. The setting `copies` limits the copies of the bytes
     #[arg(long, value_name = "replicas=N", value_parser = replicas)]
     wait: Option<usize>,
-    /// Publish nothing: list what would go in and what stays out and why, with sizes, and say
-    /// whether publish would succeed
+    /// Publish nothing: list the files that are included or left out, with sizes and reasons, and
+    /// check that publishing would succeed
     #[arg(long, conflicts_with = "wait")]
     dry_run: bool,
-    /// Answer yes to what is asked on a terminal: before the first publish of a package, or under a
-    /// handle that others claim
+    /// Answer yes to all questions: before the first publish of a package, or under a handle that
+    /// others claim
     #[arg(long)]
     yes: bool,
-    /// Take a handle among the dependencies that is new here for the one key that claims it,
-    /// without asking
+    /// Accept unknown handles among the dependencies if only one key claims them, without asking
     #[arg(long)]
     trust_new: bool,
     /// Print the receipt as one JSON object; with --dry-run, the lists
@@ -64,7 +62,7 @@ pub(super) struct Args {
 
 /// Longest wait for replicas.
 const REPLICAS_TIME: Duration = Duration::from_secs(60);
-/// Longest wait for other nodes to take the bytes, before a node of our own ends.
+/// Longest wait for other nodes to copy the bytes before a temporary node stops.
 const COPYING_TIME: Duration = Duration::from_secs(600);
 
 fn replicas(text: &str) -> Result<usize, &'static str> {
@@ -77,7 +75,7 @@ fn replicas(text: &str) -> Result<usize, &'static str> {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
-    // Everything that can be wrong with what was asked is found before a node starts.
+    // Check the input before starting a node.
     let settings = global.settings()?;
     let mut own = settings.paths.of_the_node();
     if global.attach()?.is_some()
@@ -85,7 +83,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     {
         own.push(node.status().await?.data_dir);
     }
-    let most = settings.max_content;
+    let most = settings.node.content.max;
     let Args {
         path,
         manifest,
@@ -126,7 +124,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         if let Some(path) = &receipt.new_key {
             print::note(new_key(path));
         }
-        conclude(node, &receipt, json, settings.query_timeout).await?;
+        conclude(node, &receipt, json, settings.node.net.query_timeout).await?;
         match wait {
             Some(wanted) => wait_for_replicas(node, &receipt, wanted).await,
             None => Ok(DONE),
@@ -135,15 +133,17 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     .await
 }
 
-/// A handle that was given counts, also when the node that runs was started without one.
+/// Applies `--handle` even if the running node was started without one.
 fn with_handle(draft: Draft, settings: &Settings) -> Draft {
     Draft {
-        handle: draft.handle.or_else(|| settings.handle.clone()),
+        handle: draft
+            .handle
+            .or_else(|| settings.node.registry.handle.clone()),
         ..draft
     }
 }
 
-/// Shows what goes in, and asks whether that is what the person means.
+/// Shows the files to be published, and asks for agreement.
 async fn is_agreed(prepared: &Prepared) -> Result<bool> {
     let Draft { name, version, .. } = &prepared.draft;
     print::note(format!(
@@ -165,7 +165,7 @@ async fn blocking<T: Send + 'static>(
     done.map_err(|error| print::internal("reading what is to be published", error))?
 }
 
-/// The directory or file to be published, looked through.
+/// The directory or file to publish, after inspecting it.
 enum Looked {
     Directory {
         path: PathBuf,
@@ -215,7 +215,7 @@ impl Looked {
     }
 }
 
-/// The sentence about a publisher's key that was just made.
+/// Returns the message about a new publisher key.
 pub(super) fn new_key(path: &Path) -> String {
     format!(
         "your publisher key is new, in {}; back it up (`swarmdex key export`): without it you cannot publish in your name, and whoever has it can",
@@ -223,8 +223,8 @@ pub(super) fn new_key(path: &Path) -> String {
     )
 }
 
-/// Says and asks what there is to be said of names before anything is signed; `None` means that a
-/// person would rather not publish.
+/// Checks handles and names before anything is signed, and asks the user where necessary; returns
+/// `None` if the user declines.
 async fn settle_names(
     node: &dyn Control,
     draft: Draft,
@@ -251,7 +251,7 @@ async fn settle_names(
     }
 }
 
-/// The handle that is published under, if any.
+/// Returns the handle to publish under, if any.
 async fn handle_of(node: &dyn Control, draft: &Draft) -> Result<Option<Handle>> {
     match draft.handle.clone() {
         Some(handle) => Ok(Some(handle)),
@@ -343,7 +343,8 @@ pub(super) async fn publish(
     receipt
 }
 
-/// Prints the receipt, and then gives the network `patience` to take what it has not taken yet.
+/// Prints the receipt, and then waits up to `patience` for the network to take what it has not
+/// taken yet.
 pub(super) async fn conclude(
     node: &dyn Control,
     receipt: &Receipt,
@@ -372,8 +373,7 @@ pub(super) async fn conclude(
     conclude_copies(node, receipt).await
 }
 
-/// Says where the bytes are. A node that ends with this verb gives them away first, as long as
-/// somebody takes them.
+/// Reports which nodes have the bytes. A temporary node first waits while others copy them.
 async fn conclude_copies(node: &dyn Control, receipt: &Receipt) -> Result<()> {
     let Steps {
         copies,
@@ -450,7 +450,7 @@ fn read_draft(path: &Path) -> Result<Draft> {
     project::read_draft(&text).map_err(|error| toml_error(path, &text, &error))
 }
 
-/// Who heard of it, or why nobody takes it.
+/// Describes who received the announcement, or why nobody did.
 fn announced(receipt: &Receipt) -> String {
     match &receipt.clock {
         Some(told) => format!("no: {told}"),

@@ -1,4 +1,4 @@
-//! The release that a person names.
+//! Finds the release that the user named.
 
 use std::fmt::Display;
 
@@ -8,7 +8,7 @@ use crate::{
     registry::{Registry, Release},
 };
 
-/// With `--fresh`: what no quorum has confirmed is an error.
+/// With `--fresh`, fails if no quorum has confirmed the state.
 pub(super) fn check_fresh(fresh: bool, package: &dyn Display, freshness: &Freshness) -> Result<()> {
     let now = clock::now();
     if !fresh || freshness.is_fresh(now) {
@@ -20,8 +20,8 @@ pub(super) fn check_fresh(fresh: bool, package: &dyn Display, freshness: &Freshn
     })
 }
 
-/// The release that is meant; without a requirement the newest that is not yanked, releases proper
-/// before others.
+/// Returns the requested release; without a requirement, the newest that is not yanked, with
+/// pre-releases last.
 pub(super) async fn find(registry: &dyn Registry, package: &PackageRef) -> Result<Release> {
     let requirement = match &package.requirement {
         Some(requirement) => requirement.clone(),

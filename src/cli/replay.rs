@@ -11,9 +11,9 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// What `events --record` wrote
+    /// File that `events --record` wrote
     file: PathBuf,
-    /// How many times as fast as it was recorded
+    /// Speed of the replay, as a multiple of real time
     #[arg(long, default_value_t = 1.0, value_name = "N", value_parser = speed)]
     speed: f64,
 }
@@ -31,7 +31,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     ui::check_terminal()?;
     explorer::check(global, &settings)?;
     let mut shown = explorer::ui_options("recording".to_owned(), &settings);
-    // Nothing of a recording is the person's own.
+    // The recording must not change the user's settings.
     shown.kept.settings = None;
     let own = |what: &str| {
         std::env::temp_dir().join(format!(

@@ -13,8 +13,8 @@ use crate::{
     registry::{Coverage, Facets, Hit, LookAlike, SearchResults, claimed},
 };
 
-/// Share of what there is from which on an answer counts as complete: catalogues change while they
-/// are compared.
+/// Share of the catalogue from which an answer counts as complete. Catalogues change during the
+/// comparison.
 const WHOLE: f64 = 0.995;
 
 #[derive(Debug, clap::Args)]
@@ -24,38 +24,39 @@ const WHOLE: f64 = 0.995;
                         swarmdex search 'web -java \"http server\" updated:<30d'"
 )]
 pub(super) struct Args {
-    /// Words that must all occur; the last one may be a beginning. None lists what is newest
+    /// Words that must all match; the last may be a prefix. Without words, lists the newest
+    /// packages
     words: Vec<String>,
-    /// Category that must be there; may be repeated
+    /// Require this category; may be repeated
     #[arg(long, value_name = "NAME")]
     category: Vec<String>,
-    /// Tag that must be there; may be repeated
+    /// Require this tag; may be repeated
     #[arg(long, value_name = "NAME")]
     tag: Vec<String>,
-    /// Most hits
+    /// Most results to print
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..=MAX_HITS as u64))]
     limit: usize,
-    /// Pass over so many of the best hits
+    /// Skip this many of the best results
     #[arg(long, default_value_t = 0, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(0..=MAX_OFFSET as u64))]
     offset: usize,
     /// Do not ask peers below this score, from 0 to 1
     #[arg(long, default_value_t = 0.0, value_name = "SCORE", value_parser = score)]
     min_reputation: f64,
-    /// Ask nobody: only what this node's own catalogue has
+    /// Search only this node's own catalogue
     #[arg(long)]
     local: bool,
-    /// Print hits, how many there are, and whether that is all, as one JSON object
+    /// Print the results, their total, and whether the search was complete, as one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// What a script gets.
+/// The JSON output.
 #[derive(Serialize)]
 struct Answer<'a> {
     hits: Vec<Line<'a>>,
-    /// Packages that match, as far as is known.
+    /// Number of matching packages that are known.
     total: u64,
-    /// Everybody who was asked answered, and what was searched is all there is, as far as is known.
+    /// All peers answered, and their catalogues were complete as far as is known.
     complete: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     instead: Option<&'a str>,
@@ -66,17 +67,17 @@ struct Answer<'a> {
 
 #[derive(Serialize)]
 struct Line<'a> {
-    /// What `show` and `get` take anywhere.
+    /// The id that `show` and `get` accept on every node.
     id: String,
     name: &'a str,
     version: String,
     description: &'a str,
     publisher: String,
     handle: Option<&'a str>,
-    /// Of the publisher's key: what tells an unpinned handle from the one that is meant.
+    /// Fingerprint of the publisher's key, which distinguishes unpinned handles.
     fingerprint: String,
     trust: &'static str,
-    /// Where it came from: `local`, `peer` or `DHT`.
+    /// Source of the result: `local`, `peer` or `DHT`.
     source: &'static str,
     score: f64,
     categories: &'a [String],
@@ -89,7 +90,7 @@ struct Line<'a> {
     yanked: bool,
     preview: bool,
     deprecated: bool,
-    /// The package that this node's person knows, and that this one may be taken for.
+    /// The known package whose name this one resembles.
     #[serde(skip_serializing_if = "Option::is_none")]
     looks_like: Option<&'a LookAlike>,
 }
@@ -158,7 +159,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             "asking peers"
         });
         let query = Query {
-            timeout: Some(settings.query_timeout),
+            timeout: Some(settings.node.net.query_timeout),
             ..query
         };
         let results = node.registry().search(&query).await;
@@ -195,7 +196,8 @@ fn is_complete(query: &Query, results: &SearchResults) -> bool {
     !query.local && asked > 0 && answered == asked && share.is_none_or(|share| share >= WHOLE)
 }
 
-/// The query, if peers would take it as it is: one that was cut would find what nobody asked for.
+/// Returns the query, or an error if it is too long for peers: a shortened query would find other
+/// things.
 fn query(args: Args) -> Result<Query> {
     let text = args.words.join(" ");
     if text.len() > MAX_TEXT {

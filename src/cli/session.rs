@@ -1,5 +1,4 @@
-//! The node that a verb asks: the one that runs on the data directory, one that was named, or one
-//! of its own.
+//! Finds the node for a verb: the running one, the one named by `--attach`, or a temporary one.
 
 use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
@@ -18,21 +17,20 @@ use crate::{
     telemetry::{self, Logs, Screen},
 };
 
-/// Longest wait for a peer whose address is known: a few round trips and a redial.
+/// Longest wait for a peer with a known address: a few round trips and a redial.
 const JOIN_WAIT: Duration = Duration::from_secs(3);
-/// Longest wait for a peer that multicast may find: they answer within a fraction of it, if there
-/// are any.
+/// Longest wait for peers on the local network; multicast DNS answers much faster.
 const MULTICAST_WAIT: Duration = Duration::from_secs(1);
-/// Longest wait for other verbs that have nodes of their own on the data directory, unless
-/// `--timeout` says another one: a dozen of them, one after the other.
+/// Longest wait, without `--timeout`, for other commands with temporary nodes on the data
+/// directory: enough for a dozen in turn.
 const TURN_WAIT: Duration = Duration::from_secs(60);
-/// Between two looks whether it is done.
+/// Interval between two checks.
 pub(super) const TURN_LOOK: Duration = Duration::from_millis(100);
-/// Longest wait for the socket of a node that stays: it makes a lost one anew every second.
+/// Longest wait for the socket of a running node, which recreates a lost socket every second.
 const SOCKET_WAIT: Duration = Duration::from_secs(3);
 
-/// The node that was named by `--attach`, or that runs on the data directory; `None` when none
-/// does.
+/// Connects to the node named by `--attach`, or to the one that runs on the data directory; returns
+/// `None` if there is none.
 pub(super) async fn find(global: &Global, settings: &Settings) -> Result<Option<Remote>> {
     if let Some(target) = global.attach()? {
         return Remote::connect(target, global.readonly).await.map(Some);
@@ -56,12 +54,11 @@ pub(super) async fn find(global: &Global, settings: &Settings) -> Result<Option<
     Ok(Some(remote))
 }
 
-/// Connects to the node that stays on a data directory, once it has a socket; `None` where none
-/// stays.
+/// Connects to the long-running node on a data directory, and waits for its socket; returns `None`
+/// if there is no such node.
 ///
 /// # Errors
-/// [`RegistryError::NoSocket`] when one does and no socket of it comes; as [`Remote::on`]
-/// otherwise.
+/// [`RegistryError::NoSocket`] if the node has no socket in time; otherwise as [`Remote::on`].
 pub(super) async fn reach(data_dir: &Path, readonly: bool) -> Result<Option<Remote>> {
     let deadline = Instant::now() + SOCKET_WAIT;
     loop {
@@ -83,8 +80,8 @@ pub(super) async fn reach(data_dir: &Path, readonly: bool) -> Result<Option<Remo
     }
 }
 
-/// The error where no node can be spoken to: none runs, or what has the data directory is none that
-/// stays.
+/// Returns the error for a missing node: none runs, or the process on the data directory has no
+/// socket.
 pub(super) fn nobody(settings: &Settings) -> RegistryError {
     let data_dir = settings.paths.data.clone();
     match store::holder(&data_dir) {
@@ -93,8 +90,8 @@ pub(super) fn nobody(settings: &Settings) -> RegistryError {
     }
 }
 
-/// Runs `job` on the node that runs, or on one of its own that has joined the network as far as it
-/// could and is shut down in order whatever comes.
+/// Runs `job` on the running node, or else on a temporary one that has joined the network as far as
+/// possible and is shut down afterwards, even after an error.
 pub(super) async fn with(
     global: &Global,
     job: impl AsyncFnOnce(&dyn Control, &Settings) -> Result<u8>,
@@ -120,20 +117,20 @@ pub(super) async fn with(
     }
 }
 
-/// Whose node a verb uses.
+/// The node that a verb uses.
 enum Found {
     Running(Remote),
     Own(Box<OwnNode>),
 }
 
-/// A node of a verb's own, its log, and how it was started.
+/// A temporary node, its log, and its options.
 struct OwnNode {
     node: Node,
     logs: Logs,
     options: NodeOptions,
 }
 
-/// Runs `job` on the node that runs; without one there is nothing to be done.
+/// Runs `job` on the running node, and fails if there is none.
 pub(super) async fn running(
     global: &Global,
     job: impl AsyncFnOnce(&Remote, &Settings) -> Result<u8>,
@@ -156,18 +153,18 @@ fn interrupted() -> Result<u8> {
     Ok(INTERRUPTED)
 }
 
-/// When this call gives up waiting for others that are at work on the data directory.
+/// Returns the time when this command stops waiting for others on the data directory.
 pub(super) fn turn_deadline(global: &Global, settings: &Settings) -> Instant {
     let most = if global.has_timeout() {
-        settings.query_timeout
+        settings.node.net.query_timeout
     } else {
         TURN_WAIT
     };
     Instant::from_std(clock::deadline(std::time::Instant::now(), most))
 }
 
-/// Starts a node of our own once nobody has the data directory; a node that stays is found
-/// meanwhile.
+/// Waits for the data directory and starts a temporary node; connects to a long-running node if one
+/// appears meanwhile.
 async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
     let data_dir = &settings.paths.data;
     let deadline = turn_deadline(global, settings);
@@ -183,22 +180,20 @@ async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
                     started
                 }
             };
-            let mut options = NodeOptions {
-                stays: false,
-                ..settings.node_options()
-            };
-            let is_set = !options.listen.is_empty();
+            let mut options = settings.node.clone();
+            options.registry.stays = false;
+            let is_set = !options.net.listen.is_empty();
             if !is_set {
-                options.listen = any_ports();
+                options.net.listen = any_ports();
             }
             let node = match Node::start(options.clone()).await {
-                // What the settings say is for nodes that stay. Where the network is not what they
-                // expect, a verb goes on without.
+                // Listen addresses in the settings are meant for long-running nodes. If one is not
+                // available, go on without it.
                 Err(RegistryError::Listen { address, why }) if is_set && !was_named => {
                     note(format!(
                         "{address} cannot be listened on ({why}); this goes on without it"
                     ));
-                    options.listen = any_ports();
+                    options.net.listen = any_ports();
                     Node::start(options.clone()).await
                 }
                 started => started,
@@ -211,7 +206,7 @@ async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
                         options,
                     })));
                 }
-                // Others wait for their turn too, and one of them was faster.
+                // Another waiting command was faster.
                 Err(RegistryError::DataDirInUse { .. }) => logs = Some(started),
                 Err(error) => return Err(error),
             }
@@ -253,14 +248,15 @@ async fn on_own(
     result.and_then(|code| ended.map(|()| code))
 }
 
-/// The fixed port is for nodes that stay; one that lives for a moment must not take it from them.
+/// Returns addresses with free ports: a temporary node must not take the fixed port of a
+/// long-running one.
 fn any_ports() -> Vec<libp2p::Multiaddr> {
     net::everywhere(0)
 }
 
 async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
-    let known = !options.bootstrap.is_empty() || node.status().await?.node.known_peers > 0;
-    let most = match (known, options.mdns) {
+    let known = !options.net.bootstrap.is_empty() || node.status().await?.node.known_peers > 0;
+    let most = match (known, options.net.mdns) {
         (true, _) => JOIN_WAIT,
         (false, true) => MULTICAST_WAIT,
         (false, false) => Duration::ZERO,
@@ -272,7 +268,7 @@ async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
             "no peer is known, so this is what is known here; name one with --bootstrap, or leave out --no-mdns",
         );
     } else if !node
-        .wait(Wait::Joined, most.min(options.query_timeout))
+        .wait(Wait::Joined, most.min(options.net.query_timeout))
         .await?
     {
         note("no peer was reached, so this is what is known here; check --network and --bootstrap");
@@ -280,8 +276,8 @@ async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
     Ok(())
 }
 
-/// Lets other programs attach to a node for as long as what is returned lasts. Without a socket a
-/// node is still a node; an address that was asked for and cannot be had is an error.
+/// Lets other programs attach to a node until the returned value is dropped. A node without a
+/// socket still works, but a failure to open a requested address is an error.
 pub(super) async fn serve(
     node: &Node,
     logs: Option<&Logs>,
@@ -300,8 +296,8 @@ pub(super) async fn serve(
     }
 }
 
-/// Opens the gateway for package managers, if there is to be one. A node without it is a node all
-/// the same: Health says why.
+/// Opens the gateway for package managers if it is enabled. If that fails, the node runs without
+/// it, and Health shows the reason.
 pub(super) async fn open_gateway(
     local: &Arc<Local>,
     node: &Node,
@@ -332,7 +328,7 @@ pub(super) async fn open_gateway(
     }
 }
 
-/// A node that stays for a while, and that others can attach to meanwhile.
+/// A long-running node that other programs can attach to.
 pub(super) struct Hosted {
     node: Node,
     serving: Option<Serving>,
@@ -342,7 +338,7 @@ pub(super) struct Hosted {
 
 impl Hosted {
     pub async fn start(settings: &Settings, logs: &Logs) -> Result<Self> {
-        let node = Node::start(settings.node_options()).await?;
+        let node = Node::start(settings.node.clone()).await?;
         match serve(&node, Some(logs), settings.control_tcp).await {
             Ok((local, serving)) => {
                 let gateway = match settings.gateway_options() {
@@ -363,7 +359,7 @@ impl Hosted {
         }
     }
 
-    /// Returns whether other programs can reach it.
+    /// Returns true if other programs can attach.
     pub fn is_served(&self) -> bool {
         self.serving.is_some()
     }

@@ -1,4 +1,4 @@
-//! `setup`: the configuration by which a package manager uses the node that runs.
+//! `setup`: configures package managers to use the running node.
 
 use std::{
     fs, io,
@@ -27,14 +27,13 @@ mod yaml;
 use cargo::Wanted;
 use python::Tool;
 
-/// The word that lets one publish is nobody else's.
+/// Mode of files with the publish token: only the owner may read them.
 const PRIVATE: u32 = 0o600;
 
 #[derive(Debug, clap::Args)]
 #[command(arg_required_else_help = true, args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
-    /// Run every package manager that is installed here against the gateway, and say which of them
-    /// reach it
+    /// Run every installed package manager against the gateway, and report which of them reach it
     #[arg(long)]
     check: bool,
     #[command(subcommand)]
@@ -43,55 +42,54 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Client {
-    /// Print what goes into cargo's configuration, token included, or write it there
+    /// Print the configuration for cargo, token included, or write it
     ///
     /// The registry goes into .cargo/config.toml, the token into credentials.toml in cargo's home.
     Cargo(Flags),
-    /// Print what goes into .npmrc, token included, or write it there; yarn 1 reads it too
+    /// Print the lines for .npmrc, token included, or write them; yarn 1 reads the same file
     Npm(javascript::Args),
-    /// Print what goes into .npmrc for pnpm, token included, or write it there
+    /// Print the lines for pnpm's .npmrc, token included, or write them
     Pnpm(javascript::Args),
-    /// Print what goes into .yarnrc.yml for yarn 2 and later, token included, or write it there
+    /// Print the lines for .yarnrc.yml of yarn 2 and later, token included, or write them
     Yarn(javascript::Args),
-    /// Print what goes into .npmrc for bun, token included, or write it there
+    /// Print the lines for bun's .npmrc, token included, or write them
     Bun(javascript::Args),
-    /// Print how pip, and tools that upload as twine does, use it, token included, or write it
-    /// where they look
+    /// Print the configuration for pip and for upload tools such as twine, token included, or write
+    /// it
     ///
-    /// The token goes into .pypirc in your home; with --mirror the index goes into pip.conf of the
+    /// The token goes into .pypirc in your home; with --mirror, the index goes into pip.conf of the
     /// active environment.
     Pip(Flags),
-    /// Print what goes into uv's settings, token included, or write it there
+    /// Print the configuration for uv, token included, or write it
     ///
     /// It goes into pyproject.toml or uv.toml.
     Uv(Flags),
 }
 
-/// The address and the tokens by which a client reaches the node that runs.
+/// The address and tokens with which a client reaches the running node.
 #[derive(Clone, Debug)]
 struct Access {
-    /// The gateway's, without a slash at its end.
+    /// Base URL of the gateway, without a trailing slash.
     url: String,
-    /// The word that lets one publish.
+    /// Token for publishing.
     token: String,
-    /// The gateway wants to hear a token to read, too.
+    /// Reading requires a token too.
     closed: bool,
 }
 
-/// The flags that are the same for every client.
+/// Flags of every client.
 #[derive(Clone, Copy, Debug, clap::Args)]
 struct Flags {
-    /// Write it: the registry into this project's configuration, the token into the one in your
-    /// home
+    /// Write it: the registry into this project's configuration, the token into your home
     #[arg(long)]
     write: bool,
-    /// Write the registry into the configuration in your home, for every project
+    /// Write the registry into the configuration in your home, for all projects
     #[arg(long, requires = "write")]
     global: bool,
-    /// Take it out again
+    /// Remove it again
     #[arg(long, conflicts_with = "write")]
     undo: bool,
-    /// Replace the default registry too, by what this swarm has of it
+    /// Replace the default registry too: everything comes from this swarm
     #[arg(long)]
     mirror: bool,
 }
@@ -218,8 +216,7 @@ fn cargo_home() -> Result<PathBuf> {
         })
 }
 
-/// Changes a client's file; true when it is another one now. An empty one that was not there is not
-/// made.
+/// Edits a client's file; returns true if it changed. Does not create an empty file.
 fn change(path: &Path, edit: impl FnOnce(&str) -> Result<String, String>) -> Result<bool> {
     let before = match fs::read_to_string(path) {
         Ok(text) => text,

@@ -1,4 +1,4 @@
-//! `show ID[@REQ]`: what a release says of itself, without its bytes.
+//! `show ID[@REQ]`: prints a release's metadata.
 
 use libp2p::PeerId;
 use serde::Serialize;
@@ -22,11 +22,10 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// handle/name or publisher-id/name, and @requirement: @1.2 is the newest 1.x from 1.2 on,
-    /// @1.2.3 is that one
+    /// handle/name or publisher-id/name, with @requirement: @1.2 means the newest 1.x from 1.2,
+    /// @1.2.3 exactly that version
     package: Wanted,
-    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's
-    /// current state
+    /// Fail unless a quorum of peers has confirmed the package's current state within ten minutes
     #[arg(long)]
     fresh: bool,
     /// Print the release as one JSON object
@@ -38,11 +37,11 @@ pub(super) struct Args {
 struct Shown<'a> {
     #[serde(flatten)]
     release: &'a Release,
-    /// Of the publisher's key.
+    /// Fingerprint of the publisher's key.
     fingerprint: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     looks_like: Option<LookAlike>,
-    /// Nodes that have its bytes, as far as this node and the DHT know.
+    /// Nodes that hold the content, as far as this node and the DHT know.
     copies: Vec<PeerId>,
 }
 
@@ -87,7 +86,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     .await
 }
 
-/// Where the bytes are, in words.
+/// Describes which nodes hold the content.
 fn on(copies: &[PeerId], here: &PeerId) -> String {
     /// Nodes that are named.
     const NAMED: usize = 4;

@@ -1,4 +1,4 @@
-//! `sim`: many nodes on virtual time, and what came of them.
+//! `sim`: simulates many nodes on virtual time.
 
 use std::time::{Duration, Instant};
 
@@ -13,25 +13,25 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Nodes of the swarm
+    /// Number of nodes
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(2..=MAX_NODES as u64))]
     nodes: usize,
-    /// The run is a function of it; a random one when it is left out
+    /// Seed of the run [default: random]
     #[arg(long, value_name = "N")]
     seed: Option<u64>,
-    /// Releases that are published
+    /// Number of releases to publish
     #[arg(long, default_value_t = 50, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000))]
     publishes: usize,
-    /// Packages that are looked for
+    /// Number of packages to look up
     #[arg(long, default_value_t = 200, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(0..=100_000))]
     lookups: usize,
-    /// Share of the honest nodes that leave and return, from 0 to 1
+    /// Share of honest nodes that leave and return, from 0 to 1
     #[arg(long, default_value_t = 0.1, value_name = "SHARE", value_parser = share)]
     churn: f64,
-    /// Share of the nodes that misbehave, from 0 to 1
+    /// Share of nodes that misbehave, from 0 to 1
     #[arg(long, default_value_t = 0.25, value_name = "SHARE", value_parser = share)]
     hostile: f64,
-    /// Share of the messages that are lost, from 0 to 1
+    /// Share of messages that are lost, from 0 to 1
     #[arg(long, default_value_t = 0.002, value_name = "SHARE", value_parser = share)]
     loss: f64,
     /// Print the report as one JSON object
@@ -82,7 +82,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     Ok(if sound { DONE } else { FAILED })
 }
 
-/// Runs, with a bar on a terminal for what takes longer than an eye waits.
+/// Runs the simulation; on a terminal, shows a progress bar if it takes a while.
 fn simulate(options: Options) -> Result<Report> {
     const SHOWN_AFTER: Duration = Duration::from_millis(100);
     const WHOLE: u64 = 1_000;
@@ -188,6 +188,6 @@ fn show(report: &Report) -> Result<()> {
     ])
 }
 
-/// What the figures stand on.
+/// Explains the model behind the figures.
 const MODEL: &str = "The nodes' rules are the program's own. Gossipsub and Kademlia are models with the figures that nodes \
      configure, and links take what light takes in fibre, so that times are only the model's.";

@@ -14,7 +14,7 @@ pub(super) struct Args {
     /// Print the status as one JSON object
     #[arg(long)]
     json: bool,
-    /// The verdict and every measure too
+    /// Show the health verdict and all measures too
     #[arg(long)]
     detailed: bool,
 }

@@ -1,11 +1,11 @@
-//! Being told to stop.
+//! Signals to stop.
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::{RegistryError, Result};
 
-/// Ctrl-C and SIGTERM. While one of these exists, neither ends the process by itself; one that came
-/// meanwhile is told of by the next [`Stop::told`].
+/// Catches Ctrl-C and SIGTERM. While a value exists, neither ends the process; [`Stop::told`]
+/// returns for a signal that came since.
 pub(super) struct Stop {
     interrupt: Signal,
     terminate: Signal,

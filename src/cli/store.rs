@@ -1,4 +1,4 @@
-//! `contents`, `pin`, `unpin`, `gc`, `verify`: the bytes that this node holds.
+//! `contents`, `pin`, `unpin`, `gc` and `verify`: the content that this node holds.
 
 use indicatif::HumanBytes;
 
@@ -18,13 +18,13 @@ pub(super) struct List {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct One {
-    /// handle/name or publisher-id/name, and @requirement
+    /// handle/name or publisher-id/name, with @requirement
     package: Wanted,
 }
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Gc {
-    /// All of it, and not only what is over the quota
+    /// Evict all such content, not just what is over the quota
     #[arg(long)]
     all: bool,
     /// Print what was freed as one JSON object
@@ -169,7 +169,7 @@ pub(super) async fn verify(global: &Global, args: Verify) -> Result<u8> {
         let contents = node.contents();
         let held = contents.list().await?;
         let bar = print::bar(held.iter().map(|held| held.content.size).sum());
-        // What was found before and is not here again is no better for having been found.
+        // Content that was found damaged earlier and has not been downloaded again still counts.
         let before = contents.lost().await?;
         let mut damaged: Vec<_> = before.iter().map(|lost| lost.content.root).collect();
         before

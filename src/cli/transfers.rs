@@ -1,4 +1,4 @@
-//! `transfers`: what the node that runs fetches and serves, and telling it to stop or go on.
+//! `transfers`: lists, pauses, resumes and cancels the running node's transfers.
 
 use indicatif::HumanBytes;
 
@@ -11,13 +11,13 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Pause the fetch of this: the beginning of what it is called here, or its content
+    /// Pause the download of this content: the beginning of its name here, or its root
     #[arg(long, value_name = "WHAT", group = "order")]
     pause: Option<String>,
-    /// Go on with a fetch that was paused or failed
+    /// Resume a paused or failed download
     #[arg(long, value_name = "WHAT", group = "order")]
     resume: Option<String>,
-    /// End a fetch and throw away what came of it
+    /// Cancel a download and discard its data
     #[arg(long, value_name = "WHAT", group = "order")]
     cancel: Option<String>,
     /// Print them as one JSON array
@@ -25,7 +25,7 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// Tells the one fetch that is meant.
+/// Controls the only download that matches.
 async fn direct(
     node: &dyn Contents,
     transfers: &[Transfer],

@@ -13,25 +13,24 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Trust {
-    /// The publisher's id; or a handle, which is pinned to the one key that claims it
+    /// The publisher's id, or a handle to pin to the only key that claims it
     #[arg(value_name = "PUBLISHER", required_unless_present = "list")]
     whom: Option<Whom>,
-    /// What the publisher calls itself: it means this key on this node from now on, whatever it
-    /// meant before
+    /// Handle to pin to this key, even if it meant another key before
     #[arg(long = "as", value_name = "HANDLE")]
     called: Option<Handle>,
-    /// Trust the key for these names alone, such as 'npm:@bar/*'; may be repeated
+    /// Trust the key for these names only, such as 'npm:@bar/*'; may be repeated
     #[arg(long = "for", value_name = "NAMES")]
     names: Vec<NamePattern>,
     /// List the keys that are trusted for names
     #[arg(long, conflicts_with_all = ["whom", "called", "names"])]
     list: bool,
-    /// Print what was done as one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
 
-/// A key, or what it calls itself.
+/// A publisher's key or handle.
 #[derive(Clone, Debug)]
 struct Whom(Owner);
 
@@ -39,7 +38,7 @@ impl FromStr for Whom {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
-        // A handle is lower case only, a PeerId never is.
+        // A handle is all lower case, which a publisher id never is.
         match text.parse() {
             Ok(handle) => Ok(Self(Owner::Handle(handle))),
             Err(_) => text.parse().map(Owner::Publisher).map(Self),
@@ -51,7 +50,7 @@ impl FromStr for Whom {
 pub(super) struct Distrust {
     /// The publisher's id
     publisher: PublisherId,
-    /// Print what was done as one JSON object
+    /// Print the result as one JSON object
     #[arg(long)]
     json: bool,
 }
@@ -61,7 +60,7 @@ struct Done<'a> {
     publisher: PublisherId,
     trusted: bool,
     handle: Option<&'a Handle>,
-    /// The names that package managers get of the key from now on.
+    /// Names for which package managers get packages of this key.
     #[serde(skip_serializing_if = "<[NamePattern]>::is_empty")]
     names: &'a [NamePattern],
 }
@@ -90,7 +89,7 @@ pub(super) async fn trust(global: &Global, args: Trust) -> Result<u8> {
     }
 }
 
-/// Pins a handle to the one key that claims it.
+/// Pins a handle to the only key that claims it.
 async fn trust_handle(global: &Global, handle: &Handle, json: bool) -> Result<u8> {
     session::with(global, async |node, _| {
         let registry = node.registry();

@@ -11,10 +11,9 @@ use crate::{
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// handle/name or publisher-id/name, and @requirement to list only what matches
+    /// handle/name or publisher-id/name, with @requirement to list only matching releases
     package: Wanted,
-    /// Fail unless a quorum of peers confirmed, within ten minutes, that this is the package's
-    /// current state
+    /// Fail unless a quorum of peers has confirmed the package's current state within ten minutes
     #[arg(long)]
     fresh: bool,
     /// Print the list as one JSON array
@@ -22,16 +21,16 @@ pub(super) struct Args {
     json: bool,
 }
 
-/// A release for scripts: the record's own field names are one letter long, to fit into a DHT
-/// value.
+/// A release in JSON output. The record's own field names are single letters, to save space in the
+/// DHT.
 #[derive(Serialize)]
 struct Listed {
     version: VersionText,
     #[serde(flatten)]
     state: ReleaseState,
-    /// Names that the owner gives the version.
+    /// Tags that the owner gave to the version.
     tags: Vec<String>,
-    /// In the order in which they were added; a release that grew has several.
+    /// Manifests in the order in which they were added; a release that was extended has several.
     manifests: Vec<Hash>,
     freshness: Freshness,
 }

@@ -1,4 +1,4 @@
-//! What an owner says of releases after they were published: `yank`, `unyank`, `deprecate`, `tag`.
+//! `yank`, `unyank`, `deprecate` and `tag`: an owner's notices about published releases.
 
 use super::{DONE, global::Global, id::OneRelease, publish, session};
 use crate::{Result, domain::name::PackageRef, registry::Change};
@@ -7,11 +7,10 @@ use crate::{Result, domain::name::PackageRef, registry::Change};
 pub(super) struct Yank {
     /// handle/name@version or publisher-id/name@version
     release: OneRelease,
-    /// Say why, in up to 500 characters: whoever looks at the release, or gets it by its exact
-    /// version, is told
+    /// Reason, in up to 500 characters, shown to everyone who looks at or requests this version
     #[arg(long, value_name = "REASON", default_value = "")]
     why: String,
-    /// Yank this file of the release only
+    /// Yank only this file of the release
     #[arg(long, value_name = "NAME")]
     file: Option<String>,
     /// Print the receipt as one JSON object
@@ -23,7 +22,7 @@ pub(super) struct Yank {
 pub(super) struct Unyank {
     /// handle/name@version or publisher-id/name@version
     release: OneRelease,
-    /// Take back the yank of this file of the release
+    /// Undo the yank of this file of the release
     #[arg(long, value_name = "NAME")]
     file: Option<String>,
     /// Print the receipt as one JSON object
@@ -35,10 +34,10 @@ pub(super) struct Unyank {
 pub(super) struct Deprecate {
     /// handle/name@version or publisher-id/name@version
     release: OneRelease,
-    /// What to use instead, or why not to use it, in up to 500 characters
+    /// Advice on what to use instead, or a reason, in up to 500 characters
     #[arg(required_unless_present = "undo", conflicts_with = "undo")]
     message: Option<String>,
-    /// Take the message back
+    /// Remove the message
     #[arg(long)]
     undo: bool,
     /// Print the receipt as one JSON object
@@ -48,11 +47,12 @@ pub(super) struct Deprecate {
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Tag {
-    /// handle/name@version or publisher-id/name@version; with --remove, the package alone
+    /// handle/name@version or publisher-id/name@version; with --remove, the package without a
+    /// version
     release: String,
     /// One word, such as latest or next
     tag: String,
-    /// Take the tag away
+    /// Remove the tag
     #[arg(long)]
     remove: bool,
     /// Print the receipt as one JSON object
@@ -134,7 +134,7 @@ pub(super) async fn tag(global: &Global, args: Tag) -> Result<u8> {
 async fn say(global: &Global, package: &PackageRef, change: Change, json: bool) -> Result<u8> {
     session::with(global, async |node, settings| {
         let receipt = node.registry().change(package, change).await?;
-        publish::conclude(node, &receipt, json, settings.query_timeout).await?;
+        publish::conclude(node, &receipt, json, settings.node.net.query_timeout).await?;
         Ok(DONE)
     })
     .await

@@ -22,7 +22,7 @@ pub struct Key {
     pub name: &'static str,
     /// As the file would write it; empty where there is none.
     pub default: &'static str,
-    /// What it does, and the reason of its default.
+    /// Describes what it does, and gives the reason of its default.
     pub meaning: &'static str,
     /// The flag that sets it, where there is one.
     pub flag: Option<&'static str>,
@@ -51,10 +51,10 @@ macro_rules! weight {
             meaning: $meaning,
             flag: None,
             set: |settings, given| {
-                settings.weights.$field = given.amount($most)?;
+                settings.node.net.weights.$field = given.amount($most)?;
                 Ok(())
             },
-            show: |settings| Some(float(settings.weights.$field)),
+            show: |settings| Some(float(settings.node.net.weights.$field)),
         }
     };
 }
@@ -77,10 +77,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Name of the network. Nodes of different networks never mix: it is part of every protocol and topic",
         flag: Some("--network"),
         set: |settings, given| {
-            settings.network = given.text()?.parse().map_err(remedy)?;
+            settings.node.net.network = given.text()?.parse().map_err(remedy)?;
             Ok(())
         },
-        show: |settings| Some(quoted(settings.network.as_str())),
+        show: |settings| Some(quoted(settings.node.net.network.as_str())),
     },
     Key {
         name: "listen",
@@ -88,10 +88,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Addresses to listen on. Empty: all interfaces on port 4807, IPv4 and IPv6, tcp and quic-v1, or on any free port when that one is taken, because a second node on a machine should just work",
         flag: Some("--listen"),
         set: |settings, given| {
-            settings.listen = given.listen()?;
+            settings.node.net.listen = given.listen()?;
             Ok(())
         },
-        show: |settings| Some(quoted_list(&settings.listen)),
+        show: |settings| Some(quoted_list(&settings.node.net.listen)),
     },
     Key {
         name: "bootstrap",
@@ -99,10 +99,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Peers to join through, each address with /p2p/ and the peer's id, so that nobody else can answer in its place. Empty: known peers and the local network are enough at most sites",
         flag: Some("--bootstrap"),
         set: |settings, given| {
-            settings.bootstrap = given.peers()?;
+            settings.node.net.bootstrap = given.peers()?;
             Ok(())
         },
-        show: |settings| Some(quoted_list(&settings.bootstrap)),
+        show: |settings| Some(quoted_list(&settings.node.net.bootstrap)),
     },
     Key {
         name: "handle",
@@ -110,11 +110,13 @@ pub static KEYS: [Key; 46] = [
         meaning: "What you call yourself as a publisher. Without one, a short form of your publisher key is shown",
         flag: Some("--handle"),
         set: |settings, given| {
-            settings.handle = Some(given.text()?.parse::<Handle>().map_err(remedy)?);
+            settings.node.registry.handle = Some(given.text()?.parse::<Handle>().map_err(remedy)?);
             Ok(())
         },
         show: |settings| {
             settings
+                .node
+                .registry
                 .handle
                 .as_ref()
                 .map(|handle| quoted(handle.as_str()))
@@ -126,11 +128,11 @@ pub static KEYS: [Key; 46] = [
         meaning: "Where this node is, as latitude,longitude[,place]. Setting it tells the other peers, rounded to a tenth of a degree; not set, nothing is told",
         flag: Some("--location"),
         set: |settings, given| {
-            settings.location = Some(given.text()?.parse::<GeoLocation>()?);
+            settings.node.net.location = Some(given.text()?.parse::<GeoLocation>()?);
             Ok(())
         },
         show: |settings| {
-            settings.location.as_ref().map(|at| {
+            settings.node.net.location.as_ref().map(|at| {
                 let place = at
                     .place
                     .as_ref()
@@ -149,6 +151,8 @@ pub static KEYS: [Key; 46] = [
         set: |_, given| given.text().map(drop),
         show: |settings| {
             settings
+                .node
+                .net
                 .geoip_db
                 .as_ref()
                 .map(|path| quoted(&path.to_string_lossy()))
@@ -160,10 +164,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Find peers on the local network by multicast. On, because a site without internet has no other meeting point",
         flag: Some("--no-mdns"),
         set: |settings, given| {
-            settings.mdns = given.boolean()?;
+            settings.node.net.mdns = given.boolean()?;
             Ok(())
         },
-        show: |settings| Some(settings.mdns.to_string()),
+        show: |settings| Some(settings.node.net.mdns.to_string()),
     },
     Key {
         name: "dht",
@@ -171,7 +175,7 @@ pub static KEYS: [Key; 46] = [
         meaning: "Whether this node holds records for others: auto, server or client. Auto serves until dial-backs show that nobody can reach us, so that an isolated network works too",
         flag: Some("--dht"),
         set: |settings, given| {
-            settings.dht = match given.text()? {
+            settings.node.net.dht = match given.text()? {
                 "auto" => DhtMode::Auto,
                 "server" => DhtMode::Server,
                 "client" => DhtMode::Client,
@@ -180,7 +184,7 @@ pub static KEYS: [Key; 46] = [
             Ok(())
         },
         show: |settings| {
-            Some(quoted(match settings.dht {
+            Some(quoted(match settings.node.net.dht {
                 DhtMode::Auto => "auto",
                 DhtMode::Server => "server",
                 DhtMode::Client => "client",
@@ -193,10 +197,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Deadline of each query to the network, after which it returns what came. A lookup on a good network takes well under a second; the rest is room for slow links",
         flag: Some("--timeout"),
         set: |settings, given| {
-            settings.query_timeout = given.timeout()?;
+            settings.node.net.query_timeout = given.timeout()?;
             Ok(())
         },
-        show: |settings| Some(quoted(&show_duration(settings.query_timeout))),
+        show: |settings| Some(quoted(&show_duration(settings.node.net.query_timeout))),
     },
     Key {
         name: "content_mb",
@@ -204,10 +208,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Most MiB of content that is kept in all. Beyond it goes what was used longest ago, except what is your own or pinned",
         flag: None,
         set: |settings, given| {
-            settings.content_quota = mebibytes(given)?;
+            settings.node.content.quota = mebibytes(given)?;
             Ok(())
         },
-        show: |settings| Some((settings.content_quota >> 20).to_string()),
+        show: |settings| Some((settings.node.content.quota >> 20).to_string()),
     },
     Key {
         name: "max_content_mb",
@@ -215,10 +219,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Most MiB of one content that is published or fetched, so that no manifest can fill the disk",
         flag: None,
         set: |settings, given| {
-            settings.max_content = mebibytes(given)?;
+            settings.node.content.max = mebibytes(given)?;
             Ok(())
         },
-        show: |settings| Some((settings.max_content >> 20).to_string()),
+        show: |settings| Some((settings.node.content.max >> 20).to_string()),
     },
     Key {
         name: "provide",
@@ -226,10 +230,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Offer to others what was fetched, also while it is incomplete. It is what makes a swarm faster than one node; your own packages are offered in any case",
         flag: None,
         set: |settings, given| {
-            settings.provide = given.boolean()?;
+            settings.node.content.provide = given.boolean()?;
             Ok(())
         },
-        show: |settings| Some(settings.provide.to_string()),
+        show: |settings| Some(settings.node.content.provide.to_string()),
     },
     Key {
         name: "copies",
@@ -237,10 +241,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Other nodes that are to have the bytes of each release you publish, so that your machine may leave. Two, so that one of them may leave too; 0 gives them to nobody",
         flag: None,
         set: |settings, given| {
-            settings.copies = given.whole(0, 16)?;
+            settings.node.registry.copies = given.whole(0, 16)?;
             Ok(())
         },
-        show: |settings| Some(settings.copies.to_string()),
+        show: |settings| Some(settings.node.registry.copies.to_string()),
     },
     Key {
         name: "keep_for_others_mb",
@@ -248,10 +252,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Most MiB of content_mb that are kept for others who publish, and that make room for what you ask for. Publishers that were first seen less than a day ago have a quarter of it together, and a sixteenth each; 0, or provide off, keeps nothing",
         flag: None,
         set: |settings, given| {
-            settings.keep_for_others = (given.whole(0, 1_048_576 * 64)? as u64) << 20;
+            settings.node.registry.keep_for_others = (given.whole(0, 1_048_576 * 64)? as u64) << 20;
             Ok(())
         },
-        show: |settings| Some((settings.keep_for_others >> 20).to_string()),
+        show: |settings| Some((settings.node.registry.keep_for_others >> 20).to_string()),
     },
     Key {
         name: "copy_lost_after",
@@ -259,10 +263,14 @@ pub static KEYS: [Key; 46] = [
         meaning: "A copy on a node that is gone for so long is lost, and another node is asked to keep one. A laptop comes back within a day; a link that is down for an hour should move no bytes",
         flag: None,
         set: |settings, given| {
-            settings.copy_lost_after = given.age()?;
+            settings.node.registry.copy_lost_after = given.age()?;
             Ok(())
         },
-        show: |settings| Some(quoted(&show_duration(settings.copy_lost_after))),
+        show: |settings| {
+            Some(quoted(&show_duration(
+                settings.node.registry.copy_lost_after,
+            )))
+        },
     },
     Key {
         name: "catalogue",
@@ -270,7 +278,7 @@ pub static KEYS: [Key; 46] = [
         meaning: "How much of the network's catalogue is kept: full, so that everything is found at once and offline, or partial, only what was published, heard of or asked for here",
         flag: None,
         set: |settings, given| {
-            settings.catalogue = match given.text()? {
+            settings.node.registry.catalogue = match given.text()? {
                 "full" => CatalogueScope::Full,
                 "partial" => CatalogueScope::Partial,
                 _ => return Err("write full or partial".into()),
@@ -278,7 +286,7 @@ pub static KEYS: [Key; 46] = [
             Ok(())
         },
         show: |settings| {
-            Some(quoted(match settings.catalogue {
+            Some(quoted(match settings.node.registry.catalogue {
                 CatalogueScope::Full => "full",
                 CatalogueScope::Partial => "partial",
             }))
@@ -290,10 +298,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Most MiB of records in the catalogue, which take about twice as much disk with their index. Beyond it go first those of publishers that were first seen less than a week ago, who are left with a quarter of it together, then the oldest of whoever has most; never what is yours, of a publisher you trust, or needed by these. Enough for 400000 packages",
         flag: None,
         set: |settings, given| {
-            settings.catalogue_bytes = mebibytes(given)?;
+            settings.node.registry.catalogue_bytes = mebibytes(given)?;
             Ok(())
         },
-        show: |settings| Some((settings.catalogue_bytes >> 20).to_string()),
+        show: |settings| Some((settings.node.registry.catalogue_bytes >> 20).to_string()),
     },
     Key {
         name: "catalogue_max",
@@ -301,10 +309,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Most packages in the catalogue, whatever their size. Beyond it they go as beyond catalogue_mb",
         flag: None,
         set: |settings, given| {
-            settings.catalogue_max = given.count(10_000_000)? as u64;
+            settings.node.registry.catalogue_max = given.count(10_000_000)? as u64;
             Ok(())
         },
-        show: |settings| Some(settings.catalogue_max.to_string()),
+        show: |settings| Some(settings.node.registry.catalogue_max.to_string()),
     },
     Key {
         name: "sync_every",
@@ -312,10 +320,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "The catalogue is compared with a few peers this often, a little earlier or later. Gossip brings what is new at once; this finds what it missed, and costs a KiB where nothing differs",
         flag: None,
         set: |settings, given| {
-            settings.sync_every = given.timeout()?;
+            settings.node.registry.sync_every = given.timeout()?;
             Ok(())
         },
-        show: |settings| Some(quoted(&show_duration(settings.sync_every))),
+        show: |settings| Some(quoted(&show_duration(settings.node.registry.sync_every))),
     },
     Key {
         name: "ban_time",
@@ -323,10 +331,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "How long a peer that misbehaves is banned the first time; twice as long each time after that, a day at most. Long enough that trying again does not pay, short enough for who was wronged",
         flag: None,
         set: |settings, given| {
-            settings.ban_time = given.timeout()?;
+            settings.node.net.ban_time = given.timeout()?;
             Ok(())
         },
-        show: |settings| Some(quoted(&show_duration(settings.ban_time))),
+        show: |settings| Some(quoted(&show_duration(settings.node.net.ban_time))),
     },
     Key {
         name: "low_water",
@@ -334,10 +342,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Connections that are kept when there are too many. Enough for a gossip mesh, the close buckets and some to explore",
         flag: None,
         set: |settings, given| {
-            settings.low_water = given.count(10_000)?;
+            settings.node.net.low_water = given.count(10_000)?;
             Ok(())
         },
-        show: |settings| Some(settings.low_water.to_string()),
+        show: |settings| Some(settings.node.net.low_water.to_string()),
     },
     Key {
         name: "high_water",
@@ -345,10 +353,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Connections above which the least useful are closed, down to low_water. The gap keeps connections from being closed and opened again all the time",
         flag: None,
         set: |settings, given| {
-            settings.high_water = given.count(10_000)?;
+            settings.node.net.high_water = given.count(10_000)?;
             Ok(())
         },
-        show: |settings| Some(settings.high_water.to_string()),
+        show: |settings| Some(settings.node.net.high_water.to_string()),
     },
     Key {
         name: "local_connections",
@@ -356,10 +364,10 @@ pub static KEYS: [Key; 46] = [
         meaning: "Connections that one address of a private network, or of this machine, may have to this node. Containers and demos share one honestly; a public address has 8 and a public /24 or /48 16, so that no single site can fill a node",
         flag: None,
         set: |settings, given| {
-            settings.local_connections = given.count(10_000)?;
+            settings.node.net.local_connections = given.count(10_000)?;
             Ok(())
         },
-        show: |settings| Some(settings.local_connections.to_string()),
+        show: |settings| Some(settings.node.net.local_connections.to_string()),
     },
     weight!(
         success,

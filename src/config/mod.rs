@@ -30,33 +30,23 @@ use std::{
     time::Duration,
 };
 
-use libp2p::Multiaddr;
-
 use crate::{
     RegistryError, Result,
     domain::{
-        caps,
-        content::MAX_CONTENT,
-        geo::GeoLocation,
-        name::{Handle, NameError, NetworkName},
+        name::NameError,
         names::{NameRule, Written},
-        reputation::Weights,
         text::{fit, printable},
     },
     gateway, geoip,
-    node::{
-        BAN_TIME, CATALOGUE_BYTES, CATALOGUE_MAX, CONTENT_QUOTA, COPIES, COPY_LOST_AFTER, DhtMode,
-        KEEP_FOR_OTHERS, NodeOptions, SYNC_EVERY,
-    },
-    registry::CatalogueScope,
+    node::NodeOptions,
     telemetry::{LogFormat, LogOptions},
 };
 use file::Entry;
 use value::{Given, Wrong};
 
-/// What every environment variable of ours starts with.
+/// The prefix of every environment variable of ours.
 pub const PREFIX: &str = "SWARMDEX_";
-/// What the entries of the table of names begin with.
+/// The prefix of the entries of the table of names.
 const NAMES: &str = "names.";
 /// The variable that names the settings file.
 const CONFIG_VARIABLE: &str = "SWARMDEX_CONFIG";
@@ -64,7 +54,7 @@ const CONFIG_VARIABLE: &str = "SWARMDEX_CONFIG";
 /// setting.
 pub const PASSPHRASE_VARIABLE: &str = "SWARMDEX_PASSPHRASE";
 
-/// Which layer a value came from.
+/// The layer that a value came from.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Origin {
     #[default]
@@ -89,46 +79,21 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub paths: Paths,
-    pub network: NetworkName,
-    pub listen: Vec<Multiaddr>,
-    pub bootstrap: Vec<Multiaddr>,
-    pub handle: Option<Handle>,
-    pub location: Option<GeoLocation>,
-    /// A database of places of the person's own.
-    pub geoip_db: Option<PathBuf>,
-    pub mdns: bool,
-    pub dht: DhtMode,
-    pub query_timeout: Duration,
-    pub content_quota: u64,
-    pub max_content: u64,
-    pub provide: bool,
-    pub catalogue: CatalogueScope,
-    pub catalogue_bytes: u64,
-    pub copies: usize,
-    pub keep_for_others: u64,
-    pub copy_lost_after: Duration,
-    pub catalogue_max: u64,
-    pub sync_every: Duration,
-    pub ban_time: Duration,
-    pub low_water: usize,
-    pub high_water: usize,
-    pub local_connections: usize,
-    pub weights: Weights,
+    /// The node's own, filled in place.
+    pub node: NodeOptions,
     /// Name of the explorer's theme.
     pub theme: String,
     /// The explorer draws with ASCII only.
     pub ascii: bool,
     /// The explorer takes clicks and the wheel.
     pub mouse: bool,
-    /// Whose packages bare names are.
-    pub names: Vec<NameRule>,
     /// A person's own keys, by the name of the action.
     pub keys: Lists,
     /// A person's own columns, by the name of the table.
     pub columns: Lists,
     /// Loopback address on which the node answers programs besides its socket.
     pub control_tcp: Option<SocketAddr>,
-    /// What was said of the gateway; `None` is nothing.
+    /// The gateway as it was set; `None` where nothing was said.
     pub gateway: Option<At>,
     /// The word without which an address beyond loopback gives nothing.
     pub gateway_token: Option<String>,
@@ -136,7 +101,7 @@ pub struct Settings {
     pub gateway_wait: Duration,
     pub gateway_upload: u64,
     pub gateway_replicas: usize,
-    /// What addresses in its answers begin with, behind a proxy.
+    /// The beginning of addresses in its answers, behind a proxy.
     pub gateway_url: Option<String>,
     pub log_level: String,
     pub log_format: LogFormat,
@@ -150,14 +115,14 @@ pub struct Settings {
 /// Lists of words by name: tables that the explorer understands.
 pub type Lists = BTreeMap<String, Vec<String>>;
 
-/// Where the gateway listens.
+/// The setting of the gateway's address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum At {
     Off,
     Address(SocketAddr),
 }
 
-/// Where settings are read from besides the defaults.
+/// Sources of settings besides the defaults.
 #[derive(Clone, Debug, Default)]
 pub struct Layers {
     /// The settings file asked for; it must then exist.
@@ -182,35 +147,11 @@ impl Settings {
     /// The defaults, with files where `paths` says.
     pub fn defaults(paths: Paths) -> Result<Self> {
         Ok(Self {
+            node: NodeOptions::of(paths.data.clone(), "main".parse()?),
             paths,
-            network: "main".parse()?,
-            listen: Vec::new(),
-            bootstrap: Vec::new(),
-            handle: None,
-            location: None,
-            geoip_db: None,
-            mdns: true,
-            dht: DhtMode::Auto,
-            query_timeout: Duration::from_secs(5),
-            low_water: 48,
-            content_quota: CONTENT_QUOTA,
-            max_content: MAX_CONTENT,
-            provide: true,
-            catalogue: CatalogueScope::Full,
-            catalogue_bytes: CATALOGUE_BYTES,
-            copies: COPIES,
-            keep_for_others: KEEP_FOR_OTHERS,
-            copy_lost_after: COPY_LOST_AFTER,
-            catalogue_max: CATALOGUE_MAX,
-            sync_every: SYNC_EVERY,
-            ban_time: BAN_TIME,
-            high_water: 64,
-            local_connections: caps::OF_A_PRIVATE_ADDRESS,
-            weights: Weights::default(),
             theme: "dark".to_owned(),
             ascii: false,
             mouse: true,
-            names: Vec::new(),
             keys: BTreeMap::new(),
             columns: BTreeMap::new(),
             control_tcp: None,
@@ -277,8 +218,7 @@ impl Settings {
         }
     }
 
-    /// Where the settings file is, or would be; whether it is one that can be used makes no
-    /// difference.
+    /// Finds the settings file, or the place where it would be. It need not be valid.
     pub fn file(paths: &Paths, layers: Layers) -> Result<SettingsFile> {
         let environment = our_variables(layers.environment)?;
         let (path, named) = located(paths, layers.config, &environment);
@@ -368,8 +308,11 @@ impl Settings {
         let owner = value.as_str().and_then(|text| text.parse().ok());
         let owner =
             owner.ok_or("write the id of a publisher in quotes, which looks like 12D3KooW…")?;
-        self.names.retain(|rule| rule.pattern != pattern);
-        self.names.push(NameRule {
+        self.node
+            .registry
+            .names
+            .retain(|rule| rule.pattern != pattern);
+        self.node.registry.names.push(NameRule {
             pattern,
             owner,
             written: Written::Settings,
@@ -399,7 +342,7 @@ impl Settings {
                 _ => PathBuf::from(text),
             };
             geoip::probe(&path).map_err(|why| complain(given, &place, why.into()))?;
-            self.geoip_db = Some(path);
+            self.node.net.geoip_db = Some(path);
         }
         if key.name == "data_dir" {
             let text = given.text().unwrap_or_default();
@@ -415,6 +358,7 @@ impl Settings {
                 _ => PathBuf::from(text),
             };
             self.paths = self.paths.clone().within(&dir);
+            self.node.data_dir = self.paths.data.clone();
         }
         self.origins.insert(key.name, origin);
         Ok(())
@@ -432,14 +376,17 @@ impl Settings {
             );
             conflicts.push((keys, RegistryError::Usage(text)));
         };
-        if self.low_water >= self.high_water {
-            let values = [self.low_water.to_string(), self.high_water.to_string()];
+        if self.node.net.low_water >= self.node.net.high_water {
+            let values = [
+                self.node.net.low_water.to_string(),
+                self.node.net.high_water.to_string(),
+            ];
             less(["low_water", "high_water"], values, "low_water");
         }
-        if self.weights.near_km > self.weights.far_km {
+        if self.node.net.weights.near_km > self.node.net.weights.far_km {
             let values = [
-                self.weights.near_km.to_string(),
-                self.weights.far_km.to_string(),
+                self.node.net.weights.near_km.to_string(),
+                self.node.net.weights.far_km.to_string(),
             ];
             less(["reputation.near_km", "reputation.far_km"], values, "near");
         }
@@ -458,8 +405,8 @@ impl Settings {
         conflicts
     }
 
-    /// Where the gateway is to listen, if it is: lock files name its port, so that only the node on
-    /// the data directory that a person has without saying where takes the usual one by itself.
+    /// Returns the address for the gateway to listen on, if it is on. Lock files name its port, so
+    /// only a node on the default data directory takes the usual port by itself.
     pub fn gateway_address(&self) -> Option<SocketAddr> {
         match self.gateway {
             Some(At::Address(address)) => Some(address),
@@ -502,39 +449,9 @@ impl Settings {
             bytes: self.log_mb as u64 * 1_048_576,
         }
     }
-
-    pub fn node_options(&self) -> NodeOptions {
-        NodeOptions {
-            listen: self.listen.clone(),
-            bootstrap: self.bootstrap.clone(),
-            handle: self.handle.clone(),
-            location: self.location.clone(),
-            geoip_db: self.geoip_db.clone(),
-            mdns: self.mdns,
-            dht: self.dht,
-            query_timeout: self.query_timeout,
-            weights: self.weights,
-            content_quota: self.content_quota,
-            max_content: self.max_content,
-            provide: self.provide,
-            catalogue: self.catalogue,
-            catalogue_bytes: self.catalogue_bytes,
-            copies: self.copies,
-            keep_for_others: self.keep_for_others,
-            copy_lost_after: self.copy_lost_after,
-            catalogue_max: self.catalogue_max,
-            sync_every: self.sync_every,
-            ban_time: self.ban_time,
-            low_water: self.low_water,
-            high_water: self.high_water,
-            local_connections: self.local_connections,
-            names: self.names.clone(),
-            ..NodeOptions::of(self.paths.data.clone(), self.network.clone())
-        }
-    }
 }
 
-/// Which settings file is meant, and whether somebody named it, so that it must exist.
+/// Returns the path of the settings file, and true if somebody named it, so that it must exist.
 fn located(
     paths: &Paths,
     asked: Option<PathBuf>,

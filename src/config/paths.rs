@@ -1,4 +1,4 @@
-//! Where files are kept: the directories of the XDG base directory specification, or one directory
+//! Directories of files: those of the XDG base directory specification, or one directory
 //! for everything.
 
 use std::path::{Path, PathBuf};

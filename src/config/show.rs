@@ -51,7 +51,7 @@ impl Settings {
                 meaning,
             })
         });
-        let names = self.names.iter().map(|rule| Shown {
+        let names = self.node.registry.names.iter().map(|rule| Shown {
             key: format!("names.\"{}\"", rule.pattern),
             value: Some(quoted(&rule.owner.to_string())),
             from: self.paths.config.display().to_string(),

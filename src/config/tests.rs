@@ -3,6 +3,7 @@ use std::{ffi::OsString, path::Path, time::Duration};
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::reputation::Weights;
 
 fn paths() -> Paths {
     Paths {
@@ -60,10 +61,14 @@ fn the_table_tells_the_defaults_as_they_are() {
         }
         assert!(key.meaning.len() > 20, "{} has a meaning", key.name);
     }
-    assert_eq!(settings.weights, Weights::default());
-    let options = settings.node_options();
+    assert_eq!(settings.node.net.weights, Weights::default());
+    let options = settings.node.clone();
     assert_eq!(
-        (options.low_water, options.high_water, options.mdns),
+        (
+            options.net.low_water,
+            options.net.high_water,
+            options.net.mdns
+        ),
         (48, 64, true)
     );
 }
@@ -91,7 +96,7 @@ fn what_is_shown_can_be_read_back() {
             .collect::<Vec<_>>()
     };
     assert_eq!(values(&again), values(&settings));
-    assert_eq!(again.query_timeout, Duration::from_secs(90));
+    assert_eq!(again.node.net.query_timeout, Duration::from_secs(90));
 }
 
 #[test]
@@ -107,11 +112,14 @@ fn each_layer_overrides_the_one_before_and_is_named() {
         &[("network", "flag")],
     )
     .unwrap();
-    assert_eq!(settings.network.as_str(), "flag");
-    assert_eq!(settings.low_water, 11);
-    assert!(!settings.mdns);
+    assert_eq!(settings.node.net.network.as_str(), "flag");
+    assert_eq!(settings.node.net.low_water, 11);
+    assert!(!settings.node.net.mdns);
     assert_eq!(
-        (settings.weights.success, settings.weights.recency),
+        (
+            settings.node.net.weights.success,
+            settings.node.net.weights.recency
+        ),
         (0.4, 0.0)
     );
     assert_eq!(settings.origin("network"), Origin::Flag("--network"));
@@ -252,10 +260,10 @@ fn a_database_of_places_must_be_one() {
             },
         )
     };
-    // Where the settings file is, so is what it names.
+    // A path in the settings file is relative to that file.
     let settings = from("geoip_db = \"home.mmdb\"").unwrap();
     assert_eq!(
-        settings.node_options().geoip_db.as_deref(),
+        settings.node.net.geoip_db.as_deref(),
         Some(database.as_path())
     );
     let missing = complaint(from("mdns = true\ngeoip_db = \"away.mmdb\""));
@@ -385,7 +393,7 @@ proptest! {
         let environment: Vec<_> = env_text.iter().map(|text| ("SWARMDEX_LOW_WATER", text.as_str())).collect();
         let flags: Vec<_> = flag_text.iter().map(|text| ("low_water", text.as_str())).collect();
         let settings = load(text.as_deref(), &environment, &flags).unwrap();
-        prop_assert_eq!(settings.low_water, flag.or(env).or(file).unwrap_or(48));
+        prop_assert_eq!(settings.node.net.low_water, flag.or(env).or(file).unwrap_or(48));
     }
 
     /// No file makes it panic, and every complaint is a usage error of one line.

@@ -18,10 +18,10 @@ pub(super) enum Given<'a> {
     Toml(&'a toml::Value),
 }
 
-/// Why a value cannot be used.
+/// The reason for which a value cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Wrong {
-    /// What to write instead.
+    /// A value of the wrong kind, with what to write instead.
     Value(String),
     /// One of several addresses is not one of a peer.
     Address { given: String, why: String },
@@ -181,7 +181,7 @@ fn unusable(text: &str, why: &str) -> Wrong {
     ))
 }
 
-/// Whether the address ends in a transport that a node listens with.
+/// Tells if the address ends in a transport that a node listens with.
 fn is_transport(address: &Multiaddr) -> bool {
     matches!(
         address.iter().last(),

@@ -1,4 +1,4 @@
-//! How the control socket answers: what its routers share.
+//! Answers of the control socket, as all of its routers give them.
 
 use std::sync::Arc;
 

@@ -48,8 +48,8 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Change, Contents, Imported, Importing, LookAlike, Names, Namesake, Own,
-        Package, PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
+        Artifacts, Bundle, Change, Contents, Imported, LookAlike, Names, Namesake, Own, Package,
+        PublishStep, Publisher, Receipt, Registry, Release, SearchResults, SearchUpdate,
     },
     store::{
         self,
@@ -72,7 +72,7 @@ const BATCHES: usize = 4;
 /// Updates of a search waiting for the reader.
 const UPDATES: usize = 64;
 
-/// Where a node's control socket is.
+/// The address of a node's control socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Target {
     Unix(PathBuf),
@@ -181,7 +181,7 @@ impl Remote {
         Ok(None)
     }
 
-    /// Where the socket is now, of a node that was found by its data directory.
+    /// Returns the present path of the socket of a node that was found by its data directory.
     fn moved(&self) -> Option<PathBuf> {
         store::holder(self.data_dir.as_ref()?)?.socket
     }
@@ -193,7 +193,7 @@ impl Remote {
         }
     }
 
-    /// What a person who may only look is told.
+    /// Refuses a change to a person who may only look.
     pub(super) fn may(&self, what: &'static str) -> Result<()> {
         if self.readonly {
             Err(RegistryError::ReadOnly { what })
@@ -645,14 +645,16 @@ impl Registry for Remote {
         ))
     }
 
-    async fn import(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>> {
-        self.change("importing", "/v1/import", &wire::Import { batch, how })
-            .await
-    }
-
-    async fn forget_previews(&self) -> Result<u64> {
-        self.change("forgetting previews", "/v1/previews/forget", &())
-            .await
+    async fn import(&self, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
+        self.change(
+            "importing",
+            "/v1/import",
+            &wire::Import {
+                batch,
+                how: wire::ImportAs::Sign,
+            },
+        )
+        .await
     }
 
     async fn change(&self, package: &PackageRef, change: Change) -> Result<Receipt> {

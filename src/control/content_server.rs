@@ -68,7 +68,7 @@ pub(super) fn routes() -> Router<Arc<Shared>> {
         .route("/transfers/direct", post(direct))
 }
 
-/// Whether a request is one whose body is as long as it is, and takes as long as it takes.
+/// Tells if a request carries content: its body has no bound in bytes nor in time.
 pub(super) fn is_content(request: &Request) -> bool {
     request.method() == Method::PUT && request.uri().path() == "/v1/content"
 }

@@ -55,7 +55,7 @@ pub trait Control: Send + Sync {
     /// The bytes of releases: put, fetch, read, keep.
     fn contents(&self) -> Arc<dyn Contents>;
 
-    /// Whose packages bare names are.
+    /// The table of bare names and their publishers.
     fn names(&self) -> Arc<dyn Names>;
 
     /// A number that is another one when anything that this node has stored may have changed; `None`
@@ -68,7 +68,7 @@ pub trait Control: Send + Sync {
     /// gets fewer, larger batches, each with the number of events that it lost.
     fn subscribe(&self) -> mpsc::Receiver<Batch>;
 
-    /// Whether the node is there.
+    /// The connection to the node.
     fn link(&self) -> watch::Receiver<Link>;
 
     async fn status(&self) -> Result<Status>;
@@ -76,7 +76,7 @@ pub trait Control: Send + Sync {
     /// Every peer that is known, connected or not.
     async fn peers(&self) -> Result<Vec<PeerSnapshot>>;
 
-    /// What is measured now.
+    /// Measures the node now.
     async fn health(&self) -> Result<Sample>;
 
     /// Every lookup in the DHT that runs, and the last that ended, the newest first.
@@ -105,7 +105,7 @@ pub trait Control: Send + Sync {
     /// The entries of the log from number `since` on, of those that are kept in memory.
     async fn logs(&self, since: u64) -> Result<Logged>;
 
-    /// What is written down: a level or directives, as in the setting `log_level`.
+    /// Returns the filter of the log: a level or directives, as in the setting `log_level`.
     async fn log_filter(&self) -> Result<String>;
 
     async fn set_log_filter(&self, filter: &str) -> Result<()>;
@@ -129,7 +129,7 @@ pub enum Link {
     Lost { why: String },
 }
 
-/// What can be waited for.
+/// A condition that can be waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Wait {
@@ -141,7 +141,7 @@ pub enum Wait {
     Copied,
 }
 
-/// Which node this is, and how it stands.
+/// The identity and the state of a node.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Status {
     #[serde(flatten)]
@@ -154,7 +154,7 @@ pub struct Status {
     pub data_dir: PathBuf,
     /// Its control socket; `None` for one that has none.
     pub socket: Option<PathBuf>,
-    /// What package managers call it by, such as `http://127.0.0.1:4810`; `None` where they cannot.
+    /// The address that package managers use, such as `http://127.0.0.1:4810`; `None` where they cannot.
     #[serde(default)]
     pub gateway: Option<String>,
 }

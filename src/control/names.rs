@@ -1,4 +1,4 @@
-//! Whose packages bare names are, over the control socket: both of its sides.
+//! Both sides of the control socket's requests about bare names and their publishers.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! What happened on a node, in a file: one JSON value a line, the first of which says what it is.
+//! Recordings of a node's events: files of one JSON value a line, the first of which is a header.
 //! For bug reports, demonstrations and tests.
 
 use std::{
@@ -40,9 +40,9 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     registry::{
-        Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Importing, Incoming,
-        LookAlike, Names, Namesake, Order, Own, Package, PublishStep, Publisher, Receipt, Registry,
-        Release, SearchResults, SearchUpdate, Wanted,
+        Artifacts, Bundle, Change, Contents, Coverage, Fetched, Imported, Incoming, LookAlike,
+        Names, Namesake, Order, Own, Package, PublishStep, Publisher, Receipt, Registry, Release,
+        SearchResults, SearchUpdate, Wanted,
     },
     store::backup::{Ask, Backup},
 };
@@ -130,12 +130,12 @@ pub struct Replay {
     path: Arc<Path>,
     status: Arc<Status>,
     started: Timestamp,
-    /// How many seconds of the recording pass in a second.
+    /// Seconds of the recording that pass in a second.
     speed: f64,
     link: Arc<watch::Sender<Link>>,
 }
 
-/// What a line of a file turned out to be.
+/// A line of a file, as it was understood.
 enum Piece {
     Line(String),
     /// The last line has no end.
@@ -289,7 +289,7 @@ fn moved(mut batch: Batch, by: Duration) -> Batch {
     batch
 }
 
-/// What a recording answers to everything but being watched.
+/// The error of a recording for everything but being watched.
 fn only_watched<T>(what: &'static str) -> Result<T> {
     Err(RegistryError::Recorded { what })
 }
@@ -531,12 +531,8 @@ impl Registry for Replay {
         only_watched("publishing")
     }
 
-    async fn import(&self, _: Vec<Bundle>, _: Importing) -> Result<Vec<Imported>> {
+    async fn import(&self, _: Vec<Bundle>) -> Result<Vec<Imported>> {
         only_watched("importing")
-    }
-
-    async fn forget_previews(&self) -> Result<u64> {
-        only_watched("forgetting previews")
     }
 
     async fn manifest_of(&self, _: &PackageId, _: &Hash) -> Result<Manifest> {

@@ -77,9 +77,9 @@ const SOCKET_LOOK: Duration = Duration::from_secs(1);
 /// The control sockets of a node. They are gone once it is told to [`stop`](Serving::stop), or
 /// dropped.
 pub struct Serving {
-    /// Where the Unix domain socket is now.
+    /// The present path of the Unix domain socket.
     place: watch::Receiver<PathBuf>,
-    /// Where TCP is listened on, if it was asked for.
+    /// The TCP address that is listened on, if one was asked for.
     pub tcp: Option<SocketAddr>,
     node: Arc<Local>,
     stop: CancellationToken,
@@ -96,7 +96,7 @@ impl Serving {
     pub async fn stop(self) {
         self.stop.cancel();
         self.connections.close();
-        // What takes longer than that is a stream, or somebody who does not read.
+        // A connection that takes longer is a stream, or its client does not read.
         let _ = tokio::time::timeout(LAST_WORDS, self.connections.wait()).await;
     }
 }
@@ -260,7 +260,7 @@ impl Listener for TcpListener {
     }
 }
 
-/// What connections come to.
+/// The state that all connections share.
 struct Door {
     router: Router,
     permits: Arc<Semaphore>,
@@ -368,7 +368,6 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/manifest/by-hash", post(manifest_of))
         .route("/publish", post(publish))
         .route("/import", post(import))
-        .route("/previews/forget", post(forget_previews))
         .route("/change", post(change))
         .route(
             "/publisher",
@@ -485,7 +484,7 @@ async fn metrics(it: &Shared) -> Response {
     }
 }
 
-/// Whether the node works: for a probe that restarts it when it does not.
+/// Tells if the node works, for a probe that restarts it when it does not.
 async fn healthz(State(it): Node) -> Response {
     match it.node.health().await {
         Ok(sample) => {
@@ -510,7 +509,7 @@ async fn healthz(State(it): Node) -> Response {
     }
 }
 
-/// Whether the node takes requests: it does once it listens, also while it is alone.
+/// Tells if the node takes requests: it does once it listens, even with no peers.
 async fn readyz(State(it): Node) -> Response {
     match it.node.status().await {
         Ok(status) if !status.node.addresses.is_empty() => {
@@ -659,14 +658,7 @@ async fn publish(State(it): Node, given: Given<wire::Publish>) -> Response {
 }
 
 async fn import(State(it): Node, given: Given<wire::Import>) -> Response {
-    with(given, async |asked| {
-        it.registry().import(asked.batch, asked.how).await
-    })
-    .await
-}
-
-async fn forget_previews(State(it): Node) -> Response {
-    answer(it.registry().forget_previews().await)
+    with(given, async |asked| it.registry().import(asked.batch).await).await
 }
 
 async fn change(State(it): Node, given: Given<wire::ChangeOf>) -> Response {

@@ -1,4 +1,4 @@
-//! Where the control socket is, and making it safely.
+//! The path of the control socket, and making the socket safely.
 
 use std::{
     fs, io,
@@ -16,8 +16,8 @@ use crate::{RegistryError, Result};
 /// Longest path of a socket: `sun_path` of unix(7), with its final zero.
 const LONGEST: usize = 107;
 
-/// Where the socket of the node on a data directory may be, best first: in the session's directory,
-/// under a name made of a hash of the data directory, or in the data directory.
+/// Paths at which the socket of the node on a data directory may be, best first: in the session's
+/// directory, under a name made of a hash of the data directory, or in the data directory.
 pub fn candidates(data_dir: &Path) -> Vec<PathBuf> {
     let whole = fs::canonicalize(data_dir).unwrap_or_else(|_| data_dir.to_owned());
     let hash = blake3::hash(whole.as_os_str().as_bytes()).to_hex();
@@ -32,7 +32,7 @@ pub fn candidates(data_dir: &Path) -> Vec<PathBuf> {
         .collect()
 }
 
-/// Where the word is kept that a client on TCP has to say.
+/// The path of the file with the token that clients over TCP must send.
 pub fn token_path(data_dir: &Path) -> PathBuf {
     data_dir.join("control.token")
 }
@@ -129,7 +129,7 @@ fn private(dir: &Path) -> Result<(), String> {
     if !meta.is_dir() {
         return Err("its directory is no directory".to_owned());
     }
-    // What this process makes belongs to whom it runs as.
+    // Files that this process makes belong to the user it runs as.
     let me = fs::metadata("/proc/self").map(|me| me.uid()).ok();
     if me.is_some_and(|me| me != meta.uid()) {
         return Err("its directory belongs to somebody else".to_owned());

@@ -1,5 +1,4 @@
-//! What is said over the control socket besides the registry's and the bus's own values: requests,
-//! and errors.
+//! Requests and errors of the control socket; other values are the registry's and the bus's own.
 
 use axum::http::StatusCode;
 use libp2p::PeerId;
@@ -18,9 +17,7 @@ use crate::{
         transfer::{Transfer, TransferId},
         version::{RequirementText, VersionText},
     },
-    registry::{
-        Artifacts, Bundle, Change, Fetched, Importing, Order, PublishStep, Receipt, Wanted,
-    },
+    registry::{Artifacts, Bundle, Change, Fetched, Order, PublishStep, Receipt, Wanted},
 };
 
 /// In every answer: the version of what is spoken.
@@ -62,7 +59,18 @@ pub struct Publish {
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Import {
     pub batch: Vec<Bundle>,
-    pub how: Importing,
+    /// Asked for by those who once could ask for something else; nothing else is understood.
+    #[serde(default)]
+    pub how: ImportAs,
+}
+
+/// The one thing that becomes of a batch.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImportAs {
+    /// It is signed as the node's own.
+    #[default]
+    Sign,
 }
 
 /// A line of the answer to [`Publish`].
@@ -117,7 +125,7 @@ pub struct Dial {
 pub struct Look {
     #[serde(flatten)]
     pub sought: Sought,
-    /// What it is for, for people.
+    /// Its purpose, for people.
     #[serde(default)]
     pub what: Option<String>,
     pub timeout_ms: u64,
@@ -216,7 +224,7 @@ pub struct Failure {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     pub code: String,
-    /// What was asked makes no sense as it was written, rather than having failed.
+    /// True if the request makes no sense as it was written, rather than having failed.
     pub usage: bool,
     pub message: String,
 }

@@ -1,5 +1,5 @@
-//! What the demo publishes: real crates, read from archives that are already on this machine, or
-//! from facts about some hundred of them that come with the program.
+//! Packages that the demo publishes: real crates from archives on this machine, or from embedded
+//! facts about a few hundred crates.
 
 mod facts;
 #[cfg(test)]
@@ -30,17 +30,16 @@ use crate::{
     registry::{Artifacts, Content, Contents},
 };
 
-/// Most archives that are read: hours of publishing at a human pace, and a second or two of
-/// reading.
+/// Most archives read: hours of publishing at a human pace, and a second or two of reading.
 pub const MAX_ENTRIES: usize = 1_000;
 
-/// Where packages come from.
+/// The source of packages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Source {
-    /// The archives in the local cargo cache; the embedded facts when there are none.
+    /// Archives in the local cargo cache, or the embedded facts if there are none.
     #[default]
     Cache,
-    /// The facts that come with the program.
+    /// The embedded facts.
     Embedded,
     /// A directory of `.crate` archives.
     Directory(PathBuf),
@@ -68,17 +67,17 @@ impl fmt::Display for Source {
     }
 }
 
-/// One release that can be published: its draft is valid as it is, without a handle, and names what
-/// it needs by its bare name.
+/// A release to publish. Its draft is valid as it is, has no handle, and names dependencies without
+/// an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Which of its publisher's packages it is.
+    /// The package in its publisher's namespace.
     pub package: PackageName,
     pub draft: Draft,
     pub content: Content,
-    /// The archive; `None` for one that is not on this machine.
+    /// The archive; `None` if it is not on this machine.
     pub path: Option<PathBuf>,
-    /// The person's project needs it, so that it comes before the others.
+    /// The user's project needs it, so that it is published before others.
     pub needed: bool,
 }
 
@@ -97,10 +96,10 @@ impl Entry {
         })
     }
 
-    /// Puts the bytes of the release on a node: those of the archive, or as many that stand for it.
+    /// Stores the bytes of the release on a node: the archive, or a stand-in of the same size.
     ///
     /// # Errors
-    /// When the archive is not what it was, or the node cannot take it.
+    /// The archive has changed, or the node cannot store it.
     pub async fn put(&self, contents: &dyn Contents) -> Result<Artifacts> {
         let Some(path) = self.path.clone() else {
             let bytes = std::io::Cursor::new(stand_in(&self.draft, self.content.size));
@@ -122,15 +121,14 @@ impl Entry {
             .map(|(_, artifacts)| artifacts)
     }
 
-    /// The draft as `handle` publishes it, with a few of its dependencies by key. Those on packages
-    /// that nobody publishes (`owner` knows none) are left out: a reference that leads nowhere
-    /// helps nobody.
+    /// Returns the draft under `handle`, with a few dependencies resolved to keys. Dependencies
+    /// without an `owner` in the demo are dropped, because they would lead nowhere.
     pub fn draft_by(
         &self,
         handle: Handle,
         owner: impl Fn(&PackageName) -> Option<(PublisherId, Handle)>,
     ) -> Draft {
-        /// There is room for as many keys in a manifest.
+        /// A manifest has room for this many keys.
         const MOST: usize = 24;
         let dependency = |need: &Dependency| {
             let On::Bare(name) = &need.on else {
@@ -164,12 +162,12 @@ impl Entry {
     }
 }
 
-/// The crates that a project's lock file has, by the names of their archives.
+/// The crates in a project's lock file, by the names of their archives.
 #[derive(Clone, Debug, Default)]
 pub struct Needs(BTreeSet<String>);
 
 impl Needs {
-    /// Those of `Cargo.lock` in a directory; none where there is no such file, or it is none.
+    /// Reads `Cargo.lock` in a directory; returns an empty set if there is no valid one.
     pub fn of(dir: &Path) -> Self {
         #[derive(Default, serde::Deserialize)]
         struct Lock {
@@ -199,25 +197,25 @@ impl Needs {
     }
 }
 
-/// An archive that was not taken, and why.
+/// An archive that was skipped, and the reason.
 #[derive(Debug)]
 pub struct Skipped {
     pub path: PathBuf,
     pub why: Unusable,
 }
 
-/// Packages to publish, by name and then version, each once.
+/// The packages to publish, sorted by name and version, without duplicates.
 #[derive(Debug)]
 pub struct Catalogue {
-    /// Where they came from in the end.
+    /// The source that was used in the end.
     pub source: Source,
     pub entries: Vec<Entry>,
     pub skipped: Vec<Skipped>,
 }
 
 impl Catalogue {
-    /// Reads and hashes archives, so it blocks for up to a few seconds. Archives that cannot be
-    /// used are skipped; a directory that has none that can is an error, an empty cache is not.
+    /// Reads and hashes archives, which blocks for up to a few seconds. Unusable archives are
+    /// skipped. A directory without usable archives is an error, an empty cache is not.
     pub fn load(source: &Source, needs: &Needs) -> Result<Self> {
         match source {
             Source::Embedded => Self::embedded(),
@@ -254,8 +252,8 @@ impl Catalogue {
     }
 
     fn read(source: Source, mut archives: Vec<PathBuf>, needs: &Needs) -> Self {
-        // By file name: the same crates come first on every machine that has them, whatever the
-        // registry's directory.
+        // Sort by file name, so that all machines with the same crates use them in the same order,
+        // whatever the directory of the registry.
         archives.sort_by(|a, b| a.file_name().cmp(&b.file_name()).then_with(|| a.cmp(b)));
         let step = archives.len().div_ceil(MAX_ENTRIES).max(1);
         let mut catalogue = Self {
@@ -290,7 +288,7 @@ impl Catalogue {
     }
 }
 
-/// By name and then version.
+/// Sorts by name, then by version.
 fn sort(entries: &mut [Entry]) {
     entries.sort_by_cached_key(|entry| {
         (
@@ -300,7 +298,7 @@ fn sort(entries: &mut [Entry]) {
     });
 }
 
-/// Bytes of the size of an archive that is not here. They say so.
+/// Returns a stand-in of the size of a missing archive, with a text that says so.
 fn stand_in(draft: &Draft, size: u64) -> Vec<u8> {
     let text = format!(
         "These bytes stand for the archive of {} {}, which is not on this machine.\n",
@@ -338,8 +336,7 @@ fn cargo_home() -> Option<PathBuf> {
     set.or_else(|| etcetera::home_dir().ok().map(|home| home.join(".cargo")))
 }
 
-/// The archives of every registry's directory in the cache; a directory that cannot be read has
-/// none.
+/// Returns the archives of every registry in the cache; unreadable directories are skipped.
 fn cached_archives(cargo_home: &Path) -> Vec<PathBuf> {
     let Ok(registries) = std::fs::read_dir(cargo_home.join("registry").join("cache")) else {
         return Vec::new();

@@ -1,22 +1,22 @@
-//! Where the demo's nodes live.
+//! Cities in which the demo's nodes are located.
 
 use serde::Deserialize;
 
 use crate::{RegistryError, Result, domain::geo::GeoLocation};
 
-/// A city of the world.
+/// A city.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct City {
     pub name: String,
-    /// Degrees north.
+    /// Latitude in degrees north.
     pub latitude: f64,
-    /// Degrees east.
+    /// Longitude in degrees east.
     pub longitude: f64,
 }
 
 impl City {
-    /// The name as part of a handle: lower case, hyphens for what is neither letter nor digit.
+    /// Returns the name for use in a handle: lower case, with hyphens for other characters.
     pub fn slug(&self) -> String {
         self.name
             .chars()
@@ -30,7 +30,7 @@ impl City {
             .collect()
     }
 
-    /// A place `north` and `east` degrees from the centre, which still goes by the city's name.
+    /// Returns a location `north` and `east` degrees from the centre, with the city's name.
     pub fn near(&self, north: f64, east: f64) -> Option<GeoLocation> {
         GeoLocation::new(
             self.latitude + north,
@@ -40,7 +40,7 @@ impl City {
     }
 }
 
-/// The cities that come with the program.
+/// Returns the embedded cities.
 pub fn cities() -> Result<Vec<City>> {
     #[derive(Deserialize)]
     struct Cities {

@@ -1,4 +1,4 @@
-//! What was announced when, and which nodes heard of it.
+//! Records when each announcement was made, and which nodes received it.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -10,22 +10,22 @@ use libp2p::PeerId;
 use crate::domain::percentile::percentiles;
 use crate::{bus::Batch, domain::name::PackageId};
 
-/// One state of one package.
+/// A package and its revision.
 type State = (PackageId, u64);
 
-/// Announcements younger than this are not asked for yet.
+/// Age from which an announcement counts for delivery.
 pub const SETTLED: Duration = Duration::from_secs(2);
 
 /// Delays kept for the percentiles.
 const MAX_DELAYS: usize = 100_000;
 
-/// The demo's book-keeping.
+/// The demo's records of announcements.
 pub(super) struct Ledger {
     announced: BTreeMap<State, (Instant, usize)>,
     heard: Vec<HashSet<State>>,
-    /// From whom each node heard of a state first.
+    /// The peer from which each node first received an announcement.
     via: HashMap<State, HashMap<usize, PeerId>>,
-    /// Since when each node has been connected without a break.
+    /// The time since when each node has been connected without a break.
     online: Vec<Option<Instant>>,
     delays_ms: Vec<f64>,
     dropped: Vec<u64>,
@@ -59,7 +59,7 @@ impl Ledger {
         self.online.get(peer).is_some_and(Option::is_some)
     }
 
-    /// Nodes that are connected now.
+    /// Returns the number of connected nodes.
     pub fn connected(&self) -> usize {
         self.online.iter().flatten().count()
     }
@@ -92,7 +92,7 @@ impl Ledger {
         self.announced.len()
     }
 
-    /// What has been announced for at least `age`, with who did.
+    /// Returns the packages announced at least `age` ago, with the node that announced them.
     pub fn known(&self, age: Duration, now: Instant) -> Vec<(PackageId, usize)> {
         let old = |(at, _): &&(Instant, usize)| now.duration_since(*at) >= age;
         self.announced
@@ -102,8 +102,8 @@ impl Ledger {
             .collect()
     }
 
-    /// Share of settled announcements that reached the nodes connected ever since; `None` when
-    /// there was none to reach.
+    /// Returns the share of deliveries that succeeded, over all announcements older than
+    /// [`SETTLED`] and all nodes connected since; `None` if there are none.
     pub fn delivered(&self, now: Instant) -> Option<f64> {
         let (mut expected, mut reached) = (0_u64, 0_u64);
         for (state, (at, by)) in &self.announced {
@@ -120,14 +120,14 @@ impl Ledger {
         (expected > 0).then(|| reached as f64 / expected as f64)
     }
 
-    /// Announcements that some node heard of: of one that is told just now the publisher has no
-    /// receipt yet.
+    /// Returns the number of announcements that some node received. The publisher's own receipt may
+    /// come later.
     pub fn heard_of(&self) -> usize {
         self.via.len()
     }
 
-    /// Peers that passed each announcement on one after the other until a node heard of it, 1 for
-    /// the first; `ids` are the nodes' own.
+    /// Returns the number of hops of each delivery, 1 for a direct one; `ids` are the nodes' peer
+    /// ids.
     pub fn hops(&self, ids: &[PeerId]) -> Vec<f64> {
         let number = |id: &PeerId| ids.iter().position(|one| one == id);
         let hops = |by: usize, first: &HashMap<usize, PeerId>, to: usize| {
@@ -149,7 +149,8 @@ impl Ledger {
         all.flatten().map(|hops| hops as f64).collect()
     }
 
-    /// Milliseconds from sending to verification at other nodes: the 50th and 95th percentile.
+    /// Returns the delay from sending to verification at another node, in milliseconds: the 50th
+    /// and 95th percentile.
     pub fn delays(&self) -> Option<(f64, f64)> {
         percentiles(self.delays_ms.clone())
     }

@@ -1,5 +1,4 @@
-//! A private swarm of real nodes in one process: what they publish, who they are and where they
-//! live.
+//! A private swarm of real nodes in one process, which publish, leave and return as planned.
 
 pub mod catalogue;
 pub mod city;

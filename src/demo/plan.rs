@@ -1,5 +1,5 @@
-//! The demo's plan: who the nodes are, where they live, who publishes what and when, who leaves and
-//! returns. All of it is a function of the seed; how long the network then takes is not.
+//! The demo's plan: nodes, locations, publications, and absences. The plan is a function of the
+//! seed; the timing of the network is not.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -23,20 +23,20 @@ use crate::{
     node::Conduct,
 };
 
-/// Nodes in a city, where their number allows it: two at least, so that being near means something,
-/// and four at most, so that the map shows more than one place.
+/// Nodes in a city, if their number allows it: at least two, so that some peers are near each
+/// other, and at most four, so that there are several cities on the map.
 pub const CITY_SIZE: std::ops::RangeInclusive<usize> = 2..=4;
-/// From so many nodes on, two are bad actors.
+/// Number of nodes from which two misbehave.
 const LARGE: usize = 8;
-/// What the slow one of them sends in a second, in bytes.
+/// Upload rate of the slow one of them, in bytes a second.
 const SLOW: u64 = 48 * 1_024;
-/// How far churn is planned ahead; a demo that runs longer goes on without it.
+/// Time for which absences are planned; a longer demo goes on without them.
 pub const HORIZON: Duration = Duration::from_secs(3_600);
-/// Time before a leave and after a return in which a node publishes nothing: it could not reach
-/// anybody.
+/// Time before and after an absence in which a node publishes nothing, because no peer could
+/// receive it.
 const MARGIN: Duration = Duration::from_secs(3);
 
-/// What half of a handle that is not the city's may be.
+/// Names for the second half of handles, after the city.
 const ANIMALS: [&str; 32] = [
     "otter", "heron", "lynx", "ibex", "wren", "badger", "marten", "puffin", "gecko", "tapir",
     "finch", "beaver", "kiwi", "quokka", "falcon", "hare", "newt", "osprey", "panda", "robin",
@@ -44,15 +44,15 @@ const ANIMALS: [&str; 32] = [
     "ferret", "gannet",
 ];
 
-/// What a plan is made for.
+/// The parameters of a plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Wish {
     pub seed: u64,
-    /// Nodes, at least one; the first is the person's.
+    /// Number of nodes, at least one; the first is the user's.
     pub peers: usize,
     /// Packages a minute over the whole swarm.
     pub rate: f64,
-    /// Share of the nodes that leave and return, 0 to 1.
+    /// Share of nodes that leave and return, from 0 to 1.
     pub churn: f64,
 }
 
@@ -63,11 +63,11 @@ pub struct Peer {
     pub publisher_key: Keypair,
     pub handle: Handle,
     pub location: GeoLocation,
-    /// How it serves content. Two of a larger swarm are not to be trusted; these publish nothing.
+    /// The way it serves content. Two nodes of a larger swarm misbehave; they publish nothing.
     pub conduct: Conduct,
 }
 
-/// `entry` of the catalogue is published by `peer`, `at` after the start.
+/// `entry` of the catalogue is published by `peer` at time `at` after the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Publication {
     pub at: Duration,
@@ -75,7 +75,7 @@ pub struct Publication {
     pub entry: usize,
 }
 
-/// `peer` leaves and returns, both counted from the start.
+/// `peer` leaves and returns, at times after the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Absence {
     pub peer: usize,
@@ -83,21 +83,22 @@ pub struct Absence {
     pub returns: Duration,
 }
 
-/// Everything that is decided before the swarm starts.
+/// Everything decided before the swarm starts.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// Peer 0 is the person's: it publishes like the others and never leaves.
+    /// Peer 0 is the user's: it publishes like the others and never leaves.
     pub peers: Vec<Peer>,
-    /// By time; every entry once, and the versions of a package in ascending order by one peer.
+    /// Sorted by time. Every entry occurs once; one peer publishes all versions of a package in
+    /// ascending order.
     pub publications: Vec<Publication>,
-    /// By time of leaving; those of one peer do not overlap.
+    /// Sorted by time of leaving; absences of one peer do not overlap.
     pub absences: Vec<Absence>,
     owners: BTreeMap<PackageName, usize>,
     wish: Wish,
 }
 
 impl Plan {
-    /// Plans for `catalogue`, which must be sorted by name and version.
+    /// Makes a plan for `catalogue`, which must be sorted by name and version.
     pub fn new(wish: Wish, catalogue: &[Entry]) -> Result<Self> {
         if wish.peers == 0 {
             return Err(RegistryError::Usage(
@@ -138,7 +139,7 @@ impl Plan {
         })
     }
 
-    /// The publications again, without those that `published` holds already.
+    /// Returns the publications that are not in `published` yet.
     pub fn left(
         &self,
         catalogue: &[Entry],
@@ -153,7 +154,7 @@ impl Plan {
         )
     }
 
-    /// Who lives where.
+    /// Returns the location of each peer.
     pub fn places(&self) -> HashMap<PeerId, GeoLocation> {
         self.peers
             .iter()
@@ -161,7 +162,7 @@ impl Plan {
             .collect()
     }
 
-    /// One way between every two nodes, each pair once.
+    /// Returns the one-way latency between each pair of nodes.
     pub fn one_ways(&self) -> Vec<Duration> {
         let homes = self.peers.iter().map(|peer| &peer.location);
         homes
@@ -171,19 +172,19 @@ impl Plan {
             .collect()
     }
 
-    /// The peer that publishes the package.
+    /// Returns the peer that publishes a package.
     pub fn owner(&self, package: &PackageName) -> Option<&Peer> {
         self.peers.get(*self.owners.get(package)?)
     }
 }
 
-/// A generator of its own for each part, so that asking for more churn does not move everybody to
-/// another city.
+/// Returns a random generator for one part of the plan, so that a change to one parameter does not
+/// affect the other parts.
 fn dice(seed: u64, part: &str) -> StdRng {
     StdRng::from_seed(seeded(seed, part, 0))
 }
 
-/// 32 bytes of seed `number` for `part`.
+/// Returns the 32 bytes of seed `number` for a part.
 fn seeded(seed: u64, part: &str, number: usize) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new_derive_key("swarmdex demo plan, format 1");
     hasher
@@ -225,7 +226,7 @@ fn peers(wish: Wish) -> Result<Vec<Peer>> {
         let neighbours = met.entry(home).or_default();
         let handle = handle(&city.slug(), &animals, home, *neighbours)?;
         *neighbours += 1;
-        // About 11 km to any side: neighbours are apart on the map and still neighbours.
+        // Within 11 km of the centre, so that neighbours are close but distinct on the map.
         let (north, east) = (dice.random_range(-0.1..=0.1), dice.random_range(-0.1..=0.1));
         peers.push(Peer {
             node_key: key(wish.seed, "node", number)?,
@@ -239,7 +240,7 @@ fn peers(wish: Wish) -> Result<Vec<Peer>> {
     Ok(peers)
 }
 
-/// Two of a larger swarm are bad actors: the last ones, whom nobody has been told of.
+/// Makes the last two nodes of a larger swarm misbehave: other nodes do not know them in advance.
 fn spoil(peers: &mut [Peer]) {
     if peers.len() < LARGE {
         return;
@@ -253,10 +254,10 @@ fn spoil(peers: &mut [Peer]) {
     }
 }
 
-/// A city and an animal; a number too once a city has met every animal.
+/// Returns a handle from a city and an animal, with a number once all animals are used.
 fn handle(city: &str, animals: &[&str], home: usize, neighbour: usize) -> Result<Handle> {
-    // A stride that shares no factor with the number of animals, so that small swarms meet many of
-    // them.
+    // The stride has no factor in common with the number of animals, so that small swarms use many
+    // of them.
     let animal = animals
         .get((home * 5 + neighbour) % animals.len().max(1))
         .copied()
@@ -268,7 +269,7 @@ fn handle(city: &str, animals: &[&str], home: usize, neighbour: usize) -> Result
     Ok(handle.parse()?)
 }
 
-/// How many nodes each of the used cities holds.
+/// Returns the number of nodes in each city that is used.
 fn sizes(peers: usize, cities: usize, dice: &mut impl Rng) -> Vec<usize> {
     let (least, most) = (*CITY_SIZE.start(), *CITY_SIZE.end());
     let used = (peers / 3)
@@ -276,7 +277,7 @@ fn sizes(peers: usize, cities: usize, dice: &mut impl Rng) -> Vec<usize> {
         .min(cities)
         .max(1);
     let mut sizes = vec![(peers / used).min(least); used];
-    // More peers than the cities hold at four each have to live closer together.
+    // If there are more than four peers for each city, cities get more of them.
     let room = peers.div_ceil(used).max(most);
     for _ in sizes.iter().sum::<usize>()..peers {
         if let Some(size) = sizes.iter_mut().filter(|size| **size < room).choose(dice) {
@@ -286,7 +287,7 @@ fn sizes(peers: usize, cities: usize, dice: &mut impl Rng) -> Vec<usize> {
     sizes
 }
 
-/// One publisher for all versions of a package.
+/// Assigns one publisher to all versions of a package.
 fn owners(
     catalogue: &[Entry],
     peers: &[usize],
@@ -295,7 +296,7 @@ fn owners(
     let mut names: Vec<&PackageName> = catalogue.iter().map(|entry| &entry.package).collect();
     names.dedup();
     names.shuffle(dice);
-    // Dealt out like cards: everybody has something to say before anybody says much.
+    // Deal packages out like cards, so that everyone publishes early on.
     names
         .into_iter()
         .zip(peers.iter().cycle())
@@ -303,7 +304,7 @@ fn owners(
         .collect()
 }
 
-/// Some peers leave for a while, come back, and leave again later.
+/// Plans absences: some peers leave for a while, return, and may leave again.
 fn absences(wish: Wish, dice: &mut impl Rng) -> Vec<Absence> {
     let others: Vec<usize> = (1..wish.peers).collect();
     let leaving = ((others.len() as f64) * wish.churn).round() as usize;
@@ -324,7 +325,7 @@ fn absences(wish: Wish, dice: &mut impl Rng) -> Vec<Absence> {
     absences
 }
 
-/// Seconds between two publications of what the person's project needs.
+/// Seconds between two publications that the user's project needs.
 const BETWEEN_NEEDED: f64 = 0.1;
 
 fn publications(
@@ -353,11 +354,10 @@ fn publications(
         } else {
             60.0 / wish.rate
         };
-        // People are not metronomes: half to one and a half times the mean, so that the pace still
-        // holds.
+        // Vary the intervals between half and one and a half times the mean, which keeps the rate.
         at += seconds(dice, 0.5 * mean..1.5 * mean);
-        // The first whose publisher is there. All versions of a package wait for the same peer, so
-        // they stay in order.
+        // Take the first entry whose publisher is online. All versions of a package have one
+        // publisher, so they stay in order.
         let is_next = |entry: &usize| {
             (needed == 0 || is_needed(*entry))
                 && owner(*entry).is_some_and(|peer| is_there(absences, peer, at))
@@ -373,8 +373,7 @@ fn publications(
     publications
 }
 
-/// The entries' numbers in random order, the versions of a package among themselves in ascending
-/// order.
+/// Returns the entries' numbers in random order, with the versions of a package in ascending order.
 fn shuffled(catalogue: &[Entry], dice: &mut impl Rng) -> VecDeque<usize> {
     let mut order: Vec<usize> = (0..catalogue.len()).collect();
     order.shuffle(dice);

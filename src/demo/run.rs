@@ -1,4 +1,4 @@
-//! The demo running: real nodes in this process, on loopback, that publish, leave and return as
+//! Runs the demo: real nodes in this process, on loopback, that publish, leave and return as
 //! planned.
 
 use std::{
@@ -40,41 +40,41 @@ use crate::{
     store::keys,
 };
 
-/// How far apart the nodes are, for the bytes between them.
+/// The latency between nodes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Latency {
-    /// As far as their cities ([`GeoLocation::one_way`]).
+    /// By the distance between their cities ([`GeoLocation::one_way`]).
     #[default]
     Distance,
-    /// As they are: on one machine.
+    /// No added latency.
     None,
 }
 
-/// What a demo is started with.
+/// The options of a demo.
 #[derive(Clone, Debug)]
 pub struct DemoOptions {
-    /// Nodes, yours included.
+    /// Number of nodes, including the user's.
     pub peers: usize,
     pub seed: u64,
     pub catalogue: Source,
-    /// A directory whose `Cargo.lock` has what is published first.
+    /// A directory whose `Cargo.lock` lists the crates to publish first.
     pub project: Option<PathBuf>,
     /// Packages a minute, over the whole swarm.
     pub rate: f64,
-    /// Share of the nodes that leave and return, 0 to 1.
+    /// Share of nodes that leave and return, from 0 to 1.
     pub churn: f64,
     pub latency: Latency,
-    /// Where to keep the nodes' data; a temporary directory when there is none.
+    /// Directory for the nodes' data; a temporary one if `None`.
     pub data_dir: Option<PathBuf>,
     pub query_timeout: Duration,
 }
 
 /// Longest wait for a node to find the others.
 const JOIN_WAIT: Duration = Duration::from_secs(10);
-/// Nodes starting at the same time.
+/// Nodes that start at the same time.
 const STARTING: usize = 4;
-/// Searches and gets that a report has at least.
+/// Least number of searches and gets in a report.
 const PROBES: usize = 10;
 
 /// A swarm on loopback.
@@ -86,7 +86,7 @@ pub struct Demo {
     _temporary: Option<tempfile::TempDir>,
 }
 
-/// What the tasks of a demo share.
+/// The state that the demo's tasks share.
 pub(super) struct Stage {
     pub(super) plan: Plan,
     pub(super) catalogue: Catalogue,
@@ -94,7 +94,7 @@ pub(super) struct Stage {
     root: PathBuf,
     query_timeout: Duration,
     seed: u64,
-    /// Who lives where, if that makes a difference.
+    /// Locations of the nodes, if links have latency.
     places: Option<Arc<HashMap<PeerId, GeoLocation>>>,
     cast: Mutex<Cast>,
     ledger: Mutex<Ledger>,
@@ -102,7 +102,7 @@ pub(super) struct Stage {
     pub(super) stop: CancellationToken,
 }
 
-/// Who is there.
+/// The running nodes.
 struct Cast {
     nodes: Vec<Option<NodeHandle>>,
     addresses: Vec<Option<String>>,
@@ -115,7 +115,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Demo {
-    /// Starts your own node; the others follow behind it.
+    /// Starts the user's node; the others start in the background.
     pub async fn start(options: DemoOptions) -> Result<Self> {
         let mut notes = Vec::new();
         let peers = affordable(options.peers, &mut notes);
@@ -200,7 +200,7 @@ impl Demo {
             ));
         }
         let you = stage.enter(0).await?;
-        // Package managers get what anybody in the demo publishes.
+        // Package managers may use the packages of everyone in the demo.
         for peer in &stage.plan.peers {
             let key = PublisherId::of(&peer.publisher_key.public());
             you.names()
@@ -217,7 +217,7 @@ impl Demo {
         })
     }
 
-    /// Your own node.
+    /// Returns the user's own node.
     ///
     /// # Errors
     /// [`RegistryError::Closed`] once the demo is shutting down.
@@ -225,13 +225,12 @@ impl Demo {
         self.you.as_ref().ok_or(RegistryError::Closed)
     }
 
-    /// What the person should know: fewer peers, another catalogue, archives that could not be
-    /// used.
+    /// Returns remarks for the user: fewer peers, another catalogue, skipped archives.
     pub fn notes(&self) -> &[String] {
         &self.notes
     }
 
-    /// Lets the swarm run for `length`, searching and getting meanwhile, and reports.
+    /// Runs the swarm for `length` with searches and gets, and returns the report.
     pub async fn report(&self, length: Duration) -> Report {
         let end = clock::deadline(Instant::now(), length);
         let pace = (length / (PROBES as u32 + 6)).max(Duration::from_millis(50));
@@ -303,7 +302,7 @@ impl Demo {
         }
     }
 
-    /// Ends every node.
+    /// Shuts down every node.
     pub async fn shutdown(mut self) -> Result<()> {
         self.stage.stop.cancel();
         lock(&self.stage.cast).nodes.clear();
@@ -319,13 +318,13 @@ impl Demo {
     }
 }
 
-/// What gossip and lookups took, over all nodes.
+/// The cost of gossip and lookups, over all nodes.
 #[derive(Default)]
 struct Costs {
-    /// Copies of announcements that were received, and those that were the first.
+    /// Copies of announcements received, and the first copies among them.
     copies: u64,
     first: u64,
-    /// Requests of each lookup of a record that found it, and that did not.
+    /// Requests of each lookup that found a record, and of each that did not.
     found: Vec<f64>,
     missing: Vec<f64>,
 }
@@ -335,7 +334,7 @@ fn mean(values: &[f64]) -> Option<f64> {
 }
 
 impl Stage {
-    /// Asks every node what it took.
+    /// Adds up the costs of all nodes.
     async fn costs(&self) -> Costs {
         let nodes: Vec<NodeHandle> = lock(&self.cast).nodes.iter().flatten().cloned().collect();
         let mut costs = Costs::default();
@@ -356,7 +355,7 @@ impl Stage {
         costs
     }
 
-    /// Starts the node of a peer, and books what it hears.
+    /// Starts the node of a peer, and records what it receives.
     async fn enter(self: &Arc<Self>, number: usize) -> Result<Node> {
         let missing = || RegistryError::Internal {
             what: "the demo",
@@ -379,30 +378,28 @@ impl Stage {
                     what: "the demo's address",
                     why: error.to_string(),
                 })?;
-        let node = Node::start(NodeOptions {
-            listen: vec![listen],
-            bootstrap,
-            handle: Some(peer.handle.clone()),
-            location: Some(peer.location.clone()),
-            mdns: false,
-            // No cable is between them, and there are many connections.
-            ping_every: Duration::from_secs(15),
-            dht: DhtMode::Server,
-            query_timeout: self.query_timeout,
-            // All of them are on one address.
-            local_connections: self.plan.peers.len() * 4,
-            staging: Staging {
-                // With delays, round trips are those of the places that the nodes play to be in.
-                believes_places: self.places.is_none(),
-                delays: self
-                    .places
-                    .clone()
-                    .map(|places| Delays::by_distance(peer.location.clone(), places, self.seed)),
-                ..Staging::of(peer.conduct)
-            },
-            ..NodeOptions::of(data_dir, self.network.clone())
-        })
-        .await?;
+        let mut options = NodeOptions::of(data_dir, self.network.clone());
+        options.net.listen = vec![listen];
+        options.net.bootstrap = bootstrap;
+        options.registry.handle = Some(peer.handle.clone());
+        options.net.location = Some(peer.location.clone());
+        options.net.mdns = false;
+        // Connections within one process do not go dead, and there are many of them.
+        options.net.ping_every = Duration::from_secs(15);
+        options.net.dht = DhtMode::Server;
+        options.net.query_timeout = self.query_timeout;
+        // All nodes share one address.
+        options.net.local_connections = self.plan.peers.len() * 4;
+        // With latency, round trips match the claimed locations, so they can be checked.
+        options.staging = Staging {
+            believes_places: self.places.is_none(),
+            delays: self
+                .places
+                .clone()
+                .map(|places| Delays::by_distance(peer.location.clone(), places, self.seed)),
+            ..Staging::of(peer.conduct)
+        };
+        let node = Node::start(options).await?;
         let address = node.status().await?.addresses.first().cloned();
         tokio::spawn(self.clone().listen(number, node.subscribe()));
         let mut cast = lock(&self.cast);
@@ -415,7 +412,8 @@ impl Stage {
         Ok(node)
     }
 
-    /// What a node that left has under way may hold its data for a moment longer.
+    /// Restarts a node. Work that is still under way may keep its data directory locked for a
+    /// moment.
     async fn enter_again(self: &Arc<Self>, number: usize) -> Result<Node> {
         const TRIES: usize = 20;
         const BREATH: Duration = Duration::from_millis(250);
@@ -428,7 +426,7 @@ impl Stage {
         self.enter(number).await
     }
 
-    /// Yours and one other: like a person who has been given two addresses.
+    /// Returns two bootstrap addresses: the user's node and one other, as a user might be given.
     fn bootstrap_of(&self, number: usize) -> Vec<String> {
         let cast = lock(&self.cast);
         let there: Vec<&String> = cast
@@ -459,7 +457,7 @@ impl Stage {
         lock(&self.ledger).online(number, None);
     }
 
-    /// Brings everybody on, then follows the plan until told to stop.
+    /// Starts all nodes, then follows the plan until told to stop.
     async fn direct(self: Arc<Self>) {
         let started = Instant::now();
         let mut nodes: HashMap<usize, Node> = HashMap::new();
@@ -484,7 +482,7 @@ impl Stage {
         }
         let trading = tokio::spawn(self.clone().trade());
         self.perform(&mut nodes).await;
-        // It ends when the demo does; what it waited for has been told to end too.
+        // Aborting is enough: everything it waits for has been told to stop too.
         trading.abort();
         let _ = trading.await;
         join_all(nodes.into_values().map(Node::shutdown)).await;
@@ -529,7 +527,8 @@ impl Stage {
                     }
                 }
                 Cue::Return(number) => {
-                    // On a busy machine it may not have left yet, and its directory is held.
+                    // On a busy machine, the node may still be shutting down and hold its
+                    // directory.
                     if let Some(left) = leaving.remove(&number) {
                         let _ = left.await;
                     }
@@ -545,7 +544,7 @@ impl Stage {
         self.stop.cancelled().await;
     }
 
-    /// Those that an earlier run on the same data has not made.
+    /// Returns the publications that an earlier run on the same data has not made.
     async fn publications(&self) -> Vec<Publication> {
         let nodes: Vec<_> = lock(&self.cast).nodes.iter().flatten().cloned().collect();
         let mut published: HashMap<PackageName, VersionText> = HashMap::new();
@@ -579,7 +578,7 @@ impl Stage {
         lock(&self.cast).nodes.get(number).cloned().flatten()
     }
 
-    /// What has been announced for so long, with who did.
+    /// Returns the packages announced at least `age` ago, with the node that announced them.
     pub(super) fn known(&self, age: Duration) -> Vec<(PackageId, usize)> {
         lock(&self.ledger).known(age, Instant::now())
     }
@@ -623,9 +622,9 @@ impl Stage {
                     .push(receipt.steps.stored.as_secs_f64() * 1_000.0);
                 lock(&self.ledger).announced(receipt.package, receipt.seq, publication.peer, asked);
             }
-            // From an earlier run on the same data.
+            // An earlier run on the same data published it.
             Err(RegistryError::VersionTaken { .. } | RegistryError::FileTaken { .. }) => {}
-            // It left before the answers came, some of which have a long way.
+            // The node left before the answers arrived, some of which take long.
             Err(RegistryError::Closed)
                 if self.stop.is_cancelled() || self.node(publication.peer).is_none() => {}
             Err(error) => {
@@ -634,8 +633,7 @@ impl Stage {
         }
     }
 
-    /// One search and one get, of something announced a moment ago, on nodes that did not publish
-    /// it.
+    /// Runs one search and one get, for a recent announcement, on nodes that did not publish it.
     async fn probe(&self, searches: &mut Vec<SearchProbe>, gets: &mut Vec<GetProbe>) {
         const AGE: Duration = Duration::from_millis(500);
         let known = self.known(AGE);
@@ -694,7 +692,7 @@ impl Stage {
     }
 }
 
-/// What the bytes between any two nodes take one way: the 50th and 95th percentile; `None` for one
+/// Returns the one-way latency between pairs of nodes: the 50th and 95th percentile; `None` for one
 /// node.
 fn one_way_ms(plan: &Plan) -> Option<(f64, f64)> {
     percentiles(
@@ -705,8 +703,8 @@ fn one_way_ms(plan: &Plan) -> Option<(f64, f64)> {
     )
 }
 
-/// As many peers as there are file descriptors for: each holds both ends of a connection to every
-/// other, and its database and sockets.
+/// Limits the number of peers by file descriptors: each node needs both ends of a connection to
+/// every other node, its database and its sockets.
 fn affordable(peers: usize, notes: &mut Vec<String>) -> usize {
     let needed = |peers: u64| peers * peers + 40 * peers + 100;
     let wanted = needed(peers as u64);

@@ -1,5 +1,5 @@
-//! Content between the demo's nodes: mirrors that have everything, two of which are not to be
-//! trusted, and people who fetch now and then; and what came of it, in figures.
+//! Downloads between the demo's nodes: mirrors that have everything, two of which misbehave, and
+//! users who download now and then; with figures.
 
 use std::{
     collections::VecDeque,
@@ -21,29 +21,29 @@ use crate::{
     registry::{Wanted, read_whole},
 };
 
-/// Between two fetches of somebody.
+/// Time between two downloads.
 const PACE: Duration = Duration::from_millis(700);
-/// A content is fetched once it has been announced for so long: people read before they download.
+/// Age from which an announced content is downloaded: users read before they download.
 const AGE: Duration = Duration::from_millis(800);
-/// Fetches at once; more would be a rush, and no demo.
+/// Most downloads at once.
 const AT_ONCE: usize = 4;
-/// Packages that are mirrored before the first of them is fetched.
+/// Packages that are mirrored before the first one is downloaded.
 const LEAD: usize = 1;
 
-/// What came of the fetches.
+/// The figures of downloads.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Traffic(Arc<Mutex<Counts>>);
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
-    /// That ended with all of the content.
+    /// Completed downloads.
     pub fetches: u64,
     pub bytes: u64,
-    /// Time in which these bytes came, each fetch by itself.
+    /// Total time of the downloads of these bytes.
     pub time: Duration,
-    /// Answers that did not verify, and so were thrown away.
+    /// Answers that failed verification and were discarded.
     pub bad_ranges_refused: u64,
-    /// Bytes of contents that are not what their manifest says, read back and hashed once more.
+    /// Bytes that differ from the manifest, found by hashing every download again.
     pub bad_bytes_delivered: u64,
 }
 
@@ -58,7 +58,7 @@ impl Traffic {
 }
 
 impl Stage {
-    /// Has nodes fetch what has been announced until told to stop.
+    /// Downloads announced content on random nodes until told to stop.
     pub(super) async fn trade(self: Arc<Self>) {
         let mut fetching = JoinSet::new();
         let mut mirrored: VecDeque<(PackageId, usize)> = VecDeque::new();
@@ -71,7 +71,7 @@ impl Stage {
             if fetching.len() >= AT_ONCE {
                 continue;
             }
-            // By now those who mirror it have it, or the slow one some of it.
+            // By now the mirrors have it, or part of it on the slow one.
             if mirrored.len() > LEAD
                 && let Some((package, by)) = mirrored.pop_front()
             {
@@ -84,7 +84,8 @@ impl Stage {
         }
     }
 
-    /// One of those announced, larger ones more often: there is more to be seen of them.
+    /// Picks an announced package, with a preference for large ones, which are more interesting to
+    /// watch.
     fn pick(&self) -> Option<(PackageId, usize)> {
         const OF: usize = 4;
         let known = self.known(AGE);
@@ -98,7 +99,7 @@ impl Stage {
         known.sample(&mut rand::rng(), OF).max_by_key(size).cloned()
     }
 
-    /// Those who are not to be trusted have everything, so that everybody meets them.
+    /// The misbehaving nodes mirror everything, so that every node meets them.
     async fn mirror(self: Arc<Self>, package: PackageId, by: usize) {
         for (number, peer) in self.plan.peers.iter().enumerate() {
             if peer.conduct != Conduct::Honest
@@ -106,7 +107,7 @@ impl Stage {
                 && let Some(node) = self.node(number)
                 && let Some(wanted) = wanted(&node, &package).await
             {
-                // One that left in the meantime has it another time.
+                // A node that has left gets it another time.
                 let _ = node.contents().start_fetch(wanted).await;
             }
         }
@@ -123,7 +124,7 @@ impl Stage {
             .filter(|number| *number != by)
             .filter(honest)
             .collect();
-        // Yours more often than another: it is the one that is watched.
+        // Prefer the user's node: it is the one being watched.
         let yours = by != 0 && rand::rng().random_ratio(1, 3);
         let Some(number) = others
             .choose(&mut rand::rng())
@@ -143,7 +144,7 @@ impl Stage {
         }
     }
 
-    /// Fetches the newest release of a package, reads it back, and counts.
+    /// Downloads the newest release of a package, reads it back, and updates the figures.
     async fn fetch_on(&self, node: &NodeHandle, package: &PackageId) -> Result<(), String> {
         let Some(wanted) = wanted(node, package).await else {
             return Ok(());
@@ -180,7 +181,7 @@ impl Stage {
     }
 }
 
-/// What is to be fetched of a package; `None` while nothing of it is known there.
+/// Returns the content to download; `None` if the node does not know the package yet.
 async fn wanted(node: &NodeHandle, package: &PackageId) -> Option<Wanted> {
     let release = node
         .registry()

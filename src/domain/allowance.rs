@@ -1,28 +1,29 @@
-//! How much one peer may send.
+//! A token bucket: a bound on how much one peer may send.
 
 use std::time::Duration;
 
 use super::time::Timestamp;
 
-/// How many messages there may be: so many at once, and so many a second after that.
+/// A token bucket: `at_once` tokens when full, refilled with `a_second` tokens a second.
 #[derive(Clone, Copy, Debug)]
 pub struct Allowance {
     left: f64,
     at: Timestamp,
-    /// When one was taken last.
+    /// The time of the last successful [`take`](Self::take).
     taken: Option<Timestamp>,
     at_once: f64,
     a_second: f64,
 }
 
 impl Allowance {
-    /// What a node itself sends, so that nobody can take it for a flood; the rest goes with the
-    /// comparing of catalogues.
+    /// Returns the allowance a node keeps to when it sends (500 at once, 10 a second), so that no
+    /// peer takes it for a flood. Catalogue comparison carries the rest.
     pub fn sent(now: Timestamp) -> Self {
         Self::new(500.0, 10.0, now)
     }
 
-    /// What is taken of a peer: twice as much, because messages bunch up on their way.
+    /// Returns the allowance granted to a peer: twice what a node sends, because messages bunch up
+    /// in transit.
     pub fn received(now: Timestamp) -> Self {
         let Self {
             at_once, a_second, ..
@@ -30,7 +31,7 @@ impl Allowance {
         Self::new(2.0 * at_once, 2.0 * a_second, now)
     }
 
-    /// What is taken of one peer that passes on what many sent.
+    /// Returns the allowance granted to a peer that forwards messages of many authors.
     pub fn of_many(now: Timestamp) -> Self {
         let Self {
             at_once, a_second, ..
@@ -38,7 +39,8 @@ impl Allowance {
         Self::new(10.0 * at_once, 10.0 * a_second, now)
     }
 
-    /// A tenth of it, which unknown identities of a prefix share that has several banned ones.
+    /// Returns a tenth of the allowance, for unknown identities behind a prefix with several banned
+    /// ones.
     pub fn tenth(self) -> Self {
         Self {
             left: self.left / 10.0,
@@ -48,7 +50,7 @@ impl Allowance {
         }
     }
 
-    /// So many at once, and so many a second after that.
+    /// Creates a full bucket of `at_once` tokens that gains `a_second` tokens a second.
     pub fn new(at_once: f64, a_second: f64, now: Timestamp) -> Self {
         Self {
             left: at_once,
@@ -59,32 +61,32 @@ impl Allowance {
         }
     }
 
-    /// How many there may be now, of as many as there may ever be: 0 to 1.
+    /// Returns the tokens left as a share of a full bucket. Negative while in debt, 1 at most.
     pub fn share(&self, now: Timestamp) -> f64 {
         self.left(now) / self.at_once
     }
 
-    /// How many there may be now; less than none where more was used than there was.
+    /// Returns the tokens left; negative while in debt.
     pub fn left(&self, now: Timestamp) -> f64 {
         (self.left + now.since(self.at).as_secs_f64() * self.a_second).min(self.at_once)
     }
 
-    /// Takes what was used, of which more may have been than there was: then the rest is owed.
+    /// Takes `amount` tokens and goes into debt if there are fewer, by one full bucket at most.
     pub fn spend(&mut self, amount: f64, now: Timestamp) {
         (self.left, self.at) = ((self.left(now) - amount).max(-self.at_once), now);
     }
 
-    /// Gives one back that turned out to be well spent.
+    /// Returns one token that turned out to be well spent.
     pub fn give_back(&mut self, now: Timestamp) {
         (self.left, self.at) = ((self.left(now) + 1.0).min(self.at_once), now);
     }
 
-    /// The time since one was taken last; for ever where none ever was.
+    /// Returns the time since the last token was taken, or [`Duration::MAX`] if none ever was.
     pub fn rested(&self, now: Timestamp) -> Duration {
         self.taken.map_or(Duration::MAX, |taken| now.since(taken))
     }
 
-    /// Takes one; false when there is none left.
+    /// Takes one token. Returns false if there is none left.
     pub fn take(&mut self, now: Timestamp) -> bool {
         (self.left, self.at) = (self.left(now), now);
         let taken = self.left >= 1.0;

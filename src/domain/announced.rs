@@ -12,35 +12,45 @@ use super::{
     version::VersionText,
 };
 
-/// An announcement this node took from gossip, or made.
+/// An announcement that this node received by gossip or made itself.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Announced {
+    /// The time of our verification.
     pub at: Timestamp,
+    /// The package announced.
     pub package: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The trust in the publisher.
     pub trust: Trust,
+    /// The version announced.
     pub version: VersionText,
+    /// A one-line summary of the package.
     pub summary: String,
+    /// True if the version is yanked.
     pub yanked: bool,
-    /// The peer that passed it on; `None` for our own.
+    /// The peer that forwarded it; `None` for our own.
     pub via: Option<PeerId>,
-    /// From the publisher's signature to our verification, by the two clocks; never negative.
+    /// Time from the publisher's signature to our verification, by both clocks; never negative.
     pub delay: Duration,
-    /// From the sending of this announcement to our verification, likewise: what gossip itself
-    /// took.
+    /// Time from the sending of this announcement to our verification, by both clocks: the share
+    /// that gossip took.
     pub travelled: Duration,
+    /// The number of the package's state.
     pub seq: u64,
 }
 
-/// A publisher's claim that a node is its own, verified.
+/// A verified claim of a publisher that a node is its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeOwner {
+    /// The publisher that owns the node.
     pub publisher: PublisherId,
+    /// The publisher's handle.
     pub handle: Handle,
 }
 
 impl fmt::Display for NodeOwner {
-    /// Writes the handle with its key's fingerprint: anybody may claim a handle.
+    /// Writes the handle with its key's fingerprint, because anybody may claim a handle.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} ({})", self.handle, self.publisher.fingerprint())
     }

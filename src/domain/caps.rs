@@ -1,7 +1,7 @@
-//! Connections that come in are counted by their address and network, before the handshake.
+//! Caps on inbound connections, by address and network, checked before the handshake.
 //!
-//! An identity costs nothing and an address does, so that the address pays. The caps of one never
-//! depend on what others hold: whoever fills its own turns nobody else away.
+//! An identity costs nothing and an address does, so addresses pay. The caps of one address never
+//! depend on what others hold: a peer that fills its own turns nobody else away.
 
 use std::{
     collections::HashMap,
@@ -11,25 +11,28 @@ use std::{
 
 use super::prefix::{Class, network};
 
-/// Connections of one public address: a household or a small site behind it.
+/// Connections allowed from one public address: enough for a household or a small site behind it.
 pub const OF_AN_ADDRESS: usize = 8;
-/// And of one public /24 or /48: two such sites. A dozen networks are needed to fill a node.
+/// Connections allowed from one public /24 or /48: two small sites. Filling a node takes a dozen
+/// networks.
 pub const OF_A_NETWORK: usize = 16;
-/// Connections of one private address by default: this machine runs a whole demo, a container host
-/// its nodes.
+/// Default for connections allowed from one private address: enough for a whole demo or a container
+/// host.
 pub const OF_A_PRIVATE_ADDRESS: usize = 64;
-/// A private network is as much as so many of its addresses.
+/// A private network may have as many connections as this many of its addresses.
 const ADDRESSES_OF_A_PRIVATE_NETWORK: usize = 4;
 
-/// Most connections at a time.
+/// The most connections that an address and its network may have open at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
+    /// The most connections from one address.
     pub of_an_address: usize,
+    /// The most connections from one network.
     pub of_a_network: usize,
 }
 
 impl Caps {
-    /// Those of an address of a class, where one private address may have `private`.
+    /// Returns the caps of an address of a class, given that a private address may have `private`.
     pub fn of(class: Class, private: usize) -> Self {
         match class {
             Class::Public => Self {
@@ -44,15 +47,17 @@ impl Caps {
     }
 }
 
-/// The cap that was reached.
+/// The cap that a connection exceeds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
+    /// The cap of its address.
     Address,
+    /// The cap of its network.
     Network,
 }
 
-/// The address that a connection is counted under: of public IPv6 the /64, all of which one machine
-/// has.
+/// Returns the address that a connection is counted under: for public IPv6 the /64, since one
+/// machine has all of it.
 pub fn host(ip: IpAddr, class: Class) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V6(ip) if class == Class::Public => {
@@ -63,8 +68,7 @@ pub fn host(ip: IpAddr, class: Class) -> IpAddr {
     }
 }
 
-/// The connections that are open, or about to be, by where they come from. As large as there are
-/// connections.
+/// Open and pending inbound connections, by origin. It grows with the number of connections only.
 #[derive(Debug)]
 pub struct Origins<K> {
     open: HashMap<K, (IpAddr, IpAddr)>,
@@ -83,7 +87,10 @@ impl<K> Default for Origins<K> {
 }
 
 impl<K: Hash + Eq> Origins<K> {
-    /// Takes a connection in, or says which cap is reached.
+    /// Admits a connection.
+    ///
+    /// # Errors
+    /// The cap that is reached.
     pub fn admit(&mut self, id: K, ip: IpAddr, class: Class, private: usize) -> Result<(), Full> {
         let caps = Caps::of(class, private);
         let (host, network) = (host(ip, class), network(ip));
@@ -102,7 +109,8 @@ impl<K: Hash + Eq> Origins<K> {
         Ok(())
     }
 
-    /// A connection has ended, or did not come about; one that was never taken in changes nothing.
+    /// Removes a connection that ended or failed. A connection that was never admitted changes
+    /// nothing.
     pub fn leave(&mut self, id: &K) {
         let Some((host, network)) = self.open.remove(id) else {
             return;
@@ -117,10 +125,12 @@ impl<K: Hash + Eq> Origins<K> {
         }
     }
 
+    /// Returns the number of connections.
     pub fn len(&self) -> usize {
         self.open.len()
     }
 
+    /// Returns true if there are no connections.
     pub fn is_empty(&self) -> bool {
         self.open.is_empty()
     }
@@ -177,7 +187,7 @@ mod tests {
                     let of_host = held.iter().filter(|(_, x, y)| (*x, *y) == (a, b)).count();
                     let of_network = held.iter().filter(|(_, x, _)| *x == a).count();
                     let admitted = origins.admit(next, ip(a, b), Class::Public, 64);
-                    // Its own address and network decide, and nothing else.
+                    // Only its own address and network decide.
                     let expected = of_host < OF_AN_ADDRESS && of_network < OF_A_NETWORK;
                     prop_assert_eq!(admitted.is_ok(), expected);
                     if expected {

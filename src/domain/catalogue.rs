@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CatalogueScope {
-    /// All of it, as far as there is room.
+    /// All of it, up to the storage quota.
     #[default]
     Full,
-    /// The packages that it published, heard of or asked for.
+    /// Only packages that this node published, heard of or asked for.
     Partial,
 }

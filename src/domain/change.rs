@@ -4,38 +4,48 @@ use serde::{Deserialize, Serialize};
 
 use super::{release::check_reason, version::VersionText};
 
-/// A change that an owner makes to releases after they were published. A person's act.
+/// A change that an owner makes to releases after they were published. Only a person makes one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "what")]
 pub enum Change {
-    /// Asks not to choose a version, or one file of it; it stays readable. The reason may be empty.
+    /// Asks package managers not to choose a version, or one file of it. It stays readable, and the
+    /// reason may be empty.
     Yank {
+        /// The version.
         version: VersionText,
+        /// The only file concerned; `None` for the whole version.
         #[serde(default)]
         file: Option<String>,
+        /// The reason.
         #[serde(default)]
         why: String,
     },
-    /// Takes a yank back.
+    /// Undoes a yank.
     Unyank {
+        /// The version.
         version: VersionText,
+        /// The only file concerned; `None` for the whole version.
         #[serde(default)]
         file: Option<String>,
     },
-    /// Says what to use instead, or why not to use it; without a message, no longer.
+    /// Recommends a replacement or warns of a version. `None` withdraws the message.
     Deprecate {
+        /// The version.
         version: VersionText,
+        /// The message.
         message: Option<String>,
     },
-    /// Names a version; without one, takes the name away.
+    /// Makes a tag point to a version. `None` removes the tag.
     Tag {
+        /// The tag.
         tag: String,
+        /// The version that it should name.
         version: Option<VersionText>,
     },
 }
 
 impl Change {
-    /// The command that says it.
+    /// Returns the command that makes this change.
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Yank { .. } => "yank",
@@ -45,7 +55,7 @@ impl Change {
         }
     }
 
-    /// The version, or the tag that is taken away.
+    /// Returns the version concerned, or the tag that is removed.
     pub fn about(&self) -> &str {
         match self {
             Self::Yank { version, .. }
@@ -55,7 +65,7 @@ impl Change {
         }
     }
 
-    /// Returns the word for the text that a person writes with it.
+    /// Returns the word for the text that a person gives with the change.
     pub fn noun(&self) -> &'static str {
         match self {
             Self::Yank { .. } | Self::Unyank { .. } => "reason",
@@ -64,8 +74,10 @@ impl Change {
         }
     }
 
+    /// Checks the text that goes with the change.
+    ///
     /// # Errors
-    /// Its text may not be signed; the error ends a sentence that begins with the text.
+    /// The text may not be signed. The error is the end of a sentence that begins with the text.
     pub fn check(&self) -> Result<(), String> {
         match self {
             Self::Yank { why: text, .. }

@@ -1,8 +1,8 @@
-//! What does not go together: a handle that several keys claim, a version with two manifests, two
-//! states with one number.
+//! Conflicts: a handle that several keys claim, a version with two manifests, two states with one
+//! number.
 //!
-//! A [`Case`] is one of them as a node knows it; [`Evidence`] is what can be handed on of it, and
-//! proves itself.
+//! A [`Case`] is a conflict as one node knows it. [`Evidence`] is the part that can be handed on
+//! and proves itself.
 
 mod evidence;
 #[cfg(test)]
@@ -25,28 +25,29 @@ use super::{
     version::VersionText,
 };
 
-/// Most keys that are told of one handle.
+/// The most keys listed for one handle.
 pub const MAX_SIDES: usize = 8;
 
-/// What does not go together.
+/// The kinds of conflict.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A publisher listed a version with two different manifests. A version never changes: that is
-    /// a misdeed, or a mistake.
+    /// A publisher listed a version with two different manifests. A version never changes, so this
+    /// is misconduct or a mistake.
     Version,
     /// A publisher signed a file of a version twice, with different bytes.
     File,
     /// A publisher signed a state that lacks a manifest which the state before it lists.
     Removed,
-    /// A publisher signed two states of a package with one number, as two machines that publish at
-    /// once do.
+    /// A publisher signed two states of a package with one number, which happens when two machines
+    /// publish at once.
     Fork,
-    /// Several keys call themselves by one handle. A handle is a claim, and anybody may make it.
+    /// Several keys claim one handle. Anybody may claim a handle.
     Handle,
 }
 
 impl Kind {
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Version => "changed",
@@ -58,7 +59,7 @@ impl Kind {
     }
 }
 
-/// Names a case, on whichever node it is seen: a hash over what does not go together. 32
+/// Identifies a case, and is the same on every node: a hash over the conflicting parts, in 32
 /// hexadecimal characters.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConflictId(pub [u8; 16]);
@@ -70,7 +71,7 @@ impl ConflictId {
         Self(*half)
     }
 
-    /// Which of the two was seen first makes no difference.
+    /// Returns the id of a changed version, in whichever order the manifests were seen.
     pub fn of_version(
         publisher: &PublisherId,
         name: &PackageName,
@@ -89,7 +90,7 @@ impl ConflictId {
         ])
     }
 
-    /// Which of the two was seen first makes no difference.
+    /// Returns the id of a changed file, in whichever order the manifests were seen.
     pub fn of_file(
         publisher: &PublisherId,
         name: &PackageName,
@@ -110,7 +111,7 @@ impl ConflictId {
         ])
     }
 
-    /// Of a manifest that the state `head` took away.
+    /// Returns the id of a removed manifest, which the state `head` no longer lists.
     pub fn of_removed(
         publisher: &PublisherId,
         name: &PackageName,
@@ -129,6 +130,7 @@ impl ConflictId {
         ])
     }
 
+    /// Returns the id of a fork, in whichever order the heads were seen.
     pub fn of_fork(
         publisher: &PublisherId,
         name: &PackageName,
@@ -147,12 +149,12 @@ impl ConflictId {
         ])
     }
 
-    /// Of all keys that claim the handle, however many.
+    /// Returns the id of a contested handle, whichever keys claim it.
     pub fn of_handle(handle: &Handle) -> Self {
         Self::of(&[b"handle", handle.as_str().as_bytes()])
     }
 
-    /// Twelve characters, for eyes.
+    /// Returns the first twelve characters, for display.
     pub fn short(&self) -> String {
         self.to_string().chars().take(12).collect()
     }
@@ -200,84 +202,89 @@ impl<'de> Deserialize<'de> for ConflictId {
     }
 }
 
-/// One of the things that do not go together, and who said it.
+/// One of the conflicting statements and its signer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Side {
+    /// The signer.
     pub publisher: PublisherId,
-    /// What this node's person has said about that key.
+    /// The trust that this node's person has given that key.
     pub trust: Trust,
-    /// Of a changed version the manifest's hash, else that of the head that says it.
+    /// The manifest's hash for a changed version, otherwise that of the head.
     pub hash: Hash,
-    /// Of the head that says it; `None` for a page of older releases, and where neither is held any
+    /// The number of the head; `None` for a page of older releases, and if neither is held any
     /// more.
     pub seq: Option<u64>,
-    /// When that was signed, by the signer's own word.
+    /// The time of signing, by the signer's own clock.
     pub signed_at: Option<Timestamp>,
-    /// When this node first saw the key claim the handle that others claim too.
+    /// The time at which this node first saw the key claim the contested handle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
-    /// A package of the key's under a handle that others claim too.
+    /// One of the key's packages under the contested handle.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub package: Option<PackageName>,
-    /// What was signed is held, so that others can be shown it.
+    /// The signed record is held, so it can be shown to others.
     pub held: bool,
-    /// And the manifest too.
+    /// The manifest is held too.
     pub manifest: bool,
 }
 
-/// Which side counts on this node, and why. Where one does, it is the first.
+/// Says which side counts on this node, and for which reason. The side that counts comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum InForce {
-    /// A person's act bound the handle to the key.
+    /// A person pinned the handle to the key.
     Pinned,
-    /// The handle is this node's own publisher's.
+    /// The handle is the one of this node's own publisher.
     Own,
     /// The first manifest seen of a version counts for good.
     FirstSeen,
-    /// Of two heads with one number every node prefers the same: the one that has not expired, then
+    /// Every node prefers the same of two heads with one number: the one that has not expired, then
     /// the lower hash.
     Preferred,
-    /// The publisher has signed a later state since, which counts.
+    /// The publisher has since signed a later state, which counts.
     Superseded,
-    /// Neither: scripts fail until a person has chosen.
+    /// Neither counts: scripts fail until a person chooses.
     Nobody,
 }
 
-/// Something that does not go together, as this node knows it.
+/// A conflict as this node knows it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Case {
+    /// The case's id.
     pub id: ConflictId,
+    /// The kind of conflict.
     pub kind: Kind,
-    /// What the publisher of the package calls itself, or the handle that several keys claim.
+    /// The handle of the package's publisher, or the contested handle.
     pub handle: Option<Handle>,
-    /// None where it is about a handle.
+    /// `None` if the case is about a handle.
     pub package: Option<PackageName>,
+    /// The version, if the case is about one.
     pub version: Option<VersionText>,
-    /// Where it is about one file of a version.
+    /// The file, if the case is about one file of a version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
-    /// Two, or as many as keys claim the handle, [`MAX_SIDES`] at most.
+    /// Two sides, or one for each key that claims the handle, at most [`MAX_SIDES`].
     pub sides: Vec<Side>,
-    /// Further keys that claim the handle.
+    /// The number of further keys that claim the handle.
     pub more: usize,
+    /// The side that counts here.
     pub in_force: InForce,
-    /// When this node first saw that it does not go together.
+    /// The time at which this node first saw the conflict.
     pub seen_at: Timestamp,
 }
 
-/// Every case a node knows.
+/// Every case that a node knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflicts {
-    /// The one seen last comes first.
+    /// The cases, most recently seen first.
     pub cases: Vec<Case>,
-    /// Older ones that had to make room, since the database was made.
+    /// The number of older cases dropped for room since the database was made.
     pub forgotten: u64,
 }
 
 impl Case {
-    /// Names what it is about: `alice/web 1.2.0`, `alice/web` or `alice`. A handle of a package
-    /// that is not bound to its key here has the key's fingerprint with it.
+    /// Returns the subject: `alice/web 1.2.0`, `alice/web` or `alice`. A handle that is not bound
+    /// to its key on this node is followed by the key's fingerprint.
     pub fn about(&self) -> String {
         let first = self.sides.first();
         let key = || first.map_or(String::new(), |side| side.publisher.fingerprint());
@@ -300,7 +307,7 @@ impl Case {
         }
     }
 
-    /// Every key, once.
+    /// Returns one side for each key.
     pub fn keys(&self) -> Vec<&Side> {
         let mut keys: Vec<&Side> = Vec::new();
         for side in &self.sides {
@@ -311,12 +318,13 @@ impl Case {
         keys
     }
 
-    /// Both sides are held as they were signed, so that others can verify it.
+    /// Returns true if both signed records are held, so that others can verify the conflict.
     pub fn is_provable(&self) -> bool {
         self.sides.iter().filter(|side| side.held).count() >= 2
     }
 
-    /// Nobody has to do anything about it any more: a person has chosen, or the publisher went on.
+    /// Returns true if nobody has to act any more: a person has chosen, or the publisher has moved
+    /// on.
     pub fn is_settled(&self) -> bool {
         match self.kind {
             Kind::Version | Kind::File | Kind::Removed => self
@@ -335,7 +343,7 @@ impl Case {
         }
     }
 
-    /// In a word what a person has said of the keys.
+    /// Returns one word for a person's trust in the keys.
     pub fn standing(&self) -> &'static str {
         let any = |trust| self.sides.iter().any(|side| side.trust == trust);
         match (
@@ -349,7 +357,7 @@ impl Case {
         }
     }
 
-    /// In a few words what counts here, for a table.
+    /// Returns a few words for the side that counts here, for a table.
     pub fn in_force_label(&self) -> &'static str {
         match self.in_force {
             InForce::Pinned => "pinned key",
@@ -361,7 +369,7 @@ impl Case {
         }
     }
 
-    /// What counts on this node, and why, as a sentence.
+    /// Returns a sentence about the side that counts on this node, and the reason.
     pub fn why_in_force(&self) -> String {
         let first = self
             .sides
@@ -370,7 +378,7 @@ impl Case {
         match self.in_force {
             InForce::Pinned => format!("the handle means the key {first} on this node, because it is pinned to it"),
             InForce::Own => format!("the handle means the key {first} on this node, because it is your own"),
-            InForce::FirstSeen => "what was seen first counts, for good".to_owned(),
+            InForce::FirstSeen => "the manifest seen first counts, for good".to_owned(),
             InForce::Preferred => {
                 "the first of the two counts on every node: it has not expired, or has the lower hash".to_owned()
             }
@@ -379,7 +387,7 @@ impl Case {
         }
     }
 
-    /// What it means, as sentences.
+    /// Returns sentences that explain the conflict.
     pub fn meaning(&self) -> String {
         match self.kind {
             Kind::Version => "One key signed two different manifests for this version. A release never changes, so either its \
@@ -406,7 +414,7 @@ impl Case {
         }
     }
 
-    /// What a person can do, as sentences.
+    /// Returns sentences that say how a person can settle the conflict.
     pub fn remedy(&self) -> &'static str {
         match (self.kind, self.is_settled()) {
             (Kind::Version | Kind::File | Kind::Removed, false) => {
@@ -428,8 +436,8 @@ impl Case {
         }
     }
 
-    /// The one sentence that is told when it is seen first. What happened comes first, because a
-    /// narrow row cuts the end.
+    /// Returns the one sentence shown when the conflict is first seen. It begins with the event,
+    /// because a narrow row cuts off the end.
     pub fn news(&self) -> String {
         let about = self.about();
         match self.kind {

@@ -1,10 +1,10 @@
-//! Copies of a release's bytes on other nodes: who takes them, who sees to it that there are
-//! enough, and who makes room.
+//! Replicas of a release's bytes on other nodes: which peers keep one, who sees to it that there
+//! are enough, and which ones are evicted.
 //!
-//! Places are chosen by rendezvous hashing (Thaler and Ravishankar, "A Name-Based Mapping Scheme
+//! Replicas are placed by rendezvous hashing (Thaler and Ravishankar, "A Name-Based Mapping Scheme
 //! for Rendezvous", 1996): each peer has a weight for each content, and the heaviest come first.
-//! Whoever knows the same peers comes to the same order without a word, and a peer that leaves
-//! changes nothing for what others hold.
+//! Nodes that know the same peers agree on the order without any message, and a peer that leaves
+//! changes nothing about what others hold.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -17,14 +17,14 @@ use super::{
     time::Timestamp,
 };
 
-/// Publishers that are not known here have one part in so many of the room together.
+/// Unknown publishers share one part in this many of the quota.
 pub const OF_UNKNOWN: u64 = 4;
-/// And one of them so many.
+/// A single unknown publisher gets one part in this many.
 pub const OF_ONE_UNKNOWN: u64 = 16;
-/// Whoever comes after so many of its neighbours in the order for a content does not take it:
-/// nobody can have a content spread over all of a network.
+/// A node keeps a replica only if it is among this many first peers in the order for a content, so
+/// that nobody can spread a content over a whole network.
 pub const AMONG: usize = 8;
-/// A copy is charged so many bytes at least, which bounds how many there can be.
+/// The least number of bytes charged for a replica, which bounds their number.
 pub const LEAST: u64 = 16 * 1_024;
 
 /// A release whose bytes are kept for others.
@@ -32,35 +32,39 @@ pub const LEAST: u64 = 16 * 1_024;
 pub struct Copy {
     /// The hash of its manifest.
     pub release: Hash,
+    /// The publisher of the release.
     pub publisher: PublisherId,
-    /// Bytes that it is charged.
+    /// The bytes charged for it.
     pub bytes: u64,
-    /// Other nodes that were seen to have it.
+    /// The number of other nodes seen to have it.
     pub elsewhere: u64,
+    /// The time at which this node began to keep it.
     pub since: Timestamp,
 }
 
-/// How a node stands with copies.
+/// Figures about replicas on a node.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CopyFigures {
-    /// Own releases that nobody took yet although somebody was asked, or as many as are to have
-    /// them.
+    /// Own releases that have fewer replicas than they should although peers were asked.
     pub waiting: u64,
-    /// Bytes that are kept for others, and that may be.
+    /// Bytes kept for others, and the quota for them.
     pub kept: u64,
+    /// The quota for others, in bytes.
     pub room: u64,
 }
 
-/// What is done about a release that a peer asks to be kept.
+/// The answer to a peer that asks this node to keep a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
+    /// Take it.
     Take,
-    /// Once so many bytes have been freed.
+    /// Take it once this many bytes have been freed.
     MakeRoom(u64),
+    /// Decline it.
     Decline,
 }
 
-/// The peers in the order in which they are to have a content.
+/// Returns the peers in the order in which they should keep a content.
 pub fn order(root: &ContentRoot, peers: impl IntoIterator<Item = PeerId>) -> Vec<PeerId> {
     let mut weighed: Vec<([u8; 32], PeerId)> = peers
         .into_iter()
@@ -71,9 +75,9 @@ pub fn order(root: &ContentRoot, peers: impl IntoIterator<Item = PeerId>) -> Vec
     weighed.into_iter().map(|(_, peer)| peer).collect()
 }
 
-/// Says whether a peer is one of those that are to have a content, among its neighbours. Neighbours
-/// of who asks it may be others: weights are the same everywhere, so that who is first among some
-/// is among the first of as many others.
+/// Returns true if a peer is among the first [`AMONG`] of its neighbours for a content. The node
+/// that asks may have other neighbours, but weights are the same everywhere, so a peer that is
+/// first for one is among the first for the other.
 pub fn is_among(
     root: &ContentRoot,
     peer: &PeerId,
@@ -96,9 +100,9 @@ fn weight(root: &ContentRoot, peer: &PeerId) -> [u8; 32] {
         .as_bytes()
 }
 
-/// Says whether a release of so many bytes is taken, by the bytes that are kept of each publisher.
-/// Known publishers go first: unknown ones have a quarter of the room together and a sixteenth
-/// each, and displace nobody.
+/// Decides about a release of a given size from the bytes kept for each publisher. Known publishers
+/// take precedence: all unknown ones together get a quarter of the quota, a single one a sixteenth,
+/// and they evict nothing.
 pub fn admit(
     kept: &BTreeMap<PublisherId, u64>,
     is_known: impl Fn(&PublisherId) -> bool,
@@ -127,9 +131,10 @@ pub fn admit(
     }
 }
 
-/// Chooses what goes so that `excess` bytes are freed: first what is of unknown publishers, then of
-/// the known one that has most, as long as that is more than `spared` bytes; of either what has
-/// most copies elsewhere, and the oldest among equals. `None` where that is not enough.
+/// Chooses replicas to evict until `excess` bytes are freed: those of unknown publishers first,
+/// then those of the known publisher that has most, while that is more than `spared` bytes. Within
+/// a publisher, those with most copies elsewhere go first, then the oldest. Returns `None` if that
+/// does not free enough.
 pub fn make_room(
     kept: &[Copy],
     is_known: impl Fn(&PublisherId) -> bool,
@@ -137,7 +142,7 @@ pub fn make_room(
     excess: u64,
 ) -> Option<Vec<Hash>> {
     let mut copies: Vec<&Copy> = kept.iter().collect();
-    // Taken from the end.
+    // Candidates are popped from the end.
     copies.sort_by(|a, b| {
         a.elsewhere
             .cmp(&b.elsewhere)
@@ -202,7 +207,7 @@ mod tests {
             assert_eq!(without[0], all[0]);
             assert_eq!(without[1..], all[2..]);
         }
-        // 167 each, give or take five deviations.
+        // 167 each, give or take five standard deviations.
         assert!(
             peers.iter().all(|peer| (105..235).contains(&first[peer])),
             "{first:?}"
@@ -235,7 +240,7 @@ mod tests {
         );
     }
 
-    /// What a node does that keeps releases for others, without its disk.
+    /// A node's decisions about replicas, without its disk.
     #[derive(Default)]
     struct Shelf {
         copies: Vec<Copy>,
@@ -251,7 +256,7 @@ mod tests {
             totals
         }
 
-        /// What went, if it was taken.
+        /// Returns the evicted releases if the offer was taken.
         fn offer(
             &mut self,
             publisher: PublisherId,

@@ -1,5 +1,5 @@
-//! Another package that a release needs: by its owner's key, or by the name that its ecosystem
-//! knows it by.
+//! Dependencies: another package that a release needs, by its owner's key or by its name in the
+//! ecosystem.
 
 use std::{fmt, str::FromStr};
 
@@ -13,61 +13,67 @@ use super::{
 };
 use crate::ecosystem::{Ecosystem, Refused, pypi::marker::Marker};
 
-/// Another package that a release needs. A draft may name it by handle; what is signed names it by
-/// key, because anybody may claim a handle, and each node knows other claims; or by its bare name,
-/// as the ecosystem's own tools do.
+/// Another package that a release needs. A draft may name it by handle. A manifest names it by key,
+/// because anybody may claim a handle and each node knows other claims, or by its bare name, as the
+/// ecosystem's own tools do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Raw", into = "Raw")]
 pub struct Dependency {
+    /// The package it names.
     pub on: On,
+    /// The requirement on the package's version.
     pub requirement: RequirementText,
-    /// The release does without it, too.
+    /// The release also works without it.
     pub optional: bool,
+    /// The purpose of the dependency.
     pub kind: Kind,
-    /// What is wanted of it beyond itself: extras of `pypi`, features of `cargo`.
+    /// Optional parts of it that are needed: extras in `pypi`, features in `cargo`.
     pub extras: Vec<String>,
-    /// The extra or feature of the dependent that asks for it: without that it is not needed.
+    /// The extra or feature of the dependent that enables it.
     pub under: Option<String>,
-    /// The condition under which it is needed, as the ecosystem has it: a marker of PEP 508.
+    /// The condition under which it is needed, as the ecosystem writes it: a PEP 508 marker.
     pub marker: Option<String>,
-    /// The only systems on which it is needed, as the ecosystem has them: `cfg(unix)` or a target
-    /// of `cargo`.
+    /// The platforms that need it, as the ecosystem writes them: `cfg(unix)` or a target of
+    /// `cargo`.
     pub platform: Option<String>,
 }
 
-/// What a dependency names.
+/// The package that a dependency names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum On {
+    /// A package of a certain owner.
     Package {
-        /// `handle/name` or `publisher-id/name` in a draft, always the latter in a manifest.
+        /// `handle/name` or `publisher-id/name` in a draft; always the latter in a manifest.
         package: String,
-        /// The author of the manifest calls that key so: a label for eyes, which decides nothing.
+        /// The handle by which the manifest's author knows the key. It is a label for display only.
         handle: Option<Handle>,
     },
-    /// A package of the dependent's own ecosystem, whoever has it: who counts is for whoever
-    /// resolves it to say.
+    /// A package of the dependent's own ecosystem, whoever owns it. Resolution decides which owner
+    /// counts.
     Bare(WrittenName),
 }
 
-/// What a dependency is needed for. What this version does not know is kept as it is written.
+/// The purpose of a dependency. A word unknown to this version is kept as written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Kind {
-    /// To use what the release has in it.
+    /// Needed to use the release.
     #[default]
     Runtime,
-    /// To build it.
+    /// Needed to build the release.
     Build,
-    /// It is used by whoever brings that along.
+    /// Provided by the package that brings the release along.
     Peer,
-    /// It is taken where it can be had.
+    /// Used if it is available.
     Optional,
-    /// To work on it.
+    /// Needed to work on the release.
     Dev,
+    /// A purpose unknown to this version.
     Other(Box<str>),
 }
 
 impl Kind {
+    /// Returns the word for the purpose.
     pub fn as_str(&self) -> &str {
         match self {
             Self::Runtime => "runtime",
@@ -129,7 +135,7 @@ impl From<Kind> for String {
     }
 }
 
-/// As it is written.
+/// The serialised form.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Raw {
@@ -228,7 +234,7 @@ impl From<Dependency> for Raw {
 }
 
 impl From<On> for Dependency {
-    /// In any version, always.
+    /// Creates a dependency on any version, unconditionally.
     fn from(on: On) -> Self {
         Self {
             on,
@@ -244,7 +250,7 @@ impl From<On> for Dependency {
 }
 
 impl Dependency {
-    /// On a package as `handle/name` or `publisher-id/name`.
+    /// Creates a dependency on a package written as `handle/name` or `publisher-id/name`.
     pub fn on(package: impl Into<String>, requirement: RequirementText) -> Self {
         Self {
             requirement,
@@ -256,7 +262,7 @@ impl Dependency {
         }
     }
 
-    /// On a package of the dependent's ecosystem.
+    /// Creates a dependency on a package of the dependent's ecosystem.
     pub fn bare(name: WrittenName, requirement: RequirementText) -> Self {
         Self {
             requirement,
@@ -264,7 +270,7 @@ impl Dependency {
         }
     }
 
-    /// As it is written: `publisher-id/name`, or a name.
+    /// Returns the package as written: `publisher-id/name`, or a name.
     pub fn written(&self) -> &str {
         match &self.on {
             On::Package { package, .. } => package,
@@ -272,7 +278,7 @@ impl Dependency {
         }
     }
 
-    /// The package, if it is named by key and written as every node writes it.
+    /// Returns the package if it is named by key and in normal form.
     pub fn id(&self) -> Option<PackageId> {
         let On::Package { package, .. } = &self.on else {
             return None;
@@ -283,12 +289,12 @@ impl Dependency {
             .filter(|id| id.to_string() == *package)
     }
 
-    /// Returns true where it says the same on every node: by key or by name.
+    /// Returns true if it means the same on every node: it is named by key or by name.
     pub fn is_settled(&self) -> bool {
         matches!(self.on, On::Bare(_)) || self.id().is_some()
     }
 
-    /// The package that it is on if a bare name means one of the dependent's own owner.
+    /// Returns the package, taking a bare name to mean one of `owner`.
     pub fn id_beside(&self, owner: PublisherId, ecosystem: &Ecosystem) -> Option<PackageId> {
         match &self.on {
             On::Package { .. } => self.id(),
@@ -299,7 +305,7 @@ impl Dependency {
         }
     }
 
-    /// The handle that it is named by, if it is.
+    /// Returns the handle that names it, if one does.
     pub fn named_by(&self) -> Option<Handle> {
         let On::Package { package, .. } = &self.on else {
             return None;
@@ -310,7 +316,7 @@ impl Dependency {
         }
     }
 
-    /// What the author of the manifest calls the key.
+    /// Returns the handle by which the manifest's author knows the key.
     pub fn label(&self) -> Option<&Handle> {
         match &self.on {
             On::Package { handle, .. } => handle.as_ref(),
@@ -318,13 +324,13 @@ impl Dependency {
         }
     }
 
-    /// Names the package by key; a handle that it was named by stays as the label, and a
-    /// requirement within the reference becomes the dependency's. A name without an ecosystem is
-    /// one of `ecosystem`, the draft's. A bare name, and what is no reference to a package or has
-    /// two requirements, stays as it is, for others to read or to refuse.
+    /// Resolves a handle to its key. The handle stays as the label, and a requirement within the
+    /// reference becomes the dependency's. A name without an ecosystem is taken to be of
+    /// `ecosystem`, the draft's. A bare name, a malformed reference and one with two requirements
+    /// stay as they are, for later checks.
     ///
     /// # Errors
-    /// Those of `meaning`, which says whose a handle is.
+    /// Those of `meaning`, which resolves a handle.
     pub fn by_key<E>(
         self,
         ecosystem: &Ecosystem,
@@ -368,8 +374,7 @@ impl Dependency {
         })
     }
 
-    /// For eyes: the label, with the fingerprint of the key that counts, and the extras that are
-    /// wanted.
+    /// Returns text for display: the label, the fingerprint of the key that counts, and the extras.
     pub fn called(&self) -> String {
         let extras = if self.extras.is_empty() {
             String::new()
@@ -386,8 +391,8 @@ impl Dependency {
         called + &extras
     }
 
-    /// For eyes: under which circumstances it is needed, in parentheses and with a space before;
-    /// nothing for always.
+    /// Returns the conditions for display, in parentheses after a space, or nothing if there are
+    /// none.
     pub fn circumstances(&self) -> String {
         let kind = (!self.kind.is_runtime()).then(|| self.kind.to_string());
         let optional =
@@ -408,7 +413,7 @@ impl Dependency {
         }
     }
 
-    /// For eyes: all of it on one line.
+    /// Returns the whole dependency on one line, for display.
     pub fn told(&self) -> String {
         format!(
             "{}@{}{}",
@@ -418,7 +423,8 @@ impl Dependency {
         )
     }
 
-    /// What is wrong with it as one of a release of `ecosystem`: a sentence that names the field.
+    /// Returns a sentence about the first problem with it as a dependency of a release of
+    /// `ecosystem`, naming the field.
     pub fn problem(&self, ecosystem: &Ecosystem) -> Option<String> {
         let of = match &self.on {
             On::Package { package, .. } if package.len() > limit::PACKAGE => {
@@ -484,7 +490,8 @@ impl Dependency {
     }
 }
 
-/// The key that a release's dependencies call so; `None` where they call several keys so, or none.
+/// Returns the key that a release's dependencies label with a handle; `None` if they label several
+/// keys or none with it.
 pub fn labelled(dependencies: &[Dependency], handle: &Handle) -> Option<PublisherId> {
     let called = dependencies
         .iter()

@@ -1,8 +1,8 @@
-//! Dials to where somebody else said that a peer is are bounded.
+//! Bounds on dials to addresses that other peers reported.
 //!
-//! Anybody may say that a peer is at any address. Without a bound, a stranger could have every node
-//! knock on somebody's door. A dial that reached the peer it was for is given back, so that only
-//! what was claimed wrongly counts.
+//! Anybody may claim that a peer is at any address. Without a bound, a stranger could have every
+//! node knock on somebody's door. A dial that reaches the intended peer is given back, so only
+//! false claims count.
 
 use std::{collections::HashMap, net::IpAddr};
 
@@ -14,23 +14,22 @@ use super::{
     time::Timestamp,
 };
 
-/// Dials to one public prefix at once, and a second after that: four a minute.
+/// Dials to one public prefix: 8 at once, and four a minute after that.
 pub const OF_A_PREFIX: (f64, f64) = (8.0, 1.0 / 15.0);
-/// Dials to one private network: a demo has over a hundred nodes on one address.
+/// Dials to one private network, where a demo runs over a hundred nodes on one address.
 const OF_A_LAN: (f64, f64) = (256.0, 2.0);
-/// Networks of which it is remembered how often they were dialled; those with most left are
-/// forgotten first.
+/// The most networks whose dials are counted; those with most dials left are forgotten first.
 const MAX_TARGETS: usize = 1_024;
 
 /// The network or name that a dial goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Target {
     Network(IpAddr),
-    /// All names together: many can lead to one address.
+    /// All DNS names together, because many names can lead to one address.
     Names,
 }
 
-/// The dials that are left to each target.
+/// The dials left to each target.
 #[derive(Debug, Default)]
 pub struct Dials {
     left: HashMap<Target, Allowance>,
@@ -38,6 +37,7 @@ pub struct Dials {
 }
 
 impl Dials {
+    /// Creates an empty account that classifies addresses by `classes`.
     pub fn of(classes: Classes) -> Self {
         Self {
             classes,
@@ -67,8 +67,8 @@ impl Dials {
             .then_some((Target::Names, OF_A_PREFIX))
     }
 
-    /// Takes a dial to an address; false when its network has had enough. What is neither an
-    /// address nor a name is not dialled by anything of ours, and passes.
+    /// Takes one dial to an address. Returns false if its network has none left. An address that is
+    /// neither IP nor DNS passes, because no transport of ours dials it.
     pub fn take(&mut self, address: &Multiaddr, now: Timestamp) -> bool {
         let Some((target, (at_once, a_second))) = self.target(address) else {
             return true;
@@ -87,8 +87,9 @@ impl Dials {
             .take(now)
     }
 
-    /// The peer that was dialled at some addresses, all of which were taken, was there at one of
-    /// them. What was said of its network is right then, and what was said of others may not be.
+    /// Gives back the dials to the network at which a peer was reached, of those to `dialled`, all
+    /// of which were taken. The claims about that network were true; those about others may be
+    /// false.
     pub fn reached(&mut self, at: &Multiaddr, dialled: &[Multiaddr], now: Timestamp) {
         let Some((target, _)) = self.target(at) else {
             return;
@@ -132,7 +133,7 @@ mod tests {
         );
         let reached = (0..1_000).filter(|_| {
             let dialled = dials.take(&at(3, 1, 1), NOW);
-            // Over TCP and QUIC, and where somebody else is.
+            // Over TCP and QUIC, and an address elsewhere.
             let also = [at(3, 1, 2), at(4, 1, 1)].map(|one| dials.take(&one, NOW).then_some(one));
             let all: Vec<_> = also.into_iter().flatten().chain([at(3, 1, 1)]).collect();
             dials.reached(&at(3, 1, 1), &all, NOW);

@@ -1,9 +1,8 @@
-//! Misdeeds of peers, and what they lead to: being disconnected, being banned, and being forgiven.
+//! Penalties: faults of peers, the points they cost, and disconnects, bans and forgiveness.
 //!
-//! The score says whom to ask; this ledger says whom to have nothing to do with. Only what an
-//! honest node does not do is a fault, but for one: a node that answers pings and no questions.
-//! That happens to honest ones too, so it takes many in a row, and the first right answer makes up
-//! for them.
+//! The peer score says which peers to ask; this ledger says which peers to avoid. An honest node
+//! commits none of these faults except one: it answers pings but no requests. That happens to
+//! honest nodes as well, so it takes many in a row, and the first right answer clears them.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
@@ -19,51 +18,54 @@ use super::{
     time::{Ago, Timestamp},
 };
 
-/// Points count half after this long without a fault.
+/// Points halve in this time without a fault.
 pub const HALF_LIFE: Duration = Duration::from_secs(600);
-/// They begin to do so this long after the last one: whoever goes on is not forgiven meanwhile.
+/// Points begin to fade this long after the last fault, so that a peer that continues is not
+/// forgiven meanwhile.
 pub const DECAYS_AFTER: Duration = Duration::from_secs(60);
-/// Whoever has so many points is disconnected at the next misdeed, and may come back.
+/// A peer with this many points is disconnected at its next fault; it may reconnect.
 pub const DISCONNECT: f64 = 60.0;
-/// Whoever has so many is banned.
+/// A peer with this many points is banned.
 pub const BAN: f64 = 100.0;
-/// A prefix is doubtful while so many of its identities are banned.
+/// A prefix is doubtful while this many of its identities are banned.
 pub const IDENTITIES: usize = 3;
-/// The longest ban that comes about by itself: each is twice as long as the one before.
+/// The longest automatic ban; each ban is twice as long as the one before.
 pub const LONGEST_BAN: Duration = Duration::from_secs(24 * 3_600);
-/// Faults kept per peer for the person to read.
+/// Faults kept for each peer, for display.
 pub const KEPT: usize = 16;
-/// How long a ban by a rule counts against the share below, and a peer that only the share spared
-/// is doubted.
+/// A ban by a rule counts against [`SHARE`] for this long, and a peer that only the share spared is
+/// doubted for this long.
 pub const SHARE_WINDOW: Duration = Duration::from_secs(3_600);
-/// One in so many of one's peers may be banned within [`SHARE_WINDOW`] for the same fault by a
-/// rule. Where more of them seem to break it, the rule is wrong, or this node applies it wrongly:
-/// somebody who signs what honest nodes pass on cannot set them against one another.
+/// One in this many peers may be banned within [`SHARE_WINDOW`] for the same fault by a rule. If
+/// more of them seem to break it, the rule is wrong or this node applies it wrongly. This also
+/// keeps a signer of records that honest nodes forward from setting those nodes against one
+/// another.
 pub const SHARE: usize = 3;
-/// Peers in the ledger; those with least against them make room.
+/// The most peers in the ledger; those with the fewest points are dropped first.
 pub const MAX_PEERS: usize = 4_096;
 
-/// What an honest node does not do.
+/// Behaviour that an honest node does not show.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
-    /// It passed on, or wanted stored, a record whose signature does not match its bytes: it made
-    /// or altered them itself.
+    /// It forwarded a record, or asked us to store one, whose signature does not match its bytes:
+    /// it made or altered the bytes itself.
     ForgedRecord,
-    /// It passed on, or wanted stored, a record that is signed and breaks a rule: what somebody
-    /// else made.
+    /// It forwarded a record, or asked us to store one, that is signed but breaks a rule. Somebody
+    /// else made it.
     UnfitRecord,
-    /// It answered a question with what does not verify, or was not asked for.
+    /// It answered a request with something that does not verify or that was not asked for.
     WrongAnswer,
-    /// It gave bytes that are not the content's.
+    /// It sent bytes that do not match the content's hash.
     HashMismatch,
-    /// It sent far more than anybody needs.
+    /// It sent far more messages than any use needs.
     Flooding,
-    /// It answers pings, and not what it is asked.
+    /// It answers pings but no requests.
     Stalling,
 }
 
 impl Fault {
+    /// All faults.
     pub const ALL: [Self; 6] = [
         Self::ForgedRecord,
         Self::UnfitRecord,
@@ -73,15 +75,15 @@ impl Fault {
         Self::Stalling,
     ];
 
-    /// Whether it rests on a rule about what third parties made, and not on bytes that the peer
-    /// itself made or altered. Such faults ban no more than a share of one's peers.
+    /// Returns true if the fault rests on a rule about records of third parties and not on bytes
+    /// that the peer itself made or altered. Such faults ban only a share of this node's peers.
     pub fn is_by_rule(self) -> bool {
         matches!(self, Self::UnfitRecord | Self::WrongAnswer)
     }
 
-    /// Two forged records ban: gossip itself leaves whoever sends that many alone, so that more are
-    /// not seen. It takes four wrong answers, or three damaged contents, each of which cost a
-    /// transfer; and ten silences in a row, of which one is counted for each ping.
+    /// Returns the points of the fault. A ban takes two forged records, because gossip itself drops
+    /// a peer that sends that many; four wrong answers; three damaged contents, each of which cost
+    /// a transfer; or ten silences in a row, at most one of which is counted for each ping.
     pub fn points(self) -> f64 {
         match self {
             Self::ForgedRecord | Self::UnfitRecord => 50.0,
@@ -91,6 +93,7 @@ impl Fault {
         }
     }
 
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::ForgedRecord => "forged record",
@@ -102,7 +105,7 @@ impl Fault {
         }
     }
 
-    /// For the person to whom the word is new.
+    /// Returns an explanation for a person who does not know the word.
     pub fn hint(self) -> &'static str {
         match self {
             Self::ForgedRecord => {
@@ -120,8 +123,8 @@ impl Fault {
         }
     }
 
-    /// The fault that an outcome is by itself. Silence becomes one only when the peer answers pings
-    /// all the same.
+    /// Returns the fault that an outcome is by itself. Silence is a fault only if the peer still
+    /// answers pings, so it is not decided here.
     pub fn of(outcome: Outcome) -> Option<Self> {
         match outcome {
             Outcome::RecordInvalid => Some(Self::ForgedRecord),
@@ -133,70 +136,77 @@ impl Fault {
     }
 }
 
-/// A fault and when it was seen.
+/// A fault and the time at which it was seen.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Entry {
+    /// The time of the fault.
     pub at: Timestamp,
+    /// The fault.
     pub fault: Fault,
 }
 
-/// Who banned a peer.
+/// The origin of a ban.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Judge {
-    /// The ledger, for its points.
+    /// The ledger, because of the peer's points.
     Points,
     /// A person.
     Person,
 }
 
+/// A ban of a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ban {
+    /// The origin of the ban.
     pub by: Judge,
+    /// The beginning of the ban.
     pub since: Timestamp,
-    /// `None`: until a person takes it back.
+    /// The end of the ban; `None` if it lasts until a person lifts it.
     pub until: Option<Timestamp>,
 }
 
 impl Ban {
+    /// Returns true if the ban is in force.
     pub fn holds(&self, now: Timestamp) -> bool {
         self.until.is_none_or(|until| until > now)
     }
 }
 
-/// What is held against one peer, or for it.
+/// The record of one peer: its faults, its ban and a person's rulings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Sheet {
-    /// As of `at`.
+    /// Points as of `at`.
     points: f64,
-    /// Since when they fade: the last fault, or the answer that made up for some.
+    /// The time from which points fade: that of the last fault, or of the answer that cleared some.
     at: Timestamp,
-    /// Of the points, those for silence since the last right answer, and those that rest on a rule.
+    /// The points for silence since the last right answer, and the points for faults by a rule.
     #[serde(default)]
     silent: f64,
     #[serde(default)]
     ruled: f64,
-    /// How often each was seen, ever.
+    /// The number of times each fault was seen.
     pub counts: BTreeMap<Fault, u32>,
-    /// The newest faults, newest last.
+    /// The latest faults, newest last.
     pub log: VecDeque<Entry>,
+    /// The latest ban, in force or not.
     pub ban: Option<Ban>,
-    /// The fault that the ban rests on, where that is one by a rule.
+    /// The fault by a rule that the ban rests on, if it is one.
     #[serde(default)]
     pub by_rule: Option<Fault>,
-    /// When it would have been banned, but for the share of peers that a rule may ban.
+    /// The time at which only the share of peers that a rule may ban spared it.
     #[serde(default)]
     pub spared: Option<Timestamp>,
-    /// Bans that came about by points, ever: each is longer than the one before.
+    /// The number of automatic bans so far; each is longer than the one before.
     pub bans: u32,
-    /// A person wants it kept whatever it does.
+    /// A person protects it from penalties.
     pub protected: bool,
-    /// Where it was when it was banned.
+    /// The prefix of its address at the time of the ban.
     pub prefix: Option<Prefix>,
 }
 
 impl Sheet {
-    /// What is left of its points.
+    /// Returns the points that have not faded yet.
     pub fn points(&self, now: Timestamp) -> f64 {
         let decaying = now
             .since(self.at)
@@ -206,7 +216,7 @@ impl Sheet {
         if left < 0.5 { 0.0 } else { left }
     }
 
-    /// Brings the points to now: those for silence fade with the others.
+    /// Lets the points fade up to now, those for silence and by a rule in proportion.
     fn fade(&mut self, now: Timestamp) {
         let left = self.points(now);
         let kept = if self.points > 0.0 {
@@ -218,12 +228,13 @@ impl Sheet {
         (self.points, self.at) = (left, self.at.max(now));
     }
 
+    /// Returns the ban in force.
     pub fn ban(&self, now: Timestamp) -> Option<Ban> {
         self.ban.filter(|ban| ban.holds(now))
     }
 
-    /// Whether only the share of peers that a rule may ban spares it: it is asked last, and counts
-    /// in no quorum.
+    /// Returns true if only the share of peers that a rule may ban spares it. It is then asked last
+    /// and counts in no quorum.
     pub fn is_doubted(&self, now: Timestamp) -> bool {
         self.spared
             .is_some_and(|since| now.since(since) < SHARE_WINDOW)
@@ -233,7 +244,7 @@ impl Sheet {
         self.protected || self.ban(now).is_some_and(|ban| ban.by == Judge::Person)
     }
 
-    /// All of it in a sentence.
+    /// Returns a sentence about the whole record.
     pub fn told(&self, now: Timestamp) -> String {
         let counts: Vec<String> = self
             .counts
@@ -274,9 +285,9 @@ impl Sheet {
         parts.join("; ")
     }
 
-    /// Nothing is to be said of it any more.
+    /// Returns true if nothing about the peer is worth keeping.
     fn is_blank(&self, now: Timestamp) -> bool {
-        // That it was banned is remembered as long as the next ban is longer for it.
+        // Earlier bans are remembered for as long as they make the next one longer.
         let remembered = self.bans > 0 && now.since(self.at) < 2 * LONGEST_BAN;
         self.points(now) == 0.0
             && self.ban(now).is_none()
@@ -286,34 +297,36 @@ impl Sheet {
     }
 }
 
-/// What a person says about a peer.
+/// A person's decision about a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ruling {
-    /// It is disconnected, and not let in for a time, or until that is taken back. Its protection
+    /// Disconnects it and keeps it out for some seconds, or until the ban is lifted. Its protection
     /// ends.
-    Ban {
-        seconds: Option<u64>,
-    },
-    /// A ban is taken back, and the points that led to it.
+    Ban { seconds: Option<u64> },
+    /// Lifts a ban and clears the points that led to it.
     Unban,
-    /// It is kept whatever it does; a ban of it ends.
+    /// Protects it from penalties and lifts a ban.
     Protect,
+    /// Ends the protection.
     Unprotect,
 }
 
-/// What a fault led to.
+/// The consequence of a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sentence {
+    /// It is only noted.
     Noted,
+    /// The peer is disconnected.
     Disconnect,
+    /// The peer is banned.
     Ban(Ban),
-    /// A ban, but for the share of peers that a rule may ban: it is disconnected, and doubted for
-    /// an hour.
+    /// Only the share of peers that a rule may ban spares it from a ban: it is disconnected, and
+    /// doubted for an hour.
     Spared,
 }
 
-/// One's peers as they are counted: what is behind one public prefix is one.
+/// The unit in which peers are counted: all peers behind one public prefix count as one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Counted {
     Prefix(Prefix),
@@ -326,19 +339,19 @@ impl Counted {
     }
 }
 
-/// What is held against peers.
+/// The penalties of all peers.
 #[derive(Clone, Debug)]
 pub struct Ledger {
     sheets: HashMap<PeerId, Sheet>,
-    /// Those that made room for others since it was settled last.
+    /// Peers dropped for room since the last [`settle`](Self::settle).
     dropped: Vec<PeerId>,
-    /// Of the first ban.
+    /// The length of a first ban.
     ban_time: Duration,
 }
 
 impl Ledger {
-    /// `ban_time` is the length of a peer's first ban. Where there are too many sheets, what a
-    /// person said is kept.
+    /// Creates a ledger. `ban_time` is the length of a peer's first ban. If there are too many
+    /// records, a person's rulings are kept.
     pub fn new(
         sheets: impl IntoIterator<Item = (PeerId, Sheet)>,
         ban_time: Duration,
@@ -358,25 +371,28 @@ impl Ledger {
         }
     }
 
+    /// Returns the record of a peer.
     pub fn sheet(&self, peer: &PeerId) -> Option<&Sheet> {
         self.sheets.get(peer)
     }
 
+    /// Returns all records.
     pub fn all(&self) -> impl Iterator<Item = (&PeerId, &Sheet)> {
         self.sheets.iter()
     }
 
-    /// The ban that holds for a peer, its own or its prefix's.
+    /// Returns the ban of a peer that is in force.
     pub fn ban(&self, peer: &PeerId, now: Timestamp) -> Option<Ban> {
         self.sheets.get(peer)?.ban(now)
     }
 
+    /// Returns true if a person protects the peer from penalties.
     pub fn is_protected(&self, peer: &PeerId) -> bool {
         self.sheets.get(peer).is_some_and(|sheet| sheet.protected)
     }
 
-    /// Notes a fault of a peer, which was at an address of `prefix`, and says what follows from it.
-    /// `peers` are those that this node is connected to, with theirs.
+    /// Notes a fault of a peer at an address in `prefix`, and returns its consequence. `peers` are
+    /// the connected peers with their prefixes.
     pub fn note(
         &mut self,
         peer: PeerId,
@@ -394,8 +410,8 @@ impl Ledger {
         } else {
             0.0
         };
-        // Not beyond what a ban takes: what was on its way when it came about makes forgiveness no
-        // longer.
+        // Points stop at a little over a ban: faults already in transit when it came must not delay
+        // forgiveness.
         let most = BAN + fault.points();
         let mut others = sheet.points - sheet.ruled;
         if fault.is_by_rule() {
@@ -414,7 +430,7 @@ impl Ledger {
             return Sentence::Noted;
         }
         if sheet.points < BAN {
-            // One that is silent may be in trouble, and is not helped by having to connect again.
+            // A silent peer may be in trouble, and reconnecting would not help it.
             let stays = sheet.points < DISCONNECT || fault == Fault::Stalling;
             return if stays {
                 Sentence::Noted
@@ -428,7 +444,7 @@ impl Ledger {
                 sheet.spared = Some(now);
                 return Sentence::Spared;
             }
-            // Faults by a rule make up for none of the others.
+            // Faults by a rule do not bring about a ban for other faults.
             (true, false) if fault == Fault::Stalling => return Sentence::Noted,
             (true, false) => return Sentence::Disconnect,
             _ => {}
@@ -445,8 +461,8 @@ impl Ledger {
         Sentence::Ban(ban)
     }
 
-    /// Whether the peer may be banned for a fault by a rule: whether those who are, within
-    /// [`SHARE_WINDOW`], are still no more than one in [`SHARE`] with it. One always may.
+    /// Returns true if the peer may be banned for a fault by a rule: with it, those banned for it
+    /// within [`SHARE_WINDOW`] are at most one in [`SHARE`] of all peers. One always may.
     fn has_share(
         &self,
         peer: PeerId,
@@ -476,7 +492,7 @@ impl Ledger {
         banned.len() <= (all.len() / SHARE).max(1)
     }
 
-    /// Peers that only the share spares now.
+    /// Returns the peers that only the share spares now.
     pub fn doubted(&self, now: Timestamp) -> HashSet<PeerId> {
         self.sheets
             .iter()
@@ -485,7 +501,7 @@ impl Ledger {
             .collect()
     }
 
-    /// A peer answered rightly, which makes up for its silences. False when there were none.
+    /// Clears the points for silence after a right answer. Returns false if there were none.
     pub fn amend(&mut self, peer: &PeerId, now: Timestamp) -> bool {
         let Some(sheet) = self.sheets.get_mut(peer).filter(|sheet| sheet.silent > 0.0) else {
             return false;
@@ -495,7 +511,7 @@ impl Ledger {
         true
     }
 
-    /// A person has said something about a peer; false when it changes nothing.
+    /// Applies a person's ruling. Returns false if it changes nothing.
     pub fn obey(&mut self, peer: PeerId, ruling: Ruling, now: Timestamp) -> bool {
         let before = self.sheets.get(&peer).cloned().unwrap_or_default();
         if ruling == Ruling::Unban && before.ban(now).is_none() && !before.is_doubted(now) {
@@ -527,13 +543,13 @@ impl Ledger {
         }
     }
 
-    /// Prefixes of which so many identities are banned that unknown ones have little there, each
-    /// with when that ends. Known good ones are as they were: behind one address there is a whole
-    /// site, and three bans cost nobody much.
+    /// Returns the prefixes with so many banned identities that unknown ones get little there, each
+    /// with the time at which that ends. Peers with a good record are unaffected: a whole site may
+    /// share one address, and three bans cost an attacker little.
     pub fn doubtful(&self, now: Timestamp) -> BTreeMap<Prefix, Timestamp> {
         let mut ends: BTreeMap<Prefix, Vec<Timestamp>> = BTreeMap::new();
         for sheet in self.sheets.values() {
-            // Those that a person banned say nothing about their neighbours.
+            // Bans by a person say nothing about the neighbours.
             let ban = sheet.ban(now).filter(|ban| ban.by == Judge::Points);
             if let (Some(prefix), Some(until)) = (sheet.prefix, ban.and_then(|ban| ban.until)) {
                 ends.entry(prefix).or_default().push(until);
@@ -541,14 +557,13 @@ impl Ledger {
         }
         let doubtful = ends.into_iter().filter_map(|(prefix, mut ends)| {
             ends.sort_unstable_by(|a, b| b.cmp(a));
-            // It ends when only two of the bans are left.
+            // It ends as soon as only two of the bans are left.
             ends.get(IDENTITIES - 1).map(|opens| (prefix, *opens))
         });
         doubtful.collect()
     }
 
-    /// Forgets those of whom nothing is to be said any more; returns whom, and who was forgotten
-    /// for want of room.
+    /// Forgets peers with nothing worth keeping. Returns these and those dropped for room.
     pub fn settle(&mut self, now: Timestamp) -> Vec<PeerId> {
         let blank: Vec<PeerId> = self
             .sheets

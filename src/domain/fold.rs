@@ -1,10 +1,10 @@
-//! What is left of a package's versions that no record lists any more: enough to see that one of
-//! them comes back changed.
+//! Compact memory of versions that no record lists any more: enough to notice if one of them comes
+//! back changed.
 //!
-//! A version never changes, for whoever saw it once. As long as a head or page that is held lists
-//! it, its manifest's whole hash is kept. After that twelve bytes of it are: four that say which
-//! version it is, and eight of the manifest's hash. To come back changed and unseen, a publisher
-//! would have to find a manifest that has the same eight bytes, 2^64 tries.
+//! A node that saw a version once never accepts another in its place. While a head or page that is
+//! held lists it, the whole hash of its manifest is kept. After that, twelve bytes are: four that
+//! identify the version and eight of the manifest's hash. To change it unnoticed, a publisher would
+//! have to find a manifest with the same eight bytes, 2^64 tries.
 
 use super::{
     hash::Hash,
@@ -17,12 +17,11 @@ use crate::ecosystem::Ecosystem;
 const VERSION: usize = 4;
 const MANIFEST: usize = 8;
 const ENTRY: usize = VERSION + MANIFEST;
-/// Versions of one package that are remembered so, 48 KiB of them; the first to be folded are
-/// forgotten first. A package that has more than four thousand versions which it does not list any
-/// more makes them up.
+/// The most versions remembered for one package, in 48 KiB; the first to be folded are forgotten
+/// first. A package with more than four thousand unlisted versions invents them.
 pub const MAX_FOLDED: usize = 4_096;
 
-/// The folded versions of one package, as they are stored.
+/// The folded versions of one package, as stored.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fold(Vec<u8>);
 
@@ -30,7 +29,7 @@ fn entry(ecosystem: &Ecosystem, version: &VersionText, manifest: &Hash) -> [u8; 
     entry_of(version.key(ecosystem).as_bytes(), manifest)
 }
 
-/// The entry of a file, of which the bytes count and not the manifest.
+/// Returns the entry of a file, which depends on its bytes and not on the manifest.
 fn file_entry(ecosystem: &Ecosystem, version: &VersionText, file: &File) -> [u8; ENTRY] {
     entry_of(
         format!("{}\n{}", version.key(ecosystem), file.name).as_bytes(),
@@ -52,7 +51,7 @@ fn entry_of(what: &[u8], hash: &Hash) -> [u8; ENTRY] {
     entry
 }
 
-/// Returns the part of a hash that is kept, with zeros for the rest.
+/// Returns the part of a hash that is kept, padded with zeros.
 pub fn folded(hash: &Hash) -> Hash {
     first_bytes(hash.0.get(..MANIFEST).unwrap_or_default())
 }
@@ -68,16 +67,18 @@ fn first_bytes(kept: &[u8]) -> Hash {
 }
 
 impl Fold {
-    /// What was stored; a part of an entry at the end is left out.
+    /// Reads a stored fold. An incomplete entry at the end is dropped.
     pub fn from_bytes(mut bytes: Vec<u8>) -> Self {
         bytes.truncate(bytes.len() / ENTRY * ENTRY);
         Self(bytes)
     }
 
+    /// Returns the bytes to store.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
+    /// Returns true if no version is folded.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -88,8 +89,8 @@ impl Fold {
             .filter_map(|entry| entry.split_at_checked(VERSION))
     }
 
-    /// Folds versions in, with the manifest first seen of each. Where releases grow, another
-    /// manifest is no change, and nothing is kept of them.
+    /// Folds versions in, with the manifest seen first of each. In an ecosystem whose releases
+    /// grow, another manifest is no change, so nothing is folded.
     pub fn add<'a>(
         &mut self,
         ecosystem: &Ecosystem,
@@ -107,7 +108,8 @@ impl Fold {
         self.cut();
     }
 
-    /// Folds the files of a manifest in, with the bytes first seen of each, where releases grow.
+    /// Folds the files of a manifest in, with the bytes seen first of each, in an ecosystem whose
+    /// releases grow.
     pub fn add_files(&mut self, ecosystem: &Ecosystem, version: &VersionText, files: &[File]) {
         if ecosystem.grows() {
             files
@@ -118,8 +120,8 @@ impl Fold {
     }
 
     fn fold(&mut self, entry: [u8; ENTRY]) {
-        // A few are folded at a time: a set of those that were before would cost more than looking
-        // through them.
+        // Only a few versions are folded at a time: building a set of the entries would cost more
+        // than this search.
         let what = entry.get(..VERSION).unwrap_or_default();
         if !self
             .0
@@ -135,8 +137,8 @@ impl Fold {
         self.0.drain(..over * ENTRY);
     }
 
-    /// The files that were seen with other bytes, each with the first bytes of those bytes' hash:
-    /// [`folded`].
+    /// Returns the files seen with other bytes, each with the part of the first hash that was kept:
+    /// see [`folded`].
     pub fn changed_files(
         &self,
         ecosystem: &Ecosystem,
@@ -155,8 +157,8 @@ impl Fold {
         files.iter().filter_map(changed).collect()
     }
 
-    /// The versions in `offered` that were seen with another manifest. Of that, only the first
-    /// bytes are known: [`folded`].
+    /// Returns the versions in `offered` that were seen with another manifest. Only the first bytes
+    /// of that one's hash are known: see [`folded`].
     pub fn conflicts(
         &self,
         ecosystem: &Ecosystem,
@@ -256,7 +258,7 @@ mod tests {
     }
 
     proptest! {
-        /// However versions are folded in, those that come back changed are seen, and no others.
+        /// In whatever order versions are folded in, exactly the changed ones are seen.
         #[test]
         fn a_folded_version_that_is_changed_is_seen(
             seen in prop::collection::vec((0u64..40, any::<u8>()), 0..60),

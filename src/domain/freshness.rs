@@ -1,4 +1,4 @@
-//! How sure it is that what is held of a package is its current state.
+//! Confidence that the state held of a package is its current one.
 
 use std::{fmt, time::Duration};
 
@@ -6,34 +6,34 @@ use serde::{Deserialize, Serialize};
 
 use super::time::{Ago, Timestamp};
 
-/// Distinct peers that must hold the same state for it to be confirmed; fewer only where fewer are
-/// there.
+/// Distinct peers that must hold the same state to confirm it; fewer only if fewer are connected.
 pub const QUORUM: usize = 3;
-/// For so long after a quorum has confirmed a state nobody is asked again.
+/// After a confirmation no peer is asked again for this long.
 pub const CONFIRMED_FOR: Duration = Duration::from_secs(600);
 
-/// What is known of a state's being current. Nothing becomes unusable by it: a site may be cut off
-/// for weeks.
+/// The evidence that a state is current. A stale state stays usable: a site may be cut off for
+/// weeks.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freshness {
     /// This node signed it.
     pub own: bool,
-    /// When this node took it.
+    /// The time at which this node received it.
     pub received_at: Timestamp,
-    /// When a quorum of distinct peers was last seen to hold this very state.
+    /// The last time a quorum of distinct peers was seen to hold this very state.
     pub confirmed_at: Option<Timestamp>,
-    /// How many peers these were.
+    /// The number of these peers.
     pub confirmed_by: usize,
-    /// Until when its publisher says that it is current, unless it is renewed.
+    /// The time until which its publisher declares it current, unless it is renewed.
     pub expires: Timestamp,
 }
 
 impl Freshness {
+    /// Returns true if its publisher no longer declares it current.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires <= now
     }
 
-    /// Signed here, or confirmed lately and not expired.
+    /// Returns true if this node signed it, or it was confirmed lately and has not expired.
     pub fn is_fresh(&self, now: Timestamp) -> bool {
         let lately = self
             .confirmed_at
@@ -41,7 +41,7 @@ impl Freshness {
         self.own || (lately && !self.is_expired(now))
     }
 
-    /// In words: "confirmed 3 min ago by 3 peers".
+    /// Returns text such as "confirmed 3 min ago by 3 peers".
     pub fn told(&self, now: Timestamp) -> Told {
         Told {
             freshness: *self,
@@ -50,12 +50,13 @@ impl Freshness {
     }
 }
 
-/// How many peers confirm a state: a quorum of them, or all where fewer are connected.
+/// Returns true if enough peers hold a state to confirm it: a quorum, or all if fewer are
+/// connected.
 pub fn confirms(holding: usize, connected: usize) -> bool {
     holding >= QUORUM.min(connected.max(1))
 }
 
-/// A [`Freshness`] at a time, in words.
+/// Displays a [`Freshness`] at a point in time.
 pub struct Told {
     freshness: Freshness,
     now: Timestamp,

@@ -1,5 +1,5 @@
-//! The two hashes of the registry, SHA-256 of signed payloads and DHT keys and BLAKE3 of content;
-//! and the digests of files that ecosystems' clients know them by.
+//! The registry's two hashes, SHA-256 of signed payloads and DHT keys and BLAKE3 of content, and
+//! the digests by which ecosystems' clients know files.
 
 use std::{fmt, str::FromStr};
 
@@ -10,17 +10,18 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::ecosystem::Ecosystem;
 
-/// SHA-256 of a signed payload: what `prev`, `older` and a release's `manifest` point at.
+/// SHA-256 of a signed payload: the target of `prev`, `older` and a release's `manifest`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Hash(pub [u8; 32]);
 
 impl Hash {
+    /// Returns the SHA-256 of the bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
 
-    /// SHA-256 over the parts, each preceded by its length, so that no two lists of parts share a
-    /// preimage.
+    /// Returns the SHA-256 over the parts, each preceded by its length, so that no two lists of
+    /// parts share a preimage.
     pub fn of_parts(parts: &[&[u8]]) -> Self {
         let mut hasher = Sha256::new();
         for part in parts {
@@ -30,7 +31,7 @@ impl Hash {
         Self(hasher.finalize().into())
     }
 
-    /// Twelve hexadecimal characters, for eyes only: never compare or look up by them.
+    /// Returns twelve hexadecimal characters, for display only: never compare or look up by them.
     pub fn fingerprint(&self) -> String {
         self.to_string().chars().take(12).collect()
     }
@@ -88,13 +89,15 @@ impl<'de> Deserialize<'de> for Hash {
     }
 }
 
-/// A digest by which an ecosystem's clients know a file, and which they compute themselves:
-/// SHA-256, SHA-512 or SHA-1 of its bytes.
+/// A digest of a file that an ecosystem's clients compute themselves: SHA-256, SHA-512 or SHA-1.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest<const N: usize>(pub [u8; N]);
 
+/// A SHA-256 digest.
 pub type Sha256Digest = Digest<32>;
+/// A SHA-512 digest.
 pub type Sha512Digest = Digest<64>;
+/// A SHA-1 digest.
 pub type Sha1Digest = Digest<20>;
 
 impl<const N: usize> fmt::Display for Digest<N> {
@@ -146,24 +149,27 @@ impl<'de, const N: usize> Deserialize<'de> for Digest<N> {
     }
 }
 
-/// Computes the digests of a file that a registry of its ecosystem would state, while the bytes
-/// pass.
+/// Computes the digests that a registry of the ecosystem would state, while the bytes stream past.
 #[derive(Clone, Default)]
 pub struct Digester {
     sha256: Sha256,
     more: Option<(Sha512, Sha1)>,
 }
 
-/// What the bytes of a file come to.
+/// The digests of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Digests {
+    /// The SHA-256 digest.
     pub sha256: Sha256Digest,
+    /// The SHA-512 digest, if the ecosystem uses it.
     pub sha512: Option<Sha512Digest>,
+    /// The SHA-1 digest, if the ecosystem uses it.
     pub sha1: Option<Sha1Digest>,
 }
 
 impl Digester {
-    /// SHA-512 and SHA-1 are what npm's clients check.
+    /// Creates a digester for an ecosystem. SHA-512 and SHA-1 are computed for npm, whose clients
+    /// check them.
     pub fn of(ecosystem: &Ecosystem) -> Self {
         Self {
             sha256: Sha256::new(),
@@ -171,6 +177,7 @@ impl Digester {
         }
     }
 
+    /// Adds the next bytes of the file.
     pub fn update(&mut self, bytes: &[u8]) {
         self.sha256.update(bytes);
         if let Some((sha512, sha1)) = &mut self.more {
@@ -179,6 +186,7 @@ impl Digester {
         }
     }
 
+    /// Returns the digests of all bytes added.
     pub fn finish(self) -> Digests {
         let (sha512, sha1) = self.more.unzip();
         Digests {
@@ -199,6 +207,7 @@ const RAW: u64 = 0x55;
 const BLAKE3: u64 = 0x1e;
 
 impl ContentRoot {
+    /// Returns the BLAKE3 root of the bytes.
     pub fn of(bytes: &[u8]) -> Self {
         Self(*blake3::hash(bytes).as_bytes())
     }
@@ -299,7 +308,7 @@ mod tests {
             b"abc".iter().for_each(|byte| digester.update(&[*byte]));
             digester.finish()
         };
-        // FIPS 180-4, the examples of each.
+        // The examples of FIPS 180-4.
         let npm = digests(Ecosystem::Npm);
         assert!(
             npm.sha256

@@ -1,4 +1,4 @@
-//! The contents that a node holds, as a person sees them: without their bytes.
+//! The content that a node holds, without its bytes, as a person sees it.
 
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
@@ -9,15 +9,16 @@ use super::{
     time::Timestamp,
 };
 
-/// A peer's part of a content.
+/// The part of a content that one peer supplied.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Share {
+    /// The peer.
     pub peer: PeerId,
     /// Verified bytes.
     pub bytes: u64,
-    /// Time in which they came, in milliseconds.
+    /// Duration of its transfers, in milliseconds.
     pub millis: u64,
-    /// Answers of it that did not verify.
+    /// The number of its answers that did not verify.
     #[serde(default)]
     pub refused: u64,
 }
@@ -25,10 +26,11 @@ pub struct Share {
 /// The origin of content that was fetched.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Origin {
+    /// The parts that peers supplied.
     pub shares: Vec<Share>,
-    /// From asking for it to having it, in milliseconds.
+    /// Time from the request to the complete content, in milliseconds.
     pub millis: u64,
-    /// Bytes that an earlier attempt had left.
+    /// Bytes left from an earlier attempt.
     #[serde(default)]
     pub resumed: u64,
 }
@@ -36,62 +38,85 @@ pub struct Origin {
 /// Content that is held, without its bytes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Held {
+    /// The root and size.
     #[serde(flatten)]
     pub content: Content,
-    /// Of a release that this node published.
+    /// It belongs to a release that this node published.
     pub own: bool,
+    /// A person pinned it.
     pub pinned: bool,
-    /// The releases that a person has pinned it for, as `publisher-id/name@version`.
+    /// The releases for which a person pinned it, as `publisher-id/name@version`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub pinned_for: Vec<String>,
-    /// Nobody asked for it here: it is kept for others.
+    /// It is kept for other nodes: nobody here asked for it.
     #[serde(default)]
     pub for_others: bool,
+    /// The time at which it was added.
     pub added_at: Timestamp,
     pub used_at: Timestamp,
-    /// The release it is of, for eyes.
+    /// The release it belongs to, for display.
     pub what: Option<String>,
-    /// `None` for what was put here on this machine.
+    /// `None` if it was added on this machine.
     pub origin: Option<Origin>,
-    /// In a file of its own rather than in the database.
+    /// Stored in a file of its own rather than in the database.
     pub in_file: bool,
 }
 
-/// Content that was damaged and dropped, and is not here again.
+/// Content that was damaged and dropped and has not been fetched again.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lost {
+    /// The root and size.
     #[serde(flatten)]
     pub content: Content,
+    /// It belongs to a release that this node published.
     pub own: bool,
+    /// A person pinned it.
     pub pinned: bool,
+    /// The release it belongs to, for display.
     pub what: Option<String>,
+    /// The time at which the damage was found.
     pub since: Timestamp,
 }
 
-/// The part of a content that is there.
+/// The part of a content that is held.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Holding {
-    Complete { size: u64 },
-    Partial { size: u64, have: Groups },
+    /// All of it.
+    Complete {
+        /// The size in bytes.
+        size: u64,
+    },
+    /// Some groups.
+    Partial {
+        /// The size in bytes.
+        size: u64,
+        /// The groups that are held.
+        have: Groups,
+    },
 }
 
-/// The bytes that are held, and may be.
+/// The storage used for content, and its quota.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
+    /// Bytes used.
     pub bytes: u64,
-    /// Bytes of it that are own or pinned, and so never evicted.
+    /// Bytes that are own or pinned and so never evicted.
     pub kept: u64,
+    /// The quota in bytes.
     pub quota: u64,
 }
 
 /// The result of a clean-up.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Freed {
+    /// The number of contents removed.
     pub contents: u64,
+    /// The bytes freed.
     pub bytes: u64,
 }
 
 impl Holding {
+    /// Returns the groups that are held.
     pub fn have(&self) -> Groups {
         match self {
             Self::Complete { size } => all(*size),
@@ -99,6 +124,7 @@ impl Holding {
         }
     }
 
+    /// Returns the size of the content in bytes.
     pub fn size(&self) -> u64 {
         match self {
             Self::Complete { size } | Self::Partial { size, .. } => *size,

@@ -1,9 +1,8 @@
-//! Each peer may send so much, counted apart for each kind of thing.
+//! Rate limits for each peer, counted separately for each kind of message.
 //!
-//! What a neighbour passes on is weighed by its authors: those of known publishers have a lane of
-//! their own, and among strangers those that said nothing lately come before those that did. An
-//! unknown neighbour may pass on of strangers no more than it may say itself, because it may have
-//! made all of them up.
+//! Forwarded messages are limited by author: those of known publishers have a lane of their own,
+//! and among strangers those that sent nothing lately come first. An unknown neighbour may forward
+//! no more messages of strangers than it may send itself, because it may have invented them all.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -11,39 +10,38 @@ use libp2p::PeerId;
 
 use super::{allowance::Allowance, places::Caller, prefix::Prefix, time::Timestamp};
 
-/// Senders of whom it is remembered how much they sent; those that may send most are forgotten
-/// first.
+/// The most lanes that are remembered; those with most left are forgotten first.
 pub const MAX_LANES: usize = 4_096;
-/// Time that this node spends on one peer's questions: so many milliseconds at once, and a second
-/// after that. A tenth of a processor; who types a search as it is shown uses a hundredth.
+/// Milliseconds that this node spends on one peer's requests: at once, and a second after that.
+/// That is a tenth of a processor; a person who searches while typing uses a hundredth.
 pub const ANSWERING: (f64, f64) = (6_000.0, 100.0);
-/// A lane with less left than this is short, and whoever said something through it lately lets
-/// others go first: for longer the shorter it is, up to this long.
+/// A lane with a smaller share left than this is short: authors that used it lately have to wait,
+/// the longer the shorter it is, up to [`LONGEST_REST`].
 const SHORT: f64 = 0.5;
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
-/// A kind of thing that is counted of a sender.
+/// A kind of message that is counted for each sender.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Lane {
     /// Messages that it signed and sent itself: only these are certainly its own doing.
     Own,
-    /// Messages that it signed and others passed on, which anybody can do again with old ones.
+    /// Messages that it signed and others forwarded, which anybody can repeat.
     Signed,
-    /// Messages of publishers that are known here, which it passed on.
+    /// Forwarded messages of publishers that are known here.
     Known,
-    /// Messages of strangers that a peer passed on which has been good to ask.
+    /// Messages of strangers, forwarded by a peer that has been good to ask.
     Strangers,
-    /// The same of a peer that is unknown itself.
+    /// Messages of strangers, forwarded by an unknown peer.
     UnknownsStrangers,
-    /// Records that it wants kept.
+    /// Records that it asks this node to store.
     Stored,
-    /// Claims to have a content, of which a node makes fifty in a second.
+    /// Provider records, of which a node announces fifty a second.
     Claimed,
-    /// Hellos.
+    /// Hello messages.
     Greeted,
-    /// Questions that came while it had too many open.
+    /// Requests that arrived while it had too many open.
     Asked,
-    /// Milliseconds of this node's time that its questions took.
+    /// Milliseconds that this node spent on its requests.
     Answering,
 }
 
@@ -59,24 +57,26 @@ impl Lane {
     }
 }
 
-/// The account that a message is charged to.
+/// The account to which a message is charged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Payer {
     Peer(PeerId),
-    /// Unknown peers of a doubtful prefix share one.
+    /// Shared by the unknown peers of a doubtful prefix.
     Prefix(Prefix),
 }
 
-/// A peer that sends, and whether its prefix is doubtful: then unknown peers there share a tenth of
-/// what one may send.
+/// A peer that sends. If its prefix is `doubtful`, the unknown peers there share a tenth of one
+/// peer's allowance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sender {
+    /// The peer that sends.
     pub caller: Caller,
+    /// Its prefix has several banned identities.
     pub doubtful: bool,
 }
 
 impl Sender {
-    /// A peer of which nothing is known.
+    /// A peer about which nothing is known.
     #[cfg(test)]
     pub fn unknown(peer: PeerId) -> Self {
         Self {
@@ -122,23 +122,23 @@ impl Lanes {
         })
     }
 
-    /// Takes one of a sender's; false when it has none left.
+    /// Takes one token from a sender's lane. Returns false if there is none left.
     pub fn take(&mut self, sender: &Sender, lane: Lane, now: Timestamp) -> bool {
         self.entry(sender, lane, now).take(now)
     }
 
-    /// The rest of what a sender may send.
+    /// Returns the tokens left in a sender's lane.
     pub fn left(&mut self, sender: &Sender, lane: Lane, now: Timestamp) -> f64 {
         self.entry(sender, lane, now).left(now)
     }
 
-    /// Takes what was used after the fact; more than was left is owed.
+    /// Takes `amount` tokens afterwards, into debt if necessary.
     pub fn spend(&mut self, sender: &Sender, lane: Lane, amount: f64, now: Timestamp) {
         self.entry(sender, lane, now).spend(amount, now);
     }
 
-    /// Whether a message of `author` that `via` passed on is taken. `known`: its publisher is known
-    /// here.
+    /// Returns true if a message of `author` that `via` forwarded is accepted. `known` says that
+    /// its publisher is known here.
     pub fn relay(&mut self, via: &Sender, author: &Sender, known: bool, now: Timestamp) -> bool {
         let lane = match (known, via.caller.good) {
             (true, _) => Lane::Known,
@@ -146,7 +146,7 @@ impl Lanes {
             (false, false) => Lane::UnknownsStrangers,
         };
         let through = self.entry(via, lane, now);
-        // A new name is not even remembered where there is no room for what it says.
+        // A new author is not even remembered if its message cannot be accepted.
         if through.left(now) < 1.0 {
             return false;
         }
@@ -156,10 +156,12 @@ impl Lanes {
             && self.take(via, lane, now)
     }
 
+    /// Returns the number of lanes.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
+    /// Returns true if there are no lanes.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -213,9 +215,9 @@ mod tests {
         );
     }
 
-    /// Announcements of honest authors that are taken while strangers send as fast as they can
-    /// through the same neighbour, of how many, in three minutes: `stay` names that send all they
-    /// may, and so many a second that send one message each.
+    /// Simulates three minutes in which strangers send as fast as they can through the neighbour of
+    /// honest authors. `stay` identities send all they may, and `fresh_a_second` new ones send one
+    /// message each. Returns accepted and sent announcements of honest authors.
     fn under_attack(good_neighbour: bool, stay: usize, fresh_a_second: usize) -> [(u32, u32); 2] {
         let (mut lanes, via) = (Lanes::default(), sender(good_neighbour, None, false));
         let (known, newcomer) = (stranger(), stranger());

@@ -15,40 +15,53 @@ use super::{
 };
 pub use crate::ecosystem::Ecosystem;
 
-/// Limits on a manifest's fields, in characters or entries. Together they stay well under the 8 KiB
-/// a manifest may take, which is what a DHT value can carry with room for the envelope.
+/// Limits on a manifest's fields, in characters unless stated otherwise, or in entries. Together
+/// they stay well under the 8 KiB allowed for a manifest, which a DHT record can carry with room
+/// for the envelope.
 pub mod limit {
+    /// Longest title.
     pub const TITLE: usize = 120;
+    /// Longest description.
     pub const DESCRIPTION: usize = 1_000;
+    /// Longest license expression.
     pub const LICENSE: usize = 120;
+    /// Longest link.
     pub const LINK: usize = 200;
+    /// Longest category or tag.
     pub const LABEL: usize = 40;
+    /// The most categories.
     pub const CATEGORIES: usize = 8;
+    /// The most tags.
     pub const TAGS: usize = 16;
+    /// The most authors.
     pub const AUTHORS: usize = 8;
+    /// Longest author.
     pub const AUTHOR: usize = 100;
+    /// The most dependencies.
     pub const DEPENDENCIES: usize = 256;
-    /// Bytes of a package that is needed, with its owner's id.
+    /// Longest reference to a dependency in bytes, with its owner's id.
     pub const PACKAGE: usize = 300;
-    /// Extras or features that are wanted of one dependency, and bytes of each.
+    /// Most extras or features of one dependency, and the longest one in bytes.
     pub const EXTRAS: usize = 128;
+    /// Longest extra in bytes.
     pub const EXTRA: usize = 64;
-    /// Bytes of the condition under which a dependency is needed, and of the systems on which it
-    /// is.
+    /// Longest condition and longest platform of a dependency, in bytes.
     pub const MARKER: usize = 1_024;
+    /// Longest platform in bytes.
     pub const PLATFORM: usize = 1_024;
+    /// Longest file name in bytes.
     pub const FILE: usize = 160;
-    /// Files of one manifest; a release with more has several manifests.
+    /// Files of one manifest; a release with more files has several manifests.
     pub const FILES: usize = 32;
-    /// Bytes of a readme, and of an ecosystem's own data: what a screen shows and a client reads is
-    /// text.
+    /// Largest readme, and largest native data of an ecosystem, in bytes.
     pub const BESIDE: u64 = 1 << 20;
 }
 
-/// Bytes by their BLAKE3 root.
+/// Content, identified by its BLAKE3 root.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Content {
+    /// The BLAKE3 root of the bytes.
     pub root: ContentRoot,
     /// Size in bytes.
     pub size: u64,
@@ -58,28 +71,31 @@ pub struct Content {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct File {
-    /// Without a directory; occurs once in a version.
+    /// A name without a directory, unique in the version.
     pub name: String,
     /// BLAKE3 root of its bytes, by which they are fetched and verified.
     pub root: ContentRoot,
     /// Size in bytes.
     pub size: u64,
+    /// SHA-256 of its bytes.
     pub sha256: Sha256Digest,
+    /// SHA-512 of its bytes, in ecosystems that use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha512: Option<Sha512Digest>,
+    /// SHA-1 of its bytes, in ecosystems that use it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sha1: Option<Sha1Digest>,
-    /// The ecosystem's own data of this file, for its native client: of a wheel its `METADATA`, of
-    /// a `.deb` its `control`.
+    /// The ecosystem's own data about this file, for its native client: `METADATA` of a wheel,
+    /// `control` of a `.deb`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native: Option<Content>,
-    /// When its upstream or archive says that it was published: a claim, which orders and ages
-    /// nothing here.
+    /// The publication time claimed by its upstream or archive. Nothing is ordered or aged by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_at: Option<Timestamp>,
 }
 
 impl File {
+    /// Returns the root and size.
     pub fn content(&self) -> Content {
         Content {
             root: self.root,
@@ -87,7 +103,7 @@ impl File {
         }
     }
 
-    /// A file of bytes that are in memory.
+    /// Creates a file from bytes in memory.
     pub fn of(ecosystem: &Ecosystem, name: impl Into<String>, bytes: &[u8]) -> Self {
         let mut digester = Digester::of(ecosystem);
         digester.update(bytes);
@@ -100,15 +116,18 @@ impl File {
     }
 }
 
-/// A file whose bytes are there, before its digests are known.
+/// A file whose bytes are stored but whose digests are not known yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PutFile {
+    /// The root and size.
     pub content: Content,
-    /// What it is called; `None` for the release's name and version.
+    /// The file's name; `None` to derive it from the release's name and version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// The ecosystem's own data about this file.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native: Option<Content>,
+    /// The publication time claimed by its upstream or archive.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub published_at: Option<Timestamp>,
 }
@@ -125,6 +144,7 @@ impl From<Content> for PutFile {
 }
 
 impl PutFile {
+    /// Returns the file with a name.
     pub fn named(self, name: impl Into<String>) -> Self {
         Self {
             name: Some(name.into()),
@@ -132,7 +152,7 @@ impl PutFile {
         }
     }
 
-    /// The file, once its digests are known; `called` is its name where it has none.
+    /// Returns the file with its digests. `called` supplies a missing name.
     pub fn with(self, digests: Digests, called: impl FnOnce() -> String) -> File {
         File {
             name: self.name.unwrap_or_else(called),
@@ -147,12 +167,15 @@ impl PutFile {
     }
 }
 
-/// The bytes of a release: its files, and what travels beside them as content of its own.
+/// The bytes of a release: its files, its readme and its native data, each a content of its own.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Artifacts<F = PutFile> {
+    /// The files.
     pub files: Vec<F>,
+    /// The readme.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub readme: Option<Content>,
+    /// The ecosystem's own data about the release.
     #[serde(default = "none", skip_serializing_if = "Option::is_none")]
     pub native: Option<Content>,
 }
@@ -178,7 +201,7 @@ impl From<Content> for Artifacts {
 }
 
 impl Artifacts {
-    /// Every content of them.
+    /// Returns every content.
     pub fn contents(&self) -> Vec<Content> {
         let files = self
             .files
@@ -188,99 +211,148 @@ impl Artifacts {
     }
 }
 
-/// What a release is. Signed by its publisher; never changes once a head lists it.
+/// The description of a release, signed by its owner. It never changes once a head lists it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Manifest {
-    /// Whose package it is.
+    /// The owner of the package.
     pub owner: PublisherId,
+    /// The ecosystem of the package.
     #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
     pub ecosystem: Ecosystem,
-    /// As the publisher writes it.
+    /// The name as the publisher writes it.
     pub name: WrittenName,
+    /// The version.
     pub version: VersionText,
+    /// A title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// A description, which may have several lines.
     pub description: String,
+    /// Categories for search.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub categories: Vec<String>,
+    /// Tags for search.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// A license expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
+    /// The names of the authors.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub authors: Vec<String>,
+    /// A link to the source repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+    /// A link to the homepage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub homepage: Option<String>,
+    /// The packages it needs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub dependencies: Vec<Dependency>,
-    /// What the owner publishes with this manifest: 1 to 32 files. A version may have further ones,
-    /// in manifests of their own.
+    /// The files that the owner publishes with this manifest: 1 to 32. A version may have further
+    /// ones in other manifests.
     pub files: Vec<File>,
+    /// The readme.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub readme: Option<Content>,
-    /// The ecosystem's own data of the release, for its native client: for `cargo` the line of a
-    /// registry's index. Content of its own, because a crate's features alone may be longer than a
-    /// manifest may be.
+    /// The ecosystem's own data about the release, for its native client: the index line of a
+    /// registry for `cargo`. It is a content of its own, because a crate's features alone may be
+    /// longer than a manifest.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub native: Option<Content>,
-    /// When it was signed, by the owner's clock.
+    /// The time of signing, by the owner's clock.
     pub signed_at: Timestamp,
+    /// Fields of later versions.
     #[serde(default, skip_serializing_if = "Ext::is_empty")]
     pub ext: Ext,
 }
 
-/// What a person typed, or a TOML file says, before it is signed.
+/// A manifest before it is signed, from a form or a TOML file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Draft {
-    /// What the publisher calls itself; settings or the key's short form fill it in when absent.
+    /// The publisher's handle. If absent, the settings or the key's short form supply it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<Handle>,
+    /// The name as the publisher writes it.
     pub name: WrittenName,
+    /// The version.
     pub version: VersionText,
+    /// A title.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
+    /// A description, which may have several lines.
     #[serde(default)]
     pub description: String,
+    /// Categories for search.
     #[serde(default)]
     pub categories: Vec<String>,
+    /// Tags for search.
     #[serde(default)]
     pub tags: Vec<String>,
+    /// A license expression.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub license: Option<String>,
+    /// The names of the authors.
     #[serde(default)]
     pub authors: Vec<String>,
+    /// A link to the source repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub repository: Option<String>,
+    /// A link to the homepage.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub homepage: Option<String>,
+    /// The packages it needs.
     #[serde(default)]
     pub dependencies: Vec<Dependency>,
+    /// The ecosystem of the package.
     #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
     pub ecosystem: Ecosystem,
 }
 
-/// A field that breaks a rule, and what to do about it.
+/// A field that breaks a rule, with a remedy.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {problem}")]
 pub struct FieldError {
+    /// The name of the field.
     pub field: &'static str,
+    /// The problem and the remedy.
     pub problem: String,
 }
 
 impl Draft {
-    /// Which of its publisher's packages it is a release of.
+    /// Returns a draft with only a name and a version.
+    pub fn of(ecosystem: Ecosystem, name: WrittenName, version: VersionText) -> Self {
+        Self {
+            handle: None,
+            name,
+            version,
+            title: None,
+            description: String::new(),
+            categories: Vec::new(),
+            tags: Vec::new(),
+            license: None,
+            authors: Vec::new(),
+            repository: None,
+            homepage: None,
+            dependencies: Vec::new(),
+            ecosystem,
+        }
+    }
+
+    /// Returns the package of which it is a release.
     ///
     /// # Errors
-    /// When its ecosystem has no such name.
+    /// The ecosystem does not allow the name.
     pub fn package(&self) -> Result<PackageName, NameError> {
         PackageName::of(&self.ecosystem, &self.name)
     }
 
-    /// Every field that breaks a rule, as far as that can be said without its files.
+    /// Checks every rule that does not need the files.
+    ///
+    /// # Errors
+    /// All fields that break a rule.
     pub fn check(&self, signed_at: Timestamp) -> Result<(), Vec<FieldError>> {
         let file = File::of(&self.ecosystem, "file", b"");
         self.clone()
@@ -288,8 +360,10 @@ impl Draft {
             .map(drop)
     }
 
-    /// The manifest this draft becomes once its content is known, or every field that stands in the
-    /// way.
+    /// Builds the manifest from the draft and its content.
+    ///
+    /// # Errors
+    /// All fields that break a rule.
     pub fn into_manifest(
         self,
         owner: PublisherId,
@@ -331,18 +405,18 @@ impl Draft {
 }
 
 impl Manifest {
-    /// Returns whether every dependency is named by key or by its bare name, as it must be in a
-    /// signed manifest: a handle would mean something else on every node.
+    /// Returns true if every dependency is named by key or by its bare name, as a signed manifest
+    /// requires: a handle would mean something else on every node.
     pub fn is_by_key(&self) -> bool {
         self.dependencies
             .iter()
             .all(|dependency| dependency.is_settled())
     }
 
-    /// The package that it is a release of.
+    /// Returns the package of which it is a release.
     ///
     /// # Errors
-    /// When its ecosystem has no such name; a verified manifest has one that it has.
+    /// The ecosystem does not allow the name. This cannot happen for a verified manifest.
     pub fn package(&self) -> Result<PackageId, NameError> {
         Ok(PackageId {
             owner: self.owner,
@@ -350,8 +424,8 @@ impl Manifest {
         })
     }
 
-    /// Every rule this manifest breaks; empty for a valid one. A draft may still name dependencies
-    /// by handle: see [`Self::is_by_key`].
+    /// Returns all fields that break a rule. A draft may still name dependencies by handle: see
+    /// [`Self::is_by_key`].
     pub fn field_errors(&self) -> Vec<FieldError> {
         let mut errors = Vec::new();
         let mut refuse = |field, problem: String| errors.push(FieldError { field, problem });
@@ -404,7 +478,7 @@ impl Manifest {
                     );
                 }
                 let multiline = field == "description";
-                // Of people's texts, joiners are a part.
+                // Joiners are legitimate in prose.
                 let is_text = !matches!(field, "license" | "repository" | "homepage");
                 let is_unsafe = |(c, in_place): (char, bool)| {
                     (in_place || is_joiner(c) && !is_text) && !(multiline && c == '\n')
@@ -492,14 +566,14 @@ impl Manifest {
         errors
     }
 
-    /// The first file, beside which the release's readme and its ecosystem's own data travel. A
+    /// Returns the first file, whose providers also offer the release's readme and native data. A
     /// verified manifest has one.
     pub fn first(&self) -> Option<&File> {
         self.files.first()
     }
 
-    /// Returns true where the release's one file is what an index says of it: there is nothing in
-    /// it to install.
+    /// Returns true if the release's only files are index entries, so that there is nothing to
+    /// install.
     pub fn is_description(&self) -> bool {
         self.ecosystem == Ecosystem::Debian
             && self
@@ -508,7 +582,7 @@ impl Manifest {
                 .all(|file| file.name.ends_with(DESCRIPTION))
     }
 
-    /// The bytes of the first file.
+    /// Returns the content of the first file.
     pub fn content(&self) -> Content {
         self.first().map_or(
             Content {
@@ -519,8 +593,8 @@ impl Manifest {
         )
     }
 
-    /// Every content, once, with the one beside which it travels: whoever has that has it too. A
-    /// file's own data is beside it, the release's readme and data beside the first file.
+    /// Returns every distinct content, with the one whose providers also offer it. Native data of a
+    /// file goes with the file; the release's readme and native data go with the first file.
     pub fn contents_beside(&self) -> Vec<(Content, Option<ContentRoot>)> {
         let files = self.files.iter().flat_map(|file| {
             [
@@ -538,7 +612,7 @@ impl Manifest {
             .collect()
     }
 
-    /// Every content: of the files, and beside them, each once.
+    /// Returns every distinct content: files, readme and native data.
     pub fn contents(&self) -> Vec<Content> {
         self.contents_beside()
             .into_iter()
@@ -546,14 +620,14 @@ impl Manifest {
             .collect()
     }
 
-    /// Bytes of all files.
+    /// Returns the total size of all files in bytes.
     pub fn size(&self) -> u64 {
         self.files
             .iter()
             .fold(0, |sum, file| sum.saturating_add(file.size))
     }
 
-    /// One line that says what the package is: the title, else the description's first line.
+    /// Returns a one-line summary: the title, otherwise the description's first line.
     pub fn summary(&self) -> &str {
         match &self.title {
             Some(title) => title,
@@ -562,16 +636,15 @@ impl Manifest {
     }
 }
 
-/// What the name of a file ends with that is a stanza of a Debian index, in the place of a package
-/// that was not there.
+/// File name suffix of a Debian index stanza that stands in for a package that was not available.
 pub const DESCRIPTION: &str = ".control";
 
-/// What a release is called as a file, whatever its ecosystem lets names and versions be.
+/// Returns the release's name and version as a valid file name.
 pub fn file_of(name: &WrittenName, version: &VersionText) -> String {
     format!("{}-{}", as_file(name.as_str()), as_file(version.as_str()))
 }
 
-/// A name that is one file in whatever directory it is written to, on whatever system.
+/// Checks that a name is a single file in any directory on any system.
 pub(crate) fn check_file(file: &str) -> Result<(), String> {
     let wrong = if file.is_empty() || file.len() > limit::FILE {
         "must have 1 to 160 bytes"

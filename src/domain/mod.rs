@@ -2,8 +2,8 @@
 //!
 //! Nothing here opens a file, a socket or a clock: the time, the randomness and the bytes are
 //! arguments, so every rule can be tested without waiting. The layers above ([`crate::store`],
-//! [`crate::net`], [`crate::registry`], [`crate::ui`]) decide *when* a rule is applied, never
-//! *what* it says.
+//! [`crate::net`], [`crate::registry`], [`crate::ui`]) decide when a rule is applied, never its
+//! outcome.
 
 pub mod allowance;
 pub mod announced;

@@ -1,4 +1,4 @@
-//! Names: what publishers, packages and networks are called, and how a person writes them.
+//! Names of publishers, packages and networks, and their written forms.
 
 use std::{fmt, str::FromStr};
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::version::RequirementText;
 use crate::ecosystem::{self, Ecosystem};
 
-/// Why a name is not one, in words for the person who typed it.
+/// An invalid name, with the reason in words for the person who typed it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("\"{given}\" is not a {what}: it {why}")]
 pub struct NameError {
@@ -57,6 +57,7 @@ macro_rules! name {
         pub struct $type(String);
 
         impl $type {
+            /// Returns the name as text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -95,29 +96,30 @@ macro_rules! name {
 }
 
 name!(
-    /// What a publisher calls itself: a claim that anybody can make, not an identity.
+    /// The name that a publisher gives itself: a claim that anybody can make, not an identity.
     Handle,
     "handle"
 );
 name!(
-    /// The name of a network: part of every protocol and topic, so that two networks never mix.
+    /// The name of a network. It is part of every protocol and topic, so two networks never mix.
     NetworkName,
     "network name"
 );
 
-/// A publisher: the PeerId form of its ed25519 key, from which the key itself can be read back.
+/// A publisher: the PeerId form of its ed25519 key, from which the key can be recovered.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PublisherId(PeerId);
 
 impl PublisherId {
+    /// Returns the id of a public key.
     pub fn of(key: &PublicKey) -> Self {
         Self(key.to_peer_id())
     }
 
-    /// Whoever signs a draft that nobody has signed yet: as long as any other.
+    /// Returns a placeholder for the signer of an unsigned draft, as long as any other id.
     pub fn nobody() -> Self {
-        /// Of an ed25519 key, inline, that has only zeros.
+        /// An ed25519 key of zeros, inlined.
         const ID: [u8; 38] = {
             let mut id = [0; 38];
             let [_, length, kind, is_ed25519, field, bytes, ..] = &mut id;
@@ -127,19 +129,22 @@ impl PublisherId {
         Self(PeerId::from_bytes(&ID).unwrap_or_else(|_| PeerId::random()))
     }
 
+    /// Returns the id as a libp2p PeerId.
     pub fn as_peer_id(&self) -> &PeerId {
         &self.0
     }
 
+    /// Returns the bytes of the id.
     pub fn to_bytes(self) -> Vec<u8> {
         self.0.to_bytes()
     }
 
+    /// Reads an id from its bytes; `None` if they are none.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         PeerId::from_bytes(bytes).ok().map(Self)
     }
 
-    /// Twelve characters for eyes only: the end of the id, where two keys differ.
+    /// Returns twelve characters for display only: the end of the id, where two keys differ.
     pub fn fingerprint(&self) -> String {
         short_id(&self.0)
     }
@@ -177,21 +182,22 @@ impl FromStr for PublisherId {
     }
 }
 
-/// The last twelve characters of a peer or publisher id, for eyes only: ids of one key type begin
-/// alike.
+/// Returns the last twelve characters of a peer or publisher id, for display only: ids of one key
+/// type begin alike.
 pub fn short_id(id: &PeerId) -> String {
     let text = id.to_string();
     let skip = text.chars().count().saturating_sub(12);
     text.chars().skip(skip).collect()
 }
 
-/// A package's name as somebody wrote it: 1 to 214 visible ASCII characters. What package it is of
-/// its owner's, the ecosystem says: [`PackageName::of`].
+/// A package name as written: 1 to 214 visible ASCII characters. [`PackageName::of`] gives the
+/// package that it means.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct WrittenName(String);
 
 impl WrittenName {
+    /// Returns the name as text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
@@ -234,9 +240,8 @@ impl fmt::Display for WrittenName {
     }
 }
 
-/// Which package it is among one owner's: its ecosystem, and its name as that normalises it.
-/// Written `cargo:serde-json`; of
-/// `generic`, the name alone.
+/// The name of a package among one owner's: its ecosystem and its normalised name. Written
+/// `cargo:serde-json`; in `generic`, the name alone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct PackageName {
@@ -245,8 +250,10 @@ pub struct PackageName {
 }
 
 impl PackageName {
+    /// Normalises a name.
+    ///
     /// # Errors
-    /// When the ecosystem has no such name.
+    /// The ecosystem does not allow the name.
     pub fn of(ecosystem: &Ecosystem, name: &WrittenName) -> Result<Self, NameError> {
         let normal = ecosystem.normalise(name.as_str()).map_err(|refused| {
             NameError::new(
@@ -266,16 +273,17 @@ impl PackageName {
         })
     }
 
+    /// Returns the ecosystem.
     pub fn ecosystem(&self) -> &Ecosystem {
         &self.ecosystem
     }
 
-    /// With the ecosystem before it, but for `generic`.
+    /// Returns the name with its ecosystem as a prefix, except in `generic`.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The name in its ecosystem.
+    /// Returns the name within its ecosystem.
     pub fn bare(&self) -> &str {
         match self.text.split_once(':') {
             Some((_, bare)) if !self.ecosystem.is_generic() => bare,
@@ -287,17 +295,17 @@ impl PackageName {
 impl FromStr for PackageName {
     type Err = NameError;
 
-    /// Without a prefix, it is one of `generic`.
+    /// Parses a name. Without a prefix it belongs to `generic`.
     fn from_str(text: &str) -> Result<Self, NameError> {
         let (ecosystem, name) = qualified(text)?;
         Self::of(&ecosystem, &name)
     }
 }
 
-/// What `cargo:Inflector` and `web` say, as it is written.
+/// Splits a written name such as `cargo:Inflector` or `web` into its ecosystem and name.
 ///
 /// # Errors
-/// When before the colon stands no ecosystem, or behind it no name that could be one anywhere.
+/// The prefix is no ecosystem, or the name is valid in none.
 pub fn qualified(text: &str) -> Result<(Ecosystem, WrittenName), NameError> {
     match text.split_once(':') {
         Some((word, name)) => Ok((
@@ -313,7 +321,7 @@ fn wrong_ecosystem(text: &str, refused: &ecosystem::Refused) -> NameError {
     NameError::new(
         "package name",
         text,
-        format!("has before its : what is no ecosystem, which {refused}"),
+        format!("has an invalid ecosystem before its colon, which {refused}"),
     )
 }
 
@@ -338,11 +346,12 @@ impl fmt::Display for PackageName {
 }
 
 /// A package's identity: owner, ecosystem and normalised name. Two owners may both have a `json`,
-/// and one a `cargo:json` and an
-/// `npm:json`.
+/// and one owner a `cargo:json` and an `npm:json`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PackageId {
+    /// The owner of the package.
     pub owner: PublisherId,
+    /// The ecosystem and normalised name.
     pub name: PackageName,
 }
 
@@ -371,10 +380,12 @@ impl FromStr for PackageId {
     }
 }
 
-/// The left part of `owner/name` as a person writes it.
+/// The left part of `owner/name` as written.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
+    /// A handle, which each node resolves itself.
     Handle(Handle),
+    /// A key.
     Publisher(PublisherId),
 }
 
@@ -387,20 +398,21 @@ impl fmt::Display for Owner {
     }
 }
 
-/// The right part of `owner/name`: with its ecosystem, or a name alone, which may be one of several
-/// packages.
+/// The right part of `owner/name`: with its ecosystem, or a bare name, which several packages may
+/// have.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Asked {
+    /// A package of a certain ecosystem.
     Exactly(PackageName),
-    /// The only package of that name that the owner has, in whatever ecosystem.
+    /// The owner's only package of that name, in whichever ecosystem.
     Bare(WrittenName),
 }
 
 impl Asked {
-    /// The package meant, where a name alone is one of `ecosystem`.
+    /// Returns the package, taking a bare name to be of `ecosystem`.
     ///
     /// # Errors
-    /// When that has no such name.
+    /// The ecosystem does not allow the name.
     pub fn within(&self, ecosystem: &Ecosystem) -> Result<PackageName, NameError> {
         match self {
             Self::Exactly(name) => Ok(name.clone()),
@@ -409,18 +421,21 @@ impl Asked {
     }
 }
 
-/// `owner/name[@requirement]`: what a person or a dependency asks for. Behind a publisher's id a
-/// name without a prefix is one of
-/// `generic`, as ids are written; behind a handle it is a bare name. `*:` before a name makes it a
-/// bare one behind an id, too.
+/// A reference to a package: `owner/name[@requirement]`. After a publisher's id, a name without a
+/// prefix is one of `generic`, as in ids; after a handle it is a bare name. `*:` before the name
+/// makes it bare after an id too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackageRef {
+    /// The owner.
     pub owner: Owner,
+    /// The name.
     pub name: Asked,
+    /// The requirement on the version, if there is one.
     pub requirement: Option<RequirementText>,
 }
 
 impl PackageRef {
+    /// Returns the reference to a package in any version.
     pub fn of(package: &PackageId) -> Self {
         Self {
             owner: Owner::Publisher(package.owner),
@@ -455,13 +470,13 @@ impl FromStr for PackageRef {
         let (owner, rest) = text
             .split_once('/')
             .ok_or_else(|| wrong("must be handle/name or publisher-id/name"))?;
-        // A handle is lower case only, a PeerId never is.
+        // A handle is lower case only, and a PeerId never is.
         let owner = match owner.parse() {
             Ok(handle) => Owner::Handle(handle),
             Err(error) => Owner::Publisher(owner.parse().map_err(|_: NameError| error)?),
         };
         let is_open = rest.starts_with("*:");
-        // Behind an @, a colon is an epoch's.
+        // A colon after an @ belongs to an epoch.
         let (ecosystem, rest) = match rest.split_once(':').filter(|(word, _)| !word.contains('@')) {
             Some(("*", rest)) => (None, rest),
             Some((word, rest)) => (
@@ -495,7 +510,7 @@ impl FromStr for PackageRef {
         if let Some(requirement) = &requirement {
             match &name {
                 Asked::Exactly(name) => requirement.read(name.ecosystem())?,
-                // One that is none anywhere is refused now.
+                // Refuse a requirement that is valid in no ecosystem.
                 Asked::Bare(_) => match Ecosystem::KNOWN
                     .iter()
                     .find_map(|one| requirement.read(one).ok())

@@ -1,9 +1,8 @@
-//! One name, one owner: whose package a bare name means on this node. The only place that says so;
-//! index, download, search and publish ask it alike.
+//! One name, one owner: decides whose package a bare name means on this node. Index, download,
+//! search and publish all use it.
 //!
-//! A rule that a person wrote goes before everything. Then an own package, then the owner that the
-//! name was first served from, then the only one of those whom a person trusts for names. A handle
-//! gives nobody a name.
+//! A person's rule comes first, then an own package, then the owner from which the name was first
+//! served, then the only claimant trusted for the name. A handle gives nobody a name.
 
 use std::{fmt, str::FromStr};
 
@@ -16,24 +15,23 @@ use super::{
 };
 use crate::ecosystem::Ecosystem;
 
-/// Stands for a star while a pattern is normalised: every ecosystem takes it within a name as it
-/// is.
+/// Replaces a star while a pattern is normalised: every ecosystem accepts it within a name.
 const STAR: &str = "x0star0x";
-/// Claimants that are named to a person.
+/// The most claimants listed in a message.
 const NAMED: usize = 4;
 
-/// The names that a rule or a trust is for: `cargo:serde`, `npm:@bar/*`, or `*` for all there are.
+/// The names covered by a rule or by trust: `cargo:serde`, `npm:@bar/*`, or `*` for all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct NamePattern {
-    /// None for all of them.
+    /// `None` for all ecosystems.
     ecosystem: Option<Ecosystem>,
-    /// Normalised; a star stands for any text.
+    /// A normalised name, in which a star matches any text.
     glob: Box<str>,
 }
 
 impl NamePattern {
-    /// Every name of every ecosystem.
+    /// Returns the pattern for every name of every ecosystem.
     pub fn all() -> Self {
         Self {
             ecosystem: None,
@@ -41,6 +39,7 @@ impl NamePattern {
         }
     }
 
+    /// Returns the pattern for one name.
     pub fn of(name: &PackageName) -> Self {
         Self {
             ecosystem: Some(name.ecosystem().clone()),
@@ -48,6 +47,7 @@ impl NamePattern {
         }
     }
 
+    /// Returns true if the pattern covers the name.
     pub fn takes(&self, name: &PackageName) -> bool {
         self.ecosystem
             .as_ref()
@@ -55,7 +55,7 @@ impl NamePattern {
             && takes(&self.glob, name.bare())
     }
 
-    /// The one name that it is for, if it is for one.
+    /// Returns the only name it covers, if there is one.
     pub fn exactly(&self) -> Option<PackageName> {
         let ecosystem = self
             .ecosystem
@@ -64,16 +64,15 @@ impl NamePattern {
         PackageName::of(ecosystem, &self.glob.parse().ok()?).ok()
     }
 
-    /// Of two patterns that take a name, the greater one counts: the name itself, then what says
-    /// more of it.
+    /// Returns the precedence among patterns that match a name: an exact name first, then the one
+    /// with more literal characters.
     fn weight(&self) -> (bool, usize, bool) {
         let literal = self.glob.chars().filter(|c| *c != '*').count();
         (!self.glob.contains('*'), literal, self.ecosystem.is_some())
     }
 }
 
-/// Returns whether the glob takes the text. In linear time of each star's text, whatever is in
-/// either.
+/// Returns true if the glob matches the text, in linear time for each star.
 fn takes(glob: &str, text: &str) -> bool {
     let mut parts = glob.split('*');
     let Some(rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
@@ -124,7 +123,7 @@ impl FromStr for NamePattern {
         let written: WrittenName = glob.replace('*', STAR).parse()?;
         let normal = match ecosystem.normalise(written.as_str()) {
             Ok(normal) => normal.replace(STAR, "*"),
-            // A star for a whole name, or at an end, says nothing that a name could break.
+            // A whole-name star cannot break a rule for names.
             Err(_) if glob == "*" => "*".to_owned(),
             Err(refused) => {
                 return Err(NameError::new(
@@ -145,7 +144,7 @@ impl fmt::Display for NamePattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.ecosystem {
             None => f.pad("*"),
-            // A star alone is all of everything.
+            // A bare star would mean every ecosystem.
             Some(ecosystem) if ecosystem.is_generic() && &*self.glob != "*" => f.pad(&self.glob),
             Some(ecosystem) => f.pad(&format!("{ecosystem}:{}", self.glob)),
         }
@@ -166,113 +165,141 @@ impl From<NamePattern> for String {
     }
 }
 
-/// Who wrote a rule.
+/// The author of a rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Written {
-    /// It stands in the settings, under `[names]`.
+    /// The settings, under `[names]`.
     Settings,
-    /// `names set` did.
+    /// The command `names set`.
     Command,
 }
 
-/// A person's word whose package a name is.
+/// A person's rule that a name means a certain owner's package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NameRule {
+    /// The names that the rule covers.
     pub pattern: NamePattern,
+    /// The owner that they mean.
     pub owner: PublisherId,
+    /// The author of the rule.
     pub written: Written,
 }
 
 /// A key that a person trusts for names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TrustedKey {
+    /// The trusted key.
     pub publisher: PublisherId,
-    /// The names that it may have.
+    /// The names for which it is trusted.
     pub names: NamePattern,
+    /// The time at which the person trusted it.
     pub since: Timestamp,
 }
 
-/// A name, one version of it, or one file of a version, that is not to be served.
+/// A name, a version, or one file of a version that must not be served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Block {
+    /// The name.
     pub name: PackageName,
-    /// None for all of them.
+    /// `None` for all versions.
     pub version: Option<VersionText>,
-    /// The name of the only file of the version that is meant; none for all of them.
+    /// The only file concerned; `None` for all files of the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The reason for the block.
     pub why: String,
+    /// The time of the block.
     pub since: Timestamp,
 }
 
-/// An owner that a name was first served from, and since when.
+/// The owner from which a name was first served.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Served {
+    /// The name.
     pub name: PackageName,
+    /// The owner from which it was served.
     pub owner: PublisherId,
+    /// The time at which it was first served.
     pub since: Timestamp,
 }
 
-/// All that a person said of names, and what was served.
+/// All rules, trusted keys and blocks of a person, and the names served so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct NameTable {
-    /// Those of the settings first.
+    /// Rules of the settings come first.
     pub rules: Vec<NameRule>,
+    /// The keys trusted for names.
     pub trusted: Vec<TrustedKey>,
+    /// The blocked names.
     pub blocks: Vec<Block>,
+    /// The names served so far.
     pub served: Vec<Served>,
 }
 
-/// What is known of a name when it is decided.
+/// The facts by which a name is decided.
 #[derive(Clone, Debug, Default)]
 pub struct Known<'a> {
+    /// A person's rules.
     pub rules: &'a [NameRule],
+    /// The keys trusted for names.
     pub trusted: &'a [TrustedKey],
+    /// This node's own publisher.
     pub own: Option<PublisherId>,
-    /// Those who have a package of the name and are not distrusted, this node's own key among them,
-    /// in whatever order.
+    /// Keys that have a package of the name and are not distrusted, this node's own among them, in
+    /// any order.
     pub claimants: &'a [PublisherId],
+    /// The owner from which the name was first served.
     pub first: Option<PublisherId>,
+    /// The block of the name, if there is one.
     pub block: Option<&'a Block>,
 }
 
-/// The reason why a name means a key's package.
+/// The reason why a name means an owner's package.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum By {
+    /// A person's rule says so.
     Rule(NameRule),
+    /// It is this node's own package.
     Own,
-    /// It was served from that key first, and several may have it by now.
+    /// The name was served from that key first; others may have it by now.
     First,
+    /// Its owner is the only one trusted for the name.
     Trusted(NamePattern),
 }
 
-/// What a name means.
+/// The meaning of a name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Meaning {
+    /// The name means this owner's package.
     Owner {
+        /// The owner.
         owner: PublisherId,
+        /// The reason.
         by: By,
     },
-    /// Several whom a person trusts have it.
+    /// Several trusted keys have it.
     Several(Vec<PublisherId>),
-    /// Nobody whom a person trusts for it has it, as far as is known; these others have.
+    /// No key trusted for it has it, as far as is known; these others have.
     Nobody(Vec<PublisherId>),
+    /// The name is blocked, for the given reason.
     Blocked(String),
 }
 
-/// What a name means, and who else would have it.
+/// The meaning of a name, and its other claimants.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Decided {
+    /// The name.
     pub name: PackageName,
+    /// Its meaning.
     pub meaning: Meaning,
-    /// Trusted keys, other than the owner, that have the name too.
+    /// Other trusted keys that have the name too.
     pub passed_over: Vec<PublisherId>,
 }
 
-/// Decides whose package a name means. The order of rules, keys and claimants makes no difference.
+/// Decides whose package a name means. The order of rules, keys and claimants does not matter.
 pub fn decide(name: &PackageName, known: &Known<'_>) -> Decided {
     let mut claimants = known.claimants.to_vec();
     claimants.sort_unstable();
@@ -333,6 +360,7 @@ pub fn decide(name: &PackageName, known: &Known<'_>) -> Decided {
 }
 
 impl Decided {
+    /// Returns the owner that the name means, if it means one.
     pub fn owner(&self) -> Option<PublisherId> {
         match &self.meaning {
             Meaning::Owner { owner, .. } => Some(*owner),
@@ -340,8 +368,8 @@ impl Decided {
         }
     }
 
-    /// The sentence for a person who does not get what the name means, with the command that
-    /// decides; `None` where they do.
+    /// Returns the sentence for a person whose name means no package, with the command that
+    /// decides; `None` if it means one.
     pub fn refusal(&self) -> Option<String> {
         let name = &self.name;
         let list = |keys: &[PublisherId]| {
@@ -387,7 +415,7 @@ impl Decided {
         })
     }
 
-    /// Why it means what it means, in words.
+    /// Returns the reason for the meaning, in words.
     pub fn reason(&self) -> String {
         match &self.meaning {
             Meaning::Owner { by, .. } => match by {

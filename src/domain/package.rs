@@ -1,4 +1,4 @@
-//! Packages and releases as a node knows them now. Everything serialises: scripts get the same
+//! Packages and releases as a node knows them now. Everything serialises, so scripts get the same
 //! values that the explorer shows.
 
 use std::{
@@ -30,13 +30,14 @@ pub enum Source {
     Cache,
     /// This node's own store.
     Local,
-    /// A peer answered a direct question.
+    /// A peer answered a direct request.
     Peer(PeerId),
-    /// A lookup in the DHT.
+    /// A DHT lookup.
     Dht,
 }
 
 impl Source {
+    /// Returns a short name for display.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Cache => "cache",
@@ -47,8 +48,8 @@ impl Source {
     }
 }
 
-/// A package for eyes: `handle/name` where the handle is bound to the key on this node, else with
-/// the key's fingerprint, because anybody may claim a handle.
+/// Returns a package's display name: `handle/name` if the handle is bound to the key on this node,
+/// otherwise with the key's fingerprint, because anybody may claim a handle.
 pub fn title(package: &PackageId, handle: Option<&Handle>, trust: Trust) -> String {
     match handle {
         Some(_) if !trust.is_bound() => {
@@ -62,8 +63,8 @@ pub fn title(package: &PackageId, handle: Option<&Handle>, trust: Trust) -> Stri
     }
 }
 
-/// A package as its publisher calls it, for eyes that see the fingerprint elsewhere; with the
-/// fingerprint where the publisher calls itself nothing.
+/// Returns a package's display name next to a separate fingerprint: the publisher's handle and the
+/// name, with the fingerprint only if there is no handle.
 pub fn claimed(package: &PackageId, handle: Option<&Handle>) -> String {
     match handle {
         Some(handle) => format!("{handle}/{}", package.name),
@@ -74,31 +75,36 @@ pub fn claimed(package: &PackageId, handle: Option<&Handle>) -> String {
 /// A package as this node knows it now.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Package {
+    /// The owner and name.
     pub id: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The trust in the publisher.
     pub trust: Trust,
-    /// The publisher's count of the package's states.
+    /// The publisher's number for this state of the package.
     pub seq: u64,
+    /// The time of signing, by the publisher's clock.
     pub signed_at: Timestamp,
     /// The evidence that this is its current state.
     #[serde(flatten)]
     pub freshness: Freshness,
-    /// Names for versions, as the owner gives them.
+    /// The owner's tags, each naming a version.
     #[serde(default)]
     pub tags: BTreeMap<String, VersionText>,
-    /// Every release, in the order they were published.
+    /// Every release, in order of publication.
     pub releases: Releases,
-    /// False when an older page could not be had, so `releases` lacks the oldest ones.
+    /// False if an older page was unavailable, so `releases` lacks the oldest ones.
     pub complete: bool,
     /// The manifest of the release that a request without a version gets.
     pub latest: Option<Manifest>,
-    /// Versions for which a second manifest has been seen: kept as evidence.
+    /// Versions for which a second manifest was seen, kept as evidence.
     pub conflicts: Vec<Conflict>,
+    /// The origin of the answer.
     pub source: Source,
 }
 
 impl Package {
-    /// For eyes: see [`title`].
+    /// Returns the display name: see [`title`].
     pub fn title(&self) -> String {
         title(&self.id, self.handle.as_ref(), self.trust)
     }
@@ -113,7 +119,7 @@ impl Package {
         named.map(|(tag, _)| tag.clone()).collect()
     }
 
-    /// The latest release, as far as its manifest is known.
+    /// Returns the latest release, if its manifest is known.
     pub fn latest_release(&self) -> Option<Release> {
         let manifest = self.latest.clone()?;
         let entry = release::find(self.id.name.ecosystem(), &self.releases, &manifest.version)?;
@@ -136,29 +142,36 @@ impl Package {
 /// A version that a publisher listed with two different manifests.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conflict {
+    /// The package.
     pub package: PackageId,
+    /// The version.
     pub version: VersionText,
-    /// The first one seen, which counts.
+    /// The manifest seen first, which counts.
     pub kept: Hash,
+    /// The other manifest.
     pub offered: Hash,
+    /// The time at which it was seen.
     pub seen_at: Timestamp,
-    /// Set for a conflict about one file, which both list with different bytes.
+    /// The file concerned, if both list one file with different bytes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
 }
 
-/// The owner's present words about a release.
+/// The owner's current remarks about a release.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseState {
-    /// The owner asks not to choose it.
+    /// The owner asks package managers not to choose it.
     pub yanked: bool,
+    /// The owner's reason for the yank, unless it is empty.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub why_yanked: Option<String>,
+    /// The owner's message, if the release is deprecated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<String>,
 }
 
 impl ReleaseState {
+    /// Returns the state in an entry.
     pub fn of(entry: &ReleaseEntry) -> Self {
         let why_yanked = entry.yanked.clone().filter(|why| !why.is_empty());
         Self {
@@ -168,12 +181,12 @@ impl ReleaseState {
         }
     }
 
-    /// Returns true where the owner says more than that it is yanked.
+    /// Returns true if the owner gave a reason or a message.
     pub fn has_words(&self) -> bool {
         self.why_yanked.is_some() || self.deprecated.is_some()
     }
 
-    /// Returns the owner's warnings, in sentences.
+    /// Returns the owner's warnings, as sentences.
     pub fn warnings(&self) -> Vec<String> {
         let yanked = match &self.why_yanked {
             Some(why) => Some(format!("yanked by its owner: {}", printable(why))),
@@ -192,6 +205,7 @@ impl ReleaseState {
 /// A file of a release.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReleaseFile {
+    /// The file.
     pub file: File,
     /// The manifest that lists it.
     pub manifest: Hash,
@@ -202,8 +216,8 @@ pub struct ReleaseFile {
     pub yanked: Option<String>,
 }
 
-/// The files that manifests of a release list, each name once: of two, the one in the earlier
-/// manifest counts.
+/// Returns the files that a release's manifests list, each name once: if two manifests list one,
+/// the earlier counts.
 pub fn files_of<'a>(
     entry: &ReleaseEntry,
     manifests: impl IntoIterator<Item = (Hash, &'a Manifest)>,
@@ -229,18 +243,23 @@ pub fn files_of<'a>(
 /// One release and its manifest.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Release {
+    /// The package.
     pub package: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The trust in the publisher.
     #[serde(default)]
     pub trust: Trust,
-    /// The manifest that came first, which says what the release is.
+    /// The first manifest, which describes the release.
     pub manifest_hash: Hash,
+    /// The manifest.
     pub manifest: Manifest,
     /// The files of all its manifests, in the order in which they were added.
     pub files: Vec<ReleaseFile>,
-    /// Manifests of it that could not be had: it may have further files.
+    /// The number of its manifests that were unavailable: it may have further files.
     #[serde(default)]
     pub missing: usize,
+    /// The owner's current remarks.
     #[serde(flatten)]
     pub state: ReleaseState,
     /// The owner's tags for the version, such as `stable`.
@@ -249,57 +268,65 @@ pub struct Release {
     /// The evidence that the package's state, by which this release was chosen, is its current one.
     #[serde(default)]
     pub freshness: Freshness,
+    /// The origin of the answer.
     pub source: Source,
 }
 
 impl Release {
-    /// For eyes: see [`title`].
+    /// Returns the display name: see [`title`].
     pub fn title(&self) -> String {
         title(&self.package, self.handle.as_ref(), self.trust)
     }
 }
 
-/// This node's publisher, and the packages that it has published.
+/// This node's publisher and its packages.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Own {
-    /// `None` before the first publish, which makes a key.
+    /// `None` before the first publish, which creates a key.
     pub publisher: Option<PublisherId>,
-    /// The path of the publisher's key on the node's machine; the key may not be there yet.
+    /// The path of the publisher's key on the node's machine. The file may not exist yet.
     pub key: PathBuf,
-    /// By name.
+    /// Its packages, sorted by name.
     pub packages: Vec<OwnPackage>,
 }
 
-/// A package of this node's publisher, and how far its last publish got.
+/// A package of this node's publisher, with the progress of its last publish.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OwnPackage {
+    /// The owner and name.
     pub id: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The number of the latest state.
     pub seq: u64,
+    /// The time of signing of the latest state.
     pub signed_at: Timestamp,
+    /// The number of releases.
     pub releases: usize,
-    /// Of all releases, in the order they were published.
+    /// The versions of all releases, in order of publication.
     #[serde(default)]
     pub versions: Vec<VersionText>,
     /// The highest release, yanked or not.
     pub latest: Option<ReleaseEntry>,
-    /// Its manifest, if it is held.
+    /// The manifest of the latest release, if it is held.
     pub manifest: Option<Manifest>,
-    /// Peers from whom it was read back, and to whom it was announced; `None` when another node
-    /// published it.
+    /// Peers from which it was read back, and peers to which it was announced; `None` if another
+    /// node published it.
     pub replicas: Option<usize>,
+    /// Peers to which it was announced.
     pub announced: Option<usize>,
-    /// Other nodes that were seen to have the bytes of the latest release.
+    /// Other nodes seen to have the bytes of the latest release.
     #[serde(default)]
     pub copies: usize,
-    /// The network has not taken all of it yet.
+    /// Delivery to the network is not complete yet.
     pub pending: bool,
 }
 
-/// This node's publisher, whose key is there.
+/// This node's publisher, whose key exists.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Publisher {
+    /// The publisher.
     pub id: PublisherId,
-    /// Set when this made the key: where it is, so that it can be backed up.
+    /// Path of the key if this call created it, so that it can be backed up.
     pub new_key: Option<PathBuf>,
 }

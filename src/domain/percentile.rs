@@ -1,6 +1,6 @@
-//! The two percentiles that say how something usually is, and how it is at its worst but for a few.
+//! The two percentiles that describe the usual and the nearly worst case.
 
-/// The 50th and the 95th percentile; `None` of nothing.
+/// Returns the 50th and the 95th percentile, or `None` without values.
 pub fn percentiles(mut values: Vec<f64>) -> Option<(f64, f64)> {
     values.sort_unstable_by(f64::total_cmp);
     let at = |share: f64| {

@@ -1,8 +1,8 @@
-//! Pools have a bounded number of places: content streams, sync sessions, questions.
+//! Slots of bounded pools: content streams, sync sessions, requests.
 //!
-//! Identities are free, so that whoever is unknown gets half of the places at most, and one public
-//! prefix an eighth. The other half is for peers that have been good to ask. A place is held by
-//! moving bytes: where there is none left, whoever moved none for a while makes room.
+//! Identities are free, so unknown peers get half of the slots at most and one public prefix an
+//! eighth. The other half is for peers that have been good to ask. A slot is kept by moving bytes:
+//! if none is free, an idle peer loses its slot.
 
 use std::{
     collections::HashMap,
@@ -13,66 +13,68 @@ use libp2p::PeerId;
 
 use super::prefix::Prefix;
 
-/// Bytes that keep a place for a second: half of what an old modem moves.
+/// Bytes a second that keep a slot: half of what an old modem moves.
 pub const PACE: u64 = 2 * 1_024;
-/// A place on which nothing moved for so long is given to who wants it.
+/// A slot that has been idle this long is given to a peer that wants one.
 pub const IDLE: Duration = Duration::from_secs(10);
-/// Unknown peers of one public prefix hold one of so many places at most.
+/// Unknown peers of one public prefix hold at most one in this many slots.
 const SHARE_OF_A_PREFIX: usize = 8;
 
 /// The size of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size {
+    /// The number of slots.
     pub places: usize,
-    /// Places of one peer.
+    /// The most slots of one peer.
     pub of_a_peer: usize,
-    /// Whoever moves nothing on one makes room where there is none.
+    /// Idle slots are taken away if none is free.
     pub yields: bool,
 }
 
 impl Size {
-    /// Places that unknown peers hold together at most.
+    /// Returns the most slots that all unknown peers together may hold.
     pub fn of_unknown(self) -> usize {
         self.places / 2
     }
 
-    /// Places that unknown peers of one prefix hold at most.
+    /// Returns the most slots that unknown peers of one prefix may hold.
     pub fn of_a_prefix(self) -> usize {
         (self.places / SHARE_OF_A_PREFIX).max(1)
     }
 }
 
-/// A peer that asks for a place.
+/// A peer that asks for a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller {
+    /// The peer.
     pub peer: PeerId,
     /// It has been good to ask, or a person protects it.
     pub good: bool,
-    /// The prefix it is in; `None` on a private network, or where it is not known.
+    /// Its public prefix; `None` on a private network or if unknown.
     pub prefix: Option<Prefix>,
 }
 
-/// A place's number, which is never given twice.
+/// The number of a slot, never reused.
 pub type Place = u64;
 
-/// Why there was no place.
+/// The reason why no slot was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Full {
-    /// The peer itself holds as many as one may.
+    /// The peer holds as many as one may.
     Peer,
-    /// Others do.
+    /// All slots it may use are taken by others.
     Pool,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Held {
     caller: Caller,
-    /// Bytes were moved fast enough up to here.
+    /// The bytes moved pay for the slot up to this time.
     paid: Instant,
     bytes: u64,
 }
 
-/// The places of a pool that are taken.
+/// The slots of a pool that are taken.
 #[derive(Debug)]
 pub struct Places {
     size: Size,
@@ -81,6 +83,7 @@ pub struct Places {
 }
 
 impl Places {
+    /// Creates a pool with all slots free.
     pub fn new(size: Size) -> Self {
         Self {
             size,
@@ -89,7 +92,10 @@ impl Places {
         }
     }
 
-    /// Gives a place, and says which one is taken away for it.
+    /// Gives a slot, and returns the one that was taken away for it, if any.
+    ///
+    /// # Errors
+    /// There is none for this peer.
     pub fn take(&mut self, caller: Caller, now: Instant) -> Result<(Place, Option<Place>), Full> {
         let of = |is: &dyn Fn(&Caller) -> bool| {
             self.held.values().filter(|held| is(&held.caller)).count()
@@ -101,8 +107,8 @@ impl Places {
             !other.good && caller.prefix.is_some() && other.prefix == caller.prefix
         };
         let of_unknown = |other: &Caller| !other.good;
-        // What is full decides who may make room: nobody else pays for a crowded prefix, nor good
-        // peers for strangers.
+        // The limit that was reached decides which slots may be taken away: no other peer pays for
+        // a crowded prefix, nor good peers for strangers.
         let room_from: Option<&dyn Fn(&Caller) -> bool> =
             if !caller.good && of(&of_prefix) >= self.size.of_a_prefix() {
                 Some(&of_prefix)
@@ -141,7 +147,7 @@ impl Places {
         Ok((place, instead))
     }
 
-    /// Bytes were moved on a place.
+    /// Records bytes that were moved on a slot.
     pub fn moved(&mut self, place: Place, bytes: u64, now: Instant) {
         if let Some(held) = self.held.get_mut(&place) {
             held.bytes = held.bytes.saturating_add(bytes);
@@ -150,12 +156,12 @@ impl Places {
         }
     }
 
-    /// A place is free again; one that was taken away already changes nothing.
+    /// Returns a slot. One that was already taken away changes nothing.
     pub fn give_back(&mut self, place: Place) {
         self.held.remove(&place);
     }
 
-    /// Peers on whose places bytes are moving, those that moved most first.
+    /// Returns the peers that are moving bytes, those that moved most first.
     pub fn moving(&self, now: Instant) -> Vec<Caller> {
         let mut moving: Vec<&Held> = self
             .held
@@ -166,10 +172,12 @@ impl Places {
         moving.into_iter().map(|held| held.caller).collect()
     }
 
+    /// Returns the number of slots taken.
     pub fn len(&self) -> usize {
         self.held.len()
     }
 
+    /// Returns true if no slot is taken.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
@@ -250,7 +258,7 @@ mod tests {
             Err(Full::Pool),
             "where none yields one waits"
         );
-        // A question a second is not what the place is for.
+        // One small request a second is not worth a slot.
         (0..10).for_each(|n| places.moved(trickling, 44, now + Duration::from_secs(n)));
         places.moved(idle, 0, later);
         assert_eq!(
@@ -294,7 +302,7 @@ mod tests {
         fn shares_hold_and_strangers_never_take_the_half_of_good_peers(
             steps in proptest::collection::vec(step(), 1..300),
         ) {
-            // The first ten are good, the others strangers of five prefixes.
+            // The first ten are good, the others strangers from five prefixes.
             let callers: Vec<Caller> =
                 (0..40u8).map(|n| if n < 10 { good() } else { unknown(Some(n % 5)) }).collect();
             let (mut places, mut now, mut open) = (Places::new(SIZE), Instant::now(), Vec::new());

@@ -1,8 +1,8 @@
-//! Groups of addresses that one hand can have many of: the /24 of an IPv4 address and the /48 of an
-//! IPv6 one.
+//! Prefixes: groups of addresses that one party can easily own, the /24 of an IPv4 address and the
+//! /48 of an IPv6 one.
 //!
-//! Only public addresses have a group. Behind a private one stands a LAN, a container network or
-//! this very machine, whose nodes share addresses honestly.
+//! Only public addresses have a prefix. Behind a private one is a LAN, a container network or this
+//! very machine, whose nodes share addresses honestly.
 
 use std::{
     fmt,
@@ -13,32 +13,33 @@ use std::{
 use libp2p::{Multiaddr, multiaddr::Protocol};
 use serde::{Deserialize, Serialize};
 
-/// The way in which nodes share an address.
+/// The class of an address, by how nodes share it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// One hand can have many of them for little.
+    /// One party can have many of them cheaply.
     Public,
     /// A LAN, a container network or this machine, whose nodes share addresses honestly.
     Private,
 }
 
-/// The rule by which addresses are taken for public ones.
+/// The rule that says which addresses are public.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Classes {
-    /// Those of public ranges.
+    /// Addresses in public ranges.
     #[default]
     ByRange,
-    /// All of them: tests on loopback then meet the rules that strangers on the internet do.
+    /// All addresses, so that tests on loopback meet the rules for strangers on the Internet.
     AllPublic,
 }
 
 impl Classes {
+    /// Returns the class of an address.
     pub fn of(self, ip: IpAddr) -> Class {
         let is_public = match ip.to_canonical() {
             IpAddr::V4(ip) => is_public(ip),
             IpAddr::V6(ip) => {
                 let [a, b, ..] = ip.segments();
-                // 2000::/3 is all of IPv6 that has been given out (RFC 4291, section 2.4).
+                // 2000::/3 is all of IPv6 that has been allocated (RFC 4291, section 2.4).
                 a & 0xe000 == 0x2000 && !(a == 0x2001 && b == 0x0db8)
             }
         };
@@ -50,7 +51,8 @@ impl Classes {
     }
 }
 
-/// The address that a multiaddress begins with; `None` for a name, a relay, or anything else.
+/// Returns the IP address that a multiaddress begins with; `None` for a DNS name, a relay or
+/// anything else.
 pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     if address.iter().any(|part| part == Protocol::P2pCircuit) {
         return None;
@@ -62,7 +64,7 @@ pub fn ip_of(address: &Multiaddr) -> Option<IpAddr> {
     }
 }
 
-/// The network that an address is in: the /24 of IPv4, the /48 of IPv6.
+/// Returns the network of an address: the /24 of IPv4, the /48 of IPv6.
 pub fn network(ip: IpAddr) -> IpAddr {
     match ip.to_canonical() {
         IpAddr::V4(ip) => {
@@ -82,23 +84,25 @@ pub fn network(ip: IpAddr) -> IpAddr {
 pub struct Prefix(IpAddr);
 
 impl Prefix {
-    /// The group of an address; `None` for one that is not public.
+    /// Returns the prefix of an address; `None` if it is not public.
     pub fn of(ip: IpAddr) -> Option<Self> {
         Self::classed(ip, Classes::ByRange)
     }
 
-    /// As [`Self::of`], where `classes` says what is public.
+    /// Returns the prefix of an address, with `classes` deciding which are public.
     pub fn classed(ip: IpAddr, classes: Classes) -> Option<Self> {
         (classes.of(ip) == Class::Public).then(|| Self(network(ip)))
     }
 
-    /// That of what a multiaddress begins with; `None` for a name, a relay, or what is not public.
+    /// Returns the prefix of a multiaddress's IP address; `None` for a DNS name, a relay or a
+    /// private address.
     pub fn of_address(address: &Multiaddr) -> Option<Self> {
         ip_of(address).and_then(Self::of)
     }
 }
 
-/// Neither private, shared (RFC 6598), loopback, link-local, documentation nor reserved.
+/// Returns true if the address is neither private, shared (RFC 6598), loopback, link-local,
+/// documentation nor reserved.
 fn is_public(ip: Ipv4Addr) -> bool {
     let [a, b, ..] = ip.octets();
     let shared = a == 100 && (64..128).contains(&b);

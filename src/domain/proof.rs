@@ -1,4 +1,4 @@
-//! A node's word that it is the one that answers at an address: a nonce, signed with its identity.
+//! A node's proof that it answers at an address: a nonce signed with its identity.
 
 use data_encoding::HEXLOWER;
 use libp2p::{
@@ -7,14 +7,12 @@ use libp2p::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The bytes that are signed begin with this, so that nothing else that a node signs can pass for
-/// it.
+/// Prefix of the signed bytes, so that nothing else that a node signs can pass for a proof.
 const DOMAIN: &[u8] = b"swarmdex answers here\0";
-/// Characters of a nonce.
+/// Length of a nonce, in characters.
 pub const NONCE: std::ops::RangeInclusive<usize> = 16..=128;
 
-/// Returns whether a text may be signed as a nonce: letters, digits, `-` and `_`, 16 to 128 of
-/// them.
+/// Returns true if a text is a valid nonce: 16 to 128 letters, digits, `-` and `_`.
 pub fn is_nonce(text: &str) -> bool {
     NONCE.contains(&text.len())
         && text
@@ -26,16 +24,17 @@ fn signed(nonce: &str) -> Vec<u8> {
     [DOMAIN, nonce.as_bytes()].concat()
 }
 
-/// The identity of a node, for nothing but proofs.
+/// A node's identity key, used for proofs only.
 #[derive(Clone)]
 pub struct Prover(Keypair);
 
 impl Prover {
+    /// Creates a prover from the node's identity.
     pub fn new(identity: Keypair) -> Self {
         Self(identity)
     }
 
-    /// Signs a nonce; `None` for a text that is none.
+    /// Signs a nonce. Returns `None` if the text is not a valid nonce.
     pub fn prove(&self, nonce: &str) -> Option<Proof> {
         let signature = is_nonce(nonce).then(|| self.0.sign(&signed(nonce)))?.ok()?;
         let key = HEXLOWER.encode(&self.0.public().encode_protobuf());
@@ -51,16 +50,18 @@ impl Prover {
 /// A nonce, signed by a node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Proof {
+    /// The node that signed.
     pub node: PeerId,
     /// The node's public key as libp2p encodes it, in hexadecimal.
     pub key: String,
+    /// The nonce.
     pub nonce: String,
-    /// In hexadecimal.
+    /// The signature in hexadecimal.
     pub signature: String,
 }
 
 impl Proof {
-    /// Returns whether this node signed this nonce.
+    /// Returns true if this node signed this nonce.
     pub fn is_of(&self, node: &PeerId, nonce: &str) -> bool {
         let key = HEXLOWER.decode(self.key.as_bytes()).ok();
         let key = key.and_then(|key| PublicKey::try_decode_protobuf(&key).ok());

@@ -1,4 +1,4 @@
-//! A publish while it runs, and what it reached.
+//! A running publish, and its result.
 
 use std::{fmt, path::PathBuf, time::Duration};
 
@@ -13,47 +13,54 @@ use super::{
 /// The result of `publish`, `yank` and `unyank`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// `publisher-id/name@version`: what `get` takes anywhere.
+    /// `publisher-id/name@version`, which `get` accepts on any node.
     pub id: String,
+    /// The package.
     pub package: PackageId,
+    /// The version.
     pub version: VersionText,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The number of the new state.
     pub seq: u64,
+    /// The hash of the manifest.
     pub manifest: Hash,
+    /// The root of the first file.
     pub content: ContentRoot,
+    /// The size of all files in bytes.
     pub size: u64,
+    /// The steps that were completed.
     pub steps: Steps,
-    /// The network did not take everything yet: the node goes on trying until it has.
+    /// The network has not taken everything yet; the node keeps trying.
     pub pending: bool,
-    /// A sentence about this machine's clock, where others refuse the announcement for it.
+    /// A sentence about this machine's clock, if other nodes refuse the announcement because of it.
     #[serde(default)]
     pub clock: Option<String>,
-    /// Set when this publish made the publisher's key: where it is, so that it can be backed up.
+    /// Path of the publisher's key if this publish created it, so that it can be backed up.
     pub new_key: Option<PathBuf>,
 }
 
-/// The steps of a publish that were done, and the time that each took.
+/// The steps that were completed, with durations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Steps {
     /// Time to find the newest head, before signing.
     pub lookup: Duration,
-    /// Time from signing to the acknowledged commit in the local store: from here on nothing is
-    /// lost.
+    /// Time from signing to the commit in the local store. From then on nothing is lost.
     pub stored: Duration,
-    /// Peers from whom head and manifest were read back.
+    /// Peers from which head and manifest were read back.
     pub replicas: usize,
-    /// Peers in the mesh that the announcement was sent to.
+    /// Mesh peers to which the announcement was sent.
     pub announced: usize,
-    /// Other nodes that were seen to have the bytes, and how many are to have them. None of them is
-    /// counted for a yank.
+    /// Other nodes seen to have the bytes, and the number that should. Both are 0 for a yank.
     #[serde(default)]
     pub copies: usize,
+    /// The number of other nodes that should have the bytes.
     #[serde(default)]
     pub copies_wanted: usize,
 }
 
 impl Steps {
-    /// Says in words on how many nodes the bytes are.
+    /// Returns text about the number of nodes that have the bytes.
     pub fn copied(&self) -> String {
         match self.copies_wanted {
             0 => String::new(),
@@ -68,7 +75,7 @@ impl Steps {
     }
 }
 
-/// Says in words on how many other nodes something is.
+/// Returns text such as "on 2 other nodes".
 pub fn on_other_nodes(count: usize) -> String {
     match count {
         0 => "on no other node".to_owned(),
@@ -77,29 +84,36 @@ pub fn on_other_nodes(count: usize) -> String {
     }
 }
 
-/// A message of a publish that runs.
+/// A progress message of a running publish.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "step")]
 pub enum PublishStep {
+    /// The files were hashed.
     Hashed {
+        /// Total size in bytes.
         size: u64,
     },
+    /// The new state was signed.
     Signed {
+        /// The number of the state.
         seq: u64,
     },
+    /// The state was committed to the local store.
     Stored,
+    /// The records were stored in the DHT.
     Put,
+    /// The records were read back.
     ReadBack {
+        /// The number of peers that returned them.
         replicas: usize,
     },
+    /// The release was announced.
     Announced {
+        /// The number of peers to which it was sent.
         peers: usize,
     },
-    /// So many of the nodes that are to have the bytes have them.
-    Copied {
-        nodes: usize,
-        wanted: usize,
-    },
+    /// `nodes` of the `wanted` nodes have the bytes.
+    Copied { nodes: usize, wanted: usize },
 }
 
 impl fmt::Display for PublishStep {

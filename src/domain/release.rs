@@ -1,8 +1,8 @@
-//! Releases as heads and pages list them, and the pure operations on such lists.
+//! Releases as heads and pages list them, and pure operations on such lists.
 //!
-//! A version may be listed by several records: where a later one lists it again, what that says of
-//! its state counts, and its manifests are added to those that were listed before. So a page never
-//! changes, and a change of an old version is one entry.
+//! Several records may list a version. If a later one lists it again, the later state counts, and
+//! its manifests are added to the earlier ones. So a page never changes, and a change to an old
+//! version is one entry.
 
 use std::collections::{HashMap, HashSet};
 
@@ -13,48 +13,49 @@ use crate::ecosystem::{Ecosystem, Requirement, Version};
 
 /// Longest reason of a yank and longest message of a deprecation, in characters.
 pub const MAX_REASON: usize = 500;
-/// Most files of one version that may be yanked one by one.
+/// The most files of one version that may be yanked individually.
 pub const MAX_YANKED_FILES: usize = 64;
-/// Most bytes of what one entry says of its version's state, so that an entry always fits into a
-/// page.
+/// The most bytes of reasons and messages in one entry, so that an entry always fits into a page.
 pub const MAX_STATE: usize = 4 * 1024;
 
-/// One line of a head or page: a version, the manifests of its files, and what its owner says of it
-/// now.
+/// An entry of a head or page: a version, its manifests, and its state.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReleaseEntry {
+    /// The version.
     #[serde(rename = "v")]
     pub version: VersionText,
-    /// Hashes of the signed payloads, in the order in which they were added.
+    /// Hashes of the signed manifests, in the order in which they were added.
     #[serde(rename = "m", default, skip_serializing_if = "Vec::is_empty")]
     pub manifests: Vec<Hash>,
-    /// An older record lists manifests of it too.
+    /// An older record lists further manifests of it.
     #[serde(rename = "o", default, skip_serializing_if = "std::ops::Not::not")]
     pub older: bool,
-    /// The owner asks not to choose it; the reason may be empty.
+    /// The owner asks package managers not to choose it. The reason may be empty.
     #[serde(rename = "y", default, skip_serializing_if = "Option::is_none")]
     pub yanked: Option<String>,
-    /// The owner says what to use instead, or why not to use it.
+    /// The owner recommends a replacement, or advises against it.
     #[serde(rename = "d", default, skip_serializing_if = "Option::is_none")]
     pub deprecated: Option<String>,
-    /// Files that the owner asks not to choose, while others of the version stay.
+    /// Files that are yanked individually.
     #[serde(rename = "f", default, skip_serializing_if = "Vec::is_empty")]
     pub yanked_files: Vec<YankedFile>,
 }
 
-/// A file that is yanked, and why.
+/// A yanked file, with the reason.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct YankedFile {
+    /// The name of the file.
     #[serde(rename = "n")]
     pub name: String,
+    /// The owner's reason, which may be empty.
     #[serde(rename = "y", default, skip_serializing_if = "String::is_empty")]
     pub why: String,
 }
 
 impl ReleaseEntry {
-    /// A version with its first manifest.
+    /// Creates an entry with a version's first manifest.
     pub fn new(version: VersionText, manifest: Hash) -> Self {
         let manifests = vec![manifest];
         Self {
@@ -67,7 +68,7 @@ impl ReleaseEntry {
         }
     }
 
-    /// What is said of a version now, in a record that is not the one with its manifests.
+    /// Returns an entry with the state of the version for another record, without its manifests.
     fn again(&self) -> Self {
         Self {
             manifests: Vec::new(),
@@ -76,10 +77,10 @@ impl ReleaseEntry {
         }
     }
 
-    /// Cuts off the manifests but the `last` ones, as an entry for an older record; what is said of
-    /// the version stays here.
+    /// Splits off all manifests except the `last` ones, as an entry for an older record. The state
+    /// of the version stays here.
     pub(super) fn split_off(&mut self, last: usize) -> Self {
-        /// So that the part that is cut off fits into a page.
+        /// Small enough for the split-off part to fit into a page.
         const MOST: usize = 128;
         let count = self.manifests.len().saturating_sub(last).min(MOST);
         let front: Vec<Hash> = self.manifests.drain(..count).collect();
@@ -94,21 +95,23 @@ impl ReleaseEntry {
         }
     }
 
+    /// Returns true if the version is yanked as a whole.
     pub fn is_yanked(&self) -> bool {
         self.yanked.is_some()
     }
 
-    /// The manifest that came first, which says what the release is. An entry that continues an
-    /// older record's may have none.
+    /// Returns the first manifest, which describes the release. An entry that continues an older
+    /// record's may have none.
     pub fn first(&self) -> Option<Hash> {
         self.manifests.first().copied()
     }
 
+    /// Returns true if the entry lists the manifest.
     pub fn lists(&self, manifest: &Hash) -> bool {
         self.manifests.contains(manifest)
     }
 
-    /// Why a file of it is not to be chosen, if it is not.
+    /// Returns the reason why a file of it is yanked; `None` if it is not.
     pub fn why_yanked(&self, file: &str) -> Option<&str> {
         let one = self.yanked_files.iter().find(|yanked| yanked.name == file);
         self.yanked
@@ -116,10 +119,10 @@ impl ReleaseEntry {
             .or(one.map(|yanked| yanked.why.as_str()))
     }
 
-    /// Every rule that holds for an entry by itself; the error names the field.
+    /// Checks the rules that hold for a single entry.
     ///
     /// # Errors
-    /// When one is broken.
+    /// The name of the field that breaks one.
     pub fn check(&self, ecosystem: &Ecosystem) -> Result<(), &'static str> {
         let texts = || [&self.yanked, &self.deprecated].into_iter().flatten();
         let whys = || self.yanked_files.iter().map(|file| &file.why);
@@ -163,10 +166,10 @@ impl ReleaseEntry {
     }
 }
 
-/// A reason or message as it may be signed: one line or several, as a description is.
+/// Checks that a reason or message may be signed. Like a description, it may have several lines.
 ///
 /// # Errors
-/// What is wrong with it, as the end of a sentence that begins with what it is.
+/// The problem, as the end of a sentence that begins with the kind of text.
 pub fn check_reason(text: &str) -> Result<(), String> {
     let length = text.chars().count();
     if length > MAX_REASON {
@@ -179,8 +182,8 @@ pub fn check_reason(text: &str) -> Result<(), String> {
     }
 }
 
-/// Releases with their versions read, so that they can be compared; in the order given, those left
-/// out whose version the ecosystem does not have. A verified head or page has none of these.
+/// Returns the releases with their parsed versions, in the given order. Versions that the ecosystem
+/// does not allow are left out; a verified head or page has none.
 pub fn read<'a>(
     ecosystem: &Ecosystem,
     releases: &'a [ReleaseEntry],
@@ -191,8 +194,8 @@ pub fn read<'a>(
         .collect()
 }
 
-/// What records list, each of them later than the one before: a version once, in the place where it
-/// is listed first, with all its manifests and its latest state.
+/// Merges the entries of records, from the earliest to the latest: each version once, at the place
+/// of its first entry, with all its manifests and its latest state.
 pub fn gather<'a>(
     ecosystem: &Ecosystem,
     records: impl IntoIterator<Item = &'a [ReleaseEntry]>,
@@ -224,11 +227,12 @@ pub fn gather<'a>(
     gathered
 }
 
-/// The release that `requirement` asks for: the highest version that matches and is not yanked.
+/// Returns the release that satisfies `requirement`: the highest version that matches and is not
+/// yanked.
 ///
-/// Without a requirement, the highest release proper, or the highest pre-release where there is
-/// nothing else. With one, pre-releases count as its ecosystem has it. A yanked release is returned
-/// only where it is named exactly, as cargo does for a lock file.
+/// Without a requirement, that is the highest release proper, or the highest pre-release if there
+/// is nothing else. With one, pre-releases count as the ecosystem defines. A yanked release is
+/// returned only if it is named exactly, as cargo does for a lock file.
 pub fn resolve<'a>(
     ecosystem: &Ecosystem,
     releases: &'a [ReleaseEntry],
@@ -249,8 +253,8 @@ pub fn resolve<'a>(
     found.map(|(_, entry)| *entry)
 }
 
-/// The highest release proper that is not yanked, or the highest pre-release where there is nothing
-/// else. Of those with plain versions, which most are, only the highest is read.
+/// Returns the highest release proper that is not yanked, or the highest pre-release if there is
+/// nothing else. Of plain versions, by far the most frequent, only the highest is parsed.
 fn latest<'a>(ecosystem: &Ecosystem, releases: &'a [ReleaseEntry]) -> Option<&'a ReleaseEntry> {
     let live = || releases.iter().filter(|release| !release.is_yanked());
     let plain = |entry: &'a ReleaseEntry| ecosystem.plain_version(entry.version.as_str());
@@ -273,7 +277,7 @@ fn latest<'a>(ecosystem: &Ecosystem, releases: &'a [ReleaseEntry]) -> Option<&'a
         .map(|(_, entry)| *entry)
 }
 
-/// The highest release, yanked or not.
+/// Returns the highest release, yanked or not.
 pub fn highest<'a>(
     ecosystem: &Ecosystem,
     releases: &'a [ReleaseEntry],
@@ -284,7 +288,7 @@ pub fn highest<'a>(
         .map(|(_, entry)| entry)
 }
 
-/// The entry of a version, however it is spelt.
+/// Returns the entry of a version, in any spelling.
 pub fn find<'a>(
     ecosystem: &Ecosystem,
     releases: &'a [ReleaseEntry],
@@ -296,8 +300,8 @@ pub fn find<'a>(
         .find(|entry| entry.version.key(ecosystem) == key)
 }
 
-/// Versions to name to somebody whose requirement takes none: other builds of the version that was
-/// named, else the highest, five at most.
+/// Suggests versions for a requirement that matches none: other builds of the version named,
+/// otherwise the highest, five at most.
 pub fn instead(
     ecosystem: &Ecosystem,
     releases: &[ReleaseEntry],
@@ -318,16 +322,19 @@ pub fn instead(
         .collect()
 }
 
-/// A version whose manifest hash differs from the first one seen.
+/// A version whose manifest differs from the first one seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VersionConflict {
+    /// The version.
     pub version: VersionText,
+    /// The manifest seen first, which counts.
     pub kept: Hash,
+    /// The other manifest.
     pub offered: Hash,
 }
 
-/// The versions in `offered` that `known` has under another hash. Where releases grow, another
-/// manifest is an addition, and there are none.
+/// Returns the versions that `known` lists with another manifest. In an ecosystem whose releases
+/// grow, another manifest is an addition and no conflict.
 pub fn conflicts(
     ecosystem: &Ecosystem,
     known: &[ReleaseEntry],
@@ -352,8 +359,8 @@ pub fn conflicts(
     offered.iter().filter_map(changed).collect()
 }
 
-/// What a later state must list of an earlier one and does not: manifests that were taken away.
-/// `later` is everything that the later state lists where the earlier one listed `earlier`.
+/// Returns the manifests that a later state has removed from an earlier one. `later` must list
+/// everything that the later state lists in place of `earlier`.
 pub fn removed(
     ecosystem: &Ecosystem,
     earlier: &[ReleaseEntry],
@@ -376,17 +383,18 @@ pub fn removed(
         .collect()
 }
 
-/// The entries of a head that is being made: the newest ones, which it lists itself, before older
-/// ones in pages that stay as they are.
+/// The entries of a head in preparation: the newest ones, which it lists itself, and those in
+/// pages, which do not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entries {
+    /// The entries that the head lists itself.
     pub recent: Vec<ReleaseEntry>,
-    /// What all records list together, as far as they are held.
+    /// The merged entries of all records that are held.
     pub all: Vec<ReleaseEntry>,
 }
 
 impl Entries {
-    /// Adds a manifest to a version, or a version.
+    /// Adds a manifest to a version, or adds the version.
     pub fn add(&mut self, ecosystem: &Ecosystem, version: &VersionText, manifest: Hash) {
         if find(ecosystem, &self.all, version).is_some() {
             self.change(ecosystem, version, |entry| {
@@ -401,7 +409,7 @@ impl Entries {
         }
     }
 
-    /// Changes what is said of a version; false when there is none.
+    /// Changes the state of a version. Returns false if there is no such version.
     pub fn change(
         &mut self,
         ecosystem: &Ecosystem,
@@ -425,9 +433,9 @@ impl Entries {
         true
     }
 
-    /// Takes in what another state of the package lists: its versions, the manifests of those that
-    /// may have several, and what either of them says against a version. Where a version may have
-    /// one manifest, the one that is here stays.
+    /// Joins the entries of another state of the package: its versions, the manifests of versions
+    /// that may have several, and yanks and deprecations of either state. If a version may have one
+    /// manifest only, ours stays.
     pub fn join(&mut self, ecosystem: &Ecosystem, other: &[ReleaseEntry]) {
         for theirs in other {
             let known = find(ecosystem, &self.all, &theirs.version).cloned();
@@ -439,7 +447,7 @@ impl Entries {
                     self.add(ecosystem, &theirs.version, *manifest);
                 }
             }
-            // What is said of another manifest is not said of this one.
+            // A yank of another manifest does not apply to ours.
             let same = known.as_ref().is_none_or(|known| {
                 ecosystem.grows()
                     || theirs
@@ -458,8 +466,8 @@ impl Entries {
         }
     }
 
-    /// Has the latest release among those that the head itself lists: a package is listed, and
-    /// shown, by what its head says.
+    /// Makes the head itself list the latest release, because packages are listed and shown by
+    /// their heads.
     pub fn keep_latest(&mut self, ecosystem: &Ecosystem) {
         let Some(latest) = resolve(ecosystem, &self.all, None) else {
             return;
@@ -480,7 +488,7 @@ impl Entries {
     }
 }
 
-/// An entry with what another one says against its version too.
+/// Returns an entry with the yanks and deprecations of another one added.
 fn said(entry: &ReleaseEntry, other: &ReleaseEntry) -> ReleaseEntry {
     let mut said = entry.clone();
     said.yanked = said.yanked.or_else(|| other.yanked.clone());

@@ -1,5 +1,4 @@
-//! The releases of a package, shared by whoever has the package: a copy of two thousand of them
-//! costs nothing.
+//! The releases of a package, shared between copies: cloning two thousand of them costs nothing.
 
 use std::{
     ops::Deref,
@@ -10,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{hash::Hash, release::ReleaseEntry};
 
-/// Releases in the order in which they were published.
+/// Releases in order of publication.
 #[derive(Clone, Debug, Default)]
 pub struct Releases(Arc<Shared>);
 
@@ -21,13 +20,13 @@ struct Shared {
 }
 
 impl Releases {
-    /// A hash of everything that the owner says of the releases; two lists with one digest are
-    /// alike. It is computed once.
+    /// Returns a hash of all entries and their states; equal lists have equal digests. It is
+    /// computed once.
     pub fn digest(&self) -> Hash {
         *self.0.digest.get_or_init(|| digest_of(&self.0.entries))
     }
 
-    /// Those that `is_wanted` takes.
+    /// Returns the releases that satisfy `is_wanted`.
     #[must_use]
     pub fn only(&self, is_wanted: impl Fn(&ReleaseEntry) -> bool) -> Self {
         match self.iter().all(&is_wanted) {

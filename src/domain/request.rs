@@ -1,5 +1,4 @@
-//! Requests of package managers, as the gateway answered them, and the runs of a client that they
-//! belong to.
+//! Requests of package managers to the gateway, grouped into runs of a client.
 
 use std::{collections::HashMap, time::Duration};
 
@@ -13,94 +12,103 @@ use super::{
     version::VersionText,
 };
 
-/// A client that asks again within this time is the same run of it: package managers work for
-/// longer than this between two requests only while they build something.
+/// A client that sends another request within this time is still in the same run: package managers
+/// pause longer only while they build.
 pub const SAME_RUN: Duration = Duration::from_secs(15);
-/// Runs that are told apart at a time.
+/// The most runs tracked at a time.
 const MOST_RUNS: usize = 256;
-/// Characters of a path or a refusal that are told.
+/// The most characters kept of a path or a refusal.
 const MOST_TEXT: usize = 500;
 
-/// The reason for which a client asks.
+/// The purpose of a client's request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Purpose {
-    /// To read what there is: an index, a page, a document, what a search finds.
+    /// Reads an index, a page, a document or search results.
     #[default]
     Read,
-    /// To have a file of a release, or a part of one.
+    /// Downloads a file of a release, or a part of one.
     File,
-    /// To publish, yank, or change something else.
+    /// Publishes, yanks or changes something else.
     Change,
 }
 
-/// The origin of the bytes of a file.
+/// The origin of a file's bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Bytes that were on this node before.
+    /// Bytes that this node already had.
     pub here: u64,
-    /// Bytes that peers gave while the file was sent.
+    /// Bytes that peers sent while the file was being served.
     pub peers: Vec<(PeerId, u64)>,
 }
 
-/// A request of a package manager, as it stands. A later value replaces an earlier one of the same
-/// id.
+/// A request of a package manager. A later value replaces an earlier one with the same id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ClientRequest {
-    /// Its number since the node started.
+    /// A number counted up since the node started.
     pub id: u64,
-    /// The id of the first request of the same run of the client.
+    /// The id of the first request in the same run of the client.
     pub run: u64,
+    /// The time of the request.
     pub at: Timestamp,
-    /// The program and its version, by its own word, such as `cargo 1.95.0`.
+    /// The program and its version, as it identifies itself, such as `cargo 1.95.0`.
     pub client: String,
-    /// The address that it came from.
+    /// The client's address.
     pub from: String,
+    /// The HTTP method.
     pub method: String,
+    /// The path, shortened.
     pub path: String,
+    /// The purpose of the request.
     pub purpose: Purpose,
+    /// The package concerned, if there is one.
     pub package: Option<PackageName>,
+    /// The version concerned, if there is one.
     pub version: Option<VersionText>,
-    /// The key whose package the name is here.
+    /// The owner whose package the name means here.
     pub owner: Option<PublisherId>,
+    /// The HTTP status of the answer.
     pub status: u16,
-    /// Bytes of the body that were sent, and those that it has, where that is known.
+    /// Bytes of the body that were sent, and its length if known.
     pub bytes: u64,
+    /// The length of the body in bytes, if known.
     pub length: Option<u64>,
+    /// The origin of the bytes.
     pub origin: Origin,
-    /// From the request to the beginning of the answer, in milliseconds.
+    /// Time from the request to the start of the answer, in milliseconds.
     pub waited: u64,
-    /// From the request to the last byte of the answer, in milliseconds; `None` while it is being
-    /// sent.
+    /// Time from the request to the last byte of the answer, in milliseconds; `None` while it is
+    /// being sent.
     pub millis: Option<u64>,
-    /// The sentence of a refusal, which not every client shows.
+    /// The message of a refusal, which not every client shows.
     pub refusal: Option<String>,
 }
 
 impl ClientRequest {
+    /// Returns true while the answer is being sent.
     pub fn is_open(&self) -> bool {
         self.millis.is_none()
     }
 
-    /// The client went away, or the answer could not be finished.
+    /// Returns true if the client disconnected or the answer could not be completed.
     pub fn is_broken_off(&self) -> bool {
         !self.is_open() && self.length.is_some_and(|length| self.bytes < length)
     }
 
+    /// Returns true if the answer is an error.
     pub fn is_refused(&self) -> bool {
         self.status >= 400
     }
 }
 
-/// The program and its version in a `User-Agent`, as a person would say it.
+/// Returns the program and its version from a `User-Agent`, for display.
 pub fn client_of(agent: &str) -> String {
     let agent = printable(agent);
-    // pnpm and yarn 1 say which npm they stand in for behind their own name, and pip has JSON
-    // there.
+    // pnpm and yarn 1 append the npm version they emulate, and pip appends JSON.
     let first = agent.split_whitespace().next().unwrap_or("unknown");
     let (name, version) = first.split_once('/').unwrap_or((first, ""));
     let name: String = name.chars().take(32).collect::<String>().to_lowercase();
-    // yarn 4 says what it asks with, and nothing of itself.
+    // yarn 4 names only the HTTP library it uses.
     let name = match name.as_str() {
         "" => "unknown",
         "got" => "yarn",
@@ -114,12 +122,12 @@ pub fn client_of(agent: &str) -> String {
     }
 }
 
-/// Clients that are counted one by one, and all others.
+/// Clients that are counted individually; the last entry stands for all others.
 pub const CLIENTS: [&str; 10] = [
     "cargo", "pip", "uv", "twine", "poetry", "npm", "pnpm", "yarn", "bun", "other",
 ];
 
-/// The program in what [`client_of`] returns, of those that are counted one by one.
+/// Returns the entry of [`CLIENTS`] for a result of [`client_of`].
 pub fn kind_of(client: &str) -> &'static str {
     let name = client.split(' ').next().unwrap_or_default();
     CLIENTS
@@ -128,17 +136,17 @@ pub fn kind_of(client: &str) -> &'static str {
         .unwrap_or("other")
 }
 
-/// A text of a client's, shortened and without what a terminal would obey.
+/// Returns a client's text shortened and made safe to show.
 pub fn told(text: &str) -> String {
     printable(text).chars().take(MOST_TEXT).collect()
 }
 
-/// Tells which run of a client a request belongs to.
+/// Assigns requests to runs of a client.
 #[derive(Debug, Default)]
 pub struct Runs(HashMap<(String, String), (u64, Timestamp)>);
 
 impl Runs {
-    /// The run of a request with this id, by its client and where that is.
+    /// Returns the run of a request, identified by the client and its address.
     pub fn of(&mut self, id: u64, client: &str, from: &str, now: Timestamp) -> u64 {
         if self.0.len() >= MOST_RUNS {
             self.0.retain(|_, (_, last)| now.since(*last) <= SAME_RUN);

@@ -1,48 +1,51 @@
-//! Who makes room in a full catalogue: the rule, from numbers alone.
+//! Eviction from a full catalogue: a rule on numbers alone.
 
 use super::time::Timestamp;
 
-/// A publisher is known once it was first seen so long ago. Keys cost nothing, and this is what
-/// they have not: a past.
+/// A publisher is known once it was first seen this long ago. Keys cost nothing, but a history
+/// cannot be bought.
 pub const KNOWN_AFTER: std::time::Duration = std::time::Duration::from_secs(7 * 24 * 3_600);
-/// All unknown publishers together keep at most one part in so many of a catalogue that was full.
+/// All unknown publishers together keep at most one part in this many of a full catalogue.
 pub const OF_UNKNOWN: u64 = 4;
-/// Publishers that have less than this are taken for equals, and the one heard of longest ago goes
-/// first: otherwise whoever has the longest description would.
+/// Publishers with less than this many bytes count as equals, and the one not heard of for longest
+/// is evicted first. Otherwise the longest description would decide.
 pub const EVEN: u64 = 32 * 1024;
 
-/// What a publisher is to this node.
+/// A publisher's standing with this node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Standing {
     /// Neither pinned nor this node's own, and first seen less than [`KNOWN_AFTER`] ago, or
     /// distrusted.
     Unknown,
+    /// First seen at least [`KNOWN_AFTER`] ago.
     Known,
-    /// Pinned by this node's person, or this node's own: nothing of it goes.
+    /// Pinned by this node's person, or this node's own: never evicted.
     Kept,
 }
 
-/// What one publisher has in the catalogue: bytes, or packages.
+/// A publisher's use of the catalogue, in bytes or in packages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tenant {
+    /// The publisher's standing.
     pub standing: Standing,
+    /// The amount it uses.
     pub amount: u64,
-    /// When it was last heard of.
+    /// The time at which it was last heard of.
     pub last_seen: Timestamp,
 }
 
-/// How much there is to be freed.
+/// The amounts to evict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Owed {
-    /// From publishers that are unknown.
+    /// The amount from unknown publishers.
     pub unknown: u64,
-    /// And, where they have not as much, from those that are known.
+    /// The amount from known publishers, if unknown ones do not have enough.
     pub known: u64,
 }
 
-/// What is to be freed of a catalogue that has more than `limit`, to have `target` then: first what
-/// belongs to unknown publishers. With `quarter` they are left with [`OF_UNKNOWN`] of the limit at
-/// most.
+/// Returns the amounts to evict from a catalogue of `total`, above `limit`, to bring it down to
+/// `target`, unknown publishers first. With `quarter`, these keep at most one part in
+/// [`OF_UNKNOWN`] of the limit.
 pub fn owed(tenants: &[Tenant], total: u64, target: u64, limit: u64, quarter: bool) -> Owed {
     let of_unknown: u64 = tenants
         .iter()
@@ -62,9 +65,9 @@ pub fn owed(tenants: &[Tenant], total: u64, target: u64, limit: u64, quarter: bo
     }
 }
 
-/// How much each is to free, by its place in `tenants`: whoever has most frees first, down to what
-/// the next one has. Those that have less than `even` are equals, and free all they have, the one
-/// heard of longest ago first.
+/// Returns the amount that each publisher gives up, by its index in `tenants`: the largest first,
+/// down to the level of the next. Those below `even` count as equals and give up everything, the
+/// one not heard of for longest first.
 pub fn to_free(tenants: &[Tenant], owed: Owed, even: u64) -> Vec<(usize, u64)> {
     let mut all = level(tenants, Standing::Unknown, owed.unknown, even);
     all.extend(level(tenants, Standing::Known, owed.known, even));
@@ -81,7 +84,7 @@ fn level(tenants: &[Tenant], standing: Standing, need: u64, even: u64) -> Vec<(u
         .filter(|(_, tenant)| tenant.standing == standing)
         .collect();
     of.sort_by_key(|(at, tenant)| (std::cmp::Reverse(tenant.amount), tenant.last_seen, *at));
-    // The level to which the largest are brought, found from the top.
+    // Find, from the top, the level to which the largest are cut.
     let (mut level, mut sum) = (0, 0u64);
     for (count, (_, tenant)) in (1u64..).zip(&of) {
         sum = sum.saturating_add(tenant.amount);
@@ -215,7 +218,7 @@ mod tests {
                 after[*at] -= amount;
             }
             let left: u64 = after.iter().sum();
-            // As far as there is something that may go.
+            // As far as evictable entries suffice.
             prop_assert!(left <= target || left == sum(Standing::Kept));
             let has = |wanted| tenants.iter().zip(&after).filter(move |(one, _)| one.standing == wanted);
             let unknown: u64 = has(Standing::Unknown).map(|(_, left)| *left).sum();
@@ -225,15 +228,15 @@ mod tests {
             let lost = |standing| has(standing).any(|(one, left)| one.amount != *left);
             prop_assert!(!lost(Standing::Known) || unknown == 0, "known ones lose nothing while unknown ones have something");
             for standing in [Standing::Unknown, Standing::Known] {
-                // Nobody is brought below what somebody else keeps, but for equals, of whom one
-                // goes whole, and for what does not divide evenly.
+                // Nobody is cut below the level that somebody else keeps, except among equals,
+                // which are evicted whole one by one, and for rounding.
                 let lowest = has(standing).filter(|(one, left)| one.amount != **left).map(|(_, left)| *left).min();
                 let highest = has(standing).map(|(_, left)| *left).max();
                 if let (Some(lowest), Some(highest)) = (lowest, highest) {
                     prop_assert!(highest <= lowest.max(even) + list.len() as u64, "{highest} {lowest}");
                 }
             }
-            // No more than is needed.
+            // No more is evicted than needed.
             let freed: u64 = free.iter().map(|(_, amount)| amount).sum();
             prop_assert!(freed <= owed.unknown + owed.known);
         }

@@ -1,38 +1,39 @@
-//! Private keys among other bytes: the program's own key files, by what they decode to, and
-//! everybody else's by the header that their format begins with.
+//! Detects private keys in bytes: our own key files by decoding them, others by the header of their
+//! format.
 
 use libp2p::identity::Keypair;
 use memchr::memmem::Finder;
 
-/// Largest key file that is read, in bytes. A plain one has 68 and a sealed one some 500; the rest
-/// is for comments.
+/// Largest key file that is read, in bytes. A plain one has 68 bytes and a sealed one about 500;
+/// the rest is for comments.
 pub const MAX_KEY_FILE: u64 = 64 << 10;
-/// The line before a sealed key: what tells it from other files that age has encrypted.
+/// The line before a sealed key, which distinguishes it from other files encrypted with age.
 pub const SEALED: &str =
     "# Swarmdex publisher key, sealed with a passphrase; `swarmdex key import` takes it.";
 const ARMOR_BEGIN: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
 const ARMOR_END: &str = "-----END AGE ENCRYPTED FILE-----";
 
-/// Bytes before and after a header that decide whether it is one: a label, and what comes first in
-/// the next line.
+/// Bytes before and after a header that decide if it is one: a label, and the beginning of the next
+/// line.
 const AROUND: usize = 512;
-/// Base64 digits after a header in the same string that make it a key. No word of a sentence or a
-/// program is as long.
+/// The number of base64 digits after a header in the same string that make it a key. No word in
+/// prose or code is as long.
 const DIGITS: usize = 16;
-/// Longest label of a header. The longest that is known is `SSH2 ENCRYPTED PRIVATE KEY`.
+/// Longest label of a header, in bytes. The longest known one is `SSH2 ENCRYPTED PRIVATE KEY`.
 const LABEL: usize = 64;
 
-/// A file that holds a key of ours.
+/// A file with a key of ours.
 pub enum KeyFile<'a> {
-    /// As it lies in a data directory, and as `key export --plain` writes it.
+    /// The form in a data directory, also written by `key export --plain`.
     Plain(Box<Keypair>),
-    /// As `key export` writes it: what [age](https://age-encryption.org/v1) has encrypted, armored.
+    /// The form written by `key export`: encrypted with [age](https://age-encryption.org/v1) and
+    /// armored.
     Sealed(&'a str),
 }
 
 impl<'a> KeyFile<'a> {
-    /// Recognises every form in which the program reads or writes a key; `None` for everything
-    /// else.
+    /// Recognises every form in which the program reads or writes a key. Returns `None` for
+    /// anything else.
     pub fn recognise(bytes: &'a [u8]) -> Option<Self> {
         if bytes.len() as u64 > MAX_KEY_FILE {
             return None;
@@ -44,8 +45,7 @@ impl<'a> KeyFile<'a> {
     }
 }
 
-/// The armored part that follows a line which says that it is a sealed key, wherever it is in the
-/// text.
+/// Returns the armored part after a line that marks a sealed key, anywhere in the text.
 fn sealed(text: &str) -> Option<&str> {
     let mut rest = text;
     while let Some((_, after)) = rest.split_once(SEALED) {
@@ -60,13 +60,13 @@ fn sealed(text: &str) -> Option<&str> {
     None
 }
 
-/// Looks for the header of a private key in bytes that come in parts of any size.
+/// Finds the header of a private key in bytes that arrive in chunks of any size.
 pub struct Headers {
-    /// Four dashes, as SSH2 has them, and five.
+    /// Four dashes, as in SSH2, and five.
     begins: [Finder<'static>; 2],
-    /// The end of what came before, which a header may have begun in.
+    /// The end of the earlier bytes, in which a header may have begun.
     held: Vec<u8>,
-    /// Whether the held bytes are the first there are.
+    /// True while the held bytes include the very first ones.
     at_start: bool,
     found: Option<String>,
 }
@@ -102,7 +102,7 @@ impl Headers {
         }
     }
 
-    /// The label of the first header that was found, such as `OPENSSH PRIVATE KEY`, once all bytes
+    /// Returns the label of the first header found, such as `OPENSSH PRIVATE KEY`, after all bytes
     /// have been taken.
     pub fn end(mut self) -> Option<String> {
         if self.found.is_none() {
@@ -123,8 +123,7 @@ impl Headers {
                     .held
                     .get(at + needle.needle().len()..)
                     .unwrap_or_default();
-                // The bytes that decide are still to come, and this place is looked at again with
-                // them.
+                // The deciding bytes are still to come; this position is examined again with them.
                 if !at_end && after.len() < AROUND {
                     break;
                 }
@@ -137,7 +136,7 @@ impl Headers {
     }
 }
 
-/// The label of a private key's header whose dashes and `BEGIN` lie between `before` and `after`.
+/// Returns the label of a private key's header, given the bytes around its dashes and `BEGIN`.
 fn header(before: &[u8], after: &[u8], at_start: bool) -> Option<String> {
     let end = after.iter().take(LABEL).position(|byte| *byte == b'-')?;
     let label = std::str::from_utf8(after.get(..end)?).ok()?.trim_end();
@@ -155,11 +154,11 @@ fn header(before: &[u8], after: &[u8], at_start: bool) -> Option<String> {
     (stands_alone(before, rest, at_start) || goes_on_as_key(rest)).then(|| label.to_owned())
 }
 
-/// Whether there is nothing else in the header's line.
+/// Returns true if the header is alone on its line.
 fn stands_alone(before: &[u8], rest: &[u8], at_start: bool) -> bool {
     let blank = |byte: &&u8| matches!(**byte, b' ' | b'\t' | b'\r');
     let first = before.iter().rev().find(|byte| !blank(byte));
-    // The mark that some editors begin a file with.
+    // Some editors begin a file with a byte order mark.
     let begins = match first {
         None => at_start || before.len() >= AROUND,
         Some(b'\n') => true,
@@ -177,8 +176,8 @@ fn stands_alone(before: &[u8], rest: &[u8], at_start: bool) -> bool {
             .is_none_or(|byte| *byte == b'\n')
 }
 
-/// Whether a key follows in the same string, as in JSON or a program's text: line ends as escapes,
-/// quotes between lines.
+/// Returns true if a key follows in the same string, as in JSON or source code: with escaped line
+/// ends, or quotes between lines.
 fn goes_on_as_key(rest: &[u8]) -> bool {
     let mut rest = rest;
     loop {
@@ -195,17 +194,17 @@ fn goes_on_as_key(rest: &[u8]) -> bool {
     rest.starts_with(b"Proc-Type:") || rest.iter().take_while(digits).take(DIGITS).count() == DIGITS
 }
 
-/// The part that a key plays.
+/// The role of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Who the node is on the network.
+    /// The identity of the node on the network.
     Identity,
-    /// What its packages are signed with.
+    /// The key that signs its packages.
     Publisher,
 }
 
 impl Role {
-    /// The word for it in the database.
+    /// Returns the word for the role in the database.
     pub fn word(self) -> &'static str {
         match self {
             Self::Identity => "identity",

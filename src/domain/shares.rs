@@ -1,10 +1,9 @@
-//! Room that strangers share: nobody takes more than a share of it, and when all of it is taken the
-//! largest holder yields.
+//! Fair shares of a bounded store: nobody holds more than a share, and when it is full the largest
+//! holder yields.
 //!
-//! Identities cost nothing and public prefixes cost little, so both have a share. A holder that
-//! exceeds its share displaces what it put itself. Only when the whole room is full does somebody
-//! else's item go, and then the farthest item of the holder that has most: a holder that has less
-//! than the others always finds room.
+//! Identities cost nothing and public prefixes cost little, so both have a share. A holder over its
+//! share evicts its own items. Only if the whole store is full is another's item evicted: the
+//! farthest one of the largest holder. So a holder with less than the others always finds room.
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -15,29 +14,31 @@ use libp2p::PeerId;
 
 use super::prefix::Prefix;
 
-/// An identity holds at most one part in so many, of places and of bytes.
+/// An identity holds at most one part in this many, of places and of bytes.
 pub const OF_IDENTITY: u64 = 64;
-/// A public prefix holds at most one part in so many: four identities' worth.
+/// A public prefix holds at most one part in this many: as much as four identities.
 pub const OF_PREFIX: u64 = 16;
-/// This node itself holds at most one part in so many, and nobody displaces that.
+/// This node itself holds at most one part in this many, and nobody evicts that.
 pub const OF_OURSELVES: u64 = 4;
 
-/// Who put an item there. The prefix is an argument, and not taken from an address here, so that
+/// The holder of an item. The prefix is an argument and not derived from an address here, so that
 /// tests on loopback can run the strict rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The identity; `None` for this node itself.
     pub peer: Option<PeerId>,
-    /// The public prefix that it is connected from; peers without one are not grouped.
+    /// The public prefix of its connection; peers without one are not grouped.
     pub prefix: Option<Prefix>,
 }
 
 impl Origin {
+    /// This node itself.
     pub const OURSELVES: Self = Self {
         peer: None,
         prefix: None,
     };
 
+    /// Returns the origin of a peer behind a prefix.
     pub fn of(peer: PeerId, prefix: Option<Prefix>) -> Self {
         Self {
             peer: Some(peer),
@@ -46,7 +47,7 @@ impl Origin {
     }
 }
 
-/// Holders are numbered, because an identity takes 80 bytes and an item has one.
+/// Holders are numbered, because an identity takes 80 bytes and every item refers to one.
 type Number = u32;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -70,11 +71,11 @@ struct Holder<K> {
     farthest_last: BTreeSet<(u64, K)>,
 }
 
-/// The accounts of a store with bounded room. It knows keys and sizes, and not what is stored.
+/// Accounts of a bounded store. They know keys and sizes, but not the stored values.
 ///
-/// One currency bounds places and bytes at once: an item is charged its bytes, but at least the
-/// bytes of an even share of the places. So neither many small items nor a few large ones exceed
-/// anything.
+/// One measure bounds places and bytes at once: an item is charged its bytes, but at least an even
+/// share of the room for one place. So neither many small items nor a few large ones exceed a
+/// bound.
 pub struct Shares<K> {
     room: u64,
     place: u64,
@@ -86,12 +87,12 @@ pub struct Shares<K> {
     next_number: Number,
     groups: BTreeMap<Group, u64>,
     largest_last: BTreeSet<(u64, Group)>,
-    /// The holders of each prefix, the one that has most last.
+    /// The holders of each prefix, the largest last.
     within: BTreeMap<Prefix, BTreeSet<(u64, Number)>>,
 }
 
 impl<K: Copy + Ord + Hash> Shares<K> {
-    /// `room` in bytes, and `places` for items.
+    /// Creates accounts for a store of `room` bytes and `places` items.
     pub fn new(room: u64, places: u64) -> Self {
         Self {
             room,
@@ -108,10 +109,10 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         }
     }
 
-    /// Notes an item of so many bytes, in place of the one with its key. Returns the keys that have
-    /// to go for it, the key itself among them when there is no room for it.
+    /// Adds an item of `bytes` bytes, replacing the one with its key. Returns the evicted keys,
+    /// with the key itself among them if there is no room for it.
     ///
-    /// `distance` orders what goes when everything is full: the greater, the sooner.
+    /// `distance` orders eviction when the store is full: the greater goes first.
     pub fn put(&mut self, key: K, origin: Origin, bytes: usize, distance: u64) -> Vec<K> {
         self.remove(&key);
         let holder = self.enter(origin);
@@ -137,7 +138,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         gone
     }
 
-    /// The next item that exceeds a bound, after `newcomer` has put something.
+    /// Returns the next item to evict after `newcomer` has added one.
     fn next_to_go(&self, newcomer: Number) -> Option<K> {
         let oldest = |of: &Holder<K>| of.oldest_first.first_key_value().map(|(_, key)| *key);
         let holder = self.holders.get(&newcomer)?;
@@ -166,7 +167,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
             .iter()
             .rev()
             .find(|(_, group)| Some(*group) != ours)?;
-        // Among equals the newcomer yields: nobody loses anything to somebody that has as much.
+        // Among equals the newcomer yields: nobody loses an item to a holder with as much.
         let own = group_of(newcomer, &holder.origin);
         let yields = if Some(own) != ours && self.groups.get(&own) >= Some(most) {
             own
@@ -185,8 +186,8 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         self.holders.get(number)
     }
 
-    /// The holder's number. One that comes from another prefix than before takes what it holds
-    /// there with it.
+    /// Returns the holder's number. If it now connects from another prefix, its items move there
+    /// with it.
     fn enter(&mut self, origin: Origin) -> Number {
         let number = match self.numbers.get(&origin.peer) {
             Some(number) => *number,
@@ -240,7 +241,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         }
     }
 
-    /// A holder's charge within its group was `before`, and is `after`.
+    /// Updates a holder's charge within its group from `before` to `after`.
     fn regroup(&mut self, number: Number, origin: &Origin, before: u64, after: u64) {
         let group = group_of(number, origin);
         let had = self.groups.remove(&group).unwrap_or(0);
@@ -262,7 +263,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         }
     }
 
-    /// The item was put again: it is its holder's newest.
+    /// Marks an item that was put again as its holder's newest.
     pub fn touch(&mut self, key: &K) {
         let Some(item) = self.items.get_mut(key) else {
             return;
@@ -275,6 +276,7 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         }
     }
 
+    /// Removes an item.
     pub fn remove(&mut self, key: &K) {
         let Some(item) = self.items.remove(key) else {
             return;
@@ -286,21 +288,22 @@ impl<K: Copy + Ord + Hash> Shares<K> {
         self.charge(item.holder, -(item.charge as i64));
     }
 
-    /// Who put an item there.
+    /// Returns the holder of an item.
     pub fn origin(&self, key: &K) -> Option<Origin> {
         Some(self.holders.get(&self.items.get(key)?.holder)?.origin)
     }
 
-    /// Items there are.
+    /// Returns the number of items.
     pub fn len(&self) -> usize {
         self.items.len()
     }
 
+    /// Returns true if there are no items.
     pub fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
 
-    /// Bytes that are charged.
+    /// Returns the charged bytes.
     pub fn charged(&self) -> u64 {
         self.total
     }
@@ -329,7 +332,7 @@ mod tests {
         (0..count).map(|_| PeerId::random()).collect()
     }
 
-    /// What a holder or a prefix has, counted from the items alone.
+    /// Counts the charge of a holder or a prefix from the items alone.
     fn counted(shares: &Shares<u64>, is: impl Fn(&Origin) -> bool) -> (u64, u64) {
         let of = shares
             .items
@@ -414,7 +417,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(48))]
         /// The bounds hold at every step, the accounts are exact, and nobody within its share loses
-        /// anything to somebody that has as much or more.
+        /// an item to a holder with as much or more.
         #[test]
         fn bounds_hold_whatever_is_put(
             steps in prop::collection::vec((0usize..90, 0u8..8, 0u64..400, 0usize..40, any::<u64>(), 0u8..10), 1..250),

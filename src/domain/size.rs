@@ -1,9 +1,9 @@
-//! Amounts of bytes for eyes.
+//! Byte amounts for display.
 
 use std::fmt;
 
-/// Bytes in the unit that leaves few digits, powers of 1,024: `812 B`, `1.2 KiB`, `99.9 MiB`, `100
-/// MiB`, `4.0 GiB`.
+/// Displays bytes in the unit that leaves few digits, powers of 1,024: `812 B`, `1.2 KiB`, `99.9
+/// MiB`, `100 MiB`, `4.0 GiB`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Size(pub u64);
 
@@ -16,7 +16,7 @@ impl fmt::Display for Size {
         let mut amount = self.0 as f64;
         let mut unit = "";
         for larger in UNITS {
-            // What would be rounded up to 1,024 is one of the next.
+            // An amount that rounds up to 1,024 takes the next unit.
             if !unit.is_empty() && amount < 1_023.5 {
                 break;
             }
@@ -30,7 +30,7 @@ impl fmt::Display for Size {
     }
 }
 
-/// Bytes a second: `12.3 MiB/s`.
+/// Displays bytes a second: `12.3 MiB/s`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate(pub f64);
 

@@ -1,11 +1,11 @@
-//! Names that the eye takes for one another.
+//! Detects names that look alike.
 
-/// `name` as the eye takes it: without separators, and with look-alikes written in one way. Two
-/// names with one skeleton are easily confused: `serde_json`, `serde-json` and `serdejson`; `l1b`
+/// Returns the visual skeleton of a name: without separators, and with look-alike letters unified.
+/// Names with one skeleton are easily confused: `serde_json`, `serde-json` and `serdejson`; `l1b`
 /// and `lib`; `rnodern` and `modern`.
 ///
-/// A wide letter becomes the two that imitate it, and not the other way round: of `vvv` either pair
-/// could be a `w`, and the skeleton must not depend on which.
+/// A wide letter becomes the two that imitate it, and not the other way round: in `vvv` either pair
+/// could be a `w`, and the skeleton must not depend on the choice.
 pub fn skeleton(name: &str) -> String {
     let mut skeleton = String::with_capacity(name.len());
     for letter in name.chars() {

@@ -1,24 +1,24 @@
-//! Text that came from somebody else.
+//! Checks and cleans untrusted text for display.
 
 use unicode_normalization::char::{canonical_combining_class, is_combining_mark};
 use unicode_width::UnicodeWidthChar;
 
-/// True for characters that move the cursor, colour the terminal or reorder what follows: control
+/// Returns true for characters that move the cursor, colour the terminal or reorder text: control
 /// characters, bidirectional overrides and isolates, and invisible format characters.
 pub fn is_unsafe_char(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// Without width, and how some scripts say which letters are joined: Persian words and Hindi
-/// conjuncts have them.
+/// Returns true for the zero-width joiners, by which some scripts control ligatures: Persian words
+/// and Hindi conjuncts use them.
 pub fn is_joiner(c: char) -> bool {
     matches!(c, '\u{200c}' | '\u{200d}')
 }
 
-/// Every character of `text` with whether it is unsafe where it stands. A joiner is not where its
-/// script has it: between two of its letters, or behind one where it is a joiner proper, or behind
-/// a sign that takes the vowel from one (RFC 5892, appendix A, by blocks instead of joining types).
+/// Returns every character of `text` with a flag that is true if it is unsafe in its place. A
+/// joiner is safe where its script uses it: between two of its letters, as a joiner proper after
+/// one, or after a virama (RFC 5892, appendix A, by blocks instead of joining types).
 pub fn safe_or_not(text: &str) -> impl Iterator<Item = (char, bool)> {
     let after = text.chars().skip(1).map(Some).chain([None]);
     text.chars()
@@ -34,13 +34,12 @@ pub fn safe_or_not(text: &str) -> impl Iterator<Item = (char, bool)> {
         })
 }
 
-/// Returns true where a character is unsafe where it stands.
+/// Returns true if any character is unsafe in its place.
 pub fn has_unsafe(text: &str) -> bool {
     safe_or_not(text).any(|(_, is_unsafe)| is_unsafe)
 }
 
-/// Letters and marks of Arabic and its like, of the scripts of India and of those that came from
-/// them.
+/// Returns true for letters and marks of Arabic, of Indian scripts and of those related to either.
 fn is_joined(c: char) -> bool {
     matches!(c,
         '\u{600}'..='\u{74f}' | '\u{750}'..='\u{77f}' | '\u{7c0}'..='\u{7ff}' | '\u{840}'..='\u{8ff}'
@@ -50,14 +49,15 @@ fn is_joined(c: char) -> bool {
         && (c.is_alphabetic() || is_combining_mark(c))
 }
 
-/// A mark that takes the vowel from the consonant before it, and so joins it to the next one.
+/// Returns true for a virama, a mark that removes the vowel of a consonant and so joins it to the
+/// next one.
 fn is_virama(c: char) -> bool {
     canonical_combining_class(c) == 9
 }
 
-/// A name or a version as a part of a file's name, on whatever system: what may mean something
-/// there is written `%2F`. No two texts become one. In front of it, or behind it, has to stand
-/// something that is not a dot.
+/// Encodes a name or version as part of a file name that is valid on any system: other characters
+/// become `%2F` and the like. Distinct texts stay distinct. The caller must add something other
+/// than dots before or after it.
 pub fn as_file(text: &str) -> String {
     let mut file = String::with_capacity(text.len());
     for byte in text.bytes() {
@@ -71,7 +71,7 @@ pub fn as_file(text: &str) -> String {
     file
 }
 
-/// `text` as it may be shown: unsafe characters become a space, runs of space become one.
+/// Returns `text` safe to show: unsafe characters become spaces, and runs of space one space.
 pub fn printable(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (c, is_unsafe) in safe_or_not(text) {
@@ -87,7 +87,7 @@ pub fn printable(text: &str) -> String {
     out.trim().to_owned()
 }
 
-/// `text` cut to at most `columns` terminal columns, with `…` where something is missing.
+/// Returns `text` cut to at most `columns` terminal columns, with `…` if something is missing.
 pub fn fit(text: &str, columns: usize) -> String {
     let width = |c: char| c.width().unwrap_or(0);
     if text.chars().map(width).sum::<usize>() <= columns {

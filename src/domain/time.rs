@@ -1,4 +1,4 @@
-//! Wall-clock instants and durations that travel in records and rows.
+//! Wall-clock instants and durations, for records and tables.
 
 use std::{fmt, time::Duration};
 
@@ -12,22 +12,22 @@ use serde::{Deserialize, Serialize};
 pub struct Timestamp(pub u64);
 
 impl Timestamp {
-    /// The instant `duration` later; stays at the largest instant instead of wrapping.
+    /// Returns the instant `duration` later, saturating at the largest one.
     pub fn after(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(millis(duration)))
     }
 
-    /// The instant `duration` earlier; stays at the epoch instead of wrapping.
+    /// Returns the instant `duration` earlier, saturating at the epoch.
     pub fn before(self, duration: Duration) -> Self {
         Self(self.0.saturating_sub(millis(duration)))
     }
 
-    /// How long ago `earlier` was; zero when it is in the future.
+    /// Returns the time since `earlier`; zero if that is in the future.
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 
-    /// Signed milliseconds from `other` to `self`.
+    /// Returns the milliseconds from `other` to `self`, negative if `other` is later.
     pub fn offset_ms(self, other: Self) -> i64 {
         let difference = i128::from(self.0) - i128::from(other.0);
         i64::try_from(difference).unwrap_or(if difference < 0 { i64::MIN } else { i64::MAX })
@@ -38,7 +38,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// A duration in the fewest words a table cell needs: `850 ms`, `12 s`, `3 min`, `5 h`, `9 d`.
+/// Displays a duration as short as in a table cell: `850 ms`, `12 s`, `3 min`, `5 h`, `9 d`.
 pub struct Ago(pub Duration);
 
 impl fmt::Display for Ago {
@@ -54,7 +54,7 @@ impl fmt::Display for Ago {
     }
 }
 
-/// How long something took: `85 ms`, `4.2 s`, and from ten seconds on as [`Ago`].
+/// Displays the duration of an operation: `85 ms`, `4.2 s`, and from ten seconds on like [`Ago`].
 pub struct Took(pub Duration);
 
 impl fmt::Display for Took {

@@ -1,7 +1,6 @@
-//! What is wrong with a TOML file, in TOML's words: serde's are those of the program's types.
+//! Rewords serde's errors about a TOML file in TOML's terms instead of Rust's types.
 
-/// One of serde's messages as a person who writes TOML would put it; what is none of its forms
-/// stays as it is.
+/// Rewords a message of serde for a person who writes TOML. An unknown form stays as it is.
 pub fn in_toml(message: &str) -> String {
     let told = mismatch(message)
         .or_else(|| missing(message))
@@ -9,7 +8,7 @@ pub fn in_toml(message: &str) -> String {
     told.unwrap_or_else(|| message.to_owned())
 }
 
-/// `invalid type: string "x", expected a sequence`
+/// Rewords `invalid type: string "x", expected a sequence`.
 fn mismatch(message: &str) -> Option<String> {
     let rest = message
         .strip_prefix("invalid type: ")
@@ -47,16 +46,16 @@ fn mismatch(message: &str) -> Option<String> {
         _ if expected.starts_with("struct ") => "a table in curly brackets",
         other => other,
     };
-    Some(format!("here is {found}, where {expected} belongs"))
+    Some(format!("found {found}, expected {expected}"))
 }
 
-/// ``missing field `x` ``
+/// Rewords ``missing field `x` ``.
 fn missing(message: &str) -> Option<String> {
     let key = message.strip_prefix("missing field `")?.strip_suffix('`')?;
     Some(format!("the key {key} is missing"))
 }
 
-/// ``unknown field `x`, expected one of `a`, `b` ``, and the same of variants.
+/// Rewords ``unknown field `x`, expected one of `a`, `b` ``, and the same for variants.
 fn unknown(message: &str) -> Option<String> {
     let (is_key, rest) = match message.strip_prefix("unknown field `") {
         Some(rest) => (true, rest),
@@ -95,8 +94,7 @@ mod tests {
         Light,
     }
 
-    /// The very errors of the parser, so that another version of it that says them otherwise is
-    /// noticed.
+    /// Uses the parser's real errors, so that a changed wording in a new version is noticed.
     #[test]
     fn no_error_speaks_of_types() {
         let draft = |text: &str| {

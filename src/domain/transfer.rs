@@ -1,4 +1,4 @@
-//! A content on its way, in either direction, as readers of the bus see it.
+//! Transfers of content in either direction, as readers of the bus see them.
 
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
@@ -12,15 +12,26 @@ use super::{
     time::Timestamp,
 };
 
-/// Which transfer: one fetch of a content, or one peer that is served it.
+/// Identifies a transfer: the download of a content, or its upload to one peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "direction")]
 pub enum TransferId {
-    Fetch { root: ContentRoot },
-    Serve { root: ContentRoot, peer: PeerId },
+    /// The download of a content.
+    Fetch {
+        /// The root of the content.
+        root: ContentRoot,
+    },
+    /// The upload of a content to a peer.
+    Serve {
+        /// The root of the content.
+        root: ContentRoot,
+        /// The peer.
+        peer: PeerId,
+    },
 }
 
 impl TransferId {
+    /// Returns the root of the content.
     pub fn root(&self) -> ContentRoot {
         match self {
             Self::Fetch { root } | Self::Serve { root, .. } => *root,
@@ -28,22 +39,26 @@ impl TransferId {
     }
 }
 
-/// How a transfer stands.
+/// The state of a transfer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "state", content = "why")]
 pub enum TransferState {
-    /// For a place, or for somebody who has it.
+    /// Waiting for a slot or a provider.
     Waiting,
+    /// Transferring.
     Running,
-    /// A person said so.
+    /// Paused by a person.
     Paused,
-    /// All of it is here, verified.
+    /// Complete and verified.
     Done,
+    /// Cancelled by a person.
     Cancelled,
+    /// Failed, for the given reason.
     Failed(String),
 }
 
 impl TransferState {
+    /// Returns a short name for display.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -55,32 +70,33 @@ impl TransferState {
         }
     }
 
-    /// It goes on by itself, or can be told to.
+    /// Returns true if it can still continue.
     pub fn is_open(&self) -> bool {
         matches!(self, Self::Waiting | Self::Running | Self::Paused)
     }
 }
 
-/// What became of a peer in a fetch.
+/// The role of a peer in a download.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Part {
-    /// It was asked whether it has it.
+    /// It was asked for the content.
     #[default]
     Asked,
-    /// It gives.
+    /// It is sending.
     Giving,
     /// It has nothing, or nothing more.
     Idle,
-    /// It was given up: too slow, or silent.
+    /// It was given up as too slow or silent.
     Slow,
-    /// The connection with it was lost.
+    /// The connection to it was lost.
     Lost,
-    /// It gave what does not verify, and is asked for nothing more.
+    /// It sent bytes that do not verify, and is not asked again.
     Lied,
 }
 
 impl Part {
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Asked => "asked",
@@ -93,20 +109,23 @@ impl Part {
     }
 }
 
-/// A peer's share of a transfer.
+/// A peer's part in a transfer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransferPeer {
+    /// The peer.
     pub peer: PeerId,
+    /// Its role.
     pub part: Part,
-    /// Verified bytes, or bytes that it was sent.
+    /// Verified bytes received from it, or bytes sent to it.
     pub bytes: u64,
-    /// Time in which they came, in milliseconds.
+    /// Duration of its transfers, in milliseconds.
     pub millis: u64,
-    /// Answers that did not verify.
+    /// The number of its answers that did not verify.
     pub refused: u64,
 }
 
 impl TransferPeer {
+    /// Creates the part of a peer that has transferred nothing yet.
     pub fn new(peer: PeerId) -> Self {
         Self {
             peer,
@@ -117,13 +136,13 @@ impl TransferPeer {
         }
     }
 
-    /// Bytes a second while it gave.
+    /// Returns its throughput in bytes a second.
     pub fn rate(&self) -> f64 {
         rate(self.bytes, self.millis)
     }
 }
 
-/// Bytes a second.
+/// Returns a throughput in bytes a second.
 pub fn rate(bytes: u64, millis: u64) -> f64 {
     if millis == 0 {
         0.0
@@ -132,34 +151,39 @@ pub fn rate(bytes: u64, millis: u64) -> f64 {
     }
 }
 
-/// A content on its way, or that was lately. A later value replaces an earlier one of the same id.
+/// A transfer, running or recent. A later value replaces an earlier one with the same id.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Transfer {
+    /// The transfer's id.
     pub id: TransferId,
-    /// The release, or the root where it is not known.
+    /// The release, or the root if that is unknown.
     pub what: String,
     /// Size of the content in bytes.
     pub size: u64,
-    /// Bytes that are here and verified, or bytes sent.
+    /// Bytes received and verified, or bytes sent.
     pub done: u64,
-    /// Bytes of them that an earlier attempt had left here.
+    /// Bytes of these left by an earlier attempt.
     pub resumed: u64,
-    /// Bytes a second, lately.
+    /// The recent throughput in bytes a second.
     pub rate: f64,
+    /// The state.
     pub state: TransferState,
+    /// The peers that take part.
     pub peers: Vec<TransferPeer>,
+    /// The start of the transfer.
     pub started_at: Timestamp,
+    /// The end of the transfer, once it has ended.
     pub ended_at: Option<Timestamp>,
-    /// Nobody asked for it here: it is kept for others.
+    /// Downloaded to be kept for others: nobody here asked for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub for_others: bool,
-    /// It travels with the content of a release, as a readme does.
+    /// It accompanies the content of a release, as a readme does.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub beside: bool,
 }
 
 impl Transfer {
-    /// The part that is done, 0 to 1.
+    /// Returns the completed share, 0 to 1.
     pub fn share(&self) -> f64 {
         if self.size == 0 {
             f64::from(self.state == TransferState::Done)
@@ -168,13 +192,13 @@ impl Transfer {
         }
     }
 
-    /// Seconds to the end at the rate of lately; `None` while nothing comes.
+    /// Returns the seconds left at the recent throughput; `None` while nothing arrives.
     pub fn remaining(&self) -> Option<f64> {
         (self.state == TransferState::Running && self.rate > 0.0)
             .then(|| self.size.saturating_sub(self.done) as f64 / self.rate)
     }
 
-    /// Peers that give now, or are given.
+    /// Returns the number of peers that are sending or being sent to.
     pub fn active(&self) -> usize {
         self.peers
             .iter()
@@ -183,27 +207,28 @@ impl Transfer {
     }
 }
 
-/// A content to fetch, and the hints where to look for it.
+/// A content to fetch, with hints about its providers.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Wanted {
+    /// The content.
     pub content: Content,
-    /// The release it is of, for eyes.
+    /// The release it belongs to, for display.
     pub what: String,
-    /// The package it is of: its publisher's nodes are asked first, and whoever has it counts as
-    /// its provider.
+    /// The package it belongs to. Its publisher's nodes are asked first, and any node that has the
+    /// content counts as a provider of the package.
     #[serde(default)]
     pub package: Option<PackageId>,
-    /// The content beside which it travels: whoever has that has this, and only that is looked for
-    /// in the DHT.
+    /// The content it accompanies. Providers of that one have this one too, so only that one is
+    /// looked up in the DHT.
     #[serde(default)]
     pub beside: Option<ContentRoot>,
-    /// Nobody asked for it here: it is kept for others.
+    /// It is fetched to be kept for others: nobody here asked for it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub for_others: bool,
 }
 
 impl Wanted {
-    /// The first file of a release.
+    /// Returns the first file of a release.
     pub fn of(release: &Release) -> Self {
         let name = release.title();
         Self {
@@ -215,7 +240,7 @@ impl Wanted {
         }
     }
 
-    /// One file of a release.
+    /// Returns one file of a release.
     pub fn file(release: &Release, file: &File) -> Self {
         let whole = Self::of(release);
         let what = match release.files.len() {
@@ -229,8 +254,7 @@ impl Wanted {
         }
     }
 
-    /// Returns the documents that travel beside the content of a release: its readme, and its
-    /// ecosystem's own data.
+    /// Returns the documents that accompany a release: its readme, and the ecosystem's native data.
     pub fn beside(release: &Release) -> Vec<Self> {
         let Manifest { readme, native, .. } = &release.manifest;
         let whole = Self::of(release);
@@ -259,22 +283,25 @@ impl Wanted {
     }
 }
 
-/// Content that is here now.
+/// Content that was fetched.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fetched {
+    /// The content.
     pub content: Content,
-    /// It was here already.
+    /// It was already held.
     pub was_held: bool,
-    /// Its origin; `None` for content that was put here on this machine.
+    /// Its origin; `None` for content that was added on this machine.
     pub origin: Option<Origin>,
 }
 
-/// An order that a person gives to a transfer.
+/// A person's command to a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Order {
+    /// Pauses it.
     Pause,
+    /// Resumes it.
     Resume,
-    /// Ends it and throws away what came.
+    /// Ends it and discards the bytes received.
     Cancel,
 }

@@ -1,5 +1,4 @@
-//! Whom this node believes: pins, which only a person's act sets, and what a handle may mean
-//! without one.
+//! Trust in publishers: pins, which only a person sets, and the meaning of a handle without one.
 
 use std::fmt;
 
@@ -10,32 +9,32 @@ use super::{
     time::Timestamp,
 };
 
-/// Different peers that must have said who claims a handle before it is pinned; all of them where
-/// fewer are connected.
+/// Different peers that must report a handle's claimants before it is pinned; all of them if fewer
+/// are connected.
 pub const CLAIMS_QUORUM: usize = 3;
-/// Handles that one key may claim. People have one, and some a second for an organisation; without
-/// a bound one key could take every handle there is out of use.
+/// The most handles that one key may claim. People have one, and some a second for an organisation;
+/// without a bound, one key could make every handle unusable.
 pub const MAX_HANDLES: usize = 8;
-/// Keys that are named of those that claim one handle, first seen first.
+/// The most claimants listed for a handle, first seen first.
 pub const MAX_CLAIMANTS: usize = 50;
 
-/// What this node's person has said about a publisher.
+/// The trust that this node's person has given a publisher.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Trust {
-    /// Nothing: the publisher is known by its records only.
+    /// None: the publisher is known by its records only.
     #[default]
     Unknown,
     /// A handle is bound to this key on this node.
     Pinned,
     /// The key is this node's own.
     Own,
-    /// A person asked not to see this publisher's releases.
+    /// The person does not want to see this publisher's releases.
     Distrusted,
 }
 
 impl Trust {
-    /// The word and the glyph a table shows; never colour alone.
+    /// Returns the word for a table.
     pub fn label(self) -> &'static str {
         match self {
             Self::Unknown => "unpinned",
@@ -45,7 +44,7 @@ impl Trust {
         }
     }
 
-    /// Returns whether the publisher's handle names it on this node; any other is shown with the
+    /// Returns true if the publisher's handle names it on this node. Any other is shown with the
     /// key's fingerprint.
     pub fn is_bound(self) -> bool {
         matches!(self, Self::Pinned | Self::Own)
@@ -56,58 +55,64 @@ impl Trust {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Bound {
-    /// It is what this node's own publisher calls itself.
+    /// This node's own publisher uses it.
     Own,
     /// A person pinned it.
     Pinned,
 }
 
-/// A key that calls itself by a handle.
+/// A key that claims a handle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claimant {
+    /// The key.
     pub publisher: PublisherId,
-    /// When this node first saw it do so.
+    /// The time at which this node first saw the claim.
     pub since: Timestamp,
 }
 
-/// All that is known of a handle on this node.
+/// The facts about a handle on this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claims {
+    /// The handle.
     pub handle: Handle,
-    /// The key that it means, and why; everybody else's claims count for nothing then.
+    /// The key that it is bound to, with the reason; other claims count for nothing then.
     pub bound: Option<(PublisherId, Bound)>,
-    /// This node's own key, if it has one, and whether that has published under the handle.
+    /// This node's own key, and true if it has published under the handle.
     pub own: Option<PublisherId>,
+    /// This node's own key has published under the handle.
     pub published: bool,
-    /// Keys that claim it, first seen first, [`MAX_CLAIMANTS`] at most; distrusted ones are left
+    /// Keys that claim it, first seen first, at most [`MAX_CLAIMANTS`]. Distrusted ones are left
     /// out.
     pub claimants: Vec<Claimant>,
-    /// Different peers that said who claims it.
+    /// The number of peers that reported its claimants.
     pub answered: usize,
-    /// As many had to; 0 when nobody is connected, or nobody was asked.
+    /// The number of peers required; 0 if nobody is connected or was asked.
     pub needed: usize,
 }
 
-/// What a handle means on this node.
+/// The meaning of a handle on this node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Meaning {
     /// It is bound to this key.
     Bound(PublisherId),
     /// Only this key claims it, as far as is known.
     One(PublisherId),
-    /// Several keys claim it: a person has to choose.
+    /// Several keys claim it, and a person has to choose.
     Several(Vec<Claimant>),
-    /// Nobody known claims it.
+    /// No known key claims it.
     Nobody,
 }
 
-/// The reason why a handle that one key claims is not pinned to it.
+/// The reason why a handle claimed by a single key is not pinned to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unsure {
-    /// No peer said who else claims it.
+    /// No peer reported claimants.
     Unanswered,
+    /// Too few peers reported claimants.
     TooFew {
+        /// The number of peers that did.
         answered: usize,
+        /// The number required.
         needed: usize,
     },
 }
@@ -127,6 +132,7 @@ impl fmt::Display for Unsure {
 }
 
 impl Claims {
+    /// Returns the meaning of the handle.
     pub fn meaning(&self) -> Meaning {
         match (self.bound, self.claimants.as_slice()) {
             (Some((publisher, _)), _) => Meaning::Bound(publisher),
@@ -152,7 +158,7 @@ impl Claims {
         }
     }
 
-    /// The claimants other than this node's own key.
+    /// Returns the claimants other than this node's own key.
     pub fn others(&self) -> impl Iterator<Item = &Claimant> {
         self.claimants
             .iter()
@@ -160,15 +166,17 @@ impl Claims {
     }
 }
 
-/// Returns how many different peers must say who claims a handle, with so many connected.
+/// Returns the number of peers that must report a handle's claimants, given the number connected.
 pub fn needed(connected: usize) -> usize {
     connected.min(CLAIMS_QUORUM)
 }
 
-/// A handle bound to a key by a person's act.
+/// A handle that a person has bound to a key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pin {
+    /// The handle.
     pub handle: Handle,
+    /// The key.
     pub publisher: PublisherId,
 }
 

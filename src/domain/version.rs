@@ -1,5 +1,5 @@
-//! Versions and requirements as records carry them: text as it was written, which the ecosystem of
-//! the package gives a meaning.
+//! Versions and requirements as records carry them: the written text, to which the package's
+//! ecosystem gives a meaning.
 
 use std::{fmt, str::FromStr};
 
@@ -16,6 +16,7 @@ macro_rules! text {
         pub struct $type(Box<str>);
 
         impl $type {
+            /// Returns the text as written.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -61,34 +62,36 @@ macro_rules! text {
 }
 
 text!(
-    /// A version as it was written, 1 to 64 bytes. Two texts may be one version: whoever compares
-    /// asks the ecosystem.
+    /// A version as written, 1 to 64 bytes. Different texts may be one version, as the ecosystem
+    /// decides.
     VersionText,
     "version",
     MAX_VERSION
 );
 text!(
-    /// A requirement as it was written, 1 to 200 bytes.
+    /// A requirement as written, 1 to 200 bytes.
     RequirementText,
     "version requirement",
     MAX_REQUIREMENT
 );
 
 impl VersionText {
+    /// Parses the version.
+    ///
     /// # Errors
-    /// When the ecosystem has no such version.
+    /// The ecosystem does not allow it.
     pub fn read(&self, ecosystem: &Ecosystem) -> Result<ecosystem::Version, NameError> {
         ecosystem.version(&self.0).map_err(|refused| {
             NameError::new(
                 "version",
                 &self.0,
-                format!("is none in {ecosystem}, because it {refused}"),
+                format!("is not valid in {ecosystem}, because it {refused}"),
             )
         })
     }
 
-    /// The same text for versions that are equal in the ecosystem: what tables and hashes are keyed
-    /// by. Of a text that is no version there, the text.
+    /// Returns the key for tables and hashes: the same for versions that are equal in the
+    /// ecosystem. For an invalid version it is the text.
     pub fn key(&self, ecosystem: &Ecosystem) -> String {
         ecosystem
             .version_key(&self.0)
@@ -97,13 +100,13 @@ impl VersionText {
 }
 
 impl RequirementText {
-    /// Every version there is, in every ecosystem.
+    /// Returns the requirement for any version, in any ecosystem.
     pub fn any() -> Self {
         Self("*".into())
     }
 
-    /// Only this version, yanked or not: `=1.0.0` in `generic`, `===1.0` elsewhere, where `=` may
-    /// mean more.
+    /// Returns the requirement for this version only, yanked or not: `=1.0.0` in `generic`,
+    /// `===1.0` elsewhere, where `=` may mean more.
     pub fn exactly(ecosystem: &Ecosystem, version: &VersionText) -> Self {
         match ecosystem {
             Ecosystem::Generic => Self(format!("={version}").into()),
@@ -111,11 +114,13 @@ impl RequirementText {
         }
     }
 
+    /// Parses the requirement.
+    ///
     /// # Errors
-    /// When the ecosystem has no such requirement.
+    /// The ecosystem does not allow it.
     pub fn read(&self, ecosystem: &Ecosystem) -> Result<ecosystem::Requirement, NameError> {
-        // Two forms that are the same everywhere, and one for a name whose ecosystem was not known
-        // where it was written.
+        // Two forms that are the same everywhere, and one for a name whose ecosystem was unknown
+        // when it was written.
         let only = match (self.0.strip_prefix("==="), self.0.strip_prefix('=')) {
             (Some(only), _) => Some(only),
             (None, Some(only))
@@ -134,7 +139,7 @@ impl RequirementText {
             NameError::new(
                 "version requirement",
                 &self.0,
-                format!("is none in {ecosystem}, because it {refused}"),
+                format!("is not valid in {ecosystem}, because it {refused}"),
             )
         })
     }

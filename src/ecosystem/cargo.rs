@@ -1,15 +1,15 @@
-//! Cargo's names and requirements; `generic` has its requirements, too. Versions and comparators
-//! are those of the crate `semver`, which is cargo's own.
+//! Cargo's names and requirements; `generic` uses the requirements too. Versions and comparators
+//! are those of the `semver` crate, which cargo uses.
 
 use semver::{BuildMetadata, Comparator, Op, Version, VersionReq};
 
 use super::Refused;
 
-/// Longest name of a crate that a registry takes.
+/// Longest name of a crate that registries accept.
 const MAX_NAME: usize = 64;
 
-/// A letter, then letters, digits, `-` and `_`, 64 at most: in lower case, with `-` for `_`,
-/// because cargo takes both for one name.
+/// Normalises a letter followed by letters, digits, `-` and `_`, 64 at most, to lower case with `-`
+/// for `_`, because cargo treats both as one name.
 pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     if name.len() > MAX_NAME {
         return Err(Refused::because("is longer than 64 characters"));
@@ -28,9 +28,9 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     Ok(name.to_ascii_lowercase().replace('_', "-"))
 }
 
-/// Where the index file of a crate is
-/// (<https://doc.rust-lang.org/cargo/reference/registry-index.html#index-files>); `None` for what
-/// is no name in lower case.
+/// Returns the path of a crate's index file
+/// (<https://doc.rust-lang.org/cargo/reference/registry-index.html#index-files>), or `None` for
+/// anything but a lower-case name.
 pub fn index_path(name: &str) -> Option<String> {
     let is_name = name
         .bytes()
@@ -45,24 +45,23 @@ pub fn index_path(name: &str) -> Option<String> {
     })
 }
 
-/// A list of comparators, all of which hold. [`VersionReq`] drops the build metadata that somebody
-/// writes into one; here
-/// `=1.2.3+b2` is that build. `=1.2.3` is the version that has none in `generic`, and in `cargo`
-/// every build of it, as cargo has it. Every other comparator takes all builds, as in semver.
+/// A list of comparators, all of which must hold. [`VersionReq`] drops build metadata, but here
+/// `=1.2.3+b2` means that build. `=1.2.3` means the version without a build in `generic`, and every
+/// build of it in `cargo`. Every other comparator takes all builds, as in semver.
 #[derive(Clone, Debug)]
 pub(super) struct Requirement {
     semver: VersionReq,
-    /// The versions that are named in full, with their builds.
+    /// The versions named in full, with their builds.
     exact: Vec<Version>,
     builds: Builds,
 }
 
-/// What a version stands for that is named exactly and without a build.
+/// The meaning of an exact version without a build.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Builds {
-    /// For itself.
+    /// The version without a build.
     Count,
-    /// For each of its builds.
+    /// Each of its builds.
     Open,
 }
 
@@ -70,7 +69,7 @@ impl Requirement {
     pub(super) fn parse(text: &str, builds: Builds) -> Result<Self, Refused> {
         let semver = VersionReq::parse(text)
             .map_err(|error| Refused(format!("does not follow semver: {error}")))?;
-        // `*` has none. Neither a comparator nor a build has a comma within.
+        // `*` has none. Commas occur neither within a comparator nor within a build.
         let written = text
             .split(',')
             .map(|part| part.split_once('+').map_or("", |(_, build)| build.trim()));
@@ -105,8 +104,8 @@ impl Requirement {
         self.semver.matches(version) && self.exact.iter().all(is_it)
     }
 
-    /// As [`Self::matches`], and also pre-releases of what matches, but none below a lower bound;
-    /// `^1` has no 2.0.0-alpha.
+    /// Like [`Self::matches`], but also returns true for pre-releases of matching versions, unless
+    /// they are below a lower bound; `^1` has no 2.0.0-alpha.
     pub(super) fn includes(&self, version: &Version) -> bool {
         let proper = Version {
             pre: semver::Prerelease::EMPTY,
@@ -160,7 +159,7 @@ impl Requirement {
     }
 }
 
-/// The version that a comparator names in full, if it does.
+/// Returns the version that a comparator names in full, if it does.
 fn named(comparator: &Comparator) -> Option<Version> {
     match comparator.clone() {
         Comparator {

@@ -1,15 +1,15 @@
-//! Debian's names (Policy 5.6.1), versions (Policy 5.6.12, valid and in order as dpkg has them) and
-//! relations to versions.
+//! Debian's names (Policy 5.6.1), versions (Policy 5.6.12, with dpkg's validity and order) and
+//! version relations.
 
 use std::{cmp::Ordering, fmt};
 
 use super::{Refused, number::Number};
 
-/// Highest epoch that dpkg takes.
+/// Highest epoch that dpkg accepts.
 const MAX_EPOCH: &str = "2147483647";
 
-/// In lower case, as dpkg-deb makes it. One letter alone, of which dpkg-deb would make a package,
-/// is no name: Policy says two.
+/// Normalises to lower case, as dpkg-deb does. A single letter, which dpkg-deb accepts, is no valid
+/// name: Policy requires two.
 pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     if name.len() < 2 {
         return Err(Refused::because("is shorter than two characters"));
@@ -28,8 +28,7 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     Ok(name.to_ascii_lowercase())
 }
 
-/// `[epoch:]upstream[-revision]`, each as what its order makes of it: `1.0`, `0:1.00` and `1.0-0`
-/// are one.
+/// `[epoch:]upstream[-revision]`, normalised for ordering: `1.0`, `0:1.00` and `1.0-0` are equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Version {
     epoch: Number,
@@ -37,8 +36,8 @@ pub(super) struct Version {
     revision: Parts,
 }
 
-/// What is no digit, and the number behind it, in turns. The first may begin with a number. The
-/// last is not one of nothing and zero.
+/// Alternating non-digits and numbers. The first may begin with a number. The last is never empty
+/// text with zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Parts(Vec<(Letters, Number)>);
 
@@ -46,7 +45,8 @@ struct Parts(Vec<(Letters, Number)>);
 struct Letters(Box<str>);
 
 impl Version {
-    /// What `dpkg --validate-version` takes, but for blanks around it and signs before an epoch.
+    /// Accepts the versions that `dpkg --validate-version` accepts, except for surrounding blanks
+    /// and signed epochs.
     pub(super) fn parse(text: &str) -> Result<Self, Refused> {
         let (epoch, rest) = text
             .split_once(':')
@@ -96,7 +96,7 @@ impl Version {
         })
     }
 
-    /// With everything that may be left out.
+    /// Returns the version with all optional parts written out.
     pub(super) fn key(&self) -> String {
         let Self {
             epoch,
@@ -119,7 +119,7 @@ impl Parts {
             parts.push((Letters(letters.into()), Number::of(number)));
             rest = after;
         }
-        // Zero is what an empty text is; behind letters it is part of the same pair.
+        // Zero equals the empty text; after letters it is part of the same pair.
         if parts
             .last()
             .is_some_and(|(letters, number)| letters.0.is_empty() && number.is_zero())
@@ -149,7 +149,7 @@ impl PartialOrd for Parts {
     }
 }
 
-/// A tilde comes before the end, the end before letters, letters before everything else.
+/// A tilde sorts before the end, the end before letters, letters before everything else.
 impl Ord for Letters {
     fn cmp(&self, other: &Self) -> Ordering {
         let rank = |byte: u8| match byte {
@@ -183,8 +183,8 @@ impl fmt::Display for Parts {
     }
 }
 
-/// Relations such as `>= 1.2-3`, between commas, all of which hold; none for any version. A version
-/// alone is that version, as dpkg has it.
+/// Comma-separated relations such as `>= 1.2-3`, all of which must hold; empty for any version. A
+/// version alone means that version, as for dpkg.
 #[derive(Clone, Debug)]
 pub(super) struct Requirement(Vec<(Relation, Version)>);
 
@@ -256,7 +256,7 @@ fn relation(part: &str) -> Result<(Relation, Version), Refused> {
             "has an empty part, or a relation without a version",
         ));
     }
-    // dpkg takes it for <=, with a warning, and everybody else for <<.
+    // dpkg takes `<` for `<=`, with a warning, and all other tools for `<<`.
     if version.starts_with(['<', '>', '=']) {
         return Err(Refused::because(
             "may have <<, <=, =, >= and >> only, of which each part has one",

@@ -1,12 +1,11 @@
-//! Names of packages that belong to no other ecosystem, and of ecosystems that this version does
-//! not know.
+//! Names of generic packages, and of packages in ecosystems that this version does not know.
 
 use super::Refused;
 
 /// Longest name of a generic package.
 const MAX_NAME: usize = 64;
 
-/// `[A-Za-z0-9][A-Za-z0-9._-]{0,63}`, in lower case.
+/// Normalises `[A-Za-z0-9][A-Za-z0-9._-]{0,63}` to lower case.
 pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     if name.len() > MAX_NAME {
         return Err(Refused::because("is longer than 64 characters"));
@@ -25,7 +24,7 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     Ok(name.to_ascii_lowercase())
 }
 
-/// A name of an ecosystem that is not known: visible ASCII, byte for byte.
+/// Accepts visible ASCII unchanged, for an unknown ecosystem.
 pub(super) fn any_name(name: &str) -> Result<String, Refused> {
     if name.bytes().all(|b| b.is_ascii_graphic()) {
         Ok(name.to_owned())

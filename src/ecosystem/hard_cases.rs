@@ -1,19 +1,19 @@
-//! Texts about which the libraries for an ecosystem disagree, or nearly everybody who knows its
-//! tools from use is wrong; with what the tool itself says: packaging 26.4, npm's semver 7.8.6,
-//! cargo 1.95 and dpkg 1.21.22.
+//! Cases in which an ecosystem's libraries disagree, or nearly everybody who knows its tools is
+//! wrong, with the results of the tools themselves: packaging 26.4, npm's semver 7.8.6, cargo 1.95
+//! and dpkg 1.21.22.
 
 use super::{Ecosystem, Requirement};
 
 enum Case {
-    /// How the first of two versions compares with the second.
+    /// The order of two versions.
     Order(&'static str, char, &'static str),
-    /// A version of those that match, or not.
+    /// A requirement and a version that matches or not.
     Matches(&'static str, &'static str, bool),
-    /// As `Matches`, with pre-releases.
+    /// Like `Matches`, with pre-releases.
     Includes(&'static str, &'static str, bool),
     Version(&'static str, bool),
     Requirement(&'static str, bool),
-    /// What a name is found by; none for what is no name.
+    /// The normalised name; `None` for an invalid one.
     Name(&'static str, Option<&'static str>),
 }
 
@@ -142,7 +142,7 @@ fn hard_cases_of_cargo_debian_and_npm() {
     check(&Ecosystem::Cargo, &CARGO);
     check(&Ecosystem::Debian, &DEBIAN);
     check(&Ecosystem::Npm, &NPM);
-    // The one of which cargo says two things.
+    // A case about which cargo contradicts itself.
     let [a, b] = ["1.0.0+9", "1.0.0+10"].map(|text| Ecosystem::Cargo.version(text).unwrap());
     assert!(a.is_build_of(&b));
 }

@@ -1,10 +1,8 @@
-//! What each ecosystem of packages has as names, versions and requirements: one normaliser and one
-//! order each, as its own tools have them.
+//! Names, versions and requirements of each ecosystem, normalised and ordered as its own tools do.
 //!
-//! Records carry names, versions and requirements as text, as they were written. What such a text
-//! means is asked here, where the ecosystem is known. A text that an ecosystem's tool refuses is
-//! refused, never guessed. Of an ecosystem that this version does not know, names and versions are
-//! what their bytes are, in the order of their bytes.
+//! Records carry names, versions and requirements as written; this module interprets them by
+//! ecosystem. A text that an ecosystem's tool rejects is rejected, never guessed. In an unknown
+//! ecosystem, names and versions are plain bytes, ordered as such.
 
 pub mod cargo;
 mod debian;
@@ -24,15 +22,15 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest version, in bytes: none of the ecosystems sets a bound, a head of 14 KiB must.
+/// Longest version in bytes. No ecosystem sets a bound, but a head of 14 KiB needs one.
 pub const MAX_VERSION: usize = 64;
-/// Longest name, in bytes: npm's bound, which is the highest of those that there are.
+/// Longest name in bytes: npm's bound, the highest of all ecosystems.
 pub const MAX_NAME: usize = 214;
-/// Longest requirement, in bytes.
+/// Longest requirement in bytes.
 pub const MAX_REQUIREMENT: usize = 200;
 
-/// The packages that a package is one of. A node takes, keeps and shows packages of ecosystems that
-/// it does not know.
+/// An ecosystem of packages. A node accepts, keeps and shows packages of ecosystems that it does
+/// not know.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Ecosystem {
@@ -43,12 +41,12 @@ pub enum Ecosystem {
     Debian,
     Npm,
     Pypi,
-    /// What a later version knows: 1 to 20 letters a to z and hyphens.
+    /// An ecosystem of a later version: 1 to 20 letters a to z and hyphens.
     Other(Box<str>),
 }
 
-/// A text that is no name, version or requirement of its ecosystem, and why: `is empty`, `has a
-/// space`. Whoever tells a person about it says which text it was.
+/// The reason why a text is no name, version or requirement of its ecosystem: `is empty`, `has a
+/// space`. The caller adds which text it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(pub String);
@@ -60,7 +58,7 @@ impl Refused {
 }
 
 impl Ecosystem {
-    /// Those whose rules are known.
+    /// The ecosystems whose rules are known.
     pub const KNOWN: [Self; 5] = [
         Self::Generic,
         Self::Cargo,
@@ -84,16 +82,16 @@ impl Ecosystem {
         *self == Self::Generic
     }
 
-    /// Returns true where a release may get further files after it was published. Of an ecosystem
-    /// that is not known, nobody can say that it may not.
+    /// Returns true if a release may get further files after it was published. For an unknown
+    /// ecosystem this is assumed.
     pub fn grows(&self) -> bool {
         !matches!(self, Self::Cargo | Self::Npm)
     }
 
-    /// The name by which the package is found: two spellings that normalise alike are one package.
+    /// Returns the normal form of a name: spellings with one normal form are one package.
     ///
     /// # Errors
-    /// When it is no name of a package there.
+    /// The ecosystem does not allow the name.
     pub fn normalise(&self, name: &str) -> Result<String, Refused> {
         if name.is_empty() {
             return Err(Refused::because("is empty"));
@@ -111,26 +109,29 @@ impl Ecosystem {
         }
     }
 
+    /// Parses a version.
+    ///
     /// # Errors
-    /// When the ecosystem's tools refuse it as a version, or it is longer than [`MAX_VERSION`].
+    /// The ecosystem's tools reject it, or it is longer than [`MAX_VERSION`].
     pub fn version(&self, text: &str) -> Result<Version, Refused> {
         Version::parse(self, text)
     }
 
-    /// The version of a text, where it is numbers and dots that need not be read.
+    /// Returns the version if it consists of plain numbers and dots, without parsing it.
     pub fn plain_version<'a>(&self, text: &'a str) -> Option<Plain<'a>> {
         Plain::of(self, text)
     }
 
-    /// The key of a version, by its text: the same for versions that are equal. `None` where the
-    /// ecosystem's tools refuse the text.
+    /// Returns the key of a version: the same for equal versions. Returns `None` if the ecosystem's
+    /// tools reject the text.
     pub fn version_key(&self, text: &str) -> Option<String> {
         Version::key_of(self, text)
     }
 
+    /// Parses a requirement.
+    ///
     /// # Errors
-    /// When the ecosystem's tools refuse it as a requirement, or it is longer than
-    /// [`MAX_REQUIREMENT`].
+    /// The ecosystem's tools reject it, or it is longer than [`MAX_REQUIREMENT`].
     pub fn requirement(&self, text: &str) -> Result<Requirement, Refused> {
         Requirement::parse(self, text)
     }

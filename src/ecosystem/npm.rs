@@ -1,6 +1,6 @@
-//! npm's names, versions and ranges, as `validate-npm-package-name` 7 has the names of packages
-//! that exist, and `semver` 7.8, called without `loose`, the rest. The npm command is looser: it
-//! guesses at what it cannot parse.
+//! npm's names, versions and ranges: names of existing packages as in `validate-npm-package-name`
+//! 7, the rest as in `semver` 7.8 without `loose`. The npm command itself is looser and guesses at
+//! invalid input.
 
 mod range;
 mod version;
@@ -10,12 +10,11 @@ pub(super) use version::Version;
 
 use super::Refused;
 
-/// The name, byte for byte, with its scope: there are JSONStream and jsonstream, and they are two
-/// packages.
+/// Returns the name unchanged, with its scope: JSONStream and jsonstream are two packages.
 ///
-/// Names of packages that exist are taken, with the capitals and the `~'!()*` that a new package
-/// may no longer have. Refused beyond what npm refuses: names of more than 214 bytes, which npm
-/// lets old packages have, and `node_modules` in a scope, which would be taken for a directory of
+/// Names of existing packages are accepted, with the capitals and the `~'!()*` that new packages
+/// may no longer have. Two things that npm accepts are rejected: names of more than 214 bytes,
+/// allowed for old packages, and `node_modules` in a scope, which would be taken for a directory of
 /// packages.
 pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     let own = match name.strip_prefix('@') {
@@ -56,7 +55,7 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     Ok(name.to_owned())
 }
 
-/// A scope, or a name in one: what can stand in a URL as it is.
+/// Checks a scope or a name in one: characters that need no escaping in a URL.
 fn check(part: &str) -> Result<(), Refused> {
     if part.is_empty() {
         return Err(Refused::because("has nothing on one side of its slash"));

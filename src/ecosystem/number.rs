@@ -1,13 +1,13 @@
-//! Numbers in versions, of any length: none of the ecosystems' own tools has a bound.
+//! Numbers of any length in versions: the ecosystems' own tools have no bound.
 
 use std::{cmp::Ordering, fmt};
 
-/// Its digits without zeros before them; none for zero.
+/// The digits without leading zeros; empty for zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Number(Box<str>);
 
 impl Number {
-    /// Of decimal digits.
+    /// Parses decimal digits.
     pub fn of(digits: &str) -> Self {
         Self(digits.trim_start_matches('0').into())
     }
@@ -17,7 +17,7 @@ impl Number {
     }
 }
 
-/// A shorter one is less.
+/// A shorter number is less.
 impl Ord for Number {
     fn cmp(&self, other: &Self) -> Ordering {
         self.0

@@ -1,4 +1,4 @@
-//! A requirement, as it was written, with what its ecosystem makes of it.
+//! A requirement as written, with its meaning in its ecosystem.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::{
     version::Order,
 };
 
-/// Which versions of a package are asked for, in its ecosystem's own language.
+/// A requirement on a package's version, in its ecosystem's own language.
 #[derive(Clone, Debug)]
 pub struct Requirement {
     text: Box<str>,
@@ -18,15 +18,15 @@ pub struct Requirement {
 
 #[derive(Clone, Debug)]
 enum Terms {
-    /// Every version.
+    /// Any version.
     Any,
-    /// One version and no other.
+    /// One version only.
     Exactly(Order),
     Semver(cargo::Requirement),
     Debian(debian::Requirement),
     Npm(npm::Requirement),
     Pypi(pypi::Requirement),
-    /// Of an ecosystem that is not known: the version that is written.
+    /// In an unknown ecosystem: the version as written.
     Bytes(Box<str>),
 }
 
@@ -57,8 +57,8 @@ impl Requirement {
         })
     }
 
-    /// Every version that is not a pre-release, in whatever ecosystem: written `*`, also where the
-    /// ecosystem's own language has no such thing.
+    /// Returns the requirement `*` for every version that is not a pre-release. It is valid even if
+    /// the ecosystem's own language has no such form.
     pub fn any() -> Self {
         Self {
             text: "*".into(),
@@ -66,8 +66,8 @@ impl Requirement {
         }
     }
 
-    /// One version and no other, not even another build of it: written `===1.0`, also where the
-    /// ecosystem's own language has no such thing.
+    /// Returns the requirement `===1.0` for one version only, not even another build of it. It is
+    /// valid even if the ecosystem's own language has no such form.
     pub fn only(version: &Version) -> Self {
         Self {
             text: format!("==={version}").into(),
@@ -75,14 +75,14 @@ impl Requirement {
         }
     }
 
-    /// As it was written.
+    /// Returns the requirement as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// Returns true where the ecosystem's own tool says that the version is one of those asked for:
-    /// cargo's and npm's with their rules about pre-releases, PyPI's as `packaging` (26.1 and
-    /// later) has it, which lets pre-releases in.
+    /// Returns true if the ecosystem's own tool says that the version matches: cargo's and npm's
+    /// with their rules about pre-releases, PyPI's like `packaging` 26.1 and later, which lets
+    /// pre-releases match.
     pub fn matches(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
             (Terms::Semver(terms), Order::Semver(version)) => terms.matches(version),
@@ -96,8 +96,7 @@ impl Requirement {
         }
     }
 
-    /// Returns true where the version would be one of those asked for if pre-releases were wanted:
-    /// an outer bound.
+    /// Returns true if the version would match if pre-releases were wanted. This is an outer bound.
     pub fn includes(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
             (Terms::Semver(terms), Order::Semver(version)) => terms.includes(version),
@@ -107,8 +106,8 @@ impl Requirement {
         }
     }
 
-    /// Returns true where the version matches and, if it is a pre-release, pre-releases are what
-    /// the requirement asks for by naming one.
+    /// Returns true if the version matches and, if it is a pre-release, the requirement admits
+    /// pre-releases by naming one.
     pub fn names(&self, version: &Version) -> bool {
         let asked = match &self.terms {
             Terms::Pypi(terms) => !version.is_pre_release() || terms.names_pre_release(),
@@ -118,8 +117,8 @@ impl Requirement {
         asked && self.matches(version)
     }
 
-    /// Returns true where this one version is named in full, and nothing else: what a lock file
-    /// says, and the only thing that takes a yanked release.
+    /// Returns true if the requirement names this one version in full and nothing else, as a lock
+    /// file does. Only this admits a yanked release.
     pub fn is_exactly(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
             (Terms::Semver(terms), Order::Semver(version)) => terms.is_exactly(version),
@@ -132,8 +131,7 @@ impl Requirement {
         }
     }
 
-    /// Returns true where the version differs from one that is named in full in its build metadata
-    /// at most.
+    /// Returns true if the version differs at most in build metadata from one named in full.
     pub fn names_build_of(&self, version: &Version) -> bool {
         match (&self.terms, version.order()) {
             (Terms::Semver(terms), Order::Semver(version)) => terms.names_build_of(version),
@@ -141,8 +139,8 @@ impl Requirement {
         }
     }
 
-    /// Where the language is cargo's: each comparator, with the one version that it takes, if it
-    /// takes no other.
+    /// Returns the comparators if the language is cargo's, each with the only version that it
+    /// takes, if there is only one.
     pub fn comparators(&self) -> Option<Vec<(semver::Comparator, Option<semver::Version>)>> {
         match &self.terms {
             Terms::Semver(terms) => Some(terms.comparators()),
@@ -150,7 +148,7 @@ impl Requirement {
         }
     }
 
-    /// Returns true where every version is asked for that is not a pre-release.
+    /// Returns true if every version that is not a pre-release matches.
     pub fn is_any(&self) -> bool {
         match &self.terms {
             Terms::Semver(terms) => terms.is_any(),
@@ -169,7 +167,7 @@ impl fmt::Display for Requirement {
     }
 }
 
-/// By what is written: two spellings of one requirement are two here.
+/// Compares texts: two spellings of one requirement differ.
 impl PartialEq for Requirement {
     fn eq(&self, other: &Self) -> bool {
         self.text == other.text

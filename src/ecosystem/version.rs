@@ -1,4 +1,4 @@
-//! A version, as it was written, with what its ecosystem's order makes of it.
+//! A version as written, with its order in its ecosystem.
 
 use std::{
     cmp::Ordering,
@@ -8,18 +8,17 @@ use std::{
 
 use super::{Ecosystem, MAX_VERSION, Refused, debian, npm, pypi};
 
-/// A version of one ecosystem. Equal, and hashed, by what the ecosystem takes for one version
-/// (`1.0` and `1.0.0` of `pypi`, `1.0` and
-/// `1.0-0` of `debian`); shown as it was written. Of `generic` and `cargo`, build metadata is part
-/// of it.
+/// A version of one ecosystem. Equality and hash follow the ecosystem (`1.0` and `1.0.0` of `pypi`
+/// are equal, and `1.0` and `1.0-0` of `debian`); it is displayed as written. In `generic` and
+/// `cargo`, build metadata counts.
 #[derive(Clone, Debug)]
 pub struct Version {
     text: Box<str>,
     order: Order,
 }
 
-/// What is compared. Versions of two ecosystems are never of one package; there is an order all the
-/// same, by ecosystem.
+/// The comparable form. Versions of two ecosystems never belong to one package, but they are
+/// ordered all the same, by ecosystem.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Order {
     Semver(semver::Version),
@@ -58,13 +57,12 @@ impl Version {
         })
     }
 
-    /// As it was written.
+    /// Returns the version as written.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The same text for versions that are equal, another one for others: what a table's key is
-    /// made of.
+    /// Returns a key for tables: the same text for equal versions, and different texts for others.
     pub fn key(&self) -> String {
         match &self.order {
             Order::Semver(version) => version.to_string(),
@@ -75,8 +73,8 @@ impl Version {
         }
     }
 
-    /// Returns the key of a text that is a version, without reading it as one where it is numbers
-    /// and dots alone: lists of thousands are compared by their keys.
+    /// Returns the key of a version's text. Plain numbers and dots are not parsed, because lists of
+    /// thousands are compared by their keys.
     pub(super) fn key_of(ecosystem: &Ecosystem, text: &str) -> Option<String> {
         match Plain::of(ecosystem, text) {
             Some(Plain(key)) => Some(key.to_owned()),
@@ -86,8 +84,8 @@ impl Version {
         }
     }
 
-    /// Returns true for what its ecosystem holds back unless it is asked for. Debian's order has no
-    /// such thing.
+    /// Returns true for a version that its ecosystem holds back unless asked for. Debian has no
+    /// pre-releases.
     pub fn is_pre_release(&self) -> bool {
         match &self.order {
             Order::Semver(version) => !version.pre.is_empty(),
@@ -97,8 +95,7 @@ impl Version {
         }
     }
 
-    /// Returns true where the two differ in what does not count for the order of releases, build
-    /// metadata, at most.
+    /// Returns true if the two differ at most in build metadata.
     pub fn is_build_of(&self, other: &Self) -> bool {
         match (&self.order, &other.order) {
             (Order::Semver(version), Order::Semver(other)) => version.cmp_precedence(other).is_eq(),
@@ -106,7 +103,7 @@ impl Version {
         }
     }
 
-    /// Where the order is semver's, the version as its crate has it: of `generic` and `cargo`.
+    /// Returns the semver version, in `generic` and `cargo`.
     pub fn semver(&self) -> Option<&semver::Version> {
         match &self.order {
             Order::Semver(version) => Some(version),
@@ -119,12 +116,12 @@ impl Version {
     }
 }
 
-/// Digits of a number that every ecosystem takes.
+/// The most digits of a number that every ecosystem accepts.
 const PLAIN_DIGITS: usize = 15;
 
-/// A version whose text is numbers and dots in their shortest form, where its ecosystem looks at
-/// nothing else: a release, never a pre-release. Compared and told apart without being read, for
-/// lists of thousands.
+/// A version of plain numbers and dots in shortest form, with no other significance in its
+/// ecosystem: a release, never a pre-release. It is compared without being parsed, for lists of
+/// thousands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Plain<'a>(&'a str);
 
@@ -158,7 +155,7 @@ impl Ord for Plain<'_> {
     fn cmp(&self, other: &Self) -> Ordering {
         let mut pairs = self.0.split('.').zip(other.0.split('.'));
         match pairs.find(|(a, b)| a != b) {
-            // Of two numbers without zeros before them the shorter one is less.
+            // Of two numbers without leading zeros, the shorter one is less.
             Some((a, b)) => a.len().cmp(&b.len()).then_with(|| a.cmp(b)),
             None => self.0.len().cmp(&other.0.len()),
         }
@@ -171,8 +168,8 @@ impl PartialOrd for Plain<'_> {
     }
 }
 
-/// A version as `generic` and `cargo` have them, also one that is longer than a record may have: a
-/// bound of a range.
+/// Converts a version of `generic` or `cargo`, even one longer than allowed in a record: a bound of
+/// a range.
 impl From<semver::Version> for Version {
     fn from(version: semver::Version) -> Self {
         Self {
@@ -220,7 +217,7 @@ mod tests {
 
     use super::*;
 
-    /// Texts of numbers and dots, and such that nearly are.
+    /// Texts of numbers and dots, and near misses.
     fn numbers() -> impl Strategy<Value = String> {
         "0{0,2}[0-9]{0,16}(\\.(0|[1-9][0-9]?|[0-9]{1,17})){0,5}[ab+]?"
     }

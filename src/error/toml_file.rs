@@ -35,7 +35,7 @@ fn key_at(text: &str, at: usize) -> Option<String> {
     let table = DeTable::parse(text).ok()?;
     let keys = table.get_ref().keys().filter(|key| key.span().start <= at);
     let last = keys.max_by_key(|key| key.span().start)?;
-    // What is missing is said of the whole file.
+    // An entry that is missing has no place in the file.
     (at > 0).then(|| printable(last.get_ref()))
 }
 

@@ -1,13 +1,13 @@
-//! Why the database failed, as far as SQLite says, and what a person can do about it.
+//! Reasons for which the database fails, as SQLite gives them, and what a person can do about each.
 
 use rusqlite::ErrorCode;
 
-/// Why the database failed. Result codes are those of <https://sqlite.org/rescode.html>.
+/// A reason for which the database failed. Result codes are those of <https://sqlite.org/rescode.html>.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
     /// Another program holds it.
     Locked,
-    /// What is in the file is not what was written there.
+    /// The bytes in the file are not those that were written.
     Damaged,
     /// There is no room on its disk.
     Full,

@@ -119,7 +119,7 @@ pub fn too_early() -> Response {
 pub fn status_of(error: &RegistryError) -> StatusCode {
     match error.code() {
         "not_found" | "no_content" | "no_match" | "no_version" | "unknown_handle" | "fetch"
-        | "stopped" | "preview" => StatusCode::NOT_FOUND,
+        | "stopped" => StatusCode::NOT_FOUND,
         "version_taken" | "history_unknown" | "ambiguous_handle" | "unpinned_handle" => {
             StatusCode::CONFLICT
         }

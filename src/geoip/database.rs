@@ -1,5 +1,5 @@
-//! A person's own database in MaxMind's format (<https://maxmind.github.io/MaxMind-DB/>), of either
-//! usual schema.
+//! A person's own database in MaxMind's format (<https://maxmind.github.io/MaxMind-DB/>), in either
+//! common schema.
 
 use std::{
     fs::File,
@@ -18,16 +18,16 @@ use crate::{
     },
 };
 
-/// What the description of a database begins with, which is within the last 128 KiB of the file.
+/// The start marker of a database's metadata, which lies within the last 128 KiB of the file.
 const MARK: &[u8] = b"\xab\xcd\xefMaxMind.com";
 const TAIL: u64 = 128 << 10;
-/// Largest file that is read: those with a city for each address have about 130 MB.
+/// Largest file read, in bytes: databases with cities have about 130 MB.
 const MOST: u64 = 1 << 30;
 
-/// Checks, without reading all of it, that a file may be a database.
+/// Checks that a file may be a database, without reading all of it.
 ///
 /// # Errors
-/// What is wrong with it, and what to do.
+/// The problem and the remedy.
 pub fn probe(path: &Path) -> Result<(), String> {
     let unreadable = |error: std::io::Error| {
         format!("it cannot be read ({error}); write the path of an .mmdb file")
@@ -52,32 +52,32 @@ pub fn probe(path: &Path) -> Result<(), String> {
     Ok(())
 }
 
-/// A database that is open, and in memory whole.
+/// An open database, completely in memory.
 #[derive(Debug)]
 pub struct Database {
     reader: Reader<Vec<u8>>,
     source: Source,
 }
 
-/// What a record says.
+/// The content of a record.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Place {
-    /// With the name of the city, where it has one.
+    /// The location, with the name of the city if there is one.
     pub location: Option<GeoLocation>,
-    /// It names a city, so that the coordinates are that city's.
+    /// True if the coordinates are those of a named city.
     pub city: bool,
-    /// ISO 3166-1.
+    /// ISO 3166-1 code.
     pub country: Option<[u8; 2]>,
 }
 
 impl Database {
-    /// Reads a file; it blocks.
+    /// Reads a file. Blocks.
     ///
-    /// Nothing is verified: that reads every record, and many a database in use does not pass. What
-    /// does not decode is passed over when it is looked up.
+    /// Nothing is verified: that would read every record, and many a database in use fails. Records
+    /// that do not decode are ignored when they are looked up.
     ///
     /// # Errors
-    /// [`RegistryError::Usage`] with the file's name when it cannot be read or is no database.
+    /// [`RegistryError::Usage`] with the file's name if it cannot be read or is no database.
     pub fn open(path: &Path) -> Result<Self> {
         let wrong = |why: String| {
             let path = printable(&path.to_string_lossy());
@@ -104,7 +104,7 @@ impl Database {
         self.source.clone()
     }
 
-    /// What the record of an address says; `None` when there is none, or nothing of use in it.
+    /// Returns the record of an address, or `None` if there is none or it has nothing useful.
     pub(super) fn find(&self, address: IpAddr) -> Option<Place> {
         let record = self
             .reader
@@ -114,11 +114,10 @@ impl Database {
         let text = |path: &[PathElement<'_>]| record.decode_path::<&str>(path).ok().flatten();
         let number = |path: &[PathElement<'_>]| match record.decode_path::<f64>(path) {
             Ok(number) => number,
-            // Some write their numbers as texts.
+            // Some databases write numbers as texts.
             Err(_) => text(path)?.parse().ok(),
         };
-        // MaxMind's nested schema, the flat one of ip-location-db, and another flat one that is
-        // about.
+        // MaxMind's nested schema, the flat one of ip-location-db, and another common flat one.
         let country = text(&keys(["country", "iso_code"]))
             .or_else(|| text(&keys(["country_code"])))
             .or_else(|| text(&keys(["country"])));
@@ -140,7 +139,7 @@ impl Database {
         };
         let coordinates =
             degrees("latitude", "latitude", "lat").zip(degrees("longitude", "longitude", "lon"));
-        // Where nothing is known some write zeros, which is a place in the sea.
+        // Some databases write zeros for unknown coordinates, which are a place in the sea.
         let coordinates =
             coordinates.filter(|(latitude, longitude)| *latitude != 0.0 || *longitude != 0.0);
         let location =
@@ -158,7 +157,7 @@ fn keys<const N: usize>(names: [&str; N]) -> [PathElement<'_>; N] {
     names.map(PathElement::Key)
 }
 
-/// The month of a time in seconds since the epoch, `YYYY-MM`.
+/// Converts seconds since the epoch to a month, `YYYY-MM`.
 fn month(seconds: u64) -> String {
     let at = i64::try_from(seconds)
         .ok()

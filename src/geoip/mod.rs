@@ -1,6 +1,6 @@
-//! Where an address is: in the person's own database, else in the embedded table of countries.
+//! Locates addresses by the person's own database, otherwise by the embedded table of countries.
 //!
-//! Nothing here asks anybody: both are files.
+//! Both are files, so a look-up asks nobody.
 
 mod database;
 mod table;
@@ -15,42 +15,41 @@ pub use table::{Malformed, Table};
 
 use crate::domain::geo::{GeoLocation, address, provenance::Source};
 
-/// What is known of an address.
+/// The result of looking up an address.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Found {
-    /// It is one of a local network: there is nothing to look up.
+    /// A local address: there is nothing to look up.
     Local,
-    /// Nobody knows where it is.
+    /// The location is unknown.
     Nowhere,
     At {
         location: GeoLocation,
         source: Source,
-        /// The place stands for a whole country or region.
+        /// The location stands for a whole country or region.
         approximate: bool,
     },
 }
 
-/// The embedded table, once for all nodes of the process; `None` in it if it is damaged.
+/// The embedded table, shared by all nodes of the process; `None` inside if it is damaged.
 static TABLE: OnceLock<Option<Table>> = OnceLock::new();
 
-/// All that places are looked up in. Cheap to clone.
+/// The sources of locations. Cheap to clone.
 #[derive(Clone, Debug, Default)]
 pub struct Atlas {
     database: Option<Arc<Database>>,
 }
 
 impl Atlas {
-    /// With a database of the person's own, which goes before the embedded table: it is the better
-    /// one.
+    /// Creates an atlas. The person's own database takes precedence over the embedded table,
+    /// because it is usually better.
     pub fn new(database: Option<Database>) -> Self {
         Self {
             database: database.map(Arc::new),
         }
     }
 
-    /// Looks an address up, which takes about a microsecond. `None` while the embedded table is
-    /// still being read: the first look-up begins that, on a thread of its own, and it takes some
-    /// milliseconds.
+    /// Looks an address up in about a microsecond. Returns `None` while the embedded table is being
+    /// loaded: the first look-up starts that on a thread of its own, for some milliseconds.
     pub fn find(&self, of: IpAddr) -> Option<Found> {
         let of = address::plain(of);
         if address::is_local(of) {
@@ -78,7 +77,7 @@ impl Atlas {
         let table = begin()?;
         let by_database = told.and_then(|(database, place)| {
             let country = place.country.and_then(|code| table?.country(code));
-            // Coordinates without a city are the middle of something large.
+            // Coordinates without a city are the centre of a large area.
             let location = match (place.location, &country) {
                 (Some(at), Some(country)) if at.place.is_none() => GeoLocation {
                     place: country.place.clone(),
@@ -105,13 +104,13 @@ impl Atlas {
         Some(by_database.or_else(by_table).unwrap_or(Found::Nowhere))
     }
 
-    /// Whether look-ups are answered at once.
+    /// Returns true if look-ups are answered at once.
     pub fn is_ready(&self) -> bool {
         TABLE.get().is_some()
     }
 }
 
-/// The table; before it is there, begins to read it.
+/// Returns the table, or starts loading it.
 fn begin() -> Option<Option<&'static Table>> {
     static READING: Once = Once::new();
     if let Some(table) = TABLE.get() {
@@ -124,7 +123,7 @@ fn begin() -> Option<Option<&'static Table>> {
             .spawn(read)
             .is_err()
         {
-            // Without a thread it takes a moment here.
+            // Without a thread, load it here.
             read();
         }
     });

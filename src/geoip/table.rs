@@ -1,5 +1,5 @@
-//! The embedded table: which country an address is in. `assets/geo/make.py` has its format, and
-//! makes it.
+//! The embedded table of countries by address. `assets/geo/make.py` defines its format and creates
+//! it.
 
 use std::{fmt, io::Read, net::IpAddr, ops::Range};
 
@@ -7,12 +7,12 @@ use crate::domain::geo::GeoLocation;
 
 const ASSET: &[u8] = include_bytes!("../../assets/geo/countries.zst");
 const MAGIC: &[u8] = b"SDXGEO1\0";
-/// Bytes that the table may have once it is unpacked.
+/// Largest unpacked table, in bytes.
 const MOST: u64 = 8 << 20;
-/// Ranges from one entry of the index to the next: as many steps are decoded at most to find one.
+/// Ranges between two index entries: at most this many steps are decoded in a look-up.
 const BLOCK: usize = 32;
 
-/// Which countries there are, and which ranges of addresses are theirs: about 3 MiB.
+/// Countries and their address ranges, about 3 MiB.
 #[derive(Debug)]
 pub struct Table {
     bytes: Vec<u8>,
@@ -28,16 +28,16 @@ struct Country {
     location: GeoLocation,
 }
 
-/// Where the parts of one family of addresses are in the table's bytes.
+/// The positions of one address family's parts in the table's bytes.
 #[derive(Debug, Default)]
 struct Ranges {
     steps: Range<usize>,
     countries: Range<usize>,
-    /// Of every [`BLOCK`]th range its beginning, and where the step to the next one is.
+    /// The beginning of every [`BLOCK`]th range, with the position of the step to the next one.
     index: Vec<(u64, usize)>,
 }
 
-/// Why bytes are no table.
+/// The reason why bytes are no valid table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed(&'static str);
 
@@ -48,7 +48,10 @@ impl fmt::Display for Malformed {
 }
 
 impl Table {
-    /// The one that the program comes with.
+    /// Loads the table embedded in the program.
+    ///
+    /// # Errors
+    /// It is damaged.
     pub fn embedded() -> Result<Self, Malformed> {
         Self::unpack(ASSET)
     }
@@ -82,7 +85,7 @@ impl Table {
         let countries = (0..count)
             .map(|_| reader.country())
             .collect::<Result<Vec<_>, _>>()?;
-        // A range has a byte for its country, of which 0 is none.
+        // The country of a range is one byte, of which 0 means none.
         if countries.len() > usize::from(u8::MAX) {
             return Err(Malformed("it has too many countries"));
         }
@@ -100,13 +103,13 @@ impl Table {
         })
     }
 
-    /// The month of its data, `YYYY-MM`.
+    /// Returns the month of the data, `YYYY-MM`.
     pub fn date(&self) -> &str {
         &self.date
     }
 
-    /// Where the country is that an address belongs to: its capital or largest city, with the
-    /// country's name.
+    /// Returns the location of the country that an address belongs to: its capital or largest city,
+    /// with the country's name.
     pub fn find(&self, address: IpAddr) -> Option<GeoLocation> {
         let number = match address {
             IpAddr::V4(v4) => self.country_of(&self.v4, u64::from(v4.to_bits())),
@@ -116,7 +119,7 @@ impl Table {
         Some(country.location.clone())
     }
 
-    /// Where a country is, by its code of ISO 3166-1.
+    /// Returns the location of a country, given its ISO 3166-1 code.
     pub fn country(&self, code: [u8; 2]) -> Option<GeoLocation> {
         let at = self
             .countries
@@ -127,7 +130,8 @@ impl Table {
             .map(|country| country.location.clone())
     }
 
-    /// The byte of the range that `address` is in: the last one that does not begin after it.
+    /// Returns the country byte of the range of `address`: the last range that does not begin after
+    /// it.
     fn country_of(&self, ranges: &Ranges, address: u64) -> Option<u8> {
         let block = ranges
             .index
@@ -203,7 +207,7 @@ impl<'a> Reader<'a> {
         Ok(Country { code, location })
     }
 
-    /// Checks every range once, so that a look-up need not.
+    /// Reads and checks every range once, so that look-ups need not.
     fn ranges(&mut self, countries: usize, most: u64) -> Result<Ranges, Malformed> {
         let count = self.array().map(u32::from_le_bytes)? as usize;
         let length = self.array().map(u32::from_le_bytes)? as usize;
@@ -256,7 +260,7 @@ mod tests {
 
     const NAMES: [&str; 3] = ["Aland", "Beland", "Celand"];
 
-    /// As `make.py` writes it.
+    /// Encodes a table like `make.py`.
     fn encode(v4: &[(u64, u8)], v6: &[(u64, u8)]) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.extend(b"2026-06");
@@ -287,7 +291,7 @@ mod tests {
         out
     }
 
-    /// A scan from the first range to the last.
+    /// Scans from the first range to the last.
     fn naive(ranges: &[(u64, u8)], address: u64) -> Option<&'static str> {
         let (_, country) = ranges.iter().rev().find(|(at, _)| *at <= address)?;
         NAMES.get(usize::from(country.checked_sub(1)?)).copied()
@@ -389,7 +393,7 @@ mod tests {
         ] {
             assert_eq!(place(address).as_deref(), Some(country), "{address}");
         }
-        // Nobody's, and those that say nothing of where a host is.
+        // Unassigned addresses, and those that say nothing about a host's location.
         for address in [
             "192.0.2.1",
             "198.51.100.7",
@@ -415,7 +419,7 @@ mod tests {
         assert!(table.countries.len() > 240 && longest <= Some(40));
     }
 
-    /// The index against every range of the real thing.
+    /// Checks the index against every range of the real table.
     #[test]
     fn the_embedded_table_agrees_with_a_scan_of_itself() {
         let table = Table::embedded().unwrap();

@@ -23,10 +23,10 @@ fn open(bytes: &[u8]) -> crate::Result<Database> {
     Database::open(&path)
 }
 
-/// Longest wait for the table, on a busy machine too.
+/// Longest wait for the table, even on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The answer once the table is there.
+/// Looks an address up once the table is loaded.
 fn find(atlas: &Atlas, address: &str) -> Found {
     let (address, begun) = (address.parse().unwrap(), Instant::now());
     loop {
@@ -98,7 +98,7 @@ fn a_persons_database_goes_first_in_either_schema() {
             &[
                 ("192.0.2.0/24", record("JP", "Osaka", 34.69, 135.5)),
                 ("2001:db8::/32", record("KE", "Nairobi", -1.29, 36.82)),
-                // What the embedded table has otherwise.
+                // Addresses that the embedded table places elsewhere.
                 ("130.149.0.0/16", record("FR", "Lyon", 45.76, 4.84)),
                 ("192.168.0.0/16", record("FR", "Lyon", 45.76, 4.84)),
             ],
@@ -151,7 +151,7 @@ fn what_a_database_has_less_of_is_approximate() {
                 "192.0.2.48/28",
                 map([("country", country()), ("location", location(51.3, 9.5))]),
             ),
-            // Not known, in two ways; out of bounds; and nothing of use.
+            // Unknown in two ways, out of bounds, and useless.
             (
                 "192.0.2.64/28",
                 map([("country", country()), ("location", location(0.0, 0.0))]),
@@ -177,7 +177,7 @@ fn what_a_database_has_less_of_is_approximate() {
                 map([("country_code", Value::Text("Q\u{1b}["))]),
             ),
             ("192.0.2.144/28", Value::Text("DE")),
-            // Numbers as texts, and a name that means harm.
+            // Numbers as texts, and a malicious name.
             (
                 "192.0.2.160/28",
                 map([

@@ -1,4 +1,4 @@
-//! A histogram of times that costs an addition or two.
+//! A histogram of times that costs only a few atomic additions.
 
 use std::{
     fmt,
@@ -14,15 +14,14 @@ use prometheus_client::{
     metrics::{MetricType, TypedMetric},
 };
 
-/// Upper bounds of the buckets, in seconds: from a commit on a fast disk to an announcement that
-/// took the long way.
+/// Upper bounds of the buckets, in seconds: from a commit on a fast disk to a slow announcement.
 const BOUNDS: [f64; 16] = [
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
     60.0,
 ];
 
-/// Times, counted by atomics. prometheus-client's own histogram takes a lock, which a scrape holds
-/// too, and the swarm task waits for nobody.
+/// A histogram of atomic counters. prometheus-client's own histogram takes a lock that a scrape
+/// holds too, and the swarm task must never wait.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Histogram(Arc<Counts>);
 

@@ -1,9 +1,8 @@
-//! What is counted for Prometheus, named by its conventions: base units, `_total` for what only
-//! grows.
+//! Prometheus metrics, named by its conventions: base units, and `_total` for counters.
 //!
-//! Whoever has something to count is given a [`Metrics`]; counting is an atomic addition and never
-//! waits. What is known anyway, such as how many peers are connected, is looked up when somebody
-//! asks: [`Figures`].
+//! Parts of the node that count something are given a [`Metrics`]; counting is an atomic addition
+//! and never waits. Values that are known anyway, such as the number of connections, are read when
+//! the metrics are scraped: [`Figures`].
 
 mod histogram;
 
@@ -28,13 +27,13 @@ use crate::domain::{
 };
 use histogram::Histogram;
 
-/// What the names of all our metrics begin with.
+/// Prefix of the names of our metrics.
 const PREFIX: &str = "swarmdex";
 
 /// One label and its value.
 type Label = [(&'static str, &'static str); 1];
 
-/// Where what a get returned came from, or why it returned nothing.
+/// The source of the result of a get, or the reason why there was none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Provenance {
     Memory,
@@ -43,26 +42,26 @@ pub enum Provenance {
     Peer,
     /// Nobody has it.
     Missing,
-    /// It is not known whether anybody has it.
+    /// The lookup failed, so it is unknown if anybody has it.
     Failed,
 }
 
-/// A thing that a stranger wanted and was not given, because its share was used up.
+/// A request from a stranger that was refused because its share was used up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnedAway {
-    /// A connection, by its address.
+    /// A connection, limited by its address.
     Connection,
     /// A stream of content.
     Stream,
     /// A comparison of catalogues.
     Session,
-    /// An answer to a question, for want of a place.
+    /// A query, for lack of a free slot.
     Question,
-    /// The same, for want of time.
+    /// A query, for lack of time.
     Time,
-    /// A place on which nothing moved.
+    /// A slot that was taken from a peer that did not use it.
     Idle,
-    /// A dial to where somebody else said that a peer is.
+    /// A dial to an address that another peer claimed.
     Dial,
 }
 
@@ -90,20 +89,20 @@ impl TurnedAway {
     }
 }
 
-/// How a lookup in the DHT ended.
+/// The end of a DHT lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LookedUp {
     Found,
     Missing,
-    /// Nobody answered.
+    /// No peer answered.
     Unanswered,
 }
 
-/// What was dropped because there is no more room than so much.
+/// An item that was dropped because its store was full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Displaced {
     Package,
-    /// What is remembered of a package that is not held any more.
+    /// Remains of a package that has been evicted.
     Fold,
     Record,
     Claim,
@@ -131,7 +130,7 @@ impl Displaced {
     }
 }
 
-/// The node's counters for Prometheus. Cheap to clone; every clone counts into the same.
+/// The node's Prometheus counters. Cheap to clone; all clones share the counters.
 #[derive(Clone, Debug)]
 pub struct Metrics(Arc<Inner>);
 
@@ -157,7 +156,7 @@ struct Inner {
     gateway: Gateway,
 }
 
-/// Counters of what package managers asked.
+/// Counters of package managers' requests.
 #[derive(Debug)]
 struct Gateway {
     requests: Family<[(&'static str, String); 2], Counter>,
@@ -341,7 +340,7 @@ impl Default for Metrics {
             "What peers did that no honest one does, by kind",
             misdeeds.clone(),
         );
-        // There from the start, so that a rule that watches them has something to watch.
+        // Create all labels at the start, so that alerts can refer to them.
         Fault::ALL
             .iter()
             .for_each(|fault| drop(misdeeds.get_or_create_owned(&[("kind", fault.label())])));
@@ -445,8 +444,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// A search ended that showed so many packages of this node's own catalogue, and so many that
-    /// peers sent.
+    /// A search ended; it showed results from this node's catalogue and from peers.
     pub fn searched(&self, local_hits: usize, peer_hits: usize) {
         let searches = &self.0.searches;
         let source = match (local_hits, peer_hits) {
@@ -483,7 +481,7 @@ impl Metrics {
         times.observe(took);
     }
 
-    /// An announcement of somebody else's was taken, `travelled` long after it was sent.
+    /// An announcement of another node was accepted, `travelled` after it was sent.
     pub fn heard(&self, travelled: Duration) {
         self.0.gossip_delay.observe(travelled);
     }
@@ -515,7 +513,7 @@ impl Metrics {
         gateway.waits.observe(Duration::from_millis(request.waited));
     }
 
-    /// Bytes of content were verified here.
+    /// Bytes of content were verified on arrival.
     pub fn fetched(&self, bytes: u64) {
         self.0.contents.fetched.inc_by(bytes);
     }
@@ -525,7 +523,7 @@ impl Metrics {
         self.0.contents.served.inc_by(bytes);
     }
 
-    /// A fetch ended: `None` when a person stopped it, otherwise whether all of it came.
+    /// A download ended: `None` if the user stopped it, else true if it was completed.
     pub fn fetch_ended(&self, done: Option<bool>) {
         let contents = &self.0.contents;
         match done {
@@ -535,14 +533,14 @@ impl Metrics {
         };
     }
 
-    /// Catalogues were compared with a peer: bytes that went and came, and heads that were taken.
+    /// Catalogues were compared with a peer: bytes in both directions, and heads received.
     pub fn synced(&self, bytes: u64, heads: usize) {
         self.0.synced_bytes.inc_by(bytes);
         self.0.synced_heads.inc_by(heads as u64);
     }
 
-    /// What this node holds for the DHT: the bytes of records, and how many claims there are and
-    /// their bytes.
+    /// Updates what this node holds for the DHT: bytes of records, and the number and bytes of
+    /// provider records.
     pub fn holds(&self, dht_bytes: u64, (claims, claim_bytes): (usize, u64)) {
         let set = |gauge: &Gauge, value: u64| gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
         let _ = (
@@ -552,7 +550,7 @@ impl Metrics {
         );
     }
 
-    /// So many were dropped because their room was full.
+    /// Counts items that were dropped because their store was full.
     pub fn displaced(&self, kind: Displaced, count: u64) {
         if count > 0 {
             self.0
@@ -562,7 +560,7 @@ impl Metrics {
         }
     }
 
-    /// Counts what was observed of a peer, if it is a fault.
+    /// Counts an observed outcome if it is a fault.
     pub fn observed(&self, outcome: Outcome) {
         let faults = &self.0.faults;
         let counter = match outcome {
@@ -583,7 +581,7 @@ impl Metrics {
         counter.inc();
     }
 
-    /// Gets so far that were answered from memory, the disk, the DHT and peers.
+    /// Returns the number of gets answered from memory, disk, the DHT, and peers.
     pub fn gets(&self) -> [u64; 4] {
         let gets = &self.0.gets;
         [
@@ -594,7 +592,7 @@ impl Metrics {
         ]
     }
 
-    /// A peer did what an honest one does not.
+    /// Counts a fault of a peer.
     pub fn faulted(&self, fault: Fault) {
         self.0
             .misdeeds
@@ -602,7 +600,7 @@ impl Metrics {
             .inc();
     }
 
-    /// A share was used up.
+    /// Counts a request that was refused because a share was used up.
     pub fn turned_away(&self, what: TurnedAway) {
         self.0
             .turned_away
@@ -610,13 +608,14 @@ impl Metrics {
             .inc();
     }
 
-    /// A peer was banned for it.
+    /// Counts a ban.
     pub fn banned(&self) {
         self.0.bans.inc();
     }
 
-    /// Everything in OpenMetrics text (<https://prometheus.io/docs/specs/om/open_metrics_spec/>):
-    /// ours, `figures`, and the families of `others`.
+    /// Returns all metrics as OpenMetrics text
+    /// (<https://prometheus.io/docs/specs/om/open_metrics_spec/>): ours, `figures`, and the
+    /// families of `others`.
     pub fn text<'a>(
         &self,
         figures: Figures,
@@ -633,22 +632,22 @@ impl Metrics {
     }
 }
 
-/// What is looked up when somebody asks for the metrics.
+/// Values that are read when the metrics are scraped.
 #[derive(Clone, Debug, Default)]
 pub struct Figures {
     pub packages: u64,
-    /// Bytes of the catalogue's records.
+    /// Bytes of records in the catalogue.
     pub catalogue_bytes: u64,
     pub dht_records: usize,
     pub connected: usize,
     pub mesh: usize,
-    /// Scores of all peers that are known, connected or not; 0 to 1.
+    /// Scores of all known peers, connected or not, from 0 to 1.
     pub reputations: Vec<f64>,
     pub announcements: u64,
     pub refused: BTreeMap<Refusal, u64>,
-    /// Messages this node had no room for.
+    /// Messages dropped because this node was overloaded.
     pub overloaded: u64,
-    /// Events that readers of the bus lost.
+    /// Events that readers of the bus missed.
     pub events_dropped: u64,
 }
 
@@ -691,7 +690,7 @@ impl Figures {
             families.register(name, help, ConstGauge::new(value));
         }
 
-        // How it stands, and not what has come: its counts fall when peers are forgotten.
+        // The current distribution, not a counter: its counts fall when peers are forgotten.
         let reputations = Distribution::new((1..=10u32).map(|tenth| f64::from(tenth) / 10.0));
         self.reputations
             .iter()
@@ -743,7 +742,7 @@ impl Figures {
     }
 }
 
-/// As JSON names it.
+/// Returns the name that JSON uses.
 fn name(refusal: Refusal) -> String {
     let json = serde_json::to_value(refusal).ok();
     json.as_ref()

@@ -26,7 +26,7 @@ pub use staging::{Conduct, Delays, Staging};
 pub use swarm::{
     command::{Answered, AskError, Inbound, Verdict},
     measure::Safety,
-    start::{NetOptions, start},
+    start::{Beginning, NetOptions, start},
 };
 
 use serde_bytes::ByteBuf;

@@ -18,7 +18,7 @@ pub use contents::{Contents, Incoming, read_whole};
 pub use names::Names;
 pub use p2p::{P2pRegistry, Parts};
 pub(crate) use packages::FAN_OUT;
-pub use publisher::{Bundle, Imported, Importing, MAX_BATCH};
+pub use publisher::{Bundle, Imported, MAX_BATCH};
 pub(crate) use publisher::{check_files, check_version};
 pub use replicas::{Replicas, replicated};
 
@@ -96,12 +96,9 @@ pub trait Registry: Send + Sync {
         progress: Option<mpsc::Sender<PublishStep>>,
     ) -> Result<Receipt>;
 
-    /// Takes many small releases at once, [`MAX_BATCH`] at most and each package once; returns what
+    /// Signs many small releases at once, [`MAX_BATCH`] at most and each package once; returns what
     /// became of each.
-    async fn import(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>>;
-
-    /// Takes all previews off the list; returns how many there were.
-    async fn forget_previews(&self) -> Result<u64>;
+    async fn import(&self, batch: Vec<Bundle>) -> Result<Vec<Imported>>;
 
     /// Says something else of releases of our own: yanks, deprecations, tags. What was published
     /// stays as it is.

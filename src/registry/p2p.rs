@@ -1,7 +1,7 @@
 //! The registry over the network: five services, started together, behind the traits that their
 //! users see.
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Artifacts, Bundle, Change, Contents, Imported, Importing, Incoming, LookAlike, Names, Namesake,
+    Artifacts, Bundle, Chance, Change, Contents, Imported, Incoming, LookAlike, Names, Namesake,
     Own, Package, PublishStep, Receipt, Registry, RegistryOptions, Release, SearchResults,
     SearchUpdate, SyncReport,
     catalogue::Catalogue,
@@ -23,8 +23,10 @@ use super::{
 use crate::{
     Result,
     bus::{Board, Bus, Tally},
+    clock::Clock,
     domain::{
         conflict::{ConflictId, Conflicts, Evidence},
+        content::ContentOptions,
         hash::{ContentRoot, Hash},
         held::{Freed, Held, Lost, Usage},
         manifest::{Content, Draft, Manifest},
@@ -51,6 +53,10 @@ pub struct Parts {
     pub bus: Bus,
     pub tally: Tally,
     pub metrics: Metrics,
+    pub data_dir: PathBuf,
+    pub content: ContentOptions,
+    pub clock: Clock,
+    pub chance: Chance,
 }
 
 /// A [`Registry`] over a store and the network. Cheap to clone.
@@ -77,8 +83,21 @@ impl P2pRegistry {
             bus,
             tally,
             metrics,
+            data_dir,
+            content,
+            clock,
+            chance,
         } = parts;
-        let core = Arc::new(Core::new(net, store, bus, (tally, metrics), options).await?);
+        let told = (bus, tally, metrics);
+        let core = Core::new(
+            (net, store),
+            told,
+            (options, content),
+            data_dir,
+            (clock, chance),
+        )
+        .await?;
+        let core = Arc::new(core);
         let catalogue = Arc::new(Catalogue::new(core.clone()));
         let packages = Arc::new(Packages::new(core.clone(), catalogue.clone()));
         let search = Search::new(core.clone(), catalogue.clone(), packages.clone());
@@ -198,13 +217,8 @@ impl Registry for P2pRegistry {
         self.publisher.change(package, change).await
     }
 
-    async fn import(&self, batch: Vec<Bundle>, how: Importing) -> Result<Vec<Imported>> {
-        self.publisher.import(batch, how).await
-    }
-
-    async fn forget_previews(&self) -> Result<u64> {
-        let owner = self.core.preview_owner();
-        self.core.store.forget_previews(owner).await
+    async fn import(&self, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
+        self.publisher.import(batch).await
     }
 
     async fn own(&self) -> Result<Own> {

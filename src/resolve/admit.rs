@@ -1,22 +1,21 @@
-//! Which of a package's releases a requirement takes.
+//! Decides which of a package's releases a requirement admits.
 //!
-//! Proper releases that are not yanked are taken by every requirement that matches. The others only
-//! where they are meant:
+//! Every requirement admits the matching releases that are neither yanked nor pre-releases. The
+//! others need more:
 //!
-//! - a pre-release by a requirement that names it as its ecosystem has it: of cargo and npm one
-//!   that names a pre-release of the same
-//!   `major.minor.patch`, of PyPI one that names any;
-//! - a yanked release by a requirement that names exactly this version;
-//! - either by every requirement whose range it is in, when what was asked for at the top names it
-//!   so. A person may choose for the dependencies, too; a dependency chooses for itself only, or
-//!   one release somewhere would bring everybody's pre-releases in;
-//! - pre-releases by `*` at the top, where a package has nothing else.
+//! - a pre-release is admitted by a requirement that names it, by the rules of its ecosystem: in
+//!   cargo and npm it names a pre-release of the same `major.minor.patch`, in PyPI any pre-release;
+//! - a yanked release is admitted by a requirement that names exactly this version;
+//! - either is admitted by every matching requirement if a top-level requirement of the same
+//!   package names it so. A person may choose for the dependencies too, but a dependency only for
+//!   itself, or one release somewhere would bring in everybody's pre-releases;
+//! - `*` at the top level admits pre-releases if a package has nothing else.
 
 use super::{range, set::Set, universe::Choice};
 use crate::ecosystem::Requirement;
 
-/// The versions of a package that a requirement takes, as a set without the releases that it may
-/// not have. `asked` is what was asked for at the top of this very package.
+/// Returns the set of versions that a requirement admits. `asked` are the top-level requirements of
+/// this very package.
 pub(super) fn admit(requirement: &Requirement, releases: &[Choice], asked: &[Requirement]) -> Set {
     let range = range::of(requirement, releases.iter().map(|(version, _)| version));
     let bare = !releases.iter().any(is_plain);
@@ -35,7 +34,7 @@ pub(super) fn admit(requirement: &Requirement, releases: &[Choice], asked: &[Req
     Set(range.intersection(&held_back.0.complement()))
 }
 
-/// A release that needs no naming.
+/// Returns true for a release that need not be named.
 pub(super) fn is_plain((version, release): &Choice) -> bool {
     !version.is_pre_release() && !release.is_yanked()
 }

@@ -1,4 +1,4 @@
-//! Why there is no resolution, in sentences: PubGrub's derivation, told like a proof.
+//! Explains in sentences why there is no resolution: PubGrub's derivation as a proof.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -22,21 +22,21 @@ type Tree = DerivationTree<Node, Set, String>;
 type Fact = External<Node, Set, String>;
 type Step = Derived<Node, Set, String>;
 
-/// How deep the steps of a proof may lie within each other: the reporter recurses.
+/// The deepest nesting of a proof, because the reporter recurses.
 const MAX_DEPTH: usize = 200;
-/// Steps of a proof, each counted as often as it is used: the reporter may repeat some.
+/// The most steps of a proof, counted once for each use, because the reporter may repeat some.
 const MAX_WALKED: usize = 10_000;
-/// Lines of a proof that somebody may still read.
+/// The most lines of a readable proof.
 const MAX_LINES: usize = 60;
-/// Facts that are listed where the proof is larger than that.
+/// The most facts listed in place of a longer proof.
 const MAX_FACTS: usize = 40;
-/// Packages and releases of each that are said to be held back.
+/// The most packages, and releases of each, mentioned as held back.
 const MAX_HELD_BACK: usize = 5;
 
 const EVERY: &str = "every release of";
 const IMPOSSIBLE: &str = "what was asked for cannot be had";
 
-/// The whole explanation, some lines long, without a line break at its end.
+/// Returns the whole explanation in a few lines, without a trailing line break.
 pub(super) fn explain<S: Source + ?Sized>(tree: Tree, universe: &Universe<'_, S>) -> String {
     let tree = Arc::new(tree);
     let nodes = bottom_up(&tree);
@@ -64,8 +64,8 @@ pub(super) fn explain<S: Source + ?Sized>(tree: Tree, universe: &Universe<'_, S>
     lines
 }
 
-/// Every node once, causes before what they cause. The tree shares nodes: walked as a tree it can
-/// be exponentially large.
+/// Returns every node once, causes first. Nodes are shared, so walking them as a tree can take
+/// exponential time.
 fn bottom_up(tree: &Arc<Tree>) -> Vec<Arc<Tree>> {
     let mut order = Vec::new();
     let mut seen = HashSet::new();
@@ -83,7 +83,7 @@ fn bottom_up(tree: &Arc<Tree>) -> Vec<Arc<Tree>> {
     order
 }
 
-/// How deep a tree is, and how many nodes somebody meets who walks it as a tree.
+/// Returns the depth of a tree and the number of nodes visited when walking it as a tree.
 fn size(nodes: &[Arc<Tree>]) -> (usize, usize) {
     let mut sizes: HashMap<*const Tree, (usize, usize)> = HashMap::new();
     let mut last = (0, 0);
@@ -105,10 +105,9 @@ fn size(nodes: &[Arc<Tree>]) -> (usize, usize) {
     last
 }
 
-/// Leaves out that there is nothing between releases: "1.0.0 and 1.1.0 need it, and there is no
-/// other" becomes "^1 needs it". [`DerivationTree::collapse_no_versions`] does so as well where
-/// that is the whole reason, and "needs ^9" would be all that is said; and it walks shared nodes
-/// once for each way to them.
+/// Collapses facts about gaps between releases: "1.0.0 and 1.1.0 need it, and there is no other"
+/// becomes "^1 needs it". [`DerivationTree::collapse_no_versions`] also collapses a gap that is the
+/// whole reason, leaving only "needs ^9", and it walks shared nodes once for each path.
 fn collapse_gaps(nodes: &[Arc<Tree>]) -> Tree {
     let mut collapsed: HashMap<*const Tree, Arc<Tree>> = HashMap::new();
     let mut last = None;
@@ -165,8 +164,8 @@ fn merge(gap: &Tree, other: &Arc<Tree>) -> Option<Arc<Tree>> {
     }
 }
 
-/// Drops a tree node by node: by itself it would do so as deep as the longest derivation, which the
-/// stack is not.
+/// Drops a tree iteratively: the default drop would recurse as deep as the longest derivation and
+/// overflow the stack.
 fn take_apart(tree: Arc<Tree>) {
     let mut rest = vec![tree];
     while let Some(tree) = rest.pop() {
@@ -181,9 +180,9 @@ struct Teller<'u, 'a, S: ?Sized> {
 }
 
 impl<S: Source + ?Sized> Teller<'_, '_, S> {
-    /// A set with the releases that are held back put in again, which are told at the end. No
-    /// requirement excludes its lower bound but for such a hole; one that the solver made, by
-    /// trying a release, stays.
+    /// Returns a set with held-back releases filled in, which are mentioned at the end. An excluded
+    /// lower bound can only be such a hole, unless the solver made it by trying a release; those
+    /// stay.
     fn whole(&self, found: &Found, set: &Set) -> Set {
         let above = |version: &&Version| {
             set.0
@@ -202,7 +201,8 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
         ))
     }
 
-    /// As [`Self::whole`]; where sets are lists of releases, as ranges of what there is.
+    /// Like [`Self::whole`], but a set that lists single releases is simplified to ranges of
+    /// existing ones.
     fn told(&self, found: &Found, set: &Set) -> Set {
         let whole = self.whole(found, set);
         match found
@@ -217,7 +217,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
         }
     }
 
-    /// Some releases of a package, by what sets them apart from its other releases.
+    /// Describes some releases of a package by what sets them apart from its other releases.
     fn some_of(&self, node: &Node, set: &Set) -> String {
         let Some(found) = self.universe.found(node) else {
             return node.to_string();
@@ -235,7 +235,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
         }
     }
 
-    /// What is asked of a package.
+    /// Describes a requirement on a package.
     fn asked_of(&self, node: &Node, set: &Set) -> String {
         let Some(found) = self.universe.found(node) else {
             return node.to_string();
@@ -263,8 +263,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
         )
     }
 
-    /// The facts that a long proof rests on: no two steps of it need be followed to see that they
-    /// cannot all hold.
+    /// Lists the facts behind a long proof, which exclude each other.
     fn facts(&self, nodes: &[Arc<Tree>]) -> String {
         let mut facts: Vec<&Fact> = Vec::new();
         for node in nodes {
@@ -274,7 +273,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
                 facts.push(fact);
             }
         }
-        // What is not there comes first: whatever it is that needs it, that is where to look.
+        // Missing packages come first, because they are the likeliest cause.
         facts.sort_by_key(|fact| match fact {
             External::Custom(..) => 0,
             External::NoVersions(..) => 1,
@@ -292,7 +291,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
         text
     }
 
-    /// What a person would wonder about: releases that are there and were not taken.
+    /// Returns notes about existing releases that were not taken.
     fn notes(&self, nodes: &[Arc<Tree>]) -> Vec<String> {
         let mut packages = Vec::new();
         for node in nodes {
@@ -325,7 +324,7 @@ impl<S: Source + ?Sized> Teller<'_, '_, S> {
                     builds.join(", ")
                 ));
             }
-            // Who asks for ^2 wants to know of 2.0.0-rc.1, which is below it.
+            // Somebody who asks for ^2 is interested in 2.0.0-rc.1, although it is lower.
             let proper = |version: &Version| {
                 let version = version.semver()?;
                 Some(Version::from(semver::Version::new(

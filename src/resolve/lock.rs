@@ -1,10 +1,10 @@
-//! The lock file: which releases were resolved, down to the hash of each manifest, so that
-//! everybody who has it gets the same bytes.
+//! The lock file: the resolved releases with the hash of each manifest, so that everybody who has
+//! it gets the same bytes.
 //!
-//! It is TOML with one entry for each package, sorted by id, so that a change of one release is a
-//! change of one entry. A person may read it and resolve a merge in it; what no longer fits
-//! together is refused, by entry, with what to do. A lock names what it says by key: what a handle
-//! means on another node changes nothing.
+//! It is TOML with one entry for each package, sorted by id, so a change of one release changes one
+//! entry. A person may read it and resolve a merge in it; an inconsistent file is refused with the
+//! entry and a remedy. Packages are locked by key, so it does not matter what a handle means on
+//! another node.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -30,12 +30,11 @@ use crate::{
     registry::{self, ReleaseFile},
 };
 
-/// What the file is called, beside what it locks.
+/// The name of the file.
 pub const FILE: &str = "swarmdex.lock";
-/// The format that this version writes, and the only one it reads.
+/// The format that this version writes, and the only one that it reads.
 pub const FORMAT: u32 = 2;
-/// Bytes that are read of a lock file: what the most packages with the most dependencies each may
-/// take.
+/// Largest lock file read, in bytes: enough for the most packages with the most dependencies.
 const MAX_BYTES: u64 = 16 << 20;
 
 const HEADER: &str = "\
@@ -43,13 +42,13 @@ const HEADER: &str = "\
 # Keep it with your project. To change something, ask for it and resolve again.
 ";
 
-/// What is wrong with a lock, as the end of a sentence that begins with it.
+/// A problem with a lock file, as the end of a sentence that begins with the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct LockError(String);
 
 impl LockError {
-    /// The library's error for the lock file at a path.
+    /// Returns the library's error for the lock file at a path.
     pub fn at(self, path: &Path) -> RegistryError {
         RegistryError::Lock {
             path: path.to_owned(),
@@ -58,32 +57,31 @@ impl LockError {
     }
 }
 
-/// Something that was asked for, and which package that is.
+/// A top-level requirement and the package that it means.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wanted {
-    /// As it was written, without a requirement.
+    /// The package as written, without a requirement.
     pub package: PackageRef,
     pub requirement: RequirementText,
     pub id: PackageId,
 }
 
-/// One release.
+/// A locked release.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Locked {
     pub id: PackageId,
-    /// What the publisher called itself: for eyes, and never looked up.
+    /// The publisher's handle, for display only; it is never looked up.
     pub handle: Option<Handle>,
     pub version: VersionText,
-    /// The manifest that came first, which says what the release is.
+    /// The first manifest, which describes the release.
     pub manifest: Hash,
-    /// The files that there were, in the order in which they were added. What is added later is not
-    /// taken.
+    /// The files at the time, in the order in which they were added. Later ones are not used.
     pub files: Vec<LockedFile>,
-    /// Sorted.
+    /// Sorted by package.
     pub dependencies: Vec<(PackageId, VersionText)>,
 }
 
-/// A file, by the digests that it must have.
+/// A file with the digests that it must have.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LockedFile {
     pub name: String,
@@ -102,14 +100,13 @@ impl From<&File> for LockedFile {
 }
 
 impl Locked {
-    /// Whether it has this very file.
+    /// Returns true if it has this very file.
     pub fn has(&self, file: &File) -> bool {
         self.files.contains(&LockedFile::from(file))
     }
 }
 
-/// A lock that fits together: each package once, with everything it needs, and nothing that nobody
-/// needs.
+/// A consistent lock: each package once, with everything it needs, and nothing unneeded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lock {
     wanted: Vec<Wanted>,
@@ -117,7 +114,7 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// What `resolution` came to, for what `wanted` asked: the same list it was resolved from.
+    /// Creates the lock of a resolution, for the same `wanted` list from which it was resolved.
     pub fn of(resolution: &Resolution, wanted: &[(PackageRef, RequirementText)]) -> Self {
         let versions: BTreeMap<_, _> = resolution
             .releases
@@ -150,7 +147,7 @@ impl Lock {
             .iter()
             .zip(&resolution.root)
             .map(|((package, requirement), id)| {
-                // Two requirements of one package were refused before anything was resolved.
+                // Two conflicting requirements of one package were already refused.
                 let wish = (package.clone(), requirement.clone());
                 let (package, requirement) =
                     super::universe::with_inner(wish.clone()).unwrap_or(wish);
@@ -166,7 +163,7 @@ impl Lock {
         }
     }
 
-    /// Locks the files that a release has now, of all its manifests.
+    /// Locks the current files of a release, from all its manifests.
     pub fn lock_files(&mut self, package: &PackageId, files: &[ReleaseFile]) {
         if let Some(locked) = self.packages.get_mut(package) {
             locked.files = files
@@ -176,12 +173,12 @@ impl Lock {
         }
     }
 
-    /// What was asked for, in that order.
+    /// Returns the top-level requirements, in their original order.
     pub fn wanted(&self) -> &[Wanted] {
         &self.wanted
     }
 
-    /// Every release, by id.
+    /// Returns every release, sorted by id.
     pub fn packages(&self) -> impl Iterator<Item = &Locked> {
         self.packages.values()
     }
@@ -190,7 +187,8 @@ impl Lock {
         self.packages.get(package)
     }
 
-    /// A release that needs a package, with its version; none where it was asked for itself.
+    /// Returns a release that needs a package, with its version; `None` if the package is wanted at
+    /// the top level.
     pub fn who_needs(&self, package: &PackageId) -> Option<String> {
         if self.wanted.iter().any(|wanted| wanted.id == *package) {
             return None;
@@ -209,7 +207,7 @@ impl Lock {
         ))
     }
 
-    /// Whether this lock is the answer to exactly this question.
+    /// Returns true if this lock was made for exactly these requirements.
     pub fn answers(&self, wanted: &[(PackageRef, RequirementText)]) -> bool {
         let locked = self
             .wanted
@@ -222,7 +220,7 @@ impl Lock {
             .eq(locked.map(Some))
     }
 
-    /// Every release with what it needs before it, as in [`Resolution::releases`].
+    /// Returns every release after those it needs, as in [`Resolution::releases`].
     pub fn dependencies_first(&self) -> Vec<&Locked> {
         let needs = self.packages.values().map(|locked| {
             (
@@ -241,24 +239,24 @@ impl Lock {
             .collect()
     }
 
-    /// The file's text.
+    /// Returns the file's text.
     pub fn to_text(&self) -> String {
         let file = Text {
             format: FORMAT,
             wanted: self.wanted.iter().map(WantedEntry::from).collect(),
             package: self.packages.values().map(PackageEntry::from).collect(),
         };
-        // Strings, numbers and lists of strings: nothing in these types is beyond TOML.
+        // Strings, numbers and lists of strings only, so serialisation cannot fail.
         format!(
             "{HEADER}{}",
             toml::to_string_pretty(&file).unwrap_or_default()
         )
     }
 
-    /// Reads a lock back.
+    /// Parses a lock file.
     ///
     /// # Errors
-    /// When it is no TOML, of another format, or does not fit together; the error names the line or
+    /// The text is not TOML, has another format, or is inconsistent. The error names the line or
     /// the entry.
     pub fn from_text(text: &str) -> Result<Self, LockError> {
         let broken = |error: toml::de::Error| {
@@ -321,10 +319,10 @@ impl Lock {
         Ok(lock)
     }
 
-    /// Reads a file.
+    /// Reads a lock file.
     ///
     /// # Errors
-    /// When there is none that can be read, or as for [`Lock::from_text`].
+    /// The file cannot be read, or as for [`Lock::from_text`].
     pub fn read(path: &Path) -> crate::Result<Self> {
         let reading = RegistryError::file(path, "read");
         let text = match fs::metadata(path) {
@@ -341,20 +339,19 @@ impl Lock {
         Self::from_text(&text).map_err(|error| error.at(path))
     }
 
-    /// Replaces a file whole. Blocks.
+    /// Replaces the file atomically. Blocks.
     ///
     /// # Errors
-    /// When it cannot be written.
+    /// The file cannot be written.
     pub fn write(&self, path: &Path) -> crate::Result<()> {
         disk::replace(path, self.to_text().as_bytes()).map_err(RegistryError::file(path, "written"))
     }
 
-    /// Whether what a registry has for a package is what is locked: to be asked before anything is
-    /// fetched by it.
+    /// Checks that the registry's release of a package is the locked one. Call it before fetching
+    /// anything.
     ///
     /// # Errors
-    /// When the package is not in the lock, or is another release, or the lock has been changed by
-    /// hand.
+    /// The package is not locked, the release differs, or the lock was edited by hand.
     pub fn check(
         &self,
         package: &PackageId,
@@ -371,7 +368,7 @@ impl Lock {
                 locked.version
             )))
         };
-        // Of several manifests, another may have been seen first here.
+        // If there are several manifests, this node may have seen another one first.
         if *hash != locked.manifest && files.iter().all(|one| one.manifest != locked.manifest) {
             return differs("the manifest", hash, &locked.manifest);
         }
@@ -413,11 +410,11 @@ impl Lock {
             let Some(needed) = dependency.id_beside(package.owner, &manifest.ecosystem) else {
                 let given = text::fit(&text::printable(dependency.written()), 60);
                 return Err(unfit(format!(
-                    "has {package} {}, which needs \"{given}\", no package by key",
+                    "has {package} {}, which needs \"{given}\", which names no package by its key",
                     locked.version
                 )));
             };
-            // Whose package a bare name means was decided when it was resolved.
+            // The owner of a bare name was decided during resolution.
             let is_bare = matches!(dependency.on, On::Bare(_));
             let is_it = |id: &PackageId| *id == needed || is_bare && id.name == needed.name;
             let met = |(id, version): (&PackageId, &VersionText)| {
@@ -440,7 +437,7 @@ impl Lock {
         Ok(())
     }
 
-    /// What does not fit together, if anything.
+    /// Checks consistency.
     fn fits(&self) -> Result<(), String> {
         for wanted in &self.wanted {
             let Wanted {
@@ -503,7 +500,7 @@ impl Lock {
     }
 }
 
-/// Returns true where it is needed on every machine.
+/// Returns true if it is needed on every machine.
 fn is_always_needed(dependency: &Dependency) -> bool {
     let Dependency {
         optional,
@@ -516,8 +513,8 @@ fn is_always_needed(dependency: &Dependency) -> bool {
     !optional && *kind == Kind::Runtime && under.is_none() && marker.is_none() && platform.is_none()
 }
 
-/// Returns true where the requirement may have taken the version: also a pre-release that was asked
-/// for elsewhere.
+/// Returns true if the requirement may admit the version, even a pre-release that was named
+/// elsewhere.
 fn takes(package: &PackageId, requirement: &RequirementText, version: &VersionText) -> bool {
     let ecosystem = package.name.ecosystem();
     match (requirement.read(ecosystem), version.read(ecosystem)) {

@@ -1,8 +1,7 @@
-//! Which of the things that a release needs count on this machine.
+//! Decides which dependencies of a release count on this machine.
 //!
-//! Followed are those that are needed to use a release, always or on a machine such as this one.
-//! What cannot be decided, because it is about something that is not known here, is taken, but for
-//! what only an extra asks for.
+//! Dependencies needed to use a release are followed, if they apply always or on a machine such as
+//! this one. Undecidable conditions count as true, except that dependencies of extras are left out.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,17 +14,17 @@ use crate::{
     ecosystem::{Ecosystem, Refused, pypi::marker::Marker},
 };
 
-/// What conditions of dependencies are about.
+/// The facts that conditions of dependencies refer to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
     arch: &'static str,
     os: &'static str,
-    /// The variables of PEP 508 that are known.
+    /// The known variables of PEP 508.
     python: BTreeMap<String, String>,
 }
 
 impl Machine {
-    /// The one that this program was built for. Nothing is known of its Python.
+    /// Returns the machine that this program was built for. Its Python is unknown.
     pub fn here() -> Self {
         Self::of(ARCH, OS, FAMILY)
     }
@@ -38,7 +37,7 @@ impl Machine {
             "linux" => ("linux", "Linux"),
             other => (other, other),
         };
-        // As Python has it of its own machine.
+        // As Python reports it.
         let machine = match (arch, os) {
             ("x86_64", "windows") => "AMD64",
             ("aarch64", "macos") => "arm64",
@@ -61,10 +60,10 @@ impl Machine {
         }
     }
 
-    /// With a Python of this version, such as `3.11` or `3.11.7`.
+    /// Sets the Python version, such as `3.11` or `3.11.7`.
     ///
     /// # Errors
-    /// When it is none.
+    /// The text is not a version.
     pub fn with_python(mut self, version: &str) -> Result<Self, Refused> {
         Ecosystem::Pypi.version(version)?;
         let parts: Vec<&str> = version.split('.').collect();
@@ -82,7 +81,8 @@ impl Machine {
         Ok(self)
     }
 
-    /// Why a dependency of a release of `ecosystem` is not followed; none where it is.
+    /// Returns the reason why a dependency of a release of `ecosystem` is not followed; `None` if
+    /// it is.
     pub fn leaves_out(&self, dependency: &Dependency, ecosystem: &Ecosystem) -> Option<String> {
         let Dependency {
             kind,
@@ -118,7 +118,7 @@ impl Machine {
             Err(_) if marker.asks_for_extra() => {
                 Some(format!("it is for {text}, of which an extra is a part"))
             }
-            // It may be false of every Python that there is, too.
+            // It may also be false for every existing Python.
             Err(_) => match self
                 .pythons()
                 .all(|python| marker.holds(&python, &BTreeSet::new()) == Ok(false))
@@ -129,7 +129,7 @@ impl Machine {
         }
     }
 
-    /// Those that this machine may have, as far as conditions are about them.
+    /// Returns the environments of all Pythons that this machine may have.
     fn pythons(&self) -> impl Iterator<Item = BTreeMap<String, String>> {
         let versions = iter::once((2, 7)).chain((0..=20).map(|minor| (3, minor)));
         let each = versions.flat_map(|version| {
@@ -150,8 +150,8 @@ impl Machine {
         })
     }
 
-    /// Tells if a target of cargo's, a triple or what `cfg(…)` says, is this machine; none where
-    /// that cannot be told.
+    /// Evaluates a cargo target, which is a triple or `cfg(…)`, for this machine; `None` if
+    /// undecidable.
     fn is_target(&self, text: &str) -> Option<bool> {
         let Some(condition) = text
             .strip_prefix("cfg(")
@@ -174,9 +174,9 @@ impl Machine {
         }
     }
 
-    /// A condition at the front of a text; none where it cannot be read.
+    /// Parses and evaluates a condition at the front of a text; `None` if it cannot be parsed.
     fn condition(&self, rest: &mut &str, depth: usize) -> Option<Holds> {
-        /// Deepest nesting of brackets.
+        /// Deepest nesting of parentheses.
         const MAX_DEPTH: usize = 16;
         let text = rest.trim_start();
         let end = text
@@ -232,9 +232,9 @@ impl Machine {
             ("target_endian", Some(endian)) => {
                 (endian == "little") == cfg!(target_endian = "little")
             }
-            // Of Windows alone.
+            // Only Windows has it.
             ("target_env", Some("msvc")) if !is_windows => false,
-            // Others are what only those set who build it by hand.
+            // Other options are only set by people who build it by hand.
             _ if key.starts_with("target_") || matches!(key, "panic" | "feature") => {
                 return Holds::Unknown;
             }
@@ -244,8 +244,7 @@ impl Machine {
     }
 }
 
-/// A condition as far as it can be told. The least of several is what all of them make together,
-/// the greatest what any of them does.
+/// A truth value of which `all` is the minimum and `any` the maximum.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Holds {
     No,

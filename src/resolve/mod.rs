@@ -1,15 +1,16 @@
-//! Which releases a package needs, all together, and the lock file that fixes them.
+//! Resolves a package's dependencies to one consistent set of releases, and keeps the lock file
+//! that fixes them.
 //!
-//! A requirement takes a set of versions ([`range`]), narrowed to what it may have of yanked
-//! releases and pre-releases (`admit`). What the solver, PubGrub, is given depends on nothing but
-//! the releases and the requirement, never on the order in which things came to be known: so it
-//! finds a solution wherever there is one, the same one every time, and what it explains is true.
-//! Where a release comes from is a [`Source`]'s matter, and the rules need no network.
+//! A requirement is a set of versions ([`range`]), reduced to the yanked releases and pre-releases
+//! that it admits (`admit`). The input of the solver, PubGrub, depends only on the releases and the
+//! requirements, never on the order of discovery. So it finds a solution if there is one, always
+//! the same, and its explanations are true. Releases come from a [`Source`], so the rules need no
+//! network.
 //!
-//! Packages are told apart by [`PackageId`]: `alice/json` and `12D3KooW…/json` are one package if
-//! that key is alice's. There is one release of a package in a resolution. What counts of the
-//! things that a release needs is for [`Machine`] to say. A bare name is a package of this node's
-//! own publisher, else of the dependent's owner, else of the one pinned publisher who has it.
+//! Packages are identified by [`PackageId`]: `alice/json` and `12D3KooW…/json` are one package if
+//! that key is alice's. A resolution has one release of each package. [`Machine`] decides which
+//! dependencies count. A bare name means the package of this node's own publisher, otherwise that
+//! of the dependent's owner, otherwise that of the only pinned publisher who has it.
 
 mod admit;
 mod explain;
@@ -47,59 +48,58 @@ use crate::{
 };
 use universe::{Node, Universe};
 
-/// Packages that one resolution may look at, in the solution or not. Manifests come from anybody,
-/// and one of 256 dependencies at each of a few levels would otherwise ask for the whole network.
+/// The most packages that one resolution may look at. Manifests are untrusted, and 256 dependencies
+/// at each of a few levels would otherwise request the whole network.
 pub const MAX_PACKAGES: usize = 2_000;
-/// Decisions that the solver may make and take back. The problem is NP-complete, so there are
-/// inputs that no solver ends on; what people publish takes about one decision for each package.
+/// The most solver decisions, including those taken back. The problem is NP-complete, so on some
+/// inputs no solver terminates; real packages take about one decision each.
 pub const MAX_STEPS: usize = 10_000;
 
-/// What there is of a package.
+/// The releases of a package.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Releases {
     pub id: PackageId,
     pub handle: Option<Handle>,
-    /// Tells whether the handle is bound to the key here: else the package is shown with the key's
+    /// The trust in the key; unless it binds the handle, the package is shown with the key's
     /// fingerprint.
     pub trust: Trust,
-    /// In any order.
+    /// The releases in any order.
     pub releases: Vec<ReleaseEntry>,
-    /// False when the oldest releases could not be had.
+    /// False if the oldest releases were unavailable.
     pub complete: bool,
-    /// A manifest that came along, which then need not be asked for: mostly it is the one that is
+    /// A manifest that came with the releases, which saves a request, since it is usually the one
     /// chosen.
     pub latest: Option<Manifest>,
 }
 
-/// Where releases and manifests come from.
+/// A source of releases and manifests.
 pub trait Source {
-    /// Every release of a package, by whatever name it is called.
+    /// Returns every release of a package, whichever way it is named.
     ///
     /// # Errors
-    /// One that says "missing" (not found, or a handle that nobody has) rules out the releases that
-    /// need this package; every other one ends the resolution.
+    /// A "missing" error (not found, or an unclaimed handle) rules out the releases that need this
+    /// package; any other error ends the resolution.
     fn releases(&self, package: &PackageRef) -> crate::Result<Releases>;
 
-    /// The manifest of one release.
+    /// Returns the manifest of a release.
     ///
     /// # Errors
-    /// As for [`Source::releases`]: a missing one rules out the release.
+    /// As for [`Source::releases`]: a missing manifest rules out the release.
     fn manifest(&self, package: &PackageId, version: &VersionText) -> crate::Result<Manifest>;
 
-    /// The packages of a name that may be meant by it in a release of `beside`, as far as is known
-    /// here.
+    /// Returns the known packages that a name may mean in a release of the owner `beside`.
     ///
     /// # Errors
-    /// When it cannot be looked up, which ends the resolution.
+    /// The look-up failed, which ends the resolution.
     fn namesakes(&self, _name: &PackageName, _beside: PublisherId) -> crate::Result<Vec<Namesake>> {
         Ok(Vec::new())
     }
 
-    /// The machine that is resolved for.
+    /// Returns the machine to resolve for.
     fn machine(&self) -> &Machine;
 
-    /// [`Source::releases`] of several packages, in their order; one after the other, unless a
-    /// source can do better.
+    /// Returns [`Source::releases`] of several packages, in their order; one after the other unless
+    /// overridden.
     fn all_releases(&self, packages: &[PackageRef]) -> Vec<crate::Result<Releases>> {
         packages
             .iter()
@@ -108,18 +108,18 @@ pub trait Source {
     }
 }
 
-/// What a resolution tells while it runs.
+/// A progress message of a running resolution.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "step")]
 pub enum Resolving {
-    /// The releases of a package are asked for.
+    /// The releases of a package are being requested.
     Asking { package: String },
     /// A release was chosen, for now.
     Chose {
         package: String,
         version: VersionText,
     },
-    /// A package or manifest is missing, so what needs it is ruled out.
+    /// A package or manifest is missing, so releases that need it are ruled out.
     Missing { what: String, why: String },
 }
 
@@ -133,7 +133,7 @@ impl fmt::Display for Resolving {
     }
 }
 
-/// One release of a resolution.
+/// A release of a resolution.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resolved {
     pub package: PackageId,
@@ -141,9 +141,9 @@ pub struct Resolved {
     pub version: VersionText,
     pub manifest_hash: Hash,
     pub manifest: Manifest,
-    /// Sorted; each is in the same resolution. The package itself is left out.
+    /// The packages it needs, sorted; all are in the resolution. The package itself is left out.
     pub needs: Vec<PackageId>,
-    /// What its manifest says that it needs and was not followed.
+    /// Dependencies in its manifest that were not followed.
     pub left_out: Vec<LeftOut>,
 }
 
@@ -154,17 +154,16 @@ pub struct LeftOut {
     pub why: String,
 }
 
-/// Releases that go together.
+/// A consistent set of releases.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Resolution {
-    /// What each thing that was asked for turned out to be, in that order; twice the same for two
-    /// names of one package.
+    /// The package of each top-level requirement, in their order.
     pub root: Vec<PackageId>,
-    /// What is needed comes before what needs it, ties by id; packages in a circle stand together.
+    /// Releases after those they need, ties by id; packages that need each other are adjacent.
     pub releases: Vec<Resolved>,
 }
 
-/// Why there is no resolution.
+/// The reason why there is no resolution.
 #[derive(Debug, thiserror::Error)]
 pub enum Unresolved {
     #[error(
@@ -194,16 +193,16 @@ impl From<Unresolved> for RegistryError {
     }
 }
 
-/// Finds one release of every package that is needed, such that every requirement is met: the
-/// highest versions that go together, those that were asked for first. A requirement within a
-/// reference in `wanted` counts where the one beside it is `*`.
+/// Finds one release of every needed package such that all requirements are met: the highest
+/// versions that go together, preferring the packages in `wanted`. A requirement within a reference
+/// in `wanted` counts if the one beside it is `*`.
 ///
-/// Blocks for as long as `source` does; never call it on a runtime's own thread with a source that
-/// asks a network.
+/// Blocks while `source` does: do not call it on an async runtime's thread with a source that uses
+/// the network.
 ///
 /// # Errors
-/// [`Unresolved::Conflict`] where there are no such releases, the other kinds where that could not
-/// be found out. A package in `wanted` that is not found is the source's own error.
+/// [`Unresolved::Conflict`] if there is no such set, otherwise the reason why that could not be
+/// decided. A package in `wanted` that is not found is the source's own error.
 pub fn resolve(
     source: &(impl Source + ?Sized),
     wanted: &[(PackageRef, RequirementText)],
@@ -212,7 +211,7 @@ pub fn resolve(
     resolve_within(MAX_STEPS, source, wanted, told)
 }
 
-/// The one version of what was asked for.
+/// Returns the single version of the top-level node.
 fn asked() -> Version {
     Version::from(semver::Version::new(0, 0, 0))
 }

@@ -1,13 +1,12 @@
-//! The order in which releases can be installed: what something needs comes before it.
+//! Orders releases for installation, dependencies first.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Every key of `needs` once, dependencies first, ties by key. Packages that need each other in a
-/// circle stand together, by key, after everything else that the circle needs. What is needed and
-/// is no key is passed over.
+/// Returns every key of `needs` once, dependencies first, ties by key. Packages that need each
+/// other are adjacent, by key, after everything else that they need. Values that are no keys are
+/// ignored.
 ///
-/// Neither step recurses: a chain as long as somebody cares to publish must not be as deep as the
-/// stack.
+/// Nothing recurses, because a long published chain must not overflow the stack.
 pub(super) fn dependencies_first<K: Ord + Clone>(needs: &BTreeMap<K, Vec<K>>) -> Vec<K> {
     let circles = circles(needs);
     let circle_of: BTreeMap<&K, usize> = circles
@@ -58,7 +57,7 @@ pub(super) fn dependencies_first<K: Ord + Clone>(needs: &BTreeMap<K, Vec<K>>) ->
     order
 }
 
-/// Kosaraju's strongly connected components, each sorted.
+/// Returns the strongly connected components by Kosaraju's algorithm, each sorted.
 fn circles<K: Ord>(needs: &BTreeMap<K, Vec<K>>) -> Vec<Vec<&K>> {
     let mut needed_by: BTreeMap<&K, Vec<&K>> = BTreeMap::new();
     for (key, needed) in needs {

@@ -1,4 +1,4 @@
-//! Resolving over a running registry: the solver blocks on a thread of its own, the registry
+//! Resolves over a running registry: the solver blocks on a thread of its own while the registry
 //! answers on the runtime.
 
 use std::sync::Arc;
@@ -19,16 +19,16 @@ use crate::{
     registry::{Namesake, Registry},
 };
 
-/// Packages asked for at once: half of what a peer answers one asker at a time, so that a person
+/// The most concurrent requests: half of what a peer answers one node at a time, so that a person
 /// can still search.
 const AT_ONCE: usize = 4;
 
-/// A registry as a [`Source`]. Its methods block: call them where that is allowed.
+/// A registry as a [`Source`]. Its methods block.
 pub struct OverRegistry {
     pub registry: Arc<dyn Registry>,
     pub runtime: runtime::Handle,
     pub machine: Machine,
-    /// Every question ends with [`RegistryError::Closed`] once this is cancelled.
+    /// Once cancelled, every request ends with [`RegistryError::Closed`].
     pub stop: CancellationToken,
 }
 
@@ -58,9 +58,8 @@ async fn ask(registry: &dyn Registry, package: &PackageRef) -> Result<Releases> 
     })
 }
 
-/// Refuses a handle that is not bound to a key here: which packages are fetched in the end is
-/// nothing for whoever claims it first to say. Whoever asks a person, or was told to trust, asks by
-/// key.
+/// Refuses a handle that is not bound to a key here: the first to claim it must not decide which
+/// packages are fetched. Callers that asked a person, or were told to trust, use the key.
 async fn is_bound(registry: &dyn Registry, handle: &Handle) -> Result<()> {
     if registry.claims(handle, false).await?.bound.is_some() {
         return Ok(());
@@ -110,12 +109,12 @@ impl Source for OverRegistry {
     }
 }
 
-/// [`resolve`] over a registry. `told` is called on another thread, and must not block for long.
-/// When the future is dropped, the question that runs is given up, and the thread ends with it or
-/// at its next one.
+/// Runs [`resolve`] over a registry. `told` is called on another thread and must not block for
+/// long. If the future is dropped, the running request is cancelled and the thread ends at its next
+/// one.
 ///
 /// # Errors
-/// [`RegistryError::Unresolvable`] with the explanation, or whatever a question failed with.
+/// [`RegistryError::Unresolvable`] with the explanation, or the error of a request.
 pub async fn resolve_on(
     registry: Arc<dyn Registry>,
     wanted: Vec<(PackageRef, RequirementText)>,

@@ -1,19 +1,17 @@
-//! Requirements as sets of versions, which a solver can intersect and take the complement of.
+//! Requirements as sets of versions, for the solver to intersect and complement.
 //!
-//! In most ecosystems what a requirement takes is no matter of order alone (a wildcard of PyPI's,
-//! the pre-releases of npm's), and the set is that of the releases it takes. Cargo's language,
-//! which `generic` has too, is one of ranges, which can be told in few words:
+//! In most ecosystems a requirement does not depend on the order alone (PyPI's wildcards, npm's
+//! pre-releases), so its set lists the releases that it takes. Cargo's language, also used by
+//! `generic`, has ranges, which read well:
 //!
-//! For versions without a pre-release the set holds exactly what [`Requirement::matches`] takes.
-//! For pre-releases it is an outer bound: whatever matches is in it, and no pre-release of an upper
-//! bound is, so that `^1` never reaches
-//! `2.0.0-alpha`. Which pre-releases inside are taken is not a matter of order, and is decided in
-//! [`super::admit`].
+//! For versions without a pre-release, the set has exactly the versions that
+//! [`Requirement::matches`] takes. For pre-releases it is an outer bound: it has every match, but
+//! no pre-release of an upper bound, so `^1` never reaches `2.0.0-alpha`. [`super::admit`] decides
+//! about pre-releases inside.
 //!
-//! A version that is named exactly is one build, of `cargo` only where the build is named. All
-//! other comparators ignore build metadata, as semver has it. [`Version`] orders by it, though, so
-//! a bound that should take `1.2.3` and not what comes after is written as "below the next version
-//! there can be", and holds every build of `1.2.3`.
+//! An exact version means one build, in `cargo` only if the build is named. All other comparators
+//! ignore build metadata, as in semver. [`Version`] orders by it, though, so a bound that includes
+//! `1.2.3` is written as "below the next possible version", which includes every build of `1.2.3`.
 
 use std::ops::Bound;
 
@@ -22,7 +20,7 @@ use semver::{Comparator, Op, Prerelease, Version};
 
 use crate::ecosystem::{self, Requirement};
 
-/// The versions that a requirement takes, of those that there are.
+/// Returns the set of versions that a requirement takes, given the existing ones.
 pub fn of<'a>(
     requirement: &Requirement,
     there: impl Iterator<Item = &'a ecosystem::Version>,
@@ -58,7 +56,8 @@ fn one(comparator: &Comparator, requirement: &Comparators) -> Ranges<ecosystem::
         pre: comparator.pre.clone(),
         ..Version::new(major, minor.unwrap_or_default(), patch.unwrap_or_default())
     };
-    // What a comparator with these parts covers: `1.2` is every `1.2.x`, `1.2.3` only itself.
+    // The end of the versions that a partial version covers: `1.2` covers every `1.2.x`, `1.2.3`
+    // only itself.
     let past = match patch {
         Some(_) => next(&lowest),
         None => after(major, minor, None),
@@ -75,8 +74,7 @@ fn one(comparator: &Comparator, requirement: &Comparators) -> Ranges<ecosystem::
         Op::LessEq => below(past),
         Op::Tilde => from_to(lowest, after(major, minor, None)),
         Op::Caret => {
-            // Where another comparator brings pre-releases in, semver takes those of x.y.0 for
-            // ^x.y.
+            // If another comparator names a pre-release, semver lets ^x.y take those of x.y.0.
             let start = match patch {
                 None if names_pre_release_of(requirement, &lowest) => {
                     first_of(major, lowest.minor, 0)
@@ -85,14 +83,12 @@ fn one(comparator: &Comparator, requirement: &Comparators) -> Ranges<ecosystem::
             };
             from_to(start, caret_end(major, minor, patch))
         }
-        // Exact with a part of a version, wildcard, and whatever semver may add, which it can only
-        // by a new release that is read first.
+        // A partial exact version, a wildcard, and anything a new release of semver adds.
         _ => from_to(lowest, past),
     }
 }
 
-/// Where `^major.minor.patch` ends: at the next version whose leftmost part that is not zero
-/// differs.
+/// Returns the end of `^major.minor.patch`: the next version whose leftmost non-zero part differs.
 pub(super) fn caret_end(major: u64, minor: Option<u64>, patch: Option<u64>) -> Option<Version> {
     match (major, minor, patch) {
         (0, Some(0), Some(_)) => after(major, minor, patch),
@@ -101,7 +97,8 @@ pub(super) fn caret_end(major: u64, minor: Option<u64>, patch: Option<u64>) -> O
     }
 }
 
-/// The lowest version there can be after every one with these parts; `None` where the numbers end.
+/// Returns the lowest version after all that begin with these parts; `None` if the numbers
+/// overflow.
 fn after(major: u64, minor: Option<u64>, patch: Option<u64>) -> Option<Version> {
     let patched = minor
         .zip(patch)
@@ -112,8 +109,8 @@ fn after(major: u64, minor: Option<u64>, patch: Option<u64>) -> Option<Version> 
         .or_else(|| Some(first_of(major.checked_add(1)?, 0, 0)))
 }
 
-/// The lowest version after every build of this one: a pre-release with one more field, or the next
-/// patch's first.
+/// Returns the lowest version after every build of this one: a pre-release with one more field, or
+/// the first of the next patch.
 pub(super) fn next(version: &Version) -> Option<Version> {
     if version.pre.is_empty() {
         return after(version.major, Some(version.minor), Some(version.patch));
@@ -125,7 +122,7 @@ pub(super) fn next(version: &Version) -> Option<Version> {
     })
 }
 
-/// The lowest pre-release of a version: semver orders numbers before words.
+/// Returns the lowest pre-release of a version: semver orders numbers before words.
 fn first_of(major: u64, minor: u64, patch: u64) -> Version {
     Version {
         pre: Prerelease::new("0").unwrap_or_default(),

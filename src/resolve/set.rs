@@ -1,4 +1,4 @@
-//! A set of versions as the solver handles it and as a person reads it.
+//! A set of versions for the solver, displayed for people.
 
 use std::{fmt, ops::Bound};
 
@@ -8,7 +8,7 @@ use semver::Prerelease;
 use super::range;
 use crate::ecosystem::Version;
 
-/// [`Ranges`] that print like requirements: `^1.2.0` rather than `>=1.2.0, <2.0.0-0`.
+/// [`Ranges`] displayed like requirements: `^1.2.0` rather than `>=1.2.0, <2.0.0-0`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Set(pub Ranges<Version>);
 
@@ -53,7 +53,7 @@ impl VersionSet for Set {
 }
 
 impl Set {
-    /// These versions and no others.
+    /// Returns the set of exactly these versions.
     pub fn of<'a>(versions: impl Iterator<Item = &'a Version>) -> Self {
         Self(
             versions
@@ -67,7 +67,7 @@ impl Set {
         )
     }
 
-    /// The versions in it that stand alone.
+    /// Returns the versions that are isolated points of the set.
     pub fn named(&self) -> impl Iterator<Item = &Version> {
         self.0.iter().filter_map(|bounds| match bounds {
             (Bound::Included(from), Bound::Included(to)) if from == to => Some(from),
@@ -76,7 +76,7 @@ impl Set {
     }
 }
 
-/// Most parts of a set that are told.
+/// The most parts of a set that are displayed.
 const TOLD: usize = 8;
 
 impl fmt::Display for Set {
@@ -88,7 +88,7 @@ impl fmt::Display for Set {
             f.write_str(if index > 0 { " or " } else { "" })?;
             match (from, to) {
                 (Bound::Included(from), Bound::Excluded(to)) if ends(from, to, range::next) => {
-                    // Every build of it, where the one below is one build.
+                    // All its builds, whereas the next case is a single build.
                     write!(f, ">={from}, <={from}")?;
                 }
                 (Bound::Included(from), Bound::Included(to)) if from == to => write!(f, "{from}")?,
@@ -112,7 +112,7 @@ impl fmt::Display for Set {
     }
 }
 
-/// Returns true where `end` says that what begins at `from` ends at `to`.
+/// Returns true if `end` maps `from` to `to`.
 fn ends(
     from: &Version,
     to: &Version,
@@ -143,7 +143,7 @@ fn upper(f: &mut fmt::Formatter<'_>, bound: &Bound<Version>) -> fmt::Result {
     }
 }
 
-/// A bound without the `-0` that only keeps the pre-releases of it out, or in.
+/// Returns a bound without the `-0` that only includes or excludes its pre-releases.
 fn plain(version: &Version) -> Version {
     match version.semver() {
         Some(bound) if bound.pre.as_str() == "0" => semver::Version {

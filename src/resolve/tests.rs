@@ -1,5 +1,4 @@
-//! The rules on universes in memory: they are pure, so what stands in for a registry shows them
-//! whole.
+//! The rules on universes in memory: they are pure, so a stand-in for a registry suffices.
 
 use std::{
     cell::RefCell,
@@ -50,7 +49,7 @@ fn read(version: &VersionText) -> Version {
     version.read(&Ecosystem::Generic).unwrap()
 }
 
-/// Packages as `handle/name`, each with releases and what they need.
+/// Packages as `handle/name`, each with releases and dependencies.
 #[derive(Clone, Debug, Default)]
 pub(super) struct World {
     releases: BTreeMap<PackageId, (Handle, Vec<ReleaseEntry>)>,
@@ -58,14 +57,14 @@ pub(super) struct World {
     broken: BTreeSet<PackageId>,
     mute: BTreeSet<PackageId>,
     asked: RefCell<Vec<String>>,
-    /// The own publisher, and those that are pinned.
+    /// The own publisher and the pinned ones.
     own: Option<PublisherId>,
     pinned: BTreeSet<PublisherId>,
 }
 
 impl World {
-    /// `release` is a version, with a `!` behind it where it is yanked; each need is `package
-    /// requirement`, with a `?` before it where it is optional; a package without an owner is a
+    /// Adds a release. `release` is a version, followed by `!` if it is yanked. Each need is
+    /// `package requirement`, preceded by `?` if it is optional; a package without an owner is a
     /// bare name.
     pub(super) fn with(mut self, package: &str, release: &str, needs: &[&str]) -> Self {
         let (handle, _) = package.split_once('/').unwrap();
@@ -82,7 +81,7 @@ impl World {
                 optional,
                 ..Dependency::on(package, requirement)
             };
-            // It is signed by key.
+            // Manifests are signed with keys, not handles.
             dependency
                 .by_key(&Ecosystem::Generic, |handle| {
                     Ok::<_, ()>(publisher(handle.as_str()))
@@ -115,7 +114,7 @@ impl World {
         self
     }
 
-    /// Without the manifest of one release.
+    /// Removes the manifest of a release.
     fn lacking(mut self, package: &str, version: &str) -> Self {
         self.manifests
             .remove(&(id(package), version.to_owned()))
@@ -123,13 +122,13 @@ impl World {
         self
     }
 
-    /// With a package whose every question fails.
+    /// Makes every request about a package fail.
     fn failing(mut self, package: &str) -> Self {
         self.broken.insert(id(package));
         self
     }
 
-    /// With a package whose releases are known and whose manifests do not come.
+    /// Makes the manifests of a package unavailable while its releases are known.
     fn mute(mut self, package: &str) -> Self {
         self.mute.insert(id(package));
         self
@@ -139,7 +138,7 @@ impl World {
         resolve(self, &wanted(list), &|_| {})
     }
 
-    /// The releases in order, as `handle/name version`.
+    /// Returns the resolved releases in order, as `handle/name version`.
     fn names(&self, list: &[(&str, &str)]) -> Vec<String> {
         match self.solve(list) {
             Ok(resolution) => names(&resolution),
@@ -695,14 +694,14 @@ fn an_explanation_has_an_end_however_long_the_proof() {
     }
 }
 
-/// Pigeons and holes: hard for every solver that learns by resolution, so the bound on steps must
-/// end it.
+/// The pigeonhole principle is hard for every solver that learns by resolution, so the bound on
+/// steps must end it.
 #[test]
 fn a_search_without_end_is_ended() {
     let holes = 9;
     let mut world = World::default();
-    // A release of a pigeon is the hole it sits in; each pair of pigeons has a judge for every
-    // hole, which only one fits.
+    // A pigeon's release is the hole it sits in; each pair of pigeons has a judge for every hole,
+    // which fits only one.
     for pigeon in 0..=holes {
         for hole in 0..holes {
             let judges: Vec<_> = (0..=holes)
@@ -785,7 +784,7 @@ prop_compose! {
     }
 }
 
-/// The rules again, in other words: whether one requirement takes one release.
+/// States the rules again in other words: returns true if a requirement admits a release.
 fn takes(
     world: &World,
     asked: &[(PackageRef, RequirementText)],
@@ -818,7 +817,7 @@ fn takes(
         .any(|(_, top)| {
             names(top) || (all_odd && !release.is_yanked() && *top == RequirementText::any())
         });
-    // With no pre-release in its way, a version's place in the order is what a range goes by.
+    // If no pre-release is involved, the order of versions decides.
     let version = read(version);
     let semver::Version {
         major,
@@ -840,7 +839,7 @@ fn takes(
         || (!release.is_yanked() && !version.is_pre_release() && takes(&version))
 }
 
-/// Whether a choice of releases, one at most for each package, is a solution.
+/// Returns true if a choice of at most one release for each package is a solution.
 fn holds(
     world: &World,
     asked: &[(PackageRef, RequirementText)],

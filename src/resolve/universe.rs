@@ -1,5 +1,4 @@
-//! What the solver knows: the packages and manifests that were asked for, each once, and the
-//! choices it may make.
+//! The solver's view: packages and manifests, each requested once, and the possible choices.
 
 use std::{
     cell::{Cell, RefCell},
@@ -29,12 +28,12 @@ use crate::{
     registry::{self, Namesake},
 };
 
-/// What the solver chooses a version of.
+/// A node of the dependency graph, for which the solver chooses a version.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Node {
-    /// The one that needs what was asked for.
+    /// The root, which needs the top-level packages.
     Asked,
-    /// One title for an id within one universe, so comparing it as well changes nothing.
+    /// An id has one title within a universe, so comparing titles as well is harmless.
     Package { id: PackageId, title: Arc<str> },
 }
 
@@ -47,7 +46,7 @@ impl fmt::Display for Node {
     }
 }
 
-/// A release to choose, with its version as the order has it.
+/// A release to choose, with its parsed version.
 pub(super) type Choice = (Version, ReleaseEntry);
 
 /// A package that was found.
@@ -55,7 +54,7 @@ pub(super) struct Found {
     pub id: PackageId,
     pub handle: Option<Handle>,
     pub title: Arc<str>,
-    /// By version, each once.
+    /// Unique and sorted by version.
     pub releases: Vec<Choice>,
     pub complete: bool,
 }
@@ -78,7 +77,7 @@ impl Found {
 }
 
 type Spelling = (Owner, Asked);
-/// Why something is missing, as a clause.
+/// The reason why something is missing, as a clause.
 type Why = String;
 type Wish = (PackageRef, RequirementText);
 
@@ -88,9 +87,9 @@ struct Known {
     packages: BTreeMap<PackageId, Rc<Found>>,
     titles: BTreeSet<Arc<str>>,
     manifests: BTreeMap<(PackageId, Version), Result<Rc<Manifest>, Why>>,
-    /// Which package a bare name means in a release of an owner.
+    /// The package that a bare name means in a release of an owner.
     meant: BTreeMap<(PackageName, PublisherId), Result<PackageId, Why>>,
-    /// The first release that was seen to need a package.
+    /// The first release seen to need a package.
     needed_by: BTreeMap<PackageId, String>,
 }
 
@@ -98,7 +97,7 @@ pub(super) struct Universe<'a, S: ?Sized> {
     source: &'a S,
     told: &'a dyn Fn(Resolving),
     root: Vec<PackageId>,
-    /// The top's requirements by package.
+    /// Top-level requirements by package.
     asked: BTreeMap<PackageId, Vec<Requirement>>,
     known: RefCell<Known>,
     steps_left: Cell<usize>,
@@ -129,8 +128,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         }
         for (package, requirement) in wanted {
             let found = universe.look_up([&package])?.pop();
-            // Just learned, unless a source calls a package that was asked for by its key by
-            // another key.
+            // Just learned, unless the source answers a request by key with another key.
             let Some(Ok(found)) = found else {
                 return Err(RegistryError::NotFound {
                     package: package.to_string(),
@@ -151,7 +149,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         Ok(universe)
     }
 
-    /// What each wish of the top turned out to be.
+    /// Returns the package of each top-level requirement.
     pub fn root(&self) -> &[PackageId] {
         &self.root
     }
@@ -163,7 +161,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         }
     }
 
-    /// Whether the solver has looked into a release.
+    /// Returns true if the solver has looked into a release.
     pub fn tried(&self, id: &PackageId, version: &Version) -> bool {
         self.known
             .borrow()
@@ -171,7 +169,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
             .contains_key(&(id.clone(), version.clone()))
     }
 
-    /// One chosen release in full. Only asks for what has been asked for already.
+    /// Returns a chosen release in full, from what is already known.
     pub fn resolved(&self, id: &PackageId, version: &Version) -> Result<Resolved, Unresolved> {
         let lost = || RegistryError::Internal {
             what: "resolving",
@@ -203,7 +201,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         })
     }
 
-    /// What a release needs and is not followed.
+    /// Returns the dependencies of a release that are not followed.
     fn left_out(&self, manifest: &Manifest) -> Vec<LeftOut> {
         let Manifest {
             ecosystem,
@@ -228,9 +226,8 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         left_out
     }
 
-    /// The dependencies of a manifest that count here. They are named by key, or by a name that
-    /// their ecosystem knows: what a handle means is nothing that a manifest of somebody else's may
-    /// have looked up here.
+    /// Returns the dependencies that count here. They are named by key or by bare name: a manifest
+    /// must not make this node look up handles.
     fn wishes(&self, manifest: &Manifest) -> Result<Result<Vec<Wish>, Why>, Unresolved> {
         let Manifest {
             owner,
@@ -266,8 +263,8 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         Ok(Ok(wishes))
     }
 
-    /// The package that is meant by the name of `id` in a release of its owner. Where none is known
-    /// here, the owner's own is asked for.
+    /// Returns the package that the name of `id` means in a release of its owner; the owner's own
+    /// if none is known here.
     fn meant_by(&self, id: PackageId) -> Result<Result<PackageId, Why>, Unresolved> {
         let key = (id.name.clone(), id.owner);
         if let Some(meant) = self.known.borrow().meant.get(&key) {
@@ -279,7 +276,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         Ok(meant)
     }
 
-    /// Asks the source for those of the packages that are not known, all at once.
+    /// Requests the unknown ones among the packages, all at once.
     fn ask<'p>(
         &self,
         packages: impl IntoIterator<Item = &'p PackageRef>,
@@ -363,7 +360,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                     .collect();
                 releases.sort_by(|(a, _), (b, _)| a.cmp(b));
                 releases.dedup_by(|(a, _), (b, _)| a == b);
-                // A handle is a claim: where two packages would have the same title, the second
+                // A handle is a mere claim: if two packages would have the same title, the second
                 // shows its key.
                 let title = Some(registry::title(&id, handle.as_ref(), trust))
                     .filter(|title| !known.titles.contains(title.as_str()))
@@ -384,7 +381,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         known.spelled.insert(spelling, Ok(found));
     }
 
-    /// What packages are, in their order: asks for those that are not known.
+    /// Returns the packages in their order, requesting unknown ones.
     fn look_up<'p>(
         &self,
         packages: impl IntoIterator<Item = &'p PackageRef> + Clone,
@@ -418,7 +415,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 && manifest.version.read(found.id.name.ecosystem()).as_ref() == Ok(version)
         };
         let manifest = match self.source.manifest(&found.id, &written) {
-            // A head may point its release at whatever manifest its publisher signed.
+            // A head may list any manifest that its publisher signed.
             Ok(manifest) if is_it(&manifest) => Ok(Rc::new(manifest)),
             Ok(manifest) => Err(format!(
                 "its manifest is that of {} {}",
@@ -454,7 +451,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
         )
     }
 
-    /// What one release needs, or why that cannot be had.
+    /// Returns the dependencies of a release, or the reason why one is unavailable.
     fn needs(
         &self,
         found: &Found,
@@ -496,7 +493,7 @@ impl<'a, S: Source + ?Sized> Universe<'a, S> {
                 .entry(needed.id.clone())
                 .or_insert_with(by);
             let set = self.set(&requirement, &needed);
-            // The solver leaves it to us what a release means that needs its own package.
+            // PubGrub leaves dependencies of a package on itself to us.
             if needed.id != found.id {
                 let node = needed.node();
                 match needs.iter_mut().find(|(other, _)| *other == node) {
@@ -550,7 +547,7 @@ fn spelling(package: &PackageRef) -> Spelling {
     (package.owner.clone(), package.name.clone())
 }
 
-/// A wish with the requirement that its reference has within, where there is no other.
+/// Moves the requirement within a reference to the wish, unless it has one.
 pub(super) fn with_inner((mut package, mut requirement): Wish) -> crate::Result<Wish> {
     match package.requirement.take() {
         Some(inner) if requirement == RequirementText::any() => requirement = inner,
@@ -565,9 +562,9 @@ pub(super) fn with_inner((mut package, mut requirement): Wish) -> crate::Result<
     Ok((package, requirement))
 }
 
-/// Which of the packages of a name is meant in a release of `beside`: the own one, else that of the
-/// same owner, else the one that a pinned publisher has. None where nothing is known; why not where
-/// there are several.
+/// Returns the package that a name means in a release of the owner `beside`: the own one, otherwise
+/// the owner's, otherwise that of the only pinned publisher who has one. Returns `None` if none is
+/// known, and the reason if there are several.
 pub(super) fn meant(
     namesakes: &[Namesake],
     name: &PackageName,
@@ -608,9 +605,9 @@ impl<S: Source + ?Sized> DependencyProvider for Universe<'_, S> {
     type VS = Set;
     type M = Why;
     type Err = Unresolved;
-    /// What was in many conflicts, so that they are not found again at the end of every branch;
-    /// then what was asked for, so that it gets its highest version; then what has the fewest
-    /// releases to choose from.
+    /// Packages in many conflicts come first, so that these are not rediscovered in every branch;
+    /// then top-level packages, so that they get their highest version; then those with the fewest
+    /// choices.
     type Priority = (u32, bool, Reverse<usize>);
 
     fn prioritize(

@@ -1,4 +1,4 @@
-//! What the log tells, and changing it while it is written.
+//! The log filter, which can be changed while the node runs.
 
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -6,17 +6,17 @@ use tracing_subscriber::{EnvFilter, Registry, reload};
 
 use crate::{RegistryError, Result};
 
-/// A filter of one layer.
+/// The filter of one layer.
 type Handle = reload::Handle<EnvFilter, Registry>;
 
-/// The filters of the log of this process, once there is one: a process has one log, as it has one
+/// The filters of this process's log, once it has started. A process has one log, as it has one
 /// stderr.
 static IN_FORCE: OnceLock<Filters> = OnceLock::new();
 
-/// What is said when the log's filter is to be changed and there is no log.
+/// The error for changing the filter of a process without a log.
 const NO_LOG: &str = "this process writes no log, so there is nothing to filter; start it where a log can be written";
 
-/// The filters of every layer that goes by the `log_level`, and what it says.
+/// The filters of all layers that use `log_level`, and its text.
 pub(super) struct Filters {
     layers: Vec<Handle>,
     text: Mutex<String>,
@@ -30,7 +30,7 @@ impl Filters {
         }
     }
 
-    /// A filter for one more layer.
+    /// Returns a filter for another layer.
     pub fn another(&mut self) -> Result<reload::Layer<EnvFilter, Registry>> {
         let (layer, handle) = reload::Layer::new(parsed(&self.text())?);
         self.layers.push(handle);
@@ -46,7 +46,7 @@ impl Filters {
 
     pub fn set(&self, text: &str) -> Result<()> {
         let text = text.trim();
-        // Each layer has one of its own; all are made before any is changed.
+        // Each layer needs its own filter; parse them all before changing any.
         let filters = self
             .layers
             .iter()
@@ -62,15 +62,15 @@ impl Filters {
         Ok(())
     }
 
-    /// Makes them those that [`set_filter`] changes.
+    /// Makes these the filters that [`set_filter`] changes.
     pub fn put_in_force(self) {
-        // A second log is refused before it comes to this.
+        // Starting a second log fails earlier.
         let _ = IN_FORCE.set(self);
     }
 }
 
-/// The filter that a `log_level` describes: a level, which is ours, or directives, which are taken
-/// as they stand. The error says what to write.
+/// Parses a `log_level`: a level for our own modules, or directives as they are. The error says
+/// what to write.
 pub fn parse_filter(level: &str) -> Result<EnvFilter, String> {
     let wrong = || {
         "write off, error, warn, info, debug or trace, or targets such as swarmdex=debug,libp2p_kad=info".to_owned()
@@ -79,8 +79,7 @@ pub fn parse_filter(level: &str) -> Result<EnvFilter, String> {
         "off" => "off".to_owned(),
         "error" => "error".to_owned(),
         level @ ("warn" | "info" | "debug" | "trace") => format!("warn,swarmdex={level}"),
-        // A lone word that is no level would be taken for a target, and then nothing would be
-        // logged at all.
+        // A single word that is no level would be taken for a target, and nothing would be logged.
         _ if level.contains('=') => format!("warn,{level}"),
         _ => return Err(wrong()),
     };
@@ -94,12 +93,11 @@ fn parsed(text: &str) -> Result<EnvFilter> {
     })
 }
 
-/// Changes what the log of this process tells from now on, in the words of the key `log_level`. The
-/// settings stay as they are.
+/// Changes the log filter of this process to a `log_level`. The settings stay the same.
 ///
 /// # Errors
-/// [`RegistryError::Usage`] for what is no filter, with what to write; the one in force then stays.
-/// The same where there is no log.
+/// [`RegistryError::Usage`] if it is invalid, with what to write, or if there is no log; the filter
+/// then stays the same.
 pub fn set_filter(text: &str) -> Result<()> {
     let filters = IN_FORCE
         .get()
@@ -110,8 +108,7 @@ pub fn set_filter(text: &str) -> Result<()> {
     Ok(())
 }
 
-/// What the log of this process tells, in the words of the key `log_level`; `off` where there is
-/// none.
+/// Returns the log filter of this process as a `log_level`; `off` if there is no log.
 pub fn filter() -> String {
     IN_FORCE
         .get()

@@ -1,5 +1,5 @@
-//! Logs: rolling files in the state directory, never the explorer's screen; the last of it in
-//! memory, for a screen that asks.
+//! Logging: rolling files in the state directory, never the explorer's screen, and recent entries
+//! in memory.
 
 mod filter;
 mod recent;
@@ -23,51 +23,51 @@ use rolling::{Bounds, RollingFile, Written};
 
 use crate::{RegistryError, Result, disk};
 
-/// Lines waiting for the disk. A disk that stalls costs log lines, which are counted, and not the
-/// swarm's time.
+/// Lines waiting for the disk. If it stalls, lines are dropped and counted: the swarm must not
+/// wait.
 const BACKLOG: usize = 16_384;
 
-/// Who else hears of what happens, besides the file.
+/// The other destination of the log, besides the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Screen {
-    /// The explorer has it: nobody.
+    /// None: the explorer uses the terminal.
     Taken,
-    /// Nothing draws on it: warnings and errors go to stderr too, for a person.
+    /// Warnings and errors go to stderr too, for a user.
     Free,
-    /// As free, and stderr is part of the log: it has the log's format.
+    /// Warnings and errors go to stderr too, in the format of the log.
     Service,
 }
 
-/// How a line of the log is written.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For a person.
+    /// Text for people.
     #[default]
     Text,
-    /// One JSON object, for a program.
+    /// One JSON object a line, for programs.
     Json,
 }
 
-/// How and where the log is written.
+/// Options of the log.
 #[derive(Clone, Debug)]
 pub struct LogOptions {
-    /// The directory of the files.
+    /// Directory of the log files.
     pub dir: PathBuf,
-    /// Directories that are made private if `dir` is in them.
+    /// Directories that are made private if `dir` is inside of them.
     pub private: Vec<PathBuf>,
-    /// A filter as `RUST_LOG` has them, such as `swarmdex=debug,warn`.
+    /// A filter as in `RUST_LOG`, such as `swarmdex=debug,warn`.
     pub level: String,
     pub format: LogFormat,
     /// Days for which files are kept.
     pub days: usize,
-    /// Most bytes of all files.
+    /// Most bytes of all files together.
     pub bytes: u64,
 }
 
-/// A layer of the log, whatever it writes and where.
+/// A layer of the log, for any format and destination.
 type Lines = Box<dyn Layer<Registry> + Send + Sync>;
 
-/// Keeps the log going; what is buffered is written when it is dropped.
+/// A running log; dropping it writes what is buffered.
 pub struct Logs {
     _worker: WorkerGuard,
     lost: ErrorCounter,
@@ -76,24 +76,25 @@ pub struct Logs {
 }
 
 impl Logs {
-    /// Lines that were dropped because the disk was slower than they came, or did not take them.
+    /// Returns the number of lines dropped because the disk was too slow or failed.
     pub fn lost(&self) -> usize {
         self.lost.dropped_lines() + self.written.failed()
     }
 
-    /// The file being written now.
+    /// Returns the path of the current file.
     pub fn path(&self) -> PathBuf {
         self.written.path()
     }
 
-    /// The last of the log, in memory: what is in the file, and what a person should see whatever
-    /// `log_level` says.
+    /// Returns the recent entries in memory: those in the file, and warnings and errors whatever
+    /// the `log_level`.
     pub fn recent(&self) -> Arc<LogRing> {
         self.recent.clone()
     }
 }
 
-/// Starts logging for the whole process, once. Fails when the directory cannot be written to.
+/// Starts logging for the whole process. Fails if the directory is not writable or if a log has
+/// been started before.
 pub fn start(options: &LogOptions, screen: Screen) -> Result<Logs> {
     let (subscriber, logs, filters) = subscriber(options, screen)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|error| {
@@ -103,7 +104,7 @@ pub fn start(options: &LogOptions, screen: Screen) -> Result<Logs> {
         }
     })?;
     filters.put_in_force();
-    // Once it can be told.
+    // Log it once the log works.
     let dir = &options.dir;
     disk::tighten_ours(dir)
         .and_then(|()| rolling::tighten(dir))
@@ -116,7 +117,7 @@ fn subscriber(
     screen: Screen,
 ) -> Result<(impl tracing::Subscriber + Send + Sync, Logs, Filters)> {
     let dir = &options.dir;
-    // One directory may hold everything, and is private from the start then.
+    // If one directory holds everything, create it as a private one.
     for above in options
         .private
         .iter()
@@ -153,15 +154,15 @@ fn subscriber(
         (Screen::Service, LogFormat::Json) => Some(lines(LogFormat::Json, io::stderr)),
         (Screen::Free, _) | (Screen::Service, LogFormat::Text) => Some(for_a_person(io::stderr)),
     };
-    // Our own warnings; the libraries' are in the file, where there is room to explain them.
+    // Only our own warnings; those of libraries need more explanation and are in the file.
     let warnings = Targets::new().with_target("swarmdex", LevelFilter::WARN);
     let mut layers: Vec<Lines> = vec![to_file.boxed(), to_memory.boxed()];
     layers.extend(to_screen.map(|screen| screen.with_filter(warnings).boxed()));
     Ok((Registry::default().with(layers), logs, filters))
 }
 
-/// Everything there is to say of an event, and of a span when it ends: only then are its outcome
-/// and its time known.
+/// Returns a layer that writes events with all fields, and spans when they end, because only then
+/// their outcome and duration are known.
 fn lines<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(format: LogFormat, writer: W) -> Lines {
     let lines = fmt::layer()
         .with_ansi(false)
@@ -281,7 +282,7 @@ mod tests {
         let (subscriber, logs, filters) =
             subscriber(&options(dir.path(), "info"), Screen::Taken).unwrap();
         tracing::subscriber::with_default(subscriber, || {
-            // One place in the code, as whether it is heard is remembered for each.
+            // The filter's decision is cached for each call site, so log from a single one.
             let detail = |n: u32| tracing::debug!(target: "swarmdex::net", n, "detail");
             detail(1);
             filters.set("swarmdex::net=debug").unwrap();

@@ -1,4 +1,4 @@
-//! The last of the log in memory, for a screen.
+//! Recent log entries in memory.
 
 use std::{
     collections::VecDeque,
@@ -24,21 +24,21 @@ pub const RECENT: usize = 2_000;
 /// Characters of a message that are kept.
 pub const MOST_CHARACTERS: usize = 1_000;
 
-/// One event of the log.
+/// One log event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
     /// Milliseconds since the Unix epoch.
     pub at: Timestamp,
     pub level: Level,
-    /// The part of the program, such as `swarmdex::net::task`.
+    /// The module, such as `swarmdex::net::task`.
     pub target: String,
-    /// At most [`MOST_CHARACTERS`], with nothing in it that moves a cursor; fields follow the text
-    /// as `name=value`.
+    /// At most [`MOST_CHARACTERS`], without control characters; fields follow the text as
+    /// `name=value`.
     pub message: String,
 }
 
-/// The newest [`RECENT`] entries, numbered from 0 as they came. Reading and writing hold a lock for
-/// as long as it takes to copy what is asked for, or to push one entry.
+/// The newest [`RECENT`] entries, numbered from 0. The lock is held only to copy entries out or to
+/// push one.
 #[derive(Debug, Default)]
 pub struct LogRing {
     ring: Mutex<Ring>,
@@ -48,7 +48,7 @@ pub struct LogRing {
 #[derive(Debug, Default)]
 struct Ring {
     entries: VecDeque<Entry>,
-    /// The number of the entry that comes next.
+    /// Number of the next entry.
     next: u64,
 }
 
@@ -60,9 +60,8 @@ impl LogRing {
         }
     }
 
-    /// The entries from number `sequence` on, the number to ask for next, and how many from
-    /// `sequence` on were overwritten before they were asked for. `since(0)` is everything there
-    /// is.
+    /// Returns the entries from number `sequence` on, the number to ask for next, and how many from
+    /// `sequence` on were overwritten. `since(0)` returns everything.
     pub fn since(&self, sequence: u64) -> (Vec<Entry>, u64, u64) {
         let ring = self.lock();
         let oldest = ring.next.saturating_sub(ring.entries.len() as u64);
@@ -75,7 +74,7 @@ impl LogRing {
         )
     }
 
-    /// The file being written now, which has more of it.
+    /// Returns the path of the current log file, which goes further back.
     pub fn path(&self) -> PathBuf {
         self.written.path()
     }
@@ -89,13 +88,13 @@ impl LogRing {
         ring.next += 1;
     }
 
-    /// A poisoned lock only means that another thread panicked between two pushes.
+    /// Ignores poisoning: it only means that a thread panicked between two pushes.
     fn lock(&self) -> MutexGuard<'_, Ring> {
         self.ring.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Feeds the ring.
+/// Adds events to the ring.
 pub(super) struct Feed(pub Arc<LogRing>);
 
 impl<S: Subscriber> Layer<S> for Feed {
@@ -115,8 +114,7 @@ impl<S: Subscriber> Layer<S> for Feed {
     }
 }
 
-/// The text of an event and its fields, which are cut where they are longer than anybody would
-/// read.
+/// The text of an event and its fields, cut to a readable length.
 #[derive(Default)]
 struct Text {
     message: Cut,
@@ -140,7 +138,7 @@ impl Text {
 
 impl Visit for Text {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
-        // An error here says that there is no room left for more.
+        // An error only means that there is no room left.
         let _ = match field.name() {
             "message" => write!(self.message, "{value:?}"),
             name => write!(self.fields, " {name}={value:?}"),
@@ -155,7 +153,7 @@ impl Visit for Text {
     }
 }
 
-/// Text up to a bound: a value of a megabyte is not formatted to its end.
+/// A writer with a limit, so that huge values are not formatted to their end.
 #[derive(Default)]
 struct Cut {
     text: String,

@@ -1,8 +1,7 @@
-//! The log files: one after another, bounded in age and in size together.
+//! Rolling log files, bounded in age and total size.
 //!
-//! `swarmdex.2026-11-23.log`, then `swarmdex.2026-11-23.1.log` once that is as large as a file may
-//! be, and so on; the next day begins with the first name again. Days are those of UTC, like the
-//! times in the lines.
+//! The first file of a day is `swarmdex.2026-11-23.log`; once it is full,
+//! `swarmdex.2026-11-23.1.log` follows, and so on. Days are UTC days, like the times in the lines.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -19,18 +18,18 @@ use jiff::{Span, civil::Date, tz::TimeZone};
 
 use crate::{clock, domain::time::Timestamp};
 
-/// The share of the room that one file may take: small enough that deleting the oldest leaves most
-/// of what there was.
+/// A file may take this fraction of the total size, so that deleting the oldest keeps most of the
+/// log.
 const FILES: u64 = 8;
 const PREFIX: &str = "swarmdex.";
 const SUFFIX: &str = ".log";
 
-/// How much may be kept.
+/// The limits of all files.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Bounds {
-    /// Today included.
+    /// Days kept, including today.
     pub days: usize,
-    /// Of all the files together.
+    /// Most bytes of all files together.
     pub bytes: u64,
 }
 
@@ -40,7 +39,7 @@ impl Bounds {
     }
 }
 
-/// What others may know of the file while a thread of its own writes it.
+/// The state of the file, shared with the thread that writes it.
 #[derive(Debug, Default)]
 pub(super) struct Written {
     path: Mutex<PathBuf>,
@@ -48,7 +47,7 @@ pub(super) struct Written {
 }
 
 impl Written {
-    /// The file being written now.
+    /// Returns the path of the current file.
     pub fn path(&self) -> PathBuf {
         self.path
             .lock()
@@ -56,17 +55,17 @@ impl Written {
             .clone()
     }
 
-    /// Lines that the disk did not take.
+    /// Returns the number of lines that could not be written.
     pub fn failed(&self) -> usize {
         self.failed.load(Ordering::Relaxed)
     }
 }
 
-/// Which file of which day.
+/// The name of a log file: its day and part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Name {
     day: Date,
-    /// 0 for the day's first.
+    /// 0 for the first file of a day.
     part: u32,
 }
 
@@ -78,7 +77,7 @@ impl Name {
         }
     }
 
-    /// `None` for a file that is none of ours, and never touched.
+    /// Parses a name; `None` for any other file, which is left alone.
     fn parse(file: &str) -> Option<Self> {
         let inner = file.strip_prefix(PREFIX)?.strip_suffix(SUFFIX)?;
         let (day, part) = inner
@@ -92,8 +91,8 @@ impl Name {
     }
 }
 
-/// Which of the files that are not written any more have to go, oldest first: those of days that
-/// are too long ago, and then as many as it takes for the rest to fit into `bytes`.
+/// Returns the old files to delete, oldest first: those older than `days`, and then as many as
+/// needed to fit the rest into `bytes`.
 fn superfluous(files: &[(Name, u64)], today: Date, days: usize, bytes: u64) -> Vec<Name> {
     let mut newest_first = files.to_vec();
     newest_first.sort_unstable_by_key(|(name, _)| std::cmp::Reverse(*name));
@@ -116,7 +115,8 @@ fn superfluous(files: &[(Name, u64)], today: Date, days: usize, bytes: u64) -> V
     superfluous
 }
 
-/// Writes whole lines, each with one call of [`Write::write`], as the non-blocking writer does.
+/// Writes whole lines, one for each call of [`Write::write`], as the non-blocking writer makes
+/// them.
 pub(super) struct RollingFile {
     dir: PathBuf,
     bounds: Bounds,
@@ -132,7 +132,7 @@ struct Open {
 }
 
 impl RollingFile {
-    /// Goes on with today's newest file in `dir`. Fails when it cannot be written.
+    /// Opens today's newest file in `dir`. Fails if it is not writable.
     pub fn open(dir: &Path, bounds: Bounds) -> io::Result<Self> {
         Self::with_clock(dir, bounds, clock::now)
     }
@@ -162,7 +162,7 @@ impl RollingFile {
         self.written.clone()
     }
 
-    /// Begins another file if the day or the room in this one is over.
+    /// Starts another file if the day has changed or the current file is full.
     fn make_room(&mut self, line: u64) -> io::Result<()> {
         let day = day((self.clock)());
         let full = self.open.size > 0 && self.open.size.saturating_add(line) > self.bounds.file();
@@ -191,8 +191,8 @@ impl RollingFile {
             .unwrap_or_else(PoisonError::into_inner) = path;
     }
 
-    /// Leaves room for this file to become as large as it may. A file that cannot be deleted now is
-    /// tried again with the next one.
+    /// Deletes old files, so that the current one can grow to its limit. If that fails, it is tried
+    /// again with the next file.
     fn delete_superfluous(&self) {
         let Ok(files) = files(&self.dir) else { return };
         let others: Vec<_> = files
@@ -241,14 +241,14 @@ fn open(dir: &Path, name: Name) -> io::Result<Open> {
     Ok(Open { file, name, size })
 }
 
-/// Makes the log files that are there their owner's alone: they name peers, addresses and packages.
+/// Makes existing log files readable by their owner only: they name peers, addresses and packages.
 pub(super) fn tighten(dir: &Path) -> io::Result<()> {
     files(dir)?
         .into_iter()
         .try_for_each(|(name, _)| crate::disk::tighten_ours(&dir.join(name.file())))
 }
 
-/// Our files in `dir`, with their sizes.
+/// Returns our files in `dir` with their sizes.
 fn files(dir: &Path) -> io::Result<Vec<(Name, u64)>> {
     let mut files = Vec::new();
     for file in fs::read_dir(dir)? {
@@ -256,7 +256,7 @@ fn files(dir: &Path) -> io::Result<Vec<(Name, u64)>> {
         let Some(name) = file.file_name().to_str().and_then(Name::parse) else {
             continue;
         };
-        // One that another node has deleted meanwhile takes no room.
+        // If another node has deleted the file meanwhile, it takes no space.
         files.push((name, file.metadata().map_or(0, |file| file.len())));
     }
     Ok(files)
@@ -455,7 +455,7 @@ mod tests {
             prop_assert_eq!(&left, &files.iter().take(left.len()).collect::<Vec<_>>(), "a newer one never goes before an older one");
             prop_assert!(left.iter().map(|(_, size)| size).sum::<u64>() <= bytes);
             prop_assert!(left.len() <= days * 2);
-            // And no file goes that could have stayed.
+            // No file may be deleted that could have stayed.
             if let Some((_, size)) = files.get(left.len()) {
                 let sum: u64 = left.iter().map(|(_, size)| size).sum();
                 prop_assert!(left.len() >= days * 2 || sum + size > bytes);

@@ -1,6 +1,6 @@
-//! What a key can mean.
+//! The actions that keys trigger, and the screens and windows in which they do.
 
-/// A screen. Numbers are for good: those between belong to screens that are not there yet.
+/// A screen of the explorer. Its digit is fixed: people learn it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Screen {
     #[default]
@@ -60,7 +60,7 @@ impl Screen {
         }
     }
 
-    /// The screen `steps` further on, round and round.
+    /// Returns the screen `steps` tabs further on, wrapping around.
     pub fn step(self, steps: isize) -> Self {
         let here = Self::ALL
             .iter()
@@ -71,37 +71,37 @@ impl Screen {
     }
 }
 
-/// Where a key is pressed: a screen, or the window over it that has the keys.
+/// The place that receives keys: a screen, or the window on top of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     Screen(Screen),
     /// The form of the Publish screen.
     Form,
-    /// A window to read.
+    /// A window with text to read.
     Window,
-    /// A peer that is opened.
+    /// The window of one peer.
     Peer,
-    /// A package that is opened.
+    /// The window of one package.
     Package,
-    /// A transfer that is opened.
+    /// The window of one transfer.
     Transfer,
-    /// A conflict that is opened.
+    /// The window of one conflict.
     Conflict,
-    /// A lookup that is opened.
+    /// The window of one lookup.
     Lookup,
     Columns,
     Palette,
-    /// A question to be answered with yes or no.
+    /// A yes-or-no question.
     Confirm,
-    /// The manifest as it will be signed.
+    /// The manifest, shown for a last review before it is signed.
     Review,
-    /// The files of a directory.
+    /// The file picker.
     Picker,
-    /// The name of the file to export to.
+    /// The prompt for the name of an exported file.
     Export,
-    /// What the packages that were found are told apart by.
+    /// The facets of the search results.
     Facets,
-    /// Searches that were made before.
+    /// The list of recent searches.
     Recent,
 }
 
@@ -149,7 +149,7 @@ impl Place {
     }
 }
 
-/// A change of the text that has the focus.
+/// An edit of the focused text field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Edit {
     DeleteBefore,
@@ -162,7 +162,7 @@ pub enum Edit {
     Clear,
 }
 
-/// A move within a list, or of a text that is longer than its window.
+/// A move of the cursor in a list, or a scroll of a long text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
     Up,
@@ -173,12 +173,12 @@ pub enum Move {
     PageDown,
     First,
     Last,
-    /// Where there is something beside one another.
+    /// Moves sideways, on the map and between fields in a row.
     Left,
     Right,
 }
 
-/// A move of what is shown of the map: -1, 0 or 1 each way.
+/// A scroll of the map; each component is -1, 0 or 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pan {
     pub right: i8,
@@ -205,23 +205,24 @@ pub enum Action {
     Theme,
     Mouse,
     About,
-    /// The form: a package that is new, a release that follows, the draft as it was left.
+    /// Opens the form: for a new package, for the next release, or with the saved draft.
     NewPackage,
     NewRelease,
     GoOn,
     Yank,
-    /// Fetches the content of what is selected, or opened.
+    /// Downloads the selected or opened release.
     Download,
-    /// The routing table.
+    /// Opens the routing table.
     Buckets,
-    /// A fetch: halt it, or let it go on.
+    /// Pauses or resumes a download.
     Pause,
     Cancel,
-    /// A peer: ban it or take its ban back, protect it or do so no more, disconnect it.
+    /// Bans or unbans a peer; the next two protect or unprotect it and disconnect it.
     BanPeer,
     ProtectPeer,
     DisconnectPeer,
-    /// A conflict: whom to believe, and what to show others.
+    /// Trusts a side of a conflict, or pins a publisher; the next ones take trust back and show
+    /// evidence.
     Trust,
     TrustPublisher,
     Distrust,
@@ -230,12 +231,12 @@ pub enum Action {
     NextField,
     PreviousField,
     PickFile,
-    /// In the list of files: what is selected, also a directory.
+    /// Chooses the selected entry of the file picker, directories included.
     TakeDirectory,
     Review,
-    /// Yes to what a window asks.
+    /// Answers the open window with yes.
     Accept,
-    /// In the window of columns.
+    /// Shows or hides a column, in the window of columns.
     ToggleColumn,
     ShiftColumn {
         right: bool,
@@ -244,29 +245,29 @@ pub enum Action {
         wider: bool,
     },
     ResetColumns,
-    /// To what the packages that were found are told apart by.
+    /// Moves the focus to the facets.
     Facets,
-    /// Asks for what is selected there, or not any more.
+    /// Adds the selected facet to the search, or removes it.
     ToggleFacet,
-    /// The searches that were made before.
+    /// Opens the list of recent searches.
     Recent,
-    /// On the map.
+    /// Zooms the map in or out.
     Zoom {
         closer: bool,
     },
     Pan(Pan),
-    /// All peers at once, or the whole world.
+    /// Fits all peers on the map; pressed again, shows the whole world.
     Fit,
-    /// The peer so many rows further on.
+    /// Selects the peer this many rows further on, wrapping around.
     NextPeer(isize),
-    /// From the transfers to what package managers ask, and back.
+    /// Switches between transfers and package managers' requests.
     Clients,
-    /// In the logs.
+    /// Steps through the least level of log entries to show.
     LogLevel,
     OpenLog,
-    /// Own content is offered to others again.
+    /// Announces this node's own content again.
     Offer,
-    /// The changes of the verdict.
+    /// Opens the history of health verdicts.
     Changes,
     Edit(Edit),
     LeaveField,

@@ -1,7 +1,7 @@
-//! Frames for terminals that have no box drawing, blocks or signs: each of ours becomes a character
-//! of ASCII.
+//! ASCII output for terminals without box drawing, blocks or symbols: each of the explorer's own
+//! symbols is replaced by one ASCII character.
 //!
-//! Other people's text stays as it is: it is not ours to spell.
+//! Texts from other people are left as they are.
 
 use ratatui::buffer::Buffer;
 
@@ -59,7 +59,7 @@ const SIGNS: [(&str, &str); 51] = [
     ("”", "\""),
 ];
 
-/// Spells a drawn frame in ASCII.
+/// Replaces the explorer's symbols in a drawn frame with ASCII characters.
 pub fn spell(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
         if cell.symbol().is_ascii() {

@@ -1,4 +1,4 @@
-//! What an update wants done, and the messages of what came of it.
+//! Effects that an update asks for, and the messages that carry their results.
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
@@ -45,42 +45,42 @@ pub enum Effect {
         generation: u64,
         package: PackageId,
     },
-    /// Reads every manifest of a release, for its files.
+    /// Reads every manifest of a release, to list its files.
     Files {
         generation: u64,
         package: PackageId,
         version: VersionText,
     },
-    /// Whether a content is on the node.
+    /// Asks whether the node holds a content.
     Held {
         generation: u64,
         root: ContentRoot,
     },
-    /// Fetches a readme where it is not here, and reads it.
+    /// Downloads a readme if the node does not hold it, and reads it.
     Readme {
         generation: u64,
         wanted: Box<Wanted>,
     },
-    /// Fetches the content of a release into the node, and what travels beside it.
+    /// Has the node download a release's files, with readme and metadata.
     Download {
         package: PackageId,
         version: VersionText,
         title: String,
     },
-    /// Tells a fetch what to do.
+    /// Pauses, resumes or cancels a download.
     Direct {
         id: TransferId,
         order: Order,
         what: String,
     },
-    /// Asks for this node's publisher and its packages.
+    /// Asks for this node's publisher key and its packages.
     Own,
-    /// Looks at the file that a path names, and how the path could go on.
+    /// Checks the file that a path names, and lists completions of the path.
     Stat {
         generation: u64,
         path: String,
     },
-    /// Asks who else claims a handle: this node, or with `ask` its peers.
+    /// Asks this node who else claims a handle; with `ask`, asks its peers as well.
     Claimed {
         handle: Handle,
         ask: bool,
@@ -89,7 +89,7 @@ pub enum Effect {
         generation: u64,
         dir: PathBuf,
     },
-    /// Reads a file, or packs a directory as this draft, and hashes it.
+    /// Reads a file, or packs a directory for this draft, and hashes the result.
     Hash {
         generation: u64,
         path: PathBuf,
@@ -107,11 +107,11 @@ pub enum Effect {
         yank: bool,
         name: String,
     },
-    /// Keeps the draft, or forgets it.
+    /// Saves the draft; `None` deletes it.
     SaveDraft(Option<BTreeMap<String, String>>),
-    /// Keeps the searches that were made, the newest first.
+    /// Saves the recent searches, newest first.
     SaveSearches(Vec<String>),
-    /// Keeps a table's columns in the settings.
+    /// Saves a table's columns in the settings.
     SaveColumns {
         table: &'static str,
         words: Vec<String>,
@@ -121,25 +121,25 @@ pub enum Effect {
         name: String,
         deed: Deed,
     },
-    /// Looks for what a peer's publisher has, as far as it is known here.
+    /// Looks up the packages of a peer's publisher in the local catalogue.
     PackagesOf {
         peer: PeerId,
         publisher: PublisherId,
     },
-    /// Offers own content to others again.
+    /// Announces this node's own content again.
     Offer,
     Export {
         path: String,
         sheet: Sheet,
     },
-    /// Asks for what does not go together.
+    /// Asks for the known conflicts.
     Conflicts,
-    /// Writes the evidence of a conflict.
+    /// Writes the evidence of a conflict to a file.
     ExportEvidence {
         path: String,
         id: ConflictId,
     },
-    /// Believes a key, or not any more; what is told then.
+    /// Pins a publisher's key or unpins it; `name` is for the message about it.
     Trust {
         publisher: PublisherId,
         handle: Option<Handle>,
@@ -151,11 +151,11 @@ pub enum Effect {
     },
     /// Asks for the routing table.
     Routing,
-    /// Asks for the entries of the log from this number on.
+    /// Asks for the log entries from this number on.
     Logs {
         since: u64,
     },
-    /// The rest is the runtime's, which has the terminal.
+    /// Copies a text to the clipboard; this and the following effects need the terminal.
     Copy {
         text: String,
         things: usize,
@@ -166,7 +166,7 @@ pub enum Effect {
     Suspend,
 }
 
-/// What an effect brings back.
+/// The result of an effect.
 pub enum Message {
     Started(Box<Result<Arc<dyn Control>>>),
     Search {
@@ -218,12 +218,12 @@ pub enum Message {
         generation: u64,
         hashed: Hashed,
     },
-    /// The contents of a release, before it is packed.
+    /// The list of files in a release, known before it is packed.
     Listing {
         generation: u64,
         listing: Box<Listing>,
     },
-    /// The node takes the bytes of what is to be published: so many of so many.
+    /// The node is storing the bytes of a release: how many so far, of how many.
     Putting {
         generation: u64,
         taken: (u64, u64),
@@ -241,7 +241,7 @@ pub enum Message {
         what: String,
         result: Box<Result<Receipt>>,
     },
-    /// How many rows were written, or why none.
+    /// The number of rows that were exported, or the reason why none were.
     Exported {
         path: String,
         result: Result<usize, String>,
@@ -252,30 +252,30 @@ pub enum Message {
         path: String,
         result: Result<(), String>,
     },
-    /// A key is believed now, or not any more.
+    /// A key was pinned or unpinned.
     Said {
         what: String,
         publisher: PublisherId,
         handle: Option<Handle>,
-        /// The standing that it has from now on.
+        /// Its trust from now on.
         trust: Trust,
         result: Box<Result<()>>,
     },
-    /// The connection to the node was lost, or is there again.
+    /// The connection to the node was lost or restored.
     Link(Link),
-    /// Something to tell the person.
+    /// A message for the status row.
     Told(Level, String),
 }
 
-/// What becomes of a download.
+/// The progress of a download that was asked for.
 pub enum Download {
-    /// The release was found; the files that are missing here come.
+    /// The release was found, and the download of its missing files begins.
     Found {
         release: Box<Release>,
         missing: Vec<Wanted>,
         looks_like: Option<LookAlike>,
     },
-    /// With its content, if it came as far as that.
+    /// The download failed; `root` is its content, if that was known by then.
     Failed {
         root: Option<ContentRoot>,
         what: String,
@@ -283,5 +283,5 @@ pub enum Download {
     },
 }
 
-/// Messages waiting; an effect that has more waits with them.
+/// Messages that may wait; an effect that sends more than this waits too.
 pub const MESSAGES: usize = 64;

@@ -1,4 +1,4 @@
-//! Runs effects on the registry and on files, and sends what comes of them.
+//! Runs effects against the registry and the file system, and sends their results back.
 
 use std::{
     path::{Path, PathBuf},
@@ -35,16 +35,16 @@ use crate::{
     registry::{Content, Receipt, Wanted, read_whole},
 };
 
-/// Runs effects on the registry.
+/// Runs effects in tasks of their own.
 pub struct Executor {
     control: Option<Arc<dyn Control>>,
     messages: mpsc::Sender<Message>,
     search: Option<JoinHandle<()>>,
-    /// What was read last, to be published.
+    /// The release that was read or packed last, ready to be published.
     ready: Arc<Mutex<Option<Ready>>>,
-    /// Drafts and columns on their way to the disk.
+    /// Saves drafts, searches and columns to disk.
     pub keeper: Option<files::Keeper>,
-    /// The node's directories, which are never packed.
+    /// The node's own directories, which are never packed.
     pub of_the_node: Vec<PathBuf>,
 }
 
@@ -118,7 +118,7 @@ impl Executor {
         }
     }
 
-    /// Effects that need the node.
+    /// Runs an effect that needs the node.
     fn ask(&mut self, effect: Effect) {
         let Some(control) = self.control.clone() else {
             return;
@@ -221,7 +221,7 @@ impl Executor {
                     .await
             })),
             Effect::PackagesOf { peer, publisher } => drop(tokio::spawn(async move {
-                /// Named in a window; the others are counted.
+                /// Items that a window lists by name; it only counts the rest.
                 const NAMED: usize = 20;
                 let text = format!("publisher:{publisher}");
                 let query = Query {
@@ -386,7 +386,7 @@ impl Executor {
         let messages = self.messages.clone();
         tokio::spawn(async move {
             if let Ok(message) = tokio::task::spawn_blocking(work).await {
-                // The explorer may have ended in the meantime.
+                // Sending fails only if the explorer has ended.
                 let _ = messages.send(message).await;
             }
         });
@@ -400,7 +400,7 @@ impl Executor {
         );
         tokio::task::spawn_blocking(move || {
             let tell = |hashed| drop(messages.try_send(Message::Hashed { generation, hashed }));
-            // Told once, and must arrive; the explorer may have ended.
+            // The listing is sent once and must arrive, so wait for room in the channel.
             let list = |listing: &Listing| {
                 let listing = Box::new(listing.clone());
                 drop(messages.blocking_send(Message::Listing {
@@ -411,7 +411,7 @@ impl Executor {
             let read = match draft {
                 Some(draft) if path.is_dir() => pack(&path, *draft, &own, list, tell),
                 draft => {
-                    // Hashing says whatever else is wrong with a file.
+                    // Any other problem with the file comes up when it is hashed.
                     let looked = draft
                         .filter(|_| path.is_file())
                         .map(|draft| prepare::file(&path, *draft, &own))
@@ -448,7 +448,7 @@ impl Executor {
     }
 }
 
-/// Has the node fetch a release; `root` is its content once that is known.
+/// Has the node download a release, and sets `root` to its content once that is known.
 async fn download(
     control: &dyn Control,
     messages: &mpsc::Sender<Message>,
@@ -474,7 +474,7 @@ async fn download(
         }
     }
     let beside = Wanted::beside(&release);
-    // Told before it begins, so that its end cannot come first.
+    // Send `Found` first, or the end of the download could overtake it.
     let looks_like = registry
         .look_alike(&package.name, Some(package.owner))
         .await?;
@@ -491,11 +491,11 @@ async fn download(
     Ok(())
 }
 
-/// What was read, to be published.
+/// A release that was read or packed, ready to be published.
 enum Ready {
-    /// A file, which must still be what it was.
+    /// A file, which must not have changed since.
     File(PathBuf, Stamp),
-    /// A directory that was packed.
+    /// A packed directory.
     Packed(Box<Prepared>),
 }
 
@@ -523,7 +523,7 @@ fn pack(
     Ok((content, Ready::Packed(Box::new(prepared))))
 }
 
-/// Publishes what was hashed, unless the file is another by now.
+/// Publishes the hashed content, unless the file has changed since.
 #[expect(clippy::too_many_arguments, reason = "what a publish is made of")]
 async fn publish(
     control: Arc<dyn Control>,

@@ -1,5 +1,5 @@
-//! Files the explorer reads and writes: what is published, what is exported, and what is kept
-//! between two runs.
+//! Files that the explorer reads and writes: files to publish, exports, and state kept between
+//! runs.
 
 use std::{
     collections::BTreeMap,
@@ -15,14 +15,14 @@ use tokio::{sync::watch, task::JoinHandle};
 use super::{model::form::FileState, table::export::Sheet};
 use crate::{RegistryError, Result, disk, registry::Content};
 
-/// Read at a time.
+/// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
-/// Progress is told after this many bytes.
+/// Bytes between two reports of progress.
 const TELL_EVERY: u64 = 16 << 20;
-/// Changes within this time are written once.
+/// Saves are delayed by this long, so that quick changes are written once.
 const SETTLE: Duration = Duration::from_millis(200);
 
-/// What a file was when it was read: if one of these differs, it is another.
+/// The size and modification time of a file, by which a later change is noticed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stamp {
     size: u64,
@@ -36,7 +36,7 @@ fn stamp(meta: &fs::Metadata) -> Stamp {
     }
 }
 
-/// What a path names, for the sentence beside its field.
+/// Returns what kind of file a path names, or why it cannot be read.
 pub fn state_of(path: &Path) -> FileState {
     match fs::metadata(path) {
         Ok(meta) if meta.is_dir() => match fs::read_dir(path) {
@@ -62,10 +62,10 @@ fn cannot(error: &io::Error) -> String {
     }
 }
 
-/// Reads a file once, in constant memory.
+/// Hashes a file in constant memory.
 ///
 /// # Errors
-/// A sentence when it cannot be read, is no file, or changes while it is read.
+/// A sentence if it cannot be read, is not a file, or changes while it is being read.
 pub fn hash(path: &Path, mut tell: impl FnMut(u64, u64)) -> Result<(Content, Stamp), String> {
     match state_of(path) {
         FileState::Wrong(why) => return Err(why),
@@ -111,8 +111,10 @@ fn changed() -> String {
     "changed while it was read; wait until nothing writes to it, and try again".to_owned()
 }
 
+/// Checks that a file has not changed since it was hashed.
+///
 /// # Errors
-/// [`RegistryError::Usage`] when the file is not what was hashed any more.
+/// [`RegistryError::Usage`] if it has changed.
 pub fn unchanged(path: &Path, hashed: Option<(PathBuf, Stamp)>) -> Result<()> {
     let now = fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
     match hashed {
@@ -124,7 +126,7 @@ pub fn unchanged(path: &Path, hashed: Option<(PathBuf, Stamp)>) -> Result<()> {
     }
 }
 
-/// Writes a view, and never over a file that is there.
+/// Writes an exported view to a new file; never overwrites one.
 ///
 /// # Errors
 /// A sentence that names the file.
@@ -139,8 +141,7 @@ pub fn export(path: &Path, sheet: &Sheet) -> Result<(), String> {
     write_new(path, &bytes)
 }
 
-/// Writes a file that is not there yet, whole or not at all, with the mode of any other file of the
-/// person's.
+/// Writes a new file atomically, with the usual permissions of the user's files.
 pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
     disk::make(path, bytes, 0o666).map_err(|error| not_written(path, &error))
 }
@@ -156,12 +157,12 @@ fn not_written(path: &Path, error: &io::Error) -> String {
 
 type Texts = BTreeMap<String, String>;
 
-/// The draft that an earlier run left; none when there is none, or it cannot be read.
+/// Returns the draft that an earlier run saved, if there is one that can be read.
 pub fn read_draft(path: &Path) -> Option<Texts> {
     read_kept(path)
 }
 
-/// The searches that earlier runs left, the newest first.
+/// Returns the searches that earlier runs saved, newest first.
 pub fn read_searches(path: &Path) -> Vec<String> {
     read_kept(path).unwrap_or_default()
 }
@@ -174,13 +175,13 @@ fn read_kept<T: DeserializeOwned>(path: &Path) -> Option<T> {
     serde_json::from_str(&text).ok()
 }
 
-/// Where things are kept between two runs.
+/// Paths of the files that keep state between runs.
 #[derive(Clone, Debug)]
 pub struct Kept {
     pub draft: PathBuf,
-    /// For this person's eyes only: what somebody looks for is nobody else's.
+    /// Recent searches. Only the owner may read them: they are private.
     pub searches: PathBuf,
-    /// `None` where nothing of the person's own is to be changed, as in the demo.
+    /// The settings file; `None` if the settings must not be changed, as in the demo.
     pub settings: Option<PathBuf>,
 }
 
@@ -191,15 +192,14 @@ struct Wanted {
     columns: BTreeMap<&'static str, Vec<String>>,
 }
 
-/// Writes what is to be kept, behind the explorer's back: the newest state only, one after the
-/// other.
+/// Saves state in the background. Only the newest state is written, one write at a time.
 pub struct Keeper {
     wanted: watch::Sender<Wanted>,
     task: JoinHandle<()>,
 }
 
 impl Keeper {
-    /// `failed` hears of what could not be written.
+    /// Starts saving; `failed` is called with a sentence for each failed write.
     pub fn start(kept: Kept, failed: impl Fn(String) + Send + Sync + 'static) -> Self {
         let (wanted, mut changes) = watch::channel(Wanted::default());
         let task = tokio::spawn(async move {
@@ -208,7 +208,7 @@ impl Keeper {
                 tokio::time::sleep(SETTLE).await;
                 written = write_behind(&kept, &mut changes, written, &failed).await;
             }
-            // Whatever was wanted last is written before the explorer ends.
+            // Write the last change before the explorer ends.
             write_behind(&kept, &mut changes, written, &failed).await;
         });
         Self { wanted, task }
@@ -228,10 +228,10 @@ impl Keeper {
             .send_modify(|wanted| drop(wanted.columns.insert(table, words)));
     }
 
-    /// Writes what is still to be written.
+    /// Writes pending changes and stops.
     pub async fn end(self) {
         drop(self.wanted);
-        // A task that panicked has ended too.
+        // A join error means that the task panicked: it has ended all the same.
         let _ = self.task.await;
     }
 }
@@ -292,7 +292,7 @@ fn write_draft(path: &Path, draft: Option<&Texts>) -> io::Result<()> {
     }
 }
 
-/// A file that is made anew can be read by its owner only.
+/// Writes the searches; a new file is readable by its owner only.
 fn write_searches(path: &Path, texts: &[String]) -> io::Result<()> {
     disk::replace_ours(path, &serde_json::to_vec_pretty(texts)?)
 }

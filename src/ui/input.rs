@@ -1,7 +1,7 @@
-//! Keys, clicks and sizes, read by a thread of their own.
+//! Keys, clicks and resizes, read on a thread of their own.
 //!
-//! Not by crossterm's `EventStream`: when the terminal goes away, crossterm 0.29 reads the end of
-//! it for ever, and whoever polls it then serves nothing else any more, signals least of all.
+//! crossterm's `EventStream` is not used: if the terminal goes away, crossterm 0.29 polls its end
+//! of file without end, and the task that awaits the stream serves nothing else, not even signals.
 
 use std::{
     io,
@@ -16,17 +16,17 @@ use crossterm::event::{self, Event};
 use futures::{Stream, stream};
 use tokio::sync::mpsc;
 
-/// Events that wait to be served; beyond it they wait in the terminal.
+/// Events buffered for the explorer; any more wait in the terminal.
 const WAITING: usize = 64;
-/// The thread looks this often whether another program wants the terminal.
+/// Interval at which the thread checks whether another program needs the terminal.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Another program has the terminal, or is about to.
+/// True while another program uses the terminal, or is about to.
 static AWAY: AtomicBool = AtomicBool::new(false);
-/// Held while input is read.
+/// Held by the thread while it reads input.
 static READING: Mutex<()> = Mutex::new(());
 
-/// Everything that is put in. It ends when the terminal cannot be read.
+/// Starts the thread and returns its events. The stream ends when the terminal cannot be read.
 pub fn events() -> impl Stream<Item = io::Result<Event>> + Unpin {
     let (sender, receiver) = mpsc::channel(WAITING);
     std::thread::spawn(move || {
@@ -55,7 +55,7 @@ pub fn events() -> impl Stream<Item = io::Result<Event>> + Unpin {
     }))
 }
 
-/// Nothing is read while this is held: what is typed is another program's.
+/// A guard that stops the reading of input, so that another program gets what is typed.
 pub struct Away {
     _reading: MutexGuard<'static, ()>,
 }
@@ -73,7 +73,7 @@ impl Drop for Away {
     }
 }
 
-/// A poisoned lock only means that the thread panicked between two reads.
+/// Ignores poisoning: it only means that the thread panicked between two reads.
 fn lock() -> MutexGuard<'static, ()> {
     READING.lock().unwrap_or_else(PoisonError::into_inner)
 }

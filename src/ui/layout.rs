@@ -1,4 +1,4 @@
-//! Where everything is: one answer for drawing, for scrolling and for the mouse.
+//! The layout of the terminal, shared by drawing, scrolling and the mouse.
 
 use ratatui::layout::Rect;
 use tui_input::Input;
@@ -17,35 +17,35 @@ use super::{
     widget::wrap::wrap,
 };
 
-/// Below this there is only room for a sentence.
+/// Smallest usable terminal in columns and rows; below it, only a message is shown.
 pub const LEAST: (u16, u16) = (40, 12);
-/// From here on there is room for two things beside one another.
+/// Columns from which two panes fit side by side.
 pub const WIDE: u16 = 100;
-/// Rows from which on the header has two.
+/// Rows from which the header takes two.
 const TALL: u16 = 16;
-/// Rows from which on a blank search shows what one can write.
+/// Rows from which a blank search shows examples of the search language.
 const TAUGHT: u16 = 20;
-/// Columns of the facets beside what was found.
+/// Columns of the pane of facets beside the search results.
 const FACETS: u16 = 26;
-/// What stands before the search field.
+/// Label of the search field.
 pub const SEARCH_LABEL: &str = "search: ";
-/// Rows from which on Health has a list of changes.
+/// Rows from which Health shows the history of verdicts.
 const ROOMY: u16 = 30;
-/// Most rows of words below the map.
+/// Most rows of text below the map.
 const MAP_WORDS: u16 = 13;
 
 pub struct Areas {
     pub header: Rect,
     pub tabs: Rect,
-    /// The filter or the search field, with what is said below it; no height when there is none.
+    /// The filter or search field with the messages below it; height 0 if there is none.
     pub field: Rect,
-    /// The table of the screen, with its head.
+    /// The table of the screen, with its header.
     pub body: Rect,
-    /// Beside or instead of the table: the form or the steps of a publish, or the facets.
+    /// The pane beside the table, or in its place: the form, a publish in progress, or the facets.
     pub side: Rect,
-    /// Above the table: the verdict, or what one can search for.
+    /// The area above the table: the verdict, or examples for searching.
     pub top: Rect,
-    /// Below it: the changes of the verdict, or what the map's signs mean.
+    /// The area below the table: the history of verdicts, or the legend of the map.
     pub below: Rect,
     pub status: Rect,
     pub footer: Rect,
@@ -55,7 +55,7 @@ pub fn areas(model: &Model) -> Areas {
     let (width, height) = model.size;
     let header = if height >= TALL { 2 } else { 1 };
     let field = match model.screen {
-        // What is said leaves most of the room to what was found.
+        // Messages take at most a sixth of the height; results need the rest.
         Screen::Search => 1 + (model.search.said(usize::from(width)).len() as u16).min(height / 6),
         _ => u16::from(model.table().filter().is_shown()),
     };
@@ -78,7 +78,7 @@ pub fn areas(model: &Model) -> Areas {
             let lines = model.health.history.verdict().map_or(1, |verdict| {
                 verdict_lines(verdict, usize::from(width)).len()
             });
-            // Half of the room is the table's.
+            // Leave at least half of the height to the table.
             let verdict = (lines as u16 + u16::from(height >= TALL)).min(rest / 2);
             let changes = if height >= ROOMY {
                 (rest / 4).min(9)
@@ -101,7 +101,7 @@ pub fn areas(model: &Model) -> Areas {
             };
         }
         Screen::Map if map::is_drawn(model) => {
-            // Rows that a world of this width has; what is left over is for words.
+            // A world map of this width is a fifth as high; the rest is for text.
             let world = (f64::from(width) * 0.2).ceil() as u16;
             let words = rest.saturating_sub(world).clamp(3, MAP_WORDS).min(rest);
             body = Rect {
@@ -161,7 +161,7 @@ pub fn areas(model: &Model) -> Areas {
             };
             body.width = list;
         }
-        // One of the two has all of the room.
+        // Without room for both panes, the active one takes all of it.
         Screen::Publish if model.publish.typing || model.publish.progress.is_some() => {
             side = body;
             body = none;
@@ -181,21 +181,21 @@ pub fn areas(model: &Model) -> Areas {
     }
 }
 
-/// Rows of a table that are shown: its area without its head.
+/// Returns the visible rows of the screen's table, without its header.
 pub fn page(model: &Model) -> usize {
     usize::from(areas(model).body.height.saturating_sub(1))
 }
 
-/// A text field beside its label: the columns for its text, and those of the text that are scrolled
-/// out of it.
+/// Returns the columns for the text of a field beside its label, and the columns of the text that
+/// are scrolled off to the left.
 pub fn field_view(width: usize, label: &str, input: &Input) -> (usize, usize) {
     let room = width.saturating_sub(label.width() + 1).max(1);
     (room, input.visual_scroll(room.saturating_sub(1)))
 }
 
-/// The verdict as lines: its state, its cause, and what to do about it.
+/// Returns the verdict as lines: its state, its cause, and advice.
 pub fn verdict_lines(verdict: &Verdict, width: usize) -> Vec<String> {
-    // Two columns less, for the sign before the state.
+    // The sign before the state takes two columns.
     let mut lines = wrap(
         &format!(
             "{}: {}",
@@ -210,7 +210,7 @@ pub fn verdict_lines(verdict: &Verdict, width: usize) -> Vec<String> {
     lines
 }
 
-/// Each screen's name in the bar.
+/// Returns the tabs with their labels and areas.
 pub fn tabs(model: &Model) -> Vec<(Screen, String, Rect)> {
     let area = areas(model).tabs;
     let long = |screen: Screen| format!(" {} {} ", screen.digit(), screen.name());
@@ -233,7 +233,7 @@ pub fn tabs(model: &Model) -> Vec<(Screen, String, Rect)> {
     out
 }
 
-/// The area of a window: a drawer to read, a box to choose or answer.
+/// Returns the area of a window: a drawer for text to read, a centred box for the others.
 pub fn window(model: &Model, popup: &Popup) -> Rect {
     let rows = |count: usize| u16::try_from(count).unwrap_or(u16::MAX).saturating_add(2);
     match popup {
@@ -247,10 +247,10 @@ pub fn window(model: &Model, popup: &Popup) -> Rect {
             64,
             rows(popup::recent::ABOVE + model.search.recent.len().clamp(3, 12)),
         ),
-        // Where they are shown anyway, in place.
+        // If the pane of facets is visible, the focus moves there.
         Popup::Facets => match areas(model).side {
             side if side.height > 0 => side,
-            // The field stays in sight, because it changes with them.
+            // Leave the search field visible: it changes along with the facets.
             _ => {
                 let Areas { field, status, .. } = areas(model);
                 let (width, height) =
@@ -268,7 +268,7 @@ pub fn window(model: &Model, popup: &Popup) -> Rect {
     }
 }
 
-/// Everything between the bar and the status.
+/// Returns the area between the tabs and the status row.
 fn inner(model: &Model) -> Rect {
     let Areas { tabs, status, .. } = areas(model);
     Rect {
@@ -278,7 +278,7 @@ fn inner(model: &Model) -> Rect {
     }
 }
 
-/// A drawer: the right part of the body where there is room beside it, else all of it.
+/// Returns the area of a drawer: the right part of the body if it is wide enough, else all of it.
 pub fn drawer(model: &Model) -> Rect {
     let body = inner(model);
     if body.width < WIDE {
@@ -308,25 +308,25 @@ fn boxed(model: &Model, width: u16, height: u16) -> Rect {
 /// One line of the form.
 #[derive(Clone, Debug, PartialEq)]
 pub enum FormLine {
-    /// Fields beside one another, each with where its text begins and how wide it is.
+    /// Fields in a row, each with the column where its text begins and its width.
     Fields(Vec<(Field, u16, u16)>),
     Heading(String),
-    /// What is wrong with a field, or what belongs in it.
+    /// A problem with a field.
     Problem(String),
     Hint(String),
 }
 
-/// Width of the labels of the form.
+/// Width of the form's labels, in columns.
 pub const LABEL: u16 = 13;
 
-/// The form as lines of `width` columns. What is wrong is said once something is typed, or once it
-/// was to be published.
+/// Lays out the form as lines of `width` columns. Problems are shown for fields with a text, and
+/// for all of them after an attempt to publish.
 pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> Vec<FormLine> {
     let mut lines = Vec::new();
     let focused = typing.then(|| form.focused());
     let say = |lines: &mut Vec<FormLine>, field: Field| {
         let said = form.tried || !form.text(field).is_empty();
-        // A path that can go on is not wrong yet.
+        // A path that can be completed is not wrong yet.
         let goes_on = field == Field::File && focused == Some(field) && form.proposed().is_some();
         let problem = checked.problems.get(&field).filter(|_| said && !goes_on);
         let named = match field {
@@ -397,19 +397,19 @@ pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> V
     lines
 }
 
-/// The first line of the form that is shown, so that the field with the focus is.
+/// Returns the first visible line of the form, such that the focused field is in view.
 pub fn form_offset(form: &Form, lines: &[FormLine], height: u16) -> usize {
     let focused = form.focused();
     let has = |line: &FormLine| matches!(line, FormLine::Fields(fields) if fields.iter().any(|(field, ..)| *field == focused));
     let at = lines.iter().position(has).unwrap_or(0);
     let height = usize::from(height).max(1);
-    // With what is said of it below.
+    // Keep the problem or hint below the field in view too.
     (at + 3)
         .saturating_sub(height)
         .min(lines.len().saturating_sub(height))
 }
 
-/// The part of the side where the form's fields are.
+/// Returns the part of the pane that holds the form's fields.
 pub fn form_area(side: Rect) -> Rect {
     Rect {
         y: side.y + 1.min(side.height),

@@ -1,4 +1,4 @@
-//! The text of windows as lines: for drawing them, and for knowing how far they scroll.
+//! The lines of each window, for drawing it and for measuring how far it scrolls.
 
 use ratatui::text::Line;
 
@@ -9,7 +9,7 @@ use super::{
     theme::Theme,
 };
 
-/// Every line of a window, `width` columns wide.
+/// Returns all lines of a window that is `width` columns wide.
 pub fn of<'a>(model: &'a Model, window: &'a Popup, width: usize, theme: Theme) -> Vec<Line<'a>> {
     match window {
         Popup::Help { .. } => popup::help::lines(model, width, theme),
@@ -33,14 +33,14 @@ pub fn of<'a>(model: &'a Model, window: &'a Popup, width: usize, theme: Theme) -
     }
 }
 
-/// Lines a window has, and how many of them are shown.
+/// Returns the number of lines that a window has and the number that it shows.
 pub fn extent(model: &Model, window: &Popup) -> (usize, usize) {
     let area = layout::window(model, window);
     let (width, height) = inside(area.width, area.height);
     (of(model, window, width, Theme::plain()).len(), height)
 }
 
-/// What a window's frame leaves.
+/// Returns the columns and rows inside a window's frame.
 pub fn inside(width: u16, height: u16) -> (usize, usize) {
     (
         usize::from(width.saturating_sub(4)),

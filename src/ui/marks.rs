@@ -1,12 +1,11 @@
-//! Which parts of a text are what was searched for.
+//! Marks the parts of a text that match a search.
 
 use std::ops::Range;
 
 use crate::domain::query::{Phrase, letters, split};
 
-/// The parts of `text` that one of `phrases` asks for, in bytes: in order, apart from one another,
-/// and at the borders of characters. Words are told apart as the index tells them, so that what is
-/// marked is why it was found.
+/// Returns the byte ranges of `text` that match one of `phrases`: sorted, disjoint, on character
+/// borders. Words are split as in the index, so that the marks show why a package was found.
 pub fn marks(phrases: &[Phrase], text: &str) -> Vec<Range<usize>> {
     let words: Vec<Word<'_>> = split(text).collect();
     let mut found: Vec<Range<usize>> = Vec::new();
@@ -25,10 +24,10 @@ pub fn marks(phrases: &[Phrase], text: &str) -> Vec<Range<usize>> {
     apart
 }
 
-/// A word and where it begins.
+/// A word and the byte offset where it begins.
 type Word<'a> = (usize, &'a str);
 
-/// What `phrase` asks for at the beginning of `words`.
+/// Returns the range that `phrase` matches at the beginning of `words`.
 fn begins(words: &[Word<'_>], phrase: &Phrase) -> Option<Range<usize>> {
     let (start, _) = words.first()?;
     let last = phrase.words.len().checked_sub(1)?;
@@ -45,8 +44,9 @@ fn begins(words: &[Word<'_>], phrase: &Phrase) -> Option<Range<usize>> {
     Some(*start..end)
 }
 
-/// Bytes of `word` that are `wanted`, which is as the index has it; a character may have more or
-/// fewer bytes there. False where the last character is only begun by it, as ß is by an s.
+/// Returns how many bytes of `word` match `wanted`, which is normalised as in the index, so that
+/// lengths may differ. The flag is false if the last character matches only in part, as "s" does in
+/// "ß".
 fn common(word: &str, wanted: &str) -> Option<(usize, bool)> {
     let mut left = letters(wanted).peekable();
     let mut rest = word.char_indices().peekable();
@@ -59,7 +59,7 @@ fn common(word: &str, wanted: &str) -> Option<(usize, bool)> {
                 Some(_) => return None,
             }
         }
-        // Marks belong to the letter before them.
+        // Combining marks belong to the letter before them.
         let is_mark = |c: char| letters(c.encode_utf8(&mut [0; 4])).next().is_none();
         if left.peek().is_none() && rest.peek().is_none_or(|(_, next)| !is_mark(*next)) {
             return Some((end, true));

@@ -1,4 +1,4 @@
-//! Timing frames and keys, for the bench.
+//! Measures the time of frames and key presses, for the benches.
 
 use std::{
     io,
@@ -38,8 +38,9 @@ fn look() -> Result<Look> {
     })
 }
 
-/// Milliseconds of each of `frames` frames of a table of `peers`, a hundred of which change between
-/// two frames: taking the batch, filtering, sorting when it is due, and drawing.
+/// Measures `frames` frames of a table of `peers` peers, in milliseconds each. Before each frame, a
+/// hundred peers change; the time includes applying the batch, filtering, sorting when due, and
+/// drawing.
 ///
 /// # Errors
 /// None in practice: the themes are built in.
@@ -47,7 +48,8 @@ pub fn time_frames(width: u16, height: u16, peers: usize, frames: usize) -> Resu
     time(Screen::Peers, (width, height), peers, frames, snapshot)
 }
 
-/// The same of a map, with a line to each peer: they are connected, all over the world.
+/// Measures `frames` frames of the map, in milliseconds each, with a line to each of `peers`
+/// connected peers all over the world.
 ///
 /// # Errors
 /// None in practice: the themes are built in.
@@ -58,7 +60,7 @@ pub fn time_map_frames(width: u16, height: u16, peers: usize, frames: usize) -> 
             direction: Direction::Inbound,
             since: clock::now(),
         };
-        // By the id, so that it stays where it is.
+        // Derive the place from the id, so that a peer does not move between frames.
         let place = id.to_bytes().iter().rev().fold(0u32, |sum, byte| {
             sum.wrapping_mul(31).wrapping_add((*byte).into())
         });
@@ -141,7 +143,7 @@ fn time(
     Ok((0..frames).map(frame).collect())
 }
 
-/// A terminal in memory that says when a frame is there, and which screen it shows.
+/// A terminal in memory that reports each frame and the screen that it shows.
 struct Timed {
     terminal: Terminal<TestBackend>,
     drawn: mpsc::UnboundedSender<(Instant, bool)>,
@@ -150,7 +152,7 @@ struct Timed {
 impl Surface for Timed {
     fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
         let Ok(_) = self.terminal.draw(render);
-        // The head of the feed begins with the time; that of the peers with a sign.
+        // The feed's table header begins with the age, the peers' with a sign.
         let feed = self
             .terminal
             .backend()
@@ -179,8 +181,8 @@ impl Surface for Timed {
     }
 }
 
-/// Milliseconds from each of `keys` keys to the frame that shows what it did, while another thread
-/// puts `a_second` changes of peers on the bus every second.
+/// Measures the time from each of `keys` key presses to the frame that shows its effect, in
+/// milliseconds, while another thread puts `a_second` changes of peers on the bus every second.
 ///
 /// # Errors
 /// None in practice: the themes are built in.
@@ -228,7 +230,7 @@ pub async fn time_keys(keys: usize, a_second: usize) -> Result<Vec<f64>> {
     for number in 0..keys {
         let to_feed = number % 2 == 0;
         let key = KeyCode::Char(if to_feed { '3' } else { '1' });
-        // Not in step with the frames.
+        // Vary the pause, so that keys do not fall in step with frames.
         tokio::time::sleep(Duration::from_millis(20 + number as u64 * 7 % 31)).await;
         let started = Instant::now();
         if press
@@ -246,7 +248,7 @@ pub async fn time_keys(keys: usize, a_second: usize) -> Result<Vec<f64>> {
         }
     }
     drop(press);
-    // The end of the input ends it, and with its reader the flood.
+    // Ending the input ends the explorer, which drops its reader and so stops the flood.
     let _ = running.await;
     let _ = flood.join();
     Ok(times)

@@ -1,5 +1,5 @@
-//! The explorer: input becomes actions, actions and batches change the model, the model is drawn,
-//! effects ask the registry. The swarm never waits for it, nor it for the swarm.
+//! The explorer. Input becomes actions, actions and batches of events change the model, the model
+//! is drawn, and effects ask the registry. The swarm and the explorer never wait for each other.
 
 mod action;
 mod ascii;
@@ -55,29 +55,29 @@ use runtime::{Explorer, Look, Sources};
 use terminal::Tui;
 use theme::Themes;
 
-/// How the explorer looks, and where things are.
+/// Settings of the explorer.
 pub struct Options {
     /// First word of the header.
     pub title: String,
     pub demo: bool,
-    /// The node ends with the explorer, and its next start goes on with what is unfinished.
+    /// The node stops when the explorer quits; its next start resumes unfinished work.
     pub ends_node: bool,
     pub depth: Depth,
     pub theme: String,
-    /// Where a person's own themes are.
+    /// Directory of the user's own themes.
     pub themes: Option<PathBuf>,
     pub ascii: bool,
     pub mouse: bool,
-    /// A person's own keys, by the name of the action.
+    /// Keys from the settings, by the name of the action.
     pub keys: Lists,
-    /// A person's own columns, by the name of the table.
+    /// Columns from the settings, by the name of the table.
     pub columns: Lists,
     pub places: Places,
     pub kept: Kept,
 }
 
-/// What is wrong with the settings that only the explorer understands, in a sentence each: the
-/// theme, keys that mean two things, and names of actions, tables and columns that are not known.
+/// Checks the settings that only the explorer understands: the theme, keys, tables and columns.
+/// Returns a sentence for each problem.
 pub fn settings_problems(settings: &Settings) -> Vec<String> {
     let themes = Themes::load(
         &settings.theme,
@@ -115,13 +115,15 @@ pub fn settings_problems(settings: &Settings) -> Vec<String> {
     problems
 }
 
-/// The table of keys as Markdown, for docs/keys.md.
+/// Returns the table of keys as Markdown, for the documentation.
 pub fn keys_markdown() -> String {
     keymap::markdown()
 }
 
+/// Checks that standard output is a terminal that the explorer can draw on.
+///
 /// # Errors
-/// [`RegistryError::Usage`] when there is no terminal to draw on.
+/// [`RegistryError::Usage`] if it is not.
 pub fn check_terminal() -> Result<()> {
     if is_dumb() {
         return Err(RegistryError::Usage(
@@ -140,14 +142,13 @@ pub fn check_terminal() -> Result<()> {
     ))
 }
 
-/// Returns whether the terminal says that it can only write one line after another, as an editor's
-/// may.
+/// Returns true if `TERM` says that the terminal cannot move its cursor, as in some editors.
 pub fn is_dumb() -> bool {
     std::env::var_os("TERM").is_some_and(|term| term == "dumb")
 }
 
-/// Runs until the person quits. The first frame is there at once, while `starting` still starts the
-/// node, or finds it.
+/// Runs until the user quits. Draws the first frame at once, while `starting` is still starting the
+/// node or connecting to it.
 pub async fn run(
     starting: impl Future<Output = Result<Arc<dyn Control>>> + Send + 'static,
     options: Options,
@@ -179,7 +180,7 @@ pub async fn run(
     let told = sender.clone();
     executor.keeper = Some(files::Keeper::start(options.kept, move |why| {
         tracing::error!("{why}");
-        // With the explorer gone or behind, the log has it.
+        // If the channel is full or closed, the message is still in the log.
         let _ = told.try_send(Message::Told(Level::Error, why));
     }));
     let mut explorer = Explorer {
@@ -194,7 +195,7 @@ pub async fn run(
     };
     let start = tokio::spawn(async move {
         let started = Box::new(starting.await);
-        // Nobody listens any more when the person has quit already.
+        // Sending fails if the user has quit by now.
         let _ = sender.send(Message::Started(started)).await;
     });
     let mut sources = Sources {
@@ -210,13 +211,13 @@ pub async fn run(
     if let Some(keeper) = keeper {
         keeper.end().await;
     }
-    // A node that is still starting is waited for, so that it can be shut down in order.
+    // Wait for a node that is still starting, so that it can be shut down properly.
     drop(sources);
     let _ = start.await;
     ended
 }
 
-/// SIGTERM and SIGHUP end the explorer like `q` does.
+/// Returns a channel that receives SIGTERM and SIGHUP, which end the explorer like `q`.
 fn ending_signals() -> Result<mpsc::Receiver<()>> {
     let (sender, receiver) = mpsc::channel(1);
     let failed = |error: io::Error| RegistryError::Internal {

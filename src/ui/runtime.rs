@@ -1,4 +1,4 @@
-//! The loop: what is served first, and when a frame is drawn.
+//! The event loop: decides what is handled first, and when a frame is drawn.
 
 use std::{sync::Arc, time::Duration};
 
@@ -26,20 +26,20 @@ use crate::{
     domain::text::fit,
 };
 
-/// Shortest time between two frames: 60 a second.
+/// Least time between two frames: 60 frames a second.
 pub const FRAME: Duration = Duration::from_millis(16);
-/// Ages and rates are looked at this often.
+/// Interval at which ages and rates are updated.
 const TICK: Duration = Duration::from_secs(1);
 
-/// What comes next.
+/// The next thing to handle.
 pub enum Turn {
     Input(Input),
     Message(Message),
     Batch(Box<Batch>),
-    /// It is time for the frame that is owed.
+    /// A pending frame is due.
     Frame,
     Tick,
-    /// The terminal, or whoever sent a signal, wants us to end.
+    /// The terminal is gone, or a signal asks the explorer to quit.
     End,
 }
 
@@ -53,7 +53,7 @@ pub struct Sources<I> {
 }
 
 impl<I: Stream<Item = std::io::Result<Input>> + Unpin> Sources<I> {
-    /// The next thing to serve. Input comes first, however much else there is.
+    /// Waits for the next thing to handle. Input always comes first.
     pub async fn next(&mut self, frame_at: Option<Instant>) -> Turn {
         let batch = async {
             match &mut self.batches {
@@ -91,12 +91,12 @@ impl<I: Stream<Item = std::io::Result<Input>> + Unpin> Sources<I> {
     }
 }
 
-/// When the next frame may be drawn: 60 a second, and for a key up to half a frame sooner, which
-/// the frames after it make up for.
+/// Decides when the next frame may be drawn: at most 60 a second. After a key, a frame may come
+/// half an interval early, and the following ones make up for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Pace {
     not_before: Instant,
-    /// The terminal takes frames as fast as they come.
+    /// True while drawing a frame takes less than the interval.
     keeps_up: bool,
 }
 
@@ -108,7 +108,7 @@ impl Pace {
         }
     }
 
-    /// When to draw what is owed; `pressed` when a person waits for it.
+    /// Returns when to draw a pending frame; `pressed` is true if it shows the effect of a key.
     pub fn due(self, dirty: bool, pressed: bool, now: Instant) -> Option<Instant> {
         let sooner = if pressed && self.keeps_up {
             FRAME / 2
@@ -118,7 +118,7 @@ impl Pace {
         dirty.then(|| self.not_before.checked_sub(sooner).unwrap_or(now).max(now))
     }
 
-    /// A frame was drawn. After a slow write the terminal gets twice as long to catch up.
+    /// Notes a drawn frame. After a slow write, the terminal gets twice that time to catch up.
     pub fn drawn(&mut self, started: Instant, ended: Instant) {
         let took = ended.duration_since(started);
         self.keeps_up = took <= FRAME;
@@ -130,7 +130,7 @@ impl Pace {
     }
 }
 
-/// The explorer's state and what it acts with.
+/// The running explorer: model, terminal, and effects.
 pub struct Explorer<S> {
     pub model: Model,
     pub surface: S,
@@ -139,11 +139,11 @@ pub struct Explorer<S> {
     pub frames: u64,
 }
 
-/// How frames look.
+/// The look of frames.
 #[derive(Clone, Debug)]
 pub struct Look {
     pub themes: Themes,
-    /// Every sign of ours is spelt in ASCII.
+    /// Symbols are replaced with ASCII characters.
     pub ascii: bool,
 }
 
@@ -157,13 +157,13 @@ impl Look {
 }
 
 impl<S: Surface> Explorer<S> {
-    /// Runs until the person quits, a signal comes, or the node cannot start.
+    /// Runs until the user quits, a signal arrives, or the node fails to start.
     pub async fn run<I>(&mut self, sources: &mut Sources<I>) -> Result<()>
     where
         I: Stream<Item = std::io::Result<Input>> + Unpin,
     {
         let mut pace = Pace::new(Instant::now());
-        // Before anything else: there is something to look at.
+        // Draw first, so that there is something to look at.
         self.draw(&mut pace)?;
         let mut pressed = false;
         while !self.model.quit {
@@ -172,7 +172,7 @@ impl<S: Surface> Explorer<S> {
             pressed |= matches!(turn, Turn::Input(_));
             match turn {
                 Turn::End => break,
-                // A terminal that is gone does not always say so.
+                // Some terminals disappear without an error, so check for that too.
                 Turn::Tick if !self.surface.is_there() => break,
                 Turn::Frame => {
                     self.draw(&mut pace)?;
@@ -194,7 +194,7 @@ impl<S: Surface> Explorer<S> {
         self.model.running = true;
         self.model.dirty = true;
         let mut effects = vec![Effect::Own];
-        // A person may have typed before there was anybody to ask.
+        // A search may have been typed before the node was there to answer it.
         if self.model.search.generation > 0 {
             effects.extend(update::search::start(&mut self.model));
         }
@@ -286,7 +286,7 @@ fn terminal_error(error: std::io::Error) -> RegistryError {
     RegistryError::file("the terminal", "written to")(error)
 }
 
-/// A channel for what effects bring back.
+/// Returns a channel for the results of effects.
 pub fn messages() -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
     mpsc::channel(MESSAGES)
 }

@@ -1,4 +1,4 @@
-//! The terminal: taken, drawn on, and given back whatever happens.
+//! Takes the terminal, draws on it, and always restores it.
 
 use std::{
     io::{self, Stdout, Write},
@@ -21,33 +21,32 @@ use ratatui::{Frame, Terminal, backend::CrosstermBackend};
 
 use super::input::Away;
 
-/// Whether the terminal is ours now: it is given back once, by whoever comes first.
+/// True while the explorer has the terminal. Whoever resets it restores the terminal, once.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
-/// Something that frames are drawn on.
+/// Something to draw frames on.
 pub trait Surface {
     fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()>;
 
-    /// Gives the terminal back to the shell and stops this process, until the shell continues it.
+    /// Restores the terminal and stops this process until the shell resumes it.
     fn suspend(&mut self) -> io::Result<()>;
 
-    /// Whether the terminal is still there.
+    /// Returns true while the terminal is there.
     fn is_there(&self) -> bool {
         true
     }
 
-    /// Puts a text on the clipboard of the person's terminal, wherever that is: OSC 52 goes through
-    /// ssh.
+    /// Copies a text to the clipboard of the user's terminal with OSC 52, which works over ssh.
     fn copy(&mut self, text: &str) -> io::Result<()>;
 
-    /// Whether clicks and the wheel come to us.
+    /// Turns mouse events on or off.
     fn mouse(&mut self, on: bool) -> io::Result<()>;
 
-    /// Gives the terminal to a program that shows a file, until it ends.
+    /// Shows a file in a pager, and waits until that ends.
     fn page(&mut self, path: &Path) -> io::Result<()>;
 }
 
-/// The real one.
+/// The terminal of this process.
 pub struct Tui {
     terminal: Terminal<CrosstermBackend<Stdout>>,
     mouse: bool,
@@ -67,15 +66,15 @@ impl Tui {
         })
     }
 
-    /// Gives the terminal away for as long as `meanwhile` takes.
+    /// Restores the terminal while `meanwhile` runs.
     fn away<T>(&mut self, meanwhile: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let away = Away::begin();
         leave();
         let outcome = meanwhile();
         drop(away);
         enter(self.mouse)?;
-        // A new one knows nothing of what was on the screen. `Terminal::clear` would ask the
-        // terminal for its cursor, and not every terminal answers.
+        // A new `Terminal` repaints everything. `Terminal::clear` would ask for the cursor's
+        // position, which not every terminal answers.
         self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
         outcome
     }
@@ -83,7 +82,7 @@ impl Tui {
 
 impl Surface for Tui {
     fn draw(&mut self, render: impl FnOnce(&mut Frame<'_>)) -> io::Result<()> {
-        // The terminal shows a frame whole or not at all, where it knows how
+        // Terminals that support it show the frame at once
         // (https://contour-terminal.org/vt-extensions/synchronized-output/).
         execute!(self.terminal.backend_mut(), BeginSynchronizedUpdate)?;
         let drawn = self.terminal.draw(render).map(drop);
@@ -164,7 +163,7 @@ fn leave() {
     if !TAKEN.swap(false, Ordering::SeqCst) {
         return;
     }
-    // With the terminal gone there is nothing to restore, and nobody to tell.
+    // If the terminal is gone, there is nothing to restore and nobody to tell.
     let _ = execute!(
         io::stdout(),
         EndSynchronizedUpdate,

@@ -1,4 +1,4 @@
-//! Styles by meaning. Colours come from a theme; without colour, weight and reversal say the same.
+//! Styles by meaning. Colours come from a theme; without colour, weight and reverse video are used.
 
 use std::{fs, path::Path};
 
@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use crate::{RegistryError, Result, bus::Level, error::toml_error};
 
-/// The themes that are always there, in the order of the key that steps through them.
+/// The built-in themes, in the order of the key that steps through them.
 const BUILT_IN: [(&str, &str); 4] = [
     ("dark", include_str!("../../assets/themes/dark.toml")),
     ("light", include_str!("../../assets/themes/light.toml")),
@@ -21,11 +21,11 @@ const BUILT_IN: [(&str, &str); 4] = [
     ),
 ];
 
-/// Least contrast of text on its ground: level AA of
+/// Least contrast of text to background: level AA of
 /// <https://www.w3.org/TR/WCAG22/#contrast-minimum>.
 const CONTRAST: f64 = 4.5;
 
-/// A colour of 24 bits.
+/// A 24-bit colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 struct Rgb([u8; 3]);
@@ -46,7 +46,8 @@ impl TryFrom<String> for Rgb {
 }
 
 impl Rgb {
-    /// From 0 to 1: <https://www.w3.org/TR/WCAG22/#dfn-relative-luminance>.
+    /// Returns the relative luminance, from 0 to 1:
+    /// <https://www.w3.org/TR/WCAG22/#dfn-relative-luminance>.
     fn luminance(self) -> f64 {
         let [r, g, b] = self.0.map(|channel| {
             let share = f64::from(channel) / 255.0;
@@ -59,13 +60,14 @@ impl Rgb {
         0.2126 * r + 0.7152 * g + 0.0722 * b
     }
 
-    /// From 1 to 21: <https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio>.
+    /// Returns the contrast ratio, from 1 to 21:
+    /// <https://www.w3.org/TR/WCAG22/#dfn-contrast-ratio>.
     fn contrast(self, other: Self) -> f64 {
         let (a, b) = (self.luminance(), other.luminance());
         (a.max(b) + 0.05) / (a.min(b) + 0.05)
     }
 
-    /// The nearest of the 6 x 6 x 6 cube of xterm's 256 colours, or of its greys.
+    /// Returns the nearest of xterm's 256 colours, from the 6 × 6 × 6 cube or the greys.
     fn to_256(self) -> u8 {
         const STEPS: [u8; 6] = [0, 95, 135, 175, 215, 255];
         let nearest = |channel: u8| {
@@ -98,7 +100,7 @@ impl Rgb {
     }
 }
 
-/// What a theme's file says.
+/// The content of a theme file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Palette {
@@ -116,7 +118,7 @@ struct Palette {
 }
 
 impl Palette {
-    /// Every pair of colours that cannot be read.
+    /// Lists the pairs of colours with too little contrast.
     fn unreadable(&self) -> Vec<String> {
         let on_ground = [
             ("text", self.text),
@@ -148,10 +150,10 @@ impl Palette {
     }
 }
 
-/// How many colours the terminal has.
+/// The number of colours that the terminal supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Depth {
-    /// None wanted, or none there.
+    /// Colours are not wanted, or not supported.
     None,
     Colours256,
     True,
@@ -163,14 +165,14 @@ pub struct Theme {
     depth: Depth,
 }
 
-/// A theme that can be chosen.
+/// A theme with its name.
 #[derive(Clone, Debug)]
 struct Named {
     name: String,
     palette: Palette,
 }
 
-/// The themes there are, and the one that is shown.
+/// The available themes, and the current one.
 #[derive(Clone, Debug)]
 pub struct Themes {
     all: Vec<Named>,
@@ -179,11 +181,11 @@ pub struct Themes {
 }
 
 impl Themes {
-    /// The built-in themes and those in `dir`, a file `NAME.toml` for each; `chosen` is shown.
+    /// Loads the built-in themes and each `NAME.toml` in `dir`, and selects `chosen`.
     ///
     /// # Errors
-    /// [`RegistryError::Usage`] for a theme that does not exist, or a file of one that is wrong or
-    /// cannot be read by a person.
+    /// [`RegistryError::Usage`] if `chosen` does not exist, or if its file is wrong or its colours
+    /// have too little contrast.
     pub fn load(chosen: &str, dir: Option<&Path>, depth: Depth) -> Result<Self> {
         let mut all = Vec::new();
         for (name, text) in BUILT_IN {
@@ -215,7 +217,7 @@ impl Themes {
             else {
                 continue;
             };
-            // One that nobody asked for must not keep the explorer from starting.
+            // A broken theme that is not selected must not keep the explorer from starting.
             match own_theme(&path) {
                 Ok(palette) => all.push(Named { name, palette }),
                 Err(error) if name == chosen => return Err(error),
@@ -235,7 +237,7 @@ impl Themes {
         Ok(Self { all, at, depth })
     }
 
-    /// The next one, and what it is called.
+    /// Selects the next theme and returns its name.
     pub fn step(&mut self) -> String {
         self.at = (self.at + 1) % self.all.len().max(1);
         match self.depth {
@@ -273,7 +275,7 @@ fn own_theme(path: &Path) -> Result<Palette> {
 }
 
 impl Theme {
-    /// No colours: weight and reversal only.
+    /// Returns a theme without colours, which uses weight and reverse video only.
     pub fn plain() -> Self {
         Self {
             palette: None,
@@ -301,7 +303,7 @@ impl Theme {
         .add_modifier(modifier)
     }
 
-    /// Everything that nothing else is said of.
+    /// Style of everything without a style of its own.
     pub fn ground(self) -> Style {
         Style {
             fg: self.colour(|p| p.text),
@@ -318,12 +320,12 @@ impl Theme {
         self.with(|p| p.title, Modifier::BOLD)
     }
 
-    /// A name or value to look at.
+    /// A name or value to notice.
     pub fn strong(self) -> Style {
         Style::new().add_modifier(Modifier::BOLD)
     }
 
-    /// Labels, and what is not there now.
+    /// Labels, and things that are not available now.
     pub fn dim(self) -> Style {
         match self.colour(|p| p.dim) {
             Some(colour) => Style::new().fg(colour),
@@ -357,7 +359,7 @@ impl Theme {
         }
     }
 
-    /// A row that is marked: underlined, so that it shows without colour too.
+    /// A marked row: underlined, so that it is visible without colour.
     pub fn marked(self) -> Style {
         self.with(|p| p.title, Modifier::UNDERLINED)
     }
@@ -367,7 +369,7 @@ impl Theme {
         self.with(|p| p.key, Modifier::BOLD)
     }
 
-    /// A share from 0 to 1, the more the better. A newcomer is neither good nor bad.
+    /// Colours a share from 0 to 1 where more is better: good from 0.5, fair from 0.15.
     pub fn share(self, share: f64) -> Style {
         match share {
             share if share >= 0.5 => self.good(),

@@ -1,4 +1,4 @@
-//! Somebody sets the clock back by an hour, and forward again, while nodes run.
+//! The clock is set back by an hour and forward again while nodes run.
 
 use crate::lab::{Lab, PATIENCE, TCP, draft, options, put, reference, wait_for};
 use swarmdex::{
@@ -9,7 +9,7 @@ use swarmdex::{
 
 const HOUR_MS: i64 = 3_600_000;
 
-/// A node that goes by `clock`, in a directory of its own or one from before.
+/// Starts a node with `clock`, in a new or an existing directory.
 async fn start(dir: tempfile::TempDir, bootstrap: &[String], clock: &Clock) -> Lab {
     let mut options: NodeOptions = options(dir.path(), TCP, bootstrap);
     options.staging.clock = clock.clone();
@@ -84,7 +84,7 @@ async fn nodes_go_on_when_the_clock_is_set() {
             assert_eq!(node.status().await.unwrap().connected, 1);
         }
     }
-    // What was written with either clock is there at the next start.
+    // Everything written under either clock is there after a restart.
     let (a, b) = (a.stop().await, b.stop().await);
     let a = start(a, &[], &clock).await;
     let b = start(b, &[a.address().await], &clock).await;

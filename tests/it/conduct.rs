@@ -1,5 +1,5 @@
-//! Peers that misbehave among ones that do not: they are caught, shut out and shown as such, and
-//! nobody else is.
+//! Misbehaving peers among honest ones: they are detected, banned and shown as such, and nobody
+//! else is.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,20 +15,18 @@ use swarmdex::{
         record::Announcement,
         time::Timestamp,
     },
-    node::{Conduct, Node, NodeOptions, Staging},
+    node::{Conduct, Node, Staging},
     registry::{Content, Receipt, Wanted},
 };
 use tokio::sync::mpsc;
 
-/// A node of the scenario: pings often, so that silence is told from a cut soon.
+/// Starts a node that pings often, so that it soon distinguishes silence from a broken connection.
 async fn start(bootstrap: &[String], place: &str, conduct: Conduct) -> Lab {
     let dir = tempfile::tempdir().unwrap();
-    let options = NodeOptions {
-        ping_every: Duration::from_millis(500),
-        location: Some(place.parse().unwrap()),
-        staging: Staging::of(conduct),
-        ..options(dir.path(), TCP, bootstrap)
-    };
+    let mut options = options(dir.path(), TCP, bootstrap);
+    options.net.ping_every = Duration::from_millis(500);
+    options.net.location = Some(place.parse().unwrap());
+    options.staging = Staging::of(conduct);
     let node = Node::start(options).await.unwrap();
     if !bootstrap.is_empty() {
         assert!(node.wait_joined(PATIENCE).await, "found nobody");
@@ -36,7 +34,7 @@ async fn start(bootstrap: &[String], place: &str, conduct: Conduct) -> Lab {
     Lab { node, dir }
 }
 
-/// Waits until a node has banned a peer, for a fault.
+/// Waits until a node has banned a peer for a fault.
 async fn banned(lab: &Lab, peer: PeerId, fault: Fault) -> PeerSnapshot {
     let is_banned = |one: &PeerSnapshot| one.ban(clock::now()).is_some();
     let peer = seen(
@@ -52,14 +50,14 @@ async fn banned(lab: &Lab, peer: PeerId, fault: Fault) -> PeerSnapshot {
     peer
 }
 
-/// Waits until a peer is shown as it should be.
+/// Waits until a peer is shown as expected.
 async fn seen(
     lab: &Lab,
     peer: PeerId,
     what: &str,
     is: impl Fn(&PeerSnapshot) -> bool,
 ) -> PeerSnapshot {
-    /// A flood is long before it is one, and the machine may have other things to do.
+    /// A flood takes a while to become one, and the machine may be busy.
     const MOST: Duration = Duration::from_secs(150);
     let mut batches = lab.node.subscribe();
     let waited = tokio::time::timeout(MOST, async {
@@ -87,7 +85,7 @@ async fn seen(
     panic!("waited in vain for {what}: {known:?}");
 }
 
-/// An announcement that everybody takes.
+/// Returns an announcement that every node accepts.
 fn announcement(key: &Keypair, name: &str, seq: u64) -> Vec<u8> {
     let now = clock::now();
     let manifest = manifest(key, name, &format!("1.0.{seq}"), b"x");
@@ -99,8 +97,8 @@ fn announcement(key: &Keypair, name: &str, seq: u64) -> Vec<u8> {
         .to_vec()
 }
 
-/// Announcements of one release, signed anew each time: a machine that signs while it sends may be
-/// too slow for a flood. Nobody passes on what is older than what it has.
+/// Returns announcements of one release, signed in advance: signing while sending may be too slow
+/// for a flood. Each is older than the one before, so that no node relays it.
 fn flood(count: u64) -> Vec<Vec<u8>> {
     let (key, now) = (Keypair::generate_ed25519(), clock::now());
     let manifest = manifest(&key, "spam", "1.0.0", b"x");
@@ -121,8 +119,8 @@ async fn publish(lab: &Lab, name: &str, version: &str, bytes: &[u8]) -> Receipt 
         .unwrap()
 }
 
-/// Publishes until everybody has heard of it: right after a flood strangers wait for their turn, a
-/// minute at most.
+/// Publishes until all nodes have received it: right after a flood, unknown publishers wait for up
+/// to a minute.
 async fn tell_everybody(lab: &Lab, name: &str, readers: &mut [mpsc::Receiver<Batch>]) {
     const TIMES: usize = 6;
     let mut left: Vec<_> = readers.iter_mut().collect();
@@ -157,9 +155,9 @@ async fn tell_everybody(lab: &Lab, name: &str, readers: &mut [mpsc::Receiver<Bat
     panic!("{} nodes never heard of {name}", left.len());
 }
 
-/// Seven honest nodes, and five that are not: a forger, a spammer, a staller, a corrupt server, and
-/// one that lies about its place. The first four are banned by whoever has to do with them, the
-/// fifth is shown as what it is, and what the honest ones publish reaches all of them.
+/// There are seven honest nodes, and a forger, a spammer, a staller, a corrupt server, and a node
+/// with a false location. The first four are banned by every node they deal with, the fifth is
+/// marked as implausible, and releases of honest nodes reach all of them.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn bad_peers_are_caught_and_honest_ones_are_served() {
     let flood = flood(3_000);
@@ -180,9 +178,9 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
     let liar = start(&here, "35.7,139.7,Tokyo", Conduct::Honest).await;
     let first = &honest[0];
 
-    // Whoever is asked and never answers, pings or not.
+    // The staller answers pings but no queries.
     let stalled = banned(first, staller.id, Fault::Stalling);
-    // Damaged content, of packages that nobody else has.
+    // The corrupt server damages content of packages that no other node has.
     let damaged = async {
         for n in 0..30 {
             if first
@@ -195,8 +193,8 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
             {
                 break;
             }
-            // Asked for as by who was told of it elsewhere: an announcement would have to wait its
-            // turn in the flood.
+            // Fetch as if the release had been found elsewhere: an announcement would be delayed by
+            // the flood.
             let name = format!("damaged-{n}");
             let receipt = publish(&corrupt, &name, "1.0.0", &vec![n; 200_000]).await;
             let wanted = Wanted {
@@ -216,7 +214,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
         }
         banned(first, corrupt.node.peer_id(), Fault::HashMismatch).await
     };
-    // What every honest node refuses by its bytes.
+    // The forger sends bytes that every honest node refuses.
     let forged = async {
         let key = Keypair::generate_ed25519();
         for seq in 1..=20 {
@@ -227,12 +225,12 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
         }
         banned(first, forger.id, Fault::ForgedRecord).await
     };
-    // Three times what one may say at once, each of it right.
+    // The spammer sends three times its allowance, all of it valid.
     let flooded = async {
         let mut every = tokio::time::interval(Duration::from_millis(1));
         let flood = async {
-            // Again from the beginning: what was said while nobody listened was lost, and the rest
-            // is not sent twice.
+            // Repeat: announcements are lost while nobody listens, and received ones are not sent
+            // twice.
             for data in flood.iter().cycle() {
                 every.tick().await;
                 spammer.shouted(data).await;
@@ -252,7 +250,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
         assert!(gone.ban(clock::now()).is_some(), "it stays out: {gone:?}");
     }
 
-    // What light could not have done is no place, and earns nothing.
+    // Light could not have covered the distance, so the location gives no bonus.
     let claims = liar.node.peer_id();
     let shown = first
         .node
@@ -269,7 +267,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
         "a wrong place is no fault"
     );
 
-    // Everybody still hears everybody, and nobody else was shut out by anyone.
+    // Honest nodes still receive everything, and none of them was banned.
     let mut readers: Vec<_> = honest.iter().map(|lab| lab.node.subscribe()).collect();
     for (n, lab) in honest.iter().enumerate() {
         tell_everybody(lab, &format!("honest-{n}"), &mut readers).await;
@@ -289,7 +287,7 @@ async fn bad_peers_are_caught_and_honest_ones_are_served() {
     }
 }
 
-/// A person bans, the ban outlives the node, and a person takes it back.
+/// A user bans a peer, the ban outlives a restart, and the user lifts it.
 #[tokio::test(flavor = "multi_thread")]
 async fn bans_are_kept_over_a_restart_and_taken_back_by_hand() {
     let other = Lab::start(TCP, &[]).await;

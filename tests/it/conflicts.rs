@@ -1,5 +1,5 @@
-//! What does not go together, between real nodes: seen, told once, kept with both sides, exported,
-//! and verified by the program on its own.
+//! Conflicts between real nodes: detected, reported once, kept with both sides, exported, and
+//! verified by the program alone.
 
 use std::{path::Path, process::Command, sync::Arc};
 
@@ -23,7 +23,7 @@ use swarmdex::{
     registry::Registry,
 };
 
-/// A state of a package that calls its publisher alice.
+/// Returns a revision of a package whose publisher uses the handle alice.
 fn state(key: &Keypair, seq: u64, manifests: &[&Authorised<Manifest>]) -> Authorised<Head> {
     let entry = |one: &&Authorised<Manifest>| ReleaseEntry::new(one.version.clone(), one.hash());
     let prev = if seq > 1 {
@@ -45,7 +45,7 @@ fn state(key: &Keypair, seq: u64, manifests: &[&Authorised<Manifest>]) -> Author
     state.sign(key, clock::now(), DAY).unwrap().0
 }
 
-/// Answers with these heads, when its publisher's package is asked for or anything is searched.
+/// Answers every search, and every query for the publisher's package, with these heads.
 fn with(heads: Vec<(Authorised<Head>, Authorised<Manifest>)>) -> crate::lab::Answers {
     let item = |(head, manifest): &(Authorised<Head>, Authorised<Manifest>)| Item {
         head: ByteBuf::from(head.envelope().to_vec()),
@@ -71,7 +71,7 @@ fn with(heads: Vec<(Authorised<Head>, Authorised<Manifest>)>) -> crate::lab::Ans
     })
 }
 
-/// Has the node hear of a head when it searches.
+/// Makes the node receive a head during a search.
 async fn hear(node: &Lab, head: &Authorised<Head>, manifest: &Authorised<Manifest>) -> BarePeer {
     let peer = BarePeer::start(with(vec![(head.clone(), manifest.clone())])).await;
     node.node
@@ -94,7 +94,7 @@ async fn one_case(registry: &Arc<dyn Registry>, kind: Kind) -> Case {
     case
 }
 
-/// The program by itself: no node, no network, no home of anybody's.
+/// Runs the program alone: without a node, a network, or a home directory.
 fn verified(dir: &Path, evidence: &Evidence) -> (Option<i32>, String, Value) {
     let file = dir.join("evidence.json");
     std::fs::write(&file, evidence.to_text()).unwrap();
@@ -167,8 +167,7 @@ async fn a_version_that_its_publisher_changes_is_told_and_proven_to_anybody() {
         one.hash()
     );
 
-    // The publisher goes on as if nothing had been: the first head is not held any more, and the
-    // evidence is.
+    // The publisher continues normally: the first head is no longer held, but the evidence is.
     let two = manifest(&key, "cargo:web", "1.1.0", b"two");
     let _later = hear(&node, &state(&key, 3, &[&two]), &two).await;
     let newest = async {

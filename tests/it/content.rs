@@ -1,5 +1,5 @@
-//! Bytes between real nodes on loopback: from one, from several, from liars and from the slow;
-//! stopped and gone on with.
+//! Content between real nodes on loopback: from one and from several peers, from lying and from
+//! slow ones; paused and resumed.
 
 use std::{
     sync::Arc,
@@ -20,7 +20,7 @@ use swarmdex::{
 };
 use tokio::sync::mpsc;
 
-/// Bytes that are alike only by chance.
+/// Returns pseudo-random bytes.
 fn bytes(size: usize, seed: u8) -> Vec<u8> {
     let mut out = vec![0; size];
     blake3::Hasher::new()
@@ -48,7 +48,7 @@ async fn start(
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path(), TCP, bootstrap);
     options.staging.conduct = conduct;
-    options.content_idle = Duration::from_millis(1_500);
+    options.content.idle = Duration::from_millis(1_500);
     change(&mut options);
     let node = Node::start(options).await.unwrap();
     if !bootstrap.is_empty() {
@@ -70,7 +70,7 @@ async fn whole(lab: &Lab, content: Content) -> Vec<u8> {
         .unwrap()
 }
 
-/// Waits until a transfer of the node is as wanted.
+/// Waits until a transfer of the node is as expected.
 async fn until(lab: &Lab, what: &str, is_it: impl Fn(&Transfer) -> bool) -> Transfer {
     let looking = async {
         loop {
@@ -114,7 +114,7 @@ async fn arrives(listen: &str) {
         assert!(fetch(&b, content).await.unwrap().was_held);
     }
     a.stop().await;
-    // It is b's now.
+    // Now b holds it.
     let c = Lab::start(listen, &[b.address().await]).await;
     let content = Content {
         root: ContentRoot::of(&bytes(5_000_000, 8)),
@@ -178,7 +178,7 @@ async fn a_release_is_published_with_its_bytes_or_not_at_all() {
     }
     assert_eq!(whole(&b, release.manifest.content()).await, sent);
     assert_eq!(whole(&b, release.manifest.readme.unwrap()).await, b"# Web");
-    // Nothing that is published goes when room is made.
+    // Own content is not evicted.
     let freed = a.node.contents().clean_up(true).await.unwrap();
     assert_eq!(freed.contents, 0);
     let freed = b.node.contents().clean_up(true).await.unwrap();
@@ -245,7 +245,7 @@ async fn a_liar_is_caught_at_once_and_an_honest_one_gives_the_rest() {
         one.bytes <= 1 << 20,
         "what came before the lie verifies, and no second answer was waited for: {one:?}"
     );
-    // With somebody honest it goes on, with what did verify.
+    // With an honest peer the download resumes, and keeps what was verified.
     let honest = start(Conduct::Honest, &join, |_| {}).await;
     put(honest.node.contents(), &sent).await;
     assert!(
@@ -365,7 +365,7 @@ async fn a_fetch_is_paused_gone_on_with_after_a_restart_and_cancelled() {
     );
     let dir = b.stop().await;
 
-    // A node that starts again shows it, and does not go on by itself.
+    // After a restart the node shows the paused download and does not resume it.
     let b = Lab::start_in(dir, TCP, &[a.address().await]).await;
     until(&b, "what was paused", |one| {
         one.id == id && one.state == TransferState::Paused
@@ -379,7 +379,7 @@ async fn a_fetch_is_paused_gone_on_with_after_a_restart_and_cancelled() {
     assert!(running.resumed > 0);
     let dir = b.stop().await;
 
-    // One that was running when its node ended goes on by itself.
+    // A download that was running when its node stopped is resumed.
     let b = Lab::start_in(dir, TCP, &[a.address().await]).await;
     until(&b, "that it goes on by itself", |one| {
         one.id == id && one.state == TransferState::Running
@@ -410,7 +410,7 @@ async fn who_waits_for_a_fetch_is_told_that_the_node_ends_and_its_directory_is_f
     let contents = b.node.contents();
     let fetching = tokio::spawn(async move {
         let ended = contents.fetch(wanted(content), None).await;
-        // One that is begun when the node has ended does not hold it either.
+        // A download that begins while the node is stopping does not keep it either.
         (ended, contents.fetch(wanted(content), None).await)
     });
     until(&b, "a part of it", |one| is_fetch(one) && one.done > 0).await;
@@ -516,7 +516,7 @@ async fn who_does_not_provide_serves_only_what_is_its_own() {
     let a = Lab::start(TCP, &[]).await;
     let content = put(a.node.contents(), &bytes(100_000, 9)).await.files[0].content;
     let b = start(Conduct::Honest, &[a.address().await], |options| {
-        options.provide = false
+        options.content.provide = false
     })
     .await;
     fetch(&b, content).await.unwrap();
@@ -593,7 +593,7 @@ async fn damage_on_the_disk_is_never_served_and_mended_from_others() {
     file[1_000_000] ^= 4;
     std::fs::write(&path, file).unwrap();
     assert!(!a.node.contents().check(content.root).await.unwrap());
-    // Fetched again, and only what was damaged.
+    // Only the damaged part is downloaded again.
     let done = until(&a, "the mending", |one| {
         is_fetch(one) && one.state == TransferState::Done
     })
@@ -620,7 +620,7 @@ async fn what_is_pinned_stays_so_through_damage() {
     let name = blake3::Hash::from(content.root.0).to_hex();
     std::fs::remove_file(a.dir.path().join(format!("content/{name}.data"))).unwrap();
     assert!(!a.node.contents().check(content.root).await.unwrap());
-    // Nobody else has it: it is known to be lost, and what it was.
+    // No other node holds it, so it is reported lost, with its name.
     let noted = tokio::time::timeout(PATIENCE, async {
         loop {
             if let Some(lost) = a.node.contents().lost().await.unwrap().pop() {

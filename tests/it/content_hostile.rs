@@ -1,5 +1,4 @@
-//! The content protocol against peers that were written to break it: what they answer, and what
-//! they ask.
+//! The content protocol against hostile peers, as servers and as clients.
 
 use std::{
     sync::{
@@ -45,7 +44,7 @@ async fn answer(stream: &mut Stream, status: Status, size: u64, length: usize, b
         size,
         length: u32::try_from(length).unwrap(),
     };
-    // Whoever is asked nothing more may have closed the stream.
+    // The node may have closed the stream if it needs nothing more.
     let _ = stream.write_all(&head.to_bytes()).await;
     let _ = stream.write_all(body).await;
     let _ = stream.flush().await;
@@ -58,12 +57,11 @@ async fn holds(stream: &mut Stream, size: u64) {
     answer(stream, Status::Holds, size, body.len(), &body).await;
 }
 
-/// How a bare peer serves: what it does with a stream, and with the question for groups that came
-/// on it.
+/// The behaviour of a bare peer for a stream and the request for groups that it received.
 type Serve = Arc<dyn Fn(Stream, Question) -> futures::future::BoxFuture<'static, ()> + Send + Sync>;
 
-/// A bare peer that says that it holds all of a content of `size` bytes, and then serves as it
-/// likes.
+/// Starts a bare peer that claims all of a content of `size` bytes, and then serves it with
+/// `serve`.
 async fn bad_server(size: u64, serve: Serve) -> BarePeer {
     let mut peer = BarePeer::start(silent()).await;
     let mut incoming = peer.streams.accept(BarePeer::content_protocol()).unwrap();
@@ -87,13 +85,13 @@ async fn bad_server(size: u64, serve: Serve) -> BarePeer {
 async fn victim(peer: &BarePeer) -> Lab {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(dir.path(), TCP, std::slice::from_ref(&peer.address));
-    options.content_idle = Duration::from_millis(500);
+    options.content.idle = Duration::from_millis(500);
     let node = Node::start(options).await.unwrap();
     assert!(node.wait_joined(PATIENCE).await);
     Lab { node, dir }
 }
 
-/// What became of the peer in a fetch that only it could have served.
+/// Returns the result of the download, and of the peer in it, if only that peer could serve it.
 async fn became(size: u64, serve: Serve) -> (String, TransferPeer) {
     let peer = bad_server(size, serve).await;
     let lab = victim(&peer).await;
@@ -123,7 +121,8 @@ async fn became(size: u64, serve: Serve) -> (String, TransferPeer) {
     (error.to_string(), part)
 }
 
-/// A serve that sends these bytes after the head, and closes the stream or keeps it.
+/// Returns a behaviour that sends these bytes after the head, and then closes the stream or keeps
+/// it open.
 fn sends(status: Status, length: usize, body: Vec<u8>, close: bool) -> Serve {
     Arc::new(move |mut stream, _| {
         let body = body.clone();
@@ -244,9 +243,8 @@ async fn whatever_a_peer_asks_honest_ones_are_served() {
         Head::from_bytes(&bytes)
     };
     let ask = |root, start, count| Question { root, start, count }.to_bytes();
-    // A stream and how its first question was answered. One that came while the node had not taken
-    // the one before is dropped by libp2p-stream, and not yet held against the peer: it is opened
-    // again.
+    // Opens a stream and returns the answer to its first request. libp2p-stream drops a stream that
+    // arrives before the node has accepted the last one; that is no fault, so try again.
     let open = async || {
         let mut streams = peer.streams.clone();
         loop {
@@ -291,8 +289,8 @@ async fn whatever_a_peer_asks_honest_ones_are_served() {
     let good = head(&mut stream).await.unwrap();
     assert_eq!((good.status, good.size), (Status::Bytes, held.size));
 
-    // Hundreds of questions whose answers nobody reads cost the node two answers each, and streams
-    // beyond four are refused.
+    // Hundreds of requests with unread answers cost the node two answers for each stream, and more
+    // than four streams are refused.
     let mut greedy = vec![stream];
     for _ in 0..3 {
         let (stream, status) = open().await;

@@ -1,5 +1,5 @@
-//! A node in this process and the same node behind its control socket: one suite that both pass;
-//! and what a control socket has to put up with.
+//! Runs one suite on a node in this process and on the same node behind its control socket, and
+//! attacks the socket.
 
 use std::{
     io::{Read, Write},
@@ -64,7 +64,7 @@ impl Served {
     }
 }
 
-/// Takes batches until one has what is wanted.
+/// Takes batches until one has the expected event.
 async fn until<T>(
     batches: &mut mpsc::Receiver<Batch>,
     what: &str,
@@ -86,8 +86,8 @@ async fn until<T>(
         .unwrap_or_else(|_| panic!("waited in vain for {what}"))
 }
 
-/// What a node can be asked and told, whichever way it is reached. `name` is of a package that
-/// nobody has yet, `other` a node of the same network that is not connected.
+/// Tests all requests to a node, however it is reached. `name` is a package that nobody has yet,
+/// `other` an unconnected node of the same network.
 async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     let registry = node.registry();
     let mut batches = node.subscribe();
@@ -100,7 +100,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     assert!(status.socket.is_some_and(|socket| socket.exists()) && status.data_dir.is_dir());
     until(&mut batches, "the node itself", |batch| batch.node.clone()).await;
 
-    // Peers come and go by command.
+    // Connect and disconnect peers.
     let address = other.address().await.parse().unwrap();
     let peer = node.dial(&address, false, PATIENCE).await.unwrap();
     assert_eq!(peer, other.node.peer_id());
@@ -137,7 +137,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
             .is_empty()
     );
 
-    // Publishing, with every step, and heard of on the stream.
+    // Publish, follow all steps, and receive the announcement in the stream.
     let (progress, mut steps) = mpsc::channel(16);
     let receipt = registry
         .publish(
@@ -196,14 +196,14 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     let own = registry.own().await.unwrap();
     assert!(own.publisher.is_some() && own.packages.iter().any(|own| own.id == id));
 
-    // What does not go together: nothing does here, and what is not known is said to be so.
+    // There are no conflicts, and an unknown id is reported.
     assert_eq!(registry.conflicts().await.unwrap(), Conflicts::default());
     let error = registry
         .conflict_evidence(ConflictId([7; 16]))
         .await
         .unwrap_err();
     assert_eq!(error.code(), "no_conflict", "{error}");
-    // What the publish did in the DHT, and a lookup by hand.
+    // Check the lookup of the publish, and run one by hand.
     let stored = until(&mut batches, "the put", |batch| {
         let is_it = |trace: &&Trace| trace.kind == Kind::Put && !trace.is_open();
         batch.lookups.iter().find(is_it).cloned()
@@ -246,7 +246,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
         "{table:?}"
     );
 
-    // Searching, at once and as a stream.
+    // Search, at once and as a stream.
     let query = Query::text(name);
     assert_eq!(registry.search(&query).await.unwrap().hits.len(), 1);
     let mut updates = registry.search_stream(query);
@@ -260,7 +260,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     }
     assert!(hits >= 1 && done);
 
-    // Errors keep their words, whoever says them.
+    // Errors have the same text on both ways.
     for (error, code, usage) in [
         (
             registry
@@ -298,7 +298,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
         assert!(!error.to_string().is_empty());
     }
 
-    // Yanks and trust.
+    // Yank and trust.
     registry.yank(&package, &receipt.version).await.unwrap();
     assert!(registry.list_versions(&package).await.unwrap()[0].is_yanked());
     registry.unyank(&package, &receipt.version).await.unwrap();
@@ -323,7 +323,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
         1
     );
 
-    // Bans and protection.
+    // Ban and protect.
     assert!(
         node.judge(peer, Ruling::Protect).await.unwrap()
             && !node.judge(peer, Ruling::Protect).await.unwrap()
@@ -335,7 +335,7 @@ async fn everything_works(node: &dyn Control, name: &str, other: &Lab) {
     );
     node.contents().offer_again().await.unwrap();
 
-    // The other side, or Kademlia, may open another connection at once.
+    // The peer or Kademlia may open another connection at once.
     let since = async || {
         let peers = node.peers().await.unwrap();
         peers
@@ -441,7 +441,7 @@ async fn a_reader_outlives_the_node_and_learns_who_left_meanwhile() {
     };
     assert!(!why.is_empty());
 
-    // Another node on the same directory, which has never heard of that peer.
+    // Start another node on the directory, which does not know that peer.
     let dir = lab.stop().await;
     std::fs::remove_dir_all(dir.path()).unwrap();
     std::fs::create_dir(dir.path()).unwrap();
@@ -462,11 +462,11 @@ async fn a_reader_outlives_the_node_and_learns_who_left_meanwhile() {
     served.stop().await;
 }
 
-/// Sends bytes and returns the beginning of what is answered.
+/// Sends bytes and returns the beginning of the answer.
 fn say(served: &Served, bytes: &[u8]) -> String {
     let mut stream = UnixStream::connect(served.serving.socket()).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    // It may be refused before all of it was sent.
+    // The request may be refused before all of it was sent.
     let _ = stream.write_all(bytes);
     let mut answer = vec![0; 4_096];
     let read = stream.read(&mut answer).unwrap_or(0);
@@ -522,8 +522,7 @@ async fn requests_that_make_no_sense_are_refused_in_words() {
             "{answer}"
         );
     }
-    // A body that would be a gigabyte is refused as soon as it is announced, or as soon as it is
-    // too much.
+    // A body of a gigabyte is refused as soon as it is announced, or exceeds the limit.
     let announced = "POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1073741824\r\n\r\n";
     assert!(say(&served, announced.as_bytes()).starts_with("HTTP/1.1 413"));
     let mut chunked =
@@ -545,7 +544,8 @@ async fn requests_that_make_no_sense_are_refused_in_words() {
 #[tokio::test(flavor = "multi_thread")]
 async fn two_hundred_clients_and_some_that_never_read_slow_nobody() {
     let served = Served::start(&[]).await;
-    // These ask for the stream and never read it; the last have not even sent a whole request.
+    // These clients request the stream and never read it; the last ones do not even send a whole
+    // request.
     let mut idle = Vec::new();
     for number in 0..40 {
         let mut stream = UnixStream::connect(served.serving.socket()).unwrap();
@@ -568,7 +568,7 @@ async fn two_hundred_clients_and_some_that_never_read_slow_nobody() {
         answers.iter().find(|answer| answer.is_err())
     );
 
-    // More happens than those that never read could ever hold; the one that reads gets all of it.
+    // There are more events than the idle clients can buffer; the one that reads gets all of them.
     let remote = served.remote().await;
     let mut batches = remote.subscribe();
     until(&mut batches, "the node", |batch| batch.node.clone()).await;
@@ -606,8 +606,8 @@ async fn a_slow_reader_gets_merged_batches_and_its_own_count_of_what_it_lost() {
     until(&mut quick, "the node", |batch| batch.node.clone()).await;
     for number in 0..TOLD {
         served.lab.node.tell(&number.to_string());
-        // Slower than the ring fills between two batches, and faster than somebody reads who does
-        // not.
+        // This is slower than the ring fills between two batches, but fast enough to overflow for a
+        // client that does not read.
         if number % 500 == 499 {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }

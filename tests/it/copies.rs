@@ -1,4 +1,4 @@
-//! Copies on other nodes: the publisher leaves, and its bytes stay.
+//! Replication: the publisher leaves, and the content stays.
 
 use std::{
     collections::{BTreeMap, HashSet},
@@ -24,13 +24,12 @@ use swarmdex::{
 
 const MIB: u64 = 1 << 20;
 
-/// A node that takes part in copying, with room for so many bytes of others.
+/// Returns options of a node that holds replicas, with `room` bytes for them.
 fn copying(dir: &Path, door: &[String], room: u64) -> NodeOptions {
-    NodeOptions {
-        copies: 2,
-        keep_for_others: room,
-        ..options(dir, TCP, door)
-    }
+    let mut options = options(dir, TCP, door);
+    options.registry.copies = 2;
+    options.registry.keep_for_others = room;
+    options
 }
 
 struct Peer {
@@ -53,7 +52,7 @@ async fn address(node: &Node) -> String {
     node.status().await.unwrap().addresses[0].clone()
 }
 
-/// A swarm of so many nodes, all of which are connected to one another and know one another's room.
+/// Starts a swarm of connected nodes that know each other's free space.
 async fn swarm(
     count: usize,
     change: impl Fn(NodeOptions) -> NodeOptions,
@@ -67,12 +66,12 @@ async fn swarm(
     (peers, door)
 }
 
-/// Waits until something holds; whatever does not within the patience of tests has failed.
+/// Waits until a condition holds; fails after the usual time.
 async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let begun = Instant::now();
     while !holds().await {
         assert!(begun.elapsed() < PATIENCE, "waited in vain for {what}");
-        // Another node's state is not told.
+        // Another node's state has no events to wait for.
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -155,7 +154,7 @@ async fn a_release_is_on_two_other_nodes_when_publish_returns() {
             assert_eq!(receipt.steps.copied(), "bytes on 2 other nodes");
         }
     }
-    // The publisher leaves, and whoever has nothing gets all of it.
+    // The publisher leaves, and a new node gets everything.
     let content = publisher.node.registry().own().await.unwrap().packages;
     publisher.node.shutdown().await.unwrap();
     drop(publisher.dir);
@@ -180,9 +179,9 @@ async fn a_release_is_on_two_other_nodes_when_publish_returns() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_is_lost_is_made_anew_once() {
-    let quick = |options: NodeOptions| NodeOptions {
-        copy_lost_after: Duration::from_secs(3),
-        ..options
+    let quick = |mut options: NodeOptions| {
+        options.registry.copy_lost_after = Duration::from_secs(3);
+        options
     };
     let (mut peers, door) = swarm(5, quick).await;
     let publisher = start(&door, quick).await;
@@ -191,7 +190,7 @@ async fn a_copy_that_is_lost_is_made_anew_once() {
     assert!(publisher.node.wait_copied(PATIENCE).await);
     assert_eq!(how_many_hold(&peers, receipt.content).await, 2);
     publisher.node.shutdown().await.unwrap();
-    // Two are left, of the three that there are to be.
+    // Two of three replicas are left.
     let at = {
         let mut at = 0;
         while !holds(&peers[at].node, receipt.content).await {
@@ -200,13 +199,13 @@ async fn a_copy_that_is_lost_is_made_anew_once() {
         at
     };
     let lost = peers.remove(at);
-    // Others join through it no more.
+    // Nobody may join through it any more.
     lost.node.shutdown().await.unwrap();
     until("copies that are made anew", async || {
         how_many_hold(&peers, receipt.content).await >= 3
     })
     .await;
-    // A few rounds later there are no more.
+    // A few intervals later there are not more of them.
     tokio::time::sleep(Duration::from_secs(8)).await;
     assert_eq!(how_many_hold(&peers, receipt.content).await, 3);
 }
@@ -226,7 +225,7 @@ async fn a_node_that_restarts_keeps_what_it_kept_and_drops_what_it_had_begun() {
             .unwrap();
         assert_eq!(holds(&again, receipt.content).await, held);
         again.shutdown().await.unwrap();
-        // Without any room it goes.
+        // Without any space it is evicted.
         let none = Node::start(copying(peer.dir.path(), &[], 0)).await.unwrap();
         until("room to be made", async || {
             !holds(&none, receipt.content).await
@@ -280,7 +279,7 @@ async fn what_a_person_asked_for_stays_when_the_room_for_others_goes() {
     assert!(!for_others().await);
     peer.node.shutdown().await.unwrap();
     let again = Node::start(copying(peer.dir.path(), &[], 0)).await.unwrap();
-    // What goes, goes before anything is offered to others.
+    // The replicas to be evicted go before others are offered.
     until("the start", async || {
         again.contents().usage().await.unwrap().bytes > 0
     })
@@ -289,7 +288,7 @@ async fn what_a_person_asked_for_stays_when_the_room_for_others_goes() {
     assert!(holds(&again, receipt.content).await);
 }
 
-/// Says of everything that it is held, and holds nothing.
+/// Returns answers that claim all content and serve none.
 fn pretender() -> Answers {
     Arc::new(|request| {
         Some(match request {
@@ -315,7 +314,7 @@ async fn whoever_says_that_it_holds_what_it_does_not_is_not_counted() {
         .unwrap();
     tokio::spawn(async move {
         while let Some((_, mut stream)) = asked.next().await {
-            // As who does not have it answers.
+            // Answer like a node without the content.
             let mut question = [0; 44];
             while stream.read_exact(&mut question).await.is_ok() {
                 let head = Head {
@@ -361,7 +360,7 @@ async fn whoever_says_that_it_holds_what_it_does_not_is_not_counted() {
     assert!(publisher.node.wait_copied(PATIENCE).await);
     assert_eq!(receipt.steps.copies, 0);
     until("the lower score", async || failures().await > 3.0).await;
-    // One that does hold it is taken instead.
+    // An honest node is chosen instead.
     let honest = start(&[address(&publisher.node).await], |options| options).await;
     until("the copy", async || {
         holds(&honest.node, receipt.content).await
@@ -378,19 +377,19 @@ async fn a_stranger_fills_nobodys_room() {
     fill_the_room(64 * MIB, 10).await;
 }
 
-/// A gigabyte in all.
+/// The packages are a gigabyte in total.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes"]
 async fn a_strangers_gigabyte_fills_nobodys_room() {
     fill_the_room(256 * MIB, 64).await;
 }
 
-/// Four keys offer so many packages of 4 MiB each to nodes with so much room: of each key a
-/// sixteenth is kept, and of all of them a quarter.
+/// Four keys offer 4 MiB packages to nodes with limited space: a sixteenth of it is used for each
+/// key, and a quarter for all of them.
 async fn fill_the_room(room: u64, packages: u64) {
-    let (peers, door) = swarm(3, |options| NodeOptions {
-        keep_for_others: room,
-        ..options
+    let (peers, door) = swarm(3, |mut options| {
+        options.registry.keep_for_others = room;
+        options
     })
     .await;
     let [keeper, ..] = &peers[..] else {
@@ -407,9 +406,9 @@ async fn fill_the_room(room: u64, packages: u64) {
     assert_eq!(stays[0], 2);
     let mut offered = Vec::new();
     for n in 0..4_u64 {
-        let attacker = start(&door, |options| NodeOptions {
-            copies: 16,
-            ..options
+        let attacker = start(&door, |mut options| {
+            options.registry.copies = 16;
+            options
         })
         .await;
         wait_for_room(&attacker.node, 3).await;
@@ -461,7 +460,7 @@ async fn what_is_asked_to_be_kept_has_to_be_signed() {
     let mut damaged = manifest.envelope().to_vec();
     *damaged.last_mut().unwrap() ^= 1;
     assert_eq!(ask(damaged).await, Some(Response::Refused));
-    // What nobody gives is dropped again, and may be asked for again.
+    // Content that no peer serves is dropped, and may be offered again.
     let answer = ask(manifest.envelope().to_vec()).await;
     assert!(matches!(answer, Some(Response::Keeping(_))), "{answer:?}");
     until("the end of the fetch", async || {
@@ -478,8 +477,8 @@ async fn what_is_asked_to_be_kept_has_to_be_signed() {
     assert_eq!(keeper.node.contents().usage().await.unwrap().bytes, 0);
 }
 
-/// Twelve nodes, of which two are away at any time: whoever published last leaves as soon as its
-/// bytes are on other nodes, and so does another one.
+/// Twelve nodes, two of them away at any time. The last publisher leaves as soon as its content is
+/// replicated, and so does another node.
 #[tokio::test(flavor = "multi_thread")]
 async fn publishers_leave_and_every_fetch_ends_well() {
     const NODES: usize = 12;
@@ -496,7 +495,7 @@ async fn publishers_leave_and_every_fetch_ends_well() {
     let mut fetched: HashSet<(usize, ContentRoot)> = HashSet::new();
     let mut away: Vec<usize> = Vec::new();
     for round in 0..ROUNDS {
-        // Those who were away come back by themselves, through whoever is there.
+        // Nodes that were away rejoin through any node that is online.
         for back in std::mem::take(&mut away) {
             let mut doors = Vec::new();
             for node in nodes.iter().flatten().take(3) {
@@ -528,7 +527,7 @@ async fn publishers_leave_and_every_fetch_ends_well() {
         let other = (who + rng.random_range(1..NODES)) % NODES;
         nodes[other].take().unwrap().shutdown().await.unwrap();
         away.extend([who, other]);
-        // The newest, and another one.
+        // Get the newest package, and a random one.
         let older = rng.random_range(0..published.len());
         for receipt in [published.last().unwrap(), &published[older]] {
             let reader = (0..NODES)

@@ -1,4 +1,4 @@
-//! The headless demo: real nodes that publish, find and get.
+//! The headless demo: real nodes that publish, search and download.
 
 use std::time::Duration;
 
@@ -24,7 +24,7 @@ async fn eight_nodes_publish_find_and_get(latency: Latency) {
     demo.shutdown().await.unwrap();
     println!("{}", serde_json::to_string_pretty(&report).unwrap());
     assert_eq!((report.peers, report.connected), (8, 8));
-    // Eighty would be, on a machine that has nothing else to do.
+    // On an idle machine there would be eighty.
     assert!(report.announced >= 10, "{report:?}");
     assert!(report.delivered.unwrap() > 0.99, "{report:?}");
     assert!(
@@ -40,7 +40,7 @@ async fn eight_nodes_publish_find_and_get(latency: Latency) {
     assert_eq!(report.one_way_ms.is_some(), latency == Latency::Distance);
 }
 
-/// One after the other: sixteen nodes at once would be a test of the machine.
+/// The two demos run one after the other: sixteen nodes at once would overload the machine.
 #[tokio::test(flavor = "multi_thread")]
 async fn nodes_that_are_as_far_apart_as_their_cities_and_nodes_on_one_machine() {
     eight_nodes_publish_find_and_get(Latency::Distance).await;

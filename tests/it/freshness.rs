@@ -1,4 +1,4 @@
-//! What is known of a state's being current, and numbers and clocks that cannot be right.
+//! Freshness of heads, and revisions and clocks that cannot be right.
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,7 +15,7 @@ use swarmdex::{
     net::protocol::{Hello, Item, Keeping, Request, Response},
 };
 
-/// Greets with a clock, and has one head or none.
+/// Answers hellos with this clock, and queries with one head or none.
 fn with_clock(
     at: impl Fn() -> Timestamp + Send + Sync + 'static,
     held: Option<Vec<u8>>,
@@ -61,8 +61,8 @@ async fn node_with(peers: &[&BarePeer]) -> Lab {
     lab
 }
 
-/// Says something until the node is seen to have heard it: whether it knows yet that the node
-/// listens, a bare peer does not tell.
+/// Repeats an announcement until the node has received it: a bare peer cannot tell when the node is
+/// subscribed.
 async fn say_until(
     peer: &BarePeer,
     batches: &mut tokio::sync::mpsc::Receiver<Batch>,
@@ -122,7 +122,8 @@ async fn only_peers_that_hold_a_state_confirm_it_and_a_replay_does_not() {
         heard,
     )
     .await;
-    // Said earlier, of the same state: nobody can make it later, and it is not passed on.
+    // The head was signed earlier with the same revision: its date cannot be changed, and it is not
+    // relayed.
     let replay = || said(clock::now().before(Duration::from_secs(120)));
     say_until(
         &teller,
@@ -190,7 +191,7 @@ async fn what_is_dated_ahead_is_nobodys_fault_and_a_clock_that_is_behind_refuses
     assert!(told.sheet.is_none(), "{:?}", told.sheet);
     drop(teller);
 
-    // Two others whose clocks are two days later: this machine's is behind.
+    // Two other clocks are two days ahead: this machine's is behind.
     let later = || with_clock(|| clock::now().after(2 * DAY), None);
     let peers = [
         BarePeer::start(later()).await,

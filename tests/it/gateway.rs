@@ -1,5 +1,5 @@
-//! The gateway over real nodes: files that are read while they come, that stop coming, and that are
-//! not what was signed; and cargo with peers that misbehave, and when it is killed.
+//! The gateway over real nodes: files that are served while they are downloaded, that stall, or
+//! that differ from the manifest; and cargo with misbehaving peers, and when it is killed.
 
 use std::{
     collections::BTreeMap,
@@ -26,7 +26,7 @@ use swarmdex::{
     },
     ecosystem::Ecosystem,
     gateway::{self, Gateway, Options},
-    node::{Conduct, Node, NodeOptions, Staging},
+    node::{Conduct, Node, Staging},
     registry::{Artifacts, Wanted},
 };
 use tokio::{
@@ -36,7 +36,7 @@ use tokio::{
 
 const MIB: usize = 1 << 20;
 
-/// A publisher whose content is served so, and a node with a gateway that trusts it.
+/// A publisher with a given behaviour, and a node with a gateway that trusts it.
 struct Two {
     alice: Lab,
     bob: Lab,
@@ -45,12 +45,9 @@ struct Two {
 
 async fn behaving(conduct: Conduct, bootstrap: &[String]) -> Lab {
     let dir = tempfile::tempdir().unwrap();
-    let node = Node::start(NodeOptions {
-        staging: Staging::of(conduct),
-        ..options(dir.path(), TCP, bootstrap)
-    })
-    .await
-    .unwrap();
+    let mut options = options(dir.path(), TCP, bootstrap);
+    options.staging = Staging::of(conduct);
+    let node = Node::start(options).await.unwrap();
     assert!(
         bootstrap.is_empty() || node.wait_joined(PATIENCE).await,
         "found nobody"
@@ -91,7 +88,7 @@ async fn gateway_of(lab: &Lab, wait: Duration) -> Gateway {
     .unwrap()
 }
 
-/// A crate's file of so many bytes, which no archive has to be for this.
+/// Returns pseudo-random bytes in place of a crate.
 fn bytes(size: usize) -> Vec<u8> {
     let mut bytes = vec![0; size];
     blake3::Hasher::new_derive_key("a crate")
@@ -108,8 +105,8 @@ fn digest(bytes: &[u8]) -> String {
 }
 
 impl Two {
-    /// Publishes a crate with a line that says of its file what `said` is, and has the other node
-    /// know of it and trust it.
+    /// Publishes a crate with `said` as the index line of its file; makes the other node know and
+    /// trust it.
     async fn publishes(&self, file: &[u8], said: &str) -> PackageId {
         let draft: Draft =
             toml::from_str("name = \"big\"\nversion = \"1.0.0\"\necosystem = \"cargo\"").unwrap();
@@ -133,7 +130,7 @@ impl Two {
         receipt.package
     }
 
-    /// Has the other node trust an owner, and waits until it knows of the package.
+    /// Makes the other node trust an owner, and waits until it knows the package.
     async fn trusts(&self, package: &PackageId) {
         let names = self.bob.node.names();
         names
@@ -148,7 +145,7 @@ impl Two {
         tokio::time::timeout(PATIENCE, known).await.unwrap();
     }
 
-    /// The first so many requests as they are told on the bus, once each has been answered.
+    /// Returns the first `count` requests on the bus, once they have been answered.
     async fn told(&self, count: usize) -> Vec<ClientRequest> {
         let mut batches = self.bob.node.subscribe();
         let mut told: BTreeMap<u64, ClientRequest> = BTreeMap::new();
@@ -167,13 +164,13 @@ impl Two {
         told.into_values().collect()
     }
 
-    /// Asks for the file; the connection, behind the head of the answer, and that.
+    /// Requests the file; returns the connection after the head of the answer, and the head.
     async fn asks(&self) -> (TcpStream, String) {
         asks(&self.gateway, "/cargo/api/v1/crates/big/1.0.0/download").await
     }
 }
 
-/// Asks for a path; the connection, behind the head of the answer, and that.
+/// Requests a path; returns the connection after the head of the answer, and the head.
 async fn asks(gateway: &Gateway, path: &str) -> (TcpStream, String) {
     let url = gateway.url();
     let address = url.strip_prefix("http://").unwrap();
@@ -192,7 +189,7 @@ async fn asks(gateway: &Gateway, path: &str) -> (TcpStream, String) {
     (stream, String::from_utf8(head).unwrap())
 }
 
-/// Asks for a path; the head of the answer, and its body.
+/// Requests a path; returns head and body of the answer.
 async fn answered(gateway: &Gateway, path: &str) -> (String, Vec<u8>) {
     let (mut stream, head) = asks(gateway, path).await;
     let (body, ended) = rest(&mut stream).await;
@@ -204,7 +201,7 @@ fn name() -> PackageName {
     "cargo:big".parse().unwrap()
 }
 
-/// Reads to the end; what came, and how it ended.
+/// Reads to the end; returns the bytes and the last result.
 async fn rest(stream: &mut TcpStream) -> (Vec<u8>, std::io::Result<usize>) {
     let mut body = Vec::new();
     let ended = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut body))
@@ -384,8 +381,7 @@ async fn a_gateway_is_asked_whether_it_is_the_nodes() {
     two.alice.stop().await;
 }
 
-/// A Python release of two files that a stranger signed, one of them with a digest that it does not
-/// have.
+/// Returns a Python release of two files signed by a stranger, one of them with a wrong digest.
 fn mistaken(key: &Keypair, files: &[(&str, Vec<u8>)]) -> Authorised<Manifest> {
     let draft: Draft =
         toml::from_str("name = \"tiny\"\nversion = \"1.0\"\necosystem = \"pypi\"").unwrap();
@@ -462,7 +458,7 @@ async fn a_file_that_is_not_what_was_signed_leaves_the_others_of_its_version() {
     ] {
         assert!(refused.contains(part), "{part}: {refused}");
     }
-    // From then on it is blocked, and the page does not offer it.
+    // From then on it is blocked, and the page omits it.
     assert_eq!(listed().await, [false, true]);
     for path in [path(0), format!("{}.metadata", path(0))] {
         let refused = why(&path).await;
@@ -550,7 +546,7 @@ async fn what_nobody_can_know_yet_is_too_early() {
     }
 }
 
-/// A crate with so many bytes in it that nothing makes shorter.
+/// Returns a crate with incompressible data of this size.
 fn packed(size: usize) -> Vec<u8> {
     let mut archive = tar::Builder::new(flate2::write::GzEncoder::new(
         Vec::new(),
@@ -572,7 +568,7 @@ fn packed(size: usize) -> Vec<u8> {
     archive.into_inner().unwrap().finish().unwrap()
 }
 
-/// A cargo with a home of its own and a project that needs the crate.
+/// A cargo with its own home and a project that needs the crate.
 struct Customer {
     dir: tempfile::TempDir,
     index: String,
@@ -602,7 +598,7 @@ impl Customer {
             .arg("fetch")
             .current_dir(self.dir.path())
             .env("CARGO_HOME", self.dir.path().join("home"));
-        // Nothing of a test goes anywhere else.
+        // Tests must not connect to anything else.
         cargo
             .env("CARGO_REGISTRIES_SWARM_INDEX", &self.index)
             .env("https_proxy", "http://127.0.0.1:1");
@@ -614,7 +610,7 @@ impl Customer {
             .unwrap()
     }
 
-    /// Waits for the end of a run that went well; what cargo then has of the crate.
+    /// Waits for the successful end of a run; returns cargo's copy of the crate.
     async fn has(&self, running: Child) -> Vec<u8> {
         let ended = tokio::task::spawn_blocking(move || running.wait_with_output());
         let output = tokio::time::timeout(PATIENCE, ended)
@@ -630,7 +626,7 @@ impl Customer {
         self.cached().unwrap()
     }
 
-    /// The crate in cargo's cache, if it is there.
+    /// Returns the crate in cargo's cache, if it is there.
     fn cached(&self) -> Option<Vec<u8>> {
         let mut caches = std::fs::read_dir(self.dir.path().join("home/registry/cache")).ok()?;
         std::fs::read(caches.next()?.ok()?.path().join("big-1.0.0.crate")).ok()
@@ -643,7 +639,7 @@ impl Customer {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_three_holders_the_one_that_serves_wrong_bytes_pays_and_cargo_has_the_right_ones() {
-    // The honest ones take their time, so that the other is not left without a question.
+    // Slow down the honest peers, so that the other one is asked too.
     let paced = Conduct::Paced(4 << 20);
     let two = two(paced, Duration::from_secs(10)).await;
     let file = packed(8 * MIB);

@@ -1,5 +1,4 @@
-//! Packages of many versions over real nodes: what a node with only their heads asks of others, and
-//! how often.
+//! Packages with many versions over real nodes: the requests of a node that has only their heads.
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +7,7 @@ use swarmdex::{
     control::Local,
     domain::{manifest::Draft, names::NamePattern},
     gateway::{Gateway, Options},
-    node::{Conduct, Node, NodeOptions, Staging},
+    node::{Conduct, Node, Staging},
     registry::Artifacts,
 };
 use tokio::{
@@ -16,10 +15,10 @@ use tokio::{
     net::TcpStream,
 };
 
-/// More than one question asks for, and than one head lists.
+/// More than one request asks for, and more than one head lists.
 const VERSIONS: usize = 150;
 
-/// The release data that each ecosystem's clients are told, of one version.
+/// Returns the metadata of a version for each ecosystem's clients.
 fn native(ecosystem: &str, version: &str) -> String {
     match ecosystem {
         "npm" => format!("{{\"name\":\"many\",\"version\":\"{version}\"}}"),
@@ -63,7 +62,7 @@ async fn publishes(node: &Node, ecosystem: &str) {
     }
 }
 
-/// The body of an answer.
+/// Returns the body of an answer.
 async fn gets(gateway: &Gateway, path: &str) -> String {
     let url = gateway.url();
     let address = url.strip_prefix("http://").unwrap();
@@ -79,7 +78,7 @@ async fn gets(gateway: &Gateway, path: &str) -> String {
     answer
 }
 
-/// How many lookups in the DHT a node has made.
+/// Returns the number of DHT lookups that a node has made.
 async fn lookups(node: &Node) -> f64 {
     let text = node.metrics().await.unwrap();
     let counts = text
@@ -92,16 +91,17 @@ async fn lookups(node: &Node) -> f64 {
     counts.iter().sum()
 }
 
-/// A node asks others for what every version of a package needs, a bad peer among them, and serves
-/// all versions.
+/// A node asks others, one of them bad, for the data of every version of a package, and serves all
+/// versions.
 async fn serves_all(ecosystem: &str, path: &str, bad: Conduct) {
     let alice = Lab::start(TCP, &[]).await;
     publishes(&alice.node, ecosystem).await;
     let dir = tempfile::tempdir().unwrap();
     let address = alice.address().await;
-    let bad_options = NodeOptions {
-        staging: Staging::of(bad),
-        ..options(dir.path(), TCP, std::slice::from_ref(&address))
+    let bad_options = {
+        let mut options = options(dir.path(), TCP, std::slice::from_ref(&address));
+        options.staging = Staging::of(bad);
+        options
     };
     let bad = Lab {
         node: Node::start(bad_options).await.unwrap(),
@@ -152,7 +152,7 @@ async fn serves_all(ecosystem: &str, path: &str, bad: Conduct) {
             "{version}"
         );
     }
-    // The head, its pages and the newest manifest are looked for one by one.
+    // Only the head, its pages and the newest manifest are looked up one by one.
     let asked = lookups(&bob.node).await - before;
     assert!(
         asked < VERSIONS as f64 / 5.0,

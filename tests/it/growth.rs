@@ -1,4 +1,4 @@
-//! Releases that grow, and what their owners say of them, between nodes.
+//! Releases that are extended, and owners' notices about them, between nodes.
 
 use crate::lab::{Lab, PATIENCE, TCP, put, reference, wait_for};
 use libp2p::identity::Keypair;
@@ -64,7 +64,7 @@ async fn files_are_added_to_a_release_and_never_changed() {
     let mut lock = Lock::of(&resolution, &wanted);
     lock.lock_files(&first.package, &before.files);
 
-    // However the version is written, it is the same.
+    // Other spellings of the version mean the same release.
     let second = add(&a, "1.0.0", "wheel_box-1.0-py3-none-any.whl")
         .await
         .unwrap();
@@ -86,7 +86,7 @@ async fn files_are_added_to_a_release_and_never_changed() {
             && there.files[0].manifest != there.files[1].manifest
     );
     assert_eq!(there.missing, 0);
-    // What was locked before is what it was.
+    // A lock file from before is still valid.
     lock.check(
         &there.package,
         &there.manifest_hash,
@@ -108,7 +108,7 @@ async fn files_are_added_to_a_release_and_never_changed() {
         matches!(&error, RegistryError::FileTaken { file, .. } if file == "wheel_box-1.0.tar.gz"),
         "{error}"
     );
-    // A crate does not grow.
+    // Crates cannot be extended.
     let krate = |version: &str| Draft {
         ecosystem: Ecosystem::Cargo,
         ..crate::lab::draft("tool", version)
@@ -300,7 +300,7 @@ async fn two_nodes_of_one_publisher_add_different_files_and_the_release_has_both
         keys::save(&keys::publisher_path(dir.path()), &key).unwrap();
     }
     let [first, second] = dirs;
-    // Apart, each signs its own first head.
+    // Offline, each signs a first head of its own.
     let a = Lab::start_in(first, TCP, &[]).await;
     let b = Lab::start_in(second, TCP, &[]).await;
     add(&a, "1.0", "linux.whl").await.unwrap();
@@ -338,7 +338,7 @@ async fn two_nodes_of_one_publisher_add_different_files_and_the_release_has_both
             "{cases:?}"
         );
     }
-    // Whoever has seen neither of the two has what the state that joins them lists.
+    // A node that has seen neither gets everything that the merged head lists.
     let c = Lab::partial(TCP, &[a.address().await, b.address().await]).await;
     assert_eq!(release(&c, &both, "==1.0").await.unwrap().files.len(), 2);
     c.stop().await;
@@ -362,7 +362,7 @@ async fn a_release_of_sixty_wheels_reaches_whoever_asks_for_it() {
         );
     }
     let package = reference(&receipt.unwrap().package);
-    // It compares no catalogue, and has heard of none of them.
+    // This node compares no catalogues, and has received no announcement.
     let b = Lab::partial(TCP, &[a.address().await]).await;
     let there = release(&b, &package, "==1.0").await.unwrap();
     assert_eq!((there.files.len(), there.missing), (60, 0));

@@ -1,5 +1,4 @@
-//! Bytes from peers that lie: refused when they are to be stored and when they are read, and
-//! counted.
+//! Forged records: refused when stored and when read, and counted.
 
 use std::sync::Arc;
 
@@ -24,8 +23,7 @@ fn key_of(id: &PackageId) -> Vec<u8> {
     DhtKey::of_head(id).0.to_vec()
 }
 
-/// Records that must be refused whoever sends them, each with the reason; and the honest head they
-/// compete with.
+/// Records that must be refused, each with the reason, and the honest head that they compete with.
 struct Forgeries {
     key: Keypair,
     honest: Authorised<Head>,
@@ -64,7 +62,7 @@ fn forgeries() -> Forgeries {
     Forgeries { key, honest, bad }
 }
 
-/// Answers with one head, whatever head it is asked for.
+/// Answers every query for a head with this one.
 fn with_head(head: &[u8]) -> crate::lab::Answers {
     let head = ByteBuf::from(head.to_vec());
     Arc::new(move |request| {
@@ -93,18 +91,18 @@ async fn forged_records_are_not_stored() {
     let id = id_of(&key, "cargo:prize");
     let witness = BarePeer::start(with_head(honest.envelope())).await;
     let node = Lab::start(TCP, std::slice::from_ref(&witness.address)).await;
-    // The node has seen the honest head, so it knows what a lower or changed one is.
+    // The node has seen the honest head, so it recognises older and changed ones.
     node.node
         .registry()
         .get_package(&reference(&id))
         .await
         .unwrap();
 
-    // So that it can go on after the second one.
+    // Protect the sender, so that it is not banned after the second record.
     node.node.judge(witness.id, Ruling::Protect).await.unwrap();
 
     let mut batches = node.node.subscribe();
-    // What changes a version costs its own entry, and is put last.
+    // A changed version displaces its own entry, so put it last.
     let (changed, bad): (Vec<_>, Vec<_>) = bad
         .into_iter()
         .partition(|(reason, _)| *reason == Refusal::Conflict);
@@ -133,7 +131,7 @@ async fn forged_records_are_not_stored() {
         "nothing of it is served to others"
     );
 
-    // The honest one is stored, and then served.
+    // The honest record is stored, and served afterwards.
     witness
         .put_to(node.node.peer_id(), &key_of(&id), honest.envelope())
         .await;
@@ -193,13 +191,13 @@ async fn forged_records_are_not_believed_when_read() {
         let registry = node.node.registry();
         assert_eq!(registry.get_package(&reference(&id)).await.unwrap().seq, 5);
         drop(registry);
-        // Later it meets only a liar, in the DHT and when asked directly.
+        // Later the node meets only the liar, in the DHT and directly.
         let dir = node.stop().await;
         drop(witness);
         let liar = BarePeer::start(with_head(value)).await;
         liar.hold(&key_of(&id), value);
         let mut options = crate::lab::options(dir.path(), TCP, std::slice::from_ref(&liar.address));
-        options.query_timeout = std::time::Duration::from_secs(2);
+        options.net.query_timeout = std::time::Duration::from_secs(2);
         let node = swarmdex::node::Node::start(options).await.unwrap();
         assert!(node.wait_joined(crate::lab::PATIENCE).await);
         let package = node.registry().get_package(&reference(&id)).await.unwrap();
@@ -308,7 +306,7 @@ async fn a_peer_that_never_answers_costs_the_deadline_and_no_more() {
     .await;
     let dir = tempfile::tempdir().unwrap();
     let mut options = crate::lab::options(dir.path(), TCP, std::slice::from_ref(&stuck.address));
-    options.query_timeout = std::time::Duration::from_millis(500);
+    options.net.query_timeout = std::time::Duration::from_millis(500);
     let node = swarmdex::node::Node::start(options).await.unwrap();
     assert!(node.wait_joined(crate::lab::PATIENCE).await);
     let results = node
@@ -330,7 +328,7 @@ async fn a_peer_of_another_kind_is_left_alone() {
     let other = BarePeer::start(silent()).await;
     let dir = tempfile::tempdir().unwrap();
     let mut options = crate::lab::options(dir.path(), TCP, std::slice::from_ref(&other.address));
-    options.network = "elsewhere".parse().unwrap();
+    options.net.network = "elsewhere".parse().unwrap();
     let node = swarmdex::node::Node::start(options).await.unwrap();
     let mut batches = node.subscribe();
     wait_for(&mut batches, "the stranger to be forgotten", |batch| {
@@ -386,8 +384,7 @@ async fn a_peer_that_answers_what_was_not_asked_for_pays_for_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_does_not_wait_for_slow_peers_alone() {
-    // Five that never answer, and one that does: whoever is asked first, in the end the quick one
-    // is.
+    // Five peers never answer and one does: in the end, the one that answers is asked.
     let node = Lab::start(TCP, &[]).await;
     let mut peers = Vec::new();
     for quick in [false, false, false, false, false, true] {

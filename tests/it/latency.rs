@@ -1,4 +1,4 @@
-//! Nodes that are far apart although they share a machine.
+//! Simulated latency between nodes on one machine.
 
 use std::{
     collections::HashMap,
@@ -29,7 +29,7 @@ async fn start(listen: &str, bootstrap: &[String], change: impl FnOnce(&mut Node
     Lab { node, dir }
 }
 
-/// The first round trip that a node measures with a peer.
+/// Returns the first round trip that a node measures with a peer.
 async fn round_trip(lab: &Lab, peer: PeerId) -> Duration {
     let mut heard = lab.node.subscribe();
     let mut found = None;
@@ -50,13 +50,13 @@ async fn everything_takes_its_time(listen: &str) {
     let a = start(listen, &[], |_| {}).await;
     let door = [a.address().await];
     let b = start(listen, &door, |options| {
-        options.catalogue = CatalogueScope::Partial
+        options.registry.catalogue = CatalogueScope::Partial
     })
     .await;
     assert!(round_trip(&b, a.node.peer_id()).await >= 2 * ONE_WAY);
     assert!(round_trip(&a, b.node.peer_id()).await >= 2 * ONE_WAY);
 
-    // Bytes: more than the windows of the streams below hold.
+    // Send more than the streams' flow control windows hold.
     let mut sent = vec![0; 6 << 20];
     blake3::Hasher::new()
         .update(b"far")
@@ -92,7 +92,7 @@ async fn everything_takes_its_time(listen: &str) {
         "bytes are counted"
     );
 
-    // Gossip, and what a newcomer finds by asking.
+    // Gossip, and queries of a new node.
     let mut heard = b.node.subscribe();
     let receipt = a
         .node
@@ -113,7 +113,7 @@ async fn everything_takes_its_time(listen: &str) {
     assert!(travelled.unwrap() >= ONE_WAY, "{travelled:?}");
     assert!(a.node.wait_published(PATIENCE).await);
     let c = start(listen, &door, |options| {
-        options.catalogue = CatalogueScope::Partial
+        options.registry.catalogue = CatalogueScope::Partial
     })
     .await;
     let began = Instant::now();
@@ -126,7 +126,7 @@ async fn everything_takes_its_time(listen: &str) {
     );
     assert!(began.elapsed() >= 2 * ONE_WAY);
 
-    // One that leaves is missed.
+    // A node that leaves is noticed.
     let mut heard = a.node.subscribe();
     let gone = b.node.peer_id();
     b.stop().await;
@@ -184,7 +184,7 @@ async fn by_distance_only_those_whose_place_is_known_are_far() {
     let least = homes[0].one_way(&homes[1]).mul_f64(2.0 * 0.9);
     assert!(least > Duration::from_millis(100));
     assert!(round_trip(&sydney, berlin.node.peer_id()).await >= least);
-    // It is not delayed: on a busy machine not every answer comes at once, but one does.
+    // This link has no latency: on a busy machine some answers are slow, but at least one is quick.
     let begun = Instant::now();
     while round_trip(&nowhere, berlin.node.peer_id()).await >= least {
         assert!(begun.elapsed() < PATIENCE, "each answer was held back");

@@ -1,5 +1,4 @@
-//! The arrows between the folders of `src/` are those that ARCHITECTURE.md's table allows, and
-//! there is no circle.
+//! The imports between the folders of `src/` are those in ARCHITECTURE.md's table, without cycles.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -9,11 +8,10 @@ use std::{
 
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
-/// Top-level modules that are there for everybody: an error is told everywhere, and `lib.rs` names
-/// it at the top.
+/// Modules that everyone may use: errors are shared, and `lib.rs` re-exports them.
 const EVERYWHERE: [&str; 1] = ["error"];
 
-/// Rust files below a directory, without those that are tests only.
+/// Returns the Rust files below a directory, without test files.
 fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir).unwrap() {
@@ -29,7 +27,7 @@ fn files(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The code of a file without comments, and without the tests at its end.
+/// Returns the code of a file, without comments and the tests at its end.
 fn code(text: &str) -> String {
     let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
     let lines = text[..end]
@@ -38,13 +36,13 @@ fn code(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// Every path in the code that begins with `crate` or `super`, those in braces too, word by word.
+/// Returns every path in the code that begins with `crate` or `super`, also within braces, as
+/// segments.
 fn paths(code: &str) -> Vec<Vec<String>> {
     let mut found = Vec::new();
     for start in ["crate::", "super::"] {
         for (at, _) in code.match_indices(start) {
-            // A macro's `$crate::`, a name that ends so, and what stands within a path are
-            // something else.
+            // Skip `$crate::` of macros, longer names, and segments within a path.
             let before = |c: char| c.is_alphanumeric() || "$_:".contains(c);
             if !code[..at].ends_with(before) {
                 spread(&code[at..], &mut Vec::new(), &mut found);
@@ -54,7 +52,7 @@ fn paths(code: &str) -> Vec<Vec<String>> {
     found
 }
 
-/// Adds the path with which a text begins, or each of those in its braces; returns the rest.
+/// Adds the path at the beginning of a text, or each path in its braces; returns the rest.
 fn spread<'a>(text: &'a str, words: &mut Vec<String>, found: &mut Vec<Vec<String>>) -> &'a str {
     let text = text.trim_start();
     if let Some(mut rest) = text.strip_prefix('{') {
@@ -85,7 +83,7 @@ fn spread<'a>(text: &'a str, words: &mut Vec<String>, found: &mut Vec<Vec<String
     rest
 }
 
-/// First words of the paths that begin with `crate::`.
+/// Returns the first segments of the paths that begin with `crate::`.
 fn named(code: &str) -> BTreeSet<String> {
     let of_crate = paths(code).into_iter().filter_map(|path| {
         let mut words = path.into_iter();
@@ -94,7 +92,7 @@ fn named(code: &str) -> BTreeSet<String> {
     of_crate.map(|name| module_of(&name)).collect()
 }
 
-/// What `lib.rs` lifts to the top belongs to a module all the same.
+/// Returns the module of an item that `lib.rs` re-exports.
 fn module_of(name: &str) -> String {
     if matches!(name, "RegistryError" | "Result") {
         "error"
@@ -132,8 +130,8 @@ fn drawn() -> Arrows {
     arrows
 }
 
-/// The services of the registry, and which others each uses. What stands beside their folders is
-/// the face, which may use all.
+/// Returns the services of the registry and their uses of each other. The files beside their
+/// folders are its interface and may use all of them.
 fn services() -> Arrows {
     let registry = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/registry");
     let mut arrows = Arrows::new();
@@ -161,8 +159,8 @@ fn services() -> Arrows {
     arrows
 }
 
-/// The part of the registry to which a path leads from one of its modules; none where it leads
-/// elsewhere.
+/// Returns the part of the registry that a path leads to from one of its modules; `None` if it
+/// leads elsewhere.
 fn within_registry(module: &[String], path: &[String]) -> Option<String> {
     let ups = path.iter().take_while(|word| *word == "super").count();
     let from_root: Vec<&String> = match ups {
@@ -179,7 +177,7 @@ fn within_registry(module: &[String], path: &[String]) -> Option<String> {
     from_root.first().map(|word| (*word).clone())
 }
 
-/// A table's last column, by the folders in its first. `everything` stands for itself.
+/// Returns the last column of a table, by the folders in the first. `everything` is kept as a word.
 fn allowed(first: &str) -> Arrows {
     let text =
         fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md")).unwrap();
@@ -212,7 +210,7 @@ fn allowed(first: &str) -> Arrows {
     arrows
 }
 
-/// Compares what the code draws with what a table has.
+/// Compares the imports in the code with a table.
 fn compare(drawn: &Arrows, allowed: &Arrows) {
     let everything = BTreeSet::from(["everything".to_owned()]);
     let mut wrong = Vec::new();
@@ -245,9 +243,9 @@ fn compare(drawn: &Arrows, allowed: &Arrows) {
     );
 }
 
-/// Those that use each other in a circle.
+/// Returns the modules that form a cycle.
 fn circle(mut left: Arrows) -> Arrows {
-    // Whoever uses nothing that is left can be built; with a circle, somebody never can.
+    // Remove modules that use none of the others; the modules of a cycle remain.
     loop {
         let built: Vec<String> = left
             .iter()

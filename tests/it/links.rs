@@ -1,5 +1,4 @@
-//! Connections that die without a word, links that are slow, nodes that restart, and identities
-//! that are two nodes' or another's.
+//! Dead and slow connections, nodes that restart, and identities that two nodes share.
 
 use std::{
     sync::{
@@ -13,7 +12,7 @@ use crate::lab::{Lab, PATIENCE, QUIC, TCP, draft, options, put, reference};
 use swarmdex::{
     bus::PeerSnapshot,
     domain::{health::verdict, manifest::Content},
-    node::{DhtMode, Node, NodeOptions},
+    node::{DhtMode, Node},
     registry::{PublishStep, Wanted},
 };
 use tokio::{
@@ -25,22 +24,21 @@ use tokio::{
     sync::{mpsc, watch},
 };
 
-/// A connection on which nothing comes is ended within this; twice as long is waited, on a machine
-/// that is busy.
+/// A silent connection is closed within half of this; a busy machine may take twice as long.
 const GONE: Duration = Duration::from_secs(60);
 
-/// How the bytes of one direction travel.
+/// The latency and rate of one direction.
 #[derive(Clone, Copy)]
 struct Pace {
     one_way: Duration,
     bytes_a_second: f64,
 }
 
-/// A way to a node that can be cut as a cable is: nothing goes through any more, and nobody is
+/// A relay to a node that can be cut like a cable: nothing passes any more, and neither side is
 /// told.
 struct Way {
     address: String,
-    /// How many of its connections, in their order, are cut, and how many there are.
+    /// The number of its first connections that are cut, and the total.
     cut: watch::Sender<usize>,
     opened: Arc<AtomicUsize>,
 }
@@ -76,12 +74,12 @@ impl Way {
         }
     }
 
-    /// Whatever goes this way, also what is opened from now on.
+    /// Cuts all connections, existing and new.
     fn cut(&self) {
         self.cut.send_replace(usize::MAX);
     }
 
-    /// What has been opened so far, and not what follows.
+    /// Cuts the existing connections only.
     fn strand(&self) {
         self.cut.send_replace(self.opened.load(Ordering::Relaxed));
     }
@@ -91,7 +89,7 @@ impl Way {
     }
 }
 
-/// Whether a connection is cut.
+/// The state of one connection.
 #[derive(Clone)]
 struct Cut {
     number: usize,
@@ -99,7 +97,7 @@ struct Cut {
 }
 
 impl Cut {
-    /// False when the way is no more.
+    /// Waits while the connection is whole; returns false if the relay has ended.
     async fn is_whole(&mut self) -> bool {
         let number = self.number;
         self.cut.wait_for(|cut| number >= *cut).await.is_ok()
@@ -116,7 +114,7 @@ async fn pump(mut from: OwnedReadHalf, to: OwnedWriteHalf, mut cut: Cut, pace: O
             return;
         }
     }
-    // Nor does anybody hear of the end of what is cut.
+    // The end of a cut connection is not relayed either.
     cut.is_whole().await;
 }
 
@@ -139,14 +137,12 @@ async fn deliver(
     }
 }
 
-/// A node that tells nobody in the DHT where it is, so that it is reached by the way that was named
-/// and no other.
+/// Starts a node that does not announce its address in the DHT, so that it is reached only over the
+/// relay.
 async fn client(bootstrap: &[String]) -> Lab {
     let dir = tempfile::tempdir().unwrap();
-    let options = NodeOptions {
-        dht: DhtMode::Client,
-        ..options(dir.path(), TCP, bootstrap)
-    };
+    let mut options = options(dir.path(), TCP, bootstrap);
+    options.net.dht = DhtMode::Client;
     let node = Node::start(options).await.unwrap();
     assert!(
         bootstrap.is_empty() || node.wait_joined(PATIENCE).await,
@@ -155,7 +151,7 @@ async fn client(bootstrap: &[String]) -> Lab {
     Lab { node, dir }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 async fn until(what: &str, most: Duration, mut holds: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(most, async {
         while !holds().await {
@@ -250,8 +246,8 @@ async fn a_cable_that_is_out_is_noticed_and_no_fault_and_receipts_count_nobody_b
     a.stop().await;
 }
 
-/// A content travels over a link of 700 ms and 100 kB/s, which it fills, and the connection stays
-/// what it was.
+/// Transfers a content over a link of 700 ms and 100 kB/s, which it fills; the connection must
+/// survive.
 async fn fill_a_slow_link(size: usize) {
     let pace = Pace {
         one_way: Duration::from_millis(350),
@@ -303,15 +299,15 @@ async fn a_slow_link_that_is_full_is_not_cut() {
     fill_a_slow_link(3_500_000).await;
 }
 
-/// Likewise for two minutes.
+/// Fills the link for two minutes.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes two minutes"]
 async fn a_slow_link_that_is_full_for_two_minutes_is_not_cut() {
     fill_a_slow_link(12_000_000).await;
 }
 
-/// A node on the data and the address of one that has ended, whose socket may take a moment longer
-/// to be free.
+/// Starts a node on the data and address of a stopped one, whose port may be in use for a moment
+/// longer.
 async fn restarted(dir: tempfile::TempDir, listen: &str) -> Lab {
     let mut node = None;
     until("the address to be free", PATIENCE, async || {
@@ -328,7 +324,7 @@ async fn restarted(dir: tempfile::TempDir, listen: &str) -> Lab {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_node_that_restarts_publishes_is_fetched_at_once() {
     for listen in [TCP, QUIC] {
-        // Fails when somebody is found to have nothing: nobody else has it.
+        // A fetch fails if a peer without the content is asked: nobody else has it.
         let mut dir = tempfile::tempdir().unwrap();
         let mut fixed = listen.to_owned();
         let mut reader: Option<Lab> = None;
@@ -349,13 +345,12 @@ async fn what_a_node_that_restarts_publishes_is_fetched_at_once() {
             })
             .await;
             let version = format!("1.{restart}.0");
-            // Small ones take another way than large ones.
+            // Small contents are stored in another way than large ones.
             let size = [60_000, 900_000][restart % 2];
             let bytes = vec![restart as u8; size];
             let receipt = publish(&publisher, "web", &version, &bytes).await;
             let exactly = reference(&receipt.package);
-            // What was looked up before is believed until the announcement comes, which may be told
-            // again.
+            // A cached lookup is valid until the announcement arrives, which may be repeated.
             until("the release to be heard of", PATIENCE, async || {
                 let package = a.node.registry().get_package(&exactly).await.unwrap();
                 package
@@ -413,13 +408,14 @@ async fn what_was_opened_before_a_power_cut_is_used_no_more() {
             .unwrap_or_else(|_| panic!("1.{restart}.0 hangs"))
             .unwrap();
         let before = a.node.peers().await.unwrap()[0].connection.clone().unwrap();
-        // Nobody hears that it ends.
+        // The end of the connection is not relayed.
         way.strand();
         b.node.shutdown().await.unwrap();
         let bootstrap = std::slice::from_ref(&way.address);
-        let again = NodeOptions {
-            dht: DhtMode::Client,
-            ..options(b.dir.path(), TCP, bootstrap)
+        let again = {
+            let mut options = options(b.dir.path(), TCP, bootstrap);
+            options.net.dht = DhtMode::Client;
+            options
         };
         b.node = Node::start(again).await.unwrap();
         let mut batches = a.node.subscribe();
@@ -450,12 +446,9 @@ async fn a_copy_of_a_data_directory_is_named_on_both_nodes_by_whoever_knows_both
     let copy = tempfile::tempdir().unwrap();
     let start = async |dir: &std::path::Path| {
         let ping_every = Duration::from_millis(300);
-        let node = Node::start(NodeOptions {
-            ping_every,
-            ..options(dir, TCP, &bootstrap)
-        })
-        .await
-        .unwrap();
+        let mut options = options(dir, TCP, &bootstrap);
+        options.net.ping_every = ping_every;
+        let node = Node::start(options).await.unwrap();
         assert!(node.wait_joined(PATIENCE).await);
         node
     };
@@ -471,7 +464,7 @@ async fn a_copy_of_a_data_directory_is_named_on_both_nodes_by_whoever_knows_both
         other.status().await.unwrap().peer_id
     );
     for (n, node) in [(0, &one), (1, &other)] {
-        // Hellos go when there is something new.
+        // Hellos are sent when something has changed.
         let (mut version, mut remedy) = (0, String::new());
         until("the twin to be named", GONE, async || {
             version += 1;
@@ -483,7 +476,7 @@ async fn a_copy_of_a_data_directory_is_named_on_both_nodes_by_whoever_knows_both
                     .await
                     .unwrap();
             }
-            // A disk that is slow for a while may be worse.
+            // A slow disk may make the verdict worse for a while.
             let said = verdict(&node.health().await.unwrap());
             remedy = said.remedy.to_string();
             said.cause
@@ -510,14 +503,14 @@ async fn a_copy_that_is_to_join_through_the_first_is_named_and_a_node_that_names
     let other = Node::start(options(copy.path(), TCP, std::slice::from_ref(&address)))
         .await
         .unwrap();
-    // Of the other side libp2p only says that somebody broke off.
+    // For the other side, libp2p only reports that the peer broke off.
     until("the twin to be named", GONE, async || {
         other.health().await.unwrap().twin.is_some()
     })
     .await;
     other.shutdown().await.unwrap();
 
-    // Settings that every node of a site has name each of them.
+    // At many sites, all nodes share settings that name every node.
     let dir = first.stop().await;
     let listen = address.rsplit_once("/p2p/").unwrap().0;
     let itself = Node::start(options(dir.path(), listen, std::slice::from_ref(&address)))
@@ -525,7 +518,7 @@ async fn a_copy_that_is_to_join_through_the_first_is_named_and_a_node_that_names
         .unwrap();
     let mut logged = itself.subscribe();
     let begun = Instant::now();
-    // Longer than it takes to be sure of a twin.
+    // Wait for longer than it takes to be sure of a duplicate identity.
     while begun.elapsed() < Duration::from_secs(8) {
         let _ = tokio::time::timeout(Duration::from_secs(1), logged.recv()).await;
         assert_eq!(itself.health().await.unwrap().twin, None);
@@ -577,7 +570,7 @@ async fn a_known_peer_that_is_off_is_one_however_often_it_is_dialled() {
         let port = listener.local_addr().unwrap().port();
         format!("/ip4/127.0.0.1/tcp/{port}/p2p/{}", libp2p::PeerId::random())
     };
-    // One that comes in, so that it is not alone.
+    // Another node joins, so that it is not alone.
     let b = Lab::start(TCP, &[a.address().await]).await;
     for _ in 0..6 {
         let dialled = a
@@ -602,8 +595,8 @@ async fn a_known_peer_that_is_off_is_one_however_often_it_is_dialled() {
     a.stop().await;
 }
 
-/// On a busy machine one publish may be over before the other is stored; if it had to be, it would
-/// be each time.
+/// On a busy machine one publish may end before the other is stored; a lock would cause that every
+/// time.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publish_that_waits_for_a_peer_that_is_gone_holds_up_no_other() {
     for _ in 0..3 {
@@ -614,7 +607,8 @@ async fn a_publish_that_waits_for_a_peer_that_is_gone_holds_up_no_other() {
     panic!("one waited for the network of the other");
 }
 
-/// Publishes twice while the only peer is gone; true when neither was over when both were stored.
+/// Publishes twice while the only peer is gone; returns true if both were stored before either
+/// ended.
 async fn two_publishes_wait_beside_one_another() -> bool {
     let a = client(&[]).await;
     let way = Way::to(&a.address().await, None).await;
@@ -624,7 +618,7 @@ async fn two_publishes_wait_beside_one_another() -> bool {
     })
     .await;
 
-    // Both look for the newest head, which nobody answers, and tell it to nobody after that.
+    // Both look up the newest head without an answer, and then announce to nobody.
     way.cut();
     let begin = async |name: &str| {
         let (progress, steps) = mpsc::channel(64);

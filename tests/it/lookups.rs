@@ -1,5 +1,4 @@
-//! Lookups as they can be followed: every request of real ones among real nodes, what was said to
-//! it, and why where nothing was.
+//! Traces of real lookups among real nodes: all requests, answers and failures.
 
 use std::time::Duration;
 
@@ -27,7 +26,7 @@ fn head_of(receipt: &Receipt) -> Sought {
     Sought::Record(Hash(DhtKey::of_head(&receipt.package).0))
 }
 
-/// What holds of every trace.
+/// Checks what must hold for every trace.
 fn is_sound(trace: &Trace, target: Option<&Hash>) {
     assert!(
         trace.hops.is_sorted_by_key(|hop| hop.after_us),
@@ -66,7 +65,7 @@ async fn look(lab: &Lab, sought: Sought) -> Looked {
     looked
 }
 
-/// The latest lookup of a node that has ended and is like that, once there is one.
+/// Waits for an ended lookup that matches, and returns the latest one.
 async fn ended(lab: &Lab, what: &str, is_it: impl Fn(&Trace) -> bool) -> Trace {
     let is_it = |trace: &Trace| !trace.is_open() && is_it(trace);
     let mut batches = lab.node.subscribe();
@@ -102,7 +101,7 @@ async fn lookups_among_nine_nodes_are_followed_hop_by_hop() {
     let receipt = receipt.await.unwrap();
     assert!(publisher.node.wait_published(PATIENCE).await);
 
-    // The put, in two rounds: who is closest, and then the record itself.
+    // The put has two phases: the closest peers, and the record itself.
     let stored = ended(publisher, "the put", |trace| {
         trace.kind == Kind::Put
             && trace
@@ -157,14 +156,14 @@ async fn lookups_among_nine_nodes_are_followed_hop_by_hop() {
         "{trace:?}"
     );
 
-    // What nobody has.
+    // A record that nobody has.
     let missing = look(seeker, Sought::Record(Hash::of(b"nobody has this"))).await;
     assert!(!missing.found() && missing.copies.is_empty());
     assert_eq!(missing.trace.state, State::Missing);
     assert!(!missing.trace.hops.is_empty());
     assert!(missing.trace.hops.iter().all(|hop| !hop.answer.is_it()));
 
-    // Who provides: told in the background, so it may take a moment.
+    // Announcing a provider happens in the background and may take a moment.
     let told = ended(publisher, "providing", |trace| {
         trace.kind == Kind::Provide && trace.found > 0
     })
@@ -195,7 +194,7 @@ async fn lookups_among_nine_nodes_are_followed_hop_by_hop() {
     assert!(providers.found());
     assert_eq!(providers.trace.found as usize, providers.peers.len());
 
-    // The closest to a peer is the peer.
+    // The peer closest to a peer's own key is that peer.
     let peer = labs[4].node.peer_id();
     let closest = look(seeker, Sought::Closest(peer)).await;
     assert_eq!(closest.peers.first(), Some(&peer), "{closest:?}");
@@ -207,7 +206,7 @@ async fn lookups_among_nine_nodes_are_followed_hop_by_hop() {
             .any(|hop| hop.peer == peer && hop.bits == 0)
     );
 
-    // Kademlia looks round by itself; what it looks for changes as it goes.
+    // Kademlia bootstraps by itself; the target changes with each lookup.
     let bootstrap = ended(seeker, "a bootstrap", |trace| {
         trace.kind == Kind::Bootstrap && trace.found > 0
     })
@@ -258,7 +257,7 @@ struct Mute {
     streams: libp2p_stream::Behaviour,
 }
 
-/// A peer that takes every question of the DHT and never answers one.
+/// Starts a peer that accepts all DHT requests and never answers.
 async fn mute() -> (PeerId, String) {
     let key = Keypair::generate_ed25519();
     let id = key.public().to_peer_id();
@@ -371,7 +370,7 @@ async fn one_that_is_not_connected_is_dialled_and_one_that_is_gone_is_said_to_be
     );
     assert_eq!(looked.trace.state, State::Unanswered);
 
-    // With nobody to ask at all.
+    // A node without any peer to ask.
     let alone = Lab::start(TCP, &[]).await;
     let looked = look(&alone, sought).await;
     assert!(looked.trace.hops.is_empty());

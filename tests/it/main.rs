@@ -1,5 +1,5 @@
-//! The tests of whole nodes and of the program, in one binary: each links libp2p and SQLite. What
-//! needs a process of its own is beside this folder.
+//! Tests of whole nodes and of the program, in one binary, because every binary links libp2p and
+//! SQLite. Tests that need a process of their own are beside this folder.
 
 #![allow(
     clippy::unwrap_used,

@@ -1,4 +1,4 @@
-//! What a node tells Prometheus, and that the dashboard asks for nothing else.
+//! Prometheus metrics of a node, and the dashboard that uses them.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use swarmdex::{
     node::Node,
 };
 
-/// Names of samples of ours and of libp2p in a text.
+/// Returns the names of our and libp2p's samples in a text.
 fn names(text: &str) -> BTreeSet<&str> {
     let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
     words
@@ -22,7 +22,7 @@ fn names(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The sum of a metric's samples, of those with all of `labels`.
+/// Sums the samples of a metric that have all of `labels`.
 fn value(scrape: &str, name: &str, labels: &[&str]) -> f64 {
     let samples = scrape.lines().filter(|line| {
         let rest = line.strip_prefix(name).unwrap_or_default();
@@ -38,7 +38,7 @@ fn value(scrape: &str, name: &str, labels: &[&str]) -> f64 {
     values.into_iter().sum()
 }
 
-/// The expressions of every panel.
+/// Returns the expressions of all panels.
 fn expressions(dashboard: &Value) -> Vec<&str> {
     let panels = dashboard["panels"].as_array().unwrap().iter();
     let targets = panels
@@ -71,7 +71,7 @@ async fn scrape(node: &Node) -> String {
 async fn what_happened_is_counted_and_the_dashboard_asks_for_what_there_is() {
     let a = Lab::start(TCP, &[]).await;
     let b = Lab::start(TCP, &[a.address().await]).await;
-    // One of the doors is shut, and that is counted too.
+    // One address is closed, and that is counted too.
     let shut = format!("/ip4/127.0.0.1/tcp/1/p2p/{}", PeerId::random());
     let mut seen = b.node.subscribe();
     let c = Lab::start(TCP, &[a.address().await, shut]).await;
@@ -151,7 +151,7 @@ async fn what_happened_is_counted_and_the_dashboard_asks_for_what_there_is() {
             .hits
             .is_empty()
     );
-    // One that does not copy the catalogue before it is asked.
+    // This node does not copy the catalogue before a query.
     let newcomer = Lab::partial(TCP, &[a.address().await]).await;
     newcomer
         .node
@@ -258,8 +258,8 @@ async fn what_happened_is_counted_and_the_dashboard_asks_for_what_there_is() {
             "{expression} asks for what is not told"
         );
     }
-    // And what is told of ours can be seen, but for the parts of a histogram that its buckets say
-    // as well.
+    // The dashboard shows all of our metrics, except for parts of a histogram that its buckets
+    // cover.
     let seen: BTreeSet<&str> = asked
         .iter()
         .flat_map(|expression| names(expression))

@@ -1,5 +1,5 @@
-//! Names that somebody else claims too: dependencies by key, pins, own handles, floods of claims,
-//! and look-alikes.
+//! Names with several claimants: dependencies by key, pins, own handles, floods of claims, and
+//! look-alikes.
 
 use crate::lab::{Lab, PATIENCE, TCP, draft, put, wait_for};
 use swarmdex::{
@@ -22,7 +22,7 @@ fn needs(package: &str) -> Dependency {
     Dependency::on(package, RequirementText::any())
 }
 
-/// Publishes a release under a handle, with what it needs.
+/// Publishes a release under a handle, with dependencies.
 async fn publish(
     lab: &Lab,
     called: &str,
@@ -43,7 +43,7 @@ async fn publish(
     lab.node.registry().publish(draft, artifacts, None).await
 }
 
-/// Returns once the node has the package.
+/// Waits until the node has the package.
 async fn until_it_has(lab: &Lab, package: &PackageId) {
     let mut batches = lab.node.subscribe();
     let registry = lab.node.registry();
@@ -80,7 +80,7 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
         .package;
     until_it_has(&alice, &lib).await;
 
-    // One key claims it, and a person has not agreed to that.
+    // Only one key claims it, but the user has not agreed.
     let refused = publish(&alice, "alice", "app", "1.0.0", vec![needs("bob/lib")]).await;
     let said = refused.as_ref().unwrap_err().to_string();
     assert!(
@@ -120,7 +120,7 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
         (&*lib.to_string(), "^1")
     );
 
-    // An impostor has a higher version under the same handle and name.
+    // An impostor publishes a higher version under the same handle and name.
     let fake = publish(&mallory, "bob", "lib", "9.9.9", vec![])
         .await
         .unwrap()
@@ -145,7 +145,7 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
         ]
     );
 
-    // Nor does a handle at the top lead anywhere that nobody pinned.
+    // A handle that is not pinned does not resolve at the top level either.
     let by_handle = vec![("bob/lib".parse().unwrap(), RequirementText::any())];
     assert_eq!(
         code(
@@ -163,8 +163,7 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
         .await
         .unwrap();
     assert_eq!(pinned.root, std::slice::from_ref(&lib));
-    // A publisher that has pinned it still can, and one that has not is told that the handle is
-    // ambiguous.
+    // A publisher who has pinned the handle can publish; others are told that it is ambiguous.
     let next = publish(&alice, "alice", "app", "1.1.0", vec![needs("bob/lib")])
         .await
         .unwrap();
@@ -173,7 +172,7 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
         code(publish(&carol, "carol", "tool", "1.0.0", vec![needs("bob/lib")]).await),
         "ambiguous_handle"
     );
-    // An agreement of the release before still holds.
+    // The agreement for the previous release still holds.
     let agreed = On::Package {
         package: lib.to_string(),
         handle: Some(handle("bob")),
@@ -193,7 +192,7 @@ async fn a_dependency_is_signed_by_key_and_an_impostor_is_never_fetched_for_it()
         .unwrap();
     assert_eq!(again.dependencies[0].id(), Some(lib.clone()));
 
-    // The real one's dependents are nobody else's.
+    // Dependants of the real package are not counted for the other.
     let hits = alice
         .node
         .registry()
@@ -274,7 +273,7 @@ async fn looking_pins_nothing_and_a_pin_takes_as_many_peers_as_there_are_up_to_t
         "mallory/x"
     );
 
-    // With nobody there nothing is sure.
+    // Without peers nothing is certain.
     let [first, second, third] = others;
     let lonely = Lab::start_in(second.stop().await, TCP, &[]).await;
     let claims = lonely
@@ -355,8 +354,7 @@ async fn claims_of_others_take_nothing_from_what_is_pinned_own_or_named_by_key()
     let refused = registry.trust(real.owner, Some(&handle("alice"))).await;
     assert!(refused.unwrap_err().to_string().contains("your own key"));
 
-    // A node that has pinned nothing has to choose, and names first the key that it saw first, and
-    // since when.
+    // A node without a pin must choose; the key seen first comes first, with its date.
     let error = bob
         .node
         .registry()
@@ -399,7 +397,7 @@ async fn a_key_claims_eight_handles_and_is_told_before_it_signs_a_ninth() {
     assert_eq!(code(refused), "too_many_handles");
     let own = a.node.registry().own().await.unwrap();
     assert_eq!(own.packages.len(), MAX_HANDLES, "nothing was signed");
-    // One that is claimed already may be used again, and one that is given up makes room.
+    // A handle with a claim may be used again, and one that is given up makes room.
     publish(&a, "name-3", "pkg-9", "1.0.0", vec![])
         .await
         .unwrap();

@@ -1,4 +1,4 @@
-//! What people type, and the package they mean: over three thousand real packages.
+//! Typed queries and the packages they should find, among over three thousand real packages.
 
 use std::path::Path;
 
@@ -16,10 +16,10 @@ use swarmdex::{
 };
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
-/// The package that is meant must be among the first so many.
+/// The package must be among this many first results.
 const TOP: usize = 5;
-/// And is not for these, whose package has other words or many like it: what mends one takes it out
-/// of here.
+/// Queries that miss because their package has other words or many rivals. Remove a query from here
+/// once it works.
 const MISSED: [&str; 4] = [
     "version control",
     "image editor",
@@ -27,7 +27,7 @@ const MISSED: [&str; 4] = [
     "media player",
 ];
 
-/// What is typed, and what is meant.
+/// Queries and the packages they should find.
 const QUERIES: [(&str, &str); 60] = [
     // Names.
     ("git", "git"),
@@ -40,7 +40,7 @@ const QUERIES: [(&str, &str); 60] = [
     ("make", "make"),
     ("tar", "tar"),
     ("r", "r-base-core"),
-    // Beginnings.
+    // Prefixes.
     ("postg", "postgresql"),
     ("firef", "firefox-esr"),
     ("imagem", "imagemagick"),
@@ -54,7 +54,7 @@ const QUERIES: [(&str, &str); 60] = [
     ("sq", "sqlite3"),
     ("py", "python3"),
     ("cm", "cmake"),
-    // Typos.
+    // Typing errors.
     ("postgersql", "postgresql"),
     ("pyhton3", "python3"),
     ("ngnix", "nginx"),

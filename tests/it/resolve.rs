@@ -1,4 +1,4 @@
-//! Resolving over real nodes: what one publishes, another resolves, locks and checks.
+//! Resolution over real nodes: one publishes; another resolves, locks and verifies.
 
 use std::{
     sync::{Arc, Mutex},
@@ -81,8 +81,7 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
         .unwrap();
     }
 
-    // A bare name is a package of the same owner where nobody else is known to have one, and an own
-    // one else.
+    // A bare name means a package of the same owner if nobody else has one, or else the user's own.
     let wanted = vec![(reference(&tool), RequirementText::any())];
     let json_of = async |registry: Arc<dyn Registry>| {
         let resolution = resolve_on(registry, wanted.clone(), Machine::here(), |_| {})
@@ -123,7 +122,7 @@ async fn what_one_node_publishes_another_resolves_and_locks() {
     assert_eq!(error.code(), "unresolvable", "{error}");
     assert!(error.to_string().contains("json ^2.0.0"), "{error}");
 
-    // Given up at once, the question that runs holds nothing back.
+    // Giving up at once is not delayed by a running request.
     let absent = format!("{}/absent", json.owner).parse().unwrap();
     let given_up = resolve_on(
         registry.clone(),

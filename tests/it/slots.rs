@@ -1,6 +1,6 @@
-//! Strangers have a share of a node, and others have theirs.
+//! Unknown peers have a limited share of a node, and others have theirs.
 //!
-//! The nodes take loopback for a public network here, so that the strict rules run.
+//! The nodes treat loopback as a public network here, so that the strict limits apply.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,26 +20,24 @@ use swarmdex::{
         content::wire::{HEAD, Head, Question, Status},
         protocol::{Item, Request, Response},
     },
-    node::{Node, NodeOptions, Staging},
+    node::{Node, Staging},
     registry::Wanted,
 };
 
-/// A node that takes every address for a public one.
+/// Starts a node that treats every address as public.
 async fn strict(bootstrap: &[String]) -> Lab {
     let dir = tempfile::tempdir().unwrap();
-    let options = NodeOptions {
-        staging: Staging {
-            classes: Classes::AllPublic,
-            ..Staging::default()
-        },
-        ping_every: Duration::from_millis(500),
-        ..options(dir.path(), TCP, bootstrap)
+    let mut options = options(dir.path(), TCP, bootstrap);
+    options.staging = Staging {
+        classes: Classes::AllPublic,
+        ..Staging::default()
     };
+    options.net.ping_every = Duration::from_millis(500);
     let node = Node::start(options).await.unwrap();
     Lab { node, dir }
 }
 
-/// The count of what was not given, by a label.
+/// Returns the number of refused requests with a label.
 async fn turned_away(lab: &Lab, what: &str) -> f64 {
     let text = lab.node.metrics().await.unwrap();
     let of = |line: &&str| {
@@ -55,7 +53,7 @@ async fn turned_away(lab: &Lab, what: &str) -> f64 {
         .unwrap()
 }
 
-/// Waits until something is so, which the node tells nobody of.
+/// Waits until a condition holds, if there is no event to wait for.
 async fn until(what: &str, mut is: impl AsyncFnMut() -> bool) {
     let waited = tokio::time::timeout(PATIENCE, async {
         while !is().await {
@@ -88,8 +86,8 @@ async fn throw_away_identities_of_one_address_keep_nobody_else_out() {
         crowd.push(peer);
     }
     let ids: Vec<PeerId> = crowd.iter().map(|peer| peer.id).collect();
-    // Each of them is let in or turned away. Whoever was let in and lost its connection, or was
-    // dialled in vain, tries again.
+    // Each peer is accepted or refused. Peers that lost their connection or dialled in vain try
+    // again.
     until("all to have tried", async || {
         let tried = connected(&lab, &ids).await as f64 + turned_away(&lab, "connection").await;
         if tried < IDENTITIES as f64 {
@@ -111,7 +109,7 @@ async fn throw_away_identities_of_one_address_keep_nobody_else_out() {
     lab.stop().await;
 }
 
-/// Answers a search with a package that matches, as an honest node does.
+/// Answers a search with a matching package, as an honest node does.
 fn honest() -> crate::lab::Answers {
     let key = Keypair::generate_ed25519();
     let one = manifest(&key, "good", "1.0.0", b"x");
@@ -139,7 +137,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
     let way = by_way_of([127, 0, 1, 1], &address).await;
     let mut batches = lab.node.subscribe();
 
-    // One of the prefix has been good to ask.
+    // One peer of the prefix has a good score.
     let good = BarePeer::start(honest()).await;
     good.knock(&way);
     wait_for(&mut batches, "the good peer", |batch| {
@@ -163,7 +161,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
             found.coverage
         );
     }
-    // Three others send what every honest node refuses.
+    // Three others send records that every honest node refuses.
     for _ in 0..3 {
         let forger = BarePeer::start(silent()).await;
         forger.knock(&way);
@@ -207,7 +205,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
     );
     let elsewhere = strict(&[by_way_of([127, 0, 2, 1], &address).await]).await;
     assert!(elsewhere.node.wait_joined(PATIENCE).await);
-    // Whom a person protects has a place too.
+    // A protected peer has a slot too.
     let friend = BarePeer::start(silent()).await;
     assert!(lab.node.judge(friend.id, Ruling::Protect).await.unwrap());
     friend.knock(&way);
@@ -219,7 +217,7 @@ async fn of_a_prefix_with_three_bans_unknown_peers_share_one_place_and_good_ones
     lab.stop().await;
 }
 
-/// Asks the first question on a new stream; what is answered.
+/// Sends the first request on a new stream; returns the answer.
 async fn ask(peer: &BarePeer, node: PeerId, root: ContentRoot) -> Option<(Stream, Status)> {
     let mut streams = peer.streams.clone();
     let mut stream = streams
@@ -272,8 +270,8 @@ async fn strangers_of_one_prefix_hold_an_eighth_of_the_streams_and_others_are_se
                     assert_eq!(status, Status::Busy);
                     busy += 1;
                 }
-                // One that came while the node had not taken the one before is dropped by
-                // libp2p-stream.
+                // libp2p-stream dropped a stream that arrived before the node had accepted the last
+                // one.
                 None => {}
             }
         }
@@ -349,7 +347,7 @@ async fn questions_that_take_too_much_time_are_answered_that_the_node_is_busy() 
             .any(|one| one.id == peer.id && !one.protocols.is_empty())
     })
     .await;
-    // Far offsets are nobody else's business; the question is answered all the same.
+    // A far offset costs only its own peer; the query is still answered.
     let query = Query {
         offset: 10_000,
         limit: 200,
@@ -360,7 +358,7 @@ async fn questions_that_take_too_much_time_are_answered_that_the_node_is_busy() 
         matches!(answer, Some(Response::Packages { .. })),
         "{answer:?}"
     );
-    // More at once than one peer may have open.
+    // Send more queries at once than a peer may have open.
     let asking = (0..40).map(|_| peer.ask(lab.node.peer_id(), Request::Search(Query::text("b"))));
     let answers = futures::future::join_all(asking).await;
     let busy = answers

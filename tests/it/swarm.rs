@@ -1,4 +1,4 @@
-//! Nodes together: joining, announcing, searching, getting, restarting.
+//! Several nodes: joining, announcing, searching, getting, restarting.
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -13,7 +13,7 @@ use swarmdex::{
         name::{PackageRef, PublisherId},
         query::Query,
     },
-    node::{DhtMode, Node, NodeOptions},
+    node::{DhtMode, Node},
     registry::{P2pRegistry, Registry, Source},
     store::keys,
 };
@@ -212,7 +212,7 @@ async fn two_nodes_of_one_publisher_fork_and_converge() {
         keys::save(&keys::publisher_path(dir.path()), &key).unwrap();
     }
     let [first, second] = dirs;
-    // Apart, each signs its own first head.
+    // Offline, each signs a first head of its own.
     let a = Lab::start_in(first, TCP, &[]).await;
     let b = Lab::start_in(second, TCP, &[]).await;
     a.node
@@ -393,7 +393,7 @@ async fn a_fix_of_an_older_line_is_published_and_the_latest_stays_the_highest() 
         )
         .await
         .unwrap();
-    // It has heard of neither, and compares no catalogue.
+    // It has received neither announcement, and compares no catalogues.
     let b = Lab::partial(TCP, &[a.address().await]).await;
     let mut heard = b.node.subscribe();
     let receipt = registry
@@ -419,7 +419,7 @@ async fn a_fix_of_an_older_line_is_published_and_the_latest_stays_the_highest() 
             .any(|one| one.version.to_string() == "1.9.1" && one.via.is_some())
     })
     .await;
-    // What is announced is the fix; what the package is listed by is asked for.
+    // The announcement has the fixed release; the listing of the package is fetched.
     let shown = async || {
         let hits = b
             .node
@@ -464,11 +464,11 @@ async fn places_are_told_by_those_who_opted_in_and_by_nobody_else() {
         ["48.857,2.352,Paris", "52.52,13.405,Berlin"].map(|place| place.parse().unwrap());
     let dirs = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
     let mut options = crate::lab::options(dirs[0].path(), TCP, &[]);
-    options.location = Some(paris);
+    options.net.location = Some(paris);
     let a = Node::start(options).await.unwrap();
     let door = [a.status().await.unwrap().addresses[0].clone()];
     let mut options = crate::lab::options(dirs[1].path(), TCP, &door);
-    options.location = Some(berlin);
+    options.net.location = Some(berlin);
     let b = Node::start(options).await.unwrap();
     let quiet = Lab::start(TCP, &door).await;
     let mut batches = a.subscribe();
@@ -502,14 +502,14 @@ async fn who_does_not_tell_any_more_where_it_is_is_nowhere_at_once() {
         tempfile::tempdir().unwrap(),
     ];
     let mut options = crate::lab::options(dirs[0].path(), TCP, &[]);
-    options.location = Some("48.857,2.352,Paris".parse().unwrap());
+    options.net.location = Some("48.857,2.352,Paris".parse().unwrap());
     let a = Node::start(options).await.unwrap();
     let door = [a.status().await.unwrap().addresses[0].clone()];
     let middle = Lab::start(TCP, &door).await;
     let mut batches = a.subscribe();
     let start = async |location: Option<&str>| {
         let mut options = crate::lab::options(dirs[1].path(), TCP, &door);
-        options.location = location.map(|place| place.parse().unwrap());
+        options.net.location = location.map(|place| place.parse().unwrap());
         Node::start(options).await.unwrap()
     };
     let b = start(Some("52.52,13.405,Berlin")).await;
@@ -527,7 +527,7 @@ async fn who_does_not_tell_any_more_where_it_is_is_nowhere_at_once() {
         let peer = peer(batch);
         peer.is_some_and(|peer| {
             let from = peer.provenance();
-            // Both are on this machine, and a round trip tells.
+            // Both nodes are on this machine, so the round trip supports the location.
             from.source == PlaceSource::Declared
                 && from.is_implausible()
                 && peer.score.proximity == 0.0
@@ -566,7 +566,7 @@ async fn a_node_needs_the_database_that_it_is_given() {
     )
     .unwrap();
     let mut options = crate::lab::options(&dir.path().join("a"), TCP, &[]);
-    options.geoip_db = Some(database.clone());
+    options.net.geoip_db = Some(database.clone());
     Node::start(options.clone())
         .await
         .unwrap()
@@ -600,13 +600,14 @@ async fn shutting_down_tells_the_peers_and_takes_no_time() {
     .await;
 }
 
-/// A node whose address others cannot dial (it listens where they do not see it come from) stops
-/// serving the DHT; its neighbours, whom it and each other can reach, go on.
+/// A node that others cannot dial, because it listens at another address than it dials from, stops
+/// serving the DHT; its neighbours, which can dial each other, go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_cannot_be_dialled_back_stops_serving() {
-    let auto = |dir: &Path, listen: &str, bootstrap: &[String]| NodeOptions {
-        dht: DhtMode::Auto,
-        ..crate::lab::options(dir, listen, bootstrap)
+    let auto = |dir: &Path, listen: &str, bootstrap: &[String]| {
+        let mut options = crate::lab::options(dir, listen, bootstrap);
+        options.net.dht = DhtMode::Auto;
+        options
     };
     let dirs: Vec<_> = (0..5).map(|_| tempfile::tempdir().unwrap()).collect();
     let mut servers: Vec<Node> = Vec::new();
@@ -616,7 +617,7 @@ async fn who_cannot_be_dialled_back_stops_serving() {
         door.push(server.status().await.unwrap().addresses[0].clone());
         servers.push(server);
     }
-    // It dials over TCP, from 127.0.0.1, and nobody listens there on its UDP port.
+    // It dials over TCP from 127.0.0.1, where nothing listens on its UDP port.
     let hidden = Node::start(auto(dirs[0].path(), "/ip4/127.0.0.2/udp/0/quic-v1", &door))
         .await
         .unwrap();
@@ -671,7 +672,7 @@ async fn health_is_judged_from_what_was_measured() {
     drop(registry);
     b.stop().await;
 
-    // Left alone, it says so, and what to do.
+    // Without peers, the node reports that, and what to do.
     let mut seen = a.node.subscribe();
     wait_for(&mut seen, "being alone", |batch| {
         batch.health.as_ref().is_some_and(|sample| {

@@ -1,4 +1,4 @@
-//! Catalogues that differ become equal, and next to nothing travels but what differs.
+//! Catalogues that differ become equal, and little more than the difference is transferred.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ use swarmdex::{
         time::Timestamp,
     },
     metrics::Metrics,
-    node::{Node, NodeOptions},
+    node::Node,
     registry::{Source, SyncReport},
     store::Store,
 };
@@ -38,7 +38,7 @@ fn size((head, manifest): &Record) -> u64 {
     (head.envelope().len() + manifest.envelope().len()) as u64
 }
 
-/// Puts records into a directory before a node has it.
+/// Puts records into a directory before a node uses it.
 async fn fill(dir: &Path, records: &[Record]) {
     let store = Store::open(dir, Metrics::default()).unwrap();
     let heads = records
@@ -49,7 +49,7 @@ async fn fill(dir: &Path, records: &[Record]) {
     store.take_heads(heads, now()).await.unwrap();
 }
 
-/// The heads a node has, as its database says.
+/// Returns the heads in a node's database.
 fn heads(dir: &Path) -> BTreeSet<Hash> {
     let flags = rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY;
     let db = rusqlite::Connection::open_with_flags(dir.join("swarmdex.db"), flags).unwrap();
@@ -79,7 +79,7 @@ async fn until_it_has(lab: &Lab, expected: &BTreeSet<Hash>) {
     waited.await.unwrap_or_else(|_| panic!("it has {}", what()));
 }
 
-/// Has a node compare its catalogue with another's, which is busy while it does so by itself, or
+/// Makes a node compare its catalogue with another's, which refuses while it compares by itself or
 /// has just done so.
 async fn compared(lab: &Lab, with: &Lab) -> SyncReport {
     let begun = Instant::now();
@@ -120,7 +120,7 @@ async fn a_newcomer_has_everything_and_equals_tell_each_other_nothing() {
     let least: u64 = records.iter().map(size).sum();
     assert!(moved < least * 3 / 2, "{moved} bytes for {least}");
 
-    // What it learnt it finds without asking anybody.
+    // It finds new entries without asking anyone.
     let local = Query {
         local: true,
         ..Query::text("tool-777")
@@ -154,8 +154,8 @@ async fn what_changed_on_both_sides_of_a_partition_is_everywhere_once_it_heals()
     let keys: Vec<Keypair> = (0..3).map(|_| Keypair::generate_ed25519()).collect();
     let of = |n: usize, seq| record(&keys[n % keys.len()], &format!("tool-{n}"), seq);
     let base: Vec<Record> = (0..240).map(|n| of(n, 1)).collect();
-    // Each side has newer states of what the other has too, and packages of its own; both have one
-    // at once.
+    // Each side has newer revisions of common packages, and packages of its own; one package is
+    // equal.
     let sides: [Vec<Record>; 2] = [
         (0..20)
             .map(|n| of(n, 2))
@@ -181,7 +181,7 @@ async fn what_changed_on_both_sides_of_a_partition_is_everywhere_once_it_heals()
     let mut entrance: [Option<String>; 2] = [None, None];
     for n in 0..NODES {
         let side = n % 2;
-        // Overlapping: each lacks an eighth of what all had before.
+        // The catalogues overlap: each lacks an eighth of the common part.
         let had = base
             .iter()
             .enumerate()
@@ -278,10 +278,9 @@ async fn a_full_catalogue_keeps_its_own_and_what_it_trusts() {
             .unwrap();
         head
     };
-    let node = Node::start(NodeOptions {
-        catalogue_max: 50,
-        ..options(dir.path(), TCP, &[full.address().await])
-    });
+    let mut options = options(dir.path(), TCP, &[full.address().await]);
+    options.registry.catalogue_max = 50;
+    let node = Node::start(options);
     let small = Lab {
         node: node.await.unwrap(),
         dir,
@@ -300,7 +299,7 @@ async fn a_full_catalogue_keeps_its_own_and_what_it_trusts() {
         held.contains(&records[400].0.hash()),
         "what a friend's package needs stays"
     );
-    // What went is not asked for again, however often catalogues are compared.
+    // Evicted entries are not requested again, however often catalogues are compared.
     for _ in 0..3 {
         let report = compared(&small, &full).await;
         assert_eq!((report.differed, report.taken), (0, 0), "{report:?}");
@@ -320,7 +319,7 @@ async fn who_keeps_no_catalogue_finds_rare_words_by_the_dht() {
     let query = Query::text("zymurgy");
     let waited = tokio::time::timeout(PATIENCE, async {
         loop {
-            // Whoever is connected is asked anyway.
+            // Connected peers are asked anyway.
             searcher
                 .node
                 .disconnect(holder.node.peer_id())

@@ -1,4 +1,4 @@
-//! Peers that compare catalogues as no honest node does, on either side of it.
+//! Peers that abuse the comparison of catalogues, on either side.
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,10 +14,10 @@ use swarmdex::{
     },
 };
 
-/// What a peer answers to the question of that number.
+/// Returns a peer's answer to a request, by the number of the request.
 type Answering = Arc<dyn Fn(usize, Question) -> Option<Answer> + Send + Sync>;
 
-/// A node that compares only when it is told to.
+/// Starts a node that compares only when told to.
 async fn victim(peer: &BarePeer) -> Lab {
     Lab::partial(TCP, std::slice::from_ref(&peer.address)).await
 }
@@ -63,7 +63,8 @@ async fn refused(lab: &Lab, reason: &str) -> f64 {
         .unwrap()
 }
 
-/// The comparison's version, and then ranges: each with its bound, what it is, and what follows.
+/// Returns a message: the version of the protocol, and then ranges, each with its bound, kind and
+/// data.
 fn message(ranges: &[(u64, u8, Vec<u8>)]) -> Answer {
     fn number(mut value: u64) -> Vec<u8> {
         let mut bytes = vec![(value & 0x7f) as u8];
@@ -101,7 +102,7 @@ fn noise(seed: usize, length: usize) -> Vec<u8> {
 async fn a_comparison_that_leads_nowhere_is_cut_off_and_counted() {
     let endless: Answering =
         Arc::new(|number, _| Some(message(&[(END, FINGERPRINT, noise(number, 16))])));
-    // A thousand new hashes with each message, and more to come.
+    // Each message has a thousand new hashes and promises more.
     let billions: Answering = Arc::new(|number, _| {
         let mut list = vec![0x87, 0x68];
         list.extend(noise(number, 1_000 * 32));
@@ -205,8 +206,8 @@ async fn open(peer: &BarePeer, node: PeerId) -> Stream {
         .unwrap()
 }
 
-/// Asks again and again until the node has time for it: it takes one comparison of a peer at a
-/// time, and not often.
+/// Repeats a request until the node accepts it: it allows a peer one comparison at a time, and not
+/// often.
 async fn ask(peer: &BarePeer, node: PeerId, question: &Question) -> Option<Answer> {
     loop {
         let mut stream = open(peer, node).await;
@@ -251,7 +252,7 @@ async fn whatever_is_asked_honest_ones_are_answered() {
         assert_eq!(ask(&peer, node, &question).await, None, "{what}");
         assert_eq!(refused(&lab, "endless").await, counted + 1.0, "{what}");
     }
-    // A frame without end, and a second stream beside one that is open.
+    // An endless frame, and a second stream beside an open one.
     let mut long = open(&peer, node).await;
     let _ = long.write_all(&[0xff; 64]).await;
     let _ = long.flush().await;

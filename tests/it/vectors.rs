@@ -1,7 +1,7 @@
-//! Records as bytes, for whoever writes another implementation: `tests/vectors/records.json`,
-//! described by `docs/protocols/records.md`.
+//! Test vectors of records for other implementations: `tests/vectors/records.json`, described by
+//! `docs/protocols/records.md`.
 //!
-//! `UPDATE_VECTORS=1 cargo test --test it vectors` writes the file anew; signatures of ed25519 are the
+//! `UPDATE_VECTORS=1 cargo test --test it vectors` writes the file anew; Ed25519 signatures are the
 //! same each time.
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
@@ -19,12 +19,12 @@ use swarmdex::domain::{
     time::Timestamp,
 };
 
-/// One record, and what it means or why it is refused.
+/// One record, and its meaning or the reason why it is refused.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Vector {
-    /// What it shows.
+    /// The case that it demonstrates.
     about: String,
-    /// `head`, `page` or `manifest`: what it is read as.
+    /// The type to parse it as: `head`, `page` or `manifest`.
     kind: String,
     /// The signed envelope, in hexadecimal.
     envelope: String,
@@ -205,7 +205,7 @@ fn taken<T: Owned + Serialize>(about: &str, kind: &str, value: T) -> Vector {
     }
 }
 
-/// What no program of ours signs.
+/// Signs a record that the program itself would not sign.
 fn forged(
     about: &str,
     kind: &str,
@@ -384,7 +384,7 @@ fn the_vectors_are_read_as_they_say() {
         };
         assert_eq!(read, said, "{}", vector.about);
     }
-    // What is signed today is what was written down.
+    // Signing today gives the stored bytes.
     assert_eq!(held, vectors());
 }
 

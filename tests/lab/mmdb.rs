@@ -11,12 +11,13 @@ pub enum Value {
     Map(Vec<(&'static str, Value)>),
 }
 
-/// A map by its keys.
+/// Returns a map.
 pub fn map<const N: usize>(entries: [(&'static str, Value); N]) -> Value {
     Value::Map(entries.into())
 }
 
-/// As the ip-location-db packages have it: country, city, latitude and longitude side by side.
+/// Returns a record as in the ip-location-db packages: country, city, latitude and longitude side
+/// by side.
 pub fn flat(country: &'static str, city: &'static str, latitude: f64, longitude: f64) -> Value {
     map([
         ("city", Value::Text(city)),
@@ -26,7 +27,7 @@ pub fn flat(country: &'static str, city: &'static str, latitude: f64, longitude:
     ])
 }
 
-/// As MaxMind has it.
+/// Returns a record as in MaxMind's own databases.
 pub fn nested(country: &'static str, city: &'static str, latitude: f64, longitude: f64) -> Value {
     map([
         (
@@ -47,10 +48,10 @@ pub fn nested(country: &'static str, city: &'static str, latitude: f64, longitud
     ])
 }
 
-/// The bytes of a database that was built at `built`, in seconds since the epoch.
+/// Returns the bytes of a database built at `built`, in seconds since the epoch.
 pub fn database(built: u64, records: &[(&str, Value)]) -> Vec<u8> {
     let mut data = Vec::new();
-    // Of each node both records: another node, data, or nothing.
+    // Each node has two records: another node, data, or nothing.
     let mut nodes: Vec<[Record; 2]> = vec![[Record::Nothing; 2]];
     for (network, value) in records {
         let at = data.len();
@@ -88,7 +89,7 @@ pub fn database(built: u64, records: &[(&str, Value)]) -> Vec<u8> {
     text("description", &mut out);
     out.push(7 << 5);
     text("languages", &mut out);
-    // An array, which is an extended type, of nothing.
+    // An empty array, which is an extended type.
     out.extend([0, 11 - 7]);
     out
 }
@@ -103,7 +104,7 @@ enum Record {
 fn insert(nodes: &mut Vec<[Record; 2]>, network: &str, at: usize) {
     let (address, length) = network.split_once('/').unwrap();
     let length: u32 = length.parse().unwrap();
-    // IPv4 is where its addresses are as numbers.
+    // IPv4 addresses are at the same numbers in the IPv6 tree.
     let (bits, length) = match address.parse().unwrap() {
         IpAddr::V4(v4) => (u128::from(v4.to_bits()), length + 96),
         IpAddr::V6(v6) => (v6.to_bits(), length),

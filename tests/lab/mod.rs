@@ -1,4 +1,4 @@
-//! Real nodes on loopback, and a bare libp2p peer that says whatever a test wants it to say.
+//! Real nodes on loopback, and a bare libp2p peer that says whatever a test wants.
 
 #![allow(
     dead_code,
@@ -44,30 +44,27 @@ use tokio::sync::mpsc;
 pub const NETWORK: &str = "lab";
 pub const TCP: &str = "/ip4/127.0.0.1/tcp/0";
 pub const QUIC: &str = "/ip4/127.0.0.1/udp/0/quic-v1";
-/// Longest wait for something that must happen, on a busy machine too; a test that gets here has
-/// failed.
+/// Longest wait for something that must happen, on a busy machine too; reaching it fails the test.
 pub const PATIENCE: Duration = Duration::from_secs(60);
 pub const DAY: Duration = Duration::from_secs(86_400);
 
 pub fn options(dir: &Path, listen: &str, bootstrap: &[String]) -> NodeOptions {
-    NodeOptions {
-        listen: vec![listen.parse().unwrap()],
-        bootstrap: bootstrap
-            .iter()
-            .map(|address| address.parse().unwrap())
-            .collect(),
-        mdns: false,
-        dht: DhtMode::Server,
-        dial_back_every: Duration::from_millis(200),
-        // Where bytes are is what tests look at: copies are made where they are looked at
-        // themselves.
-        copies: 0,
-        keep_for_others: 0,
-        ..NodeOptions::of(dir.to_owned(), NETWORK.parse().unwrap())
-    }
+    let mut options = NodeOptions::of(dir.to_owned(), NETWORK.parse().unwrap());
+    options.net.listen = vec![listen.parse().unwrap()];
+    options.net.bootstrap = bootstrap
+        .iter()
+        .map(|address| address.parse().unwrap())
+        .collect();
+    options.net.mdns = false;
+    options.net.dht = DhtMode::Server;
+    options.net.dial_back_every = Duration::from_millis(200);
+    // Tests check the location of content: replicas are made only in tests about them.
+    options.registry.copies = 0;
+    options.registry.keep_for_others = 0;
+    options
 }
 
-/// A node with its own temporary directory, joined through `bootstrap`.
+/// A node with a temporary directory, joined through `bootstrap`.
 pub struct Lab {
     pub node: Node,
     pub dir: tempfile::TempDir,
@@ -78,13 +75,11 @@ impl Lab {
         Self::start_in(tempfile::tempdir().unwrap(), listen, bootstrap).await
     }
 
-    /// A node that copies nobody's catalogue.
+    /// Starts a node that copies no catalogues.
     pub async fn partial(listen: &str, bootstrap: &[String]) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let options = NodeOptions {
-            catalogue: CatalogueScope::Partial,
-            ..options(dir.path(), listen, bootstrap)
-        };
+        let mut options = options(dir.path(), listen, bootstrap);
+        options.registry.catalogue = CatalogueScope::Partial;
         let node = Node::start(options).await.unwrap();
         assert!(node.wait_joined(PATIENCE).await, "found nobody");
         Self { node, dir }
@@ -151,7 +146,7 @@ pub fn content(bytes: &[u8]) -> Artifacts {
     .into()
 }
 
-/// Has a node take bytes, as who publishes them does first.
+/// Stores bytes on a node, as a publisher does first.
 pub async fn put(contents: Arc<dyn Contents>, bytes: &[u8]) -> Artifacts {
     contents
         .put(Box::pin(std::io::Cursor::new(bytes.to_vec())))
@@ -171,7 +166,7 @@ pub fn id_of(key: &Keypair, name: &str) -> PackageId {
     }
 }
 
-/// `name` may have an ecosystem before it.
+/// Signs a manifest; `name` may begin with an ecosystem.
 pub fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
     let name: PackageName = name.parse().unwrap();
     let draft = Draft {
@@ -189,7 +184,7 @@ pub fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Autho
     Authorised::sign(key, manifest).unwrap()
 }
 
-/// A head of `seq` that lists `manifests`, signed at `now` for `life`.
+/// Signs a head with revision `seq` that lists `manifests`, signed at `now` for `life`.
 pub fn head(
     key: &Keypair,
     seq: u64,
@@ -227,12 +222,11 @@ struct Bare {
     gossip: gossipsub::Behaviour,
 }
 
-/// A bare peer: Kademlia with libp2p's own store, which checks nothing, and answers made up by the
-/// test.
+/// A bare peer: Kademlia with libp2p's own store, which checks nothing, and answers from the test.
 pub struct BarePeer {
     pub id: PeerId,
     pub address: String,
-    /// Raw streams, on which a test says what it likes.
+    /// Raw streams for the test.
     pub streams: libp2p_stream::Control,
     commands: mpsc::UnboundedSender<Do>,
 }
@@ -257,7 +251,7 @@ enum Do {
     Providers(Vec<u8>, tokio::sync::oneshot::Sender<Vec<PeerId>>),
 }
 
-/// What it answers; `None` for never.
+/// Returns the answer to a request; `None` for never.
 pub type Answers = Arc<dyn Fn(Request) -> Option<Response> + Send + Sync>;
 
 impl BarePeer {
@@ -267,7 +261,7 @@ impl BarePeer {
         let protocol = |kind: &str| {
             StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/{kind}")).unwrap()
         };
-        // It claims as much as a test wants it to.
+        // Tests may need to claim a lot of content.
         let room = MemoryStoreConfig {
             max_provided_keys: usize::MAX,
             ..MemoryStoreConfig::default()
@@ -326,14 +320,14 @@ impl BarePeer {
                 tokio::select! {
                     command = receiver.recv() => match command {
                         None => return,
-                        // One that fails is seen by what does not follow.
+                        // A failed dial shows in what does not follow.
                         Some(Do::Knock(address)) => drop(swarm.dial(address)),
                         Some(Do::Ask(peer, request, reply)) => {
                             asks.insert(swarm.behaviour_mut().query.send_request(&peer, request), reply);
                         }
                         Some(Do::Shout(data, done)) => {
                             let topic = gossipsub::IdentTopic::new(format!("/swarmdex/{NETWORK}/announce/3"));
-                            // With nobody there to hear it, it is lost.
+                            // Without subscribers, the message is lost.
                             let _ = swarm.behaviour_mut().gossip.publish(topic, data);
                             done.map(|done| done.send(()));
                         }
@@ -430,17 +424,17 @@ impl BarePeer {
         }
     }
 
-    /// The content protocol, to serve it or ask by it.
+    /// Returns the content protocol, for either side.
     pub fn content_protocol() -> StreamProtocol {
         StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/content/3")).unwrap()
     }
 
-    /// The sync protocol, likewise.
+    /// Returns the sync protocol, for either side.
     pub fn sync_protocol() -> StreamProtocol {
         StreamProtocol::try_from_owned(format!("/swarmdex/{NETWORK}/sync/3")).unwrap()
     }
 
-    /// Dials an address, and waits for nothing.
+    /// Dials an address without waiting.
     pub fn knock(&self, address: &str) {
         self.commands
             .send(Do::Knock(address.parse().unwrap()))
@@ -448,7 +442,7 @@ impl BarePeer {
             .unwrap();
     }
 
-    /// Asks a peer that it is connected with; `None` when no answer came.
+    /// Sends a request to a connected peer; returns `None` if there was no answer.
     pub async fn ask(&self, peer: PeerId, request: Request) -> Option<Response> {
         let (reply, receiver) = tokio::sync::oneshot::channel();
         self.commands
@@ -461,7 +455,7 @@ impl BarePeer {
             .unwrap_or_default()
     }
 
-    /// Gossips something on the topic of announcements, as its own.
+    /// Gossips a message on the topic of announcements, as its own.
     pub fn shout(&self, data: &[u8]) {
         self.commands
             .send(Do::Shout(data.to_vec(), None))
@@ -469,7 +463,7 @@ impl BarePeer {
             .unwrap();
     }
 
-    /// Likewise, and returns once it has: one that is told more than it can say would say nothing
+    /// Gossips a message and returns once it is sent, so that a flood does not block everything
     /// else.
     pub async fn shouted(&self, data: &[u8]) {
         let (done, receiver) = tokio::sync::oneshot::channel();
@@ -480,7 +474,7 @@ impl BarePeer {
         receiver.await.unwrap();
     }
 
-    /// Holds a record in its own store, whatever it is.
+    /// Holds any record in its own store.
     pub fn hold(&self, key: &[u8], value: &[u8]) {
         self.commands
             .send(Do::Hold(key.to_vec(), value.to_vec()))
@@ -501,8 +495,7 @@ impl BarePeer {
             .unwrap();
     }
 
-    /// Connects to a node, by its address with its id; returns when the node has said what it
-    /// speaks.
+    /// Connects to a node by its address and id; returns when the node has named its protocols.
     pub async fn dial(&self, node: Multiaddr) {
         let peer = match node.iter().last() {
             Some(libp2p::multiaddr::Protocol::P2p(peer)) => peer,
@@ -516,12 +509,12 @@ impl BarePeer {
             .unwrap();
     }
 
-    /// Says of itself that it has these addresses too.
+    /// Claims these addresses for itself as well.
     pub fn lists(&self, addresses: Vec<Multiaddr>) {
         self.commands.send(Do::Lists(addresses)).ok().unwrap();
     }
 
-    /// Claims to have the content of a key; returns when those nearest to it have been found.
+    /// Claims to have the content of a key; returns when the closest peers have been found.
     pub async fn provide(&self, key: &[u8]) {
         let (done, receiver) = tokio::sync::oneshot::channel();
         self.commands
@@ -534,7 +527,7 @@ impl BarePeer {
             .unwrap();
     }
 
-    /// Whom others name as providers of a key.
+    /// Returns the providers of a key that others name.
     pub async fn providers(&self, key: &[u8]) -> Vec<PeerId> {
         let (done, receiver) = tokio::sync::oneshot::channel();
         self.commands
@@ -547,7 +540,7 @@ impl BarePeer {
             .unwrap()
     }
 
-    /// What others return for a key.
+    /// Returns the values that others have for a key.
     pub async fn get(&self, key: &[u8]) -> Vec<Vec<u8>> {
         let (done, receiver) = tokio::sync::oneshot::channel();
         self.commands
@@ -561,7 +554,7 @@ impl BarePeer {
     }
 }
 
-/// What a node's address over TCP consists of.
+/// Splits a node's TCP address into its parts.
 pub fn tcp_parts(node: &str) -> (Ipv4Addr, u16, PeerId) {
     let address: Multiaddr = node.parse().unwrap();
     let mut parts = address.iter();
@@ -573,8 +566,8 @@ pub fn tcp_parts(node: &str) -> (Ipv4Addr, u16, PeerId) {
     (ip, port, peer)
 }
 
-/// An address that leads to a node's, and from which whoever dials it comes to the node as from
-/// `source`: any address of 127.0.0.0/8 is this machine's.
+/// Returns the address of a relay to a node: the node sees connections through it as coming from
+/// `source`, which can be any address in 127.0.0.0/8.
 pub async fn by_way_of(source: [u8; 4], node: &str) -> String {
     let (ip, port, peer) = tcp_parts(node);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -598,7 +591,7 @@ fn gossip(key: &Keypair) -> gossipsub::Behaviour {
         .validation_mode(gossipsub::ValidationMode::Strict)
         .max_transmit_size(32 * 1_024)
         .heartbeat_initial_delay(Duration::from_millis(100))
-        // It says what a test has it say, and passes nothing on.
+        // It says only what a test makes it say, and relays nothing.
         .heartbeat_interval(Duration::from_secs(3_600))
         .validate_messages()
         .build()
@@ -613,7 +606,7 @@ fn gossip(key: &Keypair) -> gossipsub::Behaviour {
     gossip
 }
 
-/// Refuses everything it is asked.
+/// Refuses every request.
 pub fn silent() -> Answers {
     Arc::new(|_| Some(Response::Refused))
 }

@@ -1,5 +1,5 @@
-//! Reads what the registry that a crate came from says of it: a cargo home has the line of its
-//! index beside the file.
+//! Finds the index line of the registry that a crate came from: a cargo home keeps it near the
+//! archive.
 
 use std::{fs::File, io::Read, path::Path};
 
@@ -7,21 +7,21 @@ use serde_json::{Map, Value};
 
 use crate::ecosystem::cargo::index_path;
 
-/// Bytes of the file that has all lines of a crate; the largest have some twenty MiB.
+/// Largest file of index lines in bytes; the largest real ones have about 20 MiB.
 const MAX_FILE: u64 = 64 << 20;
-/// The form of these files:
+/// The version of this file format:
 /// <https://docs.rs/cargo/latest/src/cargo/sources/registry/index/cache.rs.html>.
 const FORM: u8 = 3;
-/// Bytes before the state of the index: the form, and the version of the lines.
+/// Bytes before the state of the index: the format version, and the version of the lines.
 const BEFORE: usize = 5;
 
-/// The field of a line that says which registry has it: the hash at the end of the name of its
-/// directory in a cargo home.
+/// The field added to a line to name its registry: the hash at the end of the registry's directory
+/// name in a cargo home.
 const UPSTREAM: &str = "upstream";
 
-/// The line of the index that the cargo home of an archive has for this name, version and digest,
-/// with which registry's it is;
-/// `None` where the archive is in none, or its registry says something else.
+/// Returns the index line with this name, version and digest from the cargo home that the archive
+/// is in, with its registry added. Returns `None` if the archive is in no cargo home, or the
+/// registry's line differs.
 pub(super) fn line(archive: &Path, name: &str, version: &str, digest: &str) -> Option<String> {
     let registry = archive.parent()?;
     let cache = registry
@@ -50,8 +50,8 @@ pub(super) fn line(archive: &Path, name: &str, version: &str, digest: &str) -> O
     Some(Value::Object(fields).to_string())
 }
 
-/// The line of one version: state of the index, and of each version the version and its line, all
-/// of them ended by a zero.
+/// Finds the line of a version. The file has the state of the index, then a version and its line in
+/// turn, each terminated by a zero byte.
 fn find<'a>(bytes: &'a [u8], version: &str) -> Option<&'a [u8]> {
     let (form, _) = bytes.split_first()?;
     let mut texts = bytes.get(BEFORE..)?.split(|byte| *byte == 0);

@@ -1,4 +1,4 @@
-//! The line that a cargo registry's index has for a crate, from its `Cargo.toml`:
+//! Derives a crate's line in a cargo registry's index from its `Cargo.toml`:
 //! <https://doc.rust-lang.org/cargo/reference/registry-index.html>.
 
 use std::collections::BTreeMap;
@@ -7,7 +7,8 @@ use semver::VersionReq;
 use serde::Serialize;
 use toml::{Table, Value};
 
-/// All of it in `features`: only an index with clients older than this format has to split it.
+/// An index line. All features are in `features`: only an index that serves older clients has to
+/// split them.
 #[derive(Serialize)]
 struct Line<'a> {
     name: &'a str,
@@ -19,13 +20,13 @@ struct Line<'a> {
     links: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rust_version: Option<&'a str>,
-    /// 2 is what clients that know `dep:` and `?/` in a feature understand.
+    /// Version 2 is for clients that understand `dep:` and `?/` in a feature.
     v: u32,
 }
 
 #[derive(Serialize)]
 struct Dep<'a> {
-    /// What the crate itself calls it.
+    /// The name that the crate itself uses.
     name: &'a str,
     req: String,
     features: Vec<&'a str>,
@@ -33,14 +34,17 @@ struct Dep<'a> {
     default_features: bool,
     target: Option<&'a str>,
     kind: &'static str,
-    /// The index of another registry, when it is not in the one the crate is in.
+    /// The index of the registry, if it is another one than the crate's.
     registry: Option<&'a str>,
-    /// What its registry calls it, when that is something else.
+    /// The package's name in its registry, if it was renamed.
     package: Option<&'a str>,
 }
 
-/// `cksum` is the SHA-256 of the archive, in hexadecimal. Dependencies that cargo would refuse are
-/// left out: it would refuse the whole crate for them when it reads the same file.
+/// Returns the line. `cksum` is the SHA-256 of the archive, in hexadecimal. Dependencies that cargo
+/// would reject are left out, because it would reject the whole line because of them.
+///
+/// # Errors
+/// The problem with the manifest.
 pub(super) fn line(manifest: &Table, cksum: String) -> Result<String, String> {
     let package = manifest
         .get("package")
@@ -79,7 +83,7 @@ pub(super) fn line(manifest: &Table, cksum: String) -> Result<String, String> {
 }
 
 fn deps<'a>(target: Option<&'a str>, table: &'a Table) -> impl Iterator<Item = Dep<'a>> {
-    // The spellings with an underscore are those of old crates; cargo reads them still.
+    // Old crates use the spellings with an underscore, and cargo still reads them.
     let sections = [
         ("dependencies", "normal"),
         ("build-dependencies", "build"),
@@ -139,7 +143,7 @@ fn is_crate_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-/// One to three numbers. Of anything else cargo cannot read the line.
+/// Returns true for one to three numbers. Cargo cannot read a line with anything else.
 fn is_rust_version(version: &str) -> bool {
     let numbers: Vec<_> = version.split('.').collect();
     let number =

@@ -1,5 +1,5 @@
-//! From a `Cargo.toml` that somebody wrote to a draft that can be signed. Name and version must be
-//! right; everything else is cut, cleaned or left out.
+//! Turns an untrusted `Cargo.toml` into a draft that can be signed. Name and version must be valid;
+//! everything else is shortened, cleaned or left out.
 
 use toml::{Table, Value};
 
@@ -12,7 +12,10 @@ use crate::{
     },
 };
 
-/// Reads what a `Cargo.toml` says of its crate; the error says what is wrong with it.
+/// Returns the draft, and the dependencies that it cannot express.
+///
+/// # Errors
+/// The problem with the manifest.
 pub(super) fn release(manifest: &Table) -> Result<(Draft, Vec<String>), String> {
     let package = manifest
         .get("package")
@@ -61,13 +64,13 @@ pub(super) fn release(manifest: &Table) -> Result<(Draft, Vec<String>), String> 
     Ok((draft, left_out))
 }
 
-/// Lists what the crate is used and built with, and says of what cannot be said why not. What its
-/// tests want is nobody else's matter.
+/// Returns the dependencies for use and for building, or the reason why one cannot be expressed.
+/// Development dependencies concern the author only.
 fn needs<'a>(
     target: Option<&'a str>,
     table: &'a Table,
 ) -> impl Iterator<Item = Result<Dependency, String>> {
-    // The spelling with an underscore is that of old crates; cargo reads it still.
+    // Old crates use the spelling with an underscore, and cargo still reads it.
     let sections = [
         ("dependencies", Kind::Runtime),
         ("build-dependencies", Kind::Build),
@@ -86,7 +89,8 @@ fn needs<'a>(
     })
 }
 
-/// One `name = "requirement"` or `name = { … }`, under the package's own name where it was renamed.
+/// Converts `name = "requirement"` or `name = { … }`, using the package's own name if it was
+/// renamed.
 fn need(
     called: &str,
     value: &Value,
@@ -115,7 +119,7 @@ fn need(
         optional,
         kind,
         extras: extras.map(str::to_owned).collect(),
-        // An optional one is a feature of its own name.
+        // An optional dependency is a feature of the same name.
         under: optional.then(|| called.to_owned()),
         platform: target.map(str::to_owned),
         ..Dependency::bare(

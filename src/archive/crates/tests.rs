@@ -336,7 +336,7 @@ fn the_readme_is_the_one_it_names() {
 }
 
 proptest! {
-    /// Whatever the fields say, the result is a release that can be signed and sent, or a reason.
+    /// Any fields give either a release that can be signed and sent, or a reason.
     #[test]
     fn any_manifest_is_a_release_or_a_reason(
         description in "\\PC{0,1500}|.{0,300}", labels in prop::collection::vec(".{0,60}", 0..20), license in ".{0,150}",

@@ -1,5 +1,5 @@
-//! The members of an `ar` archive, as deb(5) has them: headers of 60 bytes, and contents that begin
-//! at even places.
+//! Reads the members of an `ar` archive as described in deb(5): headers of 60 bytes, contents at
+//! even offsets.
 
 use std::io::{self, Read, Seek, SeekFrom, Take};
 
@@ -7,29 +7,29 @@ use super::{NOT_DEB, Unusable};
 
 const MAGIC: &[u8; 8] = b"!<arch>\n";
 const HEADER: usize = 60;
-/// Members looked at. A package has three, and few add some of their own.
+/// The most members read. A package has three, and some tools add a few.
 const MAX_MEMBERS: usize = 32;
 
 pub(super) struct Ar<'a, R> {
     archive: &'a mut R,
     size: u64,
-    /// The next header begins at this byte.
+    /// Offset of the next header.
     next: u64,
     seen: usize,
 }
 
 pub(super) struct Member {
-    /// Without the slash that some programs write behind it.
+    /// The name without the trailing slash that some programs write.
     pub name: String,
-    /// In seconds since 1970.
+    /// Modification time in seconds since 1970.
     pub time: u64,
     start: u64,
-    /// In bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
 impl<'a, R: Read + Seek> Ar<'a, R> {
-    /// Reads from the beginning of `archive`, which has `size` bytes.
+    /// Starts reading `archive`, which has `size` bytes.
     pub fn open(archive: &'a mut R, size: u64) -> Result<Self, Unusable> {
         let mut magic = [0; 8];
         match archive.read_exact(&mut magic) {
@@ -44,10 +44,10 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
         }
     }
 
-    /// The next member, whole in the archive; none at the end.
+    /// Returns the next member, which lies completely within the archive; `None` at the end.
     pub fn next(&mut self) -> Result<Option<Member>, Unusable> {
         self.seen += 1;
-        // A line feed may fill up the last member.
+        // A line feed may pad the last member.
         if self.next >= self.size || self.seen > MAX_MEMBERS {
             return Ok(None);
         }
@@ -85,7 +85,7 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
         }))
     }
 
-    /// The bytes of a member; of nothing else where it cannot be gone to.
+    /// Returns the bytes of a member, or none if the archive cannot seek there.
     pub fn content(&mut self, member: &Member) -> Take<&mut R> {
         let there = self.archive.seek(SeekFrom::Start(member.start)).is_ok();
         self.archive
@@ -94,7 +94,7 @@ impl<'a, R: Read + Seek> Ar<'a, R> {
     }
 }
 
-/// Digits alone: ten at most fit into a header, twelve into that for a time.
+/// Parses digits only: a header has room for ten, or twelve for a time.
 fn number(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
     if digits { text.parse().ok() } else { None }

@@ -1,9 +1,9 @@
-//! Reads a control paragraph (Debian Policy 5.3). Package, version and architecture must be right,
-//! and every field be there once.
+//! Parses a control paragraph (Debian Policy 5.3). Package, version and architecture must be valid,
+//! and every field must be unique.
 
 use crate::{archive::debian::fields, ecosystem::Ecosystem};
 
-/// One field of relations to other packages.
+/// A field with relations to other packages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Relation {
     pub kind: RelationKind,

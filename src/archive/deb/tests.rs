@@ -51,7 +51,7 @@ fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
     archive
 }
 
-/// A package with this control file and these files.
+/// Builds a package with this control file and these files.
 fn package(control: &str, files: &[(&str, &[u8])]) -> Result<Deb, Unusable> {
     let control = gzip(&tar(&[
         ("./md5sums", b"0"),
@@ -191,7 +191,7 @@ fn the_readme_is_the_best_there_is() {
             .readme,
         None
     );
-    // Behind more than is looked through.
+    // Behind the part that is searched.
     let large = vec![0; MAX_DATA as usize];
     let files = [
         ("./usr/bin/hello", large.as_slice()),
@@ -325,7 +325,7 @@ fn archives_that_are_cut_off_are_refused() {
         assert!(of(Cursor::new(&whole[..length])).is_err(), "{length}");
     }
     assert!(of(Cursor::new(&whole)).is_ok());
-    // A length that says more than there is, and one that is none.
+    // A length larger than the archive, and invalid ones.
     for length in ["9999999999", "-1", "0x10", ""] {
         let mut bytes = b"!<arch>\n".to_vec();
         bytes.extend(

@@ -1,4 +1,4 @@
-//! What an index is packed with, by its first bytes: apt names its lists by what they unpack to.
+//! Detects an index's compression by its first bytes: apt keeps the uncompressed name.
 
 use std::io::{self, BufRead, Read};
 
@@ -13,7 +13,7 @@ const GZIP: [u8; 3] = [0x1f, 0x8b, 0x08];
 const XZ: [u8; 6] = [0xfd, b'7', b'z', b'X', b'Z', 0x00];
 const LZ4: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 
-/// What comes out of the compression; the same bytes where there is none.
+/// Decompresses a stream, or passes it through if it is not compressed.
 pub(super) fn unpacked(
     mut packed: impl BufRead + Send + 'static,
 ) -> io::Result<Box<dyn Read + Send>> {
@@ -29,11 +29,11 @@ pub(super) fn unpacked(
     })
 }
 
-/// Frames of lz4, one after the other, with a byte behind the last one.
+/// Decodes consecutive lz4 frames. A sentinel byte follows the input.
 ///
-/// lz4_flex ends with the first frame, and takes one that is cut off between two blocks for a whole
-/// one: where it asks for the next block and there is none, it says that this was all. A whole one
-/// leaves that byte where it is.
+/// lz4_flex stops after the first frame, and accepts a frame that was cut off between two blocks:
+/// if the next block is missing, it reports the end. Only a complete frame leaves the sentinel
+/// unread.
 struct Lz4<R: BufRead>(Option<FrameDecoder<io::Chain<R, &'static [u8]>>>);
 
 impl<R: BufRead> Lz4<R> {
@@ -54,7 +54,7 @@ impl<R: BufRead> Read for Lz4<R> {
             if over && behind.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            // Each with a decoder of its own: one that has seen larger blocks counts on them.
+            // A new decoder for each frame: one that has seen larger blocks expects them.
             self.0 = self
                 .0
                 .take()

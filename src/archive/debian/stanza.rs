@@ -1,5 +1,5 @@
-//! From a stanza that somebody wrote to a draft that can be signed. Name and version must be there
-//! and fields be read in one way only; everything else is cut, cleaned or left out.
+//! Turns an untrusted stanza into a draft that can be signed. Name and version must be valid and
+//! fields unambiguous; everything else is shortened, cleaned or left out.
 
 use std::{collections::HashMap, str};
 
@@ -14,21 +14,20 @@ use crate::{
     },
 };
 
-/// A package of an index as it can be published: its draft is valid as it is, without a handle. Of
-/// alternatives that it depends on it has the first.
+/// A package of an index, ready to be published: its draft is valid, without a handle. Of
+/// alternative dependencies it has the first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stanza {
     pub draft: Draft,
-    /// Names what it depends on and its draft does not say, each with why.
+    /// Dependencies that the draft cannot express, each with the reason.
     pub left_out: Vec<String>,
-    /// The lines of its description behind the first, all of them.
+    /// The whole description after its first line.
     pub details: Option<String>,
-    /// The stanza as the index has it, ending with one line feed. Not cleaned: do not show it as it
-    /// is.
+    /// The stanza as in the index, ending with one line feed. It is not cleaned: do not display it.
     pub text: String,
 }
 
-/// Why a stanza is no package.
+/// The reason why a stanza is not a valid package.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unusable {
     #[error("it is longer than any package's")]
@@ -48,10 +47,10 @@ pub enum Unusable {
 }
 
 impl Stanza {
-    /// Reads the lines of one stanza.
+    /// Parses the lines of one stanza.
     ///
-    /// What is not UTF-8, as policy 5.1 wants it, is refused rather than mended: what is signed is
-    /// kept for good, and so is the text beside it.
+    /// Text that is not UTF-8, which policy 5.1 requires, is refused and not repaired: signed text
+    /// is kept for good.
     pub(in crate::archive) fn of(text: &[u8]) -> Result<Self, Unusable> {
         let text = str::from_utf8(text)
             .map_err(|_| Unusable::NotText)?
@@ -111,8 +110,8 @@ impl Stanza {
     }
 }
 
-/// The fields by their names, of which the case does not count (policy 5.1). A field that is there
-/// twice is read by some programs as the first, by others as the last, so it is neither.
+/// Returns the fields by name in lower case (policy 5.1). A duplicate field is an error, because
+/// some programs use the first and others the last.
 pub(in crate::archive) fn fields(text: &str) -> Result<HashMap<String, &str>, Unusable> {
     let mut fields = HashMap::new();
     let mut rest = text;
@@ -134,8 +133,7 @@ pub(in crate::archive) fn fields(text: &str) -> Result<HashMap<String, &str>, Un
     Ok(fields)
 }
 
-/// The first field with all of its lines, and what follows it: a line that begins with a space goes
-/// on with the field.
+/// Splits off the first field with all its lines: a line that begins with a space continues it.
 fn first_field(text: &str) -> (&str, &str) {
     let mut ends = text
         .match_indices('\n')
@@ -146,7 +144,7 @@ fn first_field(text: &str) -> (&str, &str) {
     .unwrap_or((text, ""))
 }
 
-/// The lines without the space before each; a lone dot is a blank one (policy 5.6.13).
+/// Removes the leading space of each line; a lone dot is a blank line (policy 5.6.13).
 fn lines(value: &str) -> String {
     let lines = value.lines().map(|line| {
         if line.trim() == "." {
@@ -158,13 +156,13 @@ fn lines(value: &str) -> String {
     lines.collect::<Vec<_>>().join("\n").trim().to_owned()
 }
 
-/// The section without the archive's area: `non-free/net` is about networks like any other.
+/// Returns the section without the archive area: `non-free/net` is `net`.
 fn category(section: &str) -> Option<String> {
     section.rsplit('/').next().map(str::to_owned)
 }
 
-/// Each package once, as long as a requirement has room for it: `a (>= 1), a (<< 2)` is one need
-/// with both bounds. And those that cannot be said.
+/// Returns each package once, merging requirements while they fit: `a (>= 1), a (<< 2)` is one
+/// dependency with both bounds. Also returns those that cannot be expressed.
 fn needs<'a>(relations: impl Iterator<Item = &'a str>) -> (Vec<Dependency>, Vec<String>) {
     let (mut needs, mut unsaid): (Vec<Dependency>, Vec<String>) = (Vec::new(), Vec::new());
     for relation in relations
@@ -187,12 +185,12 @@ fn needs<'a>(relations: impl Iterator<Item = &'a str>) -> (Vec<Dependency>, Vec<
     (needs, unsaid)
 }
 
-/// The first alternative of `libc6:any (>= 2.36) [amd64] <!nocheck> | libc` (policy 7.1); none
-/// without a name that can be published.
+/// Returns the first alternative of `libc6:any (>= 2.36) [amd64] <!nocheck> | libc` (policy 7.1);
+/// `None` if its name cannot be published.
 fn need(relation: &str) -> Option<Dependency> {
     let first = relation.split('|').next()?.trim();
     let name = first.split([':', ' ', '\t', '\n', '(', '[', '<']).next()?;
-    // dpkg has every name in lower case.
+    // dpkg lowercases names.
     let name: WrittenName = name.to_ascii_lowercase().parse().ok()?;
     PackageName::of(&Ecosystem::Debian, &name).ok()?;
     let version = first
@@ -200,7 +198,7 @@ fn need(relation: &str) -> Option<Dependency> {
         .and_then(|(_, rest)| rest.split_once(')'));
     let requirement =
         version.and_then(|(version, _)| version.trim().parse::<RequirementText>().ok());
-    // A text that is no relation of versions asks for nothing.
+    // An invalid version relation restricts nothing.
     let requirement = requirement.filter(|asked| asked.read(&Ecosystem::Debian).is_ok());
     Some(Dependency::bare(
         name,
@@ -208,7 +206,7 @@ fn need(relation: &str) -> Option<Dependency> {
     ))
 }
 
-/// The bounds of both.
+/// Combines the bounds of both requirements.
 fn both(one: &RequirementText, other: &RequirementText) -> Option<RequirementText> {
     match (one.as_str(), other.as_str()) {
         (_, "*") => Some(one.clone()),

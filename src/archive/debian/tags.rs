@@ -1,12 +1,12 @@
-//! From debtags (`use::editing, implemented-in::c`) to tags as people type them.
+//! Turns debtags (`use::editing, implemented-in::c`) into ordinary tags.
 
 use std::iter;
 
 use crate::{archive::sanitise::labels, domain::manifest::limit};
 
-/// The facets whose values are words of their own, the most telling ones first, because a release
-/// has room for a few: what it is for, what it deals with, how it is used, what it is made of.
-/// Others, such as `scope`, say little alone.
+/// The facets whose values are meaningful words, the most telling first, because a release has room
+/// for a few tags: purpose, subject, interface, implementation. Values of others, such as `scope`,
+/// say little on their own.
 const FACETS: [&str; 29] = [
     "use",
     "works-with",
@@ -39,7 +39,7 @@ const FACETS: [&str; 29] = [
     "privacy",
 ];
 
-/// What else people call it.
+/// Common synonyms.
 const ALSO: [(&str, &str); 3] = [
     ("commandline", "cli"),
     ("graphical", "gui"),
@@ -50,7 +50,7 @@ pub(super) fn tags(debtags: &str) -> Vec<String> {
     let tag = |tag: &str| {
         let (facet, value) = tag.trim().split_once("::")?;
         let rank = FACETS.iter().position(|known| *known == facet)?;
-        // Of `lang:c++` the word is `c++`. A debtagger who did not know yet left `TODO`.
+        // In `lang:c++` the word is `c++`. `TODO` is a placeholder.
         let word = value.rsplit(':').next().filter(|word| *word != "TODO")?;
         Some((rank, word.to_owned()))
     };

@@ -15,7 +15,7 @@ use crate::domain::{
     time::Timestamp,
 };
 
-/// Stanzas of bookworm, with what they say of files and sums left out here and there.
+/// Stanzas of bookworm, with some fields about files and checksums left out.
 const BASH: &str = "\
 Package: bash
 Source: bash (5.2.15-2)
@@ -54,7 +54,7 @@ Description: GNU C++ compiler
 Section: devel
 ";
 
-/// A file in a directory of its own.
+/// Creates a file in a directory of its own.
 fn file(bytes: &[u8]) -> (TempDir, PathBuf) {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("Packages");
@@ -62,7 +62,7 @@ fn file(bytes: &[u8]) -> (TempDir, PathBuf) {
     (dir, path)
 }
 
-/// Reads all that is there.
+/// Reads the whole index.
 fn read_within(bytes: &[u8], limits: Limits) -> Result<Vec<Result<Stanza, Bad>>, Unreadable> {
     let (_dir, path) = file(bytes);
     open_within(&path, limits)?.collect()
@@ -90,7 +90,7 @@ fn xz(text: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// As apt writes its lists: blocks that refer to those before them, and no sums.
+/// Packed like apt's lists: linked blocks without checksums.
 fn lz4(text: &[u8]) -> Vec<u8> {
     let info = FrameInfo::new()
         .block_size(BlockSize::Max64KB)
@@ -236,7 +236,7 @@ fn it_is_the_same_index_however_it_is_packed() {
         assert!(packed.len() < text.len());
         assert_eq!(read(&packed).unwrap(), plain);
     }
-    // One after the other they are one.
+    // Concatenated, they are one index.
     let (first, second) = text.split_at(text.len() / 2);
     for pack in [gzip, xz, lz4] {
         assert_eq!(read(&[pack(first), pack(second)].concat()).unwrap(), plain);
@@ -245,7 +245,7 @@ fn it_is_the_same_index_however_it_is_packed() {
 
 #[test]
 fn an_index_that_is_cut_off_is_no_whole_one() {
-    // Of several blocks, the last of which are stored as they are.
+    // Several blocks, the last of which are stored uncompressed.
     let noise = (0..40_000u64)
         .map(|n| format!("{:x} ", n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
         .collect::<String>();
@@ -276,7 +276,7 @@ fn an_index_that_is_cut_off_is_no_whole_one() {
             }
         }
     }
-    // What was whole before the damage is there, and nothing comes after it.
+    // Complete stanzas before the damage are returned, and nothing after it.
     let packed = lz4(text.as_bytes());
     let (_dir, path) = file(&packed[..packed.len() - 1]);
     let mut index = open(&path).unwrap();
@@ -289,7 +289,7 @@ fn an_index_that_is_cut_off_is_no_whole_one() {
     assert!(index.next().is_none());
 }
 
-/// Where blocks of an lz4 frame end; nothing for other files.
+/// Offsets at which blocks of an lz4 frame end; empty for other files.
 fn block_ends(packed: &[u8]) -> Vec<usize> {
     let mut ends = Vec::new();
     let mut at = 7;
@@ -425,7 +425,7 @@ fn a_stanza_that_is_too_long_is_passed_over() {
         "Package: lines\nVersion: 1\n{}\n",
         " and more\n".repeat(200_000)
     );
-    // One line, of which no part is to be taken for the blank one at the end.
+    // One line, no part of which may be taken for the blank line at the end.
     let line = format!(
         "Package: line\nVersion: 1\nX: {}\n\n",
         "x".repeat((2 << 20) - 29)
@@ -490,8 +490,8 @@ fn an_index_without_end_is_given_up() {
     )
     .unwrap();
     assert_eq!(short.iter().filter(|read| read.is_err()).count(), 1);
-    // An xz file that wants a dictionary of 1.5 GiB: a byte in the header of its first block, which
-    // a sum covers.
+    // An xz file that requires a dictionary of 1.5 GiB: a byte in its first block header, which a
+    // checksum covers.
     let mut greedy = xz(text.as_bytes());
     assert_eq!(
         greedy[14..16],
@@ -580,7 +580,7 @@ fn lines_may_end_as_on_windows() {
     assert!(stanza.text.ends_with("vcs\n"));
 }
 
-/// Bytes that look like an index, with anything in the fields.
+/// Bytes that look like an index, with arbitrary fields.
 fn index_like() -> impl Strategy<Value = Vec<u8>> {
     let name = "Package|Version|Description|Homepage|Maintainer|Section|Tag|Pre-Depends|Depends|X";
     let value = "\\PC{0,80}|.{0,1500}|[a-z0-9.+-]{1,70}|([a-z0-9+.-]{1,70}( \\([<>=]{1,2} [0-9.:~a-z-]{1,70}\\))?, ?){0,70}|(use::[a-z:]{1,60},){0,30}|https?://\\PC{0,220}";
@@ -595,7 +595,7 @@ fn index_like() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    /// Whatever an index says, what comes of it can be signed and sent.
+    /// Any stanza gives either a release that can be signed and sent, or a reason.
     #[test]
     fn any_stanza_is_a_release_or_a_reason(text in index_like()) {
         for stanza in read(&text).unwrap().into_iter().flatten() {

@@ -1,8 +1,8 @@
-//! The entries of a tar archive, with what extension headers say of them.
+//! Reads the entries of a tar archive together with their extension headers.
 //!
-//! The headers are read raw: the tar crate would read an extension header of any length into
-//! memory, and settle what two of them contradict each other about. What programs read in different
-//! ways is refused, because then nobody knows what an archive has in it.
+//! Headers are read raw, because the tar crate would read an extension header of any length into
+//! memory and resolve contradictions silently. Anything that programs interpret differently is
+//! refused, because then the archive's contents are ambiguous.
 
 use std::io::{self, Read};
 
@@ -15,9 +15,9 @@ const MAX_EXTENSION: u64 = 64 << 10;
 const BLOCK: u64 = 512;
 
 pub(in crate::archive) struct Entry<'a, R: Read> {
-    /// As written.
+    /// The path as written.
     pub path: Vec<u8>,
-    /// When it was last changed, in seconds since the Unix epoch; the later of two.
+    /// Modification time in seconds since the Unix epoch, the later if there are two.
     pub changed: Option<u64>,
     pub what: What<tar::Entry<'a, R>>,
 }
@@ -30,18 +30,18 @@ pub(in crate::archive) enum What<C> {
         content: C,
     },
     Link(Vec<u8>),
-    /// To what, as written.
+    /// The target as written.
     HardLink(Vec<u8>),
     Special,
 }
 
 pub(in crate::archive) struct Entries<'a, R: Read> {
     raw: tar::Entries<'a, R>,
-    /// Where the header after the last one begins.
+    /// Offset of the header after the last entry.
     end: u64,
 }
 
-/// What extension headers say of the entry after them.
+/// Properties that extension headers give the following entry.
 #[derive(Default)]
 struct Extension {
     path: Option<Vec<u8>>,
@@ -58,7 +58,10 @@ impl<'a, R: Read> Entries<'a, R> {
         })
     }
 
-    /// The next entry; `count` is called for each header on the way.
+    /// Returns the next entry. `count` is called for each header read.
+    ///
+    /// # Errors
+    /// The archive is damaged or ambiguous, or `count` fails.
     pub fn next(
         &mut self,
         mut count: impl FnMut() -> Result<(), ExtractError>,
@@ -108,7 +111,7 @@ impl<'a, R: Read> Entries<'a, R> {
         }
     }
 
-    /// Where the end of the archive is to be, in bytes from its beginning.
+    /// Returns the offset at which the archive must end.
     pub fn end(&self) -> u64 {
         self.end
     }
@@ -119,7 +122,7 @@ impl Extension {
         self.path.is_none() && self.link.is_none() && self.size.is_none()
     }
 
-    /// `None` when the record says twice what may be said once, or something that is not done here.
+    /// Takes a record. Returns `None` for a duplicate or an unsupported feature.
     fn take(&mut self, key: &[u8], value: Vec<u8>) -> Option<()> {
         match key {
             b"path" => set(&mut self.path, value),
@@ -128,7 +131,7 @@ impl Extension {
                 &mut self.size,
                 std::str::from_utf8(&value).ok()?.parse().ok()?,
             ),
-            // With a fraction: Python writes it here, and 0 into the header.
+            // The time has a fraction: Python writes it here, and 0 into the header.
             b"mtime" => {
                 let seconds = value.split(|byte| *byte == b'.').next().unwrap_or_default();
                 self.changed = std::str::from_utf8(seconds)
@@ -157,7 +160,8 @@ impl Extension {
         let what = match kind {
             EntryType::Directory => What::Directory,
             EntryType::Symlink => What::Link(self.link.or_else(named).unwrap_or_default()),
-            // Some programs take the bytes behind one for the file's, and some for the next header.
+            // Some programs treat the bytes after a hard link as the file's, others as the next
+            // header.
             EntryType::Link if entry.size() > 0 => {
                 return Err(ExtractError::refused(&path, Unsafe::Ambiguous));
             }
@@ -180,7 +184,7 @@ impl Extension {
     }
 }
 
-/// `None` when it was set before.
+/// Sets a field. Returns `None` if it was already set.
 fn set<T>(field: &mut Option<T>, value: T) -> Option<()> {
     field.replace(value).is_none().then_some(())
 }
@@ -197,7 +201,7 @@ fn small(entry: &mut impl Read) -> Result<Vec<u8>, ExtractError> {
     Ok(bytes)
 }
 
-/// A GNU long name ends with a zero, which is not part of it.
+/// Reads a GNU long name without its terminating zero.
 fn text(entry: &mut impl Read) -> Result<Vec<u8>, ExtractError> {
     let mut text = small(entry)?;
     text.pop_if(|last| *last == 0);
@@ -209,7 +213,8 @@ struct Record<'a> {
     value: &'a [u8],
 }
 
-/// The records of a pax header: `length key=value` and a line feed, the length counting all of it.
+/// Parses the records of a pax header: `length key=value` and a line feed, with the length counting
+/// all of it.
 fn records(mut bytes: &[u8]) -> Result<Vec<Record<'_>>, ExtractError> {
     let mut records = Vec::new();
     while !bytes.is_empty() {
@@ -239,8 +244,7 @@ fn record(bytes: &[u8]) -> Option<(Record<'_>, &[u8])> {
     ))
 }
 
-/// Whether nothing but zeros follows. Reads to the end, which is where a compression has its
-/// checksum.
+/// Checks that only zeros follow. Reads to the end, where compression formats have their checksum.
 pub(in crate::archive) fn check_end(
     mut rest: impl Read,
     buffer: &mut [u8],

@@ -1,12 +1,11 @@
-//! Counts what goes into the compression and what comes out, as it passes, and what is copied of
-//! that.
+//! Counts packed, unpacked and copied bytes as they pass, and enforces limits.
 
 use std::{
     cell::Cell,
     io::{self, Read},
 };
 
-/// Bytes that may come out before the ratio is judged.
+/// The ratio is checked only after this many unpacked bytes.
 pub(in crate::archive) const UNJUDGED: u64 = 16 << 20;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +35,8 @@ impl Meter {
         }
     }
 
-    /// Which limit ended the reading, if one did: readers in between turn errors into their own.
+    /// Returns the limit that ended the reading, if one did: readers in between turn the error into
+    /// their own.
     pub fn over(&self) -> Option<Over> {
         self.over.get()
     }
@@ -45,8 +45,7 @@ impl Meter {
         self.unpacked.get()
     }
 
-    /// Counts bytes that are about to be copied within the tree, as if they came out of the
-    /// compression once more.
+    /// Counts bytes about to be copied within the tree as if they were unpacked again.
     pub fn copies(&self, bytes: u64) -> io::Result<()> {
         self.copied.set(self.copied.get().saturating_add(bytes));
         self.check()

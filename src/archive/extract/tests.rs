@@ -13,7 +13,7 @@ const LIMITS: ExtractLimits = ExtractLimits {
     ratio: 100,
 };
 
-/// A tar archive with names and types as a hostile author would have them.
+/// A tar archive with arbitrary names and types, as a hostile author would write.
 #[derive(Default)]
 struct Tar(Vec<u8>);
 
@@ -86,7 +86,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Everything below a directory: its path, and what it is.
+/// Everything below a directory, by path.
 fn listed(dir: &Path) -> BTreeMap<String, String> {
     let mut found = BTreeMap::new();
     let mut left = vec![dir.to_owned()];
@@ -121,7 +121,7 @@ fn listed(dir: &Path) -> BTreeMap<String, String> {
     found
 }
 
-/// Extracts as `around/web/tree`. When that fails, nothing has changed anywhere around it.
+/// Extracts as `around/web/tree`. If that fails, checks that nothing changed around it.
 fn extracted(
     archive: &[u8],
     kind: Kind,
@@ -308,7 +308,7 @@ fn links_that_leave_the_tree_are_refused() {
             "{path} -> {target}"
         );
     }
-    // Each stays inside as it is written; the second would climb from wherever the first leads to.
+    // Each stays inside as written; the second would climb from the target of the first.
     let chain = Tar::default()
         .dir("a")
         .dir("a/b")
@@ -343,7 +343,7 @@ fn nothing_is_written_through_a_link() {
         refused(Tar::default().link("l", "a").link("l/x", "y")),
         Unsafe::Conflict
     );
-    // A file that comes in the place of a link is written in its place, not where it points to.
+    // A file that replaces a link is written in its place, not at its target.
     let replaced = Tar::default()
         .file("a", b"a")
         .link("l", "a")
@@ -353,7 +353,7 @@ fn nothing_is_written_through_a_link() {
     assert_eq!(found["a"], format!("644 {}", blake3::hash(b"a").to_hex()));
     assert_eq!(found["l"], format!("644 {}", blake3::hash(b"x").to_hex()));
 
-    // A link that somebody else put in the way meanwhile.
+    // A link that somebody else created meanwhile.
     let around = tempfile::tempdir().unwrap();
     fs::create_dir(around.path().join("outside")).unwrap();
     let mut tree = Tree::new(around.path().join("tree"), 10).unwrap();
@@ -400,7 +400,7 @@ fn hard_links_within_the_archive_are_copies() {
         "git",
         "git",
     );
-    // Later the first is another: what was linked to it stays what it was.
+    // Replacing the first file leaves the copies linked to it unchanged.
     let found = extracted(&tar.file("bin/git", b"new").end(), Kind::Tar, LIMITS).unwrap();
     let program = format!("755 {}", blake3::hash(b"program").to_hex());
     assert_eq!((&found["bin/git-add"], &found["git"]), (&program, &program));
@@ -437,7 +437,7 @@ fn hard_links_out_of_the_archive_and_devices_are_refused() {
         let tar = hard(Tar::default().file("a", b"x").dir("dir"), "l", target).file("later", b"x");
         assert_eq!(refused(tar), Unsafe::HardLink, "{target}");
     }
-    // A link that is copied into another directory points somewhere else.
+    // A link copied into another directory points elsewhere.
     let moved = hard(Tar::default().dir("a").link("a/l", "../x"), "l", "a/l");
     assert_eq!(refused(moved), Unsafe::Link(BadLink::Leaves));
     let bytes = Tar::default()
@@ -511,7 +511,7 @@ fn of_what_is_there_twice_the_last_counts() {
         refused(Tar::default().file("a/b", b"1").file("a", b"2")),
         Unsafe::Conflict
     );
-    // What does not count has come out of the compression all the same.
+    // Replaced entries count as unpacked bytes too.
     let again = (0..5).fold(Tar::default(), |tar, _| tar.file("a", &vec![7; 1 << 20]));
     let error = extracted(
         &again.end(),
@@ -642,7 +642,7 @@ fn bombs_are_given_up_early() {
             .is_ok()
         );
     }
-    // After the end, where nobody looks, and as the name of an entry, which readers keep in memory.
+    // Behind the end, and as an entry's name, which readers keep in memory.
     let after = [Tar::default().file("x", b"").end(), vec![0; 40 << 20]].concat();
     let error = extracted(&zstd(&after), Kind::Zstd, LIMITS).unwrap_err();
     assert!(matches!(error, ExtractError::Bomb { .. }), "{error}");
@@ -688,10 +688,10 @@ fn bombs_are_given_up_early() {
     )
     .unwrap_err();
     assert!(matches!(error, ExtractError::TooLarge { .. }), "{error}");
-    // Small ones harm nobody.
+    // Small ones are harmless.
     let small = Tar::default().file("zeros", &vec![0; 15 << 20]).end();
     assert!(extracted(&zstd(&small), Kind::Zstd, LIMITS).is_ok());
-    // A header may say what it likes.
+    // A header may lie.
     let mut header = Header::new_gnu();
     header.set_path("liar").unwrap();
     header.set_size(1 << 50);
@@ -719,7 +719,7 @@ fn a_million_entries_are_too_many() {
         matches!(error, ExtractError::TooMany { limit: 1_000 }),
         "{error}"
     );
-    // Directories that are only named, and headers that describe nothing, count as well.
+    // Implied directories and extension headers count too.
     let deep = (0..30).fold(Tar::default(), |tar, n| {
         tar.file(&format!("{n}/{}x", "d/".repeat(40)), b"")
     });
@@ -884,12 +884,12 @@ proptest! {
         fs::create_dir(&tree).unwrap();
         for (names, leaf) in &leaves {
             let names: Vec<_> = names.iter().map(|name| format!("{name}~")).collect();
-            // Packing leaves out what is named as a secret is.
+            // Packing leaves out names that look like secrets.
             if names.iter().map(|name| name.to_lowercase()).any(|name| name.starts_with("id_") || name.starts_with(".env")) {
                 continue;
             }
             let place = tree.join(names.join("/"));
-            // A name that is a file already cannot be a directory as well.
+            // A name cannot be both a file and a directory.
             if fs::create_dir_all(place.parent().unwrap()).is_err() {
                 continue;
             }
@@ -907,7 +907,7 @@ proptest! {
         prop_assert_eq!(&found, &listed(&tree));
         prop_assert_eq!(packed.entries, found.len() as u64);
 
-        // One flipped bit is an error or, where it means nothing to the format, changes nothing.
+        // A flipped bit is either an error or without effect.
         let mut flipped = archive.clone();
         *seed.get_mut(&mut flipped) ^= 0x10;
         if let Ok(other) = extracted(&flipped, Kind::Zstd, LIMITS) {
@@ -915,8 +915,7 @@ proptest! {
         }
     }
 
-    /// Whatever the bytes, nothing is left when they are refused, and nothing outside when they are
-    /// not.
+    /// Refused bytes leave nothing behind, and accepted ones nothing outside.
     #[test]
     fn any_bytes_are_unpacked_or_refused(
         blocks in prop::collection::vec(("[./a-b\\\\]{0,8}", "[./a-b]{0,6}", prop::sample::select(b"01125LKxgS37\0".to_vec()),

@@ -1,11 +1,11 @@
-//! What a `package.json` says, in all the forms that npm has taken over the years. Name and version
-//! must be right; a field that has another form is as if it were not there.
+//! Parses `package.json` in all the forms that npm has accepted over the years. Name and version
+//! must be valid; a field in an unknown form is ignored.
 
 use serde_json::{Map, Value};
 
 use crate::ecosystem::Ecosystem;
 
-/// Somebody who wrote or looks after a package.
+/// An author, maintainer or contributor.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Person {
     pub name: String,
@@ -13,16 +13,15 @@ pub struct Person {
     pub url: Option<String>,
 }
 
-/// A package that another one names, with what it wants of it.
+/// A dependency as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// As it is imported; `requirement` says when it is published by another name.
+    /// The name in imports; `requirement` tells if it is published under another name.
     pub name: String,
-    /// As it is written: a range, a tag, `npm:other@^1`, an address or a path.
+    /// As written: a range, a tag, `npm:other@^1`, a URL or a path.
     pub requirement: String,
     pub kind: DependencyKind,
-    /// It may be missing: a peer may, of which `peerDependenciesMeta` says so, and an optional one
-    /// always.
+    /// It may be missing: an optional dependency, or a peer marked so in `peerDependenciesMeta`.
     pub optional: bool,
 }
 
@@ -66,7 +65,7 @@ impl Manifest {
         let version = field("version")
             .and_then(Value::as_str)
             .ok_or("it has no version")?;
-        // npm takes these away when it publishes.
+        // npm removes these when it publishes.
         let version = version.trim().trim_start_matches(['v', '=', ' ']);
         let version = Ecosystem::Npm
             .version(version)
@@ -92,9 +91,9 @@ impl Manifest {
     }
 }
 
-/// What a registry says of this version in its packument, but for where it is: `package.json`, with
-/// name and version as npm lists them, programs as a table, and without a readme, which old ones
-/// have in them. Empty where it is none.
+/// Returns this version's entry in a packument, except for its location: `package.json` with npm's
+/// normal name and version, programs as a table, and no readme, which old ones include. Returns no
+/// bytes if the JSON is invalid.
 pub fn packument(found: &super::Tarball) -> Vec<u8> {
     let Ok(mut fields) = fields(&found.package_json) else {
         return Vec::new();
@@ -112,7 +111,7 @@ pub fn packument(found: &super::Tarball) -> Vec<u8> {
     serde_json::to_vec(&fields).unwrap_or_default()
 }
 
-/// Reads UTF-8, or what was meant to be, as npm does. Nesting is bounded by the parser.
+/// Parses JSON, replacing invalid UTF-8 as npm does. The parser bounds nesting.
 fn fields(bytes: &[u8]) -> Result<Map<String, Value>, String> {
     let text = String::from_utf8_lossy(bytes);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
@@ -127,7 +126,7 @@ fn text_of(value: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// The values of a list, or the one that stands for a list.
+/// Returns the values of a list, or the single value in place of one.
 fn list(value: Option<&Value>) -> Vec<&Value> {
     match value {
         Some(Value::Array(values)) => values.iter().collect(),
@@ -136,7 +135,7 @@ fn list(value: Option<&Value>) -> Vec<&Value> {
     }
 }
 
-/// `{"name": …, "email": …, "url": …}`, or `Name <email> (url)`.
+/// Parses `{"name": …, "email": …, "url": …}`, or `Name <email> (url)`.
 fn person(value: &Value) -> Option<Person> {
     let person = match value {
         Value::Object(fields) => {
@@ -175,7 +174,7 @@ fn person(value: &Value) -> Option<Person> {
     (person != Person::default()).then_some(person)
 }
 
-/// `"MIT"`, `{"type": "MIT"}`, or a list of these.
+/// Parses `"MIT"`, `{"type": "MIT"}`, or a list of these.
 fn license(value: Option<&Value>) -> Option<String> {
     let one = |value: &Value| {
         text_of(value).or_else(|| {
@@ -188,7 +187,7 @@ fn license(value: Option<&Value>) -> Option<String> {
     match licenses.as_slice() {
         [] => None,
         [only] => Some(only.clone()),
-        // An expression within another one wants parentheses.
+        // An expression nested in another needs parentheses.
         _ => {
             let grouped = licenses.iter().map(|text| {
                 if text.contains(' ') {
@@ -202,14 +201,13 @@ fn license(value: Option<&Value>) -> Option<String> {
     }
 }
 
-/// `{"url": …}` or its text, which may be one of the short forms.
+/// Parses `{"url": …}` or a text, which may be a short form.
 fn repository(value: &Value) -> Option<String> {
     let url = text_of(value).or_else(|| text_of(value.get("url")?))?;
     Some(address(&url))
 }
 
-/// The address that a short form, or one that only git understands, is for. Anything else is left
-/// as it is.
+/// Expands a short form or a git-only URL to an https URL. Anything else stays as it is.
 fn address(text: &str) -> String {
     const HOSTS: [(&str, &str); 4] = [
         ("github", "https://github.com/"),
@@ -233,7 +231,7 @@ fn address(text: &str) -> String {
     if let Some(rest) = git {
         return format!("https://{}", user(rest));
     }
-    // git@github.com:owner/name.git
+    // Such as git@github.com:owner/name.git.
     if let Some((host, path)) = text
         .strip_prefix("git@")
         .and_then(|rest| rest.split_once(':'))
@@ -267,8 +265,8 @@ fn keywords(value: Option<&Value>) -> Vec<String> {
     }
 }
 
-/// Each name once a kind. What is optional is so even if it stands among the others, too: npm has
-/// it so.
+/// Returns each name once for each kind. A name in `optionalDependencies` is optional even if other
+/// sections list it too, as in npm.
 fn dependencies(fields: &Map<String, Value>) -> Vec<Dependency> {
     let section = |key: &str| fields.get(key).and_then(Value::as_object);
     let optional = section("optionalDependencies");

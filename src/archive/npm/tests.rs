@@ -8,7 +8,7 @@ use super::*;
 const MANIFEST: &str =
     r#"{"name": "@scope/Hello", "version": "1.2.3-rc.1+build", "description": " Says hello "}"#;
 
-/// A time that is real, and the one that npm writes.
+/// A real time, and the constant that npm writes.
 const TIME: u64 = 1_600_000_000;
 const OF_NPM: u64 = 499_162_500;
 
@@ -22,7 +22,7 @@ impl Packed {
         )))
     }
 
-    /// A file, its name unchecked as a hostile author would have it.
+    /// Adds a file, its name unchecked as a hostile author would have it.
     fn file(self, name: &str, bytes: impl AsRef<[u8]>) -> Self {
         self.entry(name, bytes, tar::EntryType::Regular, OF_NPM)
     }
@@ -59,12 +59,12 @@ fn manifest(text: &str) -> Result<Tarball, Unusable> {
     Packed::new().file("package/package.json", text).read()
 }
 
-/// A manifest that is valid, with these fields.
+/// A valid manifest with these fields added.
 fn with(fields: &str) -> Tarball {
     manifest(&format!(r#"{{"name": "a", "version": "1.0.0", {fields}}}"#)).unwrap()
 }
 
-/// A file is read in pieces, and what begins within one piece may end in the next.
+/// A file is read in pieces, and a member may straddle two of them.
 #[test]
 fn a_file_with_several_members_is_read_like_its_bytes() {
     let packed = Packed::new().file("package/package.json", MANIFEST).bytes();
@@ -413,7 +413,7 @@ fn archives_that_unpack_to_too_much_are_given_up() {
         |packed, n| packed.file(&format!("a/{n}"), ""),
     );
     assert!(matches!(many.read(), Err(Unusable::TooLarge)));
-    // The tar crate would have all of a long name in memory.
+    // The tar crate would keep the whole of a long name in memory.
     let name = Packed::new().entry(
         "././@LongLink",
         vec![b'x'; 1 << 20],
@@ -435,8 +435,8 @@ fn damaged_archives_are_refused() {
     for length in [0, 1, 10, whole.len() / 2, whole.len() - 9] {
         assert!(of(&whole[..length]).is_err(), "{length}");
     }
-    // As zlib has it: zeros, or anything that is no member, may follow; another member is part of
-    // it.
+    // As in zlib, zeros or anything that is no member may follow, and another member is part of the
+    // file.
     for after in [&[0; 3_000][..], b"junk", b"\x1f"] {
         let package = of(&[&whole, after].concat()).unwrap();
         assert_eq!(package.size, (whole.len() + after.len()) as u64);

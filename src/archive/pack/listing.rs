@@ -1,4 +1,4 @@
-//! The contents of an archive before it is written, for the person who publishes it.
+//! The contents of an archive before it is written, for its publisher.
 
 use std::collections::BTreeMap;
 
@@ -8,30 +8,30 @@ use unicode_normalization::UnicodeNormalization;
 use super::{Found, Item, What, rules::Why};
 use crate::domain::text::printable;
 
-/// Pairs of names that are warned of; more are counted.
+/// The most pairs of similar names in warnings; more are counted.
 const MOST_TWINS: usize = 20;
 
-/// Everything about an archive that can be said before it is written.
+/// Everything known about an archive before it is written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Listing {
-    /// Files, directories and links that go in, as they will be in the archive.
+    /// Files, directories and links that are included, as they will be in the archive.
     pub entries: Vec<Entry>,
-    /// Files and directories that stay out. The contents of such a directory are not named.
+    /// Files and directories that are left out. The contents of such a directory are not listed.
     pub left_out: Vec<LeftOut>,
-    /// The number of others that stay out.
+    /// The number of further ones that are left out.
     pub left_out_more: u64,
-    /// Files with keys in them. As long as there is one, nothing is packed.
+    /// Files with private keys. Nothing is packed while there is one.
     pub refused: Vec<Refused>,
-    /// Sentences for the publisher.
+    /// Warnings for the publisher.
     pub warnings: Vec<String>,
 }
 
-/// Something that goes in.
+/// An included file, directory or link.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Entry {
     pub path: String,
     pub kind: EntryKind,
-    /// Bytes of a file; 0 for the others.
+    /// Size of a file in bytes; 0 for others.
     pub size: u64,
     /// The line of `include` that matches it.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,18 +46,18 @@ pub enum EntryKind {
     Link,
 }
 
-/// Something that stays out; a directory's path ends with a slash.
+/// A file or directory that is left out; a directory's path ends with a slash.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct LeftOut {
     pub path: String,
-    /// Bytes, but for a directory.
+    /// Size in bytes, except for a directory.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     #[serde(flatten)]
     pub why: Why,
 }
 
-/// A file that holds a private key.
+/// A file with a private key.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Refused {
     pub path: String,
@@ -65,13 +65,14 @@ pub struct Refused {
     pub key: Key,
 }
 
-/// The owner of a key, as far as that can be told.
+/// The owner of a private key, as far as it can be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "key")]
 pub enum Key {
-    /// This program's: it never goes in.
+    /// This program's key, which is never included.
     Own,
-    /// Somebody's, by the header it begins with: it goes in when `include` names it.
+    /// Another private key, recognised by its header. It is included only if `include` names the
+    /// file.
     Header { label: String },
 }
 
@@ -122,7 +123,7 @@ impl Listing {
         }
     }
 
-    /// A file that is published as it is.
+    /// Returns the listing of a single file that is published as it is.
     pub fn of_file(name: &str, size: u64) -> Self {
         let entry = Entry {
             path: name.to_owned(),
@@ -136,7 +137,7 @@ impl Listing {
         }
     }
 
-    /// Files, and their bytes together.
+    /// Returns the number of files and their total size in bytes.
     pub fn files(&self) -> (u64, u64) {
         let files = self
             .entries
@@ -147,8 +148,8 @@ impl Listing {
         })
     }
 
-    /// The files that go in, in at most `most` rows: where there is more, a directory is one row
-    /// with what is in it, and rows that are still too many are counted in the last.
+    /// Returns the included files in at most `most` rows. If there are more files, each top
+    /// directory becomes one row, and any remaining excess is summed up in the last row.
     pub fn folded(&self, most: usize) -> Vec<Row> {
         let files = || {
             self.entries
@@ -193,14 +194,14 @@ impl Listing {
     }
 }
 
-/// A row of a listing for eyes: a file, or several.
+/// A row of a listing for display: a file, or several.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Row {
     /// A file's path, or a directory's with a slash at its end; the last row may stand for the
     /// rest.
     pub path: String,
     pub files: u64,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
 }
 
@@ -220,8 +221,8 @@ impl Entry {
     }
 }
 
-/// Names in one directory that are one name on a system which does not tell their case or their
-/// normal form apart, as macOS and Windows do not.
+/// Warns of names in one directory that are the same on systems that ignore case or normal form, as
+/// macOS and Windows do.
 fn twins(items: &[Item]) -> Vec<String> {
     let nfc = |name: &str| name.nfc().collect::<String>();
     let mut seen: BTreeMap<(&str, String), &str> = BTreeMap::new();

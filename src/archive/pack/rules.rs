@@ -1,9 +1,8 @@
-//! Deciding by name whether something goes into an archive.
+//! Decides by name if something is packed.
 //!
-//! Left out are git's own files, the node's own directories, what `exclude` and the `.gitignore`
-//! files of the tree say, and names that hold secrets by convention. `include` adds to what is
-//! left, against the last two only: what somebody wrote into `exclude` stays out, and nothing
-//! brings a node's own directories in.
+//! Left out are git's own files, the node's own directories, matches of `exclude` and of
+//! `.gitignore` files in the tree, and names that hold secrets by convention. `include` overrides
+//! the last two only: `exclude` is stronger, and a node's own directories are never packed.
 
 use std::{
     cell::Cell,
@@ -18,41 +17,41 @@ use serde::Serialize;
 use super::{PackError, shown};
 use crate::domain::text::printable;
 
-/// Names that are private by convention, whatever they are: those of programs that keep credentials
-/// in them, and of version control other than git.
+/// Names that are private by convention: credentials of common programs, and version control other
+/// than git.
 const PRIVATE: [&str; 10] = [
     ".netrc", ".npmrc", ".pypirc", ".aws", ".ssh", ".gnupg", ".kube", ".docker", ".hg", ".svn",
 ];
-/// Ends of names of keys and certificates.
+/// Suffixes of keys and certificates.
 const KEY_ENDS: [(&str, &str); 3] = [(".pem", "*.pem"), (".key", "*.key"), (".p12", "*.p12")];
-/// The kinds of keys that OpenSSH makes, which keep their names in copies such as `id_rsa.old`.
+/// Names of OpenSSH's keys, which also begin the names of copies such as `id_rsa.old`.
 const SSH_KEYS: [&str; 5] = ["id_rsa", "id_dsa", "id_ecdsa", "id_ed25519", "id_xmss"];
 
-/// The options of packing a directory.
+/// The rules for packing a directory.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rules {
-    /// Lines of a `.gitignore` of the directory, for things that stay out.
+    /// Patterns as in a `.gitignore` of the directory, for files to leave out.
     pub exclude: Vec<String>,
-    /// Paths, and patterns as in a `.gitignore`, for things that go in against their name or a
+    /// Paths, and patterns as in a `.gitignore`, for files to include despite their name or a
     /// `.gitignore`.
     pub include: Vec<String>,
-    /// The directories of the node on this machine. None of them need exist.
+    /// The directories of the node on this machine. They need not exist.
     pub own: Vec<PathBuf>,
 }
 
-/// The reason for which something stays out.
+/// The reason why something is left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case", tag = "why")]
 pub enum Why {
-    /// It is git's.
+    /// It belongs to git.
     Git,
-    /// It is the node's.
+    /// It belongs to the node.
     Node,
-    /// It has a name that holds secrets by convention.
+    /// Its name is private by convention.
     Private { pattern: String },
-    /// A `.gitignore` says so.
+    /// A `.gitignore` matches.
     Ignored { pattern: String, file: String },
-    /// `exclude` says so.
+    /// `exclude` matches.
     Excluded { pattern: String },
 }
 
@@ -68,7 +67,7 @@ impl std::fmt::Display for Why {
     }
 }
 
-/// The convention by which a name is private, as a pattern.
+/// Returns the convention by which a name is private, as a pattern.
 pub fn private(name: &str, is_dir: bool) -> Option<&'static str> {
     let name = name.to_ascii_lowercase();
     if name.starts_with(".env") {
@@ -84,38 +83,40 @@ pub fn private(name: &str, is_dir: bool) -> Option<&'static str> {
         return Some("*.sqlite*");
     }
     let is_ssh = SSH_KEYS.iter().any(|key| name.starts_with(key)) && !name.ends_with(".pub");
-    // A key has no extension; a source file that begins with the same three characters has one.
+    // A key has no extension, unlike a source file that begins with the same three characters.
     let is_key = !is_dir && name.starts_with("id_") && (is_ssh || !name.contains('.'));
     is_key.then_some("id_*")
 }
 
-/// Whether a file or directory is the node's, or in what is.
+/// Returns true if a file or directory belongs to the node or lies in its directories.
 pub fn is_own(own: &[PathBuf], place: &Path) -> bool {
     let own = Own::new(own);
     fs::canonicalize(place).is_ok_and(|place| place.ancestors().any(|dir| own.is(dir)))
 }
 
-/// The rules of one directory, compiled.
+/// The compiled rules of a directory.
 pub(super) struct Compiled {
     exclude: Gitignore,
     include: Vec<Included>,
     own: Own,
 }
 
-/// One line of `include`.
+/// A line of `include`.
 struct Included {
     line: String,
     matcher: Gitignore,
-    /// The names on the way to what it matches, for a line that begins at the directory.
+    /// Patterns for the parent directories of its matches, for an anchored line.
     way: Vec<Gitignore>,
-    /// Whether it matched something that goes in.
+    /// True once it has matched something that is included.
     used: Cell<bool>,
 }
 
 impl Compiled {
+    /// Compiles the rules.
+    ///
     /// # Errors
-    /// [`PackError::Pattern`] for a line that means nothing, [`PackError::Own`] when the directory
-    /// is the node's.
+    /// [`PackError::Pattern`] for an invalid line, [`PackError::Own`] if the directory is the
+    /// node's.
     pub fn new(root: &Path, rules: &Rules) -> Result<Self, PackError> {
         let own = Own::new(&rules.own);
         if root.ancestors().any(|above| own.is(above)) {
@@ -134,7 +135,7 @@ impl Compiled {
         })
     }
 
-    /// The reason for which something stays out that `include` cannot add.
+    /// Returns the reason to leave something out that `include` cannot override.
     pub fn never(&self, place: &Path, is_dir: bool, is_link: bool) -> Option<Why> {
         if place.file_name().is_some_and(|name| name == ".git") {
             return Some(Why::Git);
@@ -154,7 +155,7 @@ impl Compiled {
         })
     }
 
-    /// The first line of `include` that matches this very path.
+    /// Returns the first line of `include` that matches this very path.
     pub fn included(&self, place: &Path, is_dir: bool) -> Option<&str> {
         let mut first = None;
         for one in &self.include {
@@ -166,7 +167,7 @@ impl Compiled {
         first
     }
 
-    /// Whether a line of `include` begins at the directory and may match something in this one.
+    /// Returns true if an anchored line of `include` may match something in this directory.
     pub fn reaches_into(&self, root: &Path, inside: &Path) -> bool {
         let names: Vec<_> = inside.components().collect();
         self.include.iter().any(|one| {
@@ -178,7 +179,7 @@ impl Compiled {
         })
     }
 
-    /// Lines of `include` that matched nothing that goes in.
+    /// Returns the lines of `include` that matched nothing that is included.
     pub fn unused(&self) -> impl Iterator<Item = &str> {
         self.include
             .iter()
@@ -198,7 +199,7 @@ impl Included {
             });
         }
         let path = line.strip_prefix("./").unwrap_or(line);
-        // A path is a path from the directory, also where it has one name only.
+        // A plain path is relative to the directory even if it has a single component.
         let anchored = match literal(path) {
             Some(_) if !path.starts_with('/') => format!("/{path}"),
             _ => path.to_owned(),
@@ -209,7 +210,7 @@ impl Included {
         let mut way = Vec::new();
         if begins_here && !inner.starts_with("**") {
             for part in inner.split('/') {
-                // After two stars every directory is on the way; an empty matcher stands for it.
+                // After `**` every directory may lead to a match; an empty matcher stands for that.
                 if part.contains("**") {
                     way.push(Gitignore::empty());
                     break;
@@ -230,7 +231,7 @@ impl Included {
     }
 }
 
-/// Whether `include` has this very path, and not a pattern that matches it.
+/// Returns true if `include` has this very path, and not a pattern that matches it.
 pub fn is_named(include: &[String], path: &str) -> bool {
     let as_path = |line: &str| literal(line.strip_prefix("./").unwrap_or(line));
     include
@@ -238,7 +239,7 @@ pub fn is_named(include: &[String], path: &str) -> bool {
         .any(|line| as_path(line).as_deref() == Some(path))
 }
 
-/// The path that a line names, if it is no pattern.
+/// Returns the path that a line names, unless it is a pattern.
 fn literal(line: &str) -> Option<String> {
     let mut path = String::new();
     let mut chars = line.trim_matches('/').chars();
@@ -262,10 +263,10 @@ fn matcher<'a>(
     lines: impl IntoIterator<Item = &'a str>,
 ) -> Result<Gitignore, PackError> {
     let mut builder = GitignoreBuilder::new(root);
-    // Git takes a bracket without an end for itself; here it is a mistake.
+    // Git takes an unclosed bracket literally; here it is an error.
     builder.allow_unclosed_class(false);
     let unknown = |pattern: &str, error: ignore::Error| {
-        // Its own sentence repeats the pattern.
+        // The library's own message repeats the pattern.
         let why = match error {
             ignore::Error::Glob { err, .. } => err,
             other => other.to_string(),
@@ -286,8 +287,8 @@ fn matcher<'a>(
     builder.build().map_err(|error| unknown(last, error))
 }
 
-/// The node's directories as they are known on this machine, by path and by what the file system
-/// calls them: a directory that is mounted a second time is the same one.
+/// The node's existing directories, by path and by device and inode: a directory mounted a second
+/// time is the same one.
 struct Own(Vec<(PathBuf, (u64, u64))>);
 
 impl Own {
@@ -312,19 +313,19 @@ impl Own {
     }
 }
 
-/// The `.gitignore` files on the way to a directory.
+/// The chain of `.gitignore` files that apply in a directory.
 pub(super) struct Chain {
     matcher: Gitignore,
-    /// The file, as it is shown.
+    /// The file's path for display.
     file: String,
     above: Option<std::rc::Rc<Chain>>,
 }
 
 impl Chain {
-    /// The chain within `dir`, whose `.gitignore` is read if it has one.
+    /// Returns the chain within `dir`, extended by its `.gitignore` if it has one.
     ///
     /// # Errors
-    /// [`PackError::Ignore`] when it cannot be understood.
+    /// [`PackError::Ignore`] if that cannot be parsed.
     pub fn within(
         root: &Path,
         dir: &Path,
@@ -347,7 +348,7 @@ impl Chain {
         })))
     }
 
-    /// The reason, if the nearest file that says something of this path keeps it out.
+    /// Returns the reason if the nearest file with a matching line ignores the path.
     pub fn ignores(&self, place: &Path, is_dir: bool) -> Option<Why> {
         let mut next = Some(self);
         while let Some(here) = next {

@@ -39,7 +39,7 @@ fn refused(dir: &Path) -> PackError {
     packed(dir, &[]).unwrap_err()
 }
 
-/// Makes the files, and the directories they are in, in the order given.
+/// Creates the files with their parent directories, in the given order.
 fn tree(dir: &Path, files: &[(&str, &[u8])]) {
     for (path, bytes) in files {
         let place = dir.join(path);
@@ -109,7 +109,7 @@ fn the_same_tree_is_the_same_bytes_everywhere() {
     symlink(&deep, &through).unwrap();
     assert_eq!(packed(&through, &[]).unwrap(), first, "however it is named");
     assert!(paths(&first).is_sorted());
-    // A change here changes the hash of everything that is packed from now on.
+    // A change here changes the hash of everything packed from now on.
     let hash = blake3::hash(&first).to_hex();
     assert_eq!(
         hash.as_str(),
@@ -369,7 +369,7 @@ fn a_file_that_changes_meanwhile_is_refused() {
         fs::remove_file(&victim).unwrap();
         fs::write(&victim, vec![8; 3 << 20]).unwrap();
     };
-    // While the file before it is packed, and in the middle of it.
+    // While the file before it is being packed, and in the middle of it.
     for at in [1 << 20, 4 << 20] {
         let changes: [(&str, &dyn Fn()); 4] = [
             ("grow", &grow),
@@ -397,7 +397,7 @@ fn a_file_that_changes_meanwhile_is_refused() {
                 Err(PackError::Read { path, .. }) => {
                     assert_eq!((path.as_str(), name), ("b", "remove"))
                 }
-                // The file that was opened is still the one that was found.
+                // The opened file is still the one that was listed.
                 Ok(_) => assert!(
                     matches!(name, "remove" | "swap") && at > 3 << 20,
                     "{name} at {at}"

@@ -1,4 +1,4 @@
-//! Finding what is in a directory, and deciding of each thing whether it goes in.
+//! Walks a directory and decides for each entry if it is included.
 
 use std::{
     collections::HashSet,
@@ -16,30 +16,28 @@ use super::{
 };
 use crate::{archive::path, domain::text::printable};
 
-/// Things that are looked at, including those that stay out: a directory that is left out is looked
-/// through only where
-/// `include` reaches into it, and one of more is not the sources of anything.
+/// The most entries examined, including those left out. An ignored directory is searched only if
+/// `include` reaches into it, and no sources have more than this.
 const MOST_SEEN: u64 = 1_000_000;
-/// Things that are named as left out; more are counted.
+/// The most entries listed as left out; more are counted.
 const MOST_LEFT_OUT: usize = 10_000;
 
 /// The result of a walk.
 pub(super) struct Found {
-    /// Things that go in, by the bytes of the paths.
+    /// Included entries, sorted by the bytes of their paths.
     pub items: Vec<Item>,
-    /// Things that stay out, in the order in which they were found. The contents of such a
-    /// directory are not named.
+    /// Entries left out, in the order found. The contents of such a directory are not listed.
     pub left_out: Vec<LeftOut>,
     pub left_out_more: u64,
-    /// Lines of `include` that added nothing and name nothing.
+    /// Lines of `include` that had no effect.
     pub unused: Vec<String>,
 }
 
-/// The verdict on a directory, which holds for everything in it.
+/// The decision about a directory, which extends to its contents.
 #[derive(Clone, Copy)]
 struct Standing {
     out: Option<Out>,
-    /// A line of `include` matches the directory, or one above it.
+    /// A line of `include` matches the directory or a parent.
     included: bool,
 }
 
@@ -49,7 +47,7 @@ enum Out {
     Ignored,
 }
 
-/// Something that was listed, and still has to be judged.
+/// An entry that still has to be decided.
 struct Pending {
     place: PathBuf,
     kind: FileType,
@@ -69,6 +67,8 @@ struct Walk<'a> {
     seen: u64,
 }
 
+/// Walks a directory.
+///
 /// # Errors
 /// As [`super::plan`].
 pub(super) fn walk(dir: &Path, rules: &Rules, limits: Limits) -> Result<Found, PackError> {
@@ -76,8 +76,7 @@ pub(super) fn walk(dir: &Path, rules: &Rules, limits: Limits) -> Result<Found, P
         path: shown(dir),
         source,
     };
-    // An absolute root, so that what a pattern is matched against does not depend on how the
-    // directory was named.
+    // An absolute root, so that pattern matching does not depend on how the directory was named.
     let root = fs::canonicalize(dir).map_err(unread)?;
     if !root.is_dir() {
         return Err(PackError::NotDirectory(dir.to_owned()));
@@ -123,8 +122,8 @@ pub(super) fn walk(dir: &Path, rules: &Rules, limits: Limits) -> Result<Found, P
 }
 
 impl Walk<'_> {
-    /// Puts what is in a directory before everything that is still to be judged, by name, so that
-    /// it is always the same path that goes over a limit.
+    /// Queues a directory's entries before all others, sorted by name, so that a limit is always
+    /// exceeded at the same path.
     fn list(
         &mut self,
         dir: &Path,
@@ -178,8 +177,8 @@ impl Walk<'_> {
         let by = self.rules.included(&place, is_dir).map(str::to_owned);
         let included = above.included || by.is_some();
         let name = place.file_name().unwrap_or_default().to_string_lossy();
-        // Against a name that is private only what matches it, or something within it; not what
-        // matches a directory above.
+        // Only a match of the private name itself or of something below it overrides the
+        // convention, not a match of a parent directory.
         let private = private(&name, is_dir).filter(|_| by.is_none());
         let (out, why) = match private {
             Some(pattern) => (
@@ -221,7 +220,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Names what stays out, unless it is in something that does.
+    /// Lists an entry as left out, unless its directory is.
     fn leave_out(&mut self, place: &Path, is_dir: bool, above: Standing, why: Why) {
         if above.out.is_some() {
             return;
@@ -242,7 +241,7 @@ impl Walk<'_> {
         self.found.left_out.push(LeftOut { path, size, why });
     }
 
-    /// Takes something in, after the directories it is in: these may be left out themselves.
+    /// Includes an entry, after its parent directories, which may have been left out themselves.
     fn take(&mut self, place: &Path, by: Option<String>) -> Result<(), PackError> {
         let above: Vec<PathBuf> = place
             .ancestors()

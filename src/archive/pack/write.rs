@@ -1,4 +1,4 @@
-//! Writing an archive of what was found.
+//! Writes the archive of the entries found.
 
 use std::{
     fs::File,
@@ -10,13 +10,13 @@ use zstd::stream::write::Encoder;
 
 use super::{Item, PackError, Packed, Packing, Seen, What};
 
-/// Packed once and fetched often: beyond this level zstd takes several times as long for a percent
-/// or two.
+/// Packages are packed once and fetched often, but beyond this level zstd takes several times as
+/// long for a percent or two.
 pub(super) const LEVEL: i32 = 9;
-/// Every file's time, in seconds since 1970. Not 0, which some programs take for no time and GNU
-/// tar warns of.
+/// The time of every file, in seconds since 1970. Some programs take 0 for unset, and GNU tar warns
+/// of it.
 const MTIME: u64 = 1;
-/// Progress is told each time this much was packed since.
+/// Progress is reported after this many bytes or files.
 const TELL_BYTES: u64 = 1 << 20;
 const TELL_FILES: u64 = 64;
 
@@ -132,8 +132,8 @@ fn header(kind: EntryType, mode: u32, size: u64) -> Header {
     header
 }
 
-/// Exactly the bytes that the header promises, of the file that was found, or an error: a header is
-/// written before the bytes are known.
+/// Reads exactly the bytes promised by the header, which was written first, from the file that was
+/// listed; anything else is an error.
 struct Content<'a, F> {
     file: File,
     left: u64,

@@ -1,4 +1,4 @@
-//! One file out of a zip or tar archive that may have been made by anybody.
+//! Extracts one file from an untrusted zip or tar archive.
 
 use std::{
     collections::BTreeSet,
@@ -23,35 +23,34 @@ use crate::{
     domain::time::Timestamp,
 };
 
-/// Bytes read of a zip archive's directory and of the headers before its files: 65,535 of them take
-/// a third of it.
+/// The most bytes read of a zip archive's directory and local headers: 65,535 files take a third of
+/// it.
 const MAX_DIRECTORY: u64 = 64 << 20;
-/// What a zip archive ends with: this, 18 bytes, and a comment of up to 65,535.
+/// The signature of a zip archive's end record, which has 22 bytes and a comment of up to 65,535.
 const END: &[u8] = b"PK\x05\x06";
 const END_SIZE: usize = 22;
-/// What stands before it in the format for archives of more than 4 GiB, or 65,535 files.
+/// The signature of the zip64 locator before it, in archives of more than 4 GiB or 65,535 files.
 const END_LOCATOR: &[u8] = b"PK\x06\x07";
 const LOCATOR_SIZE: usize = 20;
-/// Least bytes that a file takes in the directory.
+/// The fewest bytes that a file takes in the directory.
 const LISTED_SIZE: u64 = 46;
 
 #[derive(Debug)]
 pub(super) struct Member {
-    /// As the archive has it.
+    /// The path as in the archive.
     pub path: Vec<u8>,
     pub bytes: Vec<u8>,
-    /// The newest time that the archive tells of it.
+    /// The latest modification time in the archive.
     pub written_at: Option<Timestamp>,
 }
 
-/// The metadata, and of a tar archive the readme that is at its top.
+/// The metadata file, and the readme at the top of a tar archive.
 pub(super) type Found = (Member, Option<Readme>);
 
-/// The one file of a zip archive whose path is the wanted one.
+/// Returns the only wanted file of a zip archive.
 ///
 /// # Errors
-/// When there is none or more than one, or the archive's directory and the headers before its files
-/// say different things.
+/// There is none or more than one, or the directory contradicts the local headers.
 pub(super) fn of_zip(
     mut archive: File,
     is_wanted: fn(&[u8]) -> bool,
@@ -121,9 +120,8 @@ pub(super) fn of_zip(
     ))
 }
 
-/// Checks that there is one directory, that it is where the archive's end says, and that it has no
-/// more in it than its bytes have room for: what is claimed there is believed, and room is made for
-/// it.
+/// Checks that there is one directory, that it lies where the end record says, and that its size
+/// fits the claimed number of files, because the library allocates memory for that number.
 fn check_directory(archive: &mut File) -> Result<(), Unusable> {
     let length = archive.seek(SeekFrom::End(0))?;
     let searched = length.min((END_SIZE + LOCATOR_SIZE + usize::from(u16::MAX)) as u64);
@@ -172,7 +170,7 @@ fn check_directory(archive: &mut File) -> Result<(), Unusable> {
     }
 }
 
-/// The one file of a gzipped tar archive whose path is the wanted one. All of it is read.
+/// Returns the only wanted file of a gzipped tar archive, reading all of it.
 ///
 /// # Errors
 /// As [`of_zip`].
@@ -236,7 +234,7 @@ fn search(
     Ok((member, readme))
 }
 
-/// The name of a file in a directory at the top.
+/// Returns the name of a file that lies directly in a top directory.
 fn readme_at_top(path: &[u8]) -> Option<&str> {
     let (_, name) = std::str::from_utf8(path.strip_prefix(b"./").unwrap_or(path))
         .ok()?
@@ -257,7 +255,7 @@ fn several() -> Unusable {
     Unusable::Ambiguous("it has several metadata files".to_owned())
 }
 
-/// All bytes of a file that says it has `size` of them.
+/// Reads all bytes of a file that claims `size` of them.
 fn bounded(reader: impl Read, size: u64) -> Result<Vec<u8>, Unusable> {
     whole(reader, size, MAX_METADATA)
         .map_err(Unusable::damaged)?
@@ -277,7 +275,7 @@ fn seconds(at: u64) -> Option<Timestamp> {
     at.checked_mul(1_000).filter(|at| *at > 0).map(Timestamp)
 }
 
-/// A zip archive says no time zone: read as UTC, which most build tools write.
+/// Converts a zip time, which has no time zone, as UTC, which most build tools write.
 fn dos_time(at: zip::DateTime) -> Option<Timestamp> {
     let part = |part: u8| i8::try_from(part).ok();
     let (year, month, day) = (
@@ -296,7 +294,7 @@ fn dos_time(at: zip::DateTime) -> Option<Timestamp> {
 #[error("it has too much in it")]
 struct TooMuch;
 
-/// Gives so many bytes and then fails.
+/// A reader that fails after `left` bytes.
 struct Metered<R> {
     reader: R,
     left: u64,

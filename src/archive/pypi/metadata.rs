@@ -1,15 +1,15 @@
-//! Core metadata of Python packages (`METADATA`, `PKG-INFO`): headers as in mail, and a text behind
-//! them. Read as Python's `email` reads them, because that is what pip sees.
+//! Parses core metadata of Python packages (`METADATA`, `PKG-INFO`): mail headers followed by a
+//! text. It follows Python's `email`, so that the result is what pip sees.
 
 use std::borrow::Cow;
 
 use crate::{domain::text::printable, ecosystem::pypi::dependency::Dependency};
 
-/// What a package says of itself. Texts are as somebody wrote them, except that bytes that are no
-/// UTF-8 are replaced, and what stands for nothing, such as distutils' `UNKNOWN`, is left out.
+/// A package's metadata. Texts are as written, except that invalid UTF-8 is replaced and
+/// placeholders such as distutils' `UNKNOWN` are left out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CoreMetadata {
-    /// `2.1`; none in files that are older than the field.
+    /// The format version, such as `2.1`; `None` in files older than the field.
     pub metadata_version: Option<String>,
     pub name: String,
     pub version: String,
@@ -17,49 +17,51 @@ pub struct CoreMetadata {
     pub description: Option<DescriptionText>,
     /// `License-Expression`: an SPDX expression.
     pub license_expression: Option<String>,
-    /// `License`: anything, often the whole text of one.
+    /// `License`: free text, often a whole license.
     pub license: Option<String>,
-    /// `Author`, or the senders in `Author-email`; else the maintainers. With their addresses, if
-    /// they are written.
+    /// `Author`, or the senders in `Author-email`, otherwise the maintainers, with their addresses
+    /// if given.
     pub authors: Vec<String>,
-    /// Label and address of each `Project-URL`.
+    /// Label and URL of each `Project-URL`.
     pub project_urls: Vec<(String, String)>,
     pub homepage: Option<String>,
     pub repository: Option<String>,
     pub keywords: Vec<String>,
     pub classifiers: Vec<String>,
     pub requires_python: Option<String>,
-    /// Of a source distribution whose metadata is older than 2.2, or that has the field among the
-    /// dynamic ones, it is for the wheel built of it to say.
+    /// Dependencies. In a source distribution with metadata older than 2.2, or with the field among
+    /// the dynamic ones, only the wheel built from it decides.
     pub requires_dist: Vec<RequiresDist>,
     pub provides_extra: Vec<String>,
-    /// Fields, in lower case, that a wheel built of this may say otherwise.
+    /// Fields, in lower case, that may differ in a wheel built from this.
     pub dynamic: Vec<String>,
 }
 
-/// A readme and how it is written.
+/// A readme and its content type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DescriptionText {
-    /// As they are in the body; of a `Description` header without what indents it.
+    /// The bytes of the body, or of a `Description` header without its indentation.
     pub bytes: Vec<u8>,
-    /// `text/markdown; charset=UTF-8`; where nothing is said it is reStructuredText.
+    /// Such as `text/markdown; charset=UTF-8`; reStructuredText if absent.
     pub content_type: Option<String>,
 }
 
-/// A `Requires-Dist`.
+/// A `Requires-Dist` field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequiresDist {
     pub text: String,
-    /// None where the text is none that `packaging` takes: pip refuses to install such a release.
+    /// `None` if `packaging` rejects the text; pip then refuses to install the release.
     pub dependency: Option<Dependency>,
 }
 
-/// The newest version of the metadata's format that this reads.
+/// The latest major version of the format that is supported.
 const MAJOR: &str = "2";
 
 impl CoreMetadata {
+    /// Parses the metadata.
+    ///
     /// # Errors
-    /// When name or version is missing or said twice, or the format is too new.
+    /// Name or version is missing or duplicated, or the format is too new.
     pub fn parse(bytes: &[u8]) -> Result<Self, String> {
         let message = Message::parse(bytes);
         let one = |name: &'static str| message.first(name);
@@ -126,7 +128,7 @@ impl CoreMetadata {
     }
 }
 
-/// distutils wrote `UNKNOWN` for what nobody had told it.
+/// Returns false for empty text and for `UNKNOWN`, which distutils wrote for missing values.
 fn is_said(text: &str) -> bool {
     !matches!(text.trim(), "" | "UNKNOWN")
 }
@@ -135,14 +137,14 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// `Label, https://…`; the label may be missing.
+/// Parses `Label, https://…`; the label may be empty.
 fn labelled(text: &str) -> Option<(String, String)> {
     let (label, url) = text.split_once(',')?;
     let (label, url) = (label.trim(), url.trim());
     is_said(url).then(|| (label.to_owned(), url.to_owned()))
 }
 
-/// A label without punctuation, spaces and capitals, as PEP 753 compares them.
+/// Normalises a label as PEP 753 does: without punctuation, spaces and capitals.
 fn well_known(label: &str) -> String {
     let letters = label
         .chars()
@@ -175,7 +177,7 @@ fn authors(one: &impl Fn(&'static str) -> Option<String>) -> Vec<String> {
         .unwrap_or_default()
 }
 
-/// `"Ann, B" <ann@example.org>, C <c@example.org>` as two, without the quotes.
+/// Splits `"Ann, B" <ann@example.org>, C <c@example.org>` into two, without the quotes.
 fn senders(text: &str) -> Vec<String> {
     let mut senders = vec![String::new()];
     let mut quoted = false;
@@ -196,14 +198,14 @@ fn senders(text: &str) -> Vec<String> {
 
 /// Headers and body.
 struct Message<'a> {
-    /// Name in lower case, and value with the lines that belong to it.
+    /// Names in lower case, with the lines of their values.
     headers: Vec<(String, Vec<&'a [u8]>)>,
     body: &'a [u8],
 }
 
 impl<'a> Message<'a> {
-    /// The headers end with an empty line, or before one that is no header: what is behind is the
-    /// body then, as in `email`.
+    /// Parses a message. The headers end with an empty line or before a line that is no header,
+    /// which begins the body, as in `email`.
     fn parse(bytes: &'a [u8]) -> Self {
         let mut headers: Vec<(String, Vec<&'a [u8]>)> = Vec::new();
         let mut rest = bytes;
@@ -218,8 +220,8 @@ impl<'a> Message<'a> {
                     .last_mut()
                     .into_iter()
                     .for_each(|(_, lines)| lines.push(line)),
-                // What mailboxes put before a message, and a header without a name, are passed over
-                // with all that belongs to them.
+                // A mailbox separator, or a header without a name, is skipped with its continuation
+                // lines.
                 [b'F', b'r', b'o', b'm', b' ', ..] | [b':', ..] => {
                     headers.push((String::new(), Vec::new()))
                 }
@@ -249,14 +251,14 @@ impl<'a> Message<'a> {
         })
     }
 
-    /// The first that says something.
+    /// Returns the first value that is not empty.
     fn first(&self, name: &'static str) -> Option<String> {
         self.all(name)
             .find(|text| is_said(text))
             .map(|text| text.trim().to_owned())
     }
 
-    /// The body, or else the header of that name.
+    /// Returns the body, otherwise the `Description` header.
     fn description(&self) -> Option<DescriptionText> {
         let is_text =
             |bytes: &[u8]| !bytes.trim_ascii().is_empty() && bytes.trim_ascii() != b"UNKNOWN";
@@ -284,7 +286,7 @@ impl<'a> Message<'a> {
     }
 }
 
-/// A line without its end, and what follows. `email` ends one with `\r` alone, too.
+/// Splits off a line. As in `email`, `\r` alone ends one too.
 fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     let Some((line, behind)) = bytes
         .iter()
@@ -297,7 +299,7 @@ fn split_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     (line, behind.unwrap_or_default())
 }
 
-/// The name in lower case, and the value without the spaces before it.
+/// Parses a header into its name in lower case and its value.
 fn header(line: &[u8]) -> Option<(String, &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':')?;
     let (name, value) = line.split_at_checked(colon)?;
@@ -309,8 +311,8 @@ fn header(line: &[u8]) -> Option<(String, &[u8])> {
     ))
 }
 
-/// What distutils and setuptools put before each further line of a description: eight spaces, or
-/// seven and a bar.
+/// Removes the indentation that distutils and setuptools add to continuation lines of a
+/// description: eight spaces, or seven and a bar.
 fn unindented(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"       |")
         .or_else(|| line.strip_prefix(b"        "))

@@ -39,8 +39,7 @@ Description-Content-Type: text/markdown; charset=UTF-8
 Zoë's.
 "#;
 
-/// A file of an archive that is made by hand: its name before it and in the directory, and its
-/// bytes.
+/// A file of a handmade archive: its name in the local header and in the directory, and its bytes.
 #[derive(Clone)]
 struct Raw<'a> {
     here: &'a str,
@@ -62,7 +61,7 @@ fn raw<'a>(name: &'a str, bytes: &'a [u8]) -> Raw<'a> {
     }
 }
 
-/// Stored, with a directory that lists all but the `hidden` first ones.
+/// Stores files uncompressed, with a directory that omits the first `hidden` ones.
 fn zip_by_hand(files: &[Raw<'_>], hidden: usize) -> Vec<u8> {
     let mut archive = Vec::new();
     let mut directory = Vec::new();
@@ -116,7 +115,7 @@ fn zip_of(files: &[(&str, &[u8])], at: (u16, u8, u8, u8)) -> Vec<u8> {
     archive.finish().unwrap().into_inner()
 }
 
-/// Names unchecked, as a hostile author would have them.
+/// Names are unchecked, as a hostile author would have them.
 fn tar_of(files: &[(&str, tar::EntryType, &[u8])]) -> Vec<u8> {
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
     for (name, kind, bytes) in files {
@@ -304,7 +303,7 @@ fn what_is_another_release_inside_is_refused() {
         let error = sdist(bad).unwrap_err().to_string();
         assert!(error.contains(why), "{bad:?}: {error}");
     }
-    // The directory is what an installer goes by.
+    // Installers use the directory.
     for info in [
         "zope_interface-6.1.dist-info/METADATA",
         "other-6.0.dist-info/METADATA",
@@ -518,7 +517,7 @@ fn archives_that_unpack_to_too_much_are_given_up() {
     ]);
     assert!(bomb.len() < 1 << 20, "it is a bomb");
     assert!(matches!(read_as(SDIST, &bomb), Err(Unusable::TooLarge)));
-    // The directory says fewer bytes than there are.
+    // The directory claims fewer bytes than there are.
     let mut liar = zip_of(&[(INFO, &long)], (2025, 1, 1, 1));
     let size = (long.len() as u32).to_le_bytes();
     let at: Vec<usize> = liar
@@ -610,7 +609,7 @@ fn what_distutils_wrote_is_read() {
 
 #[test]
 fn headers_end_where_they_end_in_mail() {
-    // A line that is no header begins the body; a header without a name is passed over.
+    // A line that is no header begins the body; a header without a name is skipped.
     let odd = parsed(
         "From somebody\n x\n: x\n\ty\nKeywords: a,\n b\n\tc\nnot a header\nRequires-Dist: unseen\n",
     );

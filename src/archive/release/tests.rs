@@ -298,7 +298,7 @@ fn what_is_none_says_why() {
     }
 }
 
-/// A release of one file, as [`read`] makes it.
+/// A release of one file, as [`read`] returns it.
 fn found(path: String, name: String, ecosystem: Ecosystem, version: u8) -> Release {
     let facts = Facts {
         ecosystem,
@@ -364,15 +364,15 @@ proptest! {
         for group in &groups {
             prop_assert!(group.files.windows(2).all(|pair| pair[0].name < pair[1].name));
             prop_assert!(group.files.len() == 1 || group.draft.ecosystem.grows());
-            // What it says of itself is a wheel's, if it has one.
+            // The draft comes from a wheel, if there is one.
             let has_wheel = group.files.iter().any(|file| file.name.ends_with(".whl"));
             prop_assert_eq!(has_wheel, group.draft.description.ends_with(".whl"));
         }
         let mut keys: Vec<_> = groups.iter().map(|group| key(&group.draft)).collect();
         keys.dedup();
         prop_assert_eq!(keys.len(), groups.len());
-        // Of what is refused, something of the same version is there: with the same name, or in a
-        // release that does not grow.
+        // Every refused file conflicts with a kept one of its version: by name, or because the
+        // release does not grow.
         for one in refused {
             let group = groups.iter().find(|group| key(&group.draft) == key(&one.draft)).unwrap();
             let name = one.path.file_name().unwrap().to_str().unwrap();

@@ -1,7 +1,7 @@
-//! `config edit`: the settings file in a person's editor.
+//! `config edit`: opens the settings file in the user's editor.
 //!
-//! The editor gets a copy in the same directory, so that the file in force is either the old or the
-//! new one at any moment, and never one that no node would start with.
+//! The editor gets a copy in the same directory, and the file is replaced atomically: a node that
+//! starts meanwhile sees the old or the new file, never an invalid one.
 
 use std::{
     fs::{self, Permissions},
@@ -22,12 +22,12 @@ use crate::{
     ui::settings_problems,
 };
 
-/// Bootstrap addresses tell where a person's other machines are.
+/// Bootstrap addresses reveal the user's other machines, so only the owner may read the file.
 const PRIVATE: u32 = 0o600;
 
 pub(super) async fn run(file: &SettingsFile) -> Result<u8> {
     let editor = Editor::of_the_person(&file.path)?;
-    // What a link points to is edited, and stays what it points to.
+    // Edit the target of a symbolic link and keep the link.
     let path = fs::canonicalize(&file.path).unwrap_or_else(|_| file.path.clone());
     let before = file.text.clone().unwrap_or_else(template);
     let copy = copy(&path, &before, !file.named)?;
@@ -50,7 +50,7 @@ pub(super) async fn run(file: &SettingsFile) -> Result<u8> {
     }
 }
 
-/// Leaves the file as it was. Nothing is thrown away that a person has written.
+/// Leaves the file unchanged. Keeps the copy if the user has changed it.
 fn leave(path: &Path, copy: &Path, written: bool) -> Result<()> {
     if written {
         let (path, copy) = (path.display(), copy.display());
@@ -91,8 +91,8 @@ impl Editor {
         )))
     }
 
-    /// Runs it until it ends; false when that was with an error. Ctrl-C in between is the editor's
-    /// and does not end this program.
+    /// Runs the editor until it ends; returns false if it failed. Ctrl-C goes to the editor and
+    /// does not end this program.
     fn open(&self, file: &Path) -> Result<bool> {
         let _not_ours =
             signal(SignalKind::interrupt()).map_err(|error| internal("watching signals", error))?;
@@ -119,8 +119,8 @@ impl Editor {
     }
 }
 
-/// A file beside `path` for the editor, with this text, that only its owner can read. The directory
-/// is made where it is the platform's, and not for a path that a person named.
+/// Creates a copy beside `path` that only its owner can read. Creates the directory too if it is
+/// the default one, but not if the user named the path.
 fn copy(path: &Path, text: &str, ours: bool) -> Result<PathBuf> {
     let dir = disk::dir_of(path);
     if ours {
@@ -143,7 +143,7 @@ fn copy(path: &Path, text: &str, ours: bool) -> Result<PathBuf> {
     kept.map_err(|error| RegistryError::file(path, "copied")(error.error))
 }
 
-/// Puts the copy in the file's place, unless somebody else changed that meanwhile.
+/// Replaces the file with the copy, unless someone else has changed the file meanwhile.
 fn take(copy: &Path, path: &Path, file: &SettingsFile, text: &str) -> Result<u8> {
     let now = fs::read_to_string(path).ok();
     if now != file.text {
@@ -172,7 +172,7 @@ fn take(copy: &Path, path: &Path, file: &SettingsFile, text: &str) -> Result<u8>
     Ok(DONE)
 }
 
-/// Asks a person whether to edit again; a script is not asked, and means no.
+/// Asks whether to edit again; a script is not asked, and the answer is no.
 async fn again(wrong: &[Problem]) -> Result<bool> {
     let errors = if wrong.len() == 1 {
         "this error".to_owned()

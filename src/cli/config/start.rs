@@ -1,19 +1,18 @@
-//! What a start would refuse on this machine: addresses that it has not, and directories that
-//! cannot be used.
+//! Checks settings against this machine: addresses that it does not have, and unusable directories.
 
 use std::{io, net::TcpListener, path::Path};
 
 use crate::{config::Settings, net, store};
 
-/// What is wrong, each sentence with the key it begins with.
+/// Returns a sentence for each problem, which begins with the setting's key.
 pub(super) fn problems(settings: &Settings) -> Vec<String> {
     let data = &settings.paths.data;
-    // Nothing is known of the directory where only a file is looked at that does not name one.
+    // A file that is checked on its own may not name the data directory.
     let known = !data.as_os_str().is_empty();
-    // A port that is taken may be taken by the very node that has these settings.
+    // If a node runs on the data directory, it may be the one that uses the port.
     let taken = known && !store::is_in_use(data);
     let counts = |error: &io::Error| error.kind() != io::ErrorKind::AddrInUse || taken;
-    let listen = settings.listen.iter().filter_map(|address| {
+    let listen = settings.node.net.listen.iter().filter_map(|address| {
         let error = net::try_listen(address).err().filter(&counts)?;
         Some(format!("listen: {address} cannot be listened on here: {error}; choose an address of this machine"))
     });
@@ -36,7 +35,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<String> {
     listen.chain(control).chain(dir.take(1)).collect()
 }
 
-/// Why a directory could not be made, or written to; nothing is made to find out.
+/// Returns why a directory cannot be created or written to. Creates nothing.
 fn unusable(dir: &Path) -> Option<String> {
     let there = dir
         .ancestors()

@@ -1,4 +1,4 @@
-//! One release: fetched into the node's store, and from there to where it was asked for.
+//! Downloads one file of a release into the node's store, and copies it to its destination.
 
 use std::{
     collections::HashMap,
@@ -34,28 +34,28 @@ use crate::{
     registry::{Contents, Fetched, Release, Wanted},
 };
 
-/// Where it goes.
+/// The destination of a download.
 pub(super) struct Target {
     pub path: PathBuf,
-    /// Unpacked into a directory of that name.
+    /// Unpack into a directory of that name.
     pub extract: bool,
-    /// Over what is there.
+    /// Overwrite existing files.
     pub force: bool,
-    /// Its directory may be made: it is below the one that was asked for. A path that was typed is
-    /// taken as it is, so that a mistake in it is found before anything is fetched.
+    /// The parent directory may be created, because it is below the requested one. A path that was
+    /// typed must have a parent, so that a typing error is found before anything is downloaded.
     pub below: bool,
 }
 
-/// A bar for one or several downloads, or lines of JSON.
+/// A progress bar for one or several downloads, or JSON lines.
 pub(super) struct Progress {
     bar: ProgressBar,
     json: bool,
-    /// Bytes, rate and peers of each.
+    /// Bytes, rate, and number of peers of each transfer.
     running: Mutex<HashMap<TransferId, (u64, f64, usize)>>,
     held: AtomicU64,
 }
 
-/// A line of JSON while it runs.
+/// A line of JSON output during a download.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Line<'a> {
@@ -80,7 +80,7 @@ impl Progress {
 
     fn at(&self, transfer: &Transfer) {
         if self.json {
-            // Whoever closed the pipe sees nothing of it, and the download goes on.
+            // If the reader has closed the pipe, go on with the download.
             let _ = print::json(&Line::Progress(transfer));
         }
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
@@ -118,7 +118,7 @@ impl Progress {
     }
 }
 
-/// Fetches a file of a release and writes it.
+/// Downloads a file of a release and writes it.
 pub(super) async fn download(
     node: &dyn Control,
     release: &Release,
@@ -127,7 +127,7 @@ pub(super) async fn download(
     progress: &Progress,
 ) -> Result<Fetched> {
     let (content, wanted) = (file.content(), || Wanted::file(release, file));
-    // Before anything is fetched for nothing.
+    // Check the destination before downloading anything.
     if is_there(target, content).await? {
         progress.was_held(content.size);
         return fetch(&*node.contents(), wanted(), progress).await;
@@ -148,7 +148,7 @@ pub(super) async fn download(
         ..*target
     });
     let file = match receive(&*contents, content, &target).await {
-        // It was damaged, and is dropped: what of it is missing comes from others.
+        // The stored content was damaged and has been dropped: download the missing parts.
         Err(_) if contents.held(content.root).await?.is_none() => {
             print::note("its bytes on this node were damaged; what is missing is fetched again");
             fetch(&*contents, wanted(), progress).await?;
@@ -178,8 +178,8 @@ async fn fetch(contents: &dyn Contents, wanted: Wanted, progress: &Progress) -> 
     }
 }
 
-/// Whether the very same is there already; something else that is there is an error, unless it may
-/// be written over.
+/// Returns true if the same file exists already; a different file is an error unless it may be
+/// overwritten.
 async fn is_there(target: &Target, content: Content) -> Result<bool> {
     let path = target.path.clone();
     if path.as_os_str() == "-" {
@@ -234,7 +234,7 @@ fn occupied(path: &Path) -> RegistryError {
     ))
 }
 
-/// The bytes in a file beside where they go, verified once more on their way.
+/// Writes the bytes to a temporary file beside the destination, verifying them again.
 async fn receive(
     contents: &dyn Contents,
     content: Content,
@@ -245,8 +245,7 @@ async fn receive(
     if target.below {
         std::fs::create_dir_all(dir).map_err(failed)?;
     }
-    // Like any other file of the person's, as the umask says; a temporary one would be its owner's
-    // alone.
+    // Use the permissions that the umask gives; a temporary file would be private.
     let mode = std::os::unix::fs::PermissionsExt::from_mode(0o666);
     let mut file = tempfile::Builder::new()
         .permissions(mode)
@@ -257,7 +256,7 @@ async fn receive(
     while let Some(piece) = pieces.recv().await {
         let piece = piece?;
         hasher.update(&piece);
-        // A piece has 1 MiB at most, and there is nothing else to do.
+        // A piece is at most 1 MiB, and nothing else runs on this task.
         tokio::task::block_in_place(|| file.write_all(&piece)).map_err(failed)?;
     }
     if ContentRoot::from(hasher.finalize()) != content.root {
@@ -266,7 +265,7 @@ async fn receive(
     Ok(file)
 }
 
-/// All of it under its name, or nothing.
+/// Renames the temporary file to its destination, atomically.
 fn put_in_place(mut file: NamedTempFile, target: &Target) -> Result<()> {
     let failed = |error| RegistryError::file(&target.path, "written")(error);
     if target.extract {

@@ -1,4 +1,4 @@
-//! Taking away what an earlier resolution had fetched and this one does not need.
+//! Removes files that an earlier resolution downloaded and the current one does not need.
 
 use std::{
     fs::{self, File},
@@ -12,9 +12,9 @@ use crate::{
     resolve::{Lock, lock::Locked},
 };
 
-/// Removes the releases below `out` that are in the lock `before` and not in `now`: a file that is
-/// as it was fetched, and with
-/// `extract` the directory that it was unpacked to. Returns each place with whether it is gone.
+/// Removes the releases below `out` that are in the lock `before` but not in `now`: unchanged
+/// files, and with `extract` the directories they were unpacked to. Returns each path, and true if
+/// it was removed.
 pub(super) fn prune(
     out: &Path,
     before: &Lock,
@@ -59,7 +59,8 @@ pub(super) fn prune(
     Ok(told)
 }
 
-/// What the directory of its publisher may be called, by what the handle meant when it was fetched.
+/// Returns the possible names of the publisher's directory, which depend on the meaning of the
+/// handle at that time.
 fn owners(locked: &Locked) -> Vec<String> {
     let key = locked.id.owner.fingerprint();
     match &locked.handle {
@@ -68,7 +69,7 @@ fn owners(locked: &Locked) -> Vec<String> {
     }
 }
 
-/// Whether a file has the very bytes that the lock says.
+/// Returns true if a file has exactly the content in the lock.
 fn is_content(file: &Path, content: Content) -> Result<bool> {
     let same_size = |metadata: fs::Metadata| metadata.is_file() && metadata.len() == content.size;
     if !fs::symlink_metadata(file).is_ok_and(same_size) {
@@ -82,7 +83,7 @@ fn is_content(file: &Path, content: Content) -> Result<bool> {
     Ok(ContentRoot::from(hasher.finalize()) == content.root)
 }
 
-/// Removes a directory that has nothing in it; false when it has.
+/// Removes an empty directory; returns false if it is not empty.
 fn remove_empty(dir: &Path) -> Result<bool> {
     match fs::remove_dir(dir) {
         Ok(()) => Ok(true),

@@ -1,7 +1,7 @@
-//! `import debian FILE …`: a mirror's index, as previews or as releases of one's own.
+//! `import debian FILE …`: a mirror's index, signed as releases of one's own.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashSet,
     path::{Path, PathBuf},
 };
 
@@ -20,9 +20,8 @@ use crate::{
     domain::{
         manifest::{DESCRIPTION, Draft},
         name::{Handle, PackageName},
-        version::VersionText,
     },
-    registry::{Bundle, Imported, Importing},
+    registry::{Bundle, Imported},
 };
 
 /// Bytes of stanzas in one batch: with what is around them it fits into a request of the control
@@ -36,15 +35,11 @@ const NAMED: usize = 20;
 pub(super) struct Args {
     /// `Packages` indexes, plain or packed with gzip, xz or lz4, such as those in
     /// /var/lib/apt/lists
-    #[arg(required_unless_present = "forget")]
+    #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Sign them as releases of your own, which others get too; without it they are previews that
-    /// only this node shows
-    #[arg(long)]
+    /// Accepted for scripts that say it: indexes are always signed
+    #[arg(long, hide = true)]
     sign: bool,
-    /// Take all previews off the list
-    #[arg(long, conflicts_with_all = ["files", "sign"])]
-    forget: bool,
     /// Answer yes to what is asked at a terminal
     #[arg(long, short)]
     yes: bool,
@@ -60,8 +55,6 @@ pub(super) struct Summary {
     pub refused: u64,
     /// Of those that were imported, what is not its package's latest.
     behind: u64,
-    /// Previews in whose place another one of the same package came: one is listed.
-    replaced: u64,
     /// Files that could not be read to their end.
     pub unread: u64,
 }
@@ -76,25 +69,12 @@ struct Line<'a> {
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
-    if args.forget {
-        return session::with(global, async |node, _| {
-            let forgotten = node.registry().forget_previews().await?;
-            print::lines(&format!("{} previews are forgotten", HumanCount(forgotten)))?;
-            Ok(DONE)
-        })
-        .await;
-    }
     let indexes = open(&args.files)?;
     session::with(global, async |node, settings| {
-        let (how, handle) = if args.sign {
-            let Some((_, handle)) = super::owner(node, settings, args.yes).await? else {
-                return Ok(FAILED);
-            };
-            (Importing::Sign, handle)
-        } else {
-            (Importing::Preview, None)
+        let Some((_, handle)) = super::owner(node, settings, args.yes).await? else {
+            return Ok(FAILED);
         };
-        let mut import = Import::new(node, how, handle, args.json);
+        let mut import = Import::new(node, handle, args.json);
         for (file, index) in indexes {
             import.index(&file, index).await?;
         }
@@ -103,20 +83,13 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             known,
             refused,
             behind,
-            replaced,
             unread,
         } = import.summary;
         if args.json {
             print::json(&import.summary)?;
         } else {
-            let what = if args.sign {
-                "signed as your own"
-            } else {
-                "previews, for this node's own eyes"
-            };
             let more = [
                 (behind, "of them not the latest of their package"),
-                (replaced, "replaced by another version of the same package"),
                 (unread, "files not read to their end"),
             ];
             let more = more.iter().filter(|(count, _)| *count > 0);
@@ -126,7 +99,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             let (imported, known, refused) =
                 (HumanCount(imported), HumanCount(known), HumanCount(refused));
             print::lines(&format!(
-                "{imported} {what}, {known} there already, {refused} passed over{more}"
+                "{imported} signed as your own, {known} there already, {refused} passed over{more}"
             ))?;
         }
         Ok(if refused + unread == 0 { DONE } else { FAILED })
@@ -145,15 +118,12 @@ pub(super) fn open(files: &[PathBuf]) -> Result<Vec<(PathBuf, Index)>> {
 /// An import under way.
 struct Import<'a> {
     node: &'a dyn Control,
-    how: Importing,
     handle: Option<Handle>,
     json: bool,
     summary: Summary,
     batch: Vec<Bundle>,
     /// Packages that were named.
     named: usize,
-    /// Previews that this import has listed, each as which version.
-    previews: HashMap<String, VersionText>,
     /// Passed over, because their packages are taken.
     found: Found,
 }
@@ -168,7 +138,7 @@ pub(super) async fn describe(
 ) -> Result<Summary> {
     let mut import = Import {
         found,
-        ..Import::new(node, Importing::Sign, handle, json)
+        ..Import::new(node, handle, json)
     };
     for (file, index) in indexes {
         import.index(&file, index).await?;
@@ -177,16 +147,14 @@ pub(super) async fn describe(
 }
 
 impl<'a> Import<'a> {
-    fn new(node: &'a dyn Control, how: Importing, handle: Option<Handle>, json: bool) -> Self {
+    fn new(node: &'a dyn Control, handle: Option<Handle>, json: bool) -> Self {
         Self {
             node,
-            how,
             handle,
             json,
             summary: Summary::default(),
             batch: vec![],
             named: 0,
-            previews: HashMap::new(),
             found: Found::new(),
         }
     }
@@ -258,29 +226,13 @@ impl<'a> Import<'a> {
             return Ok(());
         }
         let batch = std::mem::take(&mut self.batch);
-        let names: Vec<(String, VersionText)> = batch
+        let names: Vec<String> = batch
             .iter()
-            .map(|Bundle { draft, .. }| (draft.name.to_string(), draft.version.clone()))
+            .map(|bundle| bundle.draft.name.to_string())
             .collect();
-        let outcomes = self.node.registry().import(batch, self.how).await?;
-        for ((name, version), outcome) in names.iter().zip(outcomes) {
+        let outcomes = self.node.registry().import(batch).await?;
+        for (name, outcome) in names.iter().zip(outcomes) {
             match outcome {
-                Imported::Taken if self.how == Importing::Preview => {
-                    self.summary.imported += 1;
-                    if let Some(before) = self.previews.insert(name.clone(), version.clone())
-                        && before != *version
-                    {
-                        self.summary.imported -= 1;
-                        self.summary.replaced += 1;
-                        self.name(
-                            bar,
-                            Some(name),
-                            &format!(
-                                "{name} is listed as {version}, in the place of {before}: a preview is of one version"
-                            ),
-                        )?;
-                    }
-                }
                 Imported::Taken => self.summary.imported += 1,
                 Imported::Behind { version, latest } => {
                     self.summary.imported += 1;

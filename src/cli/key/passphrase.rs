@@ -1,4 +1,4 @@
-//! The passphrase of a key: from a file, from the environment, or from a person.
+//! The passphrase of a key: from a file, the environment, or a prompt.
 
 use std::{
     io::{self, IsTerminal},
@@ -13,22 +13,25 @@ use crate::{
     config::PASSPHRASE_VARIABLE,
 };
 
-/// Longest file with a passphrase, in bytes.
+/// Longest passphrase file, in bytes.
 const MAX_FILE: u64 = 4_096;
 
-/// Not shown, and never written down.
+/// A passphrase. It has no `Debug`, so that it never gets into a log.
 pub(super) struct Passphrase(pub String);
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
-    /// A new one, typed twice.
+    /// A new passphrase, typed twice.
     Seal,
-    /// The one that a key was sealed with.
+    /// The passphrase of an encrypted key.
     Open,
 }
 
+/// Reads the passphrase.
+///
 /// # Errors
-/// [`RegistryError::Usage`] when it is empty, typed in two ways, or there is nobody to ask.
+/// [`RegistryError::Usage`] if it is empty, was typed in two ways, or there is no terminal to ask
+/// at.
 pub(super) async fn get(file: Option<PathBuf>, what_for: Use) -> Result<Passphrase> {
     let passphrase = match file {
         Some(file) => of_file(&file)?,
@@ -72,7 +75,7 @@ async fn asked(what_for: Use) -> Result<String> {
         );
         return Err(RegistryError::Usage(why));
     }
-    // From before the first question to after the last: nothing shows that is typed early.
+    // Hide input from before the first prompt until after the last, in case someone types early.
     let _hidden = Hidden::terminal();
     match what_for {
         Use::Open => typed("Passphrase: ").await,
@@ -89,7 +92,7 @@ async fn asked(what_for: Use) -> Result<String> {
     }
 }
 
-/// Asks for a line, unless the person interrupts it.
+/// Reads a line, unless the user interrupts it.
 async fn typed(prompt: &'static str) -> Result<String> {
     let mut stop = Stop::watch()?;
     let typing = tokio::task::spawn_blocking(move || rpassword::prompt_password(prompt));
@@ -103,7 +106,7 @@ async fn typed(prompt: &'static str) -> Result<String> {
     })
 }
 
-/// Keeps the terminal from showing what is typed, and puts it back as it was, after Ctrl-C too.
+/// Hides typed input, and restores the terminal on drop, also after Ctrl-C.
 struct Hidden(Option<Termios>);
 
 impl Hidden {
@@ -115,7 +118,7 @@ impl Hidden {
             .flatten();
         if let Some(mut hidden) = before.clone() {
             hidden.local_modes.remove(LocalModes::ECHO);
-            // A terminal that is gone shows nothing anyway.
+            // If the terminal is gone, there is nothing to hide.
             let _ = tcsetattr(&stdin, OptionalActions::Now, &hidden);
         }
         Self(before)

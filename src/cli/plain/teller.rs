@@ -1,4 +1,4 @@
-//! Batches of the bus as sentences. Pure: the time comes with each call.
+//! Turns batches of events into sentences. It is pure: the time is an argument.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -25,22 +25,21 @@ use crate::{
     registry::{Announced, title},
 };
 
-/// Sentences about peers in one second; a person can follow no more, and a storm of connections
-/// says nothing else.
+/// Most sentences about peers in one second; more is too fast to follow.
 const PEER_LINES: usize = 20;
 const SECOND: Duration = Duration::from_secs(1);
 /// Time between two summaries.
 const SUMMARY_EVERY: Duration = Duration::from_secs(60);
-/// Fetches that are remembered.
+/// Downloads that are remembered.
 const FETCHES: usize = 1_000;
-/// The end of a fetch that was not seen before is news for this long.
+/// Age up to which the end of an unknown download is reported.
 const NEWS: Duration = Duration::from_secs(5);
 
-/// What a listener has been told.
+/// The state that the sentences so far have described.
 pub(super) struct Teller {
     zone: TimeZone,
     addresses: Vec<String>,
-    /// Connected peers, and what each was called.
+    /// Connected peers, each with the name used for it.
     peers: HashMap<PeerId, String>,
     fetches: HashMap<ContentRoot, Fetch>,
     pace: Pace,
@@ -49,26 +48,26 @@ pub(super) struct Teller {
     summarised: (Timestamp, Counts),
 }
 
-/// What was told of a fetch.
+/// The reported state of a download.
 #[derive(Default)]
 struct Fetch {
     state: Option<&'static str>,
     liars: HashSet<PeerId>,
 }
 
-/// What a summary says.
+/// The figures of a summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Counts {
     peers: usize,
     packages: u64,
     refused: u64,
-    /// By the bus, because lines were taken more slowly than they came.
+    /// Events dropped by the bus because this reader was too slow.
     lost: u64,
-    /// By the node, for want of room.
+    /// Messages dropped by the node because it was overloaded.
     overloaded: u64,
 }
 
-/// Bounds the sentences about peers.
+/// Limits the rate of sentences about peers.
 struct Pace {
     since: Timestamp,
     said: usize,
@@ -97,7 +96,7 @@ impl Teller {
         }
     }
 
-    /// Who this node is and where it listens, after these sentences.
+    /// Returns the first sentences, followed by the node's identity and addresses.
     pub fn begin(&mut self, node: &NodeSnapshot, first: &[String]) -> Vec<String> {
         let now = self.summarised.0;
         let name = node
@@ -145,7 +144,7 @@ impl Teller {
         self.dated(now, said)
     }
 
-    /// What its time has come for.
+    /// Returns the sentences that are due.
     pub fn tick(&mut self, now: Timestamp) -> Vec<String> {
         let mut said = Vec::new();
         said.extend(self.pace.next_second(now));
@@ -173,7 +172,7 @@ impl Teller {
         self.dated(now, said)
     }
 
-    /// The verdict, when it is another: at first only if there is something to say.
+    /// Adds a change of the health verdict; the first verdict only if it is not good.
     fn health(&mut self, sample: &Sample, now: Timestamp, said: &mut Vec<String>) {
         let first = self.health.verdict().is_none();
         let changed = self.health.take(health::verdict(sample), now);
@@ -196,8 +195,7 @@ impl Teller {
         ));
     }
 
-    /// That a fetch begins, who lied in it, and how it ends. What others fetch of this node is told
-    /// by nobody.
+    /// Adds the start of a download, peers that lied, and its end. Uploads are not reported.
     fn fetch(&mut self, transfer: &Transfer, now: Timestamp, said: &mut Vec<String>) {
         let TransferId::Fetch { root } = transfer.id else {
             return;
@@ -207,7 +205,7 @@ impl Teller {
                 .retain(|_, fetch| matches!(fetch.state, Some("waiting" | "running")));
         }
         let what = &transfer.what;
-        // A node tells all of them again when somebody else begins to listen.
+        // The node repeats all transfers when another reader subscribes.
         let news = transfer
             .ended_at
             .is_none_or(|ended| now.since(ended) < NEWS);
@@ -284,7 +282,7 @@ impl Teller {
         said: &mut Vec<String>,
     ) {
         said.extend(self.pace.next_second(now));
-        // In the order in which they came, because the batch has none.
+        // A batch is unordered, so sort by time.
         changed.sort_by_key(|peer| {
             (
                 peer.connection.as_ref().map(|connection| connection.since),
@@ -301,7 +299,7 @@ impl Teller {
         }
     }
 
-    /// What there is to be said of a peer: that it came, that it went, or whose it is.
+    /// Describes a change of a peer: it connected, disconnected, or named its publisher.
     fn connection(&mut self, peer: &PeerSnapshot) -> Option<String> {
         let Some(connection) = &peer.connection else {
             return self.gone(&peer.id);
@@ -339,8 +337,7 @@ impl Teller {
         Some(format!("peer gone: {name}{alone}"))
     }
 
-    /// Each with the time, on one line, and with nothing in it that a terminal or a braille display
-    /// would act on.
+    /// Prefixes the time, and removes line breaks and control characters.
     fn dated(&self, now: Timestamp, said: Vec<String>) -> Vec<String> {
         if said.is_empty() {
             return said;
@@ -353,7 +350,7 @@ impl Teller {
 }
 
 impl Pace {
-    /// Begins another second if this one is over, and says what was held back in it.
+    /// Starts the next second if this one is over, and reports how many sentences were held back.
     fn next_second(&mut self, now: Timestamp) -> Option<String> {
         if now.since(self.since) < SECOND && now >= self.since {
             return None;
@@ -404,7 +401,7 @@ fn announced(one: &Announced) -> String {
     )
 }
 
-/// Where it is seen first.
+/// Describes a conflict that is new.
 fn conflict(case: &Case) -> String {
     format!(
         "conflict: {}; `swarmdex conflict show {}` says more",

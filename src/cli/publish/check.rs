@@ -1,4 +1,4 @@
-//! Whether a publish would succeed, found out without publishing.
+//! Checks that a publish would succeed, without publishing.
 
 use serde::Serialize;
 
@@ -21,15 +21,17 @@ use crate::{
     registry::{check_files, check_version},
 };
 
-/// A draft, compared with the releases of its publisher.
+/// A draft compared with its publisher's releases.
 pub(super) struct Standing {
     /// No release of this package is known.
     pub is_first: bool,
 }
 
 impl Standing {
+    /// Compares a draft with the known releases.
+    ///
     /// # Errors
-    /// When the version cannot be published, as the publish itself would say.
+    /// The version cannot be published, with the error that publishing would give.
     pub async fn of(node: &dyn Control, Prepared { draft, file, .. }: &Prepared) -> Result<Self> {
         let registry = node.registry();
         let own = registry.own().await?;
@@ -66,7 +68,7 @@ impl Standing {
                 }
                 Ok(Self { is_first: false })
             }
-            // A network that does not answer now is asked again by the publish.
+            // The network does not answer now; the publish itself will ask again.
             Err(_) => Ok(Self {
                 is_first: !own.packages.iter().any(|package| package.id == id),
             }),
@@ -81,10 +83,10 @@ struct Report<'a> {
     version: String,
     #[serde(flatten)]
     listing: &'a Listing,
-    /// Files that go in, and their bytes.
+    /// Number and total bytes of the included files.
     files: u64,
     bytes: u64,
-    /// Bytes of the archive; `None` when there would be none.
+    /// Bytes of the archive; `None` if there would be none.
     archive: Option<u64>,
     would_succeed: bool,
     first_publish: Option<bool>,
@@ -92,7 +94,7 @@ struct Report<'a> {
     error: Option<String>,
 }
 
-/// Does everything that a publish does before it gives anything away.
+/// Runs all steps of a publish up to the first that has an effect.
 pub(super) async fn dry_run(
     global: &Global,
     looked: Looked,
@@ -138,8 +140,7 @@ pub(super) async fn dry_run(
     Ok(code)
 }
 
-/// Asks the node that would publish; without an answer when the person interrupts it, and with the
-/// exit code.
+/// Asks the node that would publish. Returns no answer but an exit code if the user interrupts it.
 async fn on_a_node(
     global: &Global,
     prepared: &Prepared,
@@ -148,7 +149,7 @@ async fn on_a_node(
     if global.readonly {
         return Err(RegistryError::ReadOnly { what: "publish" });
     }
-    let most = global.settings()?.max_content;
+    let most = global.settings()?.node.content.max;
     if prepared.size > most {
         return Err(RegistryError::TooLarge {
             size: prepared.size,

@@ -1,18 +1,18 @@
-//! The contents of a release as text.
+//! The file list of a release as text.
 
 use crate::{
     archive::pack::{EntryKind, LeftOut, Listing, Why},
     domain::{size::Size, text::printable},
 };
 
-/// Rows that a person reads through before answering a question.
+/// Most rows to show before a question.
 const FOLDED: usize = 20;
-/// Things left out that are named with a publish; `--dry-run` names more.
+/// Files left out that are named when publishing; `--dry-run` names more.
 const REMARKS: usize = 20;
 /// Columns for a size, such as `1023 B` and `99.9 MiB`.
 const SIZE: usize = 9;
 
-/// Everything there is to say, for `--dry-run`.
+/// Returns the full list, for `--dry-run`.
 pub(super) fn whole(listing: &Listing) -> String {
     let mut lines = vec!["goes in:".to_owned()];
     for entry in &listing.entries {
@@ -40,7 +40,7 @@ pub(super) fn whole(listing: &Listing) -> String {
     lines.join("\n")
 }
 
-/// The files that go in, in few enough rows for a question.
+/// Returns the included files, folded into few enough rows for a question.
 pub(super) fn folded(listing: &Listing) -> Vec<String> {
     let file = |row_of: &crate::archive::pack::Row| {
         let path = printable(&row_of.path);
@@ -62,8 +62,8 @@ pub(super) fn folded(listing: &Listing) -> Vec<String> {
     lines
 }
 
-/// Remarks that a publish makes without being asked: warnings, and things that were left out
-/// although nobody said so. Those in `exclude` and a `.gitignore` are not repeated.
+/// Returns the warnings, and the files left out by default. Files left out by `exclude` or a
+/// `.gitignore` are not repeated.
 pub(super) fn remarks(listing: &Listing) -> Vec<String> {
     let unasked = |left: &&LeftOut| matches!(left.why, Why::Node | Why::Private { .. });
     let mut lines: Vec<String> = listing

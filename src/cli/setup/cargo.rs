@@ -1,20 +1,21 @@
-//! cargo's own files, changed so that everything else in them stays as it is. Pure.
+//! Edits cargo's own files and keeps everything else in them. Pure.
 
 use toml_edit::{DocumentMut, Item, Table, value};
 
-/// What cargo calls the swarm, and what stands in for the default registry.
+/// Names of the swarm's registry in cargo's configuration, and of the one that replaces the
+/// default.
 const SWARM: &str = "swarm";
 const MIRROR: &str = "swarm-mirror";
-/// What cargo calls its default registry in its configuration.
+/// cargo's name for its default registry.
 const DEFAULT: &str = "crates-io";
 
-/// What is to be in the files.
+/// The configuration to write.
 pub struct Wanted {
-    /// The gateway's, without a slash at its end.
+    /// Base URL of the gateway, without a trailing slash.
     pub url: String,
     pub token: String,
     pub mirror: bool,
-    /// The gateway wants to hear the token to read, too.
+    /// Reading requires the token too.
     pub closed: bool,
 }
 
@@ -23,7 +24,7 @@ impl Wanted {
         format!("sparse+{}/{endpoint}/", self.url)
     }
 
-    /// Everything in one text, for a person who pastes it.
+    /// Returns everything as one text to paste.
     pub fn text(&self) -> String {
         let added = add("", self).and_then(|text| add_token(&text, self));
         added.unwrap_or_default()
@@ -39,7 +40,7 @@ fn read(text: &str) -> Result<DocumentMut, String> {
     })
 }
 
-/// The table at a path, made where it is not there.
+/// Returns the table at a path, and creates it if necessary.
 fn table<'a>(
     text: &'a mut DocumentMut,
     path: [&str; 2],
@@ -59,7 +60,7 @@ fn table<'a>(
     inner_table.ok_or_else(|| format!("its {outer}.{inner} is no table; correct it"))
 }
 
-/// Sets an index, unless there is another one that is no gateway's.
+/// Sets an index, unless it is set to an address that is not a gateway's.
 fn set_index(
     text: &mut DocumentMut,
     name: &str,
@@ -83,11 +84,11 @@ fn set_index(
     Ok(())
 }
 
-/// The configuration with the swarm in it. What is there is not replaced, but an earlier address of
-/// the gateway's.
+/// Adds the swarm to the configuration. Existing settings are kept, except for earlier gateway
+/// addresses.
 ///
 /// # Errors
-/// Why it cannot be: a sentence's end.
+/// The reason, as the end of a sentence.
 pub fn add(text: &str, wanted: &Wanted) -> Result<String, String> {
     let mut config = read(text)?;
     set_index(&mut config, SWARM, wanted, "cargo")?;
@@ -107,13 +108,13 @@ pub fn add(text: &str, wanted: &Wanted) -> Result<String, String> {
     Ok(config.to_string())
 }
 
-/// The credentials with the token in them.
+/// Adds the token to the credentials.
 ///
 /// # Errors
 /// As [`add`].
 pub fn add_token(text: &str, wanted: &Wanted) -> Result<String, String> {
     let mut credentials = read(text)?;
-    // Of what stands in for the default registry, a word is wanted only where reading needs one.
+    // The registry that replaces the default needs a token only if reading requires one.
     let names = if wanted.mirror && wanted.closed {
         &[SWARM, MIRROR][..]
     } else {
@@ -128,7 +129,7 @@ pub fn add_token(text: &str, wanted: &Wanted) -> Result<String, String> {
     Ok(credentials.to_string())
 }
 
-/// Either file without what [`add`] and [`add_token`] put there.
+/// Removes from either file what [`add`] and [`add_token`] put there.
 ///
 /// # Errors
 /// As [`add`].

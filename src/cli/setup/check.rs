@@ -1,5 +1,5 @@
-//! `setup --check`: every package manager that is installed is run against the gateway, which says
-//! what it was asked.
+//! `setup --check`: runs every installed package manager against the gateway, which reports the
+//! requests it received.
 
 use std::{
     path::Path,
@@ -19,18 +19,17 @@ use crate::{
     gateway,
 };
 
-/// Longest time for one of them; they start slowly on a cold disk.
+/// Longest run of one client; some start slowly on a cold disk.
 const MOST: Duration = Duration::from_secs(20);
-/// After a client has ended, what it asked is told within this time.
+/// Time after the end of a client within which the gateway reports its requests.
 const TOLD: Duration = Duration::from_secs(1);
 
-/// A package manager, and how it is made to ask for a package that nobody has.
+/// A package manager, and the command that makes it ask for a package that nobody has.
 struct Client {
     name: &'static str,
-    /// Its words, with URL for the gateway and PACKAGE for the package; of several forms, one is
-    /// another version's.
+    /// Its arguments, with placeholders URL and PACKAGE; one form per group of versions.
     forms: &'static [&'static str],
-    /// It reads what it is asked for.
+    /// It reads the package name from stdin.
     reads: bool,
 }
 
@@ -62,7 +61,7 @@ const CLIENTS: [Client; 7] = [
     },
     client("npm", &["view PACKAGE --registry URL/npm/"]),
     client("pnpm", &["view PACKAGE --registry URL/npm/"]),
-    // The first version's, and that of the later ones, which are told the rest by their
+    // The form of the first version, then that of later ones, which get the rest from their
     // environment.
     client(
         "yarn",
@@ -71,22 +70,22 @@ const CLIENTS: [Client; 7] = [
     client("bun", &["info PACKAGE --registry=URL/npm/"]),
 ];
 
-/// The words of a form.
+/// Returns the arguments of a form with its placeholders filled in.
 fn words(form: &str, url: &str, package: &str) -> Vec<String> {
     form.split(' ')
         .map(|word| word.replace("URL", url).replace("PACKAGE", package))
         .collect()
 }
 
-/// The end of one client.
+/// The result of one client.
 enum Came {
     NotInstalled,
-    /// It asked this node; that is what it calls itself.
+    /// It asked this node, and calls itself this.
     Asked(String),
     Silent(String),
 }
 
-/// Says which node answers at the gateway, and which clients reach it.
+/// Prints which node answers at the gateway, and which clients reach it.
 pub(super) async fn run(node: &Remote, access: &Access) -> Result<u8> {
     let status = node.status().await?;
     let answers = gateway::check(&access.url, &status.node.peer_id).await;
@@ -117,8 +116,7 @@ pub(super) async fn run(node: &Remote, access: &Access) -> Result<u8> {
     Ok(if is_good { DONE } else { FAILED })
 }
 
-/// A directory that every client takes for a project of its own: yarn asks for nothing outside of
-/// one.
+/// Creates a directory that every client accepts as a project: yarn refuses to work outside of one.
 fn project() -> std::io::Result<tempfile::TempDir> {
     let dir = tempfile::tempdir()?;
     std::fs::write(dir.path().join("package.json"), "{}\n")?;
@@ -142,7 +140,7 @@ async fn ask(node: &Remote, client: &Client, url: &str, dir: &Path) -> Result<Ca
     Ok(Came::Silent(last))
 }
 
-/// Runs a client to its end; what it says last, or `None` where it is not installed.
+/// Runs a client to its end; returns its last line, or `None` if it is not installed.
 async fn end(
     client: &Client,
     form: &str,
@@ -154,7 +152,7 @@ async fn end(
         .args(words(form, url, package))
         .current_dir(dir)
         .kill_on_drop(true);
-    // Nothing of a check stays in what they keep, and no credentials are sent.
+    // The check must leave nothing in caches, and send no credentials.
     command
         .env("CARGO_HOME", dir)
         .env("npm_config_cache", dir)
@@ -172,7 +170,7 @@ async fn end(
         Err(error) => return Some(error.to_string()),
     };
     if let Some(mut input) = child.stdin.take().filter(|_| client.reads) {
-        // A client that has ended already says why itself.
+        // A client that has already exited reports the reason itself.
         let _ = input.write_all(package.as_bytes()).await;
     }
     Some(match timeout(MOST, child.wait_with_output()).await {
@@ -190,7 +188,7 @@ async fn end(
     })
 }
 
-/// The request for the package, as the node tells it.
+/// Waits for the request for `package` in the node's events.
 async fn asked(batches: &mut mpsc::Receiver<Batch>, package: &str) -> Option<ClientRequest> {
     let request = async {
         while let Some(batch) = batches.recv().await {

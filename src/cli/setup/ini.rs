@@ -1,13 +1,13 @@
-//! Files of Python's `configparser`, changed line by line so that everything else in them stays as
-//! it is. Pure.
+//! Edits files in the format of Python's `configparser`, line by line, and keeps everything else in
+//! them. Pure.
 
-/// A line's place in its file.
+/// The kind of a line.
 enum Line<'a> {
     Section(&'a str),
     Key(&'a str, &'a str),
-    /// A line that goes on with the key before it.
+    /// A continuation of the value before it.
     Continued,
-    /// A comment, or nothing.
+    /// A comment or an empty line.
     Blank,
 }
 
@@ -31,13 +31,13 @@ fn read(line: &str) -> Line<'_> {
     }
 }
 
-/// Returns whether two keys are one: for pip, underscores are hyphens.
+/// Returns true if two keys are the same to pip, which treats underscores as hyphens.
 fn is_same(a: &str, b: &str) -> bool {
     let plain = |key: &str| key.to_ascii_lowercase().replace('_', "-");
     plain(a) == plain(b)
 }
 
-/// A file, by its lines. The last of them has no end if the file has none.
+/// The lines of a file with their ends; the last may have none.
 pub struct Ini(Vec<String>);
 
 impl Ini {
@@ -49,7 +49,7 @@ impl Ini {
         self.0.concat()
     }
 
-    /// The lines of a section, behind its name.
+    /// Returns the lines of a section, without its header.
     fn section(&self, section: &str) -> Option<std::ops::Range<usize>> {
         let is_it = |line: &String| matches!(read(line), Line::Section(name) if name == section);
         let start = self.0.iter().position(is_it)? + 1;
@@ -60,7 +60,7 @@ impl Ini {
         Some(start..start + length)
     }
 
-    /// The lines of a key, with those that go on with it.
+    /// Returns the lines of a key, with continuations.
     fn key(&self, section: &str, key: &str) -> Option<std::ops::Range<usize>> {
         let lines = self.section(section)?;
         let at = |at: &usize| self.0.get(*at).map_or("", String::as_str);
@@ -73,7 +73,7 @@ impl Ini {
         Some(start..start + 1 + more)
     }
 
-    /// The value of a key, its lines one behind the other.
+    /// Returns the value of a key, with its lines joined.
     pub fn get(&self, section: &str, key: &str) -> Option<String> {
         let lines = self.0.get(self.key(section, key)?)?;
         let words = lines.iter().map(|line| match read(line) {
@@ -83,8 +83,8 @@ impl Ini {
         Some(words.collect::<Vec<_>>().join("\n").trim().to_owned())
     }
 
-    /// Sets a key to a value of one line or several, in its place or at the end of its section,
-    /// which is made if there is none.
+    /// Sets a key to a value of one or several lines: in its place, or at the end of its section,
+    /// which is created if necessary.
     pub fn set(&mut self, section: &str, key: &str, value: &str) {
         if self.get(section, key).as_deref() == Some(value) {
             return;
@@ -99,7 +99,7 @@ impl Ini {
         let range = match (self.key(section, key), self.section(section)) {
             (Some(range), _) => range,
             (None, Some(section)) => {
-                // Before the empty lines that set it apart from the next one.
+                // Insert before the empty lines that separate it from the next section.
                 let blank = |at: usize| {
                     self.0
                         .get(at - 1)
@@ -130,14 +130,14 @@ impl Ini {
         self.0.splice(range, lines);
     }
 
-    /// Takes a key out.
+    /// Removes a key.
     pub fn remove(&mut self, section: &str, key: &str) {
         if let Some(range) = self.key(section, key) {
             self.0.drain(range);
         }
     }
 
-    /// Takes a section out if nothing is in it, with the empty line before it.
+    /// Removes an empty section and the empty line before it.
     pub fn remove_empty(&mut self, section: &str) {
         let Some(lines) = self.section(section) else {
             return;
@@ -152,7 +152,7 @@ impl Ini {
                 .checked_sub(1)
                 .and_then(|at| self.0.get(at))
                 .is_some_and(|line| line.trim().is_empty());
-            // Of the empty lines on both sides, those behind it stay.
+            // If there are empty lines on both sides, keep those after it.
             let end = if before { lines.start } else { lines.end };
             self.0.drain(start - usize::from(before)..end);
         }

@@ -1,5 +1,5 @@
-//! `setup npm`, `pnpm`, `yarn` and `bun`: which packages come from the swarm, and the token by
-//! which they are published to it.
+//! `setup npm`, `pnpm`, `yarn` and `bun`: chooses which packages come from the swarm, and sets the
+//! token for publishing.
 
 use std::path::PathBuf;
 
@@ -11,17 +11,17 @@ use super::{
 };
 use crate::{RegistryError, Result, ecosystem::Ecosystem};
 
-/// Tells a person what stops working when everything comes from the swarm.
+/// Tells the user what stops working if everything comes from the swarm.
 const MIRROR: &str = "every package comes from the swarm; what nobody here has is not found, an audit finds nothing, and there are \
                       no accounts to log in to";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Scopes whose packages come from the swarm, such as @team
+    /// Scopes of packages that come from the swarm, such as @team
     scopes: Vec<String>,
     #[command(flatten)]
     flags: Flags,
-    /// Take versions that are younger than a day, in this project: pnpm and yarn pass them over
+    /// Accept versions younger than a day in this project; pnpm and yarn skip them by default
     #[arg(long, conflicts_with = "global")]
     fresh: bool,
 }
@@ -30,7 +30,7 @@ pub(super) struct Args {
 pub(super) enum Client {
     Npm,
     Pnpm,
-    /// From yarn 2 on. The first one reads what npm does.
+    /// yarn 2 and later. yarn 1 reads the files of npm.
     Yarn,
     Bun,
 }
@@ -45,7 +45,7 @@ impl Client {
         }
     }
 
-    /// Its file in a project, and the one in a person's home.
+    /// Returns the paths of its file in a project and of the one in the user's home.
     fn files(self) -> Result<[PathBuf; 2]> {
         let file = if self == Self::Yarn {
             ".yarnrc.yml"
@@ -68,21 +68,21 @@ impl Client {
     }
 }
 
-/// The file in which pnpm is told how old a version must be.
+/// The file that sets pnpm's minimum age of versions.
 const WORKSPACE: &str = "pnpm-workspace.yaml";
 
-/// Everything that is to be in the files.
+/// The settings to write.
 #[derive(Clone)]
 struct Wanted {
     client: Client,
-    /// The registry's, with a slash at its end, as each of them writes it.
+    /// URL of the registry, with the trailing slash that all clients write.
     registry: String,
     token: String,
-    /// With @.
+    /// Scopes, with @.
     scopes: Vec<String>,
     mirror: bool,
     fresh: bool,
-    /// A token is wanted to read, too.
+    /// Reading requires a token too.
     closed: bool,
 }
 
@@ -133,7 +133,7 @@ fn scope_of(text: &str) -> Result<String> {
 }
 
 impl Wanted {
-    /// Everything in one text, for a person who pastes it.
+    /// Returns everything as one text to paste.
     fn text(&self) -> Result<String, String> {
         let text = self.add_token(&self.add("")?)?;
         let hint = format!(
@@ -154,7 +154,7 @@ impl Wanted {
         Ok(format!("{hint}{text}{fresh}"))
     }
 
-    /// A file with the registry in it; what is there of ours goes on, at this address.
+    /// Adds the registry to a file; our earlier settings are updated to this address.
     fn add(&self, text: &str) -> Result<String, String> {
         let all = self.and_earlier(text);
         if self.client == Client::Yarn {
@@ -185,7 +185,7 @@ impl Wanted {
                     .and_then(|key| key.trim().strip_suffix(':')),
                 _ => key.strip_suffix(":registry"),
             };
-            // A quoted key is the address of a registry.
+            // A quoted key is a registry's address, not a scope.
             let scope = scope
                 .filter(|scope| !scope.starts_with('"'))
                 .and_then(|scope| scope_of(scope).ok());
@@ -249,7 +249,7 @@ impl Wanted {
         Ok(text)
     }
 
-    /// The host, where yarn asks no other without encryption.
+    /// Returns the host that yarn must allow without encryption.
     fn plain_host(&self) -> Option<String> {
         let url = url::Url::parse(&self.registry).ok()?;
         (url.scheme() == "http")
@@ -257,10 +257,10 @@ impl Wanted {
             .flatten()
     }
 
-    /// A proxy through which the client would ask this machine too; none of them makes an exception
-    /// of its own.
+    /// Returns the proxy that the client would use even for this machine; none of the clients makes
+    /// an exception for it.
     fn proxy_in_between(&self, told: impl Fn(&str) -> Option<String>) -> Option<String> {
-        // npm and pnpm take the first for addresses of either kind, and yarn neither.
+        // npm and pnpm use the first for http and https addresses, yarn uses neither.
         let names: &[&str] = match self.client {
             Client::Npm | Client::Pnpm => {
                 &["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"]
@@ -283,7 +283,7 @@ impl Wanted {
         })
     }
 
-    /// A file with the token in it; what is there of the registry stays.
+    /// Adds the token to a file, and keeps the registry in it.
     fn add_token(&self, text: &str) -> Result<String, String> {
         if self.client == Client::Yarn {
             let mut entry = vec![
@@ -291,7 +291,7 @@ impl Wanted {
                 format!("  npmAuthToken: {}", quoted(&self.token)),
             ];
             if self.closed {
-                // It says the token for packages in scopes alone, otherwise.
+                // Otherwise, yarn sends the token only for packages in scopes.
                 entry.push("  npmAlwaysAuth: true".to_owned());
             }
             return yaml::add_below(text, "npmRegistries", &entry);
@@ -364,7 +364,7 @@ fn write(wanted: &Wanted, global: bool) -> Result<u8> {
     Ok(DONE)
 }
 
-/// A file without anything of ours.
+/// Removes all of our settings from a file.
 fn clean(client: Client, text: &str) -> String {
     if client == Client::Yarn {
         yaml::remove(text)

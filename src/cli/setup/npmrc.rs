@@ -1,20 +1,18 @@
-//! `.npmrc`, which npm, pnpm, yarn 1 and bun read, changed so that everything else in it stays as
-//! it is. Pure.
+//! Edits `.npmrc`, which npm, pnpm, yarn 1 and bun read, and keeps everything else in it. Pure.
 //!
-//! Not every one of them has comments behind a value, so that each line of ours stands below a
-//! comment of its own.
+//! Some of them do not support comments after a value, so each of our lines follows a comment line.
 
-/// Each line of ours stands below this.
+/// Begins the comment above each of our lines.
 const MARK: &str = "# swarmdex: ";
 
-/// Settings that are to be there, each with its reason.
+/// A setting to write, with its reason.
 pub struct Setting {
     pub key: String,
     pub value: String,
     pub reason: String,
 }
 
-/// The file with the settings in it, and without earlier ones of ours.
+/// Adds settings to a file, in place of our earlier ones.
 ///
 /// # Errors
 /// As [`append`].
@@ -22,10 +20,10 @@ pub fn add(text: &str, settings: &[Setting]) -> Result<String, String> {
     append(&remove(text), settings)
 }
 
-/// The file with these settings behind what is in it.
+/// Appends settings to a file.
 ///
 /// # Errors
-/// When one of them is set already: a sentence's end.
+/// One of them is set already; the text is the end of a sentence.
 pub fn append(text: &str, settings: &[Setting]) -> Result<String, String> {
     let mut text = text.to_owned();
     let has = |key: &str| {
@@ -49,7 +47,7 @@ pub fn append(text: &str, settings: &[Setting]) -> Result<String, String> {
     Ok(text)
 }
 
-/// A token is nobody's business.
+/// Hides tokens.
 fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     if key.trim().ends_with("registry") {
         value.trim()
@@ -58,7 +56,7 @@ fn shown<'a>(key: &str, value: &'a str) -> &'a str {
     }
 }
 
-/// The keys of ours that are in the file.
+/// Returns our keys in the file.
 pub fn ours(text: &str) -> Vec<&str> {
     let marked = text
         .lines()
@@ -69,7 +67,7 @@ pub fn ours(text: &str) -> Vec<&str> {
         .collect()
 }
 
-/// The file without what [`add`] put there.
+/// Removes what [`add`] put into the file.
 pub fn remove(text: &str) -> String {
     let mut kept = String::new();
     let mut lines = text.split_inclusive('\n');

@@ -1,17 +1,16 @@
-//! The files of pip and of the tools that upload as twine does: `pip.conf` and `.pypirc`. Pure.
+//! Edits `pip.conf`, and `.pypirc`, which upload tools such as twine read. Pure.
 
 use super::{Access, ini::Ini};
 
-/// The name of the swarm in `.pypirc`.
+/// Name of the swarm in `.pypirc`.
 const SWARM: &str = "swarm";
-/// The servers that twine takes where `.pypirc` names no servers: naming one must not take these
-/// away.
+/// Servers that twine knows if `.pypirc` names none: naming one must not remove these.
 const USUAL: [&str; 2] = ["pypi", "testpypi"];
-/// The ends of this gateway's addresses, by which ours are known.
+/// Ends of the gateway's addresses, by which our settings are recognised.
 const INDEX: &str = "/pypi/simple/";
 const UPLOADS: &str = "/pypi/legacy/";
 
-/// The address of the index; beyond loopback it has the token in it.
+/// Returns the URL of the index, with the token in it unless the address is loopback.
 pub fn index(access: &Access) -> String {
     let url = match access.url.split_once("://") {
         Some((scheme, rest)) if access.closed => {
@@ -26,7 +25,7 @@ pub fn uploads(access: &Access) -> String {
     format!("{}{UPLOADS}", access.url)
 }
 
-/// Everything in one text, for a person who pastes it.
+/// Returns everything as one text to paste.
 pub fn text(access: &Access, mirror: bool) -> String {
     let conf = match mirror {
         true => format!(
@@ -47,8 +46,8 @@ pub fn text(access: &Access, mirror: bool) -> String {
     )
 }
 
-/// The host that pip is to trust although it speaks http: without that it keeps nothing, and beyond
-/// loopback it asks for nothing.
+/// Returns the host that pip must trust without https. Otherwise it caches nothing and, beyond
+/// loopback, refuses to connect.
 fn host(access: &Access) -> &str {
     access
         .url
@@ -58,11 +57,11 @@ fn host(access: &Access) -> &str {
         })
 }
 
-/// `pip.conf` with the swarm as the index. What is there is not replaced, but an earlier address of
-/// a gateway's.
+/// Sets the swarm as the index in `pip.conf`. Existing settings are kept, except for earlier
+/// gateway addresses.
 ///
 /// # Errors
-/// Why it cannot be: a sentence's end.
+/// The reason, as the end of a sentence.
 pub fn add(text: &str, access: &Access) -> Result<String, String> {
     let mut conf = Ini::of(text);
     for key in ["index-url", "extra-index-url"] {
@@ -75,7 +74,7 @@ pub fn add(text: &str, access: &Access) -> Result<String, String> {
             ));
         }
     }
-    // One that goes with an earlier address of a gateway's is ours.
+    // A trusted host that belongs to an earlier gateway address is ours.
     let trusted = conf.get("global", "trusted-host");
     let before = conf.get("global", "index-url").unwrap_or_default();
     conf.set("global", "index-url", &index(access));
@@ -85,7 +84,7 @@ pub fn add(text: &str, access: &Access) -> Result<String, String> {
     Ok(conf.text())
 }
 
-/// `pip.conf` without what [`add`] put there.
+/// Removes from `pip.conf` what [`add`] put there.
 pub fn remove(text: &str) -> String {
     let mut conf = Ini::of(text);
     if let Some(url) = conf
@@ -104,7 +103,7 @@ pub fn remove(text: &str) -> String {
     conf.text()
 }
 
-/// `.pypirc` with the swarm among its servers.
+/// Adds the swarm to the servers in `.pypirc`.
 ///
 /// # Errors
 /// As [`add`].
@@ -134,7 +133,7 @@ fn servers(rc: &Ini) -> Option<Vec<String>> {
     Some(servers.split_whitespace().map(str::to_owned).collect())
 }
 
-/// `.pypirc` without what [`add_uploads`] put there.
+/// Removes from `.pypirc` what [`add_uploads`] put there.
 pub fn remove_uploads(text: &str) -> String {
     let mut rc = Ini::of(text);
     if rc

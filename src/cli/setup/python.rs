@@ -1,4 +1,4 @@
-//! `setup pip` and `setup uv`: which files, and what is told.
+//! `setup pip` and `setup uv`: chooses the files, and tells the user about them.
 
 use std::path::PathBuf;
 
@@ -85,7 +85,7 @@ fn write_uv(global: bool, mirror: bool, access: &Access) -> Result<PathBuf> {
     Ok(path)
 }
 
-/// Takes out what was written, of whatever place.
+/// Removes our settings from all files that may have them.
 pub(super) fn undo(tool: Tool) -> Result<u8> {
     let mut changed = Vec::new();
     let mut take_out = |path: PathBuf, edit: &dyn Fn(&str) -> Result<String, String>| {
@@ -129,7 +129,7 @@ pub(super) fn undo(tool: Tool) -> Result<u8> {
 const PYPROJECT: &str = "pyproject.toml";
 const UV_TOML: &str = "uv.toml";
 
-/// uv goes by `uv.toml` where both are there.
+/// Returns uv's settings file in the current directory; `uv.toml` takes precedence.
 fn uv_settings_here() -> (PathBuf, uv::Place) {
     let own = PathBuf::from(UV_TOML);
     match own.exists() || !PathBuf::from(PYPROJECT).exists() {

@@ -1,16 +1,15 @@
-//! uv's settings, in `uv.toml` or in `pyproject.toml`, changed so that everything else stays as it
-//! is. Pure.
+//! Edits uv's settings in `uv.toml` or `pyproject.toml`, and keeps everything else in them. Pure.
 
 use toml_edit::{ArrayOfTables, DocumentMut, Item, Table, TableLike, value};
 
 use super::{Access, pip};
 
-/// The name of the swarm in uv.
+/// Name of the swarm in uv.
 const SWARM: &str = "swarm";
-/// The end of this gateway's addresses, by which ours are known.
+/// End of the gateway's addresses, by which our settings are recognised.
 const INDEX: &str = "/pypi/simple/";
 
-/// The part of a file that has uv's settings.
+/// The kind of file that holds uv's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
     /// `uv.toml`.
@@ -19,7 +18,7 @@ pub enum Place {
     Project,
 }
 
-/// Everything in one text, for a person who pastes it.
+/// Returns everything as one text to paste.
 pub fn text(access: &Access, mirror: bool) -> String {
     let said = match mirror {
         true => {
@@ -45,7 +44,7 @@ fn read(text: &str) -> Result<DocumentMut, String> {
     })
 }
 
-/// The table that uv's settings are in, made where it is not there.
+/// Returns the table of uv's settings, and creates it if necessary.
 fn settings(text: &mut DocumentMut, place: Place) -> Result<&mut dyn TableLike, String> {
     let mut table: &mut dyn TableLike = text.as_table_mut();
     for key in if place == Place::Project {
@@ -71,11 +70,10 @@ fn text_of<'a>(index: &'a Table, key: &str) -> &'a str {
     index.get(key).and_then(Item::as_str).unwrap_or_default()
 }
 
-/// The settings with the swarm among the indexes. What is there is not replaced, but an earlier
-/// address of a gateway's.
+/// Adds the swarm to the indexes. Existing settings are kept, except for earlier gateway addresses.
 ///
 /// # Errors
-/// Why it cannot be: a sentence's end.
+/// The reason, as the end of a sentence.
 pub fn add(text: &str, place: Place, access: &Access, mirror: bool) -> Result<String, String> {
     let mut document = read(text)?;
     let settings = settings(&mut document, place)?;
@@ -134,7 +132,7 @@ fn set(index: &mut Table, key: &str, text: &str) {
     }
 }
 
-/// The settings without what [`add`] put there.
+/// Removes what [`add`] put into the settings.
 ///
 /// # Errors
 /// As [`add`].

@@ -1,13 +1,13 @@
-//! `.yarnrc.yml` and `pnpm-workspace.yaml`, changed so that everything else in them stays as it is:
-//! by the line, because what reads YAML and writes it again keeps no comments. Pure.
+//! Edits `.yarnrc.yml` and `pnpm-workspace.yaml` line by line, and keeps everything else in them:
+//! YAML libraries lose comments. Pure.
 
-/// Each line of ours ends with this.
+/// Ends each of our lines.
 const MARK: &str = " # swarmdex";
 
-/// The file with a top-level setting.
+/// Sets a top-level key.
 ///
 /// # Errors
-/// When it has another one: a sentence's end.
+/// The key has another value; the text is the end of a sentence.
 pub fn set(text: &str, key: &str, value: &str) -> Result<String, String> {
     match text.lines().find_map(|line| value_of(line, key)) {
         Some(other) => Err(format!(
@@ -17,12 +17,12 @@ pub fn set(text: &str, key: &str, value: &str) -> Result<String, String> {
     }
 }
 
-/// The file with entries below a top-level key, which may be there with others. Lines are indented
-/// within the entry only.
+/// Adds an entry below a top-level key, which may have other entries. The lines are indented
+/// relative to the entry.
 ///
 /// # Errors
-/// When the key's entries are written in its own line, or one begins as the first of these does: a
-/// sentence's end.
+/// The key's entries are in flow style, or one begins like the first line of this one; the text is
+/// the end of a sentence.
 pub fn add_below(text: &str, key: &str, entry: &[String]) -> Result<String, String> {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let Some(at) = lines.iter().position(|line| value_of(line, key).is_some()) else {
@@ -49,7 +49,7 @@ pub fn add_below(text: &str, key: &str, entry: &[String]) -> Result<String, Stri
     let is_taken =
         |line: &&str| indent(line) == steps && unquoted(without_comment(line).trim()) == first;
     if inner.iter().any(is_taken) {
-        // In a list, what is there is there.
+        // An item that a list has already is not added again.
         return match first.starts_with("- ") {
             true => Ok(text.to_owned()),
             false => Err(format!(
@@ -67,15 +67,14 @@ pub fn add_below(text: &str, key: &str, entry: &[String]) -> Result<String, Stri
     ))
 }
 
-/// The lines of ours, without what they end with.
+/// Returns our lines, without the comment at their end.
 pub fn ours(text: &str) -> Vec<&str> {
     text.lines()
         .filter_map(|line| line.strip_suffix(MARK))
         .collect()
 }
 
-/// The file without lines of ours. A key of ours below which somebody else wrote something is
-/// theirs now.
+/// Removes our lines. Keeps a key of ours if someone else has added lines below it.
 pub fn remove(text: &str) -> String {
     let lines: Vec<&str> = text.split_inclusive('\n').collect();
     let mut kept = String::new();
@@ -117,7 +116,7 @@ fn written(entry: &[String], steps: usize) -> String {
         .collect()
 }
 
-/// Returns what stands behind a top-level key in its line.
+/// Returns the text after a top-level key on its line.
 fn value_of<'a>(line: &'a str, key: &str) -> Option<&'a str> {
     let rest = line.strip_prefix(key).or_else(|| {
         let quoted = line.strip_prefix(['"', '\''])?.strip_prefix(key)?;
@@ -138,7 +137,7 @@ fn indent(line: &str) -> usize {
     line.len() - line.trim_start_matches(' ').len()
 }
 
-/// A line without anything but, perhaps, a comment.
+/// Returns true for an empty line or a comment.
 fn is_nothing(line: &str) -> bool {
     let line = line.trim();
     line.is_empty() || line.starts_with('#')

@@ -1,5 +1,5 @@
-//! The embedded catalogue: facts about real crates, for machines without a cargo cache and for
-//! tests.
+//! The embedded catalogue: facts about real crates, for tests and for machines without a cargo
+//! cache.
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +30,7 @@ struct Fact {
     repository: Option<String>,
     size: u64,
     content: ContentRoot,
-    /// Each a name, or a name and a requirement with a space between them.
+    /// Each entry is a name, or a name and a requirement separated by a space.
     #[serde(default)]
     dependencies: Vec<String>,
 }

@@ -1,6 +1,5 @@
-//! Evidence that is handed on: one file, from which anybody can see for themselves that a conflict
-//! is one. Nothing in it is the exporter's word, so nobody has to trust the exporter.
-//! `docs/evidence.md` is what is in it.
+//! Evidence of a conflict: one file from which anybody can verify it. Nothing in the file is the
+//! exporter's word, so nobody has to trust the exporter. `docs/evidence.md` describes the format.
 
 use data_encoding::BASE64;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
@@ -17,17 +16,17 @@ use crate::domain::{
     version::VersionText,
 };
 
-/// Most bytes of a file of evidence: eight heads of 14 KiB and two manifests of 8 KiB in base64,
-/// with room to spare.
+/// Largest evidence file in bytes: eight heads of 14 KiB and two manifests of 8 KiB in base64, with
+/// room to spare.
 pub const MAX_EVIDENCE: usize = 256 * 1024;
-/// What the file says it is.
+/// The value of the `format` field.
 const FORMAT: &str = "swarmdex-evidence";
-/// Version of the format that this program writes and reads.
+/// The format version that this program writes and reads.
 const VERSION: u32 = 1;
-/// One for each of two hashes.
+/// One for each of the two hashes.
 const MAX_MANIFESTS: usize = 2;
 
-/// Signed bytes, in base64 where they are text.
+/// Signed bytes, written as base64 in text formats.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Envelope(pub Vec<u8>);
 
@@ -40,7 +39,7 @@ impl Serialize for Envelope {
 impl<'de> Deserialize<'de> for Envelope {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
-        // One spelling only: neither white space nor bits that mean nothing.
+        // Base64 in its canonical form only: no white space and no stray bits.
         BASE64
             .decode(text.as_bytes())
             .map(Self)
@@ -48,66 +47,86 @@ impl<'de> Deserialize<'de> for Envelope {
     }
 }
 
-/// A record in which a publisher says something, as it was signed.
+/// A signed record in which a publisher makes a statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Statement {
+    /// A head of a package.
     Head(Envelope),
-    /// Older releases of a package.
+    /// A page of older releases of a package.
     Page(Envelope),
 }
 
-/// What is to be seen from the statements.
+/// The conflict that the statements prove.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", deny_unknown_fields)]
 pub enum Proven {
     /// One key signed two manifests of one version.
     Version {
+        /// The key.
         publisher: PublisherId,
+        /// The package.
         package: PackageName,
+        /// The version.
         version: VersionText,
     },
     /// One key signed two manifests that list a file of one version with different bytes. The
-    /// manifests are the proof.
+    /// manifests are the proof, and there are no statements.
     File {
+        /// The key.
         publisher: PublisherId,
+        /// The package.
         package: PackageName,
+        /// The version.
         version: VersionText,
+        /// The name of the file.
         file: String,
     },
     /// One key signed a state that lacks this manifest of a version, which the state before it
-    /// lists. The statements are the two states, and the page between them where one was cut.
+    /// lists. The statements are the two states, and the page cut between them if there is one.
     Removed {
+        /// The key.
         publisher: PublisherId,
+        /// The package.
         package: PackageName,
+        /// The version.
         version: VersionText,
+        /// The removed manifest.
         manifest: Hash,
     },
-    /// One key signed two states of one number.
+    /// One key signed two states with one number.
     Fork {
+        /// The key.
         publisher: PublisherId,
+        /// The package.
         package: PackageName,
+        /// The number of both states.
         seq: u64,
     },
-    /// Several keys claim one handle, which is no misdeed.
-    Handle { handle: Handle },
+    /// Several keys claim one handle, which is no misconduct.
+    Handle {
+        /// The handle.
+        handle: Handle,
+    },
 }
 
-/// A file of evidence.
+/// An evidence file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evidence {
     format: String,
     version: u32,
-    /// Names the case on every node; binds what is claimed to the statements.
+    /// The id of the case on every node. It binds the claim to the statements.
     id: ConflictId,
     claim: Proven,
     statements: Vec<Statement>,
-    /// Those that the statements name, as far as the exporter had them.
+    /// The manifests that the statements name, as far as the exporter had them.
     manifests: Vec<Envelope>,
 }
 
-/// Why a file is no evidence.
+/// The reasons why a file is not valid evidence.
+// Each variant is described by its message.
+#[allow(missing_docs)]
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Flaw {
     #[error("it has {0} bytes, and evidence has {MAX_EVIDENCE} at most")]
@@ -167,41 +186,50 @@ pub enum Flaw {
     OtherId { said: ConflictId, is: ConflictId },
 }
 
-/// One statement, verified.
+/// A verified statement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Stated {
+    /// The signer.
     pub publisher: PublisherId,
+    /// The signer's fingerprint, for display.
     pub fingerprint: String,
+    /// The package concerned.
     pub package: PackageName,
-    /// Of the record itself.
+    /// Hash of the record itself.
     pub record: Hash,
-    /// Of the manifest that it names for the version in question.
+    /// Hash of the manifest that it names for the version in question.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifest: Option<Hash>,
     /// `None` for a page of older releases.
     pub seq: Option<u64>,
-    /// By the signer's own word; `None` for a page, which bears no time.
+    /// The time of signing by the signer's own clock; `None` for a page, which has none.
     pub signed_at: Option<Timestamp>,
 }
 
-/// A manifest that a statement names, verified.
+/// A verified manifest that a statement names.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct ProvenManifest {
+    /// The hash of the manifest.
     pub hash: Hash,
+    /// The files it lists.
     pub files: Vec<File>,
 }
 
-/// What evidence proves to whoever verified it.
+/// The result of verifying evidence.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Proof {
+    /// The id of the case.
     pub id: ConflictId,
+    /// The conflict that is proven.
     pub proven: Proven,
-    /// In the order of the file: what the exporter held comes first. That order proves nothing.
+    /// In the order of the file: the exporter's own record comes first. The order proves nothing.
     pub statements: Vec<Stated>,
+    /// The manifests, verified.
     pub manifests: Vec<ProvenManifest>,
 }
 
 impl Evidence {
+    /// Creates the evidence of a case.
     pub fn of(
         id: ConflictId,
         claim: Proven,
@@ -219,21 +247,25 @@ impl Evidence {
         }
     }
 
+    /// Returns the id of the case.
     pub fn id(&self) -> ConflictId {
         self.id
     }
 
-    /// The file.
+    /// Returns the file's text.
     pub fn to_text(&self) -> String {
-        // Strings and numbers only: nothing of it can fail to be written.
+        // Strings and numbers only, so serialisation cannot fail.
         let mut text = serde_json::to_string_pretty(self).unwrap_or_default();
         text.push('\n');
         text
     }
 
-    /// Reads a file from anywhere.
+    /// Reads an untrusted evidence file. It verifies nothing yet.
+    ///
+    /// # Errors
+    /// The file is too large, damaged or of another format version.
     pub fn read(bytes: &[u8]) -> Result<Self, Flaw> {
-        /// What every version has.
+        /// The fields that every format version has.
         #[derive(Deserialize)]
         struct Any {
             format: String,
@@ -255,7 +287,10 @@ impl Evidence {
         serde_json::from_slice(bytes).map_err(damaged)
     }
 
-    /// Sees for itself: what the file proves, or the first thing in it that does not hold.
+    /// Verifies every signature and that the statements prove the claim.
+    ///
+    /// # Errors
+    /// The first flaw found.
     pub fn verify(&self) -> Result<Proof, Flaw> {
         let count = self.statements.len();
         let (least, most, wanted) = match self.claim {
@@ -321,7 +356,7 @@ impl Evidence {
             let manifest = Authorised::<Manifest>::verify(bytes)
                 .map_err(|refusal| Flaw::BadManifest { number, refusal })?;
             let hash = manifest.hash();
-            // The hash is over the signer too, so a named manifest is the publisher's.
+            // The hash covers the signer too, so a manifest that is named is the publisher's.
             let (package, version, named) = match &self.claim {
                 Proven::Version {
                     package, version, ..
@@ -366,7 +401,7 @@ impl Evidence {
 }
 
 impl Evidence {
-    /// The two manifests list one file of the version with different bytes.
+    /// Checks that the two manifests list one file of the version with different bytes.
     fn same_file(
         &self,
         publisher: PublisherId,
@@ -395,7 +430,7 @@ impl Evidence {
     }
 }
 
-/// A statement whose signature holds.
+/// A statement whose signature is valid.
 struct Seen {
     number: usize,
     stated: Stated,
@@ -499,7 +534,7 @@ fn same_version(
         hashes.extend(first);
     }
     match hashes.as_slice() {
-        // Where releases grow, another manifest is an addition.
+        // In an ecosystem whose releases grow, another manifest is an addition.
         [a, b] if a != b && !package.ecosystem().grows() => Ok(ConflictId::of_version(
             &publisher,
             package,
@@ -517,8 +552,8 @@ fn same_version(
     }
 }
 
-/// The second statement is the state after the first and lacks the manifest, also with the page
-/// that was cut between them.
+/// Checks that the second state follows the first and lacks the manifest, as does the page cut
+/// between them, if there is one.
 fn removed(
     seen: &mut [Seen],
     publisher: PublisherId,
@@ -638,7 +673,7 @@ fn same_handle(seen: &[Seen], handle: &Handle) -> Result<ConflictId, Flaw> {
 }
 
 impl Proof {
-    /// What it proves, in plain sentences.
+    /// Returns the findings as plain sentences.
     pub fn sentences(&self, time: impl Fn(Timestamp) -> String) -> Vec<String> {
         let key = |publisher: &PublisherId| {
             format!("{publisher} (fingerprint {})", publisher.fingerprint())

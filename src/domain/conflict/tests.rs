@@ -83,7 +83,7 @@ fn version_id(n: u8, version: &str, hashes: [Hash; 2]) -> ConflictId {
     )
 }
 
-/// Two heads that change two versions at once, so that damage could make one claim of the other.
+/// Two heads that change two versions at once, so that damage could turn one claim into the other.
 fn changed() -> Evidence {
     let before = [manifest(1, "1.0.0", b"one"), manifest(1, "2.0.0", b"two")];
     let after = [
@@ -368,7 +368,7 @@ proptest! {
         let mut bytes = evidence.to_text().into_bytes();
         let at = at.index(bytes.len());
         bytes[at] ^= by;
-        // White space may be another.
+        // Damage may only have changed white space.
         if let Ok(proof) = Evidence::read(&bytes).and_then(|read| read.verify()) {
             prop_assert_eq!(proof, evidence.verify().unwrap());
         }

@@ -158,10 +158,10 @@ fn a_public_prefix_is_doubtful_after_three_identities_and_a_private_one_never() 
     assert!(ledger.doubtful(now).is_empty());
 }
 
-/// A bad day of an honest node, as another sees it that pings it every 15 s and asks it things:
-/// it hangs every hour or two for up to a minute and a half and answers nothing meanwhile, a
-/// question is lost now and then, its memory flips a bit once a week, and after a cut it passes
-/// on what it missed. Returns the most points it had.
+/// Simulates a bad day of an honest node as another sees it that pings it every 15 s and sends it
+/// requests: it hangs every hour or two for up to a minute and a half, a request is lost now and
+/// then, its memory flips a bit once a week, and after a cut it forwards what it missed. Returns
+/// the most points it had.
 fn honest_day(seed: u64) -> f64 {
     let (mut dice, peer) = (StdRng::seed_from_u64(seed), PeerId::random());
     let (mut ledger, mut allowance, mut worst) = (ledger(), Allowance::received(NOW), 0.0f64);
@@ -237,7 +237,7 @@ fn a_rule_bans_no_more_than_a_third_of_ones_peers_and_the_others_are_doubted() {
     assert_eq!(ledger.doubted(NOW).len(), 6);
     let told = ledger.sheet(&peers[8].0).unwrap().told(NOW);
     assert!(told.contains("counted in no quorum"), "{told}");
-    // What rests on bytes that a peer made or altered itself has no share.
+    // Faults that rest on bytes made or altered by the peer itself have no share.
     for (peer, prefix) in &peers {
         for _ in 0..2 {
             ledger.note(*peer, Fault::ForgedRecord, *prefix, &peers, NOW);
@@ -323,7 +323,7 @@ proptest! {
             let before = ledger.sheet(&peer).map_or(0.0, |sheet| sheet.points(now));
             let sentence = ledger.note(peer, Fault::ALL[kind], None, &[], now);
             let sheet = ledger.sheet(&peer).unwrap();
-            // Those by a rule and the others are bounded apart.
+            // Points by a rule and other points are bounded separately.
             prop_assert!(sheet.points(now) <= 2.0 * (BAN + 50.0) && sheet.log.len() <= KEPT);
             prop_assert!(sheet.points(now) > before || before > BAN);
             if let Sentence::Ban(ban) = sentence {

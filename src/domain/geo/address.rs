@@ -1,10 +1,9 @@
-//! Addresses that no table of the world's addresses knows.
+//! Addresses that no geographic table can know.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// The address that is meant: IPv4 in IPv6 clothes (`::ffff:0:0/96`, and what a network without
-/// IPv4 makes of one,
-/// `64:ff9b::/96`, RFC 6052) as IPv4.
+/// Returns the plain address: IPv4-mapped IPv6 (`::ffff:0:0/96`) and NAT64 (`64:ff9b::/96`, RFC
+/// 6052) become IPv4.
 pub fn plain(address: IpAddr) -> IpAddr {
     let IpAddr::V6(v6) = address else {
         return address;
@@ -17,9 +16,9 @@ pub fn plain(address: IpAddr) -> IpAddr {
     }
 }
 
-/// Whether an address means something on a local network or this machine only: private (RFC 1918),
-/// loopback, link-local, shared behind a carrier's translation (100.64.0.0/10, RFC 6598), unique
-/// local (fc00::/7, RFC 4193), or none at all.
+/// Returns true if an address has a meaning only on a local network or this machine: private (RFC
+/// 1918), loopback, link-local, carrier-grade NAT (100.64.0.0/10, RFC 6598), unique local
+/// (fc00::/7, RFC 4193) or unspecified.
 pub fn is_local(address: IpAddr) -> bool {
     match plain(address) {
         IpAddr::V4(v4) => is_local_v4(v4),
@@ -37,7 +36,7 @@ fn is_local_v4(v4: Ipv4Addr) -> bool {
 }
 
 fn is_local_v6(v6: Ipv6Addr) -> bool {
-    // fec0::/10 was what fc00::/7 is now, and some networks still have it.
+    // fec0::/10 preceded fc00::/7, and some networks still use it.
     let site_local = v6
         .segments()
         .first()

@@ -1,5 +1,4 @@
-//! Places and distances: what is declared or looked up, from where it is known, and whether it can
-//! be.
+//! Locations and distances, declared or looked up, with their provenance and plausibility.
 
 pub mod address;
 pub mod plausible;
@@ -14,7 +13,7 @@ use super::text::{is_unsafe_char, printable};
 /// Longest place name, in characters.
 pub const MAX_PLACE: usize = 40;
 
-/// A place on the globe, in degrees, rounded to a tenth (about 11 km) before it leaves the node
+/// A location on the globe, in degrees, rounded to a tenth (about 11 km) before it leaves the node
 /// that declares it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GeoLocation {
@@ -22,12 +21,13 @@ pub struct GeoLocation {
     pub latitude: f64,
     /// Degrees east, -180 to 180.
     pub longitude: f64,
-    /// What people call the place.
+    /// The name of the place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
 }
 
 impl GeoLocation {
+    /// Creates a location, rounded to a tenth of a degree; `None` if it is invalid.
     pub fn new(latitude: f64, longitude: f64, place: Option<&str>) -> Option<Self> {
         let tenth = |degrees: f64| (degrees * 10.0).round() / 10.0;
         let place = place.map(printable).filter(|place| !place.is_empty());
@@ -39,6 +39,7 @@ impl GeoLocation {
         location.is_valid().then_some(location)
     }
 
+    /// Returns true if coordinates and name are within their limits.
     pub fn is_valid(&self) -> bool {
         let named = self.place.as_ref().is_none_or(|place| {
             place.chars().count() <= MAX_PLACE && !place.chars().any(is_unsafe_char)
@@ -60,10 +61,9 @@ impl GeoLocation {
         2.0 * EARTH_RADIUS_KM * a.clamp(0.0, 1.0).sqrt().asin()
     }
 
-    /// Shortest time in which bytes come from there to here: light covers about 200 km of glass
-    /// fibre in a millisecond (its refractive index is about 1.47), and half a millisecond goes
-    /// into the way to the cable and off it. 0.5 ms to 101 ms; cables take detours, so the Internet
-    /// is slower.
+    /// Returns the shortest one-way time for bytes: light covers about 200 km of glass fibre in a
+    /// millisecond (refractive index about 1.47), plus half a millisecond for the way to the cable
+    /// and off it. That is 0.5 ms to 101 ms; cables take detours, so the Internet is slower.
     pub fn one_way(&self, other: &Self) -> Duration {
         const KM_PER_MS: f64 = 200.0;
         const BASE_MS: f64 = 0.5;

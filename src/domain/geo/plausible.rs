@@ -1,38 +1,38 @@
-//! Whether a peer can be where it is said to be, by the time its answers take.
+//! Checks a peer's claimed location against the round trips of its answers.
 //!
-//! Light in fibre does about 200 km in a millisecond, so there and back it does about 100 km for
-//! each millisecond of round trip (ITU-T G.652 fibre has a group index of 1.468: 102 km). No cable
-//! is straight and no router takes no time, so that honest round trips are longer. A claim that is
-//! farther away than the light gets is thus false. One that is nearer than the round trip would
-//! allow may be true: anybody can answer late. For the bonus the round trip has to speak for it.
+//! Light in fibre covers about 200 km in a millisecond, so there and back about 100 km for each
+//! millisecond of round trip (ITU-T G.652 fibre has a group index of 1.468: 102 km). No cable is
+//! straight and no router takes no time, so honest round trips are longer. A claim that is farther
+//! away than light gets is therefore false. One that is nearer than the round trip allows may be
+//! true, because anybody can answer late; for the bonus, the round trip has to support it.
 
 use serde::{Deserialize, Serialize};
 
-/// Kilometres that light in fibre gets there and back in a millisecond.
+/// Kilometres that light in fibre covers there and back in a millisecond.
 pub const LIGHT_KM_PER_MS: f64 = 100.0;
-/// Both places are rounded to a tenth of a degree: each is up to 0.05 degrees off both ways, 7.9
-/// km, and the two 15.8 km.
+/// Rounding error of two locations in kilometres. Each is off by up to 0.05 degrees both ways, 7.9
+/// km, and the two by 15.8 km.
 pub const SLACK_KM: f64 = 16.0;
-/// Distances are those on a sphere, which is up to this share longer than the ellipsoid's.
+/// Distances are those on a sphere, up to this share longer than on the ellipsoid.
 const SPHERE_SLACK: f64 = 0.006;
-/// A round trip that speaks for a place is below this many milliseconds plus one for each
-/// [`BONUS_KM_PER_MS`]: half as fast as light, and a home line's own time.
+/// A round trip supports a location if it is below this many milliseconds, for the delay of a home
+/// line, plus one for each [`BONUS_KM_PER_MS`], half as fast as light.
 pub const BONUS_BASE_MS: f64 = 5.0;
-/// Kilometres for which a round trip may take a millisecond more.
+/// Kilometres for which a round trip may take one millisecond more.
 pub const BONUS_KM_PER_MS: f64 = 50.0;
 
-/// What the round trip says of a place.
+/// The verdict of the round trip on a location.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Plausibility {
     /// No round trip was measured, no distance is known, or the place is only approximate.
     #[default]
     Unjudged,
-    /// Farther away than light gets in that time.
+    /// It is farther away than light gets in that time.
     Implausible,
     /// It may be there, or nearer, or farther away.
     Possible,
-    /// The round trip is about as short as one to there would be.
+    /// The round trip is about as short as one to that location would be.
     Supported,
 }
 
@@ -54,8 +54,9 @@ impl Plausibility {
     }
 }
 
-/// How far away, in km as [`GeoLocation::distance_km`](super::GeoLocation::distance_km) has them
-/// between rounded places, a peer can be that answers within so many milliseconds.
+/// Returns the greatest distance in km, as
+/// [`GeoLocation::distance_km`](super::GeoLocation::distance_km) computes it between rounded
+/// locations, of a peer that answers within `round_trip_ms`.
 pub fn reach_km(round_trip_ms: f64) -> f64 {
     round_trip_ms * LIGHT_KM_PER_MS * (1.0 + SPHERE_SLACK) + SLACK_KM
 }
@@ -76,10 +77,10 @@ mod tests {
         assert_eq!(of(878.0, 18.0), Plausibility::Supported);
         assert_eq!(of(878.0, 40.0), Plausibility::Possible);
         assert_eq!(of(878.0, 1.0), Plausibility::Implausible);
-        // One that says it is next door, and answers from far away or late.
+        // Peers that claim to be next door but answer from far away or late.
         assert_eq!(of(3.0, 80.0), Plausibility::Possible);
         assert_eq!(of(3.0, 0.4), Plausibility::Supported);
-        // Within what rounding may have added.
+        // Within the rounding error.
         assert_eq!(of(15.0, 0.0), Plausibility::Supported);
         for (km, ms) in [
             (None, Some(1.0)),
@@ -108,7 +109,7 @@ mod tests {
             if of(km, ms) == Plausibility::Implausible {
                 prop_assert_eq!(of(km + farther, ms * faster), Plausibility::Implausible);
             }
-            // And of what is not, a shorter round trip speaks the more for it.
+            // For a plausible location, a shorter round trip is stronger support.
             if of(km, ms) == Plausibility::Supported && of(km, ms * faster) != Plausibility::Implausible {
                 prop_assert_eq!(of(km, ms * faster), Plausibility::Supported);
             }
@@ -117,7 +118,7 @@ mod tests {
             }
         }
 
-        /// Whatever rounding did to both places.
+        /// Holds for every rounding of both locations.
         #[test]
         fn an_honest_peer_is_never_implausible(
             a in (-90.0..90.0f64, -180.0..180.0f64), b in (-90.0..90.0f64, -180.0..180.0f64), late in 0.0..500.0f64,

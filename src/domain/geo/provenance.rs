@@ -1,4 +1,4 @@
-//! From where a place is known, in words.
+//! The provenance of a location, in words.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,41 +8,43 @@ use super::{
 };
 use crate::domain::text::printable;
 
-/// Who says where a peer is.
+/// The source of a peer's location.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "source")]
 pub enum Source {
-    /// Nobody: it declares nothing, and its address is not known, or in no table.
+    /// None: the peer declares nothing, and its address is unknown or in no table.
     #[default]
     Unknown,
-    /// Nobody can: its address is one of a local network.
+    /// None: its address belongs to a local network.
     Local,
     /// The peer itself, within the last hour.
     Declared,
-    /// The embedded table of DB-IP, by its address. The date is the data's, `YYYY-MM`.
+    /// The embedded DB-IP table, by its address. `date` is that of the data, `YYYY-MM`.
     Country { date: String },
     /// The person's own database, by its address: the file's name, and the date of the data,
     /// `YYYY-MM`.
     Database { file: String, date: String },
 }
 
-/// How much a place is worth: who says so, and what speaks for it.
+/// The source of a location and the evidence for it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Provenance {
+    /// The source of the location.
     #[serde(flatten)]
     pub source: Source,
-    /// The place stands for a whole country.
+    /// The location stands for a whole country.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub approximate: bool,
+    /// The verdict of the round trip.
     #[serde(default)]
     pub plausibility: Plausibility,
-    /// The smallest of the recent round trips in milliseconds, by which that was judged.
+    /// The smallest recent round trip in milliseconds, on which `plausibility` rests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub round_trip_ms: Option<f64>,
 }
 
 impl Provenance {
-    /// That of a place by itself: nodes that tell no more know only declared ones.
+    /// Returns the provenance of a bare location: older nodes report declared ones only.
     pub fn declared() -> Self {
         Self {
             source: Source::Declared,
@@ -50,13 +52,13 @@ impl Provenance {
         }
     }
 
+    /// Returns true if the peer cannot be there.
     pub fn is_implausible(&self) -> bool {
         self.plausibility == Plausibility::Implausible
     }
 
-    /// In a few words: `declared`, `country, approximate (DB-IP 2026-06)`, `from home.mmdb
-    /// (2026-10)`, `implausible`,
-    /// `local address`.
+    /// Returns a few words: `declared`, `country, approximate (DB-IP 2026-06)`, `from home.mmdb
+    /// (2026-10)`, `implausible, …`, `local address`.
     pub fn brief(&self) -> String {
         let who = match &self.source {
             Source::Unknown => "not known".to_owned(),
@@ -79,12 +81,12 @@ impl Provenance {
         }
     }
 
-    /// The same, with why a place is implausible.
+    /// Returns the same, with the reason if the location is implausible.
     pub fn full(&self) -> String {
         match self.round_trip_ms.filter(|_| self.is_implausible()) {
             Some(ms) => {
                 format!(
-                    "{}: within {ms:.1} ms light gets {:.0} km there and back",
+                    "{}: light travels {:.0} km there and back in {ms:.1} ms",
                     self.brief(),
                     reach_km(ms)
                 )
@@ -93,8 +95,7 @@ impl Provenance {
         }
     }
 
-    /// The name of a place with what must not be overlooked before it: `✗` for implausible, `~` for
-    /// approximate.
+    /// Returns the place name with a warning sign: `✗` for implausible, `~` for approximate.
     pub fn mark(&self, place: &GeoLocation) -> String {
         match (self.is_implausible(), self.approximate) {
             (true, _) => format!("✗ {place}"),

@@ -1,9 +1,11 @@
-//! What is measured, and what the words mean.
+//! The measures of health, with their names and explanations.
 
 use serde::{Deserialize, Serialize};
 
-/// Something that is measured. The order is that of the rows, and of what is blamed first among
-/// equals.
+/// A measure of health. The variants are in the order of the rows; among equally bad ones the first
+/// is blamed.
+// [`Measure::hint`] explains each variant.
+#[allow(missing_docs)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Measure {
@@ -46,6 +48,7 @@ pub enum Measure {
 }
 
 impl Measure {
+    /// All measures, in the order of the rows.
     pub const ALL: [Self; 36] = [
         Self::Identity,
         Self::Listening,
@@ -85,6 +88,7 @@ impl Measure {
         Self::Clock,
     ];
 
+    /// Returns the name for display.
     pub fn name(self) -> &'static str {
         match self {
             Self::Identity => "identity",
@@ -126,17 +130,17 @@ impl Measure {
         }
     }
 
-    /// What it is, for somebody who reads the word for the first time.
+    /// Returns an explanation for a person who reads the name for the first time.
     pub fn hint(self) -> &'static str {
         match self {
             Self::Identity => {
                 "Whether no other node runs with this node's key, and those answer at the bootstrap addresses that were \
                  named."
             }
-            Self::Listening => {
-                "By what others can connect to this node, if they reach the machine."
+            Self::Listening => "The transports and ports on which this node accepts connections.",
+            Self::Gateway => {
+                "The address at which package managers use this node as a registry on this machine."
             }
-            Self::Gateway => "Where package managers use this node, as a registry on this machine.",
             Self::Peers => "Nodes of this network that this node is connected to.",
             Self::PeersIn => {
                 "Connections that others opened. None at all can mean that nobody can reach this node."

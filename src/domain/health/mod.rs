@@ -1,7 +1,8 @@
-//! Whether the network works for this node, why not, and what to do about it.
+//! Health: a sentence that says how well the network works for this node, the cause if it does not,
+//! and the remedy.
 //!
-//! Pure: a [`Sample`] of what was measured becomes rows, and the worst row is the verdict. Nothing
-//! is judged that was not measured.
+//! Pure: a [`Sample`] of measurements becomes rows, and the worst row is the verdict. Only measured
+//! values are judged.
 
 mod measure;
 mod rows;
@@ -18,151 +19,172 @@ pub use rows::{MESH_LOW, row};
 
 use super::{copies::CopyFigures, time::Timestamp};
 
-/// What was measured. `None` is what was not, or not yet.
+/// The measurements. `None` means not measured, or not yet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sample {
-    /// Since the node started.
+    /// Time since the node started.
     pub running_for: Duration,
-    /// Connected peers of this network, by who opened the connection.
+    /// Connected peers of this network that opened the connection, and those to which this node
+    /// did.
     pub peers_in: usize,
+    /// Connections that this node opened.
     pub peers_out: usize,
-    /// Peers that are known, connected or not.
+    /// All known peers, connected or not.
     pub known_peers: usize,
-    /// Peers in the mesh of the announcements' topic, and how many subscribe to it.
+    /// Peers in the mesh of the announcement topic, and subscribers to it.
     pub announce_mesh: usize,
+    /// Subscribers to the announcement topic.
     pub announce_subscribers: usize,
-    /// Likewise for the presence topic.
+    /// Peers in the mesh of the presence topic.
     pub presence_mesh: usize,
     /// Entries of the routing table.
     pub routing_table: usize,
-    /// Lookups in the DHT that ended in the last 5 minutes, and those that got no answer from
-    /// anybody.
+    /// DHT lookups that ended in the last 5 minutes, and those that nobody answered.
     pub lookups: u64,
+    /// Lookups that nobody answered.
     pub lookups_failed: u64,
-    /// Time they took, in milliseconds.
+    /// Duration of these lookups, in milliseconds.
     pub lookup_p50_ms: Option<f64>,
+    /// 95th percentile of their duration.
     pub lookup_p95_ms: Option<f64>,
-    /// Announcements taken in the last minute.
+    /// Announcements accepted in the last minute.
     pub announced_a_minute: u64,
-    /// What gossip itself took of them, in milliseconds.
+    /// Their time in gossip, in milliseconds.
     pub gossip_p50_ms: Option<f64>,
+    /// 95th percentile of the time in gossip.
     pub gossip_p95_ms: Option<f64>,
-    /// Messages from peers in the last minute, and those that were refused.
+    /// Messages from peers in the last minute, and those refused.
     pub messages: u64,
+    /// Messages refused.
     pub messages_refused: u64,
-    /// Peers that were dialled in the last 5 minutes, and those of them that the last dial did not
-    /// reach.
+    /// Peers dialled in the last 5 minutes, and those that the last dial did not reach.
     pub dials: u64,
+    /// Peers that could not be reached.
     pub dials_failed: u64,
-    /// Bytes a second, all protocols.
+    /// Bytes a second, over all protocols.
     pub bytes_in: Option<f64>,
+    /// Bytes sent a second.
     pub bytes_out: Option<f64>,
     /// Time from asking the store for a commit to having it, in milliseconds.
     pub store_p95_ms: Option<f64>,
-    /// Bytes in memory.
+    /// Memory of the process, in bytes.
     pub memory: Option<u64>,
-    /// Open descriptors, and how many there may be.
+    /// Open file descriptors, and the limit.
     pub descriptors: Option<(u64, u64)>,
-    /// Messages in the last minute that the node had no room for.
+    /// Messages dropped for lack of room in the last minute.
     pub overloaded: u64,
     /// Our clock minus the median of the peers', in milliseconds.
     pub clock_offset_ms: Option<i64>,
-    /// Connections by TCP and by QUIC.
+    /// Connections over TCP and over QUIC.
     pub tcp: usize,
+    /// Connections over QUIC.
     pub quic: usize,
-    /// It serves the DHT, as one does that others can reach.
+    /// This node serves the DHT, as a node does that others can reach.
     pub dht_server: bool,
     /// Round trips to the connected peers, in milliseconds.
     pub rtt_p50_ms: Option<f64>,
+    /// 95th percentile of the round trips.
     pub rtt_p95_ms: Option<f64>,
-    /// Connected peers that gossip scores below 0.
+    /// Connected peers with a gossip score below 0.
     pub negative: usize,
-    /// Peers that are banned now.
+    /// Peers banned now.
     pub banned: usize,
-    /// Peers that are not banned only because too many would be for the same.
+    /// Peers that only the share of peers that a rule may ban spares.
     #[serde(default)]
     pub doubted: usize,
     /// This machine's clock is more than a day behind its peers' or its own records.
     #[serde(default)]
     pub clock_behind: bool,
-    /// Since the routing table was last refreshed.
+    /// Time since the routing table was last refreshed.
     pub refreshed_ago: Option<Duration>,
-    /// Why these were not reached, by kind.
+    /// The failed dials by kind of error.
     pub dial_errors: BTreeMap<String, u64>,
-    /// Gets since the start that were answered from memory, the disk, the DHT and peers.
+    /// Gets since the start, answered from memory, disk, the DHT and peers.
     pub gets: [u64; 4],
-    /// Share of gossip's messages that had come before, since the start.
+    /// The share of duplicates among gossip messages since the start, 0 to 1.
     pub duplicates: Option<f64>,
-    /// Copies of announcements that gossip received since the start, and how many of them were the
-    /// first of theirs. Only nodes of this process tell.
+    /// Announcements that gossip received since the start, and those that were no duplicates. Only
+    /// nodes of this process report it.
     #[serde(skip)]
     pub announcement_copies: (u64, u64),
     /// Peers that came and went in the last 5 minutes, and those lost in the last 2 that are not
     /// back.
     pub joined: usize,
+    /// Peers that went.
     pub left: usize,
+    /// Peers lost that are not back.
     pub lost: usize,
-    /// Of those that went, the ones from which nothing came any more.
+    /// Of the peers that went, those that fell silent.
     #[serde(default)]
     pub dead: usize,
-    /// What is listened on, by family, transport and port. `None` of nodes that do not tell.
+    /// Listening addresses by family, transport and port. `None` for a node that does not report
+    /// them.
     #[serde(default)]
     pub listening: Option<Vec<String>>,
-    /// Where package managers use this node, or why they cannot; `None` where they are not meant
-    /// to.
+    /// The gateway for package managers, or the reason why it is not open; `None` if it is off.
     #[serde(default)]
     pub gateway: Option<Gateway>,
-    /// How another node is known to run with this node's key.
+    /// The evidence that another node runs with this node's key.
     #[serde(default)]
     pub twin: Option<String>,
-    /// A bootstrap address at which another node answers than the one that was named, and its id.
+    /// A bootstrap address at which an unexpected node answers, and that node's id.
     #[serde(default)]
     pub strange: Option<(String, String)>,
-    /// Programs of the connected peers, by name and version.
+    /// The programs of connected peers, by name and version.
     pub agents: BTreeMap<String, usize>,
-    /// Own packages, and those of them that would be lost with this node, of which some are named.
+    /// Own packages, those that would be lost with this node, and the names of some of these.
     pub own: Option<u64>,
+    /// Own packages that would be lost with this node.
     pub endangered: u64,
+    /// The names of some of them.
     pub endangered_named: Vec<String>,
-    /// How this node stands with copies on other nodes.
+    /// Figures about replicas on other nodes.
     #[serde(default)]
     pub copies: CopyFigures,
-    /// Bytes that are free where the data is, and how many there are.
+    /// Free and total bytes on the disk that holds the data.
     pub disk: Option<(u64, u64)>,
 }
 
-/// How the gateway for package managers is.
+/// The state of the gateway for package managers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Gateway {
     /// It answers at this address.
     Open(String),
+    /// It cannot listen.
     Failed {
+        /// The address.
         address: String,
+        /// The reason.
         why: String,
     },
 }
 
 impl Sample {
+    /// Returns the number of connected peers.
     pub fn peers(&self) -> usize {
         self.peers_in + self.peers_out
     }
 }
 
-/// How something is. Ordered: the worst is the greatest.
+/// A health state. The greater one is the worse.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum State {
+    /// All is well.
     #[default]
     Good,
+    /// It works, but not as well as it should.
     Degraded,
+    /// It does not work.
     Bad,
 }
 
 impl State {
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Good => "good",
@@ -172,31 +194,34 @@ impl State {
     }
 }
 
-/// The whole in one sentence, and what to do about it.
+/// The overall health in one sentence, with a remedy.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Verdict {
+    /// The state.
     pub state: State,
+    /// The cause, as a sentence.
     pub cause: String,
-    /// Empty when there is nothing to be done.
+    /// Empty if nothing needs to be done.
     pub remedy: String,
 }
 
-/// One measure: its value, what it should be, and how it is.
+/// One measure: its value, its threshold and its state.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Row {
+    /// The measure.
     pub measure: Measure,
-    /// For a history; `None` when it was not measured.
+    /// The value for the history; `None` if it was not measured.
     pub value: Option<f64>,
-    /// With its unit.
+    /// The value as text, with its unit.
     pub shown: String,
-    /// What counts as good; empty where nothing is judged.
+    /// The range that counts as good; empty if the measure is not judged.
     pub threshold: String,
-    /// `None` when it was not measured, or says nothing by itself.
+    /// `None` if it was not measured, or means nothing by itself.
     pub state: Option<State>,
     remedy: Option<(String, &'static str)>,
 }
 
-/// Every measure, in the order of [`Measure::ALL`].
+/// Returns every measure, in the order of [`Measure::ALL`].
 pub fn rows(sample: &Sample) -> Vec<Row> {
     Measure::ALL
         .into_iter()
@@ -204,14 +229,14 @@ pub fn rows(sample: &Sample) -> Vec<Row> {
         .collect()
 }
 
-/// The worst row, with its cause and remedy; among equals the first.
+/// Returns the worst row as a verdict, the first among equals.
 pub fn verdict(sample: &Sample) -> Verdict {
     let rows = rows(sample);
     let worst = rows
         .iter()
         .filter(|row| row.state > Some(State::Good))
         .max_by(|a, b| {
-            // The first among equals.
+            // Prefer the first among equals.
             a.state.cmp(&b.state).then(b.measure.cmp(&a.measure))
         });
     if let Some(row) = worst {
@@ -236,30 +261,33 @@ pub fn verdict(sample: &Sample) -> Verdict {
     }
 }
 
-/// Changes of the verdict that are kept.
+/// The most changes of the verdict that are kept.
 pub const MOST_CHANGES: usize = 50;
 
-/// The verdict became another.
+/// A change of the verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Change {
+    /// The time of the change.
     pub at: Timestamp,
+    /// The state before.
     pub from: State,
+    /// The verdict after it.
     pub to: Verdict,
 }
 
-/// The verdict in force and how it came to be.
+/// The current verdict and its changes.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     verdict: Option<Verdict>,
-    /// A better state that was seen once.
+    /// A better state that one sample has shown.
     candidate: Option<State>,
     changes: VecDeque<Change>,
 }
 
 impl History {
-    /// Takes the verdict of a sample; true when its state is another than before. A worse one is
-    /// taken at once, a better one when two samples in a row say so: nothing flickers, and no row
-    /// is worse than the verdict.
+    /// Takes the verdict of a sample. Returns true if the state changed. A worse one is taken at
+    /// once, a better one after two samples in a row, so that nothing flickers and no row is worse
+    /// than the verdict.
     pub fn take(&mut self, verdict: Verdict, at: Timestamp) -> bool {
         let Some(before) = &self.verdict else {
             self.verdict = Some(verdict);
@@ -291,11 +319,12 @@ impl History {
         true
     }
 
+    /// Returns the current verdict.
     pub fn verdict(&self) -> Option<&Verdict> {
         self.verdict.as_ref()
     }
 
-    /// Newest first.
+    /// Returns the changes, newest first.
     pub fn changes(&self) -> impl Iterator<Item = &Change> {
         self.changes.iter().rev()
     }

@@ -1,5 +1,4 @@
-//! Each measure judged: what it should be, and what is wrong when it is not. Every threshold is
-//! here, beside its reason.
+//! Judges each measure against its threshold. Every threshold is here, with its reason.
 
 use std::time::Duration;
 
@@ -10,25 +9,25 @@ use crate::domain::{copies::CopyFigures, time::Ago};
 const STARTING: Duration = Duration::from_secs(10);
 /// Meshes take some heartbeats to form.
 const SETTLING: Duration = Duration::from_secs(20);
-/// Fewer of something than this say nothing about a share.
+/// A share of fewer than this is not judged.
 const FEW: u64 = 5;
-/// Gossipsub looks for more when there are fewer peers in a mesh (`mesh_n_low`).
+/// Gossipsub looks for more mesh peers below this number (`mesh_n_low`).
 pub const MESH_LOW: usize = 6;
-/// A clock that is further off refuses and is refused.
+/// Messages of a clock further off are refused, and it refuses those of others.
 const CLOCK_LIMIT_MS: i64 = 120_000;
 
-/// Kademlia refreshes every 5 minutes here; three rounds that failed are no accident.
+/// Kademlia refreshes every 5 minutes here, so three refreshes have failed.
 const STALE_TABLE: Duration = Duration::from_secs(900);
-/// A lookup takes two or three of them, and should take under 2 s.
+/// A lookup takes two or three round trips and should take under 2 s.
 const SLOW_ROUND_TRIP_MS: f64 = 1_000.0;
-/// Fewer peers than this may leave at once by themselves.
+/// It is normal for fewer peers than this to leave at once.
 const SPLIT: usize = 3;
-/// SQLite and a content on its way need about so much to go on.
+/// SQLite and one transfer need about this many bytes to continue.
 const FULL_DISK: u64 = 64 << 20;
-/// A large content, and the journal that goes with it.
+/// A large content and the database journal.
 const LOW_DISK: u64 = 1 << 30;
 
-/// One measure of a sample.
+/// Returns the row of one measure.
 pub fn row(measure: Measure, sample: &Sample) -> Row {
     let peers = sample.peers();
     let plain = |value: f64, shown: String| Row {
@@ -105,7 +104,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
         Measure::PeersIn => count(sample.peers_in),
         Measure::PeersOut => count(sample.peers_out),
         Measure::Mesh => {
-            // Half of what gossipsub looks for is on its way to it; less stays too little.
+            // Half of gossipsub's target is on its way to it; a mesh with less stays too small.
             let wanted = MESH_LOW.min(sample.announce_subscribers).div_ceil(2);
             let row = count(sample.announce_mesh);
             if peers == 0 || sample.running_for < SETTLING {
@@ -238,8 +237,8 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             if sample.dials < FEW {
                 return row;
             }
-            // Remembered peers that are gone fail too: where others could be reached it says
-            // nothing of this node.
+            // Dials to remembered peers that are gone fail too: if others could be reached, it says
+            // nothing about this node.
             let row = row.good_when("20 % or 3 peers");
             if good < 0.2 && sample.peers_out == 0 && peers < 3 {
                 return row.is(
@@ -350,7 +349,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
                 return row;
             }
             let row = row.good_when("most stay");
-            // Those that are gone now, and were there a moment ago.
+            // Peers that are gone now and were there a moment ago.
             if sample.lost >= SPLIT && sample.lost > peers {
                 let all = sample.lost + peers;
                 return row.is(
@@ -376,7 +375,7 @@ pub fn row(measure: Measure, sample: &Sample) -> Row {
             let few = sample.endangered;
             let row = plain(few as f64, format!("{few} of {own}"));
             if peers == 0 {
-                // That nobody is here is said already.
+                // The row about peers already says that nobody is here.
                 return row;
             }
             let row = row.good_when("none");
@@ -552,7 +551,7 @@ impl Row {
         }
     }
 
-    /// Why it is not good, and what to do about it.
+    /// Returns the cause and the remedy if it is not good.
     pub fn complaint(&self) -> Option<(&str, &str)> {
         self.remedy
             .as_ref()
@@ -580,7 +579,7 @@ fn millis(ms: f64) -> String {
     }
 }
 
-/// Bytes in the unit that leaves few digits: powers of 1,024.
+/// Formats bytes in the unit that leaves few digits: powers of 1,024.
 fn size(bytes: f64) -> String {
     match bytes {
         bytes if bytes >= 1_073_741_824.0 => format!("{:.1} GiB", bytes / 1_073_741_824.0),

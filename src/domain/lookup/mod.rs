@@ -1,5 +1,5 @@
-//! A lookup in the DHT as a person can follow it: who was asked, in which order, how far from the
-//! key each is, what each said and how long that took.
+//! DHT lookups that a person can follow: the peers asked, in order, their distance from the key,
+//! their answers and the time taken.
 //!
 //! Distances are Kademlia's (Maymounkov and Mazières, 2002): the XOR of two positions, read as a
 //! number. Positions are SHA-256 hashes, of a key's bytes or of a peer's id.
@@ -21,13 +21,12 @@ use super::{
     time::{Timestamp, Took},
 };
 
-/// What is meant by a distance, for whoever has not met it before.
+/// An explanation of the distance, for display.
 pub const DISTANCE: &str = "XOR distance: the positions of key and peer (hashes of 256 bits) laid over one another; its bits are 256 less \
      the leading bits that agree. One bit less is half as far.";
 
-/// Bits of the XOR distance of two positions: 256 less the length of their common prefix, which is
-/// the whole part of the distance's binary logarithm, and one more. From 0, the same place, to 256,
-/// the other half of all places.
+/// Returns the bits of the XOR distance of two positions: 256 less the length of their common
+/// prefix. It ranges from 0 for the same position to 256 for the other half of the key space.
 pub fn distance_bits(a: &Hash, b: &Hash) -> u16 {
     let differing = a.0.iter().zip(&b.0).enumerate().find(|(_, (a, b))| a != b);
     differing.map_or(0, |(at, (a, b))| {
@@ -35,30 +34,31 @@ pub fn distance_bits(a: &Hash, b: &Hash) -> u16 {
     })
 }
 
-/// Where a peer is among the keys.
+/// Returns the position of a peer in the key space.
 pub fn position(peer: &PeerId) -> Hash {
     Hash::of(&peer.to_bytes())
 }
 
-/// What a lookup was for.
+/// The kinds of lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// A record.
+    /// Gets a record.
     Get,
-    /// Storing a record at the peers that are closest to its key.
+    /// Stores a record at the peers closest to its key.
     Put,
-    /// Who has a content, or packages with a word.
+    /// Finds providers of a content, or of packages with a word.
     Providers,
-    /// Telling the closest peers that this node has one.
+    /// Announces this node as a provider to the closest peers.
     Provide,
-    /// The peers that are closest to a key.
+    /// Finds the peers closest to a key.
     Closest,
-    /// This node's own neighbourhood, and its other buckets.
+    /// Refreshes this node's own neighbourhood and its other buckets.
     Bootstrap,
 }
 
 impl Kind {
+    /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::Get,
         Self::Put,
@@ -68,6 +68,7 @@ impl Kind {
         Self::Bootstrap,
     ];
 
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Get => "get",
@@ -80,34 +81,40 @@ impl Kind {
     }
 }
 
-/// How a lookup stands.
+/// The state of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
+    /// It is running.
     Running,
-    /// It got what it was for.
+    /// It succeeded.
     Done,
-    /// Everybody worth asking was asked, and has it not.
+    /// Every peer worth asking was asked, and none has it.
     Missing,
-    /// Its time was up, and some had answered.
+    /// It reached its deadline after some peers had answered.
     Late,
-    /// Nobody answered, or nobody could be asked.
+    /// No peer answered, or there was none to ask.
     Unanswered,
 }
 
-/// What was asked of a peer.
+/// The request sent to a peer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Ask {
-    /// Who is closer to the key.
+    /// Asks for peers closer to the key.
     Find,
+    /// Asks for a record.
     Get,
+    /// Asks for providers.
     Providers,
+    /// Asks to store a record.
     Put,
+    /// Announces a provider.
     Provide,
 }
 
 impl Ask {
+    /// Returns a short name for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Find => "find",
@@ -119,7 +126,7 @@ impl Ask {
     }
 }
 
-/// Why a peer gave no answer.
+/// The reasons why a peer gave no answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Failure {
@@ -127,14 +134,16 @@ pub enum Failure {
     Unreachable,
     /// The connection was lost.
     Lost,
+    /// It did not answer in time.
     TimedOut,
     /// It does not speak the protocol.
     Refused,
-    /// It answered something else.
+    /// It sent an answer of another kind.
     Nonsense,
 }
 
 impl Failure {
+    /// Returns a short explanation for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::Unreachable => "it cannot be reached",
@@ -146,38 +155,40 @@ impl Failure {
     }
 }
 
-/// What a peer said.
+/// A peer's answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "is", content = "of")]
 pub enum Answer {
+    /// No answer yet.
     Waiting,
-    /// Closer peers and no more.
+    /// Closer peers and nothing else.
     Closer,
     /// The record.
     Record,
     /// A record that does not verify.
     Wrong,
-    /// So many providers.
+    /// This many providers.
     Providers(u16),
-    /// It says that it keeps it.
+    /// It says that it stored the record.
     Stored,
-    /// It was told; there is no answer to that.
+    /// It was sent a provider record, which has no answer.
     Told,
-    /// Neither what was asked for nor closer peers.
+    /// Neither a result nor closer peers.
     Nothing,
+    /// No answer, for the given reason.
     Failed(Failure),
-    /// The lookup had ended before it answered.
+    /// The lookup ended before it answered.
     NotAwaited,
 }
 
 impl Answer {
-    /// It is what the lookup is for.
+    /// Returns true if the answer is a result of the lookup.
     pub fn is_it(self) -> bool {
         matches!(self, Self::Record | Self::Stored | Self::Told)
             || matches!(self, Self::Providers(count) if count > 0)
     }
 
-    /// The peer answered, whatever it said.
+    /// Returns true if the peer answered at all.
     pub fn came(self) -> bool {
         !matches!(
             self,
@@ -186,29 +197,32 @@ impl Answer {
     }
 }
 
-/// One peer that was asked one thing.
+/// One request to one peer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hop {
+    /// The peer.
     pub peer: PeerId,
+    /// The request.
     pub ask: Ask,
-    /// From the peer to what is looked for, see [`distance_bits`].
+    /// The distance from the peer to the target, see [`distance_bits`].
     pub bits: u16,
-    /// From the start of the lookup to the request, in microseconds.
+    /// Time from the start of the lookup to the request, in microseconds.
     pub after_us: u32,
-    /// From the request to its answer, in microseconds; with the dial, where there had to be one.
+    /// Time from the request to its answer, in microseconds, including the dial if there was one.
     pub took_us: Option<u32>,
-    /// It was not connected, and dialled for this.
+    /// The peer was not connected and was dialled for this request.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub dialled: bool,
+    /// The answer.
     pub answer: Answer,
-    /// Peers it named as closer.
+    /// The number of closer peers it named.
     pub closer: u16,
-    /// Those of them that nobody in this lookup had named or been before.
+    /// The number of these that were new to the lookup.
     pub new: u16,
 }
 
 impl Hop {
-    /// What the peer said, as a person reads it.
+    /// Returns the peer's answer as text.
     pub fn said(&self) -> String {
         let peers = |count: u16| {
             if count == 1 {
@@ -246,46 +260,49 @@ impl Hop {
     }
 }
 
-/// A lookup and its hops, in the order in which they were asked. A later value replaces an earlier
-/// one of the same id.
+/// A lookup and its hops, in the order of the requests. A later value replaces an earlier one with
+/// the same id.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trace {
-    /// Counted since the node started.
+    /// A number counted up since the node started.
     pub id: u64,
+    /// The kind of lookup.
     pub kind: Kind,
-    /// In hexadecimal, or a peer's id.
+    /// The key in hexadecimal, or a peer's id.
     pub key: String,
-    /// Where the key is among all positions.
+    /// The position of the key.
     pub target: Hash,
-    /// What it is for, where that is known.
+    /// The subject of the lookup, if known.
     pub what: Option<String>,
+    /// The state.
     pub state: State,
-    /// Copies of the record, providers, peers that keep it or were told; for the other kinds,
-    /// answers.
+    /// Records, providers or peers that stored it or were told; answers for the other kinds.
     pub found: u32,
-    /// This node has a copy itself.
+    /// This node holds the record itself.
     pub own: bool,
+    /// The start of the lookup.
     pub started_at: Timestamp,
-    /// In microseconds, once it has ended.
+    /// Duration in microseconds, once it has ended.
     pub took_us: Option<u32>,
-    /// [`MAX_HOPS`] at most.
+    /// At most [`MAX_HOPS`] hops.
     pub hops: Vec<Hop>,
-    /// Hops beyond those that are kept.
+    /// The number of hops beyond those kept.
     #[serde(default)]
     pub more_hops: u32,
 }
 
 impl Trace {
+    /// Returns true while it is running.
     pub fn is_open(&self) -> bool {
         self.state == State::Running
     }
 
-    /// Requests that were answered.
+    /// Returns the number of requests answered.
     pub fn answered(&self) -> usize {
         self.hops.iter().filter(|hop| hop.answer.came()).count()
     }
 
-    /// Requests that failed.
+    /// Returns the number of requests that failed.
     pub fn failed(&self) -> usize {
         self.hops
             .iter()
@@ -293,12 +310,12 @@ impl Trace {
             .count()
     }
 
-    /// What it is called: what it is for, else its key.
+    /// Returns the subject of the lookup, otherwise its key.
     pub fn title(&self) -> &str {
         self.what.as_deref().unwrap_or(&self.key)
     }
 
-    /// How it stands, in a word.
+    /// Returns one word for the state.
     pub fn word(&self) -> &'static str {
         match (self.state, self.kind) {
             (State::Running, _) => "running",
@@ -313,7 +330,7 @@ impl Trace {
         }
     }
 
-    /// What came of it, with how many.
+    /// Returns the result, with its count.
     pub fn came(&self) -> String {
         let of = |one: &str, many: &str| match self.found {
             1 => format!("1 {one}"),
@@ -348,7 +365,7 @@ fn of_hops(count: usize) -> String {
     }
 }
 
-/// A time as short as a lookup's: `0.4 ms`, `85 ms`, `4.2 s`.
+/// Formats a short time: `0.4 ms`, `85 ms`, `4.2 s`.
 pub fn span(micros: u32) -> String {
     match micros {
         0..=9_949 => format!("{:.1} ms", f64::from(micros) / 1_000.0),
@@ -356,20 +373,22 @@ pub fn span(micros: u32) -> String {
     }
 }
 
-/// How the lookups of one kind went that have ended.
+/// Figures about the finished lookups of one kind.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figures {
+    /// The kind of lookup.
     pub kind: Kind,
+    /// The number of finished lookups.
     pub ended: usize,
-    /// Got what they were for.
+    /// The number of successful lookups.
     pub done: usize,
-    /// Half took no longer, in milliseconds.
+    /// Median duration, in milliseconds.
     pub p50_ms: f64,
-    /// Nineteen of twenty took no longer, in milliseconds.
+    /// 95th percentile of the duration, in milliseconds.
     pub p95_ms: f64,
 }
 
-/// The figures of each kind of which one has ended, in the order of [`Kind::ALL`].
+/// Returns the figures of each kind with a finished lookup, in the order of [`Kind::ALL`].
 pub fn figures<'a>(traces: impl Iterator<Item = &'a Trace> + Clone) -> Vec<Figures> {
     let of = |kind: Kind| {
         let ended = traces
@@ -395,38 +414,42 @@ pub fn figures<'a>(traces: impl Iterator<Item = &'a Trace> + Clone) -> Vec<Figur
     Kind::ALL.into_iter().filter_map(of).collect()
 }
 
-/// What a person wants looked up.
+/// The target of a lookup that a person starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Sought {
-    /// The record of this key.
+    /// The record with this key.
     Record(Hash),
-    /// Who provides what is behind this key.
+    /// The providers for this key.
     Providers(Hash),
-    /// The peers that are closest to this one.
+    /// The peers closest to this one.
     Closest(PeerId),
 }
 
-/// A copy of a record that a lookup found.
+/// A copy of a record found by a lookup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copy {
-    /// Who gave it; `None` for this node's own.
+    /// The peer that sent it; `None` for this node's own copy.
     pub peer: Option<PeerId>,
-    /// What it says, in one line.
+    /// The record's content in one line.
     pub says: String,
+    /// Size in bytes.
     pub bytes: u64,
 }
 
-/// What came of a lookup that a person asked for.
+/// The result of a lookup that a person started.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Looked {
+    /// The trace of the lookup.
     pub trace: Trace,
+    /// The records found.
     pub copies: Vec<Copy>,
-    /// Providers, or the closest peers, the closest first.
+    /// Providers, or the closest peers, closest first.
     pub peers: Vec<PeerId>,
 }
 
 impl Looked {
+    /// Returns true if it succeeded.
     pub fn found(&self) -> bool {
         self.trace.state == State::Done
     }

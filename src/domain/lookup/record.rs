@@ -1,4 +1,4 @@
-//! Writing lookups down while they run, and keeping the last of them.
+//! Records lookups while they run and keeps the latest ones.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -11,22 +11,24 @@ use libp2p::PeerId;
 use super::{Answer, Ask, Failure, Hop, Kind, State, Trace, distance_bits, position};
 use crate::domain::{hash::Hash, time::Timestamp};
 
-/// Hops kept of a lookup; those beyond are counted. A bootstrap of a hundred nodes has as many.
+/// The most hops kept of a lookup; further ones are counted. A bootstrap among a hundred nodes has
+/// as many.
 pub const MAX_HOPS: usize = 128;
-/// Lookups kept that have ended.
+/// The most finished lookups kept.
 pub const MAX_PAST: usize = 200;
-/// Hops kept of all of these together, half a megabyte: what two hundred lookups usually have.
+/// The most hops kept of all finished lookups together, half a megabyte: a usual amount for two
+/// hundred lookups.
 const MAX_PAST_HOPS: usize = 5_000;
-/// Lookups written down at once: more than may be asked for.
+/// The most lookups recorded at a time: more than may run.
 const MAX_RUNNING: usize = 1_024;
-/// Peers of a lookup that are told from new ones.
+/// The most distinct peers tracked for a lookup.
 const MAX_NAMED: usize = 1_024;
 
 struct Running {
     trace: Trace,
     began: Instant,
     named: HashSet<PeerId>,
-    /// What a provider search found, each once.
+    /// Distinct providers found.
     providers: HashSet<PeerId>,
     dirty: bool,
 }
@@ -36,7 +38,7 @@ impl Running {
         micros(at.saturating_duration_since(self.began))
     }
 
-    /// The request of a peer that has not been answered.
+    /// Returns the unanswered request to a peer.
     fn open(&mut self, peer: &PeerId) -> Option<&mut Hop> {
         self.trace
             .hops
@@ -54,25 +56,25 @@ fn few(count: usize) -> u16 {
     u16::try_from(count).unwrap_or(u16::MAX)
 }
 
-/// Why a lookup ends.
+/// The reasons for the end of a lookup.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
-    /// It has what it wanted.
+    /// It found enough.
     Enough,
-    /// Nobody is left to ask.
+    /// There was nobody left to ask.
     Exhausted,
-    /// Its time was up.
+    /// It reached its deadline.
     Deadline,
 }
 
-/// The lookups that run, by the id Kademlia gave them, and the last that ended.
+/// Running lookups by Kademlia's id, and the latest finished ones.
 pub struct Traces<Id> {
     running: HashMap<Id, Running>,
-    /// The oldest first.
+    /// Finished lookups, oldest first.
     past: VecDeque<Trace>,
     past_hops: usize,
     next: u64,
-    /// Lookups that ended since the last were taken.
+    /// Finished lookups not yet taken by [`take_changes`](Self::take_changes).
     untold: usize,
 }
 
@@ -89,7 +91,8 @@ impl<Id: Copy + Eq + Hashes> Default for Traces<Id> {
 }
 
 impl<Id: Copy + Eq + Hashes> Traces<Id> {
-    /// A lookup begins. What is begun already stays; `None` also when too many run.
+    /// Starts recording a lookup and returns its number. Returns `None` if it is already recorded
+    /// or too many are.
     pub fn begin(
         &mut self,
         id: Id,
@@ -132,30 +135,31 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         Some(number)
     }
 
-    /// Says what a lookup is for.
+    /// Sets the subject of a lookup.
     pub fn name(&mut self, id: &Id, what: String) {
         if let Some(running) = self.running.get_mut(id) {
             running.trace.what = Some(what);
         }
     }
 
-    /// The number of one that runs.
+    /// Returns the number of a running lookup.
     pub fn number(&self, id: &Id) -> Option<u64> {
         self.running.get(id).map(|running| running.trace.id)
     }
 
+    /// Returns true while a lookup is running.
     pub fn is_running(&self, id: &Id) -> bool {
         self.running.contains_key(id)
     }
 
-    /// A request leaves; `target` is what it asks for, which a bootstrap changes as it goes.
+    /// Records a request. `target` is its target, which changes during a bootstrap.
     pub fn asked(&mut self, id: &Id, peer: PeerId, ask: Ask, target: &Hash, at: Instant) {
         self.ask(id, peer, ask, target, at, false);
     }
 
-    /// A peer is dialled for a request. Kademlia does not say for which lookup, so it is taken for
-    /// the one that knows of the peer, else for the youngest; an answer or a failure puts that
-    /// right.
+    /// Records that a peer is dialled for a request. Kademlia does not say for which lookup, so
+    /// assume the youngest one that has heard of the peer, otherwise the youngest; an answer or a
+    /// failure corrects it.
     pub fn dialling(&mut self, peer: PeerId, at: Instant) {
         let may = |running: &&Running| !running.trace.hops.iter().any(|hop| hop.peer == peer);
         let youngest = |named: bool| {
@@ -190,7 +194,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             running.trace.more_hops = running.trace.more_hops.saturating_add(1);
             return;
         }
-        // There is no answer to being told.
+        // A provider record has no answer.
         let told = ask == Ask::Provide;
         if told {
             running.trace.found += 1;
@@ -209,7 +213,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         running.trace.hops.push(hop);
     }
 
-    /// A peer answered: what it gave besides closer peers, and these.
+    /// Records a peer's answer and the closer peers in it.
     pub fn answered<'a>(
         &mut self,
         id: &Id,
@@ -248,7 +252,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         (hop.closer, hop.new) = (few(count), new);
     }
 
-    /// Providers that a lookup was told of.
+    /// Records providers that a lookup found.
     pub fn provided<'a>(&mut self, id: &Id, providers: impl Iterator<Item = &'a PeerId>) {
         let Some(running) = self.running.get_mut(id) else {
             return;
@@ -261,14 +265,14 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         }
     }
 
-    /// This node has a copy of the record that is looked for.
+    /// Records that this node holds the record itself.
     pub fn has_own(&mut self, id: &Id) {
         if let Some(running) = self.running.get_mut(id) {
             (running.trace.own, running.dirty) = (true, true);
         }
     }
 
-    /// What a peer gave does not verify.
+    /// Records that a peer's record does not verify.
     pub fn wrong(&mut self, id: &Id, peer: Option<&PeerId>) {
         let Some(running) = self.running.get_mut(id) else {
             return;
@@ -289,6 +293,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         }
     }
 
+    /// Records that a request to a peer failed.
     pub fn failed(&mut self, id: &Id, peer: PeerId, why: Failure, at: Instant) {
         let since = self.claim(id, &peer, at);
         let Some(running) = self.running.get_mut(id) else {
@@ -302,7 +307,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         running.dirty = true;
     }
 
-    /// Nobody waits for a dial of this peer any more, whichever lookup it was taken for.
+    /// Removes the dial of this peer from whichever lookup it was assigned to.
     pub fn not_dialled(&mut self, peer: &PeerId) {
         for running in self.running.values_mut() {
             let before = running.trace.hops.len();
@@ -314,7 +319,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         }
     }
 
-    /// Moves a dial that was taken for another lookup's to the one that has its answer. Returns the
+    /// Moves a dial that was assigned to another lookup to the one that got its answer. Returns the
     /// time since that lookup began.
     fn claim(&mut self, id: &Id, peer: &PeerId, at: Instant) -> Option<u32> {
         let running = self.running.get_mut(id)?;
@@ -353,7 +358,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         Some(since)
     }
 
-    /// A lookup ends, once. What had not been answered is left so, with why.
+    /// Ends a lookup, once. Unanswered requests are marked with the reason.
     pub fn end(&mut self, id: &Id, end: End, at: Instant) {
         let Some(running) = self.running.remove(id) else {
             return;
@@ -391,7 +396,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         self.untold = (self.untold + 1).min(self.past.len());
     }
 
-    /// Every lookup that runs or is kept, the newest first.
+    /// Returns all running and kept lookups, newest first.
     pub fn list(&self) -> Vec<Trace> {
         let running = self.running.values().map(|running| &running.trace);
         let mut all: Vec<Trace> = running.chain(&self.past).cloned().collect();
@@ -399,7 +404,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         all
     }
 
-    /// One of them by its number.
+    /// Returns a lookup by its number.
     pub fn get(&self, number: u64) -> Option<Trace> {
         let running = self.running.values().map(|running| &running.trace);
         self.past
@@ -410,7 +415,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
             .cloned()
     }
 
-    /// What changed since it was last asked for.
+    /// Returns the lookups that changed since the last call.
     pub fn take_changes(&mut self) -> Vec<Trace> {
         let ended = self
             .past
@@ -424,7 +429,7 @@ impl<Id: Copy + Eq + Hashes> Traces<Id> {
         changed
     }
 
-    /// Makes the next changes contain everything: for a reader that is new.
+    /// Makes the next changes contain everything, for a new reader.
     pub fn touch_all(&mut self) {
         self.untold = self.past.len();
         self.running

@@ -1,38 +1,41 @@
-//! The routing table, as its buckets.
+//! The routing table as a list of buckets.
 
 use libp2p::PeerId;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::time::Timestamp;
 
-/// The peers whose distance from this node has so many bits.
+/// A bucket: the peers at a distance of `bits` bits from this node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bucket {
     /// See [`distance_bits`](super::distance_bits): 256 is the far half of all peers, 255 a
     /// quarter, and so on.
     pub bits: u16,
+    /// The number of peers.
     pub peers: u16,
-    /// Those of them that are connected now.
+    /// The number of them that are connected now.
     pub connected: u16,
-    /// One more waits for a place.
+    /// Another peer is waiting for a place.
     pub pending: bool,
-    /// When the one that was silent for longest was last connected; `None` where none ever was.
+    /// The last contact with the peer that has been silent longest; `None` if there was none.
     pub oldest_contact: Option<Timestamp>,
-    /// The last lookup of a key that falls into it; `None` for none since the node started.
+    /// The last lookup of a key in this bucket; `None` if there was none since the node started.
     pub refreshed: Option<Timestamp>,
 }
 
-/// Whom Kademlia knows, by distance. Buckets without a peer are left out.
+/// Kademlia's routing table, by distance. Empty buckets are left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RoutingTable {
+    /// This node's id.
     pub me: PeerId,
-    /// Peers that a bucket has room for.
+    /// The capacity of a bucket, in peers.
     pub room: u16,
-    /// The farthest first.
+    /// The buckets, farthest first.
     pub buckets: Vec<Bucket>,
 }
 
 impl RoutingTable {
+    /// Returns the number of peers in all buckets.
     pub fn peers(&self) -> usize {
         self.buckets
             .iter()

@@ -168,8 +168,7 @@ fn a_fresh_node_trusts_nobody_and_a_block_goes_before_all() {
 }
 
 proptest! {
-    /// Whatever is known: nobody has a name but by a rule, as this node's own, or as one who is
-    /// trusted for it.
+    /// Nobody has a name except by a rule, as this node's own key, or as a key trusted for it.
     #[test]
     fn nobody_has_a_name_who_was_given_none(
         claimants in prop::collection::vec(1u8..6, 0..6), given in prop::collection::vec((1u8..6, 0usize..4), 0..6),
@@ -181,7 +180,7 @@ proptest! {
         let mut claimants: Vec<_> = claimants.into_iter().map(key).collect();
         let mut keys: Vec<_> = given.into_iter().map(|(n, p)| trusted(key(n), patterns[p])).collect();
         let mut rules: Vec<_> = ruled.into_iter().map(|(n, p)| rule(patterns[p], key(n))).collect();
-        // One pattern has one owner, as a table of them has.
+        // One pattern has one owner, as in a stored table.
         rules.sort_by_key(|rule| rule.pattern.clone());
         rules.dedup_by_key(|rule| rule.pattern.clone());
         let own = own.map(key);
@@ -202,7 +201,7 @@ proptest! {
             Meaning::Several(several) => prop_assert!(several.len() > 1),
             Meaning::Nobody(_) | Meaning::Blocked(_) => {}
         }
-        // Orders say nothing.
+        // The order must not matter.
         if !claimants.is_empty() { let by = turn % claimants.len(); claimants.rotate_left(by); }
         if !keys.is_empty() { let by = turn % keys.len(); keys.rotate_left(by); }
         if !rules.is_empty() { let by = turn % rules.len(); rules.rotate_left(by); }

@@ -1,7 +1,7 @@
-//! How much of what there is a search has seen.
+//! The share of the network's packages that a search has covered.
 
-/// How many packages there are, as far as can be told from how many this node and its peers say
-/// they have. With several peers it takes two to say so: one alone could say anything.
+/// Estimates the number of packages from the counts that this node and its peers report. With
+/// several peers, two must agree on at least as many: a single one could report anything.
 pub fn estimate(own: u64, others: &[u64]) -> u64 {
     let mut others = others.to_vec();
     others.sort_unstable_by_key(|count| std::cmp::Reverse(*count));
@@ -13,8 +13,8 @@ pub fn estimate(own: u64, others: &[u64]) -> u64 {
     believed.copied().unwrap_or_default().max(own)
 }
 
-/// Share of them that the largest of the catalogues that were searched has, 0 to 1: what each of
-/// them lacks may be in another, so it is the least that was seen. `None` where nobody has any.
+/// Returns the share of the packages in the largest of the searched catalogues, 0 to 1. That is a
+/// lower bound, because another catalogue may have those it lacks. `None` if there are no packages.
 pub fn share(estimate: u64, searched: impl IntoIterator<Item = u64>) -> Option<f64> {
     let most = searched.into_iter().max().unwrap_or_default();
     (estimate > 0).then(|| most.min(estimate) as f64 / estimate as f64)

@@ -1,8 +1,8 @@
-//! Changing a search's text by its filters, as a list of facets does.
+//! Edits a search text by its filters, as the facet list does.
 
 use super::{Facet, Filter, MAX_TEXT, Terms, language::pieces, parse};
 
-/// `text` without the filters that are `unwanted`; `None` where it has none of them.
+/// Returns `text` without the filters that are `unwanted`; `None` if it has none of them.
 pub fn without(text: &str, unwanted: impl Fn(&Filter) -> bool) -> Option<String> {
     let is_unwanted =
         |terms: &Terms| matches!(terms.filters.as_slice(), [filter] if unwanted(filter));
@@ -11,9 +11,9 @@ pub fn without(text: &str, unwanted: impl Fn(&Filter) -> bool) -> Option<String>
         .iter()
         .filter(|piece| is_unwanted(&parse(piece.text)))
     {
-        // With one space: the one behind it, which `with` put there, else the one before.
+        // Removes one space too: the one after it, which `with` added, otherwise the one before.
         let mut at = piece.at.clone();
-        // Of `cargo:serde` the name is no filter, and stays.
+        // In `cargo:serde` only the prefix is a filter; the name stays.
         if !parse(piece.text).wanted.is_empty() {
             at.end = at.start + piece.text.find(':').map_or(0, |colon| colon + 1);
             gone.push(at);
@@ -42,10 +42,10 @@ pub fn without(text: &str, unwanted: impl Fn(&Filter) -> bool) -> Option<String>
     )
 }
 
-/// `text` with a filter in front; `None` for a value that the language has no way to ask for.
+/// Returns `text` with a filter in front; `None` for a value that the language cannot express.
 ///
-/// In front, because the last word of a text may be a beginning, which it would not be with a
-/// filter behind it.
+/// The filter goes in front because the last word may be a prefix, which it would not be before a
+/// filter.
 pub fn with(text: &str, facet: Facet, value: &str) -> Option<String> {
     let filter = facet.filter(value);
     let is_one =
@@ -53,8 +53,8 @@ pub fn with(text: &str, facet: Facet, value: &str) -> Option<String> {
     is_one.then(|| format!("{filter} {text}"))
 }
 
-/// `text` with publishers named by what `meant` says they are, such as a key for a handle; as it is
-/// where that would be longer than a search may be.
+/// Returns `text` with publishers replaced by their `meant` names, such as a key for a handle;
+/// unchanged if it would exceed [`MAX_TEXT`].
 pub fn name_publishers(text: &str, meant: impl Fn(&str) -> Option<String>) -> String {
     let mut named = text.to_owned();
     for filter in parse(text)

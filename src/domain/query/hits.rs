@@ -13,69 +13,81 @@ use crate::domain::{
     version::VersionText,
 };
 
-/// One package among a search's answers.
+/// A package found by a search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hit {
+    /// The package.
     pub package: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The trust in the publisher.
     pub trust: Trust,
+    /// The latest version.
     pub version: VersionText,
-    /// One line that says what it is.
+    /// A one-line summary.
     pub summary: String,
+    /// Its categories.
     pub categories: Vec<String>,
+    /// Its tags.
     pub tags: Vec<String>,
+    /// Its license expression.
     pub license: Option<String>,
-    /// The packages it is one of, such as `cargo`.
+    /// Its ecosystem, such as `cargo`.
     #[serde(default)]
     pub ecosystem: String,
-    /// Packages in this node's catalogue that need it.
+    /// The number of packages in this node's catalogue that need it.
     #[serde(default)]
     pub dependents: u64,
-    /// Peers that were seen to have it.
+    /// The number of peers seen to have it.
     #[serde(default)]
     pub providers: u64,
-    /// Every release is.
+    /// Every release is yanked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub yanked: bool,
-    /// Nobody has signed it: a stanza that was imported for this node alone.
+    /// An imported index stanza that nobody has signed, visible on this node only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub preview: bool,
-    /// Its owner says to use something else, or not to use it.
+    /// Its owner advises against it or recommends another package.
     #[serde(default)]
     pub deprecated: bool,
-    /// The package that this node's person knows, and that this one may be taken for.
+    /// A package known to this node's person that this one may be mistaken for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub looks_like: Option<LookAlike>,
     /// The time at which the publisher signed the package's current state.
     pub signed_at: Timestamp,
+    /// The origin of the hit.
     pub source: Source,
-    /// Its fitness for the query, 0 to 1.
+    /// Its relevance to the query, 0 to 1.
     #[serde(default)]
     pub score: f64,
 }
 
-/// The number of a search's packages that have a label.
+/// The number of packages found that have a certain label.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FacetCount {
+    /// The kind of label.
     pub facet: Facet,
-    /// As a search asks for it.
+    /// The value in a search filter.
     pub value: String,
-    /// As it is written.
+    /// The value as written.
     pub shown: String,
+    /// The number of packages with the label.
     pub packages: u64,
 }
 
-/// The labels of the packages that a search finds here, the most frequent of each kind first.
+/// The labels of the packages found in the local catalogue, the most frequent of each facet first.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Facets {
+    /// The number of packages found.
     pub total: u64,
+    /// The counts, the most frequent first for each facet.
     pub counts: Vec<FacetCount>,
-    /// Counted on an even sample, because there are many.
+    /// Counted on an even sample, because there are many packages.
     pub sampled: bool,
 }
 
 impl Hit {
-    /// For eyes: see [`title`].
+    /// Returns the display name: see [`title`].
     pub fn title(&self) -> String {
         title(&self.package, self.handle.as_ref(), self.trust)
     }
@@ -93,20 +105,25 @@ pub enum Known {
     Needed,
 }
 
-/// A package of a certain name that this node knows of, by whose word it may be meant.
+/// A package with a given name that this node knows, whose owner the name may mean.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namesake {
+    /// The package.
     pub package: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
-    /// It is this node's own publisher's.
+    /// It belongs to this node's own publisher.
     pub own: bool,
 }
 
-/// A package that this node's person knows, and that another one may be taken for.
+/// A package known to this node's person that another one may be mistaken for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookAlike {
+    /// The package.
     pub package: PackageId,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The reason why it is known.
     pub why: Known,
 }
 
@@ -127,30 +144,35 @@ impl fmt::Display for LookAlike {
 /// The share of the network that a search's answer covers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Coverage {
+    /// The number of peers asked.
     pub asked: usize,
+    /// The number of peers that answered.
     pub answered: usize,
-    /// Share of the packages there are, as far as can be told, that this node or one that answered
-    /// holds, 0 to 1; `None` before anybody has said how many there are.
+    /// The share of the known number of packages held by this node or a peer that answered, 0 to 1;
+    /// `None` before any peer has reported a number.
     #[serde(default)]
     pub share: Option<f64>,
 }
 
-/// A message of a streamed search. It sends local hits, then hits as peers answer, then exactly one
+/// A message of a streamed search: first local hits, then hits as peers answer, then exactly one
 /// `Done`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum SearchUpdate {
+    /// Further hits.
     Hits {
+        /// The hits.
         hits: Vec<Hit>,
+        /// The coverage so far.
         coverage: Coverage,
-        /// Packages that match, as far as is known so far.
+        /// Number of matching packages, as far as known.
         #[serde(default)]
         total: u64,
-        /// The words that were searched for instead, where next to nothing had those of the query.
+        /// The words searched for instead, if next to nothing matched those of the query.
         #[serde(default)]
         instead: Option<String>,
     },
-    /// The labels of the local matches; they come once.
+    /// The labels of the local matches, sent once.
     Facets { facets: Facets },
     Done {
         coverage: Coverage,
@@ -162,17 +184,21 @@ pub enum SearchUpdate {
 /// A collected search.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SearchResults {
-    /// Best first, from the query's offset on.
+    /// Hits from the query's offset on, best first.
     pub hits: Vec<Hit>,
-    /// Packages that match, as far as is known.
+    /// Number of matching packages, as far as known.
     #[serde(default)]
     pub total: u64,
+    /// The words searched for instead, if any.
     #[serde(default)]
     pub instead: Option<String>,
+    /// The labels of the local matches.
     #[serde(default)]
     pub facets: Facets,
+    /// The coverage.
     pub coverage: Coverage,
+    /// Duration of the search.
     pub elapsed: Duration,
-    /// More was found than `limit` or the stream's buffer let through.
+    /// More was found than `limit` or the stream's buffer allowed.
     pub truncated: bool,
 }

@@ -1,4 +1,4 @@
-//! Whether a package that a peer gave as a hit has anything to do with what was asked for.
+//! Checks that a package which a peer returned as a hit is relevant to the query.
 
 use super::{Facet, Filter, Terms, fold, licenses, words};
 use crate::domain::{
@@ -6,7 +6,8 @@ use crate::domain::{
     record::{Authorised, Head},
 };
 
-/// How many letters a word may be wrong by: short ones none, because everything would be like them.
+/// Returns the number of typos tolerated in a word: none in short ones, because everything would
+/// resemble them.
 pub fn may_differ(word: &str) -> usize {
     match word.chars().count() {
         0..4 => 0,
@@ -15,14 +16,14 @@ pub fn may_differ(word: &str) -> usize {
     }
 }
 
-/// Letters that are wrong, missing, too many, or in the wrong order.
+/// Returns the edit distance: letters that are wrong, missing, added or swapped.
 pub fn distance(a: &str, b: &str) -> usize {
     strsim::osa_distance(a, b)
 }
 
-/// Whether the package could be a hit of an honest node. Errs towards yes: another version may fold
-/// letters otherwise, and allows typos; what is judged is whether somebody answers whatever is
-/// asked with what it wants to be seen.
+/// Returns true if an honest node could have returned the package as a hit. It errs towards true,
+/// because another version may fold letters differently and tolerates typos. The aim is to catch
+/// peers that answer every query with packages they want to promote.
 pub fn could_match(
     terms: &Terms,
     head: &Authorised<Head>,

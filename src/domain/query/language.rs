@@ -1,31 +1,37 @@
-//! The language of a search: words, `"a phrase"`, `-not`, and filters such as `category:web` or
+//! The search language: words, `"a phrase"`, `-not`, and filters such as `category:web` or
 //! `updated:<30d`.
 //!
-//! What is written wrongly is told with its place, and the rest searches all the same: nobody types
-//! a query in one go.
+//! A mistake is reported with its position, and the rest is searched all the same: nobody types a
+//! query in one go.
 
 use std::{ops::Range, time::Duration};
 
 use super::words::{joined, runs, words};
 use crate::{domain::text::is_joiner, ecosystem::Ecosystem};
 
-/// Most words, unwanted words and filters of a search that count.
+/// The most words, excluded words and filters that count.
 const MOST: usize = 16;
 
-/// What packages are told apart by, beside their words.
+/// The properties by which packages are filtered, besides words.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
 )]
 #[serde(rename_all = "lowercase")]
 pub enum Facet {
+    /// A category.
     Category,
+    /// A tag.
     Tag,
+    /// A license.
     License,
+    /// An ecosystem.
     Ecosystem,
+    /// A publisher's handle or id.
     Publisher,
 }
 
 impl Facet {
+    /// All facets.
     pub const ALL: [Self; 5] = [
         Self::Category,
         Self::Tag,
@@ -34,7 +40,7 @@ impl Facet {
         Self::Publisher,
     ];
 
-    /// What it is called in a search.
+    /// Returns its name in a search text.
     pub fn key(self) -> &'static str {
         match self {
             Self::Category => "category",
@@ -45,7 +51,7 @@ impl Facet {
         }
     }
 
-    /// The filter that asks for `value`, as it is written.
+    /// Returns the filter for `value`, as written in a search text.
     pub fn filter(self, value: &str) -> String {
         let quote = if value.contains(char::is_whitespace) {
             "\""
@@ -56,78 +62,85 @@ impl Facet {
     }
 }
 
-/// Words that stand beside one another.
+/// Adjacent words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Phrase {
-    /// Never empty; lower case.
+    /// Lower-case words; never empty.
     pub words: Vec<String>,
-    /// The last word may be a beginning.
+    /// The last word may be a prefix.
     pub open: bool,
 }
 
 impl Phrase {
-    /// Its words as a person would have typed them.
+    /// Returns the words as a person would have typed them.
     pub fn text(&self) -> String {
         joined(self.words.iter().map(String::as_str))
     }
 }
 
-/// A value that must be there, or must not.
+/// A value that packages must have, or must not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Filter {
+    /// The facet.
     pub facet: Facet,
-    /// As [`fold`] leaves it.
+    /// The value after [`fold`].
     pub value: String,
+    /// Exclude packages with the value.
     pub not: bool,
 }
 
-/// What is not shown unless somebody asks for it.
+/// Packages that are hidden unless asked for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// Packages of which every release is yanked, and no others.
+    /// Only packages of which every release is yanked.
     pub yanked: bool,
-    /// Packages of distrusted publishers too.
+    /// Also packages of distrusted publishers.
     pub distrusted: bool,
-    /// Unsigned previews, and nothing else.
+    /// Only unsigned previews.
     pub preview: bool,
 }
 
-/// Something that is not understood, and where in the text it is, in bytes.
+/// A mistake in the text, with its position in bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mistake {
+    /// Its position in the text, in bytes.
     pub at: Range<usize>,
+    /// A sentence about the mistake.
     pub why: String,
 }
 
-/// What a search's text says.
+/// A parsed search text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// All of them must occur.
     pub wanted: Vec<Phrase>,
-    /// None of them may.
+    /// None of them may occur.
     pub unwanted: Vec<Phrase>,
+    /// All of them must hold.
     pub filters: Vec<Filter>,
     /// Signed within this time.
     pub within: Option<Duration>,
     /// Signed longer ago than this.
     pub before: Option<Duration>,
+    /// Packages asked for that are otherwise hidden.
     pub asked: Asked,
+    /// The mistakes in the text.
     pub mistakes: Vec<Mistake>,
 }
 
-/// A label as it is compared.
+/// Returns a label in the form in which it is compared.
 pub fn fold(label: &str) -> String {
     label.trim().to_lowercase().replace(is_joiner, "")
 }
 
-/// The licenses that an expression names.
+/// Returns the licenses named in an expression.
 pub fn licenses(expression: &str) -> impl Iterator<Item = &str> {
     let parts =
         expression.split(|c: char| c.is_whitespace() || matches!(c, '(' | ')' | '/' | ',' | '|'));
     parts.filter(|part| !part.is_empty() && !matches!(*part, "OR" | "AND" | "WITH" | "or" | "and"))
 }
 
-/// A piece of the text between spaces, in which quotes keep spaces.
+/// A piece of the text between spaces; quotes keep spaces within it.
 pub(super) struct Piece<'a> {
     pub(super) at: Range<usize>,
     pub(super) text: &'a str,
@@ -164,15 +177,14 @@ pub(super) fn pieces(text: &str) -> Vec<Piece<'_>> {
     pieces
 }
 
-/// What `text` asks for.
+/// Parses a search text.
 pub fn parse(text: &str) -> Terms {
     let mut terms = Terms::default();
     for piece in pieces(text) {
         terms.take(&piece);
     }
     if terms.asks_nothing() && terms.mistakes.is_empty() {
-        let why =
-            "this says what to leave out, and nothing of what; write a word that is wanted as well";
+        let why = "this only says what to leave out; add a word to search for";
         let start = text.len() - text.trim_start().len();
         terms.mistakes.push(Mistake {
             at: start..text.trim_end().len(),
@@ -183,13 +195,13 @@ pub fn parse(text: &str) -> Terms {
 }
 
 impl Terms {
-    /// Nothing is asked for: every package that is shown at all.
+    /// Returns true if nothing restricts the search, so that every visible package matches.
     pub fn is_everything(&self) -> bool {
         self.names_nothing() && self.unwanted.is_empty() && self.mistakes.is_empty()
     }
 
-    /// Something was written, and nothing of it says what is wanted: no package matches, where all
-    /// of them would be a lie.
+    /// Returns true if there is text but nothing in it says what is wanted. No package matches
+    /// then, since returning all of them would be misleading.
     pub fn asks_nothing(&self) -> bool {
         self.names_nothing() && !(self.unwanted.is_empty() && self.mistakes.is_empty())
     }
@@ -208,7 +220,7 @@ impl Terms {
         nothing && within.is_none() && before.is_none() && *asked == Asked::default()
     }
 
-    /// Every wanted word, in order.
+    /// Returns every wanted word, in order.
     pub fn words(&self) -> impl Iterator<Item = &str> {
         self.wanted
             .iter()
@@ -233,7 +245,7 @@ impl Terms {
     fn take_words(&mut self, piece: &Piece<'_>, not: bool, text: &str) {
         let quotes = text.matches('"').count();
         if quotes % 2 == 1 {
-            self.mistake(piece, "the quote that begins here does not end".to_owned());
+            self.mistake(piece, "the quote that begins here is not closed".to_owned());
         }
         let open = piece.is_last && quotes == 0 && !not;
         let mut found: Vec<Phrase> = if quotes == 2 && text.starts_with('"') && text.ends_with('"')
@@ -250,17 +262,14 @@ impl Terms {
                 .map(|words| Phrase { words, open: false })
                 .collect()
         };
-        // A hyphen at the end is where somebody is about to write what is not wanted.
+        // A hyphen at the end begins an exclusion that is still being typed.
         if found.is_empty() && quotes.is_multiple_of(2) && !(piece.is_last && text == "-") {
-            self.mistake(
-                piece,
-                "there is no letter or digit in it to search for".to_owned(),
-            );
+            self.mistake(piece, "it has no letter or digit to search for".to_owned());
         }
         if let Some(last) = found.last_mut() {
             last.open = open;
         }
-        // `-web-server` is a package that is not to be shown, and not one without both words.
+        // `-web-server` excludes a package of that name, not packages without both words.
         if not && found.len() > 1 {
             found = vec![Phrase {
                 words: found.into_iter().flat_map(|phrase| phrase.words).collect(),
@@ -277,7 +286,7 @@ impl Terms {
             into.truncate(MOST);
             self.mistake(
                 piece,
-                format!("more than {MOST} words: what follows is not searched for"),
+                format!("more than {MOST} words: the rest is ignored"),
             );
         }
     }
@@ -296,7 +305,7 @@ impl Terms {
                     Some((false, age)) if !not => self.before = Some(age),
                     _ => self.mistake(
                         piece,
-                        "write how long ago, such as updated:<30d, updated:>1y or <12h".to_owned(),
+                        "expected an age, such as updated:<30d, updated:>1y or <12h".to_owned(),
                     ),
                 };
             }
@@ -307,11 +316,11 @@ impl Terms {
                     (false, "preview") => self.asked.preview = true,
                     _ => self.mistake(
                         piece,
-                        "there are is:yanked, is:distrusted and is:preview".to_owned(),
+                        "expected is:yanked, is:distrusted or is:preview".to_owned(),
                     ),
                 };
             }
-            // As it stands in an id: a name within its ecosystem.
+            // An ecosystem prefix, as in an id.
             other
                 if !value.is_empty()
                     && Ecosystem::KNOWN.iter().any(|one| one.as_str() == other) =>
@@ -331,7 +340,7 @@ impl Terms {
             }
             other => {
                 let why = format!(
-                    "there is no {other}: here; there are category: tag: license: eco: publisher: updated: is:"
+                    "unknown filter {other}: (use category: tag: license: eco: publisher: updated: is:)"
                 );
                 return self.mistake(piece, why);
             }
@@ -345,7 +354,7 @@ impl Terms {
             };
             return self.mistake(
                 piece,
-                format!("which {what}? Write it right behind the colon"),
+                format!("the {what} is missing; write it directly after the colon"),
             );
         }
         self.take_one(piece, Filter { facet, value, not });
@@ -357,7 +366,7 @@ impl Terms {
         } else {
             self.mistake(
                 piece,
-                format!("more than {MOST} filters: this one does not count"),
+                format!("more than {MOST} filters: this one is ignored"),
             );
         }
     }
@@ -372,7 +381,7 @@ impl Terms {
     }
 }
 
-/// `<30d` as whether it is less, and how long.
+/// Parses `<30d` into true for less than, and the duration.
 fn age(text: &str) -> Option<(bool, Duration)> {
     let (less, rest) = match text.strip_prefix('>') {
         Some(rest) => (false, rest),

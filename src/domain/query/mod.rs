@@ -1,4 +1,4 @@
-//! What a search asks for.
+//! Search queries: their language, limits, ranking and results.
 
 mod coverage;
 mod edit;
@@ -22,41 +22,41 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// Longest search text, in bytes; longer ones are cut at a character, because peers refuse them.
+/// Longest search text in bytes. Longer ones are cut, because peers refuse them.
 pub const MAX_TEXT: usize = 200;
-/// Most hits one search returns.
+/// The most hits that one search returns.
 pub const MAX_HITS: usize = 200;
-/// Most category or tag filters in one search.
+/// The most category or tag filters in one search.
 pub const MAX_LABELS: usize = 8;
-/// Most hits that may be passed over: who wants more of them wants other words.
+/// The largest offset: a person who would page further needs other words.
 pub const MAX_OFFSET: usize = 10_000;
 
-/// Most hits that are passed over for somebody else: a node asks its peers for the first ones only.
+/// The largest offset served to other nodes: a node asks its peers for the first hits only.
 pub const MAX_PUBLIC_OFFSET: usize = 500;
 
 /// A search over packages. Empty text matches every package.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Query {
-    /// In the language of [`parse`].
+    /// Text in the language of [`parse`].
     pub text: String,
-    /// Categories that must all be there.
+    /// Categories that a package must all have.
     #[serde(default)]
     pub categories: Vec<String>,
-    /// Tags that must all be there.
+    /// Tags that a package must all have.
     #[serde(default)]
     pub tags: Vec<String>,
-    /// Most hits wanted, 1 to [`MAX_HITS`].
+    /// The most hits to return, 1 to [`MAX_HITS`].
     pub limit: usize,
-    /// Hits passed over, the best ones first, 0 to [`MAX_OFFSET`].
+    /// The number of best hits to skip, 0 to [`MAX_OFFSET`].
     #[serde(default, skip_serializing_if = "is_zero")]
     pub offset: usize,
-    /// Peers below this score, in 0 to 1, are not asked.
+    /// Only peers with at least this score, 0 to 1, are asked.
     #[serde(default)]
     pub min_reputation: f64,
-    /// Nobody else is asked.
+    /// Searches the local catalogue only.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub local: bool,
-    /// Time for peers to answer, where it is not the node's own `query_timeout`.
+    /// Time for peers to answer, instead of the node's `query_timeout`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
 }
@@ -66,6 +66,7 @@ fn is_zero(number: &usize) -> bool {
 }
 
 impl Query {
+    /// Creates a query for a text, with a limit of 50 hits.
     pub fn text(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -79,7 +80,7 @@ impl Query {
         }
     }
 
-    /// The same query within the limits that every node keeps.
+    /// Returns the query cut to the limits that hold on every node.
     pub fn bounded(mut self) -> Self {
         let end = self.text.floor_char_boundary(MAX_TEXT);
         self.text.truncate(end);
@@ -99,7 +100,7 @@ impl Query {
         self
     }
 
-    /// The same query within the limits of what a node answers to others.
+    /// Returns the query cut to the limits for other nodes.
     pub fn public(self) -> Self {
         let bounded = self.bounded();
         Self {
@@ -108,7 +109,7 @@ impl Query {
         }
     }
 
-    /// What the text and the labels ask for, together.
+    /// Returns the conditions of the text and the labels together.
     pub fn terms(&self) -> Terms {
         let mut terms = parse(&self.text);
         let label = |facet| {

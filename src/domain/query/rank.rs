@@ -1,52 +1,57 @@
-//! How good a hit is: by its name above all, then by where the words stand, then by how many
-//! packages depend on it.
+//! Ranks hits: by the name above all, then by the place of the words, then by the number of
+//! dependents.
 //!
-//! The index only says what matches; on names, people's expectations are firmer than any statistics
-//! of words.
+//! The index only tells which packages match. For names, people's expectations are firmer than any
+//! statistics of words.
 
 use super::{Terms, words};
 
-/// Weights, in parts of the whole. An exact name comes before whatever else a package has to show.
+/// Weights, relative to their sum. An exact name outweighs anything else a package has to show.
 const EXACT: f64 = 3.0;
 const BEGINS: f64 = 0.8;
-/// How much of the name the text is.
+/// Weight of the share of the name that the text covers.
 const COVERED: f64 = 0.6;
-/// And that it is one word: `libreoffice` is what is meant sooner than `libreoffice-core`.
+/// Weight of a name that is one word: `libreoffice` is meant more often than `libreoffice-core`.
 const ONE: f64 = 0.35;
-/// A package is named shortly, and what is built around it longer.
+/// Weight of a short name: packages have short names, and their extensions longer ones.
 const SHORT: f64 = 0.25;
 const WORDS: f64 = 1.6;
 const POPULAR: f64 = 1.2;
 
-/// Dependents beyond which more of them say nothing new.
+/// The number of dependents above which more of them do not count.
 const MANY: f64 = 5_000.0;
 
-/// What of a package is looked at.
+/// The properties of a package that its rank depends on.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'a> {
+    /// The package's name.
     pub name: &'a str,
+    /// The title, if there is one.
     pub title: Option<&'a str>,
+    /// The one-line summary.
     pub summary: &'a str,
-    /// With anything but letters and digits between them.
+    /// Separated by anything but letters and digits.
     pub categories: &'a str,
+    /// The tags, separated like the categories.
     pub tags: &'a str,
+    /// The number of packages that depend on it.
     pub dependents: u64,
-    /// Peers that were seen to have it.
+    /// The number of peers seen to have it.
     pub providers: u64,
 }
 
-/// How good packages are for what is asked. Made once for a search, because hundreds are looked at
-/// for each key.
+/// Scores packages for a query. Built once for a search, because each keystroke scores hundreds.
 #[derive(Clone, Debug)]
 pub struct Ranking {
     asked: Vec<String>,
-    /// All of them in one.
+    /// All words without spaces.
     text: String,
-    /// The last one may be a beginning.
+    /// The last word may be a prefix.
     open: bool,
 }
 
 impl Ranking {
+    /// Creates the ranking for a parsed search text.
     pub fn of(terms: &Terms) -> Self {
         let asked: Vec<String> = terms.words().map(str::to_owned).collect();
         let open = terms.wanted.last().is_some_and(|phrase| phrase.open);
@@ -57,8 +62,8 @@ impl Ranking {
         }
     }
 
-    /// How good a package is, 0 to 1. A pure function of what it is given, so that the hits of many
-    /// nodes can be put in one order.
+    /// Returns a package's score, 0 to 1. It depends on the arguments only, so hits of many nodes
+    /// can be merged into one order.
     pub fn score(&self, candidate: &Candidate<'_>) -> f64 {
         let Candidate {
             name,
@@ -76,7 +81,7 @@ impl Ranking {
         if self.asked.is_empty() {
             return popular / most;
         }
-        // A name without what stands between its words.
+        // The name without separators.
         let plain: String = split(name).collect();
         let parts = split(name).count();
         let by_name = if plain == self.text {
@@ -108,7 +113,7 @@ impl Ranking {
                 } else if at == last && self.open && everywhere().any(|held| begins(held, word)) {
                     0.25
                 } else {
-                    // Somewhere in the description, or spelt otherwise.
+                    // Somewhere in the description, or spelt differently.
                     0.05
                 }
             })
@@ -118,12 +123,12 @@ impl Ranking {
     }
 }
 
-/// Words as they are written.
+/// Splits a text into words as written.
 fn split(text: &str) -> impl Iterator<Item = &str> {
     words::split(text).map(|(_, word)| word)
 }
 
-/// Whether it is the word, which is folded.
+/// Returns true if a written word equals the folded `word`.
 fn is(held: &str, word: &str) -> bool {
     if held.is_ascii() {
         held.eq_ignore_ascii_case(word)

@@ -1,17 +1,15 @@
-//! Words: the one way in which texts are taken apart, for the index, for what is searched, and for
-//! judging what peers find.
+//! Words: the one way to split texts, for the index, for queries and for judging peers' hits.
 //!
-//! The index is given words with spaces between them and splits at nothing else, so it has no
-//! opinion of its own. Where the two differed, an honest peer's index would find what its asker
-//! takes for a lie.
+//! The index is given words separated by spaces and splits at nothing else. If the two differed, an
+//! honest peer's index would find hits that the asking node takes for lies.
 //!
-//! Scripts that are written without spaces have no words that could be told apart without a
-//! dictionary: there each character is one, and what is asked for is those that stand beside one
-//! another. That takes half the room that pairs of characters would, and finds a single one, too.
+//! Scripts written without spaces cannot be split without a dictionary. There, each character is a
+//! word, and a query matches adjacent characters. That takes half the space of character pairs, and
+//! also finds single ones.
 
 use unicode_normalization::{UnicodeNormalization, char::is_combining_mark};
 
-/// The words of a text: runs of letters and digits with their case folded, in compatibility form
+/// Returns the words of a text: runs of letters and digits, case-folded, in compatibility form
 /// (NFKC), without combining marks and joiners, which neither end a word nor change it. `c++` and
 /// `c#` are words as well.
 pub fn words(text: &str) -> impl Iterator<Item = String> + use<> {
@@ -22,7 +20,7 @@ pub fn words(text: &str) -> impl Iterator<Item = String> + use<> {
         .into_iter()
 }
 
-/// The words of a text, together where nothing stands between them: `日本語` is one run of three.
+/// Returns the words of a text, grouped where nothing separates them: `日本語` is one run of three.
 pub fn runs(text: &str) -> Vec<Vec<String>> {
     let folded = folded(text);
     let mut runs: Vec<Vec<String>> = Vec::new();
@@ -37,7 +35,7 @@ pub fn runs(text: &str) -> Vec<Vec<String>> {
     runs
 }
 
-/// The words of a text as they are written, each with where it begins.
+/// Returns the words of a text as written, each with its byte offset.
 pub fn split(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut at = 0;
     std::iter::from_fn(move || {
@@ -50,7 +48,7 @@ pub fn split(text: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Bytes of the word that `text` begins with.
+/// Returns the length in bytes of the word that `text` begins with.
 fn length(text: &str) -> usize {
     let mut letters = text
         .char_indices()
@@ -73,19 +71,18 @@ fn length(text: &str) -> usize {
     if is_sharp && is_one { end + 1 } else { end }
 }
 
-/// Returns true for a character that stands between words.
+/// Returns true if a character separates words.
 pub fn is_between_words(c: char) -> bool {
     !c.is_alphanumeric() && !is_within_words(c)
 }
 
-/// Marks and joiners, and the hyphen that is only seen at the end of a line: they belong to the
-/// letter before them.
+/// Returns true for marks, joiners and the soft hyphen, which belong to the letter before them.
 fn is_within_words(c: char) -> bool {
     is_combining_mark(c) || matches!(c, '\u{ad}' | '\u{200c}' | '\u{200d}')
 }
 
-/// Letters of scripts that are written without spaces: Thai, Lao, Myanmar, Khmer, Han, Kana and
-/// Bopomofo.
+/// Returns true for letters of scripts written without spaces: Thai, Lao, Myanmar, Khmer, Han, Kana
+/// and Bopomofo.
 fn is_unspaced(c: char) -> bool {
     matches!(c,
         '\u{e00}'..='\u{eff}'
@@ -97,25 +94,25 @@ fn is_unspaced(c: char) -> bool {
         && c.is_alphanumeric()
 }
 
-/// What words have of a character, decomposed, so that it can be compared one by one.
+/// Returns the folded letters of a text, decomposed, so that they can be compared one by one.
 pub fn letters(text: &str) -> impl Iterator<Item = char> {
     text.nfkd()
         .filter(|c| !is_within_words(*c))
-        // By way of upper case, in which ß is SS and both of Greek's small sigmas are one: the
-        // folding of Unicode's CaseFolding, and Turkish's ı is an i besides. Of ẞ, which is upper
-        // case already, only the lower case has one.
+        // Fold by way of upper case, where ß is SS and both small Greek sigmas are one: this is
+        // Unicode's CaseFolding, except that Turkish ı also becomes i. ẞ is upper case already and
+        // expands only in lower case, hence the first step.
         .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
-        // At the end of a word Greek writes its sigma otherwise, and a word may be the beginning of
+        // Greek writes its sigma differently at the end of a word, and a word may be the prefix of
         // another.
         .map(|c| if c == 'ς' { 'σ' } else { c })
-        // Lower case may bring a mark, as that of İ does.
+        // Lower case may add a mark, as that of İ does.
         .nfkd()
         .filter(|c| !is_within_words(*c))
 }
 
-/// Puts words beside one another as a person would have typed them.
+/// Joins words as a person would have typed them.
 pub fn joined<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
     let mut text = String::new();
     for word in words {

@@ -1,4 +1,4 @@
-//! Announcements: how a new head travels over gossip.
+//! Announcements carry a new head over gossip.
 
 use std::time::Duration;
 
@@ -14,16 +14,18 @@ use super::{
 
 /// Largest announcement, in bytes.
 pub const MAX_ANNOUNCEMENT: usize = 24 * 1024;
-/// How long after `announced_at` an announcement is taken, and how far ahead of our clock it may
-/// be.
+/// An announcement is accepted for this long after `announced_at`, which may be this far ahead of
+/// our clock.
 pub const VALIDITY: Duration = Duration::from_secs(600);
 
-/// A publisher's signed word that a head was its current one at a time. Without the signature
-/// anybody could give an old announcement a new time and send it again.
+/// A publisher's signed statement that a head was its current one at a given time. Without the
+/// signature, anybody could send an old announcement again with a new time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Notice {
+    /// The hash of the head.
     pub head: Hash,
+    /// The time, by the publisher's clock.
     pub at: Timestamp,
 }
 
@@ -48,17 +50,23 @@ struct Wire {
     manifest: Vec<u8>,
 }
 
-/// A head and the manifest of the release it is about, checked, with the time its publisher says it
-/// for.
+/// A verified head with the manifest of the release that it announces, and the publisher's time of
+/// announcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
+    /// The publisher's statement.
     pub notice: Signed<Notice>,
+    /// The head.
     pub head: Authorised<Head>,
+    /// The manifest of the release.
     pub manifest: Authorised<Manifest>,
 }
 
 impl Announcement {
-    /// Says of a head, with the publisher's own key, that it is the current one.
+    /// Signs an announcement of a head with the publisher's own key.
+    ///
+    /// # Errors
+    /// The key is not the head's signer, or the notice breaks a rule.
     pub fn sign(
         key: &Keypair,
         at: Timestamp,
@@ -82,11 +90,15 @@ impl Announcement {
         })
     }
 
-    /// When its publisher announced it, by the publisher's clock.
+    /// Returns the time of the announcement, by the publisher's clock.
     pub fn announced_at(&self) -> Timestamp {
         self.notice.at
     }
 
+    /// Encodes the announcement for gossip.
+    ///
+    /// # Errors
+    /// It is larger than [`MAX_ANNOUNCEMENT`].
     pub fn encode(&self) -> Result<Bytes, Refusal> {
         let bytes = encode(&Wire {
             notice: self.notice.envelope().to_vec(),
@@ -100,8 +112,7 @@ impl Announcement {
         }
     }
 
-    /// The publisher that gossip data names, which nothing has been verified of yet: enough to
-    /// decide who is heard first.
+    /// Returns the publisher that unverified gossip data names: enough to prioritise messages.
     pub fn claimed_publisher(bytes: &[u8]) -> Option<PublisherId> {
         if bytes.len() > MAX_ANNOUNCEMENT {
             return None;
@@ -109,8 +120,11 @@ impl Announcement {
         signer(&decode::<Wire>(bytes).ok()?.head)
     }
 
-    /// Checks gossip data. Clock and expiry come after everything that makes the sender pay, so
-    /// that a forged message is a fault however old it says it is.
+    /// Verifies gossip data. Clock and expiry are checked after everything for which the sender is
+    /// penalised, so that a forged message is a fault whatever its time.
+    ///
+    /// # Errors
+    /// The first check that fails.
     pub fn verify(bytes: &[u8], now: Timestamp) -> Result<Self, Refusal> {
         if bytes.len() > MAX_ANNOUNCEMENT {
             return Err(Refusal::TooLarge);

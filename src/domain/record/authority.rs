@@ -1,9 +1,9 @@
-//! From a signer to the owner of a package: who may speak for whom.
+//! From a signer to the owner of a package: decides who may sign for an owner.
 //!
-//! A record is verified in two steps, each with a type of its own, so that holding one is the
-//! proof: [`Signed`] says which key signed these bytes, [`Authorised`] that this key may speak for
-//! the owner whom they name. Today every owner signs itself. Records by which an owner lets other
-//! keys sign can come without another format: the chain of them has its place here.
+//! A record is verified in two steps, each with a type of its own, so that holding a value is the
+//! proof: [`Signed`] says which key signed the bytes, [`Authorised`] that this key may sign for the
+//! owner they name. Today every owner signs for itself. Delegation to other keys can be added as a
+//! chain without changing the format.
 
 use libp2p::identity::Keypair;
 
@@ -13,34 +13,37 @@ use crate::{
     ecosystem::Ecosystem,
 };
 
-/// A payload of an owner's package.
+/// A payload that belongs to an owner's package.
 pub trait Owned: Payload {
+    /// Returns the owner of the package.
     fn owner(&self) -> PublisherId;
+    /// Returns the ecosystem of the package.
     fn ecosystem(&self) -> &Ecosystem;
+    /// Returns the name as written.
     fn name(&self) -> &WrittenName;
 }
 
-/// A record by which an owner lets another key speak for it. There is none yet.
+/// A record by which an owner delegates signing to another key. There is none yet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Authority {}
 
-/// A signed record whose signer may speak for the owner of the package that it is about.
+/// A signed record whose signer may sign for the owner of its package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authorised<T> {
     signed: Signed<T>,
     package: PackageId,
-    /// From the owner to the signer; empty where they are one.
+    /// Delegations from the owner to the signer; empty if they are the same.
     chain: Vec<Authority>,
 }
 
 impl<T: Owned> Authorised<T> {
-    /// The second step, for a record whose signature has been checked.
+    /// Performs the second step, for a record whose signature has been verified.
     ///
     /// # Errors
-    /// [`Refusal::Unauthorised`] where the chain does not lead from the owner to the signer,
-    /// [`Refusal::BadField`] where the ecosystem has no such name.
+    /// [`Refusal::Unauthorised`] if the chain does not lead from the owner to the signer,
+    /// [`Refusal::BadField`] if the ecosystem does not allow the name.
     pub fn by(signed: Signed<T>, chain: Vec<Authority>) -> Result<Self, Refusal> {
-        // Each link of a chain would hand on the owner's word; there are none to follow yet.
+        // There are no delegations to follow yet.
         if signed.owner() != signed.signer() {
             return Err(Refusal::Unauthorised);
         }
@@ -57,7 +60,7 @@ impl<T: Owned> Authorised<T> {
         })
     }
 
-    /// Both steps, for bytes from anywhere.
+    /// Performs both steps on untrusted bytes.
     ///
     /// # Errors
     /// Those of [`Signed::verify`] and [`Self::by`].
@@ -65,6 +68,8 @@ impl<T: Owned> Authorised<T> {
         Self::by(Signed::verify(bytes)?, Vec::new())
     }
 
+    /// Signs a record.
+    ///
     /// # Errors
     /// Those of [`Signed::sign`] and [`Self::by`].
     pub fn sign(key: &Keypair, value: T) -> Result<Self, Refusal> {
@@ -73,20 +78,22 @@ impl<T: Owned> Authorised<T> {
 }
 
 impl<T> Authorised<T> {
-    /// Whose package it is of.
+    /// Returns the owner of the package.
     pub fn owner(&self) -> PublisherId {
         self.package.owner
     }
 
-    /// The package that it is about.
+    /// Returns the package that it is about.
     pub fn package(&self) -> &PackageId {
         &self.package
     }
 
+    /// Returns the delegations from the owner to the signer.
     pub fn chain(&self) -> &[Authority] {
         &self.chain
     }
 
+    /// Returns the payload.
     pub fn into_value(self) -> T {
         self.signed.into_value()
     }

@@ -1,19 +1,19 @@
-//! Bounds of the numbers in records: one rule for what comes from the network.
+//! Bounds on the numbers in records from the network.
 
 use std::time::Duration;
 
 use super::{super::time::Timestamp, Authorised, Head, Refusal};
 
-/// Largest number in a record, 2^53 - 1: what every language, file format and database of this
-/// field holds exactly.
+/// Largest number in a record, 2^53 - 1, which every language, file format and database represents
+/// exactly.
 pub const MAX_NUMBER: u64 = (1 << 53) - 1;
-/// How far ahead of this machine's clock a record from the network may be dated.
+/// A record from the network may be dated this far ahead of this machine's clock.
 pub const MAX_AHEAD: Duration = Duration::from_secs(24 * 3_600);
-/// How far above the highest `seq` seen of a package a head may be: more than a publisher signs in
-/// years, and too few to put the owner's next state out of reach.
+/// A head's `seq` may exceed the highest one seen of the package by this much: more than a
+/// publisher signs in years, but too few to put the owner's next state out of reach.
 pub const MAX_JUMP: u64 = 1 << 20;
 
-/// A time that fits.
+/// Checks that a time is within bounds.
 ///
 /// # Errors
 /// [`Refusal::BadField`] beyond [`MAX_NUMBER`].
@@ -25,15 +25,16 @@ pub fn check_time(time: Timestamp) -> Result<(), Refusal> {
     }
 }
 
-/// The latest time that a record from the network may have; none while this machine's own clock
-/// cannot be right.
+/// The latest time allowed in a record from the network; `None` while this machine's clock is
+/// evidently wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Horizon(Option<Timestamp>);
 
 impl Horizon {
-    /// `offset_ms` is this machine's clock minus the median of the peers' clocks, `newest` the
-    /// newest record on the disk. A clock that is more than a day behind either is wrong, as that
-    /// of a machine without a battery is after a start: then nothing is refused for its time.
+    /// Creates the horizon. `offset_ms` is this machine's clock minus the median of the peers'
+    /// clocks, and `newest` the newest stored record. A clock more than a day behind either is
+    /// wrong, as on a machine without a battery after a start; then no record is refused for its
+    /// time.
     pub fn of(now: Timestamp, offset_ms: Option<i64>, newest: Option<Timestamp>) -> Self {
         let day = i64::try_from(MAX_AHEAD.as_millis()).unwrap_or(i64::MAX);
         let behind = offset_ms.is_some_and(|offset| offset < -day)
@@ -41,23 +42,23 @@ impl Horizon {
         Self((!behind).then(|| now.after(MAX_AHEAD)))
     }
 
-    /// Whether this machine's clock is taken to be behind.
+    /// Returns true if this machine's clock is evidently behind.
     pub fn is_clock_behind(&self) -> bool {
         self.0.is_none()
     }
 
-    /// Whether a head is not dated beyond it.
+    /// Checks that a head is not dated beyond the horizon.
     ///
     /// # Errors
-    /// [`Refusal::Ahead`], which is nobody's fault: it is asked for again later.
+    /// [`Refusal::Ahead`], which is nobody's fault: the head is requested again later.
     pub fn check(&self, head: &Authorised<Head>) -> Result<(), Refusal> {
         self.check_time(head.signed_at)
     }
 
-    /// As [`Self::check`] for any time in a record.
+    /// Checks any time in a record, like [`Self::check`].
     ///
     /// # Errors
-    /// [`Refusal::Ahead`] for one beyond it.
+    /// [`Refusal::Ahead`] for a time beyond the horizon.
     pub fn check_time(&self, time: Timestamp) -> Result<(), Refusal> {
         match self.0 {
             Some(latest) if time > latest => Err(Refusal::Ahead),

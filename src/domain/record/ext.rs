@@ -1,4 +1,4 @@
-//! Room in a record for what later versions say.
+//! Extension fields of records, for later versions.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,23 @@ use serde_bytes::ByteBuf;
 
 use super::Refusal;
 
-/// Most bytes of all names and values together.
+/// The most bytes of all names and values together.
 pub const MAX_EXT: usize = 512;
 
-/// Names and values that this version does not know: hashed, kept and passed on as they are.
-/// Whoever reads them must be right to leave them out: what changes the meaning of the rest is
-/// another format.
+/// Names and values unknown to this version: hashed, kept and forwarded unchanged. Ignoring them
+/// must be safe; a change to the meaning of other fields needs a new format.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Ext(pub BTreeMap<String, ByteBuf>);
 
 impl Ext {
+    /// Returns true if there are no extension fields.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
+    /// Checks the size.
+    ///
     /// # Errors
     /// [`Refusal::BadField`] beyond [`MAX_EXT`].
     pub fn check(&self) -> Result<(), Refusal> {

@@ -20,59 +20,62 @@ use crate::ecosystem::Ecosystem;
 
 use super::{Authorised, Ext, MAX_NUMBER, Payload, Refusal, check_time, encode};
 
-/// How long a head says it is current, unless renewed: publisher nodes re-sign at a third of it.
+/// Default life of a head unless renewed. Publisher nodes sign again after a third of it.
 pub const DEFAULT_LIFE: Duration = Duration::from_secs(90 * 24 * 3_600);
 /// Longest life a head may claim.
 const MAX_LIFE: Duration = Duration::from_secs(400 * 24 * 3_600);
-/// Most heads that one head may follow: a fork has as many tips as nodes that published at once.
+/// The most heads that one head may follow: a fork has as many tips as nodes that published at
+/// once.
 pub const MAX_PREV: usize = 8;
-/// Entries in a full page: a head of less than two pages' worth stays under its 14 KiB with room
-/// for the rest, as long as the entries are short.
+/// Entries in a full page. A head with less than two pages' worth of short entries stays under 14
+/// KiB.
 const PAGE: usize = 48;
-/// Bytes that the entries of a head may take, which leaves room for names, tags and the envelope;
-/// and those of a page that is cut.
+/// Bytes that the entries of a head may take, leaving room for names, tags and the envelope, and
+/// bytes of a page that is cut.
 const HEAD_BYTES: usize = 11 * 1024;
 const PAGE_BYTES: usize = HEAD_BYTES / 2;
 /// Manifests of one version that stay in the head when the others are cut from it.
 const LAST_MANIFESTS: usize = 16;
-/// Most tags of a package, the longest, in characters, and the most bytes of all with their
-/// versions.
+/// The most tags of a package, the longest tag in characters, and the most bytes of all tags with
+/// their versions.
 pub const MAX_TAGS: usize = 32;
+/// Longest tag in characters.
 pub const MAX_TAG: usize = 64;
 const TAG_BYTES: usize = 1024;
 
-/// The current state of a package: newest releases, sequence number, what it follows, and a link to
-/// older ones.
+/// The current state of a package: its newest releases, its number, its predecessors, and a link to
+/// older releases.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Head {
-    /// Whose package it is.
+    /// The owner of the package.
     pub owner: PublisherId,
+    /// The ecosystem of the package.
     #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
     pub ecosystem: Ecosystem,
-    /// As the owner writes it.
+    /// The name as the owner writes it.
     pub name: WrittenName,
-    /// What the publisher calls itself: a claim.
+    /// The publisher's handle: a mere claim.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub handle: Option<Handle>,
-    /// Counts the states of the package, from 1.
+    /// The number of this state of the package, counted from 1.
     pub seq: u64,
-    /// Payload hashes of the heads this one follows: none for the first, several where it joins a
-    /// fork.
+    /// Payload hashes of the heads it follows: none for the first, several if it joins a fork.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub prev: Vec<Hash>,
+    /// The time of signing, by the signer's clock.
     pub signed_at: Timestamp,
-    /// Freshness, not life: an expired head stays readable and is marked.
+    /// The end of its freshness: an expired head stays readable and is marked.
     pub expires: Timestamp,
-    /// What was published, added or said last, in that order; and the latest release.
+    /// The latest additions and changes, in order, and the latest release.
     pub releases: Vec<ReleaseEntry>,
     /// Payload hash of the page with the entries before these.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older: Option<Hash>,
-    /// Names for versions, such as `latest` and `next`: what the owner says, which npm's clients
-    /// follow.
+    /// Names for versions, such as `latest` and `next`, which npm's clients follow.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, VersionText>,
+    /// Fields of later versions.
     #[serde(default, skip_serializing_if = "Ext::is_empty")]
     pub ext: Ext,
 }
@@ -81,28 +84,33 @@ pub struct Head {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Page {
-    /// Whose package it is.
+    /// The owner of the package.
     pub owner: PublisherId,
+    /// The ecosystem of the package.
     #[serde(default, skip_serializing_if = "Ecosystem::is_generic")]
     pub ecosystem: Ecosystem,
-    /// As the owner writes it.
+    /// The name as the owner writes it.
     pub name: WrittenName,
+    /// The entries.
     pub releases: Vec<ReleaseEntry>,
+    /// Payload hash of the page with older entries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub older: Option<Hash>,
+    /// Fields of later versions.
     #[serde(default, skip_serializing_if = "Ext::is_empty")]
     pub ext: Ext,
 }
 
 impl Head {
-    /// The release that a request without a version gets, of those that the head itself lists.
+    /// Returns the release that a request without a version gets, among those that the head itself
+    /// lists.
     pub fn latest(&self) -> Option<&ReleaseEntry> {
         release::resolve(&self.ecosystem, &self.releases, None)
     }
 
-    /// What it takes away of the state that it follows: manifests which `before` lists, and neither
-    /// this head nor the `page` that was cut between the two. `None` where that cannot be told: it
-    /// does not follow `before` at once, or more was cut.
+    /// Returns the manifests that this head removes: those that `before` lists, but neither this
+    /// head nor the `page` cut between the two. Returns `None` if that cannot be decided, because
+    /// it does not follow `before` directly or more was cut.
     pub fn removes(
         &self,
         before: &Authorised<Self>,
@@ -121,12 +129,13 @@ impl Head {
             .then(|| release::removed(&self.ecosystem, &before.releases, &later))
     }
 
+    /// Returns true if its freshness has ended.
     pub fn is_expired(&self, now: Timestamp) -> bool {
         self.expires <= now
     }
 }
 
-/// Every version is one of the ecosystem's, and listed once.
+/// Checks that every version is valid in the ecosystem and listed once.
 fn check_releases(
     ecosystem: &Ecosystem,
     name: &WrittenName,
@@ -140,7 +149,7 @@ fn check_releases(
         .iter()
         .map(|entry| entry.version.key(ecosystem))
         .collect();
-    // A manifest is of one version: listed under two, one of them is wrong for whoever holds it.
+    // A manifest belongs to one version: if two list it, one of them is wrong.
     let mut manifests = HashSet::new();
     let once = releases
         .iter()
@@ -153,11 +162,11 @@ fn check_releases(
     }
 }
 
-/// A tag is one word that no requirement of the ecosystem is, so that nobody takes one for the
-/// other.
+/// Checks a tag. It is one word that is not also a requirement of the ecosystem, so that the two
+/// cannot be confused.
 ///
 /// # Errors
-/// What is wrong with it, as the end of a sentence that begins with the tag.
+/// The problem, as the end of a sentence that begins with the tag.
 pub fn check_tag(ecosystem: &Ecosystem, tag: &str) -> Result<(), String> {
     if tag.is_empty() || tag.chars().count() > MAX_TAG {
         Err(format!("must have 1 to {MAX_TAG} characters"))
@@ -229,23 +238,30 @@ impl Payload for Page {
     }
 }
 
-/// Everything a head says, before entries are cut from it and it is signed.
+/// The content of a head before entries are cut from it and it is signed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HeadState {
+    /// The ecosystem of the package.
     pub ecosystem: Ecosystem,
+    /// The name as the owner writes it.
     pub name: WrittenName,
+    /// The publisher's handle, if it has one.
     pub handle: Option<Handle>,
+    /// The number of the state.
     pub seq: u64,
+    /// Payload hashes of the heads it follows.
     pub prev: Vec<Hash>,
-    /// What the head is to list itself, in the order in which it was published, added or said.
+    /// The entries that the head should list itself, in the order in which they were added or
+    /// changed.
     pub releases: Vec<ReleaseEntry>,
-    /// The newest page that there is already.
+    /// The newest existing page.
     pub older: Option<Hash>,
+    /// The owner's tags.
     pub tags: BTreeMap<String, VersionText>,
 }
 
 impl HeadState {
-    /// A package's first state.
+    /// Creates a package's first state.
     pub fn first(ecosystem: Ecosystem, name: WrittenName, releases: Vec<ReleaseEntry>) -> Self {
         Self {
             ecosystem,
@@ -259,13 +275,12 @@ impl HeadState {
         }
     }
 
-    /// Signs the state. Where its entries are too many or too long, the oldest are cut from it into
-    /// pages, which are older than the head and newer than the page that there is: no page that
-    /// exists is changed. The latest release by order stays in the head, because a package is
-    /// listed, and shown, by what its head says.
+    /// Signs the state. If its entries are too many or too long, the oldest are cut into pages
+    /// between the head and the newest existing page; existing pages never change. The highest
+    /// release stays in the head, because packages are listed and shown by their heads.
     ///
     /// # Errors
-    /// When something in it breaks a rule of its kind.
+    /// A part breaks a rule of its kind.
     pub fn sign(
         mut self,
         key: &Keypair,
@@ -304,7 +319,7 @@ impl HeadState {
         Ok((Authorised::sign(key, head)?, pages))
     }
 
-    /// Takes the oldest entries out, a page's worth of them, if the head would have too many.
+    /// Takes out a page's worth of the oldest entries if the head would be too large.
     fn cut(&mut self) -> Result<Option<Vec<ReleaseEntry>>, Refusal> {
         let sizes = self
             .releases

@@ -1,4 +1,4 @@
-//! Signed records: what publishers sign, how it is checked, and which of two records wins.
+//! Signed records: their kinds, their verification, and the choice between conflicting ones.
 //!
 //! Every signed thing is a libp2p signed envelope ([RFC
 //! 0002](https://github.com/libp2p/specs/blob/master/RFC/0002-signed-envelopes.md)) with a domain
@@ -35,16 +35,16 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{hash::Hash, manifest::Manifest, name::PublisherId};
 
-/// How serious a failed check is, which decides what a gossip message with it is answered.
+/// The severity of a failed check, which decides the gossip validation result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// Every honest node must refuse it from the bytes alone: whoever sent it is at fault.
+    /// Every honest node refuses it from the bytes alone, so the sender is at fault.
     Reject,
-    /// An honest peer may well have sent it: dropped, and nobody pays.
+    /// An honest peer may have sent it: it is dropped without a penalty.
     Ignore,
 }
 
-/// Why a record was not taken.
+/// The reason why a record was refused.
 #[derive(
     Clone,
     Copy,
@@ -60,59 +60,81 @@ pub enum Class {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
+    /// Larger than allowed for its kind.
     #[error("larger than its kind may be")]
     TooLarge,
+    /// Bytes that do not decode.
     #[error("bytes that do not decode")]
     Malformed,
+    /// A signature that does not match.
     #[error("a signature that does not match")]
     BadSignature,
+    /// A signer that may not sign for the owner.
     #[error("signed by a key that may not speak for the owner it names")]
     Unauthorised,
+    /// A key that is not ed25519.
     #[error("a key that is not ed25519")]
     WrongKeyType,
+    /// A field that breaks a rule.
     #[error("a field that breaks a rule")]
     BadField,
+    /// Stored under another record's key.
     #[error("stored under a key that is not its own")]
     WrongKey,
+    /// Parts that do not belong together.
     #[error("an announcement whose parts do not belong together")]
     Mismatch,
+    /// A format of a later version.
     #[error("a format this version does not know")]
     UnknownFormat,
+    /// Expired.
     #[error("expired")]
     Expired,
+    /// Outside its time of validity.
     #[error("outside the time it is valid for")]
     OutOfTime,
+    /// Dated or numbered too far ahead.
     #[error(
         "dated more than a day ahead of this machine's clock, or numbered far beyond what was seen"
     )]
     Ahead,
+    /// Older than the record held.
     #[error("older than what is held")]
     Superseded,
+    /// Another manifest for a known version.
     #[error("another manifest for a version already seen")]
     Conflict,
+    /// A release that lists a foreign manifest.
     #[error("a release that lists a manifest of another version or package")]
     Inconsistent,
+    /// A hit unrelated to the query.
     #[error("a hit that has nothing to do with what was asked for")]
     Irrelevant,
+    /// A catalogue comparison that does not converge.
     #[error("a comparison of catalogues that leads nowhere")]
     Endless,
+    /// Content that does not match its root.
     #[error("content that is not what its root says")]
     Content,
+    /// Signed by a distrusted publisher.
     #[error("a distrusted publisher")]
     Distrusted,
+    /// Over a quota.
     #[error("over a quota")]
     OverQuota,
+    /// Too busy to verify it.
     #[error("too busy to check it")]
     Busy,
 }
 
 impl Refusal {
-    /// Whether it is proven by bytes that whoever sent them made or altered, and rests on no rule
-    /// about what others signed.
+    /// Returns true if the refusal is proven by bytes that the sender made or altered, and does not
+    /// rest on a rule about others' records.
     pub fn is_proven(self) -> bool {
         matches!(self, Self::BadSignature | Self::Content)
     }
 
+    /// Returns the severity.
     pub fn class(self) -> Class {
         match self {
             Self::TooLarge
@@ -165,18 +187,21 @@ impl Refusal {
     ];
 }
 
-/// What can be signed: one implementation per kind.
+/// A kind of signed payload.
 pub trait Payload: Serialize + DeserializeOwned {
     /// Domain separation string of the kind.
     const DOMAIN: &'static str;
     /// Payload type without its format number.
     const TYPE: &'static str;
-    /// Format number this version reads and writes.
+    /// The format number that this version reads and writes.
     const FORMAT: u32 = 3;
     /// Largest envelope of the kind, in bytes.
     const MAX_ENVELOPE: usize;
 
-    /// Rules that hold for every record of the kind, from its fields alone.
+    /// Checks the rules that hold for every record of the kind, from its fields alone.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
     fn check(&self) -> Result<(), Refusal>;
 }
 
@@ -184,9 +209,9 @@ fn payload_type<T: Payload>() -> Vec<u8> {
     format!("{}/{}", T::TYPE, T::FORMAT).into_bytes()
 }
 
-/// A payload whose signature, size, format and fields have been checked.
+/// A payload whose signature, size, format and fields have been verified.
 ///
-/// The only ways to get one are signing it and verifying it, so holding one is the proof.
+/// Only signing and verifying create one, so holding one is the proof.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signed<T> {
     value: T,
@@ -196,8 +221,10 @@ pub struct Signed<T> {
 }
 
 impl<T: Payload> Signed<T> {
-    /// Signs `value`; fails when it breaks a rule of its kind, so that no node of ours sends what
-    /// others refuse.
+    /// Signs `value`.
+    ///
+    /// # Errors
+    /// It breaks a rule of its kind, so no node of ours sends a record that others refuse.
     pub fn sign(key: &Keypair, value: T) -> Result<Self, Refusal> {
         value.check()?;
         let payload = encode(&value)?;
@@ -217,7 +244,10 @@ impl<T: Payload> Signed<T> {
         })
     }
 
-    /// Checks bytes from anywhere.
+    /// Verifies untrusted bytes.
+    ///
+    /// # Errors
+    /// The first check that fails.
     pub fn verify(bytes: &[u8]) -> Result<Self, Refusal> {
         if bytes.len() > T::MAX_ENVELOPE {
             return Err(Refusal::TooLarge);
@@ -246,15 +276,15 @@ impl<T: Payload> Signed<T> {
     }
 }
 
-/// SHA-256 over the kind, the signer and the payload. With the payload alone, anybody could sign a
-/// copy of a manifest and occupy the DHT key that its publisher's is looked for under. Without the
-/// kind, one payload that reads as a manifest and as a page would have one hash, and a peer that
-/// answers with either would seem to lie.
+/// Returns the SHA-256 over the kind, the signer and the payload. With the payload alone, anybody
+/// could sign a copy of a manifest and occupy its publisher's DHT key. Without the kind, a payload
+/// that parses both as a manifest and as a page would have one hash, and a peer that answers with
+/// either would seem to lie.
 fn identity<T: Payload>(signer: &PublisherId, payload: &[u8]) -> Hash {
     Hash::of_parts(&[T::DOMAIN.as_bytes(), &signer.to_bytes(), payload])
 }
 
-/// A later format of the same kind is nobody's fault; another kind in this place is.
+/// A later format of the same kind is nobody's fault; another kind is the sender's.
 fn unexpected_type<T: Payload>(got: &[u8]) -> Refusal {
     let number = got
         .strip_prefix(T::TYPE.as_bytes())
@@ -268,22 +298,24 @@ fn unexpected_type<T: Payload>(got: &[u8]) -> Refusal {
 }
 
 impl<T> Signed<T> {
-    /// The key that signed it. Whether that may speak for the owner of a package says
-    /// [`Authorised`].
+    /// Returns the key that signed it. Only [`Authorised`] says that this key may sign for the
+    /// owner.
     pub fn signer(&self) -> PublisherId {
         self.signer
     }
 
-    /// SHA-256 over the kind, the signer and the signed payload: what others refer to it by.
+    /// Returns the SHA-256 over the kind, the signer and the payload, by which other records refer
+    /// to it.
     pub fn hash(&self) -> Hash {
         self.hash
     }
 
-    /// The envelope's bytes, as they travel.
+    /// Returns the envelope's bytes, as sent.
     pub fn envelope(&self) -> &Bytes {
         &self.envelope
     }
 
+    /// Returns the payload.
     pub fn into_value(self) -> T {
         self.value
     }
@@ -297,22 +329,22 @@ impl<T> std::ops::Deref for Signed<T> {
     }
 }
 
-/// Most bytes of a signed manifest: what a DHT value carries, with room to spare.
+/// Largest signed manifest in bytes: a DHT record carries it with room to spare.
 pub const MAX_MANIFEST: usize = 8 * 1024;
 
-/// Bytes that a manifest will take once it is signed, a few too many rather than too few.
+/// Returns an upper estimate of a manifest's size in bytes once it is signed.
 pub fn signed_len(manifest: &Manifest) -> usize {
-    /// Key, signature, domain and the lengths before them.
+    /// Key, signature, domain and length prefixes.
     const ENVELOPE: usize = 144;
     encode(manifest).map_or(usize::MAX, |payload| payload.len() + ENVELOPE)
 }
 
-/// CBOR of a value the domain defines.
+/// Encodes a value of the domain as CBOR.
 pub(crate) fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Refusal> {
     cbor4ii::serde::to_vec(Vec::new(), value).map_err(|_| Refusal::Malformed)
 }
 
-/// Decodes CBOR from anywhere: the caller has bounded its length.
+/// Decodes untrusted CBOR. The caller has bounded its length.
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
     cbor4ii::serde::from_slice(bytes).map_err(|_| Refusal::Malformed)
 }
@@ -320,7 +352,7 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Refusal> {
 impl Payload for Manifest {
     const DOMAIN: &'static str = "swarmdex-manifest";
     const TYPE: &'static str = "/swarmdex/manifest";
-    /// DHT values over about 15 KiB do not travel; a manifest takes half of that.
+    /// DHT records over about 15 KiB are not transmitted; a manifest takes half of that.
     const MAX_ENVELOPE: usize = MAX_MANIFEST;
 
     fn check(&self) -> Result<(), Refusal> {
@@ -334,18 +366,24 @@ impl Payload for Manifest {
     }
 }
 
-/// A record as the DHT carries it: one of the kinds that have a DHT key.
-// A handful exist at a time; a box would only be one more thing to open.
+/// A record of one of the kinds that the DHT carries.
+// Only a handful exist at a time, so boxing is not worth it.
 #[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Record {
+    /// The head of a package.
     Head(Authorised<Head>),
+    /// A page of older releases.
     Page(Authorised<Page>),
+    /// A manifest of a release.
     Manifest(Authorised<Manifest>),
 }
 
 impl Record {
-    /// Checks a DHT value against the key it was stored or found under.
+    /// Verifies a DHT value against the key under which it was stored or found.
+    ///
+    /// # Errors
+    /// The first check that fails, [`Refusal::WrongKey`] among them.
     pub fn verify(key: &DhtKey, bytes: &[u8]) -> Result<Self, Refusal> {
         let record = match Authorised::<Head>::verify(bytes) {
             Ok(head) => Self::Head(head),
@@ -363,6 +401,7 @@ impl Record {
         }
     }
 
+    /// Returns the DHT key of the record.
     pub fn key(&self) -> DhtKey {
         match self {
             Self::Head(head) => DhtKey::of_head(head.package()),
@@ -371,6 +410,7 @@ impl Record {
         }
     }
 
+    /// Returns the envelope's bytes, as sent.
     pub fn envelope(&self) -> &Bytes {
         match self {
             Self::Head(head) => head.envelope(),
@@ -379,6 +419,7 @@ impl Record {
         }
     }
 
+    /// Returns the owner of the package.
     pub fn owner(&self) -> PublisherId {
         match self {
             Self::Head(head) => head.owner(),
@@ -387,6 +428,7 @@ impl Record {
         }
     }
 
+    /// Returns the hash by which other records refer to it.
     pub fn hash(&self) -> Hash {
         match self {
             Self::Head(head) => head.hash(),

@@ -1,14 +1,14 @@
-//! A message names its signer before its signatures are verified.
+//! Reads a message's signer before its signature is verified.
 
 use libp2p::identity::PublicKey;
 
 use crate::domain::name::PublisherId;
 
-/// The signer that an envelope names (RFC 0002 of libp2p: the public key is field 1 of the protobuf
-/// message). Anybody can write any name there; a wrong one does not verify, which costs whoever
-/// sent it.
+/// Returns the signer that an envelope names (libp2p RFC 0002: the public key is field 1 of the
+/// protobuf message). Anybody can write any name there; a false one fails verification, which
+/// penalises the sender.
 pub(super) fn signer(envelope: &[u8]) -> Option<PublisherId> {
-    /// Field 1, with its length before it.
+    /// The tag of field 1, followed by its length.
     const PUBLIC_KEY: u8 = 0x0a;
     let [PUBLIC_KEY, length, rest @ ..] = envelope else {
         return None;

@@ -1,19 +1,23 @@
-//! Which of several valid heads counts: the same rule when storing, reading and reconciling.
+//! Chooses among valid heads of a package: the same rule for storing, reading and reconciling.
 
 use std::cmp::Ordering;
 
 use super::super::{hash::Hash, time::Timestamp};
 use super::{Authorised, Head};
 
-/// What a node remembers of the newest head it has seen of a package, across restarts.
+/// The newest head seen of a package, as remembered across restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HeadMark {
+    /// The number of the state.
     pub seq: u64,
+    /// The payload hash.
     pub hash: Hash,
+    /// The end of its freshness.
     pub expires: Timestamp,
 }
 
 impl HeadMark {
+    /// Returns the mark of a head.
     pub fn of(head: &Authorised<Head>) -> Self {
         Self {
             seq: head.seq,
@@ -34,8 +38,7 @@ pub fn prefer(a: &HeadMark, b: &HeadMark, now: Timestamp) -> Ordering {
         .then(b.hash.cmp(&a.hash))
 }
 
-/// The head to believe among `heads`, never one below `floor`, the highest `seq` this node has
-/// seen.
+/// Returns the head to believe, never one below `floor`, the highest `seq` this node has seen.
 pub fn select<'a>(
     heads: impl IntoIterator<Item = &'a Authorised<Head>>,
     floor: u64,
@@ -47,23 +50,23 @@ pub fn select<'a>(
         .max_by(|a, b| prefer(&HeadMark::of(a), &HeadMark::of(b), now))
 }
 
-/// What a head is to a node that remembers `held`.
+/// A head's relation to the one that a node remembers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Admission {
-    /// The first head of the package, or a newer state: take it.
+    /// The first head of the package, or a newer state: accept it.
     Newer,
     /// The very head that is held.
     Same,
-    /// Another head of the same `seq`, and the better one: take it, keep the other as the fork's
-    /// loser.
+    /// Another head with the same `seq`, and the preferred one: accept it and keep the other as the
+    /// fork's loser.
     ForkWins,
-    /// Another head of the same `seq`, and not the better one: keep it for the publisher to join.
+    /// Another head with the same `seq`, not preferred: keep it for the publisher to join.
     ForkLoses,
-    /// A lower `seq` than has been seen.
+    /// A lower `seq` than the highest one seen.
     Older,
 }
 
-/// Compares `offered` with what has been seen of the package.
+/// Compares `offered` with the head remembered of the package.
 pub fn admit(held: Option<&HeadMark>, offered: &HeadMark, now: Timestamp) -> Admission {
     let Some(held) = held else {
         return Admission::Newer;

@@ -80,7 +80,7 @@ fn head(key: &Keypair, seq: u64) -> Authorised<Head> {
         .0
 }
 
-/// The signed head of a package of this name.
+/// Returns a signed head of a package of this name.
 pub(crate) fn head_record(name: &str) -> Record {
     let (key, releases) = (Keypair::generate_ed25519(), entries(1));
     let state = HeadState::first(Ecosystem::Generic, name.parse().unwrap(), releases);
@@ -136,7 +136,7 @@ fn a_manifest_that_names_a_dependency_by_handle_is_neither_signed_nor_taken() {
             Refusal::BadField,
             "{package}"
         );
-        // Signed by other means, it gets past nobody.
+        // Signed without the check, it is still refused.
         let (domain, kind) = (Manifest::DOMAIN.to_owned(), payload_type::<Manifest>());
         let envelope = SignedEnvelope::new(&key, domain, kind, encode(&bad).unwrap()).unwrap();
         let read = Authorised::<Manifest>::verify(&envelope.into_protobuf_encoding());
@@ -363,7 +363,7 @@ proptest! {
         prop_assert_eq!(read, releases.clone());
         prop_assert_eq!(head.older, pages.last().map(Authorised::hash));
 
-        // One more release changes no page that is there already.
+        // One more release changes no existing page.
         let (_, grown) = state(entries(count + 1), 2).sign(&key, NOW, DEFAULT_LIFE).unwrap();
         for (before, after) in pages.iter().zip(&grown) {
             prop_assert_eq!(before.hash(), after.hash());
@@ -379,7 +379,7 @@ proptest! {
         let at = at.index(count);
         releases[at].version = "2.0.0".parse().unwrap();
         let mut before: Option<Vec<Authorised<Page>>> = None;
-        // Published one after the other, each state from what the one before says.
+        // Published one after the other, each state based on the one before.
         let mut list: Vec<ReleaseEntry> = Vec::new();
         for (seq, release) in (1..).zip(releases) {
             list.push(release.clone());
@@ -447,7 +447,7 @@ proptest! {
     }
 }
 
-/// Fills a version up to the 64 characters it may have.
+/// Pads a version to 64 characters, the longest allowed.
 const MAX_LONG: usize = 64 - "1.0.0-".len() - 6;
 
 #[test]
@@ -638,7 +638,7 @@ fn a_manifest_has_one_to_thirty_two_files_and_each_of_them_is_checked() {
         with(&|file| file.native = Some(native((1 << 20) + 1))),
         Err(Refusal::BadField)
     );
-    // What does not fit is said to be too large, and not to be wrong.
+    // An overlong head is reported as too large, not as wrong.
     let mut full = many(32);
     full.iter_mut().for_each(|file| {
         (file.name, file.native) = (format!("{}{}", file.name, "x".repeat(100)), Some(native(1)))
@@ -719,7 +719,7 @@ struct Moved {
     bytes: usize,
 }
 
-/// A publisher's package: states, each from what the one before says.
+/// A publisher's package: a series of states, each based on the one before.
 struct Package {
     key: Keypair,
     ecosystem: Ecosystem,

@@ -192,8 +192,7 @@ proptest! {
         prop_assert_eq!(again, joined);
     }
 
-    /// Whatever is added and said in whatever records, what they come to together is what one
-    /// list would have come to.
+    /// Entries spread over any records merge to the same as one list.
     #[test]
     fn records_come_to_what_one_list_says(
         steps in prop::collection::vec((0u8..6, 0u8..9, any::<bool>()), 1..40),

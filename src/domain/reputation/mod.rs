@@ -1,8 +1,7 @@
-//! How good a peer has been to ask: evidence, the score made of it, and the choice of whom to ask
-//! next.
+//! Peer scores: evidence, the score computed from it, and the choice of peers to ask.
 //!
-//! The score guides *selection*; it punishes nobody. Every part is shown to the person as it is
-//! computed here.
+//! The score guides selection and punishes nobody. People see every part exactly as it is computed
+//! here.
 
 mod score;
 mod select;
@@ -18,15 +17,15 @@ pub use selection::{Selection, unsmoothed};
 
 use super::{record::Refusal, size::Size, time::Timestamp};
 
-/// Successes and failures count half after this long.
+/// Successes and failures lose half their weight in this time.
 pub const HALF_LIFE: Duration = Duration::from_secs(24 * 3_600);
-/// Lines of evidence kept per peer for the person to read.
+/// Lines of evidence kept for each peer, for display.
 pub const KEPT_EVIDENCE: usize = 32;
-/// The same again within this long is one line with a count.
+/// Repetitions within this time are one line with a count.
 pub const ONE_LINE: Duration = Duration::from_secs(60);
 
-/// One observed outcome. Only what this node verified itself is evidence; what a peer says of
-/// itself is not.
+/// An observed outcome. Only what this node verified itself is evidence, never a peer's word about
+/// itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -36,35 +35,35 @@ pub enum Outcome {
     AnswerWrong,
     /// It did not answer in time.
     AnswerLate,
-    /// It answered, much later than the others do ([`Population::is_slow`]).
+    /// It answered, but much later than others do ([`Population::is_slow`]).
     AnswerSlow,
-    /// It answered that it has nothing, where another had the record.
+    /// It answered that it has nothing, but another peer had the record.
     AnswerMissing,
-    /// It passed on a record that verifies. Shown, but earns nothing: announcing much is no merit.
+    /// It forwarded a valid record. This is shown but earns nothing.
     RecordValid,
-    /// It passed on a record that this node had no use for: older than what is here, beyond a
-    /// quota, by another clock.
+    /// It forwarded a record that this node does not need: outdated, over a quota, or from a wrong
+    /// clock.
     RecordIgnored,
-    /// It passed on a record whose signature does not match.
+    /// It forwarded a record whose signature does not match.
     RecordInvalid,
-    /// It passed on a record that is signed, and that every honest node refuses for a rule.
+    /// It forwarded a signed record that every honest node refuses because of a rule.
     RecordUnfit,
-    /// It could not be reached at an address it gave.
+    /// It could not be reached at an address that it gave.
     Unreachable,
-    /// The last connection with it ended. Costs nothing by itself: its uptime goes down.
+    /// The last connection to it ended. This costs nothing by itself, but lowers its uptime.
     ConnectionLost,
-    /// It gave a content, or a part of one, that verifies.
+    /// It sent content, or a part of one, that verifies.
     ContentRight,
-    /// It gave bytes that are not the content's.
+    /// It sent bytes that do not match the content's hash.
     ContentWrong,
-    /// It fell silent in the middle of a content.
+    /// It fell silent in the middle of a transfer.
     ContentLate,
-    /// It gave content so slowly that others were asked for the rest.
+    /// It sent content so slowly that others were asked for the rest.
     ContentSlow,
 }
 
 impl Outcome {
-    /// What passing on a record is that every honest node refuses.
+    /// Returns the outcome of forwarding a record that every honest node refuses.
     pub fn of_record(refusal: Refusal) -> Self {
         if refusal.is_proven() {
             Self::RecordInvalid
@@ -73,9 +72,9 @@ impl Outcome {
         }
     }
 
-    /// What the outcome adds to the successes and failures. A wrong answer costs as much as four
-    /// silences: it is either malice or corruption, and silence may be the network's fault. A right
-    /// answer that is slow counts half: however often it comes, it does not make a peer good to
+    /// Returns the successes and failures that the outcome adds. A wrong answer weighs as much as
+    /// four silences: it is malice or corruption, whereas silence may be the network's fault. A
+    /// slow answer adds a success and a failure, so slow answers alone never make a peer good to
     /// ask.
     pub fn weight(self) -> (f64, f64) {
         match self {
@@ -90,6 +89,7 @@ impl Outcome {
         }
     }
 
+    /// Returns a short description for display.
     pub fn label(self) -> &'static str {
         match self {
             Self::AnswerRight => "answered right",
@@ -111,15 +111,17 @@ impl Outcome {
     }
 }
 
-/// An outcome and when it was observed; several of a kind within a minute are one.
+/// An outcome and its time. Repetitions within a minute are one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Evidence {
-    /// Of the last of them.
+    /// The time of the latest one.
     pub at: Timestamp,
+    /// The outcome.
     pub outcome: Outcome,
+    /// The number of repetitions.
     #[serde(default = "one", skip_serializing_if = "is_one")]
     pub count: u32,
-    /// Bytes of content that were verified.
+    /// Bytes of verified content.
     #[serde(default, skip_serializing_if = "is_none")]
     pub bytes: u64,
 }
@@ -137,6 +139,7 @@ fn is_none(bytes: &u64) -> bool {
 }
 
 impl Evidence {
+    /// Creates the evidence of one outcome.
     pub fn new(outcome: Outcome, at: Timestamp) -> Self {
         Self {
             at,
@@ -146,7 +149,7 @@ impl Evidence {
         }
     }
 
-    /// In words, with how often and how much.
+    /// Returns the outcome in words, with its count and size.
     pub fn told(&self) -> String {
         let times = if self.count > 1 {
             format!(", {} times", self.count)
@@ -162,32 +165,37 @@ impl Evidence {
     }
 }
 
-/// Everything remembered about one peer that its score is made of.
+/// Everything about a peer on which its score rests.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
-    /// Weighted verified successes, as of `decayed_at`.
+    /// Weighted successes, as of `decayed_at`.
     pub successes: f64,
     /// Weighted failures, as of `decayed_at`.
     pub failures: f64,
+    /// The time up to which both are decayed.
     pub decayed_at: Timestamp,
     /// Moving average of the round trip, in milliseconds.
     pub rtt_ms: Option<f64>,
-    /// Likewise from a question to its answer.
+    /// Moving average of the time to answer a request, in milliseconds.
     #[serde(default)]
     pub answer_ms: Option<f64>,
-    /// Likewise of the content it gave, in bytes a second.
+    /// Moving average of its content throughput, in bytes a second.
     #[serde(default)]
     pub rate: Option<f64>,
+    /// The time at which the peer was first seen.
     pub first_seen: Timestamp,
+    /// The time at which it was last seen.
     pub last_seen: Timestamp,
-    /// Time it was connected to this node, in all.
+    /// Total time connected to this node.
     pub connected: Duration,
-    /// Verified answers and contents it gave, ever.
+    /// Verified answers and contents so far.
     pub served: u64,
+    /// Recent evidence, newest last.
     pub recent: VecDeque<Evidence>,
 }
 
 impl Standing {
+    /// Creates the standing of a peer seen for the first time.
     pub fn new(now: Timestamp) -> Self {
         Self {
             successes: 0.0,
@@ -211,6 +219,7 @@ impl Standing {
         (self.successes * factor, self.failures * factor)
     }
 
+    /// Records an outcome.
     pub fn observe(&mut self, outcome: Outcome, now: Timestamp) {
         let (successes, failures) = self.decayed(now);
         let (won, lost) = outcome.weight();
@@ -224,7 +233,7 @@ impl Standing {
         self.note(Evidence::new(outcome, now));
     }
 
-    /// Verified bytes of content, and how long it took to give them.
+    /// Records verified bytes of content and the duration of the transfer.
     pub fn observe_content(&mut self, bytes: u64, took: Duration, now: Timestamp) {
         self.observe(Outcome::ContentRight, now);
         if let Some(last) = self
@@ -235,15 +244,15 @@ impl Standing {
         {
             last.bytes = last.bytes.saturating_add(bytes);
         }
-        // What is over in an instant says nothing about throughput.
+        // Very short transfers tell nothing about throughput.
         const LEAST: u64 = 64 * 1_024;
         if bytes >= LEAST && !took.is_zero() {
             self.rate = Some(average(self.rate, bytes as f64 / took.as_secs_f64()));
         }
     }
 
-    /// Announcements come by the hundred and would push everything else out, so that what repeats
-    /// is counted.
+    /// Adds a line of evidence. Repetitions are counted, because hundreds of announcements would
+    /// push everything else out.
     fn note(&mut self, evidence: Evidence) {
         let is_same = |one: &Evidence| {
             one.outcome == evidence.outcome && evidence.at.since(one.at) < ONE_LINE
@@ -260,19 +269,19 @@ impl Standing {
         }
     }
 
-    /// Notes a round trip.
+    /// Records a round trip.
     pub fn observe_rtt(&mut self, rtt: Duration, now: Timestamp) {
         self.rtt_ms = Some(average(self.rtt_ms, rtt.as_secs_f64() * 1_000.0));
         self.last_seen = self.last_seen.max(now);
     }
 
-    /// Notes the time from a question to its answer.
+    /// Records the time from a request to its answer.
     pub fn observe_answer(&mut self, took: Duration) {
         self.answer_ms = Some(average(self.answer_ms, took.as_secs_f64() * 1_000.0));
     }
 }
 
-/// A moving average: 0.7 of the old, 0.3 of the new.
+/// Returns a moving average: 0.7 of the old value, 0.3 of the new one.
 fn average(old: Option<f64>, new: f64) -> f64 {
     old.map_or(new, |old| 0.7 * old + 0.3 * new)
 }
@@ -403,8 +412,8 @@ mod tests {
             prop_assert!(with(answer, rate * more) >= with(answer, rate));
         }
 
-        /// Whatever a fresh identity is like, one that has answered well for a while is above it:
-        /// throwing a bad name away gains nothing over keeping a good one.
+        /// A peer that has answered well for a while scores above any fresh identity, so discarding
+        /// a bad identity gains nothing over keeping a good one.
         #[test]
         fn whitewashing_does_not_pay(
             s in 20.0..1e4f64, wrong in 0.0..0.05f64, rtt in 0.1..1e4f64, fresh_rtt in 0.01..1e3f64, answer in 0.01..1e3f64,

@@ -1,4 +1,4 @@
-//! The score and what it is made of.
+//! The peer score and its parts.
 
 use std::time::Duration;
 
@@ -11,18 +11,22 @@ use crate::domain::{
     time::{Ago, Timestamp},
 };
 
-/// Weights of the score's parts, as settings give them. They need not sum to one: the score is
+/// Weights of the score's parts, from the settings. They need not sum to one, because the score is
 /// capped.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Weights {
+    /// Weight of the success rate.
     pub success: f64,
+    /// Weight of the response.
     pub response: f64,
+    /// Weight of the availability.
     pub availability: f64,
+    /// Weight of the recency.
     pub recency: f64,
-    /// Most the proximity bonus adds.
+    /// The largest proximity bonus.
     pub proximity: f64,
-    /// Distance in km at which the bonus is full.
+    /// Distance in km up to which the bonus is full.
     pub near_km: f64,
     /// Distance in km from which there is no bonus.
     pub far_km: f64,
@@ -42,18 +46,19 @@ impl Default for Weights {
     }
 }
 
-/// Medians of the connected peers, against which a response is judged.
+/// Medians over the connected peers, against which responses are judged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Population {
     /// Round trip, in milliseconds.
     pub rtt_ms: Option<f64>,
-    /// From a question to its answer, in milliseconds.
+    /// Time from a request to its answer, in milliseconds.
     pub answer_ms: Option<f64>,
-    /// Content, in bytes a second.
+    /// Content throughput, in bytes a second.
     pub rate: Option<f64>,
 }
 
 impl Population {
+    /// Returns the medians of some peers.
     pub fn of<'a>(standings: impl Iterator<Item = &'a Standing> + Clone) -> Self {
         Self {
             rtt_ms: median(standings.clone().filter_map(|one| one.rtt_ms)),
@@ -62,15 +67,15 @@ impl Population {
         }
     }
 
-    /// Whether an answer took so long beside the others' that a person feels it: four times their
-    /// median, and 300 ms.
+    /// Returns true if an answer took noticeably longer than usual: four times the median, and more
+    /// than 300 ms.
     pub fn is_slow(&self, took: Duration) -> bool {
         let ms = took.as_secs_f64() * 1_000.0;
         ms > 300.0 && self.answer_ms.is_some_and(|median| ms > 4.0 * median)
     }
 }
 
-/// The median; of an even number, the upper of the two in the middle.
+/// Returns the median; for an even number of values, the upper of the two middle ones.
 pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     let mut values: Vec<f64> = values
         .into_iter()
@@ -80,28 +85,34 @@ pub fn median(values: impl IntoIterator<Item = f64>) -> Option<f64> {
     values.get(values.len() / 2).copied()
 }
 
-/// The numbers behind a score, each as it was when the score was made.
+/// The numbers behind a score, as of its computation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Basis {
-    /// Weighted right and wrong answers, with their half-life applied.
+    /// Weighted successes and failures, decayed to now.
     pub successes: f64,
+    /// Weighted failures.
     pub failures: f64,
     /// The peer's own averages, in the units of [`Population`].
     pub rtt_ms: Option<f64>,
+    /// Time from a request to its answer, in milliseconds.
     pub answer_ms: Option<f64>,
+    /// Content throughput, in bytes a second.
     pub rate: Option<f64>,
+    /// The medians to compare with.
     pub population: Population,
-    /// Share of the time since it is known, and an hour more, in which it was connected: 0 to 1.
+    /// Share of the time since it was first seen, plus an hour, during which it was connected: 0 to
+    /// 1.
     pub uptime: f64,
-    /// Verified answers and contents it gave, ever.
+    /// Verified answers and contents so far.
     pub served: u64,
-    /// Since it was seen last.
+    /// Time since it was last seen.
     pub unseen: Duration,
-    /// Only where the place is plausible.
+    /// Distance in km, known only if the location is plausible.
     pub distance_km: Option<f64>,
 }
 
 impl Basis {
+    /// Collects the numbers of a peer. `distance_km` is known only if its location is plausible.
     pub fn of(
         standing: &Standing,
         population: &Population,
@@ -124,19 +135,19 @@ impl Basis {
         }
     }
 
-    /// Share of right answers, cautiously estimated, 0 to 1.
+    /// Returns a cautious estimate of the share of right answers, 0 to 1.
     pub fn success(&self) -> f64 {
         record(self.successes, self.failures).map_or(0.0, |beta| beta.inverse_cdf(CAUTION))
     }
 
-    /// Whether it has been good to ask: a few right answers, and of late hardly a wrong one. The
-    /// other parts of the score are had for being there; this one is not, and half of each pool is
-    /// for those that have it.
+    /// Returns true if it has been good to ask: a few right answers, and hardly a wrong one lately.
+    /// A peer gets the other parts of the score just for being online, but not this one, and half
+    /// of each pool is reserved for peers that have it.
     pub fn is_good(&self) -> bool {
         is_proven(self.served) && self.success() >= GOOD
     }
 
-    /// How quick it is beside the others, 0 to 1; half for one that is like the median.
+    /// Returns the speed relative to other peers, 0 to 1; 0.5 for one at the median.
     pub fn response(&self) -> f64 {
         let less = |own: Option<f64>, median: Option<f64>| {
             own.map(|own| {
@@ -146,8 +157,7 @@ impl Basis {
             })
         };
         let more = less(self.population.rate, self.rate).filter(|_| self.rate.is_some());
-        // An answer has travelled there and back too: a peer that is near and slow has nothing to
-        // show for being near.
+        // The time to answer includes the round trip: being near does not help a slow peer.
         let asked = less(self.answer_ms, self.population.answer_ms);
         let parts = [asked.or(less(self.rtt_ms, self.population.rtt_ms)), more];
         let measured: Vec<f64> = parts.into_iter().flatten().collect();
@@ -158,13 +168,13 @@ impl Basis {
         }
     }
 
-    /// 0 to 1.
+    /// Returns the availability, 0 to 1: half uptime, half answers given.
     pub fn availability(&self) -> f64 {
         let served = self.served as f64;
         0.5 * self.uptime + 0.5 * served / (served + 20.0)
     }
 
-    /// The numbers behind a part, in words.
+    /// Returns the numbers behind a part of the score, in words.
     pub fn told(&self, part: &str) -> String {
         match part {
             "success" if self.successes + self.failures < 0.05 => {
@@ -223,41 +233,48 @@ impl Basis {
         }
     }
 
-    /// 0 to 1; full for one that is connected.
+    /// Returns the recency, 0 to 1; 1 for a connected peer.
     pub fn recency(&self) -> f64 {
         1.0 / (1.0 + self.unseen.as_secs_f64() / HOUR)
     }
 }
 
-/// Right answers, ever, from which on a peer can count as good.
+/// The number of right answers from which a peer can count as good.
 const PROVEN: u64 = 3;
 
-/// Whether so many verified answers are enough to be good to ask, if hardly any was wrong.
+/// Returns true if this many verified answers are enough for a good peer, provided hardly any was
+/// wrong.
 pub fn is_proven(served: u64) -> bool {
     served >= PROVEN
 }
-/// And what it is cautiously estimated to answer right: two right answers of late with none wrong
-/// are more.
+/// The least cautious estimate of a good peer: two recent right answers without a wrong one exceed
+/// it.
 const GOOD: f64 = 0.3;
 
-/// The percentile of what a share may be that is counted on.
+/// The percentile used for cautious estimates.
 pub(super) const CAUTION: f64 = 0.05;
 
 const HOUR: f64 = 3_600.0;
 
-/// A score with its parts, each already weighted: `total` is their sum, at most 1.
+/// A score with its weighted parts: `total` is their sum, at most 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Score {
+    /// The score, 0 to 1.
     pub total: f64,
+    /// The part for right answers.
     pub success: f64,
+    /// The part for speed.
     pub response: f64,
+    /// The part for uptime and answers given.
     pub availability: f64,
+    /// The part for being seen recently.
     pub recency: f64,
+    /// The part for being near.
     pub proximity: f64,
 }
 
 impl Score {
-    /// What it is the sum of, by name.
+    /// Returns the parts by name.
     pub fn parts(&self) -> [(&'static str, f64); 5] {
         [
             ("success", self.success),
@@ -272,8 +289,8 @@ impl Score {
 /// Scores a peer, in 0 to 1:
 ///
 /// - success: the 5th percentile of Beta(1 + s, 1 + f), a cautious estimate of the share of right
-///   answers, so that one lucky answer does not make a newcomer the best (as in E. Miller, "How Not
-///   To Sort By Average Rating", 2009);
+///   answers, so that one lucky answer does not make a newcomer the best peer (as in E. Miller,
+///   "How Not To Sort By Average Rating", 2009);
 /// - response: of time to answer (the round trip, until it was asked something) and throughput,
 ///   those that were measured, each against the population's median: `median / (median + own)`, and
 ///   the other way round for throughput; the mean of them; unmeasured is 0;
@@ -296,7 +313,7 @@ pub fn score(basis: &Basis, weights: &Weights) -> Score {
     score
 }
 
-/// What is known of a peer's share of right answers.
+/// Returns the distribution of a peer's share of right answers.
 pub(super) fn record(successes: f64, failures: f64) -> Option<Beta> {
     Beta::new(1.0 + successes.max(0.0), 1.0 + failures.max(0.0)).ok()
 }

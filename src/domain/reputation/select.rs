@@ -1,4 +1,4 @@
-//! Whom to ask next.
+//! Selects the peers to ask next.
 
 use std::collections::HashMap;
 
@@ -9,32 +9,33 @@ use statrs::distribution::ContinuousCDF;
 use super::score::{CAUTION, record};
 use crate::domain::prefix::Prefix;
 
-/// Share of the places that is not given by score, so that newcomers can prove themselves.
+/// Share of selections that explore newcomers instead of going by score.
 pub const EXPLORATION: f64 = 0.1;
-/// Most of the recent choices that one peer gets while there are others to choose.
+/// The largest share of recent selections for one peer while there are others.
 pub const MAX_SHARE: f64 = 0.5;
 
 /// A peer that may be asked.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Candidate {
+    /// The peer.
     pub peer: PeerId,
     /// Its score, 0 to 1.
     pub score: f64,
-    /// What is known of its answers; see [`super::Standing::decayed`].
+    /// Its decayed successes and failures; see [`super::Standing::decayed`].
     pub successes: f64,
+    /// Its decayed failures.
     pub failures: f64,
-    /// How quick it is beside the others ([`super::Basis::response`]); 0 while nothing was
-    /// measured.
+    /// Its speed relative to others ([`super::Basis::response`]); 0 if unmeasured.
     pub response: f64,
-    /// Share of the recent choices that were it, 0 to 1.
+    /// Its share of the recent selections, 0 to 1.
     pub share: f64,
-    /// Of its address; peers without one are in no group.
+    /// The prefix of its address; peers without one are in no group.
     pub group: Option<Prefix>,
 }
 
 #[cfg(test)]
 impl Candidate {
-    /// One of which nothing but the score is known.
+    /// Returns a candidate about which only the score is known.
     pub(super) fn scored(score: f64) -> Self {
         Self {
             peer: PeerId::random(),
@@ -48,19 +49,18 @@ impl Candidate {
     }
 }
 
-/// Chooses up to `limit` different peers among those of at least `min_reputation`, in the order in
+/// Selects up to `limit` different peers with a score of at least `min_reputation`, in the order in
 /// which to ask them.
 ///
-/// A place goes to the highest score left; about one in ten is given by Thompson sampling instead
-/// (W. R. Thompson, Biometrika 25, 1933): for each of those that the scores would leave out, a
-/// share of right answers is drawn from Beta(1 + successes, 1 + failures), and of the draws above a
-/// half that gets it which is farthest above what was known for sure, as far as it is quick: right
-/// answers are worth less the later they come. A newcomer, of whom nothing is known, is often it;
-/// one that is known to be good, or slow, has nothing to prove, and one that is known to lie hardly
-/// ever draws so high.
+/// Most selections take the highest score left. One in ten uses Thompson sampling (W. R. Thompson,
+/// Biometrika 25, 1933) among the peers that scores alone would leave out: a share of right answers
+/// is drawn for each from Beta(1 + successes, 1 + failures). Of the draws above one half, the peer
+/// wins whose draw exceeds its cautious estimate by most, weighted by its speed, because late
+/// answers are worth less. Newcomers often win; a peer known to be good or slow has nothing to
+/// prove, and one known to lie hardly ever draws so high.
 ///
-/// While there are others, nobody gets more than half of the recent choices, and one address prefix
-/// no more than half of the places, rounded up: what stands behind one prefix may be one hand.
+/// While there are others, no peer gets more than half of the recent selections, and no address
+/// prefix more than half of these, rounded up, because one party may own a whole prefix.
 pub fn select_best_peers(
     candidates: &[Candidate],
     min_reputation: f64,
@@ -72,7 +72,7 @@ pub fn select_best_peers(
         .filter(|peer| peer.score >= min_reputation)
         .copied()
         .collect();
-    // Shuffled first: equals are then chosen evenly instead of always in the same order.
+    // Shuffle first, so that equal scores are selected evenly and not always in the same order.
     left.shuffle(rng);
     left.sort_by(|a, b| b.score.total_cmp(&a.score));
     let limit = limit.min(left.len());
@@ -87,7 +87,7 @@ pub fn select_best_peers(
             peer.share <= MAX_SHARE && !crowded
         };
         let best = left.iter().position(is_free).unwrap_or_default();
-        // Those that would be left out if everything went by score.
+        // The peers that would be left out if only scores counted.
         let beyond = limit - chosen.len();
         let place = if left.len() > beyond && rng.random_bool(EXPLORATION) {
             let draws = left
@@ -117,12 +117,12 @@ pub fn select_best_peers(
     chosen
 }
 
-/// How much better than its cautious estimate a peer may be, at random, and how much that is worth;
-/// `None` when it is not good enough to try it.
+/// Returns a random draw of how far a peer may exceed its cautious estimate, weighted by its speed;
+/// `None` if it is not promising enough to try.
 fn promise(peer: &Candidate, rng: &mut impl Rng) -> Option<f64> {
     let beta = record(peer.successes, peer.failures)?;
     let draw = beta.inverse_cdf(rng.random());
-    // Like the median, for all that is known.
+    // Assume median speed if unmeasured.
     let quick = if peer.response > 0.0 {
         peer.response
     } else {
@@ -131,8 +131,7 @@ fn promise(peer: &Candidate, rng: &mut impl Rng) -> Option<f64> {
     (draw > 0.5).then(|| (draw - beta.inverse_cdf(CAUTION)) * quick)
 }
 
-/// How often each peer was chosen lately: half of a choice is forgotten with every hundred that
-/// follow.
+/// The recent selections of each peer: with every hundred more, earlier ones count half.
 #[derive(Clone, Debug, Default)]
 pub struct Choices {
     of: HashMap<PeerId, f64>,
@@ -140,11 +139,12 @@ pub struct Choices {
 }
 
 impl Choices {
-    /// Choices that count half by then.
+    /// The number of selections after which one counts half.
     const MEMORY: f64 = 100.0;
-    /// So few say nothing about a share.
+    /// Shares of fewer selections than this are not reported.
     const FEW: f64 = 10.0;
 
+    /// Records a selection of peers.
     pub fn note(&mut self, chosen: &[PeerId]) {
         let kept = 0.5f64.powf(chosen.len() as f64 / Self::MEMORY);
         self.all = self.all * kept + chosen.len() as f64;
@@ -155,7 +155,7 @@ impl Choices {
         self.of.retain(|_, count| *count > 0.01);
     }
 
-    /// Share of the recent choices, 0 to 1.
+    /// Returns a peer's share of the recent selections, 0 to 1.
     pub fn share(&self, peer: &PeerId) -> f64 {
         if self.all < Self::FEW {
             0.0
@@ -318,7 +318,7 @@ mod tests {
             let allowed: Vec<_> = candidates.iter().filter(|one| one.score >= 0.1).collect();
             prop_assert_eq!(chosen.len(), limit.min(allowed.len()), "nobody is left out for want of variety");
             prop_assert!(chosen.iter().all(|peer| allowed.iter().any(|one| one.peer == *peer)));
-            // With enough others that are free, no group has more than half.
+            // If enough peers of other groups are allowed, no group gets more than half.
             let free = allowed.iter().filter(|one| one.share <= MAX_SHARE);
             let groups: HashSet<_> = free.map(|one| one.group).collect();
             if groups.len() >= chosen.len() && !chosen.is_empty() {

@@ -1,4 +1,4 @@
-//! By what peers are chosen. All but the first are there to be compared with it.
+//! Methods of peer selection. All except the first exist for comparison.
 
 use libp2p::PeerId;
 use rand::{Rng, seq::SliceRandom};
@@ -8,24 +8,23 @@ use super::{
     select::{Candidate, select_best_peers},
 };
 
-/// How whom to ask is decided.
+/// A method of selecting the peers to ask.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Selection {
     /// By [`score()`], as [`select_best_peers`] does.
     #[default]
     Reputation,
-    /// By lot.
+    /// Uniformly at random.
     Random,
-    /// The highest [`unsmoothed`] first, and nobody to try out.
+    /// The highest [`unsmoothed`] score first, without exploration.
     Unsmoothed,
 }
 
-/// Of those that may have a content, so many are chosen with room for those to be tried out; the
-/// rest go by score.
+/// The number of possible providers that are selected with exploration; the rest go by score.
 const TRIED: usize = 8;
 
 impl Selection {
-    /// What a peer is ranked by, 0 to 1.
+    /// Returns the score by which a peer is ranked, 0 to 1.
     pub fn score(self, basis: &Basis, weights: &Weights) -> f64 {
         match self {
             Self::Reputation | Self::Random => score(basis, weights).total,
@@ -33,8 +32,8 @@ impl Selection {
         }
     }
 
-    /// Chooses up to `limit` different peers of at least `min_reputation`, in the order in which to
-    /// ask them.
+    /// Selects up to `limit` different peers with a score of at least `min_reputation`, in the
+    /// order in which to ask them.
     pub fn choose(
         self,
         candidates: &[Candidate],
@@ -56,9 +55,9 @@ impl Selection {
         left.into_iter().take(limit).map(|one| one.peer).collect()
     }
 
-    /// All of them, in the order in which to ask them until one has what is wanted. Those that are
-    /// tried out come after those that are known: beside them they cost nothing, and before them
-    /// they would be waited for.
+    /// Returns all peers in the order in which to ask them until one has the content. Peers under
+    /// exploration come after known ones: in parallel they cost nothing, whereas first in line they
+    /// would be waited for.
     pub fn order(self, candidates: &[Candidate], rng: &mut impl Rng) -> Vec<PeerId> {
         if self != Self::Reputation {
             return self.choose(candidates, 0.0, usize::MAX, rng);
@@ -81,10 +80,9 @@ impl Selection {
     }
 }
 
-/// A score as it is often made, to measure ours against: 0.4 of the plain share of right answers,
-/// which is 1 for a peer that was never asked; 0.3 for the response, 0.2 for the availability and
-/// 0.1 for the recency, as [`Basis`] has them. Nothing is cautious in it, and nearness shows only
-/// in the response.
+/// Returns a common kind of score, for comparison with ours: 0.4 of the plain share of right
+/// answers, which is 1 for a peer never asked, 0.3 of the response, 0.2 of the availability and 0.1
+/// of the recency in [`Basis`]. It is not cautious, and proximity shows only in the response.
 pub fn unsmoothed(basis: &Basis) -> f64 {
     let all = basis.successes + basis.failures;
     let success = if all > 0.0 {

@@ -1,19 +1,16 @@
-//! A range of npm's: one or more lists of comparators between `||`, of which one must hold with all
-//! it has.
+//! npm's ranges: lists of comparators separated by `||`; all comparators of one list must hold.
 //!
-//! `^1.2`, `~1.2`, `1.x`, `1 - 2` and their like are comparators in short. Two readings come of
-//! each range, because that of
-//! `includePrerelease` has other bounds: `1.x` begins with 1.0.0-0 there, and with 1.0.0 in the
-//! other. A pre-release is in the other only when a comparator of the same list names one of the
-//! same three numbers.
+//! `^1.2`, `~1.2`, `1.x`, `1 - 2` and the like are abbreviations of comparators. Each range is
+//! parsed twice, because its bounds differ with `includePrerelease`: `1.x` then begins with
+//! 1.0.0-0, otherwise with 1.0.0. Without it, a pre-release matches only if a comparator of the
+//! same list names a pre-release of the same three numbers.
 
 use super::version::{Identifier, MAX_NUMBER, Version, is_number, number, pre_release, too_large};
 use crate::ecosystem::{Refused, number::Number};
 
 #[derive(Clone, Debug)]
 pub(in crate::ecosystem) struct Requirement {
-    /// Never empty. A list without comparators takes every release, and there is no other list
-    /// beside it.
+    /// Never empty. A list without comparators takes every release, and is then the only list.
     lists: Vec<Vec<Comparator>>,
     /// The lists with `includePrerelease`.
     wide: Vec<Vec<Comparator>>,
@@ -42,7 +39,7 @@ impl Requirement {
             .collect::<Vec<_>>()
             .join(" ");
         if text.split([' ', '|']).any(|word| word.starts_with('+')) {
-            // npm takes it away, and what is left for a range.
+            // npm removes it, and parses the rest as a range.
             return Err(Refused::because(
                 "has build metadata with no version before it",
             ));
@@ -58,7 +55,7 @@ impl Requirement {
                 .collect::<Result<Vec<_>, _>>()
         };
         let mut lists = read(false)?;
-        // npm leaves the others out then, with the pre-releases that they name.
+        // npm then drops the other lists, along with the pre-releases that they name.
         if lists.iter().any(Vec::is_empty) {
             lists = vec![Vec::new()];
         }
@@ -105,12 +102,12 @@ impl Comparator {
         }
     }
 
-    /// Below the release with these numbers, and all its pre-releases.
+    /// Takes versions below the release with these numbers and all its pre-releases.
     fn below(numbers: [u64; 3]) -> Self {
         Self::new(Op::Less, numbers, lowest())
     }
 
-    /// From the release with these numbers on; with its pre-releases when `wide`.
+    /// Takes versions from the release with these numbers on, with its pre-releases if `wide`.
     fn from(numbers: [u64; 3], wide: bool) -> Self {
         Self::new(
             Op::GreaterEq,
@@ -135,17 +132,17 @@ impl Comparator {
     }
 }
 
-/// The lowest pre-release that there is, `-0`.
+/// Returns the lowest possible pre-release, `-0`.
 fn lowest() -> Vec<Identifier> {
     vec![Identifier::Number(Number::default())]
 }
 
-/// What JavaScript takes for space.
+/// Returns true for JavaScript's white space.
 fn is_space(c: char) -> bool {
     c == '\u{feff}' || c.is_whitespace() && c != '\u{85}'
 }
 
-/// `text` without build metadata, wherever it stands: it does not count.
+/// Removes build metadata, which has no meaning.
 fn without_builds(text: &str) -> String {
     let mut parts = text.split('+');
     let mut kept = parts.next().unwrap_or_default().to_owned();
@@ -164,7 +161,7 @@ fn without_builds(text: &str) -> String {
                 _ => break,
             }
         }
-        // A + with nothing behind it is no build.
+        // A + with nothing after it is no build.
         if rest.len() == part.len() {
             kept.push('+');
         }
@@ -173,7 +170,7 @@ fn without_builds(text: &str) -> String {
     kept
 }
 
-/// The comparators of one side of a `||`.
+/// Parses the comparators of one side of `||`.
 fn list(side: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
     let mut list = match side.split_once(" - ") {
         Some((from, to)) => between(from, to, wide)?,
@@ -189,9 +186,8 @@ fn list(side: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
     Ok(list)
 }
 
-/// The words of a list, with those that are operators before the version they are for. npm looks
-/// twice, first for `>`, `=` and their like, then for `~` and `^`: so `~ > 1` is one word, and `> =
-/// 1` is not.
+/// Splits a list into words, joining operators with their versions. npm makes two passes, first for
+/// `>`, `=` and the like, then for `~` and `^`: so `~ > 1` is one word, and `> = 1` is not.
 fn joined(side: &str) -> Vec<String> {
     let mut words: Vec<String> = Vec::new();
     let mut open = false;
@@ -221,7 +217,7 @@ fn joined(side: &str) -> Vec<String> {
     twice
 }
 
-/// What a number, or an x in the place of one, begins with.
+/// Returns true for the first character of a number or of an x in its place.
 fn is_part(c: char) -> bool {
     c.is_ascii_digit() || "xX*".contains(c)
 }
@@ -233,7 +229,7 @@ fn is_operator(word: &str) -> bool {
     )
 }
 
-/// A version of which parts may be missing or `x`, with the signs before it that mean nothing.
+/// A version with missing or `x` parts, and the meaningless signs before it.
 struct Partial<'a> {
     prefix: &'a str,
     major: Option<&'a str>,
@@ -242,8 +238,8 @@ struct Partial<'a> {
     pre: Vec<Identifier>,
 }
 
-/// A partial version without what stands before it. A number counts, and is refused when it is too
-/// large, only where nothing before it is missing.
+/// A partial version without its prefix. A number counts, and is checked for size, only if no part
+/// before it is missing.
 enum Wanted {
     Any,
     Major(u64),
@@ -292,8 +288,8 @@ impl<'a> Partial<'a> {
         })
     }
 
-    /// An error when more stands before a whole version than one v, and a space where it was joined
-    /// with an operator.
+    /// Checks that at most one v precedes a full version, and a space if it was joined with an
+    /// operator.
     fn check_prefix(&self) -> Result<(), Refused> {
         match self.prefix.strip_prefix(' ').unwrap_or(self.prefix) {
             "" | "v" => Ok(()),
@@ -304,7 +300,7 @@ impl<'a> Partial<'a> {
     }
 }
 
-/// Why a word is none that npm takes.
+/// Returns the reason why npm rejects a word.
 fn odd(word: &str) -> Refused {
     Refused::because(match word {
         _ if word.contains(',') => "has a comma: npm has a space for and, and || for or",
@@ -327,7 +323,7 @@ fn after(number: u64) -> Result<u64, Refused> {
     }
 }
 
-/// `1.2 - 3.4`: both bounds are in it, with all that they begin.
+/// Parses `1.2 - 3.4`: both bounds are inclusive, with all versions that begin with them.
 fn between(from: &str, to: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
     let (from, to) = (Partial::parse(from)?, Partial::parse(to)?);
     let lower = match from.wanted()? {
@@ -362,7 +358,7 @@ fn between(from: &str, to: &str, wide: bool) -> Result<Vec<Comparator>, Refused>
     Ok(lower.into_iter().chain(upper).collect())
 }
 
-/// What one word asks for.
+/// Parses one word.
 fn comparators(word: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
     if let Some(rest) = word.strip_prefix('^') {
         let partial = Partial::parse(rest)?;
@@ -399,7 +395,7 @@ fn comparators(word: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
             partial.check_prefix()?;
             return Ok(vec![Comparator::new(op, numbers, partial.pre)]);
         }
-        // Nothing is above everything, or below.
+        // No version is above or below everything.
         Wanted::Any if matches!(op, Op::Less | Op::Greater) => {
             return Ok(vec![Comparator::below([0; 3])]);
         }
@@ -428,7 +424,7 @@ fn comparators(word: &str, wide: bool) -> Result<Vec<Comparator>, Refused> {
     }
 }
 
-/// The lower bound of `~` and `^`: of a whole version the version itself.
+/// Returns the lower bound of `~` and `^`: a full version itself.
 fn from_partial(partial: Partial<'_>, wide: bool) -> Result<Comparator, Refused> {
     Ok(match partial.wanted()? {
         Wanted::Full(numbers) => Comparator::new(Op::GreaterEq, numbers, partial.pre),

@@ -1,23 +1,23 @@
-//! A version of npm's: semver without build metadata.
+//! npm's versions: semver without build metadata.
 
 use std::{cmp::Ordering, fmt};
 
 use crate::ecosystem::{Refused, number::Number};
 
-/// Highest number in a version proper: that of JavaScript.
+/// Highest number in a version core: JavaScript's largest safe integer.
 pub(super) const MAX_NUMBER: u64 = (1 << 53) - 1;
 
-/// What counts of a version. Build metadata is read, and left out: `1.0.0+9` and `1.0.0+10` are one
-/// version.
+/// The significant parts of a version. Build metadata is parsed and dropped: `1.0.0+9` and
+/// `1.0.0+10` are one version.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::ecosystem) struct Version {
     pub(super) numbers: [u64; 3],
-    /// What stands behind the hyphen; empty for a release.
+    /// The identifiers after the hyphen; empty for a release.
     pub(super) pre: Vec<Identifier>,
 }
 
-/// A number is less than every word. Numbers are compared as what is written, with any count of
-/// digits, where npm takes those above 2^53 for floats.
+/// A number is less than every word. Numbers of any length are compared exactly, whereas npm treats
+/// those above 2^53 as floats.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Identifier {
     Number(Number),
@@ -64,7 +64,7 @@ impl Version {
     }
 }
 
-/// Without zeros before it, and exactly representable as a float.
+/// Parses a number without leading zeros, exactly representable as a float.
 pub(super) fn number(text: &str) -> Result<u64, Refused> {
     if !is_number(text) {
         return Err(Refused::because(
@@ -81,19 +81,19 @@ pub(super) fn too_large() -> Refused {
     Refused(format!("has a number above {MAX_NUMBER}, npm's highest"))
 }
 
-/// Digits, without zeros before them.
+/// Returns true for digits without leading zeros.
 pub(super) fn is_number(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|b| b.is_ascii_digit())
         && (text == "0" || !text.starts_with('0'))
 }
 
-/// Letters, digits and hyphens.
+/// Returns true for letters, digits and hyphens.
 fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
 }
 
-/// What stands behind the hyphen.
+/// Parses the part after the hyphen.
 pub(super) fn pre_release(text: &str) -> Result<Vec<Identifier>, Refused> {
     text.split('.').map(identifier).collect()
 }
@@ -138,7 +138,7 @@ impl PartialOrd for Version {
     }
 }
 
-/// A pre-release comes before its release; of two, the longer one after what it begins with.
+/// A pre-release comes before its release; a longer one after its own prefix.
 impl Ord for Version {
     fn cmp(&self, other: &Self) -> Ordering {
         let released = |version: &Self| version.pre.is_empty();

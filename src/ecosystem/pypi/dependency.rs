@@ -1,5 +1,4 @@
-//! What one Python package says that it needs (PEP 508): `name[extra] >=1.0,<2; python_version <
-//! "3.9"`.
+//! Dependencies of Python packages (PEP 508): `name[extra] >=1.0,<2; python_version < "3.9"`.
 
 use super::{
     super::{Ecosystem, Refused},
@@ -7,32 +6,34 @@ use super::{
     normalise,
 };
 
-/// Longest one, in bytes.
+/// Longest dependency, in bytes.
 const MAX_DEPENDENCY: usize = 4_096;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dependency {
-    /// As it is written.
+    /// The name as written.
     pub name: String,
-    /// Each as it is written.
+    /// The extras as written.
     pub extras: Vec<String>,
     pub wanted: Wanted,
-    /// Under which circumstances it is needed; none for always.
+    /// The condition under which it is needed; `None` for always.
     pub marker: Option<Marker>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// A specifier set as [`Ecosystem::requirement`] takes it, without the brackets that may be
-    /// around it; empty for any version.
+    /// A specifier set as [`Ecosystem::requirement`] accepts it, without optional parentheses;
+    /// empty for any version.
     Versions(String),
-    /// The file at an address, which PyPI takes no package with.
+    /// A file at a URL, which PyPI does not accept in packages.
     Url(String),
 }
 
 impl Dependency {
+    /// Parses a dependency.
+    ///
     /// # Errors
-    /// When it is none that `packaging` takes, or its name is none that a package may have.
+    /// `packaging` rejects it, or no package may have the name.
     pub fn parse(text: &str) -> Result<Self, Refused> {
         if text.len() > MAX_DEPENDENCY {
             return Err(Refused(format!("is longer than {MAX_DEPENDENCY} bytes")));
@@ -66,7 +67,7 @@ impl Dependency {
     }
 }
 
-/// `[a, b]`, or nothing.
+/// Parses `[a, b]`, or nothing.
 fn extras(text: &str) -> Result<(Vec<String>, &str), Refused> {
     let Some(inner) = text.strip_prefix('[') else {
         return Ok((Vec::new(), text));
@@ -88,7 +89,7 @@ fn extras(text: &str) -> Result<(Vec<String>, &str), Refused> {
     ))
 }
 
-/// The address goes up to a space; a semicolon belongs to it.
+/// Parses a URL, which ends at a space; a semicolon is part of it.
 fn url(text: &str) -> Result<(Wanted, &str), Refused> {
     let end = text.find(super::is_space).unwrap_or(text.len());
     let (url, rest) = text
@@ -98,7 +99,7 @@ fn url(text: &str) -> Result<(Wanted, &str), Refused> {
     Ok((Wanted::Url(url.to_owned()), trim_start(rest)))
 }
 
-/// A specifier set, in brackets or not, up to a semicolon or the end.
+/// Parses a specifier set, in parentheses or not, up to a semicolon or the end.
 fn versions(text: &str) -> Result<(Wanted, &str), Refused> {
     let (set, rest) = match text.strip_prefix('(') {
         Some(inner) => {
@@ -118,7 +119,7 @@ fn versions(text: &str) -> Result<(Wanted, &str), Refused> {
         ));
     }
     Ecosystem::Pypi.requirement(set)?;
-    // A set by itself may have empty parts.
+    // Only a set by itself may have empty parts.
     let parts = set.strip_suffix(',').unwrap_or(set);
     if !set.is_empty() && parts.split(',').any(|part| trim(part).is_empty()) {
         return Err(Refused::because("has a comma with nothing before it"));
@@ -126,14 +127,14 @@ fn versions(text: &str) -> Result<(Wanted, &str), Refused> {
     Ok((Wanted::Versions(set.to_owned()), rest))
 }
 
-/// A name at the front: letters, digits, dots, hyphens and underscores, of which neither a dot nor
-/// a hyphen is the last.
+/// Parses a name at the front: letters, digits, dots, hyphens and underscores, ending in neither a
+/// dot nor a hyphen.
 fn word(text: &str) -> Option<(&str, &str)> {
     let is_in_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
     let end = text.find(|c| !is_in_name(c)).unwrap_or(text.len());
     let (word, _) = text.split_at_checked(end)?;
     let (word, rest) = text.split_at_checked(word.trim_end_matches(['.', '-']).len())?;
-    // A letter of another script goes on with the word, as Python has it.
+    // A letter of another script continues the word, as in Python.
     let goes_on = rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
     (word.starts_with(|c: char| c.is_ascii_alphanumeric()) && !goes_on).then_some((word, rest))
 }

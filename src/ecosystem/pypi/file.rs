@@ -1,43 +1,42 @@
-//! What the names of wheels and source distributions say, read as strictly as `packaging` does.
-//! Beyond that, a name of a file is visible ASCII without slashes, and the package's name in it one
-//! that a package may have.
+//! Parses file names of wheels and source distributions as strictly as `packaging` does. In
+//! addition, a file name must be visible ASCII without slashes, and the package's name in it must
+//! be valid.
 
 use super::{
     super::{Ecosystem, Refused, Version},
     normalise,
 };
 
-/// Longest name of a file, in bytes: what file systems take.
+/// Longest file name in bytes, as on most file systems.
 const MAX_FILE_NAME: usize = 255;
 
 /// A built distribution: `name-version(-build)?-python-abi-platform.whl`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Wheel {
-    /// As it is written there, which is not how the package writes it: `zope_interface` for
+    /// The name in the file name, which may differ from the package's: `zope_interface` for
     /// `zope.interface`.
     pub name: String,
     pub version: Version,
     pub build: Option<Build>,
-    /// Interpreters, such as `py3` or `cp312`; the wheel is for each of them with each ABI and each
-    /// platform.
+    /// Interpreters, such as `py3` or `cp312`. The wheel supports each of them with each ABI and
+    /// each platform.
     pub pythons: Vec<String>,
     pub abis: Vec<String>,
     pub platforms: Vec<String>,
 }
 
-/// What decides between two wheels that are otherwise alike: the higher number, then the text
-/// behind it.
+/// The tie-breaker between otherwise equal wheels: the higher number, then the text after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Build {
-    /// Decimal digits, without leading zeros, of any length.
+    /// Decimal digits of any length, without leading zeros.
     pub number: String,
     pub suffix: String,
 }
 
-/// A source distribution: `name-version.tar.gz`, or `.zip` as there used to be.
+/// A source distribution: `name-version.tar.gz`, or `.zip` in the past.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SourceFile {
-    /// As it is written there.
+    /// The name in the file name.
     pub name: String,
     pub version: Version,
     pub packing: Packing,
@@ -56,8 +55,10 @@ pub enum FileName {
 }
 
 impl FileName {
+    /// Parses the name of a wheel or a source distribution.
+    ///
     /// # Errors
-    /// When it is the name of neither a wheel nor a source distribution.
+    /// It is neither.
     pub fn parse(name: &str) -> Result<Self, Refused> {
         if name.ends_with(".whl") {
             Wheel::parse(name).map(Self::Wheel)
@@ -66,7 +67,7 @@ impl FileName {
         }
     }
 
-    /// The package's name as the file's name has it.
+    /// Returns the package's name as in the file name.
     pub fn name(&self) -> &str {
         match self {
             Self::Wheel(wheel) => &wheel.name,
@@ -83,8 +84,10 @@ impl FileName {
 }
 
 impl Wheel {
+    /// Parses the name of a wheel.
+    ///
     /// # Errors
-    /// When it is no name of a wheel.
+    /// It is no such name.
     pub fn parse(name: &str) -> Result<Self, Refused> {
         check_characters(name)?;
         let stem = name
@@ -157,8 +160,10 @@ impl Build {
 }
 
 impl SourceFile {
+    /// Parses the name of a source distribution.
+    ///
     /// # Errors
-    /// When it is no name of a source distribution.
+    /// It is no such name.
     pub fn parse(name: &str) -> Result<Self, Refused> {
         check_characters(name)?;
         let packings = [(".tar.gz", Packing::TarGz), (".zip", Packing::Zip)];
@@ -167,7 +172,7 @@ impl SourceFile {
             .find_map(|(suffix, packing)| Some((name.strip_suffix(suffix)?, *packing)));
         let (stem, packing) =
             found.ok_or_else(|| Refused::because("must end with .whl, .tar.gz or .zip"))?;
-        // A name may have a hyphen, a version none.
+        // A name may have a hyphen, but a version may not.
         let (name, version) = stem
             .rsplit_once('-')
             .ok_or_else(|| Refused::because("must be named like name-1.0.tar.gz"))?;
@@ -203,7 +208,7 @@ fn release(name: &str, version: &str) -> Result<(String, Version), Refused> {
     Ok((name.to_owned(), version))
 }
 
-/// The tags of a set that is written as one, in lower case.
+/// Splits a compressed tag set, in lower case.
 fn tags(text: &str) -> Result<Vec<String>, Refused> {
     if text.split('.').any(str::is_empty) {
         return Err(Refused::because("has an empty tag"));

@@ -1,14 +1,14 @@
-//! Conditions of PEP 508 (`python_version < "3.9" and extra == "docs"`), read and evaluated as
+//! PEP 508 markers (`python_version < "3.9" and extra == "docs"`), parsed and evaluated as
 //! `packaging` does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{super::Refused, collapsed, specifier::Requirement};
 
-/// Deepest nesting of brackets that the reference takes.
+/// Deepest nesting of parentheses that `packaging` accepts.
 const MAX_DEPTH: usize = 200;
 
-/// What a condition may be about, with the underscores of today.
+/// The variables in their current spelling.
 const VARIABLES: [&str; 14] = [
     "python_version",
     "python_full_version",
@@ -25,7 +25,7 @@ const VARIABLES: [&str; 14] = [
     "extras",
     "dependency_groups",
 ];
-/// How they were spelt, too.
+/// Deprecated spellings.
 const OLD_NAMES: [(&str, &str); 6] = [
     ("os.name", "os_name"),
     ("sys.platform", "sys_platform"),
@@ -37,7 +37,7 @@ const OLD_NAMES: [(&str, &str); 6] = [
     ),
     ("python_implementation", "platform_python_implementation"),
 ];
-/// Those that are compared as versions, where both sides are some.
+/// Variables that are compared as versions if both sides are versions.
 const VERSIONS: [&str; 4] = [
     "python_version",
     "python_full_version",
@@ -45,11 +45,11 @@ const VERSIONS: [&str; 4] = [
     "platform_release",
 ];
 
-/// A condition: comparisons, joined by `and`, `or` and brackets.
+/// A marker: comparisons joined by `and`, `or` and parentheses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Marker {
     text: String,
-    /// In the order in which they are worked off: the two sides, and then what joins them.
+    /// In evaluation order: both operands before the operator.
     steps: Vec<Step>,
 }
 
@@ -59,7 +59,7 @@ enum Step {
     Join(Join),
 }
 
-/// The one that binds closer is the greater one.
+/// The operator that binds tighter is the greater one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Join {
     Or,
@@ -89,15 +89,17 @@ impl Side {
 }
 
 impl Marker {
+    /// Parses a marker.
+    ///
     /// # Errors
-    /// When `packaging` refuses it, or a quoted text has a backslash or a control character.
+    /// `packaging` rejects it, or a quoted text has a backslash or a control character.
     pub fn parse(text: &str) -> Result<Self, Refused> {
         let mut scanner = Scanner {
             rest: text,
             before: None,
         };
         let mut steps = Vec::new();
-        // Of each open bracket what is still to be joined; none for the bracket itself.
+        // Operators still to be applied; `None` marks an open parenthesis.
         let mut pending: Vec<Option<Join>> = Vec::new();
         loop {
             scanner.blanks();
@@ -151,7 +153,7 @@ impl Marker {
         &self.text
     }
 
-    /// Returns true where it depends on which extras are wanted.
+    /// Returns true if it depends on the requested extras.
     pub fn asks_for_extra(&self) -> bool {
         let is_extra = |side: &Side| *side == Side::Variable("extra");
         self.steps.iter().any(|step| match step {
@@ -162,12 +164,12 @@ impl Marker {
         })
     }
 
-    /// Returns true where the condition holds in an environment (`python_version`, `sys_platform`,
-    /// …) of which these extras are wanted, by their normal forms.
+    /// Evaluates the marker in an environment (`python_version`, `sys_platform`, …) with these
+    /// requested extras in normal form.
     ///
     /// # Errors
-    /// When it compares what cannot be compared so, or asks for something that the environment does
-    /// not say, even if it would hold all the same.
+    /// It compares values that cannot be compared, or uses a variable missing from the environment,
+    /// even if the result did not depend on it.
     pub fn holds(
         &self,
         environment: &BTreeMap<String, String>,
@@ -195,7 +197,8 @@ impl Marker {
     }
 }
 
-/// Joins what binds as close as `join` or closer, back to the last open bracket.
+/// Applies pending operators that bind at least as tightly as `join`, back to the last open
+/// parenthesis.
 fn work_off(pending: &mut Vec<Option<Join>>, steps: &mut Vec<Step>, join: Join) {
     while let Some(earlier) =
         pending.pop_if(|earlier| earlier.is_some_and(|earlier| earlier >= join))
@@ -211,7 +214,7 @@ impl Comparison {
         extras: &BTreeSet<String>,
     ) -> Result<bool, Refused> {
         let is_left = matches!(self.left, Side::Variable(_));
-        // Where neither side is a variable, the reference takes the right one for the name of one.
+        // If neither side is a variable, `packaging` takes the right one for a variable's name.
         let (key, text) = if is_left {
             (&self.left, &self.right)
         } else {
@@ -233,7 +236,7 @@ impl Comparison {
                 ))
             })?,
         };
-        // What Python says of itself where it was built between two releases.
+        // Python appends `+` if it was built between two releases.
         let value = if key == "python_full_version" && value.ends_with('+') {
             value + "local"
         } else {
@@ -249,7 +252,7 @@ impl Comparison {
         {
             return Ok(asked.matches_text(left));
         }
-        // There is no order of texts.
+        // Texts have no order.
         match self.operator {
             "==" | "<=" | ">=" => Ok(left == right),
             "!=" => Ok(left != right),
@@ -275,7 +278,7 @@ impl Comparison {
 
 struct Scanner<'a> {
     rest: &'a str,
-    /// The character before.
+    /// The character before `rest`.
     before: Option<char>,
 }
 
@@ -349,7 +352,7 @@ impl Scanner<'_> {
         })
     }
 
-    /// One of the words, if it is next, whole.
+    /// Consumes one of the words if it comes next as a whole.
     fn word(&mut self, words: &[&'static str]) -> Option<&'static str> {
         if self.before.is_some_and(is_word) {
             return None;

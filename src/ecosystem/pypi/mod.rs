@@ -1,5 +1,5 @@
-//! PyPI's names, versions and requirements, as the Python library `packaging` 26.4 has them, what
-//! the names of its files say, and how one package needs another.
+//! PyPI's names, versions and requirements as in the Python library `packaging` 26.4, its file
+//! names, and dependencies between its packages.
 
 pub mod dependency;
 pub mod file;
@@ -12,8 +12,8 @@ pub(super) use version::Version;
 
 use super::Refused;
 
-/// The name in lower case, with one hyphen for each run of `-`, `_` and `.` (PEP 503), if it is one
-/// (PEP 508).
+/// Returns the name in lower case with one hyphen for each run of `-`, `_` and `.` (PEP 503), if it
+/// is valid (PEP 508).
 pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     if !name
         .bytes()
@@ -31,7 +31,7 @@ pub(super) fn normalise(name: &str) -> Result<String, Refused> {
     Ok(collapsed(name))
 }
 
-/// What PEP 503 makes of any text.
+/// Applies PEP 503 to any text.
 fn collapsed(text: &str) -> String {
     let mut collapsed = String::with_capacity(text.len());
     for c in text
@@ -50,7 +50,7 @@ fn is_separator(c: char) -> bool {
     matches!(c, '-' | '_' | '.')
 }
 
-/// White space as Python has it, which counts four separators of ASCII among it.
+/// Returns true for Python's white space, which includes four ASCII separators.
 fn is_space(c: char) -> bool {
     c.is_whitespace() || matches!(c, '\u{1c}'..='\u{1f}')
 }

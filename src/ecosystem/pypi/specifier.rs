@@ -1,6 +1,6 @@
-//! Specifier sets of PEP 440, as `packaging` reads them since 26.1: pre-releases are let in, a
-//! wildcard longer than a version sees zeros there, and `<` and `>` leave out what belongs to the
-//! version that they name.
+//! PEP 440 specifier sets, interpreted like `packaging` 26.1 and later: pre-releases match, a
+//! wildcard longer than a version pads it with zeros, and `<` and `>` exclude versions that belong
+//! to the named one.
 
 use super::{
     super::{Refused, number::Number},
@@ -8,7 +8,7 @@ use super::{
     version::{Dev, MORE, Scanner, Version},
 };
 
-/// A list of specifiers, all of which hold. None at all takes every version.
+/// A list of specifiers, all of which must hold. An empty list takes every version.
 #[derive(Clone, Debug)]
 pub(in crate::ecosystem) struct Requirement(Vec<Specifier>);
 
@@ -18,19 +18,19 @@ enum Specifier {
         operator: Operator,
         version: Version,
     },
-    /// `==1.2.*` and `!=1.2.*`: all versions of an epoch whose release begins like this, or all
-    /// others.
+    /// `==1.2.*` and `!=1.2.*`: all versions of an epoch whose release begins with this prefix, or
+    /// all others.
     Prefix {
         within: bool,
         epoch: Number,
         release: Vec<Number>,
     },
-    /// `~=1.2.3`: that version or a later one, with 1.2 at the release's front.
+    /// `~=1.2.3`: that version or a later one whose release begins with 1.2.
     Compatible {
         version: Version,
         release: Vec<Number>,
     },
-    /// `===` and any text, in lower case, with the version that it is, if it is one.
+    /// `===` and any text, in lower case, with its version if it is one.
     Arbitrary {
         text: String,
         version: Option<Version>,
@@ -48,7 +48,7 @@ enum Operator {
 }
 
 impl Requirement {
-    /// Commas with nothing between or behind them mean nothing.
+    /// Parses a set. Commas with nothing between or after them are ignored.
     pub(in crate::ecosystem) fn parse(text: &str) -> Result<Self, Refused> {
         let parts = text
             .split(',')
@@ -60,13 +60,12 @@ impl Requirement {
             .map(Self)
     }
 
-    /// One specifier, in which a comma is nothing special.
+    /// Parses a single specifier, in which a comma is nothing special.
     pub(super) fn one(text: &str) -> Result<Self, Refused> {
         Ok(Self(vec![Specifier::parse(text.trim_matches(is_space))?]))
     }
 
-    /// As [`Self::matches`], of a text that may be no version: `===` may take it, and nothing else
-    /// does.
+    /// Like [`Self::matches`] for a text that may not be a version, which only `===` can match.
     pub(super) fn matches_text(&self, text: &str) -> bool {
         let version = Version::parse(text).ok();
         self.0.iter().all(|specifier| match (&version, specifier) {
@@ -82,7 +81,7 @@ impl Requirement {
             .all(|specifier| specifier.matches(version, text))
     }
 
-    /// Returns true where a specifier names a pre-release as what may be taken.
+    /// Returns true if a specifier admits pre-releases by naming one.
     pub(in crate::ecosystem) fn names_pre_release(&self) -> bool {
         self.0.iter().any(|specifier| match specifier {
             Specifier::Compared {
@@ -99,7 +98,7 @@ impl Requirement {
         })
     }
 
-    /// Returns true where nothing is written but `==` or `===` and this version; `==1.0` is no
+    /// Returns true if the set only has `==` or `===` with this version; `==1.0` is not exactly
     /// `1.0+local`.
     pub(in crate::ecosystem) fn is_exactly(&self, version: &Version, text: &str) -> bool {
         !self.0.is_empty()
@@ -243,7 +242,7 @@ impl Operator {
     }
 }
 
-/// `==1.0` takes every local version of 1.0, `==1.0+x` that one.
+/// Returns true for equality: `==1.0` takes every local version of 1.0, `==1.0+x` only that one.
 fn is_equal(version: &Version, named: &Version) -> bool {
     if named.local.is_empty() {
         version.cmp_public(named).is_eq()
@@ -252,8 +251,8 @@ fn is_equal(version: &Version, named: &Version) -> bool {
     }
 }
 
-/// `>1.0` takes no post-release of 1.0, `>1.0rc1` none of 1.0rc1, and neither takes local versions
-/// of what it names.
+/// Returns true for `>`: `>1.0` takes no post-release of 1.0, `>1.0rc1` none of 1.0rc1, and neither
+/// takes local versions of the named one.
 fn is_above(version: &Version, named: &Version) -> bool {
     let is_one_of_many = named.post.is_some() || named.dev != Dev::Released;
     if is_one_of_many {
@@ -266,7 +265,8 @@ fn is_above(version: &Version, named: &Version) -> bool {
     }
 }
 
-/// `<1.0` takes no pre-release of 1.0, `<1.0.post1` none of 1.0.post1; `<1.0rc1` takes 1.0b1.
+/// Returns true for `<`: `<1.0` takes no pre-release of 1.0, `<1.0.post1` none of 1.0.post1;
+/// `<1.0rc1` takes 1.0b1.
 fn is_below(version: &Version, named: &Version) -> bool {
     if named.is_pre_release() {
         return version.cmp_public(named).is_lt();

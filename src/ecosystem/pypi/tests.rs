@@ -58,7 +58,7 @@ fn names_that_normalise_alike_are_one() {
 
 #[test]
 fn versions_have_one_order() {
-    // From the lowest to the highest; those of a line are equal.
+    // From the lowest to the highest; versions on one line are equal.
     let lines: &[&[&str]] = &[
         &["0.dev0"],
         &["0.9+z"],
@@ -423,7 +423,7 @@ fn source_distributions_say_their_name_and_version() {
             Packing::Zip,
         ),
         ("my-pkg-1.0rc1.tar.gz", "my-pkg", "1.0rc1", Packing::TarGz),
-        // Nobody can tell that the version was 1.0-1.
+        // The version could not be told from 1.0-1.
         ("a-1.0-1.tar.gz", "a-1.0", "1", Packing::TarGz),
     ] {
         let source = SourceFile::parse(file).unwrap();
@@ -515,7 +515,7 @@ fn dependencies_have_a_name_and_conditions() {
     }
 }
 
-/// What a Python says of itself, with these extras wanted.
+/// Evaluates a marker in a sample environment, with these extras requested.
 fn holds(marker: &str, extras: &[&str]) -> Result<bool, super::super::Refused> {
     let said = [
         ("python_version", "3.11"),
@@ -632,7 +632,7 @@ fn conditions_hold_where_packaging_says_so() {
     }
 }
 
-/// Texts that are versions now and then, and nearly so for the rest.
+/// Texts that are sometimes versions, and nearly so otherwise.
 fn odd_version() -> impl Strategy<Value = String> {
     "([vV ]?)([0-2]!)?[0-2](\\.[01]){0,2}([._-]?(a|b|rc|ALPHA|c)[._-]?[0-2]?)?(-[01]|[._-]?(post|r)[._-]?[0-2]?)?([._-]?dev[0-1]?)?(\\+[ab01](\\.[ab01]){0,2})? ?"
 }

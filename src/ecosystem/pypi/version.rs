@@ -1,5 +1,5 @@
-//! Versions of PEP 440. The fields of [`Version`] stand in the order in which they are compared,
-//! and so do the variants.
+//! PEP 440 versions. The fields of [`Version`] are in the order of comparison, and so are the
+//! variants.
 
 use std::{cmp::Ordering, fmt};
 
@@ -8,9 +8,8 @@ use super::{
     is_separator, is_space,
 };
 
-/// A version without what does not count: `v`, capitals, leading zeros, zeros at the release's end,
-/// other words for `a`, `b`,
-/// `rc` and `post`, and which separators there were.
+/// A version without insignificant parts: `v`, capitals, leading zeros, trailing zeros of the
+/// release, alternative words for `a`, `b`, `rc` and `post`, and the choice of separators.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::ecosystem) struct Version {
     pub(super) epoch: Number,
@@ -55,7 +54,7 @@ impl Version {
         }
     }
 
-    /// As `packaging.utils.canonicalize_version` writes it.
+    /// Returns the text that `packaging.utils.canonicalize_version` writes.
     pub(in crate::ecosystem) fn key(&self) -> String {
         self.to_string()
     }
@@ -64,7 +63,7 @@ impl Version {
         self.pre != Pre::Final || self.dev != Dev::Released
     }
 
-    /// The `n` first numbers of its release, with zeros where it has fewer.
+    /// Returns the first `n` numbers of the release, padded with zeros.
     pub(super) fn prefix(&self, n: usize) -> impl Iterator<Item = Number> {
         self.release
             .iter()
@@ -73,20 +72,20 @@ impl Version {
             .take(n)
     }
 
-    /// The order of epochs and releases, whatever comes after them.
+    /// Compares epochs and releases only.
     pub(super) fn cmp_release(&self, other: &Self) -> Ordering {
         (&self.epoch, &self.release).cmp(&(&other.epoch, &other.release))
     }
 
-    /// The order without local versions.
+    /// Compares without local versions.
     pub(super) fn cmp_public(&self, other: &Self) -> Ordering {
         let suffixes = (&self.pre, &self.post, &self.dev);
         self.cmp_release(other)
             .then_with(|| suffixes.cmp(&(&other.pre, &other.post, &other.dev)))
     }
 
-    /// `1.0.dev0` of 1.0, `1.0.post1.dev0` of 1.0.post1: the lowest that belongs to a version that
-    /// is no pre-release.
+    /// Returns the lowest version that belongs to a version which is no pre-release: `1.0.dev0` for
+    /// 1.0, `1.0.post1.dev0` for 1.0.post1.
     pub(super) fn first_development_release(&self) -> Self {
         let pre = if self.post.is_none() {
             Pre::Development
@@ -106,7 +105,7 @@ impl Version {
     }
 }
 
-/// What is said of a text that goes on behind a version.
+/// The error for a text that continues after a version.
 pub(super) const MORE: &str =
     "is no version of PEP 440, such as 1.0, 1.0rc1, 1.0.post1, 1.0.dev1 or 1.0+local.1";
 
@@ -155,11 +154,11 @@ impl fmt::Display for Local {
     }
 }
 
-/// Reads the parts of a version from the front of a text. Each takes what it can and never gives
-/// any of it back, as in the reference: `1.0a-` is `1.0a0`, and no `1.0a` with something behind.
+/// Parses the parts of a version from the front of a text. Each part is greedy without
+/// backtracking, as in `packaging`: `1.0a-` is `1.0a0`, not `1.0a` followed by something.
 pub(super) struct Scanner<'a> {
     rest: &'a str,
-    /// The release as it was written, with the zeros at its end.
+    /// The release as written, with trailing zeros.
     pub(super) release: Vec<Number>,
 }
 
@@ -175,13 +174,13 @@ impl<'a> Scanner<'a> {
         self.rest.is_empty()
     }
 
-    /// A version up to its local part.
+    /// Parses a version up to its local part.
     pub(super) fn version(&mut self) -> Result<Version, Refused> {
         let epoch = self.base()?;
         Ok(self.suffixes(epoch))
     }
 
-    /// Epoch and release. The release is kept, the epoch returned.
+    /// Parses epoch and release. The release is stored, and the epoch returned.
     pub(super) fn base(&mut self) -> Result<Number, Refused> {
         self.word(&["v"]);
         let first = self
@@ -204,9 +203,9 @@ impl<'a> Scanner<'a> {
         Ok(epoch)
     }
 
-    /// Pre-release, post-release and development release.
+    /// Parses pre-release, post-release and development release.
     pub(super) fn suffixes(&mut self, epoch: Number) -> Version {
-        // Of two words that begin alike, the longer one stands first.
+        // Of two words with a common prefix, the longer one comes first.
         let pre = self.part(&["alpha", "a", "beta", "b", "preview", "pre", "c", "rc"]);
         let post = self
             .after("-")
@@ -241,7 +240,7 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// What a `+` begins; empty where there is none, or no text behind it.
+    /// Parses the local part after `+`; empty if there is none.
     pub(super) fn local(&mut self) -> Vec<Local> {
         let mut parts = Vec::new();
         let mut next = self.rest.strip_prefix('+');
@@ -266,15 +265,15 @@ impl<'a> Scanner<'a> {
         parts
     }
 
-    /// The `.*` of `==1.2.*`.
+    /// Consumes the `.*` of `==1.2.*`.
     pub(super) fn wildcard(&mut self) -> bool {
         let rest = self.rest.strip_prefix(".*");
         self.rest = rest.unwrap_or(self.rest);
         rest.is_some()
     }
 
-    /// A separator or none, one of the words, a separator or none, and a number, which is 0 where
-    /// there is none. Takes nothing where there is no such word.
+    /// Parses an optional separator, one of the words, an optional separator, and a number, which
+    /// defaults to 0. Consumes nothing without such a word.
     fn part(&mut self, words: &[&'static str]) -> Option<(&'static str, Number)> {
         let before = self.rest;
         self.separator();
@@ -286,7 +285,7 @@ impl<'a> Scanner<'a> {
         Some((word, self.digits().unwrap_or_default()))
     }
 
-    /// A number behind `sign`. Takes nothing where there is no number.
+    /// Parses a number after `sign`. Consumes nothing without a number.
     fn after(&mut self, sign: &str) -> Option<Number> {
         let before = self.rest;
         self.rest = self.rest.strip_prefix(sign)?;

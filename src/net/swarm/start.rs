@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -42,8 +43,8 @@ use crate::{
     RegistryError, Result,
     bus::{Board, Bus, Event, Level, Notice, Tally},
     domain::{
-        copies::CopyFigures, dials::Dials, faults::Ledger, geo::GeoLocation, name::NetworkName,
-        reputation::Weights,
+        caps, content::ContentOptions, copies::CopyFigures, dials::Dials, faults::Ledger,
+        geo::GeoLocation, name::NetworkName, reputation::Weights,
     },
     geoip::Atlas,
     metrics::Metrics,
@@ -68,34 +69,76 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Remembered peers that are dialled at the start.
 pub const REDIALLED: usize = 16;
 
-/// What the network needs to know to start.
+/// Settings of the swarm.
+#[derive(Clone, Debug)]
 pub struct NetOptions {
-    pub key: Keypair,
     pub network: NetworkName,
+    /// Where to listen. Empty: all interfaces on the default port, or on any free one when that is
+    /// taken.
     pub listen: Vec<Multiaddr>,
+    /// Peers to join through, each with `/p2p/`.
     pub bootstrap: Vec<Multiaddr>,
+    /// Declared to others only when set: setting it is the opt-in.
     pub location: Option<GeoLocation>,
-    /// Where places of those are looked up that declare none.
-    pub atlas: Atlas,
+    /// A database in MaxMind's format, in which places of those are looked up that declare none.
+    pub geoip_db: Option<PathBuf>,
     pub mdns: bool,
     pub dht: DhtMode,
+    /// With [`DhtMode::Auto`], peers are asked to dial back this often until it is clear what comes
+    /// of it.
     pub dial_back_every: Duration,
+    /// Deadline of each query to the network.
     pub query_timeout: Duration,
     pub weights: Weights,
+    /// Length of a peer's first ban; each one after it is twice as long. By default long enough
+    /// that trying again does not pay, and short enough for a peer that was wronged.
+    pub ban_time: Duration,
+    /// Pings go this often, and a connection on which nothing comes for four times as long, or 20
+    /// s, is ended.
+    pub ping_every: Duration,
+    /// Connections are trimmed down to `low_water` once there are more than `high_water`.
     pub low_water: usize,
     pub high_water: usize,
-    /// Serve what was fetched too, and not only what is own.
-    pub provide: bool,
-    /// Longest time in which a peer that content is asked of sends nothing.
-    pub idle: Duration,
-    /// Pings go this often.
-    pub ping_every: Duration,
-    /// The first ban of a peer lasts so long.
-    pub ban_time: Duration,
-    /// Connections from one private address.
+    /// Connections that one private address may have to this node.
     pub local_connections: usize,
-    /// What is staged: nothing, for a real node.
+}
+
+impl NetOptions {
+    /// The defaults, in a network.
+    pub fn of(network: NetworkName) -> Self {
+        Self {
+            network,
+            listen: Vec::new(),
+            bootstrap: Vec::new(),
+            location: None,
+            geoip_db: None,
+            mdns: true,
+            dht: DhtMode::Auto,
+            dial_back_every: Duration::from_secs(15),
+            query_timeout: Duration::from_secs(5),
+            weights: Weights::default(),
+            ban_time: Duration::from_secs(1_800),
+            ping_every: Duration::from_secs(5),
+            low_water: 48,
+            high_water: 64,
+            local_connections: caps::OF_A_PRIVATE_ADDRESS,
+        }
+    }
+}
+
+/// Everything but its settings that a swarm is started with.
+pub struct Beginning {
+    pub key: Keypair,
+    pub store: Store,
+    pub contents: ContentStore,
+    pub content: ContentOptions,
+    /// The places of addresses.
+    pub atlas: Atlas,
     pub staging: Staging,
+    pub board: Board,
+    pub bus: Bus,
+    pub tally: Tally,
+    pub metrics: Metrics,
 }
 
 /// Starts the swarm task; returns once it listens, with what peers send, and those that have what
@@ -106,15 +149,23 @@ pub struct NetOptions {
 /// [`RegistryError::Address`] for a bootstrap address that names no peer.
 pub async fn start(
     options: NetOptions,
-    (store, contents): (Store, ContentStore),
-    board: Board,
-    bus: Bus,
-    tally: Tally,
-    metrics: Metrics,
+    with: Beginning,
 ) -> Result<(Net, mpsc::Receiver<Inbound>, mpsc::Receiver<PeerId>)> {
-    let clock = options.staging.clock.clone();
+    let Beginning {
+        key,
+        store,
+        contents,
+        content,
+        atlas,
+        staging,
+        board,
+        bus,
+        tally,
+        metrics,
+    } = with;
+    let clock = staging.clock.clone();
     let now = clock.now();
-    let me = options.key.public().to_peer_id();
+    let me = key.public().to_peer_id();
     let mut discovery = Discovery::default();
     let mut own_addresses = Vec::new();
     for address in &options.bootstrap {
@@ -173,7 +224,7 @@ pub async fn start(
     let topics = Topics::of(&options.network);
     let mut gossip_counts = Registry::default();
     let behaviour = Behaviour::new(Parts {
-        key: &options.key,
+        key: &key,
         protocols: &protocols,
         topics: &topics,
         kad_store,
@@ -182,24 +233,15 @@ pub async fn start(
         dial_back_every: options.dial_back_every,
         query_timeout: options.query_timeout,
         high_water: options.high_water,
-        gate: Gate::new(
-            options.staging.classes,
-            options.local_connections,
-            metrics.clone(),
-        ),
+        gate: Gate::new(staging.classes, options.local_connections, metrics.clone()),
         ping_every: options.ping_every,
         gossip_counts: &mut gossip_counts,
         clock: clock.clone(),
     })?;
     let streams = behaviour.streams.new_control();
-    let dials = Dials::of(options.staging.classes);
+    let dials = Dials::of(staging.classes);
     let limited = Limited::new(behaviour, dials, metrics.clone(), clock.clone());
-    let (mut swarm, bandwidth) = build(
-        options.key,
-        limited,
-        options.ping_every,
-        options.staging.delays.clone(),
-    )?;
+    let (mut swarm, bandwidth) = build(key, limited, options.ping_every, staging.delays.clone())?;
     let mut protocols_told = Registry::default();
     let families = Families::new(&mut protocols_told);
     let early = listen_on(&mut swarm, addresses).await?;
@@ -223,14 +265,14 @@ pub async fn start(
     let (safety, safety_receiver) = watch::channel(None);
     let (copies, copies_receiver) = watch::channel(CopyFigures::default());
     let (gateway, gateway_receiver) = watch::channel(None);
-    let content = protocols.content.clone();
+    let protocol = protocols.content.clone();
     let (served, callers) = (Pool::new(server::STREAMS), Callers::default());
     let (known, known_receiver) = watch::channel(HashSet::new());
     let (busy, serving) = (BusyPeers::default(), CancellationToken::new());
     let incoming =
         streams
             .clone()
-            .accept(content.clone())
+            .accept(protocol.clone())
             .map_err(|error| RegistryError::Internal {
                 what: "serving content",
                 why: error.to_string(),
@@ -256,24 +298,24 @@ pub async fn start(
         metrics: metrics.clone(),
     };
     tasks.spawn(sync::server::serve(comparing, compared));
-    let (conduct, stop) = (options.staging.conduct, serving.clone());
+    let (conduct, stop) = (staging.conduct, serving.clone());
     let shared = server::Shared {
         contents,
-        own_only: !options.provide,
+        own_only: !content.provide,
         board: board.clone(),
         metrics: metrics.clone(),
         pool: served.clone(),
         callers: callers.clone(),
         conduct,
-        clock: options.staging.clock.clone(),
+        clock: staging.clock.clone(),
         stop,
         tasks: tasks.clone(),
     };
     tasks.spawn(server::serve(shared, incoming));
     let bearings = Bearings {
-        atlas: options.atlas,
+        atlas,
         here: options.location,
-        judged: !options.staging.believes_places,
+        judged: !staging.believes_places,
     };
     let task = Task::new(
         swarm,
@@ -300,7 +342,7 @@ pub async fn start(
             options.weights,
             metrics.clone(),
             bearings,
-            options.staging.classes,
+            staging.classes,
             now,
         ),
         protocols,
@@ -308,7 +350,7 @@ pub async fn start(
         options.network,
         (options.low_water, options.high_water),
         Penalties::new(ledger, metrics.clone()),
-        options.staging,
+        staging,
         Measures::new(
             bandwidth.clone(),
             gossip_counts,
@@ -335,13 +377,13 @@ pub async fn start(
         me,
         query_timeout: options.query_timeout,
         streams,
-        content,
+        content: protocol,
         sync,
         heads,
         known: Arc::new(known),
         busy,
         asking: Asking::default(),
-        idle: options.idle,
+        idle: content.idle,
         serving: Arc::new(Serving {
             stop: serving,
             tasks,

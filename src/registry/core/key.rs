@@ -25,7 +25,7 @@ pub(super) async fn read(store: &Store, data_dir: &std::path::Path) -> Result<Op
 impl Core {
     /// The file in which the publisher's key is, or will be.
     pub fn publisher_path(&self) -> PathBuf {
-        keys::publisher_path(&self.options.data_dir)
+        keys::publisher_path(&self.data_dir)
     }
 
     pub fn publisher_key(&self) -> Option<Keypair> {
@@ -69,9 +69,8 @@ impl Core {
         Ok((key, Some(path)))
     }
 
-    /// The owner of previews: nobody, so that they stand apart from what this node's publisher
-    /// signs.
-    pub fn preview_owner(&self) -> PublisherId {
+    /// The owner under which a draft is checked before there is a publisher's key.
+    pub fn owner_to_be(&self) -> PublisherId {
         PublisherId::from(self.net.peer_id())
     }
 }

@@ -6,7 +6,10 @@ mod key;
 pub mod many;
 mod options;
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use libp2p::{PeerId, identity::Keypair};
 use tokio::sync::Semaphore;
@@ -17,8 +20,10 @@ pub use options::RegistryOptions;
 use crate::{
     RegistryError, Result,
     bus::{Bus, Event, Level, Notice, Tally},
+    clock::Clock,
     domain::{
         announced::Announced,
+        content::ContentOptions,
         record::Announcement,
         release::{self, ReleaseEntry},
         time::Timestamp,
@@ -37,6 +42,10 @@ pub(super) struct Core {
     pub tally: Tally,
     pub metrics: Metrics,
     pub options: RegistryOptions,
+    pub content: ContentOptions,
+    data_dir: PathBuf,
+    clock: Clock,
+    chance: Chance,
     cache: Mutex<Cache>,
     publisher: Mutex<Option<Keypair>>,
     /// Threads on which this node's own questions and listings read the store at once.
@@ -47,13 +56,13 @@ impl Core {
     /// # Errors
     /// [`RegistryError::Key`] when there is a publisher key that cannot be read.
     pub async fn new(
-        net: Net,
-        store: Store,
-        bus: Bus,
-        (tally, metrics): (Tally, Metrics),
-        options: RegistryOptions,
+        (net, store): (Net, Store),
+        (bus, tally, metrics): (Bus, Tally, Metrics),
+        (options, content): (RegistryOptions, ContentOptions),
+        data_dir: PathBuf,
+        (clock, chance): (Clock, Chance),
     ) -> Result<Self> {
-        let publisher = key::read(&store, &options.data_dir).await?;
+        let publisher = key::read(&store, &data_dir).await?;
         Ok(Self {
             net,
             store,
@@ -61,6 +70,10 @@ impl Core {
             tally,
             metrics,
             options,
+            content,
+            data_dir,
+            clock,
+            chance,
             cache: Mutex::default(),
             publisher: Mutex::new(publisher),
             reading: Semaphore::new(processors()),
@@ -69,11 +82,11 @@ impl Core {
 
     /// The time by this node's clock.
     pub fn now(&self) -> Timestamp {
-        self.options.clock.now()
+        self.clock.now()
     }
 
     pub fn chance(&self) -> &Chance {
-        &self.options.chance
+        &self.chance
     }
 
     /// Packages that were asked for lately.

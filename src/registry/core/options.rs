@@ -1,40 +1,52 @@
-//! What a registry is told when it is made.
+//! The settings of a registry.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use super::Chance;
-use crate::{
-    clock::Clock,
-    domain::{catalogue::CatalogueScope, name::Handle, names::NameRule},
-};
+use crate::domain::{catalogue::CatalogueScope, name::Handle, names::NameRule};
 
-/// What a registry needs besides its parts.
+/// Settings of what a node publishes, and of what it keeps of the network's catalogue and for
+/// others.
+#[derive(Clone, Debug)]
 pub struct RegistryOptions {
-    pub data_dir: PathBuf,
-    /// What this node's publisher calls itself, unless a draft says otherwise.
+    /// The name that this node's publisher goes by, unless a draft gives another one.
     pub handle: Option<Handle>,
-    /// Most bytes of one content.
-    pub max_content: u64,
-    /// Offer to others what was fetched.
-    pub provide: bool,
-    /// How long a peer that gives content may be silent.
-    pub content_idle: Duration,
-    /// How much of the network's catalogue is kept.
+    /// The part of the network's catalogue that is kept.
     pub catalogue: CatalogueScope,
-    /// The catalogue is compared with others this often, a little earlier or later.
+    /// Most bytes of records in the catalogue. The default has room for 400,000 packages.
+    pub catalogue_bytes: u64,
+    /// Most packages in the catalogue. The default takes about 1.5 GiB of disk.
+    pub catalogue_max: u64,
+    /// The catalogue is compared with others this often, a little earlier or later. Comparing equal
+    /// catalogues costs a KiB, and gossip brings what is new at once.
     pub sync_every: Duration,
-    /// Other nodes that are to have the bytes of each own release.
+    /// Other nodes that are to have the bytes of each own release. By default two: one of them may
+    /// leave, and a third node has the bytes.
     pub copies: usize,
-    /// Most bytes that are kept for others.
+    /// Most bytes that are kept for others, of the quota of content. By default a tenth of it.
     pub keep_for_others: u64,
-    /// A copy on a node that is gone for so long is lost.
+    /// A copy on a node that is gone for so long is lost, and made anew. By default a day: a laptop
+    /// comes back within it.
     pub copy_lost_after: Duration,
-    /// It is there for longer than one thing that a person asks for.
+    /// The node is there for longer than one thing that a person asks for: only then others may
+    /// have something kept here.
     pub stays: bool,
-    /// What the settings say whose packages bare names are.
+    /// Whose packages bare names are, by the settings.
     pub names: Vec<NameRule>,
-    /// The clock of this node.
-    pub clock: Clock,
-    /// The random numbers of this node.
-    pub chance: Chance,
+}
+
+impl Default for RegistryOptions {
+    fn default() -> Self {
+        Self {
+            handle: None,
+            catalogue: CatalogueScope::Full,
+            catalogue_bytes: 1 << 30,
+            catalogue_max: 500_000,
+            sync_every: Duration::from_secs(300),
+            copies: 2,
+            keep_for_others: 1 << 30,
+            copy_lost_after: Duration::from_secs(86_400),
+            stays: true,
+            names: Vec::new(),
+        }
+    }
 }

@@ -39,7 +39,7 @@ impl Fetcher {
     pub async fn put(&self, bytes: impl AsyncRead + Unpin + Send + 'static) -> Result<Content> {
         let reader = SyncIoBridge::new(bytes);
         self.contents
-            .put(reader, false, self.core.options.max_content, |_| {})
+            .put(reader, false, self.core.content.max, |_| {})
             .await
     }
 

@@ -183,7 +183,7 @@ impl Fetcher {
             Ok(held) => {
                 let offered = held
                     .into_iter()
-                    .filter(|held| is_offered(held, self.core.options.provide));
+                    .filter(|held| is_offered(held, self.core.content.provide));
                 offered.for_each(|held| {
                     let what = held.what.map_or_else(
                         || "a content".to_owned(),

@@ -157,3 +157,52 @@ fn expires_soon(head: &Head, now: Timestamp) -> bool {
 fn is_young(manifest: &Manifest, now: Timestamp) -> bool {
     manifest.signed_at.after(YOUNG) > now
 }
+
+#[cfg(test)]
+mod tests {
+    use libp2p::identity::Keypair;
+
+    use super::*;
+    use crate::{
+        domain::{
+            hash::Hash,
+            manifest::{Draft, File},
+            name::PublisherId,
+            record::HeadState,
+            release::ReleaseEntry,
+        },
+        ecosystem::Ecosystem,
+    };
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const A_MOMENT: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_head_is_in_danger_from_ten_days_before_it_expires() {
+        let key = Keypair::ed25519_from_bytes([1; 32]).unwrap();
+        let release = ReleaseEntry::new("1.0.0".parse().unwrap(), Hash::of(b"1"));
+        let name = "web".parse().unwrap();
+        let state = HeadState::first(Ecosystem::Generic, name, vec![release]);
+        let (head, _) = state.sign(&key, NOW, SOON * 3).unwrap();
+        let soon = NOW.after(SOON * 2);
+        assert!(!expires_soon(&head, NOW));
+        assert!(!expires_soon(&head, soon));
+        assert!(expires_soon(&head, soon.after(A_MOMENT)));
+    }
+
+    #[test]
+    fn nobody_is_expected_to_have_a_release_of_the_last_day() {
+        let owner = PublisherId::from(libp2p::PeerId::random());
+        let draft = Draft::of(
+            Ecosystem::Generic,
+            "web".parse().unwrap(),
+            "1.0.0".parse().unwrap(),
+        );
+        let file = File::of(&Ecosystem::Generic, "web.tar", b"bytes");
+        let manifest = draft.into_manifest(owner, file, NOW).unwrap();
+        assert!(is_young(&manifest, NOW));
+        let day = NOW.after(YOUNG);
+        assert!(!is_young(&manifest, day));
+        assert!(is_young(&manifest, day.before(A_MOMENT)));
+    }
+}

@@ -210,9 +210,6 @@ impl Packages {
                 ..package.clone()
             });
         }
-        if id.owner == self.core.preview_owner() && self.core.store.is_preview(id)? {
-            return Err(RegistryError::Preview(id.name.clone()));
-        }
         let held = self.core.store.head(id)?;
         if let Some(held) = held.as_ref().filter(|held| held.freshness().is_fresh(now)) {
             return self.assemble(held, Source::Local).await;
@@ -275,5 +272,77 @@ impl Packages {
             since.inspect(|since| self.core.cache().keep(package.clone(), *since));
         }
         Ok(package)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::{PeerId, identity::Keypair};
+
+    use super::*;
+    use crate::{
+        domain::{
+            manifest::{DESCRIPTION, Draft, File},
+            name::PublisherId,
+            record::{DEFAULT_LIFE, HeadState},
+        },
+        ecosystem::Ecosystem,
+    };
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    #[test]
+    fn a_get_is_counted_by_what_it_came_from() {
+        let from = |source| provenance(Ok(source));
+        assert_eq!(from(Source::Cache), Provenance::Memory);
+        assert_eq!(from(Source::Local), Provenance::Disk);
+        assert_eq!(from(Source::Dht), Provenance::Dht);
+        assert_eq!(from(Source::Peer(PeerId::random())), Provenance::Peer);
+        let missing = RegistryError::NotFound {
+            package: "alice/web".to_owned(),
+            asked: 5,
+        };
+        assert_eq!(provenance(Err(&missing)), Provenance::Missing);
+        assert_eq!(
+            provenance(Err(&RegistryError::Closed)),
+            Provenance::Failed,
+            "nobody knows if there is one"
+        );
+    }
+
+    #[test]
+    fn a_package_says_what_a_release_is_before_an_index_that_describes_it() {
+        let owner = PublisherId::from(PeerId::random());
+        let manifest = |ending: &str| {
+            let (name, version) = ("tool".parse().unwrap(), "1.0-1".parse().unwrap());
+            let draft = Draft::of(Ecosystem::Debian, name, version);
+            let file = File::of(&Ecosystem::Debian, format!("tool{ending}"), b"bytes");
+            draft.into_manifest(owner, file, NOW).unwrap()
+        };
+        let (described, package) = (manifest(DESCRIPTION), manifest(".deb"));
+        assert_eq!(said_by([&described, &package].into_iter()), 1);
+        assert_eq!(said_by([&package, &described].into_iter()), 0);
+        assert_eq!(said_by([&described, &described].into_iter()), 0);
+    }
+
+    #[test]
+    fn a_state_is_believed_since_a_quorum_confirmed_it_and_one_s_own_at_once() {
+        let key = Keypair::ed25519_from_bytes([1; 32]).unwrap();
+        let release = ReleaseEntry::new("1.0.0".parse().unwrap(), Hash::of(b"1"));
+        let name = "web".parse().unwrap();
+        let state = HeadState::first(Ecosystem::Generic, name, vec![release]);
+        let mut held = StoredHead {
+            head: state.sign(&key, NOW, DEFAULT_LIFE).unwrap().0,
+            received_at: NOW,
+            confirmed_at: None,
+            confirmed_by: 0,
+            own: false,
+        };
+        let later = NOW.after(std::time::Duration::from_secs(60));
+        assert_eq!(believed_since(&held, later), None, "only received");
+        held.confirmed_at = Some(NOW);
+        assert_eq!(believed_since(&held, later), Some(NOW));
+        held.own = true;
+        assert_eq!(believed_since(&held, later), Some(later));
     }
 }

@@ -4,7 +4,7 @@ use super::Packages;
 use crate::{
     RegistryError, Result,
     domain::{
-        dependency::labelled,
+        dependency::{Dependency, On, labelled},
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PublisherId},
         query::{LookAlike, name_publishers},
@@ -150,17 +150,7 @@ impl Packages {
             let mut by_key = dependency.by_key(&draft.ecosystem, |handle| {
                 meant.ok_or_else(|| unknown(handle))
             })?;
-            // A form that goes on from the last release has its keys, and not what it called them.
-            let before = last.and_then(|last| {
-                last.dependencies
-                    .iter()
-                    .find(|one| one.written() == by_key.written())
-            });
-            if let crate::domain::manifest::On::Package { handle: label, .. } = &mut by_key.on
-                && label.is_none()
-            {
-                *label = before.and_then(|before| before.label().cloned());
-            }
+            keep_label(&mut by_key, last);
             dependencies.push(by_key);
         }
         Ok(Draft {
@@ -172,33 +162,17 @@ impl Packages {
     async fn meant_by(
         &self,
         handle: &Handle,
-        (own, called): (&PublisherId, Option<&Handle>),
+        own: (&PublisherId, Option<&Handle>),
         last: Option<&Manifest>,
     ) -> Result<PublisherId> {
-        if called == Some(handle) {
-            return Ok(*own);
-        }
         let mut claims = self.claims_of(handle, false).await?;
-        if let Meaning::Bound(publisher) = claims.meaning() {
-            return Ok(publisher);
-        }
-        if let Some(publisher) = last.and_then(|last| labelled(&last.dependencies, handle)) {
+        if let Some(publisher) = agreed(handle, own, &claims.meaning(), last) {
             return Ok(publisher);
         }
         if claims.meaning() == Meaning::Nobody {
             claims = self.claims_of(handle, true).await?;
         }
-        Err(match claims.meaning() {
-            Meaning::Several(claimants) => RegistryError::AmbiguousHandle {
-                handle: handle.clone(),
-                claimants,
-            },
-            Meaning::Bound(publisher) | Meaning::One(publisher) => RegistryError::UnpinnedHandle {
-                handle: handle.clone(),
-                publisher,
-            },
-            Meaning::Nobody => RegistryError::UnknownHandle(handle.clone()),
-        })
+        Err(not_agreed(handle, claims.meaning()))
     }
 
     /// Before anything is signed under a handle: whether the key may claim one more, if it is one
@@ -268,5 +242,127 @@ impl Packages {
     async fn judge_anew(&self) -> Result<()> {
         self.core.cache().clear();
         self.catalogue.know().await
+    }
+}
+
+/// The key that a handle in a draft means without anybody's being asked: one's own for one's own
+/// handle, the one that is bound here, or the one that the package's last release called so.
+fn agreed(
+    handle: &Handle,
+    (own, called): (&PublisherId, Option<&Handle>),
+    meaning: &Meaning,
+    last: Option<&Manifest>,
+) -> Option<PublisherId> {
+    if called == Some(handle) {
+        return Some(*own);
+    }
+    match meaning {
+        Meaning::Bound(publisher) => Some(*publisher),
+        _ => last.and_then(|last| labelled(&last.dependencies, handle)),
+    }
+}
+
+/// The error for a handle that a person has to agree to before a dependency is signed under it.
+fn not_agreed(handle: &Handle, meaning: Meaning) -> RegistryError {
+    let handle = handle.clone();
+    match meaning {
+        Meaning::Several(claimants) => RegistryError::AmbiguousHandle { handle, claimants },
+        Meaning::Bound(publisher) | Meaning::One(publisher) => {
+            RegistryError::UnpinnedHandle { handle, publisher }
+        }
+        Meaning::Nobody => RegistryError::UnknownHandle(handle),
+    }
+}
+
+/// Gives a dependency by key the handle that the last release called that key by. A form that
+/// starts from the last release has its keys, and not its handles.
+fn keep_label(dependency: &mut Dependency, last: Option<&Manifest>) {
+    let before = last.and_then(|last| {
+        let mut known = last.dependencies.iter();
+        known.find(|one| one.written() == dependency.written())
+    });
+    if let On::Package { handle: label, .. } = &mut dependency.on
+        && label.is_none()
+    {
+        *label = before.and_then(|before| before.label().cloned());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use libp2p::PeerId;
+
+    use super::*;
+    use crate::{
+        domain::{manifest::File, time::Timestamp, trust::Claimant},
+        ecosystem::Ecosystem,
+    };
+
+    fn handle(text: &str) -> Handle {
+        text.parse().unwrap()
+    }
+
+    fn somebody() -> PublisherId {
+        PublisherId::from(PeerId::random())
+    }
+
+    /// A release that depends on a package of this key, which it calls `bob`.
+    fn release_with(bob: PublisherId) -> Manifest {
+        let mut draft = Draft::of(
+            Ecosystem::Generic,
+            "web".parse().unwrap(),
+            "1.0.0".parse().unwrap(),
+        );
+        let lib = Dependency::on("bob/lib", "^1".parse().unwrap())
+            .by_key(&Ecosystem::Generic, |_| Ok::<_, ()>(bob))
+            .unwrap();
+        draft.dependencies = vec![lib];
+        let file = File::of(&Ecosystem::Generic, "web.tar", b"bytes");
+        draft.into_manifest(somebody(), file, Timestamp(1)).unwrap()
+    }
+
+    #[test]
+    fn a_handle_means_oneself_then_what_is_bound_then_what_the_last_release_called_so() {
+        let (own, bound, before) = (somebody(), somebody(), somebody());
+        let (alice, bob) = (handle("alice"), handle("bob"));
+        let last = release_with(before);
+        let agreed = |handle: &Handle, meaning: Meaning, last: Option<&Manifest>| {
+            agreed(handle, (&own, Some(&alice)), &meaning, last)
+        };
+        assert_eq!(agreed(&alice, Meaning::Bound(bound), None), Some(own));
+        assert_eq!(
+            agreed(&bob, Meaning::Bound(bound), Some(&last)),
+            Some(bound)
+        );
+        assert_eq!(agreed(&bob, Meaning::One(bound), Some(&last)), Some(before));
+        assert_eq!(agreed(&bob, Meaning::One(bound), None), None);
+        assert_eq!(agreed(&handle("carol"), Meaning::Nobody, Some(&last)), None);
+    }
+
+    #[test]
+    fn a_person_is_asked_for_a_handle_that_one_or_several_claim() {
+        let bob = handle("bob");
+        let claimant = || Claimant {
+            publisher: somebody(),
+            since: Timestamp(1),
+        };
+        let code = |meaning| not_agreed(&bob, meaning).code().to_owned();
+        assert_eq!(code(Meaning::One(somebody())), "unpinned_handle");
+        let several = Meaning::Several(vec![claimant(), claimant()]);
+        assert_eq!(code(several), "ambiguous_handle");
+        assert_eq!(code(Meaning::Nobody), "unknown_handle");
+    }
+
+    #[test]
+    fn a_key_keeps_the_handle_that_the_last_release_called_it_by() {
+        let bob = somebody();
+        let last = release_with(bob);
+        let written = last.dependencies[0].written().to_owned();
+        let mut same = Dependency::on(written, "^2".parse().unwrap());
+        keep_label(&mut same, Some(&last));
+        assert_eq!(same.label(), Some(&handle("bob")));
+        let mut other = Dependency::on(format!("{}/lib", somebody()), "^2".parse().unwrap());
+        keep_label(&mut other, Some(&last));
+        assert_eq!(other.label(), None);
     }
 }

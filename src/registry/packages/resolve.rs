@@ -34,9 +34,7 @@ impl Packages {
         let ids: Vec<PackageId> = names.map(|name| PackageId { owner, name }).collect();
         let mut there = Vec::new();
         for id in &ids {
-            if self.core.store.mark(id)?.is_some()
-                || (owner == self.core.preview_owner() && self.core.store.is_preview(id)?)
-            {
+            if self.core.store.mark(id)?.is_some() {
                 there.push(id.clone());
             }
         }

@@ -1,7 +1,6 @@
-//! Many small releases at once: an index that somebody else made, as previews for this node's own
-//! eyes, or signed.
+//! Many small releases at once: an index that somebody else made, signed as this node's own.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{collections::HashSet, fmt::Display, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use libp2p::identity::Keypair;
@@ -9,14 +8,14 @@ use serde::{Deserialize, Serialize};
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::{super::core::blocking, Publisher, checks::check_version};
+use super::{super::core::blocking, Publisher, base::Base, checks::check_version};
 use crate::{
     RegistryError, Result,
     domain::{
-        manifest::{Draft, File, Manifest},
+        manifest::{Draft, FieldError, File, Manifest},
         name::{Handle, PackageId, PublisherId},
         package::claimed,
-        record::{Authorised, DEFAULT_LIFE, Record},
+        record::{Authorised, DEFAULT_LIFE, Head, Record},
         release::{self, ReleaseEntry},
         version::VersionText,
     },
@@ -37,17 +36,6 @@ pub struct Bundle {
     pub text: String,
 }
 
-/// What becomes of a batch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Importing {
-    /// Listed on this node and marked: nobody has signed it, nobody else is told of it.
-    Preview,
-    /// Signed as this node's own. Spreads as catalogues are compared; the DHT is told in the
-    /// background.
-    Sign,
-}
-
 /// What became of one of a batch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "outcome")]
@@ -65,82 +53,51 @@ pub enum Imported {
     },
 }
 
+/// The reason for which a release of a batch is not signed.
+enum Unsigned {
+    /// The others of its batch are.
+    This(Imported),
+    /// The whole batch fails.
+    All(RegistryError),
+}
+
+impl From<RegistryError> for Unsigned {
+    fn from(error: RegistryError) -> Self {
+        Self::All(error)
+    }
+}
+
+/// Refuses this release of a batch.
+fn refuse(why: impl Display) -> Unsigned {
+    Unsigned::This(Imported::Refused {
+        why: why.to_string(),
+    })
+}
+
 impl Publisher {
-    /// Takes many small releases at once; returns what became of each.
-    pub async fn import(
-        self: &Arc<Self>,
-        batch: Vec<Bundle>,
-        how: Importing,
-    ) -> Result<Vec<Imported>> {
+    /// Signs many small releases at once; returns what became of each.
+    ///
+    /// # Errors
+    /// [`RegistryError::Usage`] for more than [`MAX_BATCH`]; whatever keeps the key from being read
+    /// or the releases from being stored.
+    pub async fn import(self: &Arc<Self>, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
         if batch.len() > MAX_BATCH {
             return Err(RegistryError::Usage(format!(
                 "a batch has {} releases, and {MAX_BATCH} at most",
                 batch.len()
             )));
         }
-        let outcomes = match how {
-            Importing::Preview => self.preview(batch).await?,
-            Importing::Sign => self.sign_batch(batch).await?,
-        };
-        self.catalogue.changed();
-        Ok(outcomes)
-    }
-
-    async fn preview(&self, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
-        let now = self.core.now();
-        let mut outcomes = Vec::new();
-        let mut manifests = Vec::new();
-        let owner = self.core.preview_owner();
-        for bundle in batch {
-            let artifacts = file_of(&bundle);
-            match bundle.draft.into_manifest(owner, artifacts, now) {
-                Ok(manifest) => {
-                    manifests.push(manifest);
-                    outcomes.push(Imported::Taken);
-                }
-                Err(errors) => outcomes.push(refused(&errors)),
-            }
-        }
-        self.core.store.take_previews(owner, manifests, now).await?;
-        Ok(outcomes)
-    }
-
-    async fn sign_batch(self: &Arc<Self>, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
         let _one_at_a_time = self.signing.lock().await;
         let (key, _) = self.core.publisher_or_new().await?;
         let publisher = self.clone();
-        let signing = blocking("signing a batch", move || {
-            let mut seen = HashSet::new();
-            let (mut releases, mut outcomes) = (Vec::new(), Vec::new());
-            for bundle in batch {
-                let twice = bundle
-                    .draft
-                    .package()
-                    .is_ok_and(|package| !seen.insert(package));
-                let signed = match twice {
-                    true => Err(Imported::Refused {
-                        why: "its package is in the batch twice".to_owned(),
-                    }),
-                    false => publisher.sign_bundle(&key, bundle)?,
-                };
-                match signed {
-                    Ok(release) => {
-                        outcomes.push(taken(&release));
-                        releases.push(release);
-                    }
-                    Err(outcome) => outcomes.push(outcome),
-                }
-            }
-            Ok((releases, outcomes))
-        });
+        let signing = blocking("signing a batch", move || publisher.sign_batch(&key, batch));
         let (releases, outcomes) = signing.await?;
         let handle: Option<Handle> = releases
             .iter()
             .find_map(|release| release.head.handle.clone());
         self.claim_node(handle.as_ref());
         for release in &releases {
-            let id = release.head.package().clone();
-            self.core.cache().forget(&id);
+            self.core.cache().forget(release.head.package());
         }
         self.core
             .store
@@ -148,101 +105,111 @@ impl Publisher {
             .await?;
         self.spreading.notify_one();
         self.catalogue.compare_soon();
+        self.catalogue.changed();
         Ok(outcomes)
+    }
+
+    fn sign_batch(
+        &self,
+        key: &Keypair,
+        batch: Vec<Bundle>,
+    ) -> Result<(Vec<OwnRelease>, Vec<Imported>)> {
+        let mut seen = HashSet::new();
+        let (mut releases, mut outcomes) = (Vec::new(), Vec::new());
+        for bundle in batch {
+            let twice = bundle
+                .draft
+                .package()
+                .is_ok_and(|package| !seen.insert(package));
+            let signed = match twice {
+                true => Err(refuse("its package is in the batch twice")),
+                false => self.sign_bundle(key, bundle),
+            };
+            match signed {
+                Ok(release) => {
+                    outcomes.push(taken(&release.head, &release.manifest));
+                    releases.push(release);
+                }
+                Err(Unsigned::This(outcome)) => outcomes.push(outcome),
+                Err(Unsigned::All(error)) => return Err(error),
+            }
+        }
+        Ok((releases, outcomes))
     }
 
     /// The release as this node's own, by what it knows of the package: the network is not asked
     /// for each of thousands.
-    fn sign_bundle(&self, key: &Keypair, bundle: Bundle) -> Result<Result<OwnRelease, Imported>> {
+    fn sign_bundle(
+        &self,
+        key: &Keypair,
+        bundle: Bundle,
+    ) -> std::result::Result<OwnRelease, Unsigned> {
         let now = self.core.now();
         let (artifacts, text) = (file_of(&bundle), bundle.text);
         if text.len() as u64 >= SMALL {
-            return Ok(Err(Imported::Refused {
-                why: format!("it has {} bytes, and may have {SMALL}", text.len()),
-            }));
+            return Err(refuse(format!(
+                "it has {} bytes, and may have {SMALL}",
+                text.len()
+            )));
         }
-        let handle = bundle
-            .draft
-            .handle
-            .clone()
-            .or_else(|| self.core.options.handle.clone());
-        let name = match bundle.draft.package() {
-            Ok(name) => name,
-            Err(error) => {
-                return Ok(Err(Imported::Refused {
-                    why: error.to_string(),
-                }));
-            }
-        };
+        let named = bundle.draft.handle.clone();
+        let handle = named.or_else(|| self.core.options.handle.clone());
         let id = PackageId {
             owner: PublisherId::of(&key.public()),
-            name,
+            name: bundle.draft.package().map_err(refuse)?,
         };
-        let draft = match own_by_key(bundle.draft, &id.owner, handle.as_ref()) {
-            Ok(draft) => draft,
-            Err(why) => return Ok(Err(Imported::Refused { why })),
-        };
-        let manifest = match draft.into_manifest(id.owner, artifacts, now) {
-            Ok(manifest) => manifest,
-            Err(errors) => return Ok(Err(refused(&errors))),
-        };
+        let draft = own_by_key(bundle.draft, &id.owner, handle.as_ref()).map_err(refuse)?;
+        let manifest = draft
+            .into_manifest(id.owner, artifacts, now)
+            .map_err(|errors| refuse(sentences(&errors)))?;
         let mut base = self.base(&id)?;
-        match check_version(
-            &id.name,
-            &manifest.version,
-            &base.entries.all,
-            base.complete,
-        ) {
-            Ok(()) => {}
-            Err(RegistryError::VersionTaken { version, .. }) => {
-                let there = release::find(id.name.ecosystem(), &base.entries.all, &version)
-                    .and_then(ReleaseEntry::first);
-                let there = there
-                    .map(|hash| self.core.store.manifest(&hash))
-                    .transpose()?
-                    .flatten();
-                return Ok(Err(again(
-                    &version,
-                    there.as_deref().map(|there| &**there),
-                    &manifest,
-                )));
-            }
-            Err(error) if error.code() == "history_unknown" => {
-                return Ok(Err(Imported::Refused {
-                    why: error.to_string(),
-                }));
-            }
-            Err(error) => return Err(error),
-        }
-        let what = |refusal| Imported::Refused {
-            why: format!("it cannot be signed: {refusal}"),
-        };
-        let manifest = match Authorised::<Manifest>::sign(key, manifest) {
-            Ok(manifest) => manifest,
-            Err(refusal) => return Ok(Err(what(refusal))),
-        };
+        self.check_next(&id, &base, &manifest)?;
+        let unsigned = |refusal| refuse(format!("it cannot be signed: {refusal}"));
+        let manifest = Authorised::<Manifest>::sign(key, manifest).map_err(unsigned)?;
         let handle = handle.or_else(|| base.handle.clone());
-        if let Err(error) = self.packages.check_handles(&id.owner, handle.as_ref()) {
-            return Ok(Err(Imported::Refused {
-                why: error.to_string(),
-            }));
-        }
+        self.packages
+            .check_handles(&id.owner, handle.as_ref())
+            .map_err(refuse)?;
         let called = format!("{} {}", claimed(&id, handle.as_ref()), manifest.version);
         base.entries
             .add(id.name.ecosystem(), &manifest.version, manifest.hash());
         (base.name, base.handle) = (manifest.name.clone(), handle);
-        Ok(
-            match base.next(id.name.ecosystem()).sign(key, now, DEFAULT_LIFE) {
-                Ok((head, pages)) => Ok(OwnRelease {
-                    head,
-                    pages,
-                    manifest,
-                    called,
-                    bytes: Bytes::from(text.into_bytes()),
-                }),
-                Err(refusal) => Err(what(refusal)),
-            },
-        )
+        let (head, pages) = base
+            .next(id.name.ecosystem())
+            .sign(key, now, DEFAULT_LIFE)
+            .map_err(unsigned)?;
+        Ok(OwnRelease {
+            head,
+            pages,
+            manifest,
+            called,
+            bytes: Bytes::from(text.into_bytes()),
+        })
+    }
+
+    /// Tells if a release may be added to a package's.
+    fn check_next(
+        &self,
+        id: &PackageId,
+        base: &Base,
+        manifest: &Manifest,
+    ) -> std::result::Result<(), Unsigned> {
+        let there = &base.entries.all;
+        match check_version(&id.name, &manifest.version, there, base.complete) {
+            Ok(()) => Ok(()),
+            Err(RegistryError::VersionTaken { version, .. }) => {
+                let first = release::find(id.name.ecosystem(), there, &version)
+                    .and_then(ReleaseEntry::first);
+                let held = first
+                    .map(|hash| self.core.store.manifest(&hash))
+                    .transpose()?
+                    .flatten();
+                let held = held.as_deref().map(|held| &**held);
+                Err(Unsigned::This(again(&version, held, manifest)))
+            }
+            Err(error @ RegistryError::HistoryUnknown { .. }) => Err(refuse(error)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Puts what was imported into the DHT, a little at a time, until `stop` is called; goes on
@@ -319,7 +286,7 @@ fn again(version: &VersionText, there: Option<&Manifest>, given: &Manifest) -> I
 }
 
 /// What becomes of a release that is signed.
-fn taken(OwnRelease { head, manifest, .. }: &OwnRelease) -> Imported {
+fn taken(head: &Head, manifest: &Manifest) -> Imported {
     let read = |version: &VersionText| version.read(&head.ecosystem).ok();
     match head.latest() {
         Some(latest) if read(&latest.version) > read(&manifest.version) => Imported::Behind {
@@ -359,11 +326,100 @@ fn file_of(bundle: &Bundle) -> File {
     )
 }
 
-fn refused(errors: &[crate::domain::manifest::FieldError]) -> Imported {
-    let why = errors
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join("; ");
-    Imported::Refused { why }
+fn sentences(errors: &[FieldError]) -> String {
+    let sentences: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    sentences.join("; ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{
+            dependency::Dependency, manifest::DESCRIPTION, record::HeadState, time::Timestamp,
+            version::RequirementText,
+        },
+        ecosystem::Ecosystem,
+    };
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+
+    fn key() -> Keypair {
+        Keypair::ed25519_from_bytes([1; 32]).unwrap()
+    }
+
+    fn own() -> PublisherId {
+        PublisherId::of(&key().public())
+    }
+
+    fn draft(version: &str) -> Draft {
+        Draft::of(
+            Ecosystem::Debian,
+            "tool".parse().unwrap(),
+            version.parse().unwrap(),
+        )
+    }
+
+    /// A release of one file called `tool` and this ending.
+    fn release(version: &str, ending: &str, text: &str) -> Manifest {
+        let file = File::of(&Ecosystem::Debian, format!("tool{ending}"), text.as_bytes());
+        draft(version).into_manifest(own(), file, NOW).unwrap()
+    }
+
+    fn head(versions: &[&str]) -> Authorised<Head> {
+        let entry = |version: &&str| {
+            let manifest = release(version, DESCRIPTION, "text");
+            let manifest = Authorised::<Manifest>::sign(&key(), manifest).unwrap();
+            ReleaseEntry::new(version.parse().unwrap(), manifest.hash())
+        };
+        let releases = versions.iter().map(entry).collect();
+        let state = HeadState::first(Ecosystem::Debian, "tool".parse().unwrap(), releases);
+        state.sign(&key(), NOW, DEFAULT_LIFE).unwrap().0
+    }
+
+    #[test]
+    fn a_version_that_is_there_is_known_with_the_same_text_and_refused_with_another() {
+        let version: VersionText = "1.0-1".parse().unwrap();
+        let given = release("1.0-1", DESCRIPTION, "text");
+        assert_eq!(again(&version, None, &given), Imported::Known);
+        assert_eq!(again(&version, Some(&given), &given), Imported::Known);
+        let other = release("1.0-1", DESCRIPTION, "another text");
+        let refused = again(&version, Some(&other), &given);
+        assert!(
+            matches!(&refused, Imported::Refused { why } if why.contains("1.0-1 is there already")),
+            "{refused:?}"
+        );
+        let package = release("1.0-1", ".deb", "the package itself");
+        assert_eq!(again(&version, Some(&package), &given), Imported::Known);
+    }
+
+    #[test]
+    fn a_release_below_the_latest_is_taken_and_says_which_that_is() {
+        let below = release("1.0-1", DESCRIPTION, "text");
+        let both = head(&["2:0.5-1", "1.0-1"]);
+        let behind = Imported::Behind {
+            version: "1.0-1".parse().unwrap(),
+            latest: "2:0.5-1".parse().unwrap(),
+        };
+        assert_eq!(taken(&both, &below), behind);
+        let latest = release("2:0.5-1", DESCRIPTION, "text");
+        assert_eq!(taken(&both, &latest), Imported::Taken);
+        assert_eq!(taken(&head(&["1.0-1"]), &below), Imported::Taken);
+    }
+
+    #[test]
+    fn a_batch_names_its_own_packages_by_handle_and_others_by_key() {
+        let handle: Handle = "mirror".parse().unwrap();
+        let with = |package: &str| {
+            let mut draft = draft("1.0-1");
+            draft.dependencies = vec![Dependency::on(package, RequirementText::any())];
+            draft
+        };
+        let by_key = own_by_key(with("mirror/lib"), &own(), Some(&handle)).unwrap();
+        assert_eq!(by_key.dependencies[0].id().unwrap().owner, own());
+        for called in [None, Some(&handle)] {
+            let why = own_by_key(with("alice/lib"), &own(), called).unwrap_err();
+            assert!(why.contains("needs packages of alice"), "{why}");
+        }
+    }
 }

@@ -27,7 +27,7 @@ use crate::{
     },
 };
 pub(crate) use checks::{check_files, check_version};
-pub use import::{Bundle, Imported, Importing, MAX_BATCH};
+pub use import::{Bundle, Imported, MAX_BATCH};
 use underway::Underway;
 
 /// Publishes, and whatever follows from that.

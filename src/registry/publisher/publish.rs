@@ -3,13 +3,14 @@
 use std::{fmt::Display, path::PathBuf, sync::Arc, time::Instant};
 
 use futures::future::try_join_all;
+use libp2p::identity::Keypair;
 use tokio::sync::mpsc;
 use tracing::field::Empty;
 
 use super::{
     super::core::blocking,
     Progress, Publisher,
-    base::Taken,
+    base::{Base, Taken},
     checks::{check_files, check_version},
     deliver::{Delivered, Due},
     tell,
@@ -18,12 +19,13 @@ use crate::{
     RegistryError, Result,
     domain::{
         hash::{Digester, Hash},
-        manifest::{Artifacts, Draft, File, Manifest, PutFile, file_of},
-        name::{PackageId, PublisherId},
+        manifest::{Artifacts, Content, Draft, File, Manifest, PutFile, file_of},
+        name::{Handle, PackageId, PublisherId},
         package::{claimed, files_of},
         receipt::{PublishStep, Receipt, Steps},
         record::Authorised,
         release::{self, ReleaseEntry},
+        time::Timestamp,
         version::VersionText,
     },
     ending::Ending,
@@ -103,49 +105,18 @@ impl Publisher {
         artifacts: Artifacts,
         progress: Progress<'_>,
     ) -> Result<Receipt> {
-        tell(
-            progress,
-            PublishStep::Hashed {
-                size: artifacts.files.iter().map(|file| file.content.size).sum(),
-            },
-        );
-        let handle = draft
-            .handle
-            .clone()
-            .or_else(|| self.core.options.handle.clone());
+        let size = artifacts.files.iter().map(|file| file.content.size).sum();
+        tell(progress, PublishStep::Hashed { size });
+        let named = draft.handle.clone();
+        let handle = named.or_else(|| self.core.options.handle.clone());
         let name = draft.package()?;
-        let owner = self
-            .core
-            .publisher_id()
-            .unwrap_or_else(|| self.core.preview_owner());
         let bytes = artifacts.contents();
-        for content in &bytes {
-            let held = self
-                .fetcher
-                .contents
-                .get(&content.root)?
-                .filter(|held| held.content == *content);
-            held.ok_or(RegistryError::NotPut(content.root))?;
-        }
+        self.check_put(&bytes)?;
         let artifacts = self.hashed(&draft, artifacts).await?;
-        let manifest = draft
-            .clone()
-            .into_manifest(owner, artifacts.clone(), self.core.now())
-            .map_err(|errors| RegistryError::Draft {
-                package: draft.name.clone(),
-                errors,
-            })?;
-        if self.core.publisher_id().is_none() {
-            // A publish that is refused makes no key.
-            self.packages
-                .by_key(
-                    draft.clone(),
-                    (&self.core.preview_owner(), handle.as_ref()),
-                    None,
-                )
-                .await?;
-        }
-        let (key, new_key) = self.core.publisher_or_new().await?;
+        let now = self.core.now();
+        let (key, new_key) = self
+            .key_for(&draft, handle.as_ref(), &artifacts, now)
+            .await?;
         let id = PackageId {
             owner: PublisherId::of(&key.public()),
             name,
@@ -158,34 +129,9 @@ impl Publisher {
         let lookup = looked.elapsed();
         let one_at_a_time = self.signing.lock().await;
         let mut base = self.whole_base(&id).await?;
-        self.check_addition(&id, &manifest, &base.entries.all, base.complete)
-            .await?;
-        let handle = handle.or_else(|| base.handle.clone());
-        self.packages.check_handles(&id.owner, handle.as_ref())?;
-        base.handle.clone_from(&handle);
+        base.handle = handle.or_else(|| base.handle.clone());
         base.name = draft.name.clone();
-        // A signed manifest names its dependencies by key.
-        let last = match draft.dependencies.is_empty() {
-            true => None,
-            false => release::resolve(id.name.ecosystem(), &base.entries.all, None)
-                .or(base.entries.all.last()),
-        };
-        let last = last
-            .and_then(ReleaseEntry::first)
-            .map(|hash| self.core.store.manifest(&hash))
-            .transpose()?
-            .flatten();
-        let own = (&id.owner, handle.as_ref());
-        let draft = self
-            .packages
-            .by_key(draft, own, last.as_ref().map(|last| &***last))
-            .await?;
-        let manifest = draft
-            .into_manifest(id.owner, artifacts, manifest.signed_at)
-            .map_err(|errors| RegistryError::Draft {
-                package: base.name.clone(),
-                errors,
-            })?;
+        let manifest = self.addition(&id, draft, artifacts, &base, now).await?;
 
         let signing = Instant::now();
         let refused = |refusal| RegistryError::Refused {
@@ -197,24 +143,23 @@ impl Publisher {
         base.entries
             .add(id.name.ecosystem(), &version, manifest.hash());
         // From here on no quota takes them.
-        let what = format!("{} {version}", claimed(&id, handle.as_ref()));
+        let what = format!("{} {version}", claimed(&id, base.handle.as_ref()));
         try_join_all(
             bytes
                 .iter()
                 .map(|content| self.fetcher.contents.set_own(content.root, what.clone())),
         )
         .await?;
-        self.claim_node(handle.as_ref());
+        self.claim_node(base.handle.as_ref());
         let hash = manifest.hash();
         let taken = self
             .take_next(&key, &id, base, Some(manifest), &version, progress)
             .await?;
         // Nobody waits for this one's network.
         drop(one_at_a_time);
-        let stored = signing.elapsed();
         let steps = Steps {
             lookup,
-            stored,
+            stored: signing.elapsed(),
             copies_wanted: self.core.options.copies,
             ..Steps::default()
         };
@@ -225,6 +170,66 @@ impl Publisher {
             taken,
         };
         self.finish(published, steps, new_key, progress).await
+    }
+
+    /// Tells if every content of a release was put here before.
+    fn check_put(&self, contents: &[Content]) -> Result<()> {
+        for content in contents {
+            let held = self.fetcher.contents.get(&content.root)?;
+            if !held.is_some_and(|held| held.content == *content) {
+                return Err(RegistryError::NotPut(content.root));
+            }
+        }
+        Ok(())
+    }
+
+    /// The key that signs, and where its file is if it is new. A publish that is refused makes
+    /// none: what can be said against the draft is said before.
+    async fn key_for(
+        &self,
+        draft: &Draft,
+        handle: Option<&Handle>,
+        artifacts: &Artifacts<File>,
+        now: Timestamp,
+    ) -> Result<(Keypair, Option<PathBuf>)> {
+        let known = self.core.publisher_id();
+        let owner = known.unwrap_or_else(|| self.core.owner_to_be());
+        manifest_of(draft.clone(), owner, artifacts.clone(), now)?;
+        if known.is_none() {
+            let own = (&owner, handle);
+            self.packages.by_key(draft.clone(), own, None).await?;
+        }
+        self.core.publisher_or_new().await
+    }
+
+    /// The manifest of a release that may be added to a package's, with its dependencies by key.
+    async fn addition(
+        &self,
+        id: &PackageId,
+        draft: Draft,
+        artifacts: Artifacts<File>,
+        base: &Base,
+        now: Timestamp,
+    ) -> Result<Manifest> {
+        let given = manifest_of(draft.clone(), id.owner, artifacts.clone(), now)?;
+        self.check_addition(id, &given, &base.entries.all, base.complete)
+            .await?;
+        self.packages
+            .check_handles(&id.owner, base.handle.as_ref())?;
+        let last = match draft.dependencies.is_empty() {
+            true => None,
+            false => release::resolve(id.name.ecosystem(), &base.entries.all, None)
+                .or(base.entries.all.last()),
+        };
+        let last = last
+            .and_then(ReleaseEntry::first)
+            .map(|hash| self.core.store.manifest(&hash))
+            .transpose()?
+            .flatten();
+        let own = (&id.owner, base.handle.as_ref());
+        let last = last.as_ref().map(|last| &***last);
+        let draft = self.packages.by_key(draft, own, last).await?;
+        manifest_of(draft, id.owner, artifacts, now)
     }
 
     /// The artifacts with the digests that clients of the ecosystem check, of the bytes that are
@@ -387,4 +392,16 @@ pub async fn detached(
             why: error.to_string(),
         })
     })
+}
+
+fn manifest_of(
+    draft: Draft,
+    owner: PublisherId,
+    artifacts: Artifacts<File>,
+    now: Timestamp,
+) -> Result<Manifest> {
+    let package = draft.name.clone();
+    draft
+        .into_manifest(owner, artifacts, now)
+        .map_err(|errors| RegistryError::Draft { package, errors })
 }

@@ -1,4 +1,4 @@
-//! The entries of a lock file as TOML has them, and what they say.
+//! The TOML entries of a lock file, and their conversion.
 
 use std::{collections::BTreeSet, fmt};
 

@@ -1,10 +1,10 @@
-//! A key with its modifiers, and how it is written.
+//! A key with its modifiers, and its spelling.
 
 use std::str::FromStr;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
-/// A key as it is pressed.
+/// A key together with its modifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Chord {
     pub code: KeyCode,
@@ -22,7 +22,7 @@ impl Chord {
         }
     }
 
-    /// The character it types, if it types one.
+    /// Returns the character it types, if any.
     pub fn text(self) -> Option<char> {
         match self.code {
             KeyCode::Char(c) if !self.ctrl && !self.alt => Some(c),
@@ -55,7 +55,7 @@ impl Chord {
 impl FromStr for Chord {
     type Err = String;
 
-    /// A key as [`Chord::label`] writes it: `q`, `Space`, `F5`, `Ctrl-s`, `Alt-1`, `PgUp`.
+    /// Parses a key as [`Chord::label`] writes it: `q`, `Space`, `F5`, `Ctrl-s`, `Alt-1`, `PgUp`.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
             || format!("{text:?} is no key; write one like q, Space, Enter, F5, Ctrl-s or Alt-1");

@@ -1,4 +1,4 @@
-//! The one table of keys. Dispatch, footer, help and the table in docs/keys.md all come from it.
+//! The one table of keys. Dispatch, footer, help, hints and the documentation come from it.
 
 mod chord;
 mod rows;
@@ -10,27 +10,27 @@ pub use rows::KEYS;
 
 use super::action::{Action, Place, Screen};
 
-/// When a key means what its row says.
+/// The mode in which a row applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum When {
     Anywhere,
-    /// Letters are commands.
+    /// No text field has the focus: letters are commands.
     Browsing,
-    /// A text field has the focus.
+    /// A text field has the focus: letters are text.
     Typing,
 }
 
-/// Where a key means what its row says.
+/// The places in which a row applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum On {
     All,
-    /// Screens, with no window over them.
+    /// Any screen with no window over it.
     Screens,
-    /// All of them but some.
+    /// Any screen except these.
     ScreensBut(&'static [Screen]),
-    /// Screens, and some windows over them.
+    /// Any screen, and these windows.
     ScreensAnd(&'static [Place]),
-    /// Wherever there is something to move in.
+    /// Any place with something to move in or scroll.
     Lists,
     In(&'static [Place]),
 }
@@ -65,32 +65,34 @@ impl On {
     }
 }
 
-/// One row: what one action is called, and the keys for it.
+/// One row of the table: an action, its keys, and its descriptions.
 pub struct Row {
-    /// What it is called in the settings.
+    /// The action's name in the settings.
     pub id: &'static str,
     pub when: When,
     pub on: On,
     pub keys: &'static [Chord],
     pub action: Action,
-    /// Word in the footer; empty for one that is only in the help.
+    /// Word in the footer; empty if the action is only in the help.
     pub short: &'static str,
     pub help: &'static str,
 }
 
-/// Keys that a person gave to a row, by the row's id.
+/// Keys from the settings, by the id of the row that they replace.
 pub type Overrides = BTreeMap<String, Vec<String>>;
 
-/// The table of keys with a person's own.
+/// The table of keys with the user's changes.
 #[derive(Clone, Debug, Default)]
 pub struct Keymap {
     own: BTreeMap<&'static str, Vec<Chord>>,
 }
 
 impl Keymap {
+    /// Applies keys from the settings to the table.
+    ///
     /// # Errors
-    /// A sentence for every row that is not known, key that cannot be read, and key that two rows
-    /// want at once.
+    /// A sentence for every unknown action, every key that cannot be parsed, and every key that
+    /// would trigger two actions.
     pub fn new(overrides: &Overrides) -> Result<Self, Vec<String>> {
         let (mut own, mut problems) = (BTreeMap::new(), Vec::new());
         for (id, keys) in overrides {
@@ -122,7 +124,7 @@ impl Keymap {
         }
     }
 
-    /// Keys that mean two things at once, each with both rows.
+    /// Lists the keys that would trigger two actions in the same place.
     fn conflicts(&self) -> Vec<String> {
         let mut out = Vec::new();
         for (number, a) in KEYS.iter().enumerate() {
@@ -163,20 +165,20 @@ impl Keymap {
         self.own.get(row.id).map_or(row.keys, Vec::as_slice)
     }
 
-    /// What a key means now.
+    /// Returns the action that a key triggers.
     pub fn find(&self, chord: Chord, typing: bool, place: Place) -> Option<Action> {
         rows(typing, place)
             .find(|row| self.keys(row).contains(&chord))
             .map(|row| row.action)
     }
 
-    /// The first key that does something now, as a person reads it.
+    /// Returns the label of the first key that triggers `action`.
     pub fn key_for(&self, action: Action, typing: bool, place: Place) -> Option<String> {
         let row = rows(typing, place).find(|row| row.action == action)?;
         self.keys(row).first().map(|chord| chord.label())
     }
 
-    /// The keys of a row, as a person reads them.
+    /// Returns the labels of a row's keys.
     pub fn labels(&self, row: &Row) -> String {
         self.keys(row)
             .iter()
@@ -186,13 +188,13 @@ impl Keymap {
     }
 }
 
-/// Whether two rows can hold at the same time.
+/// Returns true if there is a place and mode in which both rows apply.
 fn meet(a: &Row, b: &Row) -> bool {
     let modes = a.when == b.when || a.when == When::Anywhere || b.when == When::Anywhere;
     modes && Place::all().any(|place| a.on.holds(place) && b.on.holds(place))
 }
 
-/// Rows that hold now.
+/// Returns the rows that apply in a place and mode.
 pub fn rows(typing: bool, place: Place) -> impl Iterator<Item = &'static Row> {
     let mode = if typing { When::Typing } else { When::Browsing };
     KEYS.iter()
@@ -200,7 +202,7 @@ pub fn rows(typing: bool, place: Place) -> impl Iterator<Item = &'static Row> {
         .filter(move |row| row.on.holds(place))
 }
 
-/// Where a row's keys work, in words; empty for everywhere.
+/// Names the places where a row applies; empty if there are too many to name.
 pub fn places(row: &Row) -> String {
     let On::In(places) = row.on else {
         return String::new();
@@ -215,7 +217,7 @@ pub fn places(row: &Row) -> String {
         .join(", ")
 }
 
-/// The table as Markdown.
+/// Renders the table as Markdown.
 pub fn markdown() -> String {
     let mut out =
         String::from("| When | Keys | What they do | Name in the settings |\n|---|---|---|---|\n");

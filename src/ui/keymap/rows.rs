@@ -1,4 +1,4 @@
-//! The rows: every key there is.
+//! The rows of the table of keys.
 
 use crossterm::event::KeyCode;
 
@@ -75,13 +75,13 @@ const PUBLISH: On = In(&[Place::Screen(Screen::Publish)]);
 const CONFLICTS: On = In(&[Place::Screen(Screen::Conflicts), Place::Conflict]);
 const TRANSFERS: On = In(&[Place::Screen(Screen::Transfers), Place::Transfer]);
 const LOOKUPS: On = In(&[Place::Screen(Screen::Lookups), Place::Lookup]);
-/// Where a package is selected, or opened.
+/// Places with a selected or opened package.
 const PACKAGES: On = In(&[
     Place::Screen(Screen::Feed),
     Place::Screen(Screen::Search),
     Place::Package,
 ]);
-/// Where a peer is selected, or opened.
+/// Places with a selected or opened peer.
 const PEERS: On = In(&[
     Place::Screen(Screen::Peers),
     Place::Screen(Screen::Map),
@@ -95,9 +95,9 @@ const COLUMNS: On = In(&[Place::Columns]);
 const REVIEW: On = In(&[Place::Review]);
 const CONFIRM: On = In(&[Place::Confirm]);
 const SEARCH: On = In(&[Place::Screen(Screen::Search)]);
-/// Screens whose list has a filter.
+/// Screens with a filter for their list.
 const FILTERS: On = ScreensBut(&[Screen::Search]);
-/// Text fields that belong to a list, which Tab goes to.
+/// Screens with a text field above their list, which Tab moves to.
 const FIELDS: On = Screens;
 const PALETTE: On = In(&[Place::Palette]);
 const PICKER: On = In(&[Place::Picker]);

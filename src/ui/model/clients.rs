@@ -1,5 +1,5 @@
-//! Package managers at this node's gateway: the requests of each run of a client, and what came of
-//! them.
+//! Package managers that use this node's gateway: the requests of each run of a client, and their
+//! results.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,37 +15,37 @@ use crate::{
     ui::table::{Entry, Table, column::Column, filter::Value},
 };
 
-/// Requests of a run that are kept, the oldest going first.
+/// Requests kept of one run; the oldest are dropped first.
 const MOST_REQUESTS: usize = 500;
-/// Packages that a row names, and that are remembered of a run.
+/// Packages of one run that are remembered and named in its row.
 const NAMED: usize = 3;
 const MOST_NAMED: usize = 1_000;
 
-/// Everything that a client asked in one go.
+/// The requests that a client made in one go.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
     pub id: u64,
-    /// By their numbers.
+    /// Its requests, by number.
     pub requests: BTreeMap<u64, ClientRequest>,
-    /// The sum of those that are not kept any more, and how many they are.
+    /// Totals of the requests that were dropped, and their number.
     pub before: Sum,
     pub more: u64,
 }
 
-/// The sum of a run.
+/// Totals of a run.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sum {
     pub files: u64,
     pub changes: u64,
     pub refused: u64,
     pub broken_off: u64,
-    /// Bytes of every answer that were sent, and those of them that were here before.
+    /// Bytes sent in all answers, and the part of them that was already on the node.
     pub bytes: u64,
     pub here: u64,
-    /// Bytes that peers gave for it, by peer.
+    /// Bytes downloaded for the run, by the peer that sent them.
     pub peers: BTreeMap<PeerId, u64>,
     pub packages: BTreeSet<String>,
-    /// The last sentence of a refusal.
+    /// The reason given in the last refusal.
     pub refusal: Option<String>,
 }
 
@@ -100,7 +100,7 @@ impl Run {
         self.first().map_or(Timestamp(self.id), |first| first.at)
     }
 
-    /// It may go on: something is being sent, or was a moment ago.
+    /// Returns true while an answer is being sent or was sent a moment ago.
     pub fn is_open(&self, now: Timestamp) -> bool {
         let lately = |request: &ClientRequest| now.since(request.at) <= SAME_RUN;
         self.requests.values().any(ClientRequest::is_open) || self.last().is_some_and(lately)
@@ -121,7 +121,8 @@ impl Run {
         if self.requests.len() <= MOST_REQUESTS {
             return;
         }
-        // One that is being sent is told once more, and would be counted twice.
+        // A request in progress is reported again when it ends: counting it now would count it
+        // twice.
         let ended = self
             .requests
             .values()
@@ -134,7 +135,7 @@ impl Run {
     }
 }
 
-/// Names of a few packages, and how many more there are.
+/// Joins the names of a few packages and the number of the others.
 fn named(packages: &BTreeSet<String>) -> String {
     let first = packages
         .iter()
@@ -148,7 +149,7 @@ fn named(packages: &BTreeSet<String>) -> String {
     }
 }
 
-/// The one thing that a person should know of a run first.
+/// Returns the most important fact about a run.
 pub fn note(sum: &Sum) -> String {
     match (&sum.refusal, sum.refused, sum.broken_off) {
         (Some(why), ..) => printable(why),
@@ -223,12 +224,12 @@ impl Entry for Run {
 #[derive(Default)]
 pub struct Clients {
     pub table: Table<Run>,
-    /// They are shown in the place of the transfers.
+    /// True if this table is shown in place of the transfers.
     pub shown: bool,
 }
 
 impl Clients {
-    /// Takes requests that changed.
+    /// Adds or updates requests.
     pub fn put(&mut self, changed: Vec<ClientRequest>, now: Timestamp) {
         let mut runs: BTreeMap<u64, Run> = BTreeMap::new();
         for request in changed {
@@ -246,7 +247,7 @@ impl Clients {
         self.table.put(runs.into_values(), now);
     }
 
-    /// All that was asked, in a few words.
+    /// Summarises all requests.
     pub fn summary(&self) -> String {
         let (mut bytes, mut from_peers, mut refused) = (0, 0, 0);
         for sum in self.table.all().map(Run::sum) {

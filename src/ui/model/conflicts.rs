@@ -1,4 +1,4 @@
-//! The Conflicts screen: what does not go together, and which key of it is meant.
+//! The Conflicts screen: conflicting claims, and the selected key of each.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::{
     ui::table::{Entry, Table, column::Column, filter::Value},
 };
 
-/// While they are shown they are asked for this often.
+/// Interval of refreshing the list while it is shown.
 const ASKED_EVERY: Duration = Duration::from_secs(5);
 
 impl Entry for Case {
@@ -87,7 +87,7 @@ impl Entry for Case {
     }
 }
 
-/// Every key, in full or for eyes.
+/// Returns the keys of all sides, in full or shortened.
 fn keys(case: &Case, whole: bool) -> String {
     let key = |side: &&Side| {
         if whole {
@@ -108,7 +108,7 @@ pub fn evidence(case: &Case) -> &'static str {
 }
 
 pub fn hash(case: &Case, side: usize) -> String {
-    // A handle has no hash that matters.
+    // A conflict about a handle is about keys only: its hashes do not matter.
     let side = case.sides.get(side).filter(|_| case.kind != Kind::Handle);
     side.map_or(String::new(), |side| side.hash.fingerprint())
 }
@@ -116,13 +116,13 @@ pub fn hash(case: &Case, side: usize) -> String {
 #[derive(Default)]
 pub struct Conflicts {
     pub table: Table<Case>,
-    /// Cases that had to make room at the node.
+    /// Conflicts that the node has dropped for lack of room.
     pub forgotten: u64,
-    /// The node has said which there are.
+    /// True once the node has answered.
     pub is_known: bool,
     asked_at: Option<Timestamp>,
     refused: u64,
-    /// Which key of which case is meant, where there are several.
+    /// The selected key of a conflict with several.
     chosen: Option<(ConflictId, usize)>,
 }
 
@@ -130,12 +130,12 @@ impl Conflicts {
     pub fn take(&mut self, known: Known, now: Timestamp) {
         self.forgotten = known.forgotten;
         self.is_known = true;
-        // The one seen last comes first, and a table takes them as they came.
+        // A table without a sort column keeps the order of arrival: insert the newest first.
         self.table
             .replace(known.cases.into_iter().rev().collect(), now);
     }
 
-    /// Whether it is time to ask again; if so, it counts as asked.
+    /// Returns true if a refresh is due, and starts the next interval.
     pub fn is_due(&mut self, refused: u64, now: Timestamp) -> bool {
         let due =
             self.asked_at.is_none_or(|at| now.since(at) >= ASKED_EVERY) || refused != self.refused;
@@ -145,12 +145,12 @@ impl Conflicts {
         due
     }
 
-    /// There is another one.
+    /// Makes a refresh due, because there is a new conflict.
     pub fn ask_again(&mut self) {
         self.asked_at = None;
     }
 
-    /// The key of a case that is meant: the one that was chosen, else the first.
+    /// Returns the selected key of a conflict, or its first one.
     pub fn key<'a>(&self, case: &'a Case) -> Option<&'a Side> {
         let at = self
             .chosen
@@ -160,7 +160,7 @@ impl Conflicts {
         keys.get(at).or(keys.first()).copied()
     }
 
-    /// Means the next key of a case; false where there is only one.
+    /// Selects the next key of a conflict; returns false if there is only one.
     pub fn next_key(&mut self, id: ConflictId) -> bool {
         let Some(case) = self.table.get(&id) else {
             return false;
@@ -175,7 +175,7 @@ impl Conflicts {
     }
 }
 
-/// What a person is told where one is seen first.
+/// Returns the notice that announces a new conflict.
 pub fn notice(case: &Case, now: Timestamp) -> Notice {
     let level = match case.kind {
         Kind::Version | Kind::File | Kind::Removed | Kind::Handle => Level::Warning,
@@ -188,7 +188,7 @@ pub fn notice(case: &Case, now: Timestamp) -> Notice {
     }
 }
 
-/// Conflicts among the bytes that were refused.
+/// Returns how many messages were refused because they conflict.
 pub fn refused(counters: &crate::bus::Counters) -> u64 {
     counters
         .refused

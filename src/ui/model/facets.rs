@@ -1,5 +1,4 @@
-//! Facets as lines: what the packages that were found are told apart by, and which of it is asked
-//! for.
+//! The facets of search results as lines, with the selected ones marked.
 
 use crate::{
     domain::{
@@ -9,10 +8,10 @@ use crate::{
     registry::{FacetCount, Facets},
 };
 
-/// A value of a facet, as a search asks for it.
+/// A facet and one of its values, as a search names it.
 pub type FacetId = (Facet, String);
 
-/// Whether the text asks for a value, or for what has it not.
+/// The way the search text mentions a value: it requires it or excludes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Asked {
     No,
@@ -26,11 +25,12 @@ pub enum FacetLine {
     Value {
         id: FacetId,
         shown: String,
-        /// `None` where it is asked for, and nothing that was found has it.
+        /// Number of matching packages; `None` if the value is in the search text but no result has
+        /// it.
         packages: Option<u64>,
         asked: Asked,
     },
-    /// So many values more than there is room for.
+    /// Number of values for which there was no room.
     More(usize),
 }
 
@@ -53,15 +53,15 @@ pub fn name(facet: Facet) -> &'static str {
     }
 }
 
-/// Whether a filter is for this value. A publisher is called by its key here, and by its handle as
-/// well in a text.
+/// Returns true if `filter` is about this value. A facet has the publisher's key, while the text
+/// may also have the handle.
 fn is_for(filter: &Filter, count: &FacetCount) -> bool {
     filter.facet == count.facet
         && (filter.value == fold(&count.value)
             || count.facet == Facet::Publisher && filter.value == fold(&count.shown))
 }
 
-/// What was found, with what `terms` asks for first; `most` values of each facet.
+/// Returns the facets as lines: at most `most` values of each, those named in `terms` first.
 pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
     let mut lines = Vec::new();
     for facet in Facet::ALL {
@@ -80,7 +80,7 @@ pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
             packages: None,
             asked: if filter.not { Asked::Not } else { Asked::Yes },
         }));
-        // Stable: the rest stays in its order.
+        // The sort is stable and keeps the order of the others.
         values.sort_by_key(|value| {
             matches!(
                 value,
@@ -115,8 +115,7 @@ fn counted(count: &FacetCount, terms: &Terms) -> FacetLine {
     }
 }
 
-/// The text without the filter for `id`, or with it where it has none; `None` where it cannot be
-/// asked for.
+/// Removes the filter for `id` from the text, or adds it; `None` if the text cannot express it.
 pub fn toggled(text: &str, facets: &Facets, id: &FacetId) -> Option<String> {
     let (facet, value) = id;
     let count = facets
@@ -127,7 +126,7 @@ pub fn toggled(text: &str, facets: &Facets, id: &FacetId) -> Option<String> {
         Some(count) => is_for(filter, count),
         None => filter.facet == *facet && filter.value == fold(value),
     };
-    // A value is somebody else's text, and the field is shown as it is.
+    // The value comes from another person and would be shown unescaped in the search field.
     let is_harmless = !has_unsafe(value);
     without(text, is_it).or_else(|| with(text, *facet, value).filter(|_| is_harmless))
 }

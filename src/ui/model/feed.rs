@@ -12,7 +12,7 @@ use crate::{
     ui::table::{Entry, column::Column, filter::Value},
 };
 
-/// One state of one package: what a row is known by.
+/// A package and its revision, which identify a row.
 pub type RowId = (PackageId, u64);
 
 impl Entry for Announced {
@@ -66,8 +66,8 @@ impl Entry for Announced {
     }
 }
 
-/// The word for what was said of a publisher's key, or its fingerprint where nothing was: its
-/// handle says nothing then.
+/// Returns the word for the trust in a publisher's key, or the key's fingerprint if it is unpinned:
+/// a handle alone proves nothing.
 pub fn key(publisher: &PublisherId, trust: Trust) -> String {
     match trust {
         Trust::Unknown => publisher.fingerprint(),

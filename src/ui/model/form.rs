@@ -1,7 +1,7 @@
-//! The form of a release: its fields as they are typed, and what is wrong with each.
+//! The form of a release: its fields as texts, and the problems of each.
 //!
-//! What is typed is never lost: a form becomes plain texts by field and comes back from them,
-//! whatever they say.
+//! Nothing that was typed is lost: a form is saved as plain texts by field and restored from them,
+//! valid or not.
 
 mod needs;
 
@@ -22,7 +22,7 @@ use crate::{
     registry::OwnPackage,
 };
 
-/// Longest text of any field, in characters; a path may be this long too.
+/// Longest text of a field, in characters; file paths are bounded by it as well.
 pub const MAX_FIELD: usize = 4_096;
 
 /// A field of the form.
@@ -38,7 +38,7 @@ pub enum Field {
     License,
     Repository,
     Homepage,
-    /// A row of the table of dependencies.
+    /// A cell of the table of dependencies.
     Needs(usize, Part),
     File,
 }
@@ -77,7 +77,7 @@ impl Field {
         Self::Homepage,
     ];
 
-    /// What it is called, here and in the saved draft.
+    /// Returns the field's name, which also identifies it in the saved draft.
     pub fn name(self) -> &'static str {
         match self {
             Self::Handle => "handle",
@@ -102,7 +102,7 @@ impl Field {
         }
     }
 
-    /// What belongs in it.
+    /// Returns a hint for filling in the field.
     pub fn hint(self) -> &'static str {
         match self {
             Self::Handle => "what you call yourself, such as alice; others see it before the name",
@@ -121,7 +121,7 @@ impl Field {
     }
 }
 
-/// What is known of the file that the path names.
+/// The state of the file that the path names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum FileState {
     #[default]
@@ -129,12 +129,12 @@ pub enum FileState {
     Is {
         size: u64,
     },
-    /// It is packed when it is published.
+    /// A directory, which will be packed.
     Directory,
     Wrong(String),
 }
 
-/// The releases of a package that are there already.
+/// The existing releases of a package.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Previous {
     pub name: PackageName,
@@ -144,33 +144,33 @@ pub struct Previous {
 #[derive(Clone, Debug, Default)]
 pub struct Form {
     texts: BTreeMap<Field, Input>,
-    /// The handle it began with.
+    /// The handle that the form started with.
     given: String,
     pub focus: usize,
-    /// Rows of dependencies; one more than there are, to type into.
+    /// Rows of dependencies, including the empty one at the end.
     needs: usize,
-    /// The dependencies that the rows were filled from: they say more than there are fields for.
+    /// The dependencies that filled the rows: they have details that the form has no fields for.
     kept: Vec<Dependency>,
     pub file: FileState,
-    /// How the path could go on, best first.
+    /// Completions of the path, best first.
     pub proposals: Vec<String>,
-    /// It was to be published once: from then on, what is missing is said too.
+    /// True after an attempt to publish: from then on, missing fields are reported too.
     pub tried: bool,
-    /// Somebody else claims the handle too.
+    /// The sentence about another publisher that claims the same handle.
     pub claimed: Option<String>,
 }
 
-/// What a form says, checked.
+/// The result of checking a form.
 #[derive(Clone, Debug)]
 pub struct Checked {
     pub draft: Option<Draft>,
     pub problems: BTreeMap<Field, String>,
-    /// Bytes that are left of a manifest's room.
+    /// Bytes left until the manifest reaches its size limit.
     pub left: Option<i64>,
 }
 
 impl Form {
-    /// Nothing but the handle that the publisher has already.
+    /// Returns an empty form, filled only with the publisher's handle if there is one.
     pub fn new(handle: Option<&str>) -> Self {
         let mut form = Self {
             needs: 1,
@@ -184,7 +184,7 @@ impl Form {
         form
     }
 
-    /// The release that follows a package's last.
+    /// Returns a form for the release after a package's last one.
     pub fn following(package: &OwnPackage) -> Self {
         let mut form = Self::new(package.handle.as_ref().map(|handle| handle.as_str()));
         form.set(Field::Name, package.id.name.as_str());
@@ -229,7 +229,7 @@ impl Form {
         form
     }
 
-    /// As it is saved.
+    /// Returns the fields as texts, for saving.
     pub fn to_texts(&self) -> BTreeMap<String, String> {
         let texts = self
             .texts
@@ -242,7 +242,7 @@ impl Form {
         texts.filter(|(_, text)| !text.is_empty()).collect()
     }
 
-    /// From what was saved. What is not known is left out, and unsafe characters are as well.
+    /// Restores a form from saved texts, without unknown fields and unsafe characters.
     pub fn from_texts(texts: &BTreeMap<String, String>) -> Self {
         let mut form = Self::new(None);
         form.kept = needs::kept(texts);
@@ -260,7 +260,7 @@ impl Form {
         form
     }
 
-    /// Nothing was typed that one could miss.
+    /// Returns true if nothing was typed that would be missed.
     pub fn is_empty(&self) -> bool {
         let given = |field: &Field, text: &str| *field == Field::Handle && text == self.given;
         self.texts
@@ -268,7 +268,7 @@ impl Form {
             .all(|(field, input)| input.value().is_empty() || given(field, input.value()))
     }
 
-    /// Every field, in order.
+    /// Returns all fields in the order of the form.
     pub fn fields(&self) -> Vec<Field> {
         let needs =
             (0..self.needs.max(1)).flat_map(|row| Part::ALL.map(|part| Field::Needs(row, part)));
@@ -337,7 +337,7 @@ impl Form {
         self.focus_on(focused);
     }
 
-    /// What goes on from the path at its end.
+    /// Returns the rest of the best completion of the path.
     pub fn proposed(&self) -> Option<&str> {
         let typed = self.text(Field::File);
         self.proposals
@@ -346,7 +346,7 @@ impl Form {
             .filter(|rest| !rest.is_empty())
     }
 
-    /// Checks every field by the rules of records, and says beside each what is wrong with it.
+    /// Checks every field by the rules of records, and collects the problems of each.
     pub fn check(&self, previous: &[Previous]) -> Checked {
         let mut problems = BTreeMap::new();
         let text = |field| self.text(field).trim().to_owned();
@@ -436,7 +436,7 @@ impl Form {
         };
         let some = |text: String| (!text.is_empty()).then_some(text);
         let named = name.is_some() && version.is_some();
-        // The other fields are checked whatever these two say.
+        // Check the other fields even if these two are wrong.
         let name = name.or_else(|| "x".parse().ok());
         let version = version.or_else(|| "0.0.0".parse().ok());
         let draft = name.zip(version).map(|(name, version)| Draft {
@@ -487,9 +487,9 @@ impl Form {
     }
 }
 
-/// The manifest that a draft will become, with the place of the content's hash taken by zeros.
+/// Builds the manifest of a draft, with zeros as the hash of the content.
 fn as_manifest(draft: &Draft) -> Result<Manifest, Vec<crate::domain::manifest::FieldError>> {
-    // As long as it can become: what the file and its readme are is not known yet.
+    // The manifest must be valid with a placeholder: the file and readme are not known yet.
     let content = Content {
         root: ContentRoot::of(b""),
         size: MAX_NUMBER,
@@ -502,8 +502,7 @@ fn as_manifest(draft: &Draft) -> Result<Manifest, Vec<crate::domain::manifest::F
         size: MAX_NUMBER,
         ..File::of(&draft.ecosystem, "x".repeat(limit::FILE), b"")
     };
-    // Signed, dependencies are named by key, with the handle beside it; which key makes no
-    // difference to the length.
+    // A signed manifest names dependencies by key and handle. Any key has the same length.
     let key = PublisherId::nobody();
     let by_key = |dependency: Dependency| {
         dependency
@@ -537,7 +536,7 @@ impl Parsed<'_> {
             .or_insert_with(|| problem.to_owned());
     }
 
-    /// With a sentence in place of the parser's own.
+    /// Parses the text of a field, with a given sentence in place of the parser's error.
     fn take_as<T: std::str::FromStr>(
         &mut self,
         field: Field,
@@ -566,8 +565,8 @@ impl Parsed<'_> {
     }
 }
 
-/// What comes after a release: the next patch, or the release that a pre-release led to. Only where
-/// versions are semver's is there one thing that comes next.
+/// Returns the next version: the next patch release, or the release that a pre-release leads to.
+/// `None` for ecosystems without semantic versions.
 pub fn next_version(ecosystem: &Ecosystem, last: &VersionText) -> Option<String> {
     let last = last.read(ecosystem).ok()?;
     let semver::Version {

@@ -1,4 +1,4 @@
-//! Rows of the Health screen, each with what it was lately; the verdict and its changes.
+//! Rows of the Health screen with their recent values, and the history of verdicts.
 
 use crate::{
     domain::{
@@ -10,13 +10,13 @@ use crate::{
 
 /// Samples kept of each measure.
 const KEPT: usize = 60;
-/// Terminal columns of the picture of them.
+/// Width of the sparkline in columns.
 pub const SPARK: usize = 10;
 
 #[derive(Clone, Debug)]
 pub struct HealthRow {
     pub row: Row,
-    /// Oldest first.
+    /// Samples, oldest first.
     pub history: Vec<f32>,
 }
 
@@ -62,7 +62,7 @@ pub struct Health {
 }
 
 impl Health {
-    /// Takes a sample; true when the verdict is another than before.
+    /// Adds a sample; returns true if the verdict has changed.
     pub fn apply(&mut self, sample: &Sample, now: Timestamp) -> bool {
         let rows = rows(sample).into_iter().map(|row| {
             let mut history = self
@@ -79,7 +79,7 @@ impl Health {
         self.history.take(verdict(sample), now)
     }
 
-    /// The last changes of the verdict, newest first.
+    /// Describes the last changes of the verdict, newest first.
     pub fn changes(&self) -> String {
         let changes: Vec<String> = (self.history.changes())
             .map(|change| {
@@ -104,7 +104,7 @@ impl Health {
         }
     }
 
-    /// The selected row at length.
+    /// Explains the selected measure: its title and text.
     pub fn explained(&self) -> Option<(String, String)> {
         let row = &self.table.current()?.row;
         let mut text = format!("{}\n\nNow: {}", row.measure.hint(), row.shown);

@@ -7,19 +7,19 @@ use crate::{
     ui::table::{Entry, Table, column::Column, filter::Value},
 };
 
-/// One thing the node wrote down.
+/// An entry of the node's log.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LogLine {
-    /// Counted since the start.
+    /// Number of the entry since the node started.
     pub number: u64,
     pub at: Timestamp,
     pub level: LogLevel,
-    /// The part of the program that said it.
+    /// The module that logged it.
     pub target: String,
     pub text: String,
 }
 
-/// How serious it is, least first.
+/// Severity of an entry, least severe first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LogLevel {
     #[default]
@@ -49,7 +49,7 @@ impl LogLevel {
         }
     }
 
-    /// As a person would be told.
+    /// Returns the level of a notice with the same severity.
     pub fn level(self) -> Level {
         match self {
             Self::Warn => Level::Warning,
@@ -60,7 +60,7 @@ impl LogLevel {
 }
 
 impl LogLevel {
-    /// By its name; what is not known is not serious.
+    /// Parses the name of a level; unknown names count as the least severe.
     pub fn named(name: &str) -> Self {
         Self::ALL
             .into_iter()
@@ -116,23 +116,22 @@ impl Entry for LogLine {
 #[derive(Default)]
 pub struct Logs {
     pub table: Table<LogLine>,
-    /// The least level that is shown.
+    /// The least severe level that is shown.
     pub least: LogLevel,
-    /// Where the ring is read from next.
+    /// Number of the next entry to read.
     pub next: u64,
-    /// The file that is written now.
+    /// Path of the current log file.
     pub path: Option<std::path::PathBuf>,
-    /// Entries that went before they were read.
+    /// Entries that were overwritten before they were read.
     pub lost: u64,
     all: std::collections::VecDeque<LogLine>,
 }
 
 impl Logs {
-    /// Takes what the node wrote down from the number on that comes next here; says whether there
-    /// was any.
+    /// Adds entries that the node logged from `next` on; returns true if there were any.
     pub fn take(&mut self, logged: Logged, now: Timestamp) -> bool {
         let first = logged.next.saturating_sub(logged.entries.len() as u64);
-        // An answer to a question that was asked twice, or a node that began anew.
+        // Numbers go backwards if the same entries were requested twice, or if the node restarted.
         let skipped = if logged.next < self.next {
             0
         } else {
@@ -173,7 +172,7 @@ impl Logs {
         );
     }
 
-    /// Shows entries from the next level on, round and round.
+    /// Shows entries from the next level on, wrapping around.
     pub fn next_level(&mut self, now: Timestamp) {
         let here = LogLevel::ALL
             .iter()

@@ -1,4 +1,4 @@
-//! The Lookups screen: what was looked for in the DHT, and how it went.
+//! The Lookups screen: DHT lookups and their results.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::{
     ui::table::{Entry, Table, column::Column, filter::Value},
 };
 
-/// Most lines of figures above the table.
+/// Most lines of statistics above the table.
 const MOST_FIGURES: usize = 3;
 
 impl Entry for Trace {
@@ -35,7 +35,7 @@ impl Entry for Trace {
         Column::new("note", "what came of it", 18, 5).up_to(30),
         Column::new("key", "key", 12, 6).up_to(64),
     ];
-    /// A node tells of fewer; those of before it started again are among these.
+    /// Twice what one node keeps, because rows from before its restart stay.
     const MOST: usize = 2 * MAX_PAST;
     const SORT: Option<&'static str> = Some("age");
     const LEADING: &'static str = ", what runs on top";
@@ -72,7 +72,7 @@ impl Entry for Trace {
     }
 }
 
-/// Requests it has sent.
+/// Returns the number of requests that it sent.
 pub fn hops(trace: &Trace) -> usize {
     trace.hops.len() + trace.more_hops as usize
 }
@@ -80,12 +80,12 @@ pub fn hops(trace: &Trace) -> usize {
 #[derive(Default)]
 pub struct Lookups {
     pub table: Table<Trace>,
-    /// What was last told of the routing table, or why it was not.
+    /// The routing table as last reported, or the error.
     pub routing: Option<Result<RoutingTable, String>>,
 }
 
 impl Lookups {
-    /// How the lookups of each kind went, as lines of so many columns.
+    /// Summarises the lookups of each kind in lines of `width` columns.
     pub fn said(&self, width: usize) -> Vec<String> {
         let say = |of: &Figures| {
             let Figures {
@@ -114,7 +114,7 @@ impl Lookups {
     }
 }
 
-/// How long ago, in words that fit a cell.
+/// Returns a short age, for a cell.
 pub fn ago(at: Option<Timestamp>, now: Timestamp) -> String {
     match at.map(|at| now.since(at)) {
         None => "never".to_owned(),

@@ -1,5 +1,5 @@
-//! What the explorer knows and shows. Built of batches and of what effects found; everything in it
-//! is bounded.
+//! The state of the explorer, built from batches of events and the results of effects. Everything
+//! in it is bounded.
 
 pub mod clients;
 pub mod conflicts;
@@ -64,12 +64,12 @@ use crate::{
     registry::{Announced, Hit, OwnPackage},
 };
 
-/// What "a minute" is measured over.
+/// Period over which announcements per minute are counted.
 const MINUTE: Duration = Duration::from_secs(60);
-/// A clock that is further off than this is warned of.
+/// Clock offset, in milliseconds, above which the user is warned.
 pub const CLOCK_LIMIT_MS: i64 = 120_000;
 
-/// The tables by what they are called in the settings.
+/// The tables by their name in the settings.
 pub const TABLES: [(&str, &[Column]); 10] = [
     (PeerSnapshot::NAME, PeerSnapshot::COLUMNS),
     (Announced::NAME, Announced::COLUMNS),
@@ -83,7 +83,7 @@ pub const TABLES: [(&str, &[Column]); 10] = [
     (LogLine::NAME, LogLine::COLUMNS),
 ];
 
-/// What a yes would do.
+/// The action that a yes confirms.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Consent {
     Yank {
@@ -92,7 +92,7 @@ pub enum Consent {
         yank: bool,
         name: String,
     },
-    /// Another form in place of the draft that is there.
+    /// Replaces the current draft with another form.
     Replace(Box<Replacement>),
     Peer {
         id: PeerId,
@@ -103,7 +103,7 @@ pub enum Consent {
         id: TransferId,
         what: String,
     },
-    /// Believing a key, under a handle where it has one; what is told then.
+    /// Pins a key, under its handle if it has one; `name` is for the message about it.
     Trust {
         publisher: PublisherId,
         handle: Option<Handle>,
@@ -116,7 +116,7 @@ pub enum Consent {
     Quit,
 }
 
-/// What a form is filled with.
+/// The content of a form that replaces a draft.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Replacement {
     New,
@@ -131,14 +131,14 @@ pub struct Question {
     pub consent: Consent,
 }
 
-/// Where a view is to be written.
+/// The prompt for the name of an exported file.
 #[derive(Clone, Debug)]
 pub struct Export {
     pub input: Input,
     pub rows: usize,
-    /// The evidence of a conflict, and no rows.
+    /// If set, the evidence of this conflict is exported instead of rows.
     pub evidence: Option<ConflictId>,
-    /// Why it could not be written under this name.
+    /// The reason why this name could not be used.
     pub problem: Option<String>,
 }
 
@@ -191,13 +191,14 @@ pub enum Popup {
     Review(Box<Review>),
     Picker(Picker),
     Export(Export),
-    /// What was found is told apart by; also where it is beside the list, and has the keys.
+    /// The facets of the search results: a window, or the pane beside the list while it has the
+    /// focus.
     Facets,
     Recent(RecentWindow),
 }
 
 impl Popup {
-    /// How far it is scrolled, for one that is read.
+    /// Returns the scroll position of a window that is read.
     pub fn scroll_mut(&mut self) -> Option<&mut usize> {
         match self {
             Self::Help { scroll }
@@ -245,43 +246,43 @@ impl Popup {
     }
 }
 
-/// Where things are on this machine, for the About window and for what is written.
+/// Paths on this machine, for the About window and for exports.
 #[derive(Clone, Debug, Default)]
 pub struct Places {
     pub data: PathBuf,
     pub config: PathBuf,
     pub logs: PathBuf,
-    /// The node's directories, which are never published.
+    /// The node's own directories, which are never published.
     pub of_the_node: Vec<PathBuf>,
 }
 
 pub struct Model {
     pub title: String,
     pub demo: bool,
-    /// The node ends with the explorer, and its next start goes on with what is unfinished.
+    /// The node stops when the explorer quits; its next start resumes unfinished work.
     pub ends_node: bool,
     /// The node has started.
     pub running: bool,
-    /// Whether it is there.
+    /// The state of the connection to the node.
     pub link: Link,
     pub now: Timestamp,
     pub size: (u16, u16),
     pub keymap: Keymap,
     pub places: Places,
-    /// Every sign of ours is spelt in ASCII.
+    /// Symbols are replaced with ASCII characters.
     pub ascii: bool,
-    /// Clicks and the wheel come to us, and not to the terminal.
+    /// The explorer handles the mouse, not the terminal.
     pub mouse: bool,
     pub node: Option<NodeSnapshot>,
     pub counters: Counters,
-    /// Announcements and notices this explorer lost because it was slower than they came.
+    /// Announcements and notices that were dropped because the explorer was too slow.
     pub dropped: u64,
     rate: VecDeque<(Timestamp, u64)>,
     pub notices: Notices,
     pub screen: Screen,
     pub popups: Vec<Popup>,
     pub peers: Table<PeerSnapshot>,
-    /// Of the peer that was opened last.
+    /// The packages of the peer that was opened last.
     pub served: Option<Served>,
     pub map: MapView,
     pub feed: Table<Announced>,
@@ -293,11 +294,10 @@ pub struct Model {
     pub health: Health,
     pub conflicts: Conflicts,
     pub logs: Logs,
-    /// Something that is shown has changed since the last frame.
+    /// True if the next frame would differ from the last one.
     pub dirty: bool,
     pub quit: bool,
-    /// Numbers what is asked of the registry, so that an answer that comes too late is known for
-    /// one.
+    /// Number of the last request to the registry; answers to earlier ones are ignored.
     generation: u64,
 }
 
@@ -340,7 +340,7 @@ impl Model {
         }
     }
 
-    /// The table of the screen that is shown.
+    /// Returns the table of the current screen.
     pub fn table(&self) -> &dyn AnyTable {
         match self.screen {
             Screen::Peers | Screen::Map => &self.peers,
@@ -376,7 +376,7 @@ impl Model {
         }
     }
 
-    /// The transfer that is opened, else the one that is selected.
+    /// Returns the opened transfer, or else the selected one.
     pub fn shown_transfer(&self) -> Option<&Transfer> {
         match self.popups.last() {
             Some(Popup::Transfer { id, .. }) => self.transfers.table.get(id),
@@ -385,7 +385,7 @@ impl Model {
         }
     }
 
-    /// The conflict that is opened, else the one that is selected.
+    /// Returns the opened conflict, or else the selected one.
     pub fn shown_conflict(&self) -> Option<&Case> {
         match self.popups.last() {
             Some(Popup::Conflict { id, .. }) => self.conflicts.table.get(id),
@@ -393,7 +393,7 @@ impl Model {
         }
     }
 
-    /// Where keys go now.
+    /// Returns the place that receives keys.
     pub fn place(&self) -> Place {
         match self.popups.last() {
             Some(popup) => popup.place(),
@@ -407,7 +407,7 @@ impl Model {
         }
     }
 
-    /// A text field has the focus.
+    /// Returns true if a text field has the focus.
     pub fn typing(&self) -> bool {
         match self.place() {
             Place::Form | Place::Palette | Place::Export | Place::Recent => true,
@@ -417,7 +417,7 @@ impl Model {
         }
     }
 
-    /// The package that was opened under this number, as far as it still is.
+    /// Returns the window of the package opened under this number, if it is still open.
     pub fn package_view(&mut self, generation: u64) -> Option<&mut PackageView> {
         let view = self.popups.iter_mut().find_map(|popup| match popup {
             Popup::Package(view) if view.generation == generation => Some(&mut **view),
@@ -468,9 +468,8 @@ impl Model {
         }
     }
 
-    /// Whether anything in a batch may change what is shown. Samples come every other second,
-    /// transfers and lookups several times a second each, and most of them are to be seen on one
-    /// screen only.
+    /// Returns true if a batch may change what is on screen. Samples come every two seconds,
+    /// transfers and lookups several times a second, and most of them appear on one screen only.
     fn shows(&self, batch: &Batch, now: Timestamp) -> bool {
         let of_few_screens = batch.node.is_none()
             && batch.announcements.is_empty()
@@ -529,13 +528,13 @@ impl Model {
         }
     }
 
-    /// A second went by. Dirty only when something that is shown says something else now.
-    /// `page` rows of the table are in view.
+    /// Advances the time. Marks the model dirty only if some visible text changes; `page` rows of
+    /// the table are in view.
     pub fn tick(&mut self, now: Timestamp, page: usize) {
         let shown = |model: &Self| {
             let notice = model.notices.shown().map(|notice| notice.at);
             let map = model.screen == Screen::Map;
-            // Ages are not on the map, and what was exchanged lately is nowhere else.
+            // The map shows no ages, and recent traffic is shown nowhere else.
             let ages = if map {
                 Vec::new()
             } else {
@@ -556,7 +555,7 @@ impl Model {
         self.dirty |= sorted || before != shown(self);
     }
 
-    /// A change of the verdict shows on every screen.
+    /// Reports a change of the verdict, whatever screen is open.
     fn tell_verdict(&mut self, now: Timestamp) {
         let Some(verdict) = self.health.history.verdict() else {
             return;
@@ -582,7 +581,7 @@ impl Model {
         self.dirty = true;
     }
 
-    /// Answers what the person just did.
+    /// Shows a message about the user's last action.
     pub fn answer(&mut self, level: Level, text: String) {
         self.notices.answer(
             Notice {
@@ -596,7 +595,7 @@ impl Model {
     }
 
     fn forget_old_rates(&mut self, now: Timestamp) {
-        // One from before the minute stays: it is what the minute is counted from.
+        // Keep one count from before the minute: the difference is taken from it.
         while self
             .rate
             .get(1)
@@ -604,13 +603,13 @@ impl Model {
         {
             self.rate.pop_front();
         }
-        // One a tenth of a second at most; the middle ones are not needed.
+        // Counts come at most ten times a second. Thin them out in the middle.
         if self.rate.len() > 700 {
             self.rate.remove(1);
         }
     }
 
-    /// Announcements in the last minute.
+    /// Returns the number of announcements in the last minute.
     pub fn announcements_a_minute(&self) -> u64 {
         match (self.rate.front(), self.rate.back()) {
             (Some((_, first)), Some((_, last))) if self.rate.len() > 1 => {
@@ -621,7 +620,7 @@ impl Model {
         }
     }
 
-    /// Bytes that were refused, whatever the reason.
+    /// Returns the number of messages that were refused, for any reason.
     pub fn refused(&self) -> u64 {
         self.counters.refused.values().sum()
     }

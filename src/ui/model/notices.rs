@@ -1,37 +1,37 @@
-//! What the status row says for a while: the answer to what a person just did, else what the node
-//! has to tell.
+//! Messages in the status row: the answer to the user's last action first, then notices of the
+//! node.
 
 use std::{collections::VecDeque, time::Duration};
 
 use crate::{bus::Notice, domain::time::Timestamp};
 
-/// How long a notice is shown.
+/// Time that a notice is shown.
 const SHOWN: Duration = Duration::from_secs(12);
-/// What waits behind it lets it be shown this long.
+/// Time that a notice is shown if others are waiting.
 const SHOWN_WITH_OTHERS: Duration = Duration::from_secs(3);
-/// An answer stays this long, whatever is pressed.
+/// Least time that an answer is shown, whatever keys are pressed.
 const READ: Duration = Duration::from_secs(2);
-/// Notices waiting to be shown.
+/// Most notices waiting.
 const MOST: usize = 16;
 
 #[derive(Debug, Default)]
 pub struct Notices {
-    /// To what the person did last.
+    /// The answer to the user's last action, and when it was given.
     answer: Option<(Notice, Timestamp)>,
-    /// The node's, in the order they came, and since when the first is shown.
+    /// Notices of the node in order of arrival, and the time since when the first is shown.
     told: VecDeque<Notice>,
     since: Option<Timestamp>,
 }
 
 impl Notices {
-    /// Answers the person at once; an earlier answer is over.
+    /// Shows an answer at once, in place of an earlier one.
     pub fn answer(&mut self, notice: Notice, now: Timestamp) {
         self.answer = Some((notice, now));
-        // What was being shown begins anew afterwards.
+        // The notice that it covers gets its full time afterwards.
         self.since = None;
     }
 
-    /// Shows what the node tells, after what is waiting.
+    /// Queues a notice.
     pub fn tell(&mut self, notice: Notice, now: Timestamp) {
         if self.told.len() >= MOST {
             self.told.pop_front();
@@ -41,7 +41,7 @@ impl Notices {
         self.pass(now);
     }
 
-    /// The person goes on: an answer that was there to be read is over.
+    /// Clears an answer that has been shown long enough, because the user pressed another key.
     pub fn go_on(&mut self, now: Timestamp) {
         if self
             .answer
@@ -53,12 +53,12 @@ impl Notices {
         }
     }
 
-    /// Takes the answer back, as what it says holds no more.
+    /// Clears an answer that is no longer true.
     pub fn forget_answer(&mut self) {
         self.answer = None;
     }
 
-    /// Time went by.
+    /// Moves on to the next notice when its time has come.
     pub fn pass(&mut self, now: Timestamp) {
         if let Some((_, since)) = &self.answer {
             if now.since(*since) < SHOWN {

@@ -1,4 +1,4 @@
-//! A package that is opened.
+//! The window of a package.
 
 use super::readme::Readme;
 use crate::{
@@ -13,21 +13,21 @@ pub enum Looked {
     Failed(String),
 }
 
-/// Whether the content of its latest release is on this node.
+/// State of the latest release's content on this node.
 #[derive(Clone, Debug, Default)]
 pub enum Presence {
     #[default]
     Asking,
-    /// With what is known of how it came.
+    /// The node has it; with how it was obtained, if known.
     Here(Option<Box<Held>>),
     NotHere,
     Unknown(String),
 }
 
-/// The readme of its latest release.
+/// The readme of the latest release.
 #[derive(Clone, Debug, Default)]
 pub enum Shown {
-    /// It has none.
+    /// The release has no readme.
     #[default]
     None,
     Loading,
@@ -35,11 +35,11 @@ pub enum Shown {
     Failed(String),
 }
 
-/// Files of a release that has several manifests.
+/// The files of a release with several manifests.
 #[derive(Clone, Debug)]
 pub enum Files {
     Looking,
-    /// With how many manifests could not be had.
+    /// The files, and the number of manifests that could not be fetched.
     Are(Vec<ReleaseFile>, usize),
     Failed(String),
 }
@@ -47,12 +47,12 @@ pub enum Files {
 #[derive(Clone, Debug)]
 pub struct PackageView {
     pub id: PackageId,
-    /// What it was called where it was opened.
+    /// The title, as the package was called where it was opened.
     pub title: String,
     pub generation: u64,
     pub state: Looked,
-    /// Files of its latest release, once every manifest of that was looked for; `None` where the
-    /// first one has them all.
+    /// Files of the latest release, once all its manifests were looked up; `None` if the first
+    /// manifest lists them all.
     pub files: Option<Files>,
     pub content: Presence,
     pub readme: Shown,
@@ -60,7 +60,7 @@ pub struct PackageView {
 }
 
 impl PackageView {
-    /// A content is on this node now.
+    /// Notes that a content is on this node now.
     pub fn came(&mut self, root: ContentRoot) {
         let Looked::Found(package) = &self.state else {
             return;

@@ -1,4 +1,4 @@
-//! The palette: every action by its name, found by letters in order.
+//! The command palette: every action, found by fuzzy matching.
 
 use tui_input::Input;
 
@@ -7,12 +7,12 @@ use crate::ui::{
     keymap::{self, Keymap, When},
 };
 
-/// What can be done.
+/// An action in the palette.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Offer {
     pub action: Action,
     pub text: &'static str,
-    /// Other words for it: its name in the settings, and the footer's word.
+    /// Other words to match: the name in the settings and the footer's word.
     words: [&'static str; 2],
     pub keys: String,
 }
@@ -35,10 +35,10 @@ pub struct Palette {
 }
 
 impl Palette {
-    /// Everything that a key would do at `place`.
+    /// Lists every action that has a key at `place`.
     pub fn new(keymap: &Keymap, place: Place) -> Self {
         let mut offers: Vec<Offer> = Vec::new();
-        // To move about is no use from here.
+        // Moving the cursor makes no sense from the palette.
         let about =
             |action: Action| matches!(action, Action::Palette | Action::Move(_) | Action::Back);
         for row in keymap::rows(false, place)
@@ -61,12 +61,12 @@ impl Palette {
         }
     }
 
-    /// What matches the letters typed, best first.
+    /// Returns the actions that match, best first.
     pub fn found(&self) -> Vec<&Offer> {
         let mut found: Vec<(i32, usize, &Offer)> = (self.offers.iter().enumerate())
             .filter_map(|(index, offer)| Some((offer.score(self.input.value())?, index, offer)))
             .collect();
-        // The shorter of two that match alike is the one that is mostly what was typed.
+        // Of two equal matches, the shorter text matches more of itself.
         let length = |offer: &Offer| {
             if self.input.value().is_empty() {
                 0
@@ -83,11 +83,11 @@ impl Palette {
     }
 }
 
-/// How well letters in order match a text; `None` when they do not. Letters at the start of a word,
-/// and letters that follow one another, count more.
+/// Scores how well a text matches letters in order; `None` if it does not. Letters at the start of
+/// a word and consecutive letters score higher.
 pub fn score(typed: &str, text: &str) -> Option<i32> {
     let text: Vec<char> = text.to_lowercase().chars().collect();
-    // The best places for the first letters may leave none for the last.
+    // Greedy places for the first letters may leave none for the last, so try again without.
     placed(typed, &text, true).or_else(|| placed(typed, &text, false))
 }
 

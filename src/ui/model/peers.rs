@@ -15,10 +15,10 @@ use crate::{
     ui::table::{Entry, column::Column, filter::Value},
 };
 
-/// Terminal columns of the picture of the last round trips.
+/// Width of the sparkline of round trips, in columns.
 pub const SPARK: usize = 10;
 
-/// The packages of a peer's publisher, as far as they are known here; the first of them by name.
+/// Packages of a peer's publisher in the local catalogue: their number, and the first few by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
     pub peer: PeerId,
@@ -26,7 +26,7 @@ pub struct Served {
     pub total: u64,
 }
 
-/// What a person does about a peer.
+/// An action on a peer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Deed {
     Judge(Ruling),
@@ -66,7 +66,7 @@ impl Entry for PeerSnapshot {
             "state" => Value::text(state(self, now)),
             "peer" => Value::text(short_id(&self.id)),
             "handle" => Value::text(called(self)),
-            // One that was measured before the connection ended says nothing of now.
+            // A round trip measured before the connection ended is out of date.
             "rtt" if self.connection.is_none() => Value::Nothing,
             "rtt" => Value::number(self.rtts_ms.last().map(|ms| f64::from(*ms))),
             "score" => Value::Number(self.score.total),
@@ -107,7 +107,7 @@ impl Entry for PeerSnapshot {
     }
 }
 
-/// Where it is, with a word for what the table has a sign for.
+/// Returns the location, with a word in place of the table's sign.
 fn place(peer: &PeerSnapshot) -> String {
     let from = peer.provenance();
     match (&peer.location, from.is_implausible(), from.approximate) {
@@ -119,7 +119,7 @@ fn place(peer: &PeerSnapshot) -> String {
     }
 }
 
-/// What its sign says.
+/// Returns the word for the sign in the state column.
 fn state(peer: &PeerSnapshot, now: Timestamp) -> &'static str {
     match (peer.connection.is_some(), peer.in_mesh) {
         _ if peer.ban(now).is_some() => "banned",
@@ -129,7 +129,7 @@ fn state(peer: &PeerSnapshot, now: Timestamp) -> &'static str {
     }
 }
 
-/// When it was seen last, in a word.
+/// Returns when the peer was last seen, in a word.
 pub fn seen(peer: &PeerSnapshot, now: Timestamp) -> String {
     if peer.connection.is_some() {
         "now".to_owned()
@@ -144,9 +144,9 @@ pub fn handle(peer: &PeerSnapshot) -> &str {
         .map_or("", |owner| owner.handle.as_str())
 }
 
-/// The handle of its publisher, and the fingerprint of the key that claims it, which stays whole.
+/// Returns the handle and the fingerprint of its key. A long handle is cut, the fingerprint never.
 pub fn called(peer: &PeerSnapshot) -> String {
-    /// Terminal columns of a handle.
+    /// Width of a handle, in columns.
     const LONGEST: usize = 12;
     let told = |owner: &NodeOwner| {
         format!(

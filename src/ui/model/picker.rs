@@ -1,8 +1,8 @@
-//! Files of a directory, to choose one from.
+//! The file picker.
 
 use std::path::{Path, PathBuf};
 
-/// Entries shown of one directory.
+/// Most entries shown of one directory.
 pub const MAX_ENTRIES: usize = 5_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,13 +16,14 @@ pub struct FileEntry {
 pub struct Picker {
     pub generation: u64,
     pub dir: PathBuf,
-    /// `None` until it was read.
+    /// `None` until the directory was read.
     pub entries: Option<Result<Vec<FileEntry>, String>>,
     pub at: usize,
 }
 
 impl Picker {
-    /// What is selected; the first row leads to the directory above.
+    /// Returns the selected path, and true if it is a directory. The first row is the parent
+    /// directory.
     pub fn chosen(&self) -> Option<(PathBuf, bool)> {
         if self.at == 0 {
             return Some((self.dir.parent().unwrap_or(&self.dir).to_owned(), true));
@@ -43,8 +44,8 @@ impl Picker {
     }
 }
 
-/// The entries of a directory: directories first, by name. Names that are not UTF-8 are left out: a
-/// form's field could not hold them.
+/// Lists a directory: directories first, then by name. Names that are not UTF-8 are left out
+/// because the form cannot hold them.
 pub fn list(dir: &Path) -> Result<Vec<FileEntry>, String> {
     let failed = |error: std::io::Error| format!("{} cannot be read: {error}", dir.display());
     let mut entries = Vec::new();
@@ -66,8 +67,7 @@ pub fn list(dir: &Path) -> Result<Vec<FileEntry>, String> {
     Ok(entries)
 }
 
-/// How a path that is being typed could go on: what is in its directory and begins like its last
-/// part.
+/// Returns the completions of a path: the entries of its directory that begin with its last part.
 pub fn complete(typed: &str) -> Vec<String> {
     const MOST: usize = 20;
     let (dir, start) = match typed.rfind('/') {

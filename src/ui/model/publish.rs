@@ -1,4 +1,4 @@
-//! The Publish screen: this node's packages, the form, and a publish on its way.
+//! The Publish screen: this node's packages, the form, and a publish in progress.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -70,7 +70,7 @@ impl Entry for OwnPackage {
     }
 }
 
-/// What is still to be done for it, in words.
+/// Describes the pending delivery of a package.
 pub fn state(package: &OwnPackage) -> String {
     if package
         .latest
@@ -89,19 +89,19 @@ pub fn state(package: &OwnPackage) -> String {
     }
 }
 
-/// A publish that is running, or that ended last.
+/// A publish that is running, or the last one.
 #[derive(Clone, Debug)]
 pub struct Progress {
     pub generation: u64,
     pub title: String,
-    /// Bytes that the node has taken, and how many there are.
+    /// Bytes that the node has stored, and their total.
     pub taken: (u64, u64),
     pub steps: Vec<(PublishStep, Duration)>,
     pub ended: Option<Result<Receipt, String>>,
 }
 
 impl Progress {
-    /// Whatever comes now, the release is here.
+    /// Returns true once the release is stored on this node and cannot be lost.
     pub fn is_stored(&self) -> bool {
         self.steps
             .iter()
@@ -109,10 +109,10 @@ impl Progress {
     }
 }
 
-/// What the file is, once it has been read.
+/// State of reading the file to publish.
 #[derive(Clone, Debug)]
 pub enum Hashed {
-    /// A directory, which becomes a file.
+    /// A directory is being packed.
     Packing {
         done: u64,
         size: u64,
@@ -125,14 +125,14 @@ pub enum Hashed {
     Wrong(String),
 }
 
-/// The manifest as it will be signed, before it is.
+/// The manifest, shown for a last review before it is signed.
 #[derive(Clone, Debug)]
 pub struct Review {
     pub generation: u64,
     pub checked: Checked,
     pub path: PathBuf,
     pub hashed: Hashed,
-    /// The contents of the release, once they are known.
+    /// The files of the release, once known.
     pub listing: Option<Box<Listing>>,
     pub scroll: usize,
 }
@@ -140,23 +140,22 @@ pub struct Review {
 #[derive(Default)]
 pub struct Publish {
     pub mine: Table<OwnPackage>,
-    /// The list was answered once.
+    /// True once the node has sent the list.
     pub known: bool,
-    /// The key that this node publishes with, once there is one; and the file where it is, or will
-    /// be.
+    /// The node's publisher key if there is one, and the path of its key file.
     pub own: Option<PublisherId>,
     pub key: Option<PathBuf>,
     pub form: Option<Form>,
     pub typing: bool,
     pub progress: Option<Progress>,
-    /// The draft is one that an earlier run left.
+    /// The draft was saved by an earlier run.
     pub found: bool,
-    /// A look at the file whose answer counts.
+    /// Number of the file check whose answer counts.
     pub stat: u64,
 }
 
 impl Publish {
-    /// The releases of each package: the next one is none of them.
+    /// Returns the existing releases of each package, which the next one must not repeat.
     pub fn previous(&self) -> Vec<Previous> {
         let previous = |package: &OwnPackage| Previous {
             name: package.id.name.clone(),
@@ -169,7 +168,7 @@ impl Publish {
         self.form.as_ref().map(|form| form.check(&self.previous()))
     }
 
-    /// A publish is not at its end.
+    /// Returns true while a publish is in progress.
     pub fn is_running(&self) -> bool {
         self.progress
             .as_ref()
@@ -177,7 +176,7 @@ impl Publish {
     }
 }
 
-/// A package for a question's sentence.
+/// Names a package for use in a question.
 pub fn named(package: &OwnPackage) -> String {
     let version = package
         .latest

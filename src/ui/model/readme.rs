@@ -1,21 +1,20 @@
-//! A readme as lines to show: a little of Markdown, for what is mostly Markdown, and nothing that a
-//! terminal would obey.
+//! A readme as lines: renders a little Markdown, and removes control characters.
 
 use crate::domain::text::{printable, safe_or_not};
 
-/// Lines of a readme that are shown: they are wrapped anew for every frame.
+/// Most lines shown, because they are wrapped again for every frame.
 const LINES: usize = 2_000;
-/// Characters of it in all.
+/// Most characters shown.
 const CHARS: usize = 100_000;
 
-/// A paragraph, or a line that stands for itself.
+/// A paragraph, or another block of lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Block {
     Heading(String),
     Text(String),
-    /// An entry of a list, with the columns it is set in by.
+    /// A list entry with its indent in columns.
     Bullet(usize, String),
-    /// As it is, with its spaces.
+    /// A line of code, with its spaces.
     Code(String),
     Gap,
 }
@@ -23,7 +22,7 @@ pub enum Block {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Readme {
     pub blocks: Vec<Block>,
-    /// Something was left out at the end.
+    /// True if the end was cut off.
     pub cut: bool,
 }
 
@@ -95,7 +94,7 @@ impl Readme {
     }
 }
 
-/// A line with its spaces, and without what moves the cursor or reorders.
+/// Returns a line with its spaces, but without control and bidirectional characters.
 fn as_it_is(line: &str) -> String {
     let line = line.replace('\t', "    ");
     safe_or_not(line.trim_end())

@@ -1,4 +1,4 @@
-//! Searches that a person made before.
+//! Recent searches.
 
 use std::collections::VecDeque;
 
@@ -6,21 +6,21 @@ use tui_input::Input;
 
 use crate::domain::text::printable;
 
-/// Most that are kept.
+/// Most searches kept.
 const MOST: usize = 50;
-/// Longest that is kept, in characters: as long as the field takes.
+/// Longest search kept, in characters: the limit of the search field.
 const LONGEST: usize = 200;
 
-/// The newest first, none of them twice.
+/// Recent searches, newest first and without duplicates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Recent {
     texts: VecDeque<String>,
-    /// The newest one may be a beginning: it was noted while its person thought.
+    /// The newest one may be an unfinished text: it was noted while the user paused.
     is_beginning: bool,
 }
 
 impl Recent {
-    /// As they were kept, whoever has changed the file since.
+    /// Restores saved searches, with the same limits: the file may have been edited.
     pub fn from_texts(texts: impl IntoIterator<Item = String>) -> Self {
         let mut recent = Self::default();
         for text in texts {
@@ -36,8 +36,8 @@ impl Recent {
         self.texts.iter().cloned().collect()
     }
 
-    /// Notes a search; true where that changes the list. One that is not `ended` gives way to what
-    /// it grows into, so that nobody finds every prefix of what they have typed.
+    /// Notes a search; returns true if the list changes. A text that has not `ended` is replaced by
+    /// a longer one that begins with it, so that the list does not fill up with prefixes.
     pub fn note(&mut self, text: &str, ended: bool) -> bool {
         let text = printable(text);
         if text.is_empty() {
@@ -63,7 +63,7 @@ impl Recent {
         self.texts.len()
     }
 
-    /// Those that have every word that is typed, also within words.
+    /// Returns the searches that contain every typed word, also as part of a longer one.
     pub fn found(&self, typed: &str) -> Vec<&str> {
         let words: Vec<String> = typed.split_whitespace().map(str::to_lowercase).collect();
         let has_all = |text: &&str| {
@@ -78,7 +78,7 @@ impl Recent {
     }
 }
 
-/// The window in which one of them is chosen.
+/// The window to choose a recent search from.
 #[derive(Clone, Debug, Default)]
 pub struct RecentWindow {
     pub input: Input,

@@ -1,5 +1,4 @@
-//! What is said below the search field: where its text is written wrongly and why, and what was
-//! searched for instead.
+//! Messages below the search field: mistakes in the query, and what was searched for instead.
 
 use std::ops::Range;
 
@@ -21,7 +20,7 @@ pub enum Said {
 }
 
 impl SearchView {
-    /// In lines of `width` columns.
+    /// Returns the messages as lines of `width` columns.
     pub fn said(&self, width: usize) -> Vec<Said> {
         let mut lines: Vec<Said> = self
             .mistakes(width)
@@ -32,8 +31,7 @@ impl SearchView {
         lines
     }
 
-    /// Every mistake is underlined; the first is explained, beside the line where there is room,
-    /// else below.
+    /// Underlines every mistake and explains the first, beside the line if it fits and else below.
     fn mistakes(&self, width: usize) -> Vec<String> {
         let Some(first) = self.terms.mistakes.first() else {
             return Vec::new();
@@ -60,7 +58,7 @@ impl SearchView {
         lines
     }
 
-    /// The columns below a mistake, as far as the field shows it.
+    /// Returns the columns below a mistake, as far as the field shows it.
     fn columns_of(&self, mistake: &Mistake, width: usize) -> Range<usize> {
         let (room, skipped) = field_view(width, SEARCH_LABEL, &self.input);
         let column = |at: usize| {

@@ -1,4 +1,4 @@
-//! The search field, what was found, and in which order.
+//! The search field, the results, and their order.
 
 use std::time::Duration;
 
@@ -20,10 +20,9 @@ use crate::{
     },
 };
 
-/// Between words of which one will do, in what was searched for instead; a `*` follows one that may
-/// be a beginning.
+/// Joins alternatives in a query that was relaxed; `*` marks a prefix.
 const OR: &str = "OR";
-/// By how good they are for what was asked, and by how new they are.
+/// Sort columns: relevance and age.
 const BEST: &str = "match";
 const NEWEST: &str = "signed";
 
@@ -85,7 +84,7 @@ impl Entry for Hit {
     }
 }
 
-/// What a package is, in a line; what one must know before using it comes first.
+/// Summarises a package in a line, with any warning first.
 pub fn summary(hit: &Hit) -> String {
     let text = printable(&hit.summary);
     let text = match &hit.looks_like {
@@ -105,12 +104,12 @@ pub fn summary(hit: &Hit) -> String {
     }
 }
 
-/// The first of its categories: they are in its publisher's order.
+/// Returns its first category; the publisher decides their order.
 pub fn category(hit: &Hit) -> String {
     printable(hit.categories.first().map_or("", String::as_str))
 }
 
-/// Whether its name or summary has every one of `phrases`.
+/// Returns true if the name or summary matches all of `phrases`.
 fn has(hit: &Hit, phrases: &[Phrase]) -> bool {
     let text = format!("{} {}", hit.package.name, hit.summary);
     phrases
@@ -122,29 +121,30 @@ fn has(hit: &Hit, phrases: &[Phrase]) -> bool {
 pub struct SearchView {
     pub input: Input,
     pub typing: bool,
-    /// When the text was changed last.
+    /// The time of the last change to the text.
     pub edited_at: Timestamp,
-    /// What the text says.
+    /// The parsed text.
     pub terms: Terms,
-    /// The search whose updates count.
+    /// Number of the current search; updates of earlier ones are ignored.
     pub generation: u64,
     pub running: bool,
-    /// The local catalogue has answered; until then, what is shown was found by the text before.
+    /// True once the local catalogue has answered; until then, the rows are those of the search
+    /// before.
     pub answered: bool,
     pub hits: Table<Hit>,
-    /// The order that was chosen for the text, and not by the person.
+    /// The sort column set automatically, as long as the user has not chosen another.
     order: Option<&'static str>,
     pub coverage: Coverage,
-    /// Time to the local catalogue's last answer.
+    /// Time that the local catalogue took for its last answer.
     pub local: Option<Duration>,
-    /// There is more than was let through.
+    /// True if there are more results than were sent.
     pub truncated: bool,
     pub total: u64,
     pub instead: Option<String>,
-    /// Beside what was searched for instead, something has what was asked for.
+    /// True if some results of a relaxed query match the original one.
     some_have: bool,
     pub facets: Facets,
-    /// Among the facets.
+    /// The selected facet.
     pub facet: Selection<FacetId>,
     pub recent: Recent,
 }
@@ -158,12 +158,11 @@ impl SearchView {
         self.coverage = Coverage::default();
         self.hits.selection.selected = None;
         self.follow_text();
-        // What was found stays until the first answer, so that the list does not blink at every
-        // key.
+        // Keep the old results until the first answer, so that the list does not flicker.
     }
 
-    /// The best come first where there are words, else the newest; unless the person has chosen
-    /// another order.
+    /// Sorts by relevance if there are words, else by age, unless the user has chosen another
+    /// order.
     fn follow_text(&mut self) {
         let wanted = if self.terms.wanted.is_empty() {
             NEWEST
@@ -207,7 +206,7 @@ impl SearchView {
         }
     }
 
-    /// What the text before has found makes room.
+    /// Clears the results of the search before.
     fn first_answer(&mut self) {
         if !self.answered {
             (self.answered, self.local, self.total) = (true, None, 0);
@@ -215,12 +214,12 @@ impl SearchView {
         }
     }
 
-    /// Nothing is asked for, and nothing written wrongly either.
+    /// Returns true if the field has neither a query nor a mistake.
     pub fn is_blank(&self) -> bool {
         self.input.value().trim().is_empty()
     }
 
-    /// What is found in a package's texts: what was asked for, and what that was taken for.
+    /// Returns the phrases to mark in results: those of the query and those searched for instead.
     pub fn phrases(&self) -> Vec<Phrase> {
         let mut phrases = self.terms.wanted.clone();
         for word in self
@@ -235,7 +234,7 @@ impl SearchView {
         phrases
     }
 
-    /// That something else was searched for.
+    /// Returns the message that something else was searched for.
     pub fn said_instead(&self) -> Option<String> {
         let instead = printable(self.instead.as_deref()?).replace(&format!(" {OR} "), "\" or \"");
         let asked = self

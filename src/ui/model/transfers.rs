@@ -1,4 +1,4 @@
-//! The Transfers screen: what is fetched and served, and what of it a person is told.
+//! The Transfers screen: downloads and uploads, and the notices about them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -14,7 +14,7 @@ use crate::{
     ui::table::{Entry, Table, column::Column, filter::Value},
 };
 
-/// Terminal columns of the bar of a gauge in a table.
+/// Width of a progress bar in the table, in columns.
 pub const BAR: usize = 5;
 
 impl Entry for Transfer {
@@ -39,7 +39,7 @@ impl Entry for Transfer {
         Column::new("age", "age", 6, 5).right().unit("s_ago"),
         Column::new("note", "what came of it", 36, 7).up_to(200),
     ];
-    /// More than a node tells of.
+    /// More than a node keeps.
     const MOST: usize = 1_000;
     const SORT: Option<&'static str> = Some("age");
     const LEADING: &'static str = ", the open on top";
@@ -84,14 +84,15 @@ pub fn direction(transfer: &Transfer) -> &'static str {
     }
 }
 
-/// Seconds to the end of a fetch. Whom we serve may have the rest of others.
+/// Returns the seconds left of a download. For an upload that is unknown: the peer may get the rest
+/// from others.
 pub fn remaining(transfer: &Transfer) -> Option<f64> {
     transfer
         .remaining()
         .filter(|_| matches!(transfer.id, TransferId::Fetch { .. }))
 }
 
-/// Whole percents; a hundred only when all of it is there.
+/// Returns the progress in whole percent; 100 only if the transfer is complete.
 pub fn percent(transfer: &Transfer) -> u64 {
     let percent = (transfer.share().clamp(0.0, 1.0) * 100.0) as u64;
     if transfer.done < transfer.size {
@@ -101,13 +102,13 @@ pub fn percent(transfer: &Transfer) -> u64 {
     }
 }
 
-/// A fetch that is not over, or that can be gone on with.
+/// Returns true for a download that is running or can be resumed.
 pub fn can_be_told(transfer: &Transfer) -> bool {
     let goes_on = transfer.state.is_open() || matches!(transfer.state, TransferState::Failed(_));
     goes_on && matches!(transfer.id, TransferId::Fetch { .. })
 }
 
-/// What is to be said of it beside its figures.
+/// Returns a remark on a transfer beside its figures.
 pub fn note(transfer: &Transfer) -> String {
     let liars = transfer
         .peers
@@ -122,38 +123,38 @@ pub fn note(transfer: &Transfer) -> String {
     }
 }
 
-/// How long it has taken, or took.
+/// Returns the duration of a transfer, up to now if it is running.
 pub fn took(transfer: &Transfer, now: Timestamp) -> Took {
     Took(transfer.ended_at.unwrap_or(now).since(transfer.started_at))
 }
 
 struct UnderWay {
     what: String,
-    /// By the person at this explorer, to whom its end is an answer.
+    /// The user of this explorer asked for it, so that its end is shown as an answer.
     asked: bool,
 }
 
 #[derive(Default)]
 pub struct Transfers {
     pub table: Table<Transfer>,
-    /// Fetches that run, or that were asked for here: their end is told.
+    /// Downloads that are running or were asked for here; their end is reported.
     under_way: BTreeMap<ContentRoot, UnderWay>,
-    /// What travels beside a release, and was asked for with it: no word of it.
+    /// Readmes and metadata that are downloaded along with a release, which are not reported.
     quiet: HashSet<ContentRoot>,
 }
 
 impl Transfers {
-    /// A fetch was asked for here.
+    /// Notes that the user asked for this download.
     pub fn asked(&mut self, root: ContentRoot, what: String) {
         self.under_way.insert(root, UnderWay { what, asked: true });
     }
 
-    /// It does not come to it.
+    /// Forgets a download that did not start.
     pub fn forget(&mut self, root: &ContentRoot) {
         self.under_way.remove(root);
     }
 
-    /// Nothing is told of these.
+    /// Suppresses the notices about these contents.
     pub fn keep_quiet(&mut self, roots: impl IntoIterator<Item = ContentRoot>) {
         if self.quiet.len() >= Transfer::MOST {
             self.quiet.clear();
@@ -165,19 +166,18 @@ impl Transfers {
         self.table.get(&TransferId::Fetch { root })
     }
 
-    /// What is being fetched, by what it is called.
+    /// Returns the names of the running downloads.
     pub fn under_way(&self) -> impl Iterator<Item = &str> {
         self.under_way.values().map(|one| one.what.as_str())
     }
 
-    /// Takes what changed; returns what a person is to be told, each with whether it answers that
-    /// person.
+    /// Adds or updates transfers. Returns notices, each with true if it answers the user.
     pub fn put(&mut self, changed: Vec<Transfer>, now: Timestamp) -> Vec<(Notice, bool)> {
         let notices = changed
             .iter()
             .filter_map(|transfer| self.ended(transfer, now))
             .collect();
-        // Of a copy the readme is no row beside the release's, unless it does not come.
+        // Hide the readme of a replica that this node keeps for others, unless its download fails.
         let is_told = |one: &Transfer| {
             let is_part =
                 one.for_others && one.beside && !matches!(one.state, TransferState::Failed(_));
@@ -188,8 +188,8 @@ impl Transfers {
         notices
     }
 
-    /// What is to be told of a fetch that was seen under way, once it is no more. What happened
-    /// comes first, because the end is what a narrow row loses.
+    /// Returns the notice about the end of a download. It begins with the result, because a narrow
+    /// row cuts off its end.
     fn ended(&mut self, transfer: &Transfer, now: Timestamp) -> Option<(Notice, bool)> {
         let TransferId::Fetch { root } = transfer.id else {
             return None;
@@ -239,7 +239,8 @@ impl Transfers {
         ))
     }
 
-    /// How many run in a direction, and how fast they are together.
+    /// Returns the number of running transfers in a direction and their total rate in bytes a
+    /// second.
     fn running(&self, fetches: bool) -> (usize, f64) {
         let is_one = |transfer: &&Transfer| {
             transfer.state == TransferState::Running
@@ -251,7 +252,7 @@ impl Transfers {
             .fold((0, 0.0), |(count, rate), one| (count + 1, rate + one.rate))
     }
 
-    /// What runs now, in both directions.
+    /// Summarises the running transfers in both directions.
     pub fn summary(&self) -> String {
         let part = |sign: &str, fetches: bool| {
             let (count, rate) = self.running(fetches);

@@ -1,4 +1,4 @@
-//! About: version, paths, and whose data is embedded.
+//! The About window: version, paths, and the licences of embedded data.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use ratatui::text::{Line, Span};
 use super::{field, heading};
 use crate::ui::{model::Model, theme::Theme, widget::wrap::wrap};
 
-/// What is embedded and under which licence.
+/// Embedded data and its licences.
 const NOTICE: &str = include_str!("../../../NOTICE");
 
 pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
@@ -57,7 +57,7 @@ pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
         ("logs", &places.logs),
     ];
     let (key, demo) = (model.publish.key.as_ref(), model.demo);
-    // A demo's node keeps its data where its key is.
+    // In a demo, the node's data is in the directory of its key.
     let data = key
         .and_then(|key| key.parent())
         .filter(|_| demo)

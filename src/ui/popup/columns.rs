@@ -1,4 +1,4 @@
-//! The columns of the table below: which, in which order, how wide.
+//! The window to show, hide, reorder and resize the columns of the table below it.
 
 use ratatui::text::{Line, Span};
 

@@ -1,4 +1,4 @@
-//! A question that is answered with yes or no.
+//! A yes-or-no question.
 
 use ratatui::text::{Line, Span};
 

@@ -1,4 +1,4 @@
-//! A conflict: both sides, what counts here and why, what it means and what to do.
+//! The window of a conflict: both sides, the node's decision with its reason, and advice.
 
 use ratatui::{
     style::Style,
@@ -22,9 +22,9 @@ use crate::{
     },
 };
 
-/// From this width on two sides stand beside one another.
+/// Width in columns from which two sides are shown side by side.
 const BESIDE: usize = 88;
-/// Between them.
+/// Columns between two sides.
 const GAP: usize = 3;
 
 pub fn lines(model: &Model, id: &ConflictId, width: usize, theme: Theme) -> Vec<Line<'static>> {
@@ -38,7 +38,7 @@ pub fn lines(model: &Model, id: &ConflictId, width: usize, theme: Theme) -> Vec<
             .into_iter()
             .map(|line| Line::from(Span::styled(line, style(case, theme)))),
     );
-    // What is told apart comes first; what it means, a person reads once.
+    // Show the differences first: the explanation is read only once.
     if let [one] = case.keys().as_slice() {
         key(&mut lines, one, width, theme);
     }
@@ -134,7 +134,7 @@ fn key(lines: &mut Vec<Line<'static>>, side: &Side, width: usize, theme: Theme) 
     );
 }
 
-/// Two texts beside one another.
+/// Joins two texts side by side.
 fn beside(lines: &mut Vec<Line<'static>>, [left, right]: [Vec<Line<'static>>; 2], width: usize) {
     let half = (width - GAP) / 2;
     let rows = left.len().max(right.len());
@@ -200,7 +200,7 @@ fn side(model: &Model, case: &Case, at: usize, width: usize, theme: Theme) -> Ve
     lines
 }
 
-/// A hash whole, in halves where it does not fit beside its label.
+/// Shows a whole hash, in two halves if it does not fit beside its label.
 fn hash(
     lines: &mut Vec<Line<'static>>,
     label: &str,
@@ -213,7 +213,7 @@ fn hash(
     let halves = text.split_at_checked(32).unwrap_or((&text, ""));
     let spaced = format!("{} {}", halves.0, halves.1);
     match width {
-        // Beside a label of 13 columns.
+        // The label takes 13 columns.
         77.. => field(lines, label, &text, looks, width, theme),
         45..77 => field(lines, label, &spaced, looks, width, theme),
         _ => {

@@ -1,4 +1,4 @@
-//! Where a view is to be written.
+//! The prompt for the name of an exported file.
 
 use ratatui::text::{Line, Span};
 
@@ -11,7 +11,7 @@ use crate::{
     },
 };
 
-/// The line of the field.
+/// Line of the text field in the window.
 pub const FIELD: u16 = 1;
 
 pub fn lines(_model: &Model, export: &Export, width: usize, theme: Theme) -> Vec<Line<'static>> {

@@ -1,5 +1,4 @@
-//! What the packages that were found are told apart by: in the window that has the keys, and beside
-//! the list.
+//! The facets of search results, in a window or in the pane beside the results.
 
 use ratatui::{
     Frame,
@@ -23,15 +22,15 @@ use crate::{
     },
 };
 
-/// Least values of a facet that are shown beside the list.
+/// Least values shown of each facet in the pane.
 const LEAST: usize = 2;
 
-/// Every line, where one can go to them.
+/// Returns all lines, for the facets that have the focus.
 pub fn all(model: &Model) -> Vec<FacetLine> {
     facets::lines(&model.search.facets, &model.search.terms, usize::MAX)
 }
 
-/// What can be selected, in order.
+/// Returns the values that can be selected, in order.
 pub fn ids(model: &Model) -> Vec<FacetId> {
     all(model)
         .iter()
@@ -40,7 +39,7 @@ pub fn ids(model: &Model) -> Vec<FacetId> {
         .collect()
 }
 
-/// As many of each facet as leave room for the others, where one only looks.
+/// Returns as many values of each facet as fit in `height` lines, for the pane without the focus.
 pub fn at_a_glance(model: &Model, height: usize) -> Vec<FacetLine> {
     let fitting = |most: &usize| {
         facets::lines(&model.search.facets, &model.search.terms, *most).len() <= height
@@ -49,7 +48,7 @@ pub fn at_a_glance(model: &Model, height: usize) -> Vec<FacetLine> {
     facets::lines(&model.search.facets, &model.search.terms, most)
 }
 
-/// The first of `lines` that is shown, so that the selected one is.
+/// Returns the first visible line, such that the selected one is in view.
 pub fn offset(model: &Model, lines: &[FacetLine], height: usize) -> usize {
     let at = selected(model, lines).unwrap_or(0);
     (at + 1)
@@ -57,21 +56,21 @@ pub fn offset(model: &Model, lines: &[FacetLine], height: usize) -> usize {
         .min(lines.len().saturating_sub(height))
 }
 
-/// The line of what is selected.
+/// Returns the line of the selected value.
 fn selected(model: &Model, lines: &[FacetLine]) -> Option<usize> {
     let ids: Vec<FacetId> = lines.iter().filter_map(FacetLine::id).cloned().collect();
     let selected = model.search.facet.current(&ids)?;
     lines.iter().position(|line| line.id() == Some(&selected))
 }
 
-/// The text of the window.
+/// Renders the lines of the window.
 pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let lines = all(model);
     let selected = selected(model, &lines);
     written(model, &lines, selected, width, theme)
 }
 
-/// Beside the list, in the frame that the window will have.
+/// Draws the pane beside the results, with the same frame as the window.
 pub fn pane(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let (width, height) = inside(area.width, area.height);
     let lines = written(model, &at_a_glance(model, height), None, width, theme);

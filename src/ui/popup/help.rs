@@ -1,4 +1,4 @@
-//! Every key, from the table of keys; and what signs mean.
+//! The help: every key from the table of keys, and the meaning of signs.
 
 use ratatui::text::{Line, Span};
 

@@ -1,4 +1,4 @@
-//! A lookup, hop by hop; and the routing table as its buckets.
+//! The window of a lookup, request by request, and the window of the routing table.
 
 use ratatui::{
     style::Style,
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// Of the table of hops.
+/// Columns of the table of requests.
 const HOPS: [Column; 8] = [
     Column::new("at", "at", 7, 1).right(),
     Column::new("peer", "peer", 12, 0),
@@ -37,7 +37,7 @@ const HOPS: [Column; 8] = [
     Column::new("answer", "answer", 20, 0).rather(34).up_to(48),
 ];
 
-/// Of the routing table.
+/// Columns of the routing table.
 const BUCKETS: [Column; 6] = [
     Column::new("bits", "bits", 4, 0).right(),
     Column::new("fill", "fill", 20, 2),
@@ -212,7 +212,7 @@ fn answer_style(answer: Answer, theme: Theme) -> Style {
     }
 }
 
-/// When a request was under way, as a part of the time the whole lookup took.
+/// Draws when a request was in progress, relative to the duration of the whole lookup.
 fn timeline(hop: &Hop, all: u32, width: usize) -> String {
     let at =
         |micros: u32| (f64::from(micros) / f64::from(all.max(1)) * width as f64).floor() as usize;

@@ -1,4 +1,4 @@
-//! Windows over a screen: the text of each as lines, and the frame around it.
+//! Windows over a screen: their lines, and the frame around them.
 
 pub mod about;
 pub mod columns;
@@ -34,7 +34,7 @@ use super::{
 };
 use crate::domain::text::fit;
 
-/// Width of the labels' column.
+/// Width of the labels, in columns.
 const LABEL: usize = 13;
 
 pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) {
@@ -42,7 +42,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
     let (width, height) = lines::inside(area.width, area.height);
     let text = lines::of(model, window, width, theme);
     let most = text.len().saturating_sub(height);
-    // A list keeps what is selected in view, with what is above it.
+    // Keep the selected row of a list in view, together with the lines above the list.
     let chosen = |at: usize, above: usize| (at + above + 1).saturating_sub(height);
     let (title, keys, scroll) = match window {
         Popup::Help { scroll } => ("Keys".to_owned(), "Esc back", *scroll),
@@ -137,7 +137,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
             .block(block.style(theme.ground())),
         area,
     );
-    // The cursor stands where one types.
+    // Show the cursor in the text field.
     let at = match window {
         Popup::Palette(palette) => Some((2 + palette.input.visual_cursor(), 0)),
         Popup::Export(export) => Some((export.input.visual_cursor(), export::FIELD)),
@@ -150,7 +150,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
     }
 }
 
-/// A label and its text, wrapped beside it; below it where there is little room.
+/// Adds a label and its text, wrapped beside the label, or below it if there is little room.
 pub(super) fn field(
     lines: &mut Vec<Line<'static>>,
     label: &str,

@@ -1,4 +1,4 @@
-//! A package: what it is, whose it is, where it was found and how fresh that is.
+//! The window of a package: description, owner, source, and freshness.
 
 use std::time::Duration;
 
@@ -223,7 +223,7 @@ fn found(
     lines
 }
 
-/// A release in a line, and below it what its owner says against it.
+/// Adds a release in one line, and below it the owner's notice about it.
 fn release_lines(
     package: &Package,
     entry: &ReleaseEntry,
@@ -262,7 +262,7 @@ fn release_lines(
     std::iter::once(Line::from(spans)).chain(warnings).collect()
 }
 
-/// The bytes of the latest release, and whether they are here.
+/// Adds the state of the latest release's content.
 fn content(
     lines: &mut Vec<Line<'static>>,
     model: &Model,
@@ -318,8 +318,8 @@ fn content(
     say("here", &text, style);
 }
 
-/// A file in a line; of one that may have been added later, also when, and what its owner says
-/// against it.
+/// Describes a file in a line. A file that was added after the release has its time and the owner's
+/// notice about it too.
 fn file_text(file: &File, listed: Option<(&ReleaseFile, Timestamp)>) -> String {
     let text = format!(
         "{}, {} ({} bytes)",
@@ -382,7 +382,7 @@ fn presence(
     }
 }
 
-/// How content came that is here: who gave most of it first.
+/// Describes who sent a content that is here, the biggest sender first.
 fn came(held: &Held) -> String {
     let Some(origin) = held
         .origin

@@ -1,4 +1,4 @@
-//! The palette: what is typed, and the actions it finds.
+//! The command palette: the text field, and the matching actions.
 
 use ratatui::text::{Line, Span};
 
@@ -12,7 +12,7 @@ use crate::{
 
 /// Lines above the first action.
 pub const ABOVE: usize = 2;
-/// Width of the keys' column.
+/// Width of the column of keys.
 const KEYS: usize = 14;
 
 pub fn lines(_model: &Model, palette: &Palette, width: usize, theme: Theme) -> Vec<Line<'static>> {

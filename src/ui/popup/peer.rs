@@ -1,4 +1,4 @@
-//! Everything known of a peer.
+//! The window of a peer.
 
 use libp2p::PeerId;
 use ratatui::{
@@ -89,9 +89,9 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
     lines
 }
 
-/// The score as one bar of its parts, and each part with the numbers behind it.
+/// Adds the score as a bar of its parts, and the numbers behind each part.
 fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme: Theme) {
-    /// Told apart without colour.
+    /// Patterns that tell the parts apart without colour.
     const SIGNS: [char; 5] = ['█', '▓', '▒', '░', '+'];
     let score = &peer.score;
     let styles = [
@@ -109,7 +109,7 @@ fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, them
     let mut spans = vec![Span::raw("▕")];
     let (mut sum, mut used) = (0.0, 0);
     for (((_, value), sign), style) in score.parts().into_iter().zip(SIGNS).zip(styles) {
-        // Rounded as a sum, so that the bar is as long as the score says.
+        // Round the running sum, so that the whole bar is as long as the score says.
         sum += value;
         let end = ((sum.min(1.0) * room as f64).round() as usize).max(used);
         spans.push(Span::styled(sign.to_string().repeat(end - used), style));
@@ -138,7 +138,7 @@ fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, them
     }
 }
 
-/// What is held against it, and when that is over.
+/// Adds the peer's penalties and the time when they end.
 fn faults(
     lines: &mut Vec<Line<'static>>,
     model: &Model,
@@ -173,7 +173,7 @@ fn faults(
     }
 }
 
-/// A line of a history; what is longer than the row goes on below.
+/// Adds an event with its time, wrapped if it is longer than the row.
 fn timed(
     lines: &mut Vec<Line<'static>>,
     when: &str,
@@ -262,7 +262,7 @@ fn traffic(
     field(lines, "bytes", &text, theme.text(), width, theme);
 }
 
-/// What it has to give, as far as is known here.
+/// Adds the packages of the peer's publisher, as far as they are known here.
 fn packages(
     lines: &mut Vec<Line<'static>>,
     model: &Model,

@@ -1,4 +1,4 @@
-//! Files of a directory.
+//! The file picker.
 
 use ratatui::text::{Line, Span};
 

@@ -1,4 +1,4 @@
-//! Searches that were made before: what is typed, and those that have it.
+//! The window of recent searches: the text field, and the matching searches.
 
 use ratatui::text::{Line, Span};
 

@@ -1,4 +1,4 @@
-//! The manifest as it will be signed.
+//! The manifest, shown for a last review before it is signed.
 
 use ratatui::text::{Line, Span};
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// Rows of a list: more are folded, or counted.
+/// Most rows of a list; longer ones are folded or only counted.
 const MOST_ROWS: usize = 200;
 
 pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<Line<'static>> {
@@ -81,7 +81,7 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
                 .map(|line| Line::from(Span::styled(line, theme.fair()))),
         );
     }
-    // Before a list that may be longer than the screen.
+    // Totals come before the list, which may be longer than the screen.
     for (text, style) in review.listing.iter().flat_map(|listing| {
         let refused = listing
             .refused
@@ -165,7 +165,7 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
     lines
 }
 
-/// Lists the files that go in and those that stay out.
+/// Lists the files that are included and those that are left out.
 fn files(lines: &mut Vec<Line<'static>>, listing: &Listing, width: usize, theme: Theme) {
     let (count, bytes) = listing.files();
     let what = if count == 1 { "file" } else { "files" };

@@ -1,4 +1,4 @@
-//! A run of a package manager: what it asked, what was refused and why, and who gave the bytes.
+//! The window of a package manager's run: requests, refusals, and the sources of its downloads.
 
 use std::cmp::Reverse;
 
@@ -27,7 +27,7 @@ use crate::{
     },
 };
 
-/// Requests that are listed.
+/// Most requests listed.
 const LISTED: usize = 500;
 
 pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'static>> {
@@ -116,7 +116,7 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, sum: &Sum, theme: Theme)
     }
 }
 
-/// Every sentence of a refusal, once.
+/// Adds the reason of each refusal, without repeats.
 fn refusals(lines: &mut Vec<Line<'static>>, run: &Run, width: usize, theme: Theme) {
     let mut said: Vec<&str> = Vec::new();
     for request in run.requests.values().filter(|request| request.is_refused()) {
@@ -138,7 +138,7 @@ fn refusals(lines: &mut Vec<Line<'static>>, run: &Run, width: usize, theme: Them
     }
 }
 
-/// One request as a line.
+/// Shows one request as a line.
 fn asked(model: &Model, request: &ClientRequest, width: usize, theme: Theme) -> Line<'static> {
     let what = match (&request.package, &request.version) {
         (Some(package), Some(version)) => format!("{package} {version}"),

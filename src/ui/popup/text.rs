@@ -1,4 +1,4 @@
-//! A text to read.
+//! A window with a text to read.
 
 use ratatui::text::Line;
 

@@ -1,4 +1,4 @@
-//! A transfer: how it stands, and who gave which part of it.
+//! The window of a transfer: its progress, and the part of each peer.
 
 use std::cmp::Reverse;
 
@@ -28,7 +28,7 @@ use crate::{
     },
 };
 
-/// Of the table of peers.
+/// Columns of the table of peers.
 const COLUMNS: [Column; 7] = [
     Column::new("peer", "peer", 12, 0),
     Column::new("handle", "handle", 20, 4).up_to(25),
@@ -79,7 +79,7 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
         (true, TransferState::Done) => {
             format!("hash verified: BLAKE3 of all {} bytes", transfer.size)
         }
-        // One that an earlier run of the node left.
+        // An earlier run of the node left this transfer unfinished.
         (true, TransferState::Paused | TransferState::Waiting) if transfer.done == 0 => {
             "what came before, if any, is counted once it goes on".to_owned()
         }
@@ -133,7 +133,7 @@ fn rates(model: &Model, transfer: &Transfer) -> String {
     format!("{} now, {average} on average{left}", Rate(transfer.rate))
 }
 
-/// What became of a peer, in a word that still holds when the transfer is over.
+/// Describes a peer's part, in a word that is still right once the transfer has ended.
 fn part(transfer: &Transfer, peer: &TransferPeer) -> &'static str {
     let over = transfer.ended_at.is_some();
     match (&transfer.id, peer.part) {
@@ -200,7 +200,7 @@ fn peers(
             .map_or("", |column| column.title)
     };
     lines.push(row(&|key| (title(key).to_owned(), theme.dim())));
-    // What an earlier attempt left came from somebody too, of whom nothing is known any more.
+    // Resumed bytes came from peers of an earlier attempt that are no longer known.
     let all = transfer.resumed + transfer.peers.iter().map(|peer| peer.bytes).sum::<u64>();
     let share = |bytes: u64| {
         (bytes * 100)

@@ -1,4 +1,4 @@
-//! Package managers at the gateway: a row for each run of one.
+//! The table of package managers that use the gateway, with a row for each run.
 
 use ratatui::{
     Frame,

@@ -1,4 +1,4 @@
-//! Conflicts: handles that several keys claim, versions that were changed, states of one number.
+//! The Conflicts screen: handles claimed by several keys, changed versions, and forked heads.
 
 use ratatui::{
     Frame,
@@ -61,7 +61,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     status(frame, model, areas, &format!("{figures}{forgotten}"), theme);
 }
 
-/// What is open looks as serious as it is; what is settled is quiet.
+/// Colours open conflicts by their severity; settled ones are dim.
 pub fn style(case: &Case, theme: Theme) -> Style {
     match case.kind {
         _ if case.is_settled() => theme.dim(),

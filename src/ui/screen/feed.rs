@@ -1,4 +1,4 @@
-//! Feed: announcements as they arrive.
+//! The Feed screen: announcements as they arrive.
 
 use ratatui::{Frame, text::Line};
 

@@ -1,4 +1,4 @@
-//! Health: whether the network works for this node, why not, and what to do.
+//! The Health screen: the state of this node's network, its causes, and advice.
 
 use ratatui::{
     Frame,
@@ -37,7 +37,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         .into_iter()
         .enumerate()
     {
-        // The first line begins with the state itself.
+        // The first line begins with the state.
         lines.push(match text.strip_prefix(&head).filter(|_| number == 0) {
             Some(rest) => Line::from(vec![
                 Span::styled(
@@ -105,7 +105,7 @@ fn changes(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     }
 }
 
-/// A state's sign: shapes differ, so that it reads without colour.
+/// Returns the sign of a state. Shapes differ, so that it is readable without colour.
 pub fn sign(state: State) -> &'static str {
     match state {
         State::Good => "✓",

@@ -1,4 +1,4 @@
-//! Logs: what the node writes down, newest first.
+//! The Logs screen: the node's log, newest first.
 
 use ratatui::{Frame, text::Line};
 

@@ -1,4 +1,4 @@
-//! Lookups: what is looked for in the DHT, how far it is and what came of it.
+//! The Lookups screen: DHT lookups, their progress and results.
 
 use ratatui::{
     Frame,
@@ -58,7 +58,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     table_status(frame, model, areas, ["lookup", "lookups"], theme);
 }
 
-/// How a state looks: the words differ, so that it reads without colour.
+/// Colours a state; its word also tells it apart without colour.
 pub fn style(trace: &Trace, theme: Theme) -> Style {
     match trace.state {
         State::Running => theme.link(),

@@ -1,4 +1,4 @@
-//! The screens, and the frame they share: header, bar, field, body, status, footer.
+//! The screens, and the frame they share: header, tabs, field, body, status, footer.
 
 pub mod clients;
 pub mod conflicts;
@@ -37,7 +37,7 @@ use crate::{
     domain::{name::short_id, text::fit},
 };
 
-/// Draws everything.
+/// Draws the whole terminal.
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
     let (width, height) = model.size;
     if width < LEAST.0 || height < LEAST.1 {
@@ -75,7 +75,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
         Screen::Logs => logs::draw(frame, model, theme, &areas),
     }
     if matches!(model.link, Link::Lost { .. }) {
-        // The last that was seen of it.
+        // Without a connection, dim what was seen last.
         for area in [areas.top, areas.body, areas.side, areas.below] {
             frame
                 .buffer_mut()
@@ -88,7 +88,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
     }
 }
 
-/// One row of text.
+/// Draws one row of text.
 pub(super) fn line(frame: &mut Frame<'_>, area: Rect, spans: Vec<Span<'_>>) {
     if area.height > 0 {
         frame.render_widget(
@@ -98,7 +98,7 @@ pub(super) fn line(frame: &mut Frame<'_>, area: Rect, spans: Vec<Span<'_>>) {
     }
 }
 
-/// Spans that fit one after the other; those that do not are left out whole.
+/// Lays out spans one after the other, and leaves out those that do not fit.
 fn fitting(spans: Vec<(String, Style)>, width: usize, gap: &'static str) -> Vec<Span<'static>> {
     let (mut out, mut used) = (Vec::new(), 0);
     for (text, style) in spans {
@@ -231,7 +231,7 @@ fn tabs(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
     }
 }
 
-/// The filter of the screen's table, or the search field; and what makes no sense in it.
+/// Draws the filter of the screen's table or the search field, and any mistake in it.
 fn filter(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     if model.screen == Screen::Search {
         return field(
@@ -290,7 +290,7 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
         )
     };
     let rows = || keymap::rows(typing, place).filter(|row| !row.short.is_empty());
-    // What belongs to this place comes first; help and quit are always there.
+    // Keys of this place come first; help and quit are always shown.
     let here_first = |row: &&keymap::Row| matches!(row.action, Action::Help | Action::Quit);
     let first = rows()
         .filter(here_first)
@@ -299,7 +299,7 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let rest =
         rows().filter(|row| !here(row) && !matches!(row.action, Action::Help | Action::Quit));
     for row in first.chain(special).chain(rest) {
-        // Without a window there may be nothing to go back from.
+        // Without a window, there may be nothing to go back from.
         let useful = match row.action {
             Action::Back if matches!(place, Place::Confirm) => row.id == "no",
             Action::Back => in_window || filtered,
@@ -326,7 +326,7 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     line(frame, area, spans);
 }
 
-/// A text field on one row, with the cursor in it while it has the focus.
+/// Draws a text field on one row, with the cursor in it if it has the focus.
 pub(super) fn field(
     frame: &mut Frame<'_>,
     area: Rect,
@@ -368,7 +368,7 @@ pub(super) fn field(
     }
 }
 
-/// The status row: what holds for the table always, then a notice while there is one, else `text`.
+/// Draws the status row: the table's state first, then a notice if there is one, else `text`.
 pub(super) fn status(
     frame: &mut Frame<'_>,
     model: &Model,
@@ -407,7 +407,7 @@ pub(super) fn status(
     line(frame, areas.status, spans);
 }
 
-/// What holds for any table: frozen, or marked.
+/// Describes the state of a table: frozen, or with marked rows.
 fn table_banner(model: &Model) -> Option<String> {
     let table = model.table();
     let [_, _, waiting, lost] = table.counts();
@@ -434,7 +434,7 @@ fn table_banner(model: &Model) -> Option<String> {
     }
 }
 
-/// The status row of a table: how many rows, what is hidden, how they are sorted.
+/// Draws the status row of a table: number of rows, what is hidden, and the order.
 pub(super) fn table_status(
     frame: &mut Frame<'_>,
     model: &Model,
@@ -446,7 +446,7 @@ pub(super) fn table_status(
     status(frame, model, areas, &text, theme);
 }
 
-/// The same as text, in at most `room` columns where that can be.
+/// Returns that text, in at most `room` columns if possible.
 fn table_figures(model: &Model, [one, many]: [&str; 2], room: usize) -> String {
     let table = model.table();
     let [shown, known, ..] = table.counts();
@@ -467,7 +467,7 @@ fn table_figures(model: &Model, [one, many]: [&str; 2], room: usize) -> String {
     format!("{text}{}", leading.unwrap_or_default())
 }
 
-/// Sentences in the middle of an empty body.
+/// Draws sentences in the middle of an empty body.
 pub(super) fn sentences(frame: &mut Frame<'_>, area: Rect, lines: Vec<Line<'_>>) {
     let top = area.height.saturating_sub(lines.len() as u16 + 2) / 3;
     let area = Rect {

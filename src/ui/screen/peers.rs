@@ -1,4 +1,4 @@
-//! Peers: who is there, and how good they are to ask.
+//! The Peers screen: known peers and their scores.
 
 use ratatui::{
     Frame,
@@ -114,7 +114,7 @@ pub(super) fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Them
     }
 }
 
-/// Nobody there: who we are all the same, and the three things one can do next.
+/// Draws the screen of a node without peers: its own identity, and three suggestions.
 pub(super) fn alone(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let strong = |text: String| Line::from(Span::styled(text, theme.strong()));
     let mut lines = Vec::new();
@@ -133,7 +133,7 @@ pub(super) fn alone(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &
                 node.network
             )));
             lines.push(Line::default());
-            // Those that others reach come first.
+            // Addresses that others can reach come first.
             let address = node.addresses.first();
             let here_only = address.is_some_and(|address| {
                 address.contains("/127.") || address.starts_with("/ip6/::1/")

@@ -1,4 +1,4 @@
-//! Publish: this node's packages, and the form for a release.
+//! The Publish screen: this node's packages, and the form for a release.
 
 use ratatui::{
     Frame,
@@ -347,7 +347,7 @@ fn draw_form(
     );
 }
 
-/// How the path could go on, after what is typed of it.
+/// Draws the completion of the path after the typed text.
 fn proposal(frame: &mut Frame<'_>, form: &Form, place: Rect, theme: Theme) {
     let input = form.input(Field::File);
     let at_end = input.cursor() >= input.value().chars().count();

@@ -1,4 +1,4 @@
-//! Transfers: what is fetched and served, how far it is and how fast.
+//! The Transfers screen: downloads and uploads with their progress and rate.
 
 use ratatui::{
     Frame,
@@ -55,7 +55,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     status(frame, model, areas, &format!("{flows}{figures}"), theme);
 }
 
-/// How a state looks: the words differ, so that it reads without colour.
+/// Colours a state; its word also tells it apart without colour.
 pub fn style(transfer: &Transfer, theme: Theme) -> Style {
     match transfer.state {
         TransferState::Running => theme.link(),
@@ -66,7 +66,7 @@ pub fn style(transfer: &Transfer, theme: Theme) -> Style {
     }
 }
 
-/// A bar and the percents.
+/// Returns a progress bar with percent.
 pub fn gauge(transfer: &Transfer, width: usize) -> String {
     format!(
         "{} {:>3} %",
@@ -127,7 +127,7 @@ fn cell(model: &Model, one: &Transfer, column: &str, theme: Theme) -> Cell {
     }
 }
 
-/// Time to the end; below a second nobody has to wait.
+/// Formats the time left; anything below a second is `< 1 s`.
 pub fn left(seconds: f64) -> String {
     if seconds < 1.0 {
         "< 1 s".to_owned()

@@ -1,27 +1,27 @@
-//! Columns: what a table has, and which of them a person wants, in which order and how wide.
+//! Columns of tables, and the user's choice of columns, order and widths.
 
 use crate::domain::text::printable;
 
-/// A column's head and how it takes part in the layout.
+/// A column's header and its part in the layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// What it is called in filters, in the settings and in exports.
+    /// Name in filters, settings and exports.
     pub key: &'static str,
     pub title: &'static str,
-    /// Terminal columns it needs.
+    /// Least width in columns.
     pub width: usize,
-    /// Terminal columns it is to have before one of a lower rank comes in.
+    /// Width that it gets before a column of a lower rank is shown at all.
     pub ideal: usize,
-    /// Terminal columns it can use at most.
+    /// Largest useful width.
     pub most: usize,
-    /// Leaves earlier the higher it is, where there is no room; 0 stays.
+    /// Columns with higher numbers are dropped first if there is no room; 0 is never dropped.
     pub priority: u8,
     pub right: bool,
-    /// Sorted by it, the highest come first unless reversed: what is good when it is much.
+    /// Sorts the highest values first unless reversed, for values where more is better.
     pub highest_first: bool,
-    /// What numbers in it are of; empty where they count, or where there are none.
+    /// Unit of its numbers; empty for counts and texts.
     pub unit: &'static str,
-    /// A picture of another column: nothing to sort or filter by.
+    /// A picture of another column, which cannot be sorted or filtered by.
     pub picture: bool,
 }
 
@@ -52,7 +52,7 @@ impl Column {
         Self { most, ..self }
     }
 
-    /// For a text that is little use when it is cut short.
+    /// Sets the ideal width, for texts that are of little use when cut off.
     pub const fn rather(self, ideal: usize) -> Self {
         Self { ideal, ..self }
     }
@@ -68,7 +68,7 @@ impl Column {
         Self { unit, ..self }
     }
 
-    /// Its name in a file: `rtt_ms`.
+    /// Returns its name in an exported file, with the unit: `rtt_ms`.
     pub fn with_unit(&self) -> String {
         if self.unit.is_empty() {
             self.key.to_owned()
@@ -85,21 +85,21 @@ impl Column {
     }
 }
 
-/// One column as a person wants it.
+/// One column as the user configured it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Slot {
     pub column: Column,
     pub hidden: bool,
-    /// Terminal columns more, or fewer, than it has by itself.
+    /// Columns added to its own width, or taken from it.
     pub extra: i16,
 }
 
-/// Most that a column is widened by.
+/// Most columns that a width can be increased by.
 const MOST_EXTRA: i16 = 80;
-/// Least width that is left of a narrowed column.
+/// Least width of a narrowed column.
 const LEAST_WIDTH: i16 = 3;
 
-/// Every column of a table, in a person's order.
+/// All columns of a table, in the user's order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Columns(Vec<Slot>);
 
@@ -121,7 +121,7 @@ impl Columns {
         &self.0
     }
 
-    /// Those that are not hidden, as wide as they are wanted.
+    /// Returns the visible columns with the widths that the user chose.
     pub fn wanted(&self) -> Vec<Column> {
         let widened = |slot: &Slot| {
             let by = |width: usize| {
@@ -146,7 +146,7 @@ impl Columns {
             .collect()
     }
 
-    /// Hides or shows one; the last that is shown stays.
+    /// Hides or shows a column; the last visible one stays.
     pub fn toggle(&mut self, at: usize) {
         let shown = self.0.iter().filter(|slot| !slot.hidden).count();
         if let Some(slot) = self.0.get_mut(at)
@@ -156,7 +156,7 @@ impl Columns {
         }
     }
 
-    /// Moves one by a place to the left or to the right; returns where it is then.
+    /// Moves a column one place left or right; returns its new place.
     pub fn shift(&mut self, at: usize, right: bool) -> usize {
         let to = if right { at + 1 } else { at.saturating_sub(1) };
         if at < self.0.len() && to < self.0.len() {
@@ -174,8 +174,8 @@ impl Columns {
         }
     }
 
-    /// As they are kept in the settings: `key`, `-key` for a hidden one, `key+4` and `key-2` for
-    /// another width.
+    /// Returns the columns as the settings store them: `key`, `-key` if hidden, `key+4` or `key-2`
+    /// for another width.
     pub fn to_words(&self) -> Vec<String> {
         let word = |slot: &Slot| {
             let hidden = if slot.hidden { "-" } else { "" };
@@ -189,8 +189,8 @@ impl Columns {
         self.0.iter().map(word).collect()
     }
 
-    /// From the settings. What is not named there comes last, as it is by itself; what is not known
-    /// is left out.
+    /// Parses columns from the settings. Columns that are not named follow with their defaults;
+    /// unknown names are ignored.
     pub fn from_words(columns: &[Column], words: &[String]) -> Self {
         let mut slots: Vec<Slot> = Vec::new();
         for word in words {
@@ -234,7 +234,7 @@ impl Columns {
     }
 }
 
-/// A sentence for every word of the settings that means no column.
+/// Returns a sentence for each word in the settings that names no column.
 pub fn unknown(columns: &[Column], words: &[String]) -> Vec<String> {
     let known = columns
         .iter()
@@ -254,14 +254,14 @@ pub fn unknown(columns: &[Column], words: &[String]) -> Vec<String> {
         .collect()
 }
 
-/// Space between columns.
+/// Columns between two columns of a table.
 pub const GAP: usize = 1;
 
-/// Which columns are shown in `width`, and how wide each is.
+/// Chooses the columns that fit in `width`, and their widths.
 pub fn columns_in(columns: &[Column], width: usize) -> Vec<(Column, usize)> {
     let mut shown: Vec<(usize, Column)> = columns.iter().copied().enumerate().collect();
     let gaps = |shown: &[(usize, Column)]| GAP * shown.len().saturating_sub(1);
-    // What comes before the last to come in has its ideal width first.
+    // Every column but the last to be added must have its ideal width first.
     let needed = |shown: &[(usize, Column)]| {
         let last = shown
             .iter()

@@ -1,8 +1,8 @@
-//! A view of a table as a file.
+//! Exports a view of a table to a file.
 
 use super::filter::Value;
 
-/// What is shown of a table, as values.
+/// The visible part of a table as values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sheet {
     pub columns: Vec<String>,
@@ -10,11 +10,11 @@ pub struct Sheet {
 }
 
 impl Sheet {
-    /// As the name of the file says: `.json` for one array of objects, anything else for CSV (RFC
-    /// 4180).
+    /// Formats the sheet by the ending of the file name: `.json` gives an array of objects,
+    /// anything else CSV (RFC 4180).
     ///
     /// # Errors
-    /// The serialiser's, which does not happen with values like these.
+    /// The serialiser's, which do not occur with values like these.
     pub fn write(&self, file_name: &str) -> std::io::Result<Vec<u8>> {
         if file_name.to_lowercase().ends_with(".json") {
             self.json()
@@ -55,9 +55,8 @@ impl Sheet {
     }
 }
 
-/// A cell of a spreadsheet. A text that one would take for a formula gets a quote before it
-/// (<https://owasp.org/www-community/attacks/CSV_Injection>): most of these texts are other
-/// people's.
+/// Formats a CSV cell. Most texts come from other people, so a text that a spreadsheet would run as
+/// a formula is quoted (<https://owasp.org/www-community/attacks/CSV_Injection>).
 fn cell(value: &Value) -> String {
     match value {
         Value::Text(text) if text.starts_with(['=', '+', '-', '@']) => format!("'{text}"),

@@ -1,14 +1,14 @@
-//! The small language of filters: words that a row must have.
+//! The filter language: terms that a row must match.
 //!
-//! `berlin` anywhere · `agent:swarmdex` in one column · `score:<0.4`, `rtt:>=200`, `packages:=12`
-//! by number ·
-//! `-berlin` what must not be there · `"two words"` as one. A row must pass every word.
+//! `berlin` in any column · `agent:swarmdex` in one column · `score:<0.4`, `rtt:>=200`,
+//! `packages:=12` compare numbers ·
+//! `-berlin` excludes · `"two words"` is one term. A row must match all terms.
 
 use tui_input::Input;
 
 use super::column::Column;
 
-/// What a row has in a column.
+/// The value of a row in a column.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     Text(String),
@@ -56,11 +56,11 @@ struct Term {
     negated: bool,
 }
 
-/// What a person typed, understood as far as it can be.
+/// The parsed text of a filter.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Terms {
     terms: Vec<Term>,
-    /// The first thing that makes no sense, and what to write instead. Rows are not filtered by it.
+    /// The first mistake and how to correct it. That term is ignored.
     pub problem: Option<String>,
 }
 
@@ -77,7 +77,7 @@ impl Terms {
         out
     }
 
-    /// Whether a row passes, whose value in a column is `value`.
+    /// Returns true if a row matches all terms; `value` returns its value in a column.
     pub fn pass(&self, columns: &[Column], value: impl Fn(&'static str) -> Value) -> bool {
         self.terms.iter().all(|term| {
             let holds = match term.column {
@@ -109,7 +109,7 @@ impl Test {
     }
 }
 
-/// Words between spaces; quotes keep what is between them together.
+/// Splits at spaces outside quotes.
 fn words(text: &str) -> Vec<String> {
     let (mut out, mut word, mut quoted) = (Vec::new(), String::new(), false);
     for c in text.chars() {
@@ -150,7 +150,7 @@ fn term(word: &str, columns: &[Column]) -> Result<Option<Term>, String> {
         .clone()
         .find(|column| column.key == name.to_lowercase())
     else {
-        // An address or a time has colons too; a word before one is meant as a column.
+        // Addresses and times have colons too; only letters before a colon can name a column.
         if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphabetic()) {
             return Ok(Some(anywhere()));
         }
@@ -194,7 +194,7 @@ fn term(word: &str, columns: &[Column]) -> Result<Option<Term>, String> {
     }))
 }
 
-/// The field a filter is typed in.
+/// The text field of a filter.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
     pub input: Input,
@@ -207,7 +207,7 @@ impl Filter {
         self.terms = Terms::parse(self.input.value(), columns);
     }
 
-    /// Takes a row of its own: it has the focus, or hides something.
+    /// Returns true if it needs a row: it has the focus or hides rows.
     pub fn is_shown(&self) -> bool {
         self.typing || !self.input.value().is_empty()
     }

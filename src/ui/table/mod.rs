@@ -1,6 +1,5 @@
-//! Tables: which things pass the filter, in which order, which one is selected, which are marked,
-//! and what waits while the table is frozen. One for every screen; what is in its cells is the
-//! screen's.
+//! Tables: filtering, sorting, selection, marks, and freezing. Every screen has one; the screens
+//! draw the cells.
 
 pub mod column;
 pub mod export;
@@ -20,46 +19,45 @@ use self::{
 use super::{action::Move, widget::list::Selection};
 use crate::domain::time::Timestamp;
 
-/// Rows are not moved more often than this.
+/// Least time between two sorts.
 const SORT_EVERY: Duration = Duration::from_secs(1);
-/// Nor while a person is moving among them.
+/// Time after a key during which rows do not move.
 const SORT_AFTER_KEY: Duration = Duration::from_secs(2);
 
-/// A thing that a table has a row for.
+/// An item that a table has a row for.
 pub trait Entry {
     type Id: Clone + Eq + Hash;
-    /// What the table is called in the settings and in the name of an exported file.
+    /// Name of the table in the settings and in exported files.
     const NAME: &'static str;
     const COLUMNS: &'static [Column];
-    /// Most rows; beyond it the earliest go.
+    /// Most rows; the earliest are dropped first.
     const MOST: usize;
-    /// In no other order, the newest come first, and a selection that was not moved stays at the
-    /// top.
+    /// Without a sort column, the newest come first, and a selection at the top stays there.
     const NEWEST_FIRST: bool = false;
-    /// The column it is sorted by at first; `None` for the order things came in.
+    /// Initial sort column; `None` for the order of arrival.
     const SORT: Option<&'static str> = None;
-    /// What is said of those that lead, where there are some.
+    /// Describes the entries that come first in any order; empty if there are none.
     const LEADING: &'static str = "";
 
     fn id(&self) -> Self::Id;
 
-    /// What it has in a column, for filters, sorting and exports.
+    /// Returns the value in a column, for filters, sorting and exports.
     fn value(&self, column: &'static str, now: Timestamp) -> Value;
 
-    /// The same in a file, where there is room for all of it.
+    /// Returns the value for a file, where there is room for all of it.
     fn exported(&self, column: &'static str, now: Timestamp) -> Value {
         self.value(column, now)
     }
 
-    /// What `y` copies.
+    /// Returns the text that the copy key copies.
     fn copied(&self) -> String;
 
-    /// Comes before those that do not, whatever the order.
+    /// Returns true if it comes first in any order.
     fn leads(&self) -> bool {
         false
     }
 
-    /// What is shown of it changes with time alone: that text.
+    /// Returns the text that depends on the time alone, so that a change of it is noticed.
     fn age(&self, _now: Timestamp) -> Option<String> {
         None
     }
@@ -67,13 +65,13 @@ pub trait Entry {
 
 struct Item<E> {
     entry: E,
-    /// When it came, counted.
+    /// Sequence number of its arrival.
     order: u64,
 }
 
-/// What came while a table was frozen.
+/// Changes that arrived while a table was frozen.
 struct Waiting<E: Entry> {
-    /// `None` for what is gone.
+    /// `None` for removed entries.
     changes: HashMap<E::Id, Option<E>>,
     came: Vec<E::Id>,
 }
@@ -83,7 +81,7 @@ pub struct Table<E: Entry> {
     rows: Vec<E::Id>,
     shown: HashSet<E::Id>,
     waiting: Option<Waiting<E>>,
-    /// Things that came while more were waiting than are kept.
+    /// Changes that were dropped because too many were waiting.
     pub lost: u64,
     pub columns: Columns,
     pub sort: Option<&'static str>,
@@ -124,12 +122,12 @@ impl<E: Entry> Table<E> {
         self.items.get(id).map(|item| &item.entry)
     }
 
-    /// Those that pass the filter, in order.
+    /// Returns the ids of the entries that pass the filter, in order.
     pub fn rows(&self) -> &[E::Id] {
         &self.rows
     }
 
-    /// The `page` rows that are in view.
+    /// Returns the `page` rows in view.
     pub fn in_view(&self, page: usize) -> impl Iterator<Item = &E> {
         self.rows
             .iter()
@@ -154,7 +152,7 @@ impl<E: Entry> Table<E> {
         self.items.values().map(|item| &item.entry)
     }
 
-    /// Takes what came or changed, oldest first.
+    /// Adds or updates entries, oldest first.
     pub fn put(&mut self, entries: impl IntoIterator<Item = E>, now: Timestamp) {
         let mut entries = entries.into_iter().peekable();
         if entries.peek().is_none() {
@@ -193,7 +191,7 @@ impl<E: Entry> Table<E> {
         if self.sort.is_none() && E::NEWEST_FIRST != self.reversed {
             self.rows.splice(0..0, new.into_iter().rev());
         } else {
-            // At the end until the next sorting, so that nothing moves under the person's eyes.
+            // Add at the end until the next sort, so that rows do not move while they are read.
             self.rows.append(&mut new);
         }
         self.keep_to_most();
@@ -223,7 +221,7 @@ impl<E: Entry> Table<E> {
         self.rows.retain(|id| self.shown.contains(id));
     }
 
-    /// Everything at once: what is not among `entries` goes.
+    /// Replaces all entries: those not in `entries` are removed.
     pub fn replace(&mut self, entries: Vec<E>, now: Timestamp) {
         let kept: HashSet<E::Id> = entries.iter().map(Entry::id).collect();
         let gone: Vec<E::Id> = self
@@ -266,7 +264,8 @@ impl<E: Entry> Table<E> {
             .pass(E::COLUMNS, |column| entry.value(column, now))
     }
 
-    /// Sorts at most once a second, and not within two seconds of a key; true when rows moved.
+    /// Sorts at most once a second, and not within two seconds after a key. Returns true if rows
+    /// moved.
     pub fn sort_if_due(&mut self, now: Timestamp) -> bool {
         let due = self.unsorted
             && now.since(self.sorted_at) >= SORT_EVERY
@@ -279,11 +278,11 @@ impl<E: Entry> Table<E> {
         before != self.rows
     }
 
-    /// Filters and sorts anew.
+    /// Filters and sorts now.
     pub fn sort_now(&mut self, now: Timestamp) {
         let descending = self.is_descending();
         let sort = self.sort;
-        // What decides, taken once for every row.
+        // Compute each row's sort key once.
         let mut rows: Vec<(bool, Option<Value>, u64, &E::Id)> = (self.items.iter())
             .filter(|(_, item)| self.passes(&item.entry, now))
             .map(|(id, item)| {
@@ -308,7 +307,7 @@ impl<E: Entry> Table<E> {
         (self.sorted_at, self.unsorted) = (now, false);
     }
 
-    /// Whether the highest come first now.
+    /// Returns true if the highest values come first.
     pub fn is_descending(&self) -> bool {
         let by_itself = match self.sort {
             Some(sort) => E::COLUMNS
@@ -323,7 +322,7 @@ impl<E: Entry> Table<E> {
         self.waiting.is_some()
     }
 
-    /// How many things changed since it was frozen.
+    /// Returns the number of entries that changed while frozen.
     pub fn waiting(&self) -> usize {
         self.waiting
             .as_ref()
@@ -332,7 +331,7 @@ impl<E: Entry> Table<E> {
 }
 
 impl<E: Entry> Waiting<E> {
-    /// True when something had to be forgotten for it.
+    /// Returns true if an earlier change had to be dropped.
     fn put(&mut self, id: E::Id, change: Option<E>, most: usize) -> bool {
         if self.changes.insert(id.clone(), change).is_some() {
             return false;
@@ -346,7 +345,7 @@ impl<E: Entry> Waiting<E> {
     }
 }
 
-/// What is not there comes last, whichever way the rest goes.
+/// Compares two values; missing ones come last in either direction.
 fn compare(a: &Value, b: &Value, descending: bool) -> Ordering {
     let order = match (a, b) {
         (Value::Nothing, Value::Nothing) => return Ordering::Equal,
@@ -360,7 +359,7 @@ fn compare(a: &Value, b: &Value, descending: bool) -> Ordering {
     if descending { order.reverse() } else { order }
 }
 
-/// A table whatever is in it: what keys and mouse do to any of them.
+/// The operations on a table that do not depend on its entries, for keys and the mouse.
 pub trait AnyTable {
     fn name(&self) -> &'static str;
     fn columns(&self) -> &Columns;
@@ -368,19 +367,19 @@ pub trait AnyTable {
     fn known_columns(&self) -> &'static [Column];
     fn filter(&self) -> &Filter;
     fn filter_mut(&mut self) -> &mut Filter;
-    /// The filter's text has changed.
+    /// Applies a changed filter text.
     fn filtered(&mut self, now: Timestamp);
     fn touched(&mut self, now: Timestamp);
     fn step(&mut self, step: Move, page: usize);
-    /// Selects a row of those in view; true when it was selected before.
+    /// Selects a row in view; returns true if it was selected already.
     fn select_in_view(&mut self, row: usize) -> bool;
     fn settle(&mut self, page: usize);
     fn sort_next(&mut self, now: Timestamp);
-    /// Sorts by a column; by the one it is sorted by already, the other way round.
+    /// Sorts by a column, or reverses the order if it is the sort column already.
     fn sort_by(&mut self, key: &'static str, now: Timestamp);
-    /// How the rows are sorted, in words.
+    /// Describes the order of the rows.
     fn order(&self) -> String;
-    /// Which rows come first whatever the order, in words; empty when none do.
+    /// Describes the entries that come first in any order; empty if there are none.
     fn leading(&self) -> &'static str;
     fn reverse(&mut self, now: Timestamp);
     fn sort_again(&mut self, now: Timestamp);
@@ -390,14 +389,14 @@ pub trait AnyTable {
     fn toggle_mark(&mut self, page: usize);
     fn unmark(&mut self) -> bool;
     fn marked(&self) -> usize;
-    /// What `y` copies: what is marked, else what is selected; and how many things that is.
+    /// Returns the text to copy, of marked rows or else the selected one, and the number of rows.
     fn copied(&self) -> (String, usize);
     fn export(&self, now: Timestamp) -> export::Sheet;
-    /// What the rows in view say that changes with time alone.
+    /// Returns the texts in view that depend on the time alone.
     fn ages(&self, page: usize, now: Timestamp) -> Vec<String>;
-    /// The first row that is in view.
+    /// Returns the first row in view.
     fn offset(&self) -> usize;
-    /// Things shown, things known, things waiting, things lost.
+    /// Returns the numbers of entries shown, known, waiting, and dropped.
     fn counts(&self) -> [u64; 4];
 }
 
@@ -437,7 +436,7 @@ impl<E: Entry> AnyTable for Table<E> {
 
     fn step(&mut self, step: Move, page: usize) {
         self.selection.step(step, &self.rows, page);
-        // At the top again: follow what arrives.
+        // Back at the top: follow new entries.
         if E::NEWEST_FIRST
             && self.sort.is_none()
             && self.selection.selected.as_ref() == self.rows.first()
@@ -461,7 +460,7 @@ impl<E: Entry> AnyTable for Table<E> {
 
     fn sort_next(&mut self, now: Timestamp) {
         let mut keys: Vec<Option<&'static str>> = Vec::new();
-        // The order things came in is one of the orders where the table begins with it.
+        // A table that begins in order of arrival can be sorted by arrival again.
         keys.extend(E::SORT.is_none().then_some(None));
         keys.extend(
             self.columns
@@ -641,7 +640,7 @@ impl<E: Entry> AnyTable for Table<E> {
 }
 
 impl<E: Entry> Table<E> {
-    /// What is marked, in the order of the rows; else what is selected.
+    /// Returns the marked entries in order, or else the selected one.
     fn chosen(&self) -> Vec<&E> {
         if self.marked.is_empty() {
             return self.current().into_iter().collect();

@@ -1,4 +1,4 @@
-//! Package managers at the gateway: their runs, and what each asked.
+//! Tests of package managers at the gateway: their runs and requests.
 
 use super::*;
 use crate::domain::request::{ClientRequest, Origin, Purpose};

@@ -1,4 +1,4 @@
-//! What does not go together: told, shown with both sides, and acted upon.
+//! Tests of conflicts: the notice, both sides on screen, and the actions.
 
 use super::*;
 use crate::domain::conflict::{Case, ConflictId, Conflicts, InForce, Kind, Side};

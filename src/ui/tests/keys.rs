@@ -1,4 +1,4 @@
-//! What keys and clicks do.
+//! Tests of keys and clicks.
 
 use super::*;
 
@@ -242,7 +242,7 @@ fn a_failure_is_shown_with_its_remedy_and_tried_again() {
     ));
 }
 
-/// Every action has something to show for itself.
+/// Every action must have a visible effect.
 #[test]
 fn tables_mark_copy_export_and_choose_columns() {
     let mut model = full((160, 50));
@@ -515,7 +515,7 @@ fn keys_of_every_place_do_something_or_nothing_but_never_break() {
             }
             model.quit = false;
             if at % 50 == 49 {
-                // A storm of sizes, too.
+                // Resize in a storm as well.
                 update::on_resize(
                     &mut model,
                     ((1 + at / 50 % 250) as u16, (1 + at / 13_000 % 80) as u16),

@@ -1,4 +1,4 @@
-//! Lookups, a lookup hop by hop, and the routing table.
+//! Tests of lookups, their requests, and the routing table.
 
 use super::*;
 use crate::domain::lookup::{

@@ -1,4 +1,4 @@
-//! The map: what keys and the mouse do on it, and when it is drawn anew.
+//! Tests of the map: keys, the mouse, and redrawing.
 
 use std::collections::BTreeSet;
 
@@ -39,7 +39,8 @@ fn transfer(bytes: u64, peer: PeerId, ended: Option<Timestamp>) -> Transfer {
     }
 }
 
-/// Six peers at places of their own, one whose place is not known, and one that gives bytes.
+/// Returns a map with six peers at distinct places, one without a location, and one that sends
+/// bytes.
 pub fn on_map(size: (u16, u16), keys: &str) -> Model {
     let mut model = full(size);
     let places = [

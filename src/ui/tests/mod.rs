@@ -1,4 +1,4 @@
-//! The explorer without a terminal: keys in, frames out. Here is what the tests are made of.
+//! Tests of the explorer without a terminal: keys in, frames out. This file has the fixtures.
 
 mod clients;
 mod conflicts;
@@ -205,7 +205,8 @@ fn peer(n: u8) -> PeerSnapshot {
     }
 }
 
-/// Most declare where they are, two of them not truly; some are known by their address.
+/// Returns the source of a peer's location: most declare it, two of them falsely; some are looked
+/// up by address.
 fn provenance(n: u8) -> Option<Provenance> {
     let told = Provenance::declared();
     Some(match n {
@@ -413,7 +414,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What is measured where all is well.
+/// Returns measurements of a healthy node.
 fn sample() -> Sample {
     Sample {
         running_for: seconds(60),

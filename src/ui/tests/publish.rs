@@ -1,4 +1,4 @@
-//! The Publish screen: the form, the review, a publish and a yank.
+//! Tests of the Publish screen: form, review, publish and yank.
 
 use std::collections::BTreeMap;
 
@@ -57,7 +57,7 @@ fn answer_own(model: &mut Model, packages: Vec<OwnPackage>) -> Vec<Effect> {
     update::on_message(model, Message::Own(Box::new(Ok(own))), NOW)
 }
 
-/// Types into the fields in order; Tab between them.
+/// Types into the fields in order, with Tab between them.
 fn fill(model: &mut Model, texts: &[&str]) {
     for text in texts {
         press(model, text);
@@ -269,7 +269,7 @@ fn every_key_in_the_form_is_kept() {
         (true, "web")
     );
 
-    // Another start.
+    // Start again.
     let mut model = super::model((120, 40));
     update::restore(&mut model, &saved);
     assert!(picture(&model).contains("a draft of web is there from last time"));
@@ -489,7 +489,7 @@ fn success_forgets_the_draft_and_failure_keeps_it() {
     press_code(&mut model, KeyCode::Esc);
     assert!(model.publish.progress.is_none());
 
-    // Once it is stored, it is a release and no draft, whatever comes then.
+    // Once stored, it is a release and no longer a draft, whatever happens afterwards.
     let (mut model, generation) = publishing((120, 40));
     let result = Box::new(Err(RegistryError::Closed));
     let effects = update::on_message(&mut model, Message::Published { generation, result }, NOW);
@@ -644,7 +644,7 @@ fn a_megabyte_of_hostile_text_fits_its_field() {
 #[test]
 fn a_click_goes_to_the_field() {
     let mut model = filled_form((120, 40));
-    // The line of the version, right of its label.
+    // Find the line of the version, to the right of its label.
     let text = picture(&model);
     let y = text
         .lines()

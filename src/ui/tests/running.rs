@@ -1,4 +1,4 @@
-//! The loop: what is served first, and how many frames it costs.
+//! Tests of the event loop: its order, and the number of frames.
 
 use super::*;
 
@@ -51,7 +51,7 @@ fn frames_keep_their_distance_and_a_slow_terminal_gets_time() {
         Some(start + FRAME / 2),
         "a key sooner"
     );
-    // Keys without end: never more than 60 frames in a second.
+    // Endless keys cause at most 60 frames a second.
     let mut at = start;
     let mut frames = 0;
     while at < start + Duration::from_secs(1) {
@@ -81,7 +81,7 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
     let batches = bus.subscribe();
     let (sender, receiver) = messages();
     let (_signals, signals) = mpsc::channel(1);
-    // The key is there together with everything else.
+    // The key arrives together with everything else.
     for n in 0..FLOOD / 2 {
         bus.emit(Event::Announced(Box::new(announced(1, n as u64))));
         bus.emit(Event::Peer(Box::new(peer((n % 100) as u8))));

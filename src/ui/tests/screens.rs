@@ -1,4 +1,4 @@
-//! What every screen and window looks like, at every size, without colour and in ASCII.
+//! Snapshots of every screen and window, at every size, without colour and in ASCII.
 
 use ratatui::style::Color;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::control::{Link, Replay};
 use crate::ui::{ascii, theme::Theme};
 
-/// A way to a screen or a window, from a model of a size.
+/// Opens a screen or window in a terminal of a given size.
 type Build = fn((u16, u16)) -> Model;
 
 fn starting(size: (u16, u16)) -> Model {
@@ -90,7 +90,7 @@ fn healthy(size: (u16, u16)) -> Model {
     model
 }
 
-/// The end of a session that was recorded on a node of a real demo.
+/// Replays a session that was recorded on a node of a real demo, to its end.
 fn recorded(size: (u16, u16), keys: &str) -> Model {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ui/tests/recordings/demo.jsonl");
     let batches = Replay::open(&path, 1.0).unwrap().batches().unwrap();
@@ -264,7 +264,7 @@ fn screens_look_as_they_should() {
         for size in SIZES {
             let model = build(size);
             let shown = drawn(&model, |frame, model| look().draw(frame, model));
-            // The clock's column is in the machine's own zone.
+            // The clock is in the machine's own time zone.
             insta::with_settings!({
                 omit_expression => true,
                 prepend_module_to_snapshot => false,

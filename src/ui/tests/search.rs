@@ -1,4 +1,4 @@
-//! The search: what its screen says, and what keys and clicks do to its text.
+//! Tests of the search: its screen, and the effect of keys and clicks on the text.
 
 use ratatui::style::Modifier;
 
@@ -101,7 +101,7 @@ fn answer(model: &mut Model, update: SearchUpdate) -> Vec<Effect> {
     )
 }
 
-/// After `text` was typed, before any answer.
+/// Returns the model after `text` was typed and before any answer.
 fn typed(size: (u16, u16), text: &str) -> Model {
     let mut model = full(size);
     let node = NodeSnapshot {
@@ -134,7 +134,7 @@ fn answered(size: (u16, u16), text: &str) -> Model {
     model
 }
 
-/// While peers answer.
+/// Returns a search while peers are answering.
 pub fn on_search(size: (u16, u16)) -> Model {
     let mut model = answered(size, "par");
     let theirs = SearchUpdate::Hits {
@@ -215,7 +215,7 @@ pub fn instead(size: (u16, u16)) -> Model {
     model
 }
 
-/// A category is asked for, and the selection is on the next one.
+/// Returns a search with one category chosen and the next one selected.
 pub fn in_facets(size: (u16, u16)) -> Model {
     let mut model = answered(size, "par");
     press_ctrl(&mut model, 'f');
@@ -344,7 +344,7 @@ fn what_was_found_is_marked_in_name_and_text() {
             })
             .map(|cell| cell.symbol())
             .collect();
-        // As far as the column is wide.
+        // Marks end where the column does.
         assert_eq!(marked, "parParses configuratio", "row {row}");
     }
 }

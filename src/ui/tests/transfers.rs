@@ -1,4 +1,4 @@
-//! Transfers, downloads, and what a package's window shows of its content.
+//! Tests of transfers, downloads, and the content in a package's window.
 
 use super::*;
 use crate::{
@@ -117,7 +117,7 @@ pub fn on_transfers(size: (u16, u16)) -> Model {
     model
 }
 
-/// With the row of that content selected.
+/// Selects the row of content `n`.
 fn on(size: (u16, u16), n: u8) -> Model {
     let mut model = on_transfers(size);
     let row = model
@@ -155,7 +155,7 @@ fn with_readme() -> Package {
     package
 }
 
-/// The window of a package, and its number.
+/// Opens the window of a package; returns its number too.
 fn opening(size: (u16, u16)) -> (Model, u64, Vec<Effect>) {
     let mut model = on_search(size);
     let effects = press_code(&mut model, KeyCode::Enter);
@@ -218,8 +218,8 @@ pub fn with_content(size: (u16, u16)) -> Model {
     model
 }
 
-/// A package whose latest release grew after it was published, opened, before and after every
-/// manifest was looked for.
+/// Opens a package whose latest release was extended after it was published, before and after all
+/// its manifests were looked up.
 fn that_grew(size: (u16, u16)) -> (Model, u64, Vec<Effect>) {
     let mut model = on_search(size);
     let effects = press_code(&mut model, KeyCode::Enter);
@@ -294,7 +294,7 @@ fn every_file_of_a_release_that_grew_is_shown() {
     );
 }
 
-/// Scrolled to its end.
+/// Scrolls to the end of the readme.
 pub fn at_readme(size: (u16, u16)) -> Model {
     let mut model = with_content(size);
     press(&mut model, "G");

@@ -1,4 +1,4 @@
-//! Conflicts: asking for them, and what a person says about a key.
+//! Conflicts: refreshing the list, and trusting or distrusting a key.
 
 use tui_input::Input;
 
@@ -12,7 +12,7 @@ use crate::{
     },
 };
 
-/// Asks again when it is time, or the node has refused another one.
+/// Refreshes the list if it is due, or if the node has refused another conflicting message.
 pub fn on_tick(model: &mut Model) -> Vec<Effect> {
     let due = model.running && model.conflicts.is_due(refused(&model.counters), model.now);
     if due {
@@ -22,7 +22,7 @@ pub fn on_tick(model: &mut Model) -> Vec<Effect> {
     }
 }
 
-/// The one that is opened, else the one that is selected; says so where there is none.
+/// Returns the opened conflict, or else the selected one; shows a message if there is none.
 fn meant(model: &mut Model) -> Option<Case> {
     let case = model.shown_conflict().cloned();
     if case.is_none() {
@@ -118,7 +118,7 @@ pub fn ask_to_distrust(model: &mut Model) {
     })));
 }
 
-/// Proposes a name for the file.
+/// Opens the prompt for the file with evidence, with a proposed name.
 pub fn export(model: &mut Model) {
     let Some(case) = meant(model) else { return };
     if !case.is_provable() {
@@ -142,7 +142,7 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 model.conflicts.take(known, now);
                 model.dirty |= model.screen == Screen::Conflicts;
             }
-            // The link says it, if it is more than a moment.
+            // The state of the connection is shown elsewhere if this lasts.
             Err(error) => tracing::debug!(%error, "the conflicts could not be read"),
         },
         Message::Said {

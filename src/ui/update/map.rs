@@ -1,5 +1,4 @@
-//! What keys and the mouse do on the map. Only what is a map is moved about: as a list it is moved
-//! in like any other.
+//! Keys and the mouse on the map. If the map is shown as a list, the keys of lists apply.
 
 use ratatui::layout::Position;
 
@@ -22,13 +21,13 @@ fn chart(model: &Model) -> Option<Chart> {
     Chart::of(model, layout::areas(model).body)
 }
 
-/// Columns and rows that the map has, used or not.
+/// Returns the columns and rows of the area for the map.
 fn room(model: &Model) -> (u16, u16) {
     let body = layout::areas(model).body;
     (body.width, body.height)
 }
 
-/// Moves the selection; false where there is no map to move it on.
+/// Moves the selection; returns false if there is no map.
 pub fn step(model: &mut Model, step: Move) -> bool {
     let Some(chart) = chart(model) else {
         return false;
@@ -51,7 +50,7 @@ pub fn step(model: &mut Model, step: Move) -> bool {
     let current = model.peers.current().map(|peer| peer.id);
     let next = match current.and_then(|id| Some((id, chart.point(&id)?))) {
         Some((id, here)) => {
-            // Those that are drawn as one are left by one step; `n` goes through them.
+            // One step leaves a cluster; `n` visits the peers in it.
             let same = chart
                 .cluster_of(&id)
                 .map(|cluster| cluster.peers.as_slice())
@@ -69,7 +68,7 @@ pub fn step(model: &mut Model, step: Move) -> bool {
                 others.map(|(number, (_, point))| (number, *point)),
             )
         }
-        // From one that is not on the map, to the first that is.
+        // If the selected peer is not on the map, select the first one that is.
         None => {
             let ranks = ranks(model);
             (0..chart.peers.len())
@@ -83,10 +82,10 @@ pub fn step(model: &mut Model, step: Move) -> bool {
     true
 }
 
-/// The next peer to the east, round and round: those of one place one after the other, and last
-/// those that have none.
+/// Selects the next peer to the east, wrapping around. Peers in one place come one after the other;
+/// those without a location come last.
 pub fn next_peer(model: &mut Model, steps: isize) {
-    // In a list the order is that of its rows.
+    // A list goes by its rows.
     let order = if is_drawn(model) {
         eastward(model)
     } else {
@@ -101,7 +100,7 @@ pub fn next_peer(model: &mut Model, steps: isize) {
     show_selected(model);
 }
 
-/// Moves the view, if it must be, so that the selected peer is in it.
+/// Moves the view, if necessary, so that the selected peer is in it.
 pub fn show_selected(model: &mut Model) {
     let Some(chart) = chart(model) else { return };
     let (columns, rows) = room(model);
@@ -110,8 +109,8 @@ pub fn show_selected(model: &mut Model) {
     }
 }
 
-/// Moves the view by a part of what is shown: an eighth where nothing else is said, else the whole
-/// over `parts`.
+/// Scrolls the map by its size divided by `parts`, at least by one cell; returns false if there is
+/// no map.
 pub fn pan(model: &mut Model, pan: Pan, parts: u16) -> bool {
     let Some(chart) = chart(model) else {
         return false;
@@ -126,7 +125,7 @@ pub fn pan(model: &mut Model, pan: Pan, parts: u16) -> bool {
     true
 }
 
-/// A step closer or further off, around what is pointed at, else around what is selected.
+/// Zooms by one step around the pointer, or else around the selected peer.
 pub fn zoom(model: &mut Model, closer: bool, at: Option<Position>) {
     let Some(chart) = chart(model) else { return };
     let (columns, rows) = room(model);
@@ -140,7 +139,7 @@ pub fn zoom(model: &mut Model, closer: bool, at: Option<Position>) {
     model.map.view = model.map.view.zoomed(closer, at, columns, rows);
 }
 
-/// As close as all peers can be seen; from there the whole world again.
+/// Zooms in as far as all peers stay in view; if that is the view already, shows the world.
 pub fn fit(model: &mut Model) {
     let (columns, rows) = room(model);
     let fitting = View::fitting(&everything(model), columns, rows);
@@ -151,7 +150,7 @@ pub fn fit(model: &mut Model) {
     };
 }
 
-/// Selects what is clicked; a second click opens it. False where there is no map.
+/// Selects the clicked peer; a second click opens it. Returns `None` if there is no map.
 pub fn click(model: &mut Model, at: Position) -> Option<Vec<Effect>> {
     let chart = chart(model)?;
     let cell = chart.cell(at)?;
@@ -172,7 +171,7 @@ pub fn click(model: &mut Model, at: Position) -> Option<Vec<Effect>> {
     Some(Vec::new())
 }
 
-/// The mouse moves while it is held down: so does the world. True if it moved.
+/// Scrolls the map with the mouse while its button is held; returns true if it moved.
 pub fn drag(model: &mut Model, at: Position) -> bool {
     let Some((x, y)) = model.map.held else {
         return false;

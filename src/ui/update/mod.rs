@@ -1,5 +1,5 @@
-//! What a key, a click, a batch or an answer changes. Nothing here draws, waits or asks: it returns
-//! what is to be done.
+//! Changes of the model by keys, clicks, batches and results. Nothing here draws, blocks or does
+//! I/O: functions return effects.
 
 mod conflicts;
 mod map;
@@ -62,7 +62,7 @@ pub fn on_resize(model: &mut Model, size: (u16, u16)) {
     settle(model);
 }
 
-/// A second went by.
+/// Handles the passing of a second.
 pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     let page = layout::page(model);
     model.tick(now, page);
@@ -71,7 +71,7 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
         return vec![Effect::Routing];
     }
     match model.screen {
-        // What the network has taken of a publish changes behind our back.
+        // The network accepts a release in the background, so ask for its state.
         Screen::Publish if model.running => vec![Effect::Own],
         Screen::Logs if model.running => vec![Effect::Logs {
             since: model.logs.next,
@@ -82,7 +82,7 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     }
 }
 
-/// What an effect brought. The start itself is the runtime's.
+/// Applies the result of an effect. The runtime handles the start itself.
 pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Effect> {
     model.now = now;
     let effects = match message {
@@ -108,7 +108,7 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
                 Ok(logged) => {
                     model.dirty |= model.logs.take(logged, now) && model.screen == Screen::Logs
                 }
-                // The link says it, if it is more than a moment.
+                // The state of the connection is shown elsewhere if this lasts.
                 Err(error) => tracing::debug!(%error, "the log could not be read"),
             }
             Vec::new()
@@ -163,7 +163,7 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
     effects
 }
 
-/// Scrolls every list to what is selected.
+/// Scrolls every list to its selected row.
 pub fn settle(model: &mut Model) {
     let page = layout::page(model);
     model.table_mut().settle(page);
@@ -313,11 +313,11 @@ fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
     model.screen = screen;
     match screen {
         Screen::Search if model.search.generation == 0 => {
-            // The first time here there is nothing else to do than to type.
+            // On the first visit there is nothing to do but type.
             model.search.typing = true;
             effects.extend(search::start(model));
         }
-        // What was selected elsewhere is in view.
+        // Bring a peer that was selected elsewhere into view.
         Screen::Map => map::show_selected(model),
         Screen::Publish => effects.push(Effect::Own),
         Screen::Conflicts => effects.push(Effect::Conflicts),
@@ -419,7 +419,7 @@ fn open(model: &mut Model) -> Vec<Effect> {
             });
         }
         Screen::Search => {
-            // What is still shown was found by the text before, and is not what this one means.
+            // The rows are still those of the search before, so wait for the new ones.
             if model.search.running && !model.search.answered {
                 return Vec::new();
             }
@@ -515,7 +515,7 @@ fn looked(
     match result {
         Ok(package) => {
             let release = package.latest_release();
-            // The list that it was opened from may have known less.
+            // The row that it was opened from may have had an older title.
             view.title = package.title();
             view.state = Looked::Found(Box::new(package));
             release.map_or_else(Vec::new, |release| {
@@ -531,7 +531,7 @@ fn looked(
 
 fn back(model: &mut Model) -> Vec<Effect> {
     if let Some(popup) = model.popups.pop() {
-        // From the manifest back to its form.
+        // Closing the review leads back to the form.
         model.publish.typing |= matches!(popup, Popup::Review(_)) && model.publish.form.is_some();
         return Vec::new();
     }

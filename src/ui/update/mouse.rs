@@ -1,4 +1,4 @@
-//! Clicks and the wheel: what a person points at, by the same areas that are drawn.
+//! Clicks and the wheel, by the same areas that are drawn.
 
 use crossterm::event::{MouseButton, MouseEvent, MouseEventKind};
 use ratatui::layout::{Position, Rect};
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Rows that one notch of the wheel moves.
+/// Rows for one notch of the wheel.
 const NOTCH: usize = 3;
 
 pub fn on_mouse(model: &mut Model, event: MouseEvent, now: Timestamp) -> Vec<Effect> {
@@ -49,7 +49,7 @@ pub fn on_mouse(model: &mut Model, event: MouseEvent, now: Timestamp) -> Vec<Eff
     effects
 }
 
-/// Whether a position is on the map, with nothing over it.
+/// Returns true if a position is on the map, with no window over it.
 fn on_map(model: &Model, at: Position) -> bool {
     model.screen == Screen::Map
         && model.popups.is_empty()
@@ -94,7 +94,7 @@ fn click(model: &mut Model, at: Position, now: Timestamp) -> Vec<Effect> {
     if !areas.body.contains(at) {
         return Vec::new();
     }
-    // Out of the field, into the list.
+    // A click on the list takes the focus from the field.
     let mut effects = Vec::new();
     if model.screen == Screen::Search && model.search.typing {
         model.search.typing = false;
@@ -201,7 +201,7 @@ fn click_window(model: &mut Model, area: Rect, at: Position) -> Vec<Effect> {
     Vec::new()
 }
 
-/// In the pane beside the list: what is clicked there needs no window first.
+/// Handles a click in the pane of facets, which needs no window to be opened first.
 fn click_facet(model: &mut Model, side: Rect, at: Position) -> Vec<Effect> {
     let (_, height) = inside(side.width, side.height);
     let row = usize::from(at.y.saturating_sub(side.y + 1));

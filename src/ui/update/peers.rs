@@ -1,4 +1,4 @@
-//! What a person does about a peer: banning, protecting, disconnecting it.
+//! Banning, protecting and disconnecting peers.
 
 use libp2p::PeerId;
 
@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-/// The peer that is opened, else the one that is selected.
+/// Returns the opened peer, or else the selected one.
 fn shown(model: &Model) -> Option<&PeerSnapshot> {
     match model.popups.last() {
         Some(Popup::Peer { id, .. }) => model.peers.get(id),
@@ -27,7 +27,7 @@ fn shown(model: &Model) -> Option<&PeerSnapshot> {
     }
 }
 
-/// What a person calls it: its handle beside its id, because a handle is only a claim.
+/// Names a peer by its handle and its id, because a handle is only a claim.
 pub fn name(peer: &PeerSnapshot) -> String {
     match handle(peer) {
         "" => short_id(&peer.id),
@@ -35,7 +35,7 @@ pub fn name(peer: &PeerSnapshot) -> String {
     }
 }
 
-/// Asks whether to ban it; a ban that holds is taken back at once.
+/// Asks before banning a peer; lifts an existing ban at once.
 pub fn ban(model: &mut Model) -> Vec<Effect> {
     let Some(peer) = shown(model) else {
         return Vec::new();
@@ -62,7 +62,7 @@ pub fn ban(model: &mut Model) -> Vec<Effect> {
     Vec::new()
 }
 
-/// Protects it, or does so no more.
+/// Protects a peer, or stops protecting it.
 pub fn protect(model: &mut Model) -> Vec<Effect> {
     let Some(peer) = shown(model) else {
         return Vec::new();
@@ -101,7 +101,7 @@ fn ask(model: &mut Model, title: &'static str, text: String, id: PeerId, name: S
     })));
 }
 
-/// Tells what came of it.
+/// Shows the result of an action on a peer.
 pub fn done(model: &mut Model, name: &str, deed: Deed, result: Result<bool>) {
     let (level, text) = match (result, deed) {
         (Err(error), _) => (

@@ -1,4 +1,4 @@
-//! The Publish screen: the form, what is looked up for it, and a publish on its way.
+//! The Publish screen: the form, the checks behind it, and a publish in progress.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -18,7 +18,7 @@ use crate::{
     },
 };
 
-/// The draft that an earlier run left is offered.
+/// Offers the draft that an earlier run saved.
 pub fn restore(model: &mut Model, texts: &BTreeMap<String, String>) {
     let form = Form::from_texts(texts);
     if form.is_empty() {
@@ -38,7 +38,7 @@ pub fn restore(model: &mut Model, texts: &BTreeMap<String, String>) {
     );
 }
 
-/// The draft of an earlier run that did become a release before that run ended is none any more.
+/// Forgets a saved draft that became a release before the earlier run ended.
 fn forget_published(model: &mut Model) -> Vec<Effect> {
     let Some(form) = model.publish.form.as_ref().filter(|_| model.publish.found) else {
         return Vec::new();
@@ -64,7 +64,7 @@ fn forget_published(model: &mut Model) -> Vec<Effect> {
     vec![Effect::SaveDraft(None)]
 }
 
-/// Another form; asks first where a draft would be lost.
+/// Opens another form; asks first if a draft would be lost.
 pub fn new_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
     if model.publish.is_running() {
         model.answer(
@@ -159,13 +159,13 @@ pub fn go_on(model: &mut Model) -> Vec<Effect> {
     effects
 }
 
-/// The draft as it is now, to be kept.
+/// Returns the effect that saves the current draft.
 fn keep(model: &Model) -> Effect {
     let form = model.publish.form.as_ref().filter(|form| !form.is_empty());
     Effect::SaveDraft(form.map(Form::to_texts))
 }
 
-/// Asks what the path names, and whether the name is somebody else's.
+/// Checks the file that the path names, and other publishers' claims to the handle.
 fn look_at_file(model: &mut Model) -> Vec<Effect> {
     let generation = model.next_generation();
     model.publish.stat = generation;
@@ -181,8 +181,7 @@ fn look_at_file(model: &mut Model) -> Vec<Effect> {
     }
 }
 
-/// Asks who else claims the handle: this node while it is typed, letter by letter, and others
-/// before it is signed.
+/// Asks who else claims the handle: this node at every key, and its peers before signing.
 fn ask_who_claims_it(model: &mut Model, ask: bool) -> Vec<Effect> {
     let Some(form) = &mut model.publish.form else {
         return Vec::new();
@@ -217,7 +216,7 @@ pub fn step_field(model: &mut Model, forward: bool) -> Vec<Effect> {
         return Vec::new();
     };
     form.step(forward);
-    // At the end of the text, to go on with.
+    // Put the cursor at the end of the text.
     let input = form.focused_input();
     *input = tui_input::Input::new(input.value().to_owned());
     if form.focused() == Field::File {
@@ -239,7 +238,7 @@ pub fn leave_form(model: &mut Model) -> Vec<Effect> {
     vec![keep(model)]
 }
 
-/// What is proposed for the path, when the cursor is at its end.
+/// Accepts the completion of the path, if the cursor is at its end.
 pub fn take_proposal(model: &mut Model) -> Option<Vec<Effect>> {
     if model.place() != crate::ui::action::Place::Form {
         return None;
@@ -293,7 +292,7 @@ fn list(model: &mut Model, dir: PathBuf) -> Vec<Effect> {
     vec![Effect::List { generation, dir }]
 }
 
-/// A directory is entered, a file is taken.
+/// Enters the selected directory, or chooses the selected file.
 pub fn picked(model: &mut Model) -> Vec<Effect> {
     let Some(Popup::Picker(picker)) = model.popups.last() else {
         return Vec::new();
@@ -305,12 +304,12 @@ pub fn picked(model: &mut Model) -> Vec<Effect> {
     }
 }
 
-/// What is selected is taken, also a directory.
+/// Chooses the selected entry, directories included.
 pub fn take_directory(model: &mut Model) -> Vec<Effect> {
     let Some(Popup::Picker(picker)) = model.popups.last() else {
         return Vec::new();
     };
-    // The first row is the directory that is shown.
+    // The first row stands for the directory that is shown.
     let chosen = if picker.at == 0 {
         Some(picker.dir.clone())
     } else {
@@ -329,7 +328,7 @@ fn take_path(model: &mut Model, path: &std::path::Path) -> Vec<Effect> {
     edited(model)
 }
 
-/// Shows the manifest as it will be signed; or what has to be done before it can be.
+/// Shows the manifest for review, or the problems to correct before that.
 pub fn review(model: &mut Model) -> Vec<Effect> {
     if model.publish.is_running() {
         model.answer(
@@ -574,7 +573,7 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 let stored = matches!(step, PublishStep::Stored);
                 progress.steps.push((step, after));
                 model.dirty = true;
-                // From here on it is a release, and its draft is none any more.
+                // The release is stored, so its draft is done.
                 if stored {
                     return vec![Effect::SaveDraft(None)];
                 }

@@ -1,5 +1,4 @@
-//! The search: asked anew at every key, narrowed by facets, remembered once it has come to
-//! something.
+//! The search: starts at every key, is narrowed by facets, and is remembered if it was meant.
 
 use std::time::Duration;
 
@@ -20,10 +19,10 @@ use crate::{
     },
 };
 
-/// A text that was left alone for this long was meant.
+/// A text that stays unchanged for this long is remembered.
 const MEANT: Duration = Duration::from_secs(1);
 
-/// Starts the search anew; the running one is dropped.
+/// Starts a new search, in place of the running one.
 pub fn start(model: &mut Model) -> Vec<Effect> {
     let generation = model.next_generation();
     model.search.started(generation);
@@ -33,7 +32,7 @@ pub fn start(model: &mut Model) -> Vec<Effect> {
     }]
 }
 
-/// The text is another one.
+/// Handles a changed text.
 pub fn edited(model: &mut Model) -> Vec<Effect> {
     model.search.edited_at = model.now;
     start(model)
@@ -44,7 +43,7 @@ fn search_for(model: &mut Model, text: String) -> Vec<Effect> {
     edited(model)
 }
 
-/// Notes the text among the recent searches; one that has not `ended` may still grow.
+/// Adds the text to the recent searches; one that has not `ended` may still grow.
 pub fn remember(model: &mut Model, ended: bool) -> Vec<Effect> {
     let search = &mut model.search;
     if search.recent.note(search.input.value(), ended) {
@@ -54,7 +53,7 @@ pub fn remember(model: &mut Model, ended: bool) -> Vec<Effect> {
     }
 }
 
-/// A second went by.
+/// Handles the passing of a second.
 pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     let meant = model.screen == Screen::Search && now.since(model.search.edited_at) >= MEANT;
     if meant {
@@ -64,7 +63,7 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
     }
 }
 
-/// To the facets, from the list or from the field.
+/// Moves the focus from the list or the field to the facets.
 pub fn to_facets(model: &mut Model) {
     let ids = popup::facets::ids(model);
     let facet = &mut model.search.facet;
@@ -72,7 +71,7 @@ pub fn to_facets(model: &mut Model) {
     model.popups.push(Popup::Facets);
 }
 
-/// Asks for what is selected among the facets, or not any more.
+/// Adds the selected value to the search, or removes it.
 pub fn toggle_selected(model: &mut Model) -> Vec<Effect> {
     let selected = model.search.facet.current(&popup::facets::ids(model));
     selected.map_or_else(Vec::new, |id| toggle(model, id))
@@ -101,13 +100,13 @@ pub fn toggle(model: &mut Model, id: FacetId) -> Vec<Effect> {
 }
 
 pub fn recent(model: &mut Model) -> Vec<Effect> {
-    // What is in the field now is one of them.
+    // Add the current text to the list too.
     let effects = remember(model, false);
     model.popups.push(Popup::Recent(RecentWindow::default()));
     effects
 }
 
-/// Searches for what was selected in the window of recent searches; the window is gone already.
+/// Searches for the text selected in the window of recent searches, which is closed by now.
 pub fn take_recent(model: &mut Model, window: &RecentWindow) -> Vec<Effect> {
     let found = model.search.recent.found(window.input.value());
     let Some(text) = found.get(window.at).map(|text| (*text).to_owned()) else {

@@ -1,4 +1,4 @@
-//! Content: fetching it, telling fetches what to do, and what a package's window shows of it.
+//! Content: downloading it, controlling downloads, and the state in a package's window.
 
 use crate::{
     bus::Level,
@@ -21,7 +21,7 @@ use crate::{
     },
 };
 
-/// Asks whether the content of a package that was opened is here, and for its readme.
+/// Asks for the state of an opened package's content, and for its readme.
 pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) -> Vec<Effect> {
     let manifest = &release.manifest;
     let mut effects = vec![Effect::Held {
@@ -54,7 +54,7 @@ pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) ->
     effects
 }
 
-/// Fetches the release that is selected, or the latest of the package that is opened.
+/// Downloads the selected release, or the latest release of the opened package.
 pub fn download(model: &mut Model) -> Vec<Effect> {
     let Some((package, version, title)) = chosen(model) else {
         if let Some(Popup::Package(view)) = model.popups.last() {
@@ -74,7 +74,7 @@ pub fn download(model: &mut Model) -> Vec<Effect> {
     }]
 }
 
-/// Which release, and what its package is called.
+/// Returns the release to download, and the name of its package.
 fn chosen(model: &Model) -> Option<(PackageId, VersionText, String)> {
     if let Some(popup) = model.popups.last() {
         let Popup::Package(view) = popup else {
@@ -100,7 +100,7 @@ fn chosen(model: &Model) -> Option<(PackageId, VersionText, String)> {
     }
 }
 
-/// Halts a fetch, or lets it go on.
+/// Pauses or resumes a download.
 pub fn pause(model: &mut Model) -> Vec<Effect> {
     let Some(transfer) = model.shown_transfer() else {
         return Vec::new();
@@ -165,7 +165,7 @@ pub fn ask_to_cancel(model: &mut Model) {
     })));
 }
 
-/// What would be interrupted if the node ended now, in a sentence.
+/// Describes the work that quitting would interrupt.
 pub fn unfinished(model: &Model) -> Option<String> {
     let mut under_way = model.transfers.under_way().filter(|_| model.ends_node);
     let first = under_way.next()?;
@@ -181,7 +181,7 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
             let Some(view) = model.package_view(generation) else {
                 return Vec::new();
             };
-            // It may have come while it was asked for.
+            // The content may have arrived in the meantime.
             if !matches!(view.content, Presence::Here(_)) {
                 view.content = match *result {
                     Ok(Some(held)) => Presence::Here(Some(Box::new(held))),

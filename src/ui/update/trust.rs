@@ -1,5 +1,5 @@
-//! Pinning: in the explorer only `t` does it, for the key of the package that is selected or
-//! opened.
+//! Pinning. In the explorer, only the trust key pins: it pins the publisher of the selected or
+//! opened package.
 
 use crate::{
     bus::Level,
@@ -15,7 +15,7 @@ use crate::{
     },
 };
 
-/// The publisher of the package that is selected or opened, with its handle and standing.
+/// Returns the publisher of the selected or opened package, with its handle and trust.
 fn meant(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
     if let Some(popup) = model.popups.last() {
         let Popup::Package(view) = popup else {
@@ -77,7 +77,7 @@ pub fn ask(model: &mut Model) {
     })));
 }
 
-/// Shows the new standing of a key in the lists, and looks again at a package of it that is opened.
+/// Shows a key's new trust in all lists, and reloads an opened package of that key.
 pub fn said(
     model: &mut Model,
     of: PublisherId,
@@ -87,7 +87,7 @@ pub fn said(
     let now = model.now;
     let trust = |publisher: PublisherId, called: Option<&Handle>, before: Trust| match said {
         Trust::Pinned if called.is_some() && called == handle && publisher == of => Trust::Pinned,
-        // It meant another key until now.
+        // The handle was pinned to this key until now.
         Trust::Pinned if called.is_some() && called == handle && before == Trust::Pinned => {
             Trust::Unknown
         }

@@ -1,4 +1,4 @@
-//! Typing: the field that has the focus, and what another text in it changes.
+//! Typing into the focused text field.
 
 use tui_input::{Input, InputRequest};
 
@@ -16,17 +16,17 @@ use crate::{
     },
 };
 
-/// Longest text in a filter or the search field, in characters.
+/// Longest text of a filter or the search field, in characters.
 const MAX_INPUT: usize = 200;
 
-/// Text from the terminal's clipboard: one line, and nothing that a terminal would obey.
+/// Inserts pasted text: one line of it, without control characters.
 pub fn on_paste(model: &mut Model, text: &str, now: Timestamp) -> Vec<Effect> {
     if !model.typing() {
         return Vec::new();
     }
     model.now = now;
     model.dirty = true;
-    // A megabyte is cut before it is looked at.
+    // Cut a huge text before looking at each character.
     let most = most_of(model);
     let start: String = text.chars().take(most * 2).collect();
     let room =
@@ -92,7 +92,7 @@ pub(super) fn leave_field(model: &mut Model) -> Vec<Effect> {
     Vec::new()
 }
 
-/// The field that has the focus.
+/// Returns the focused text field.
 pub(super) fn field(model: &mut Model) -> Option<&mut Input> {
     if !model.typing() {
         return None;
@@ -110,7 +110,7 @@ pub(super) fn field(model: &mut Model) -> Option<&mut Input> {
     }
 }
 
-/// Characters that the field with the focus takes.
+/// Returns the character limit of the focused text field.
 pub(super) fn most_of(model: &Model) -> usize {
     match model.place() {
         Place::Form | Place::Export => MAX_FIELD,
@@ -137,7 +137,7 @@ pub(super) fn edit(model: &mut Model, request: InputRequest) -> Vec<Effect> {
     }
 }
 
-/// What follows from another text in the field that has the focus.
+/// Handles a changed text in the focused field.
 pub(super) fn edited(model: &mut Model) -> Vec<Effect> {
     let now = model.now;
     match model.place() {

@@ -1,4 +1,4 @@
-//! Windows that choose, ask and write.
+//! Windows that choose, ask and export.
 
 use tui_input::Input;
 
@@ -14,7 +14,7 @@ use crate::{
     },
 };
 
-/// What is done to a column.
+/// A change to a column.
 #[derive(Clone, Copy, Debug)]
 pub enum Change {
     Toggle,
@@ -28,7 +28,7 @@ pub fn palette(model: &mut Model) {
     model.popups.push(Popup::Palette(palette));
 }
 
-/// Proposes a name that says what and when.
+/// Opens the export prompt, with a name that has the table and the time.
 pub fn export(model: &mut Model) {
     let time = crate::clock::here(model.now).replace(':', "");
     let rows = model.table().export(model.now).rows.len();
@@ -41,7 +41,7 @@ pub fn export(model: &mut Model) {
     }));
 }
 
-/// Changes the column that is selected in the window of columns, and keeps it.
+/// Changes the selected column in the window of columns, and saves the columns.
 pub fn change_column(model: &mut Model, change: Change) -> Vec<Effect> {
     let Some(Popup::Columns { at }) = model.popups.last().cloned() else {
         return Vec::new();
@@ -54,7 +54,7 @@ pub fn change_column(model: &mut Model, change: Change) -> Vec<Effect> {
         Change::Widen(by) => table.columns_mut().widen(at, by),
         Change::Reset => *table.columns_mut() = Columns::new(table.known_columns()),
     }
-    // Those that are as they come are not worth a line in the settings.
+    // Default columns are removed from the settings.
     let words = if matches!(change, Change::Reset) {
         Vec::new()
     } else {
@@ -70,7 +70,7 @@ pub fn change_column(model: &mut Model, change: Change) -> Vec<Effect> {
     vec![effect]
 }
 
-/// Yes to the window that is open.
+/// Accepts the open window.
 pub fn accept(model: &mut Model) -> Vec<Effect> {
     if matches!(model.popups.last(), Some(Popup::Review(_))) {
         return publish::publish_now(model);
@@ -133,7 +133,7 @@ pub fn accept(model: &mut Model) -> Vec<Effect> {
     }
 }
 
-/// The window stays with the name that was typed until the file is there.
+/// Handles the end of an export. The window stays open with its text until the file exists.
 pub fn exported(model: &mut Model, path: &str, result: Result<usize, String>) {
     let told = |rows: usize| {
         let rows = if rows == 1 {
@@ -156,7 +156,7 @@ pub fn exported_evidence(model: &mut Model, path: &str, result: Result<(), Strin
     );
 }
 
-/// With what is told once the file is there.
+/// Closes the window and shows a message if the file was written.
 fn written(model: &mut Model, result: Result<String, String>) {
     let open = matches!(model.popups.last(), Some(Popup::Export(_)));
     match (result, model.popups.last_mut()) {

@@ -1,8 +1,8 @@
-//! Numbers as a few characters.
+//! Numbers as bars of characters.
 
 const EIGHTHS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
 
-/// The last `width` values as bars between the lowest and the highest of them.
+/// Draws the last `width` values as bars, scaled between their minimum and maximum.
 pub fn sparkline(values: &[f32], width: usize) -> String {
     let shown = values
         .get(values.len().saturating_sub(width)..)
@@ -19,7 +19,7 @@ pub fn sparkline(values: &[f32], width: usize) -> String {
         .collect()
 }
 
-/// A share from 0 to 1 as a bar of `width` characters.
+/// Draws a share from 0 to 1 as a bar of `width` characters.
 pub fn bar(share: f64, width: usize) -> String {
     let full = (share.clamp(0.0, 1.0) * width as f64).round() as usize;
     let filled = "█".repeat(full);

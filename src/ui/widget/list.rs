@@ -1,8 +1,8 @@
-//! A selection that stays on the same thing while the list around it changes.
+//! A selection that stays on the same item while the list changes.
 
 use crate::ui::action::Move;
 
-/// Where a list is scrolled to, and which thing is selected.
+/// The scroll position and the selected item of a list.
 #[derive(Clone, Debug)]
 pub struct Selection<Id> {
     pub selected: Option<Id>,
@@ -19,7 +19,7 @@ impl<Id> Default for Selection<Id> {
 }
 
 impl<Id: Clone + PartialEq> Selection<Id> {
-    /// The row of what is selected; the first one when it is not in the list.
+    /// Returns the row of the selected item; the first row if it is not in the list.
     pub fn index(&self, rows: &[Id]) -> Option<usize> {
         let found = self
             .selected
@@ -28,7 +28,7 @@ impl<Id: Clone + PartialEq> Selection<Id> {
         found.or((!rows.is_empty()).then_some(0))
     }
 
-    /// The thing that is selected, as far as it is in the list.
+    /// Returns the selected item if it is in the list.
     pub fn current(&self, rows: &[Id]) -> Option<Id> {
         rows.get(self.index(rows)?).cloned()
     }
@@ -39,7 +39,7 @@ impl<Id: Clone + PartialEq> Selection<Id> {
         self.selected = rows.get(there).cloned();
     }
 
-    /// Scrolls so that the selected row is among the `page` that are shown.
+    /// Scrolls so that the selected row is among the `page` rows in view.
     pub fn settle(&mut self, rows: &[Id], page: usize) {
         let here = self.index(rows).unwrap_or(0);
         let page = page.max(1);
@@ -51,7 +51,7 @@ impl<Id: Clone + PartialEq> Selection<Id> {
     }
 }
 
-/// Where a move leads from `here` among `len`.
+/// Returns where a move from row `here` leads in a list of `len` rows.
 pub fn target(step: Move, here: usize, len: usize, page: usize) -> usize {
     let last = len.saturating_sub(1);
     let half = (page / 2).max(1);

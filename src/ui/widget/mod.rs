@@ -1,4 +1,4 @@
-//! Pieces that screens are made of.
+//! Building blocks of screens.
 
 pub mod bar;
 pub mod list;

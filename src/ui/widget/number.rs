@@ -1,6 +1,6 @@
-//! Numbers as a person reads them.
+//! Formats numbers.
 
-/// With a comma between thousands: `63,666`.
+/// Formats a number with commas between thousands: `63,666`.
 pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() * 4 / 3);
@@ -13,7 +13,7 @@ pub fn grouped(number: u64) -> String {
     out
 }
 
-/// A number of things: `1 package`, `63,666 packages`.
+/// Formats a count with its noun: `1 package`, `63,666 packages`.
 pub fn count(number: u64, one: &str, many: &str) -> String {
     format!(
         "{} {}",

@@ -1,4 +1,4 @@
-//! Draws a table: columns leave by priority when there is no room, the rest share what is left.
+//! Draws tables: columns are dropped by priority until the others fit and share the width.
 
 use std::ops::Range;
 
@@ -24,8 +24,8 @@ use crate::{
 /// A cell's text and style.
 pub type Cell = (String, Style);
 
-/// `text` in `width` columns, with its `marks` set off by weight and a line: no colour has to say
-/// it.
+/// Aligns `text` in `width` columns, with `marks` in bold and underlined, so that they do not
+/// depend on colour.
 fn aligned(
     text: &str,
     width: usize,
@@ -35,7 +35,7 @@ fn aligned(
 ) -> Vec<Span<'static>> {
     let fitted = fit(text, width);
     let pad = Span::styled(" ".repeat(width.saturating_sub(fitted.width())), style);
-    // What was cut off has no marks, nor has the sign in its place.
+    // Do not mark text that was cut off, nor the sign in its place.
     let same = text
         .bytes()
         .zip(fitted.bytes())
@@ -66,7 +66,7 @@ fn aligned(
     spans
 }
 
-/// Draws the rows of `table` that are in view; `cell` says what is in a column.
+/// Draws the rows of `table` in view; `cell` returns the content of a column.
 pub fn draw<E: Entry>(
     buffer: &mut Buffer,
     area: Rect,
@@ -77,7 +77,7 @@ pub fn draw<E: Entry>(
     draw_marked(buffer, area, table, theme, cell, |_, _| Vec::new());
 }
 
-/// The same with parts of texts set off: `marks` says which of a column's text, in bytes.
+/// Draws the rows with marked parts; `marks` returns their byte ranges in a column's text.
 pub fn draw_marked<E: Entry>(
     buffer: &mut Buffer,
     area: Rect,
@@ -97,7 +97,7 @@ pub fn draw_marked<E: Entry>(
     );
 }
 
-/// The same with other columns than a person chose for it.
+/// Draws the rows with the given columns instead of the user's.
 pub fn draw_columns<E: Entry>(
     buffer: &mut Buffer,
     area: Rect,

@@ -1,8 +1,8 @@
-//! Text in lines of a width.
+//! Wraps text into lines.
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
-/// Breaks `text` into lines of at most `width` columns, between words where it can.
+/// Wraps `text` into lines of at most `width` columns, between words if possible.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(1);
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! A node that is backed up while it runs, and comes back elsewhere; with either side killed in the
+//! A node is backed up while it runs, and restored elsewhere, with either side killed in the
 //! middle.
 
 use std::{
@@ -8,7 +8,7 @@ use std::{
 
 use crate::cli::program::{Home, PATIENCE, Running, send};
 
-/// Waits until something is there, or the process has ended.
+/// Waits until a condition holds or the process has exited.
 fn until(process: &mut std::process::Child, is_it: impl Fn() -> bool) -> bool {
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -32,7 +32,7 @@ fn entries(dir: &Path) -> Vec<String> {
         .collect()
 }
 
-/// A home with a release whose bytes take a while to copy.
+/// Returns a home with a release whose bytes take a while to copy.
 fn publisher() -> (Home, String) {
     let home = Home::new();
     std::fs::write(home.path("big.bin"), vec![7; 24 << 20]).unwrap();
@@ -95,11 +95,11 @@ fn a_node_that_runs_is_backed_up_and_comes_back_elsewhere() {
         "it goes on meanwhile"
     );
     assert_eq!(node.stop("TERM").code(), Some(0));
-    // The same of a node that does not run, and it is not started for that.
+    // Backing up a stopped node works too, and does not start it.
     let stopped = home.run(["backup", "stopped", "--json"]).json();
     assert_eq!(stopped["node"], backup["node"]);
 
-    // Another machine: the same node, its key, its packages and their bytes.
+    // On another machine it is the same node, with its key, packages and bytes.
     let other = Home::new();
     let saved = home.path("saved");
     let restored = other.run(["restore", saved.to_str().unwrap()]);
@@ -124,7 +124,7 @@ fn a_node_that_runs_is_backed_up_and_comes_back_elsewhere() {
         .run(["restore", saved.to_str().unwrap()])
         .complains(2, &["has a node already", "--replace"]);
 
-    // Without keys it says what is missing, and who it was.
+    // Without keys, restoring says what is missing and who the node was.
     let third = Home::new();
     assert_eq!(
         third
@@ -156,8 +156,8 @@ fn a_node_that_runs_is_backed_up_and_comes_back_elsewhere() {
         .complains(2, &["no backup"]);
 }
 
-/// Killed once each of these is there, which are moments in the middle: the backup is whole, or not
-/// there.
+/// The backup is killed when each of these appears, which are moments in its middle: afterwards it
+/// is whole or absent.
 #[test]
 fn a_node_that_is_killed_in_the_middle_of_a_backup_leaves_none() {
     let (home, _) = publisher();
@@ -208,7 +208,8 @@ fn a_node_that_is_killed_in_the_middle_of_a_backup_leaves_none() {
     );
 }
 
-/// Killed once each of these is there: the next start finds all of the backup, or nothing of it.
+/// The restore is killed when each of these appears: the next start finds all of the backup or
+/// nothing of it.
 #[test]
 fn a_restore_that_is_killed_in_the_middle_is_whole_or_not_there() {
     let (home, id) = publisher();
@@ -240,7 +241,7 @@ fn a_restore_that_is_killed_in_the_middle_is_whole_or_not_there() {
             let got = other.alone(&[&flags[..], &["get", &id, "--output", "big.bin"]].concat());
             assert_eq!(got.code, Some(0), "{end}: {}", got.stderr);
         } else {
-            // Nothing was there, so that it is a new node; and the backup comes back all the same.
+            // Nothing was restored, so this is a new node; the backup can still be restored.
             assert_eq!(status["packages"], 0, "{end}");
             let again = other.run([&words[..], &["--replace"]].concat());
             assert_eq!(again.code, Some(0), "{end}: {}", again.stderr);

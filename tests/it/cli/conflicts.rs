@@ -1,5 +1,4 @@
-//! Conflicts and evidence, as a script sees them. What real evidence proves is in
-//! `tests/conflicts.rs`.
+//! Conflicts and evidence, as a script sees them. `tests/it/conflicts.rs` tests real evidence.
 
 use crate::cli::program::Home;
 

@@ -1,4 +1,4 @@
-//! Bytes by the verbs: packed, published, fetched, unpacked, locked, imported, kept.
+//! Content through the verbs: packed, published, downloaded, unpacked, locked, imported, kept.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cli::program::{APART, Home, PATIENCE, Ran, Running};
 
-/// A directory to publish, with this in its swarmdex.toml.
+/// Creates a directory to publish, with this swarmdex.toml.
 fn project(home: &Home, name: &str, toml: &str) -> String {
     let dir = home.path(name);
     fs::create_dir_all(dir.join("src")).unwrap();
@@ -29,7 +29,7 @@ fn toml(name: &str, version: &str, more: &str) -> String {
     )
 }
 
-/// The last line of what was printed, which is the result.
+/// Returns the last line of output, which is the result.
 #[track_caller]
 fn last(ran: &Ran) -> Value {
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
@@ -78,7 +78,7 @@ fn a_directory_travels_and_is_unpacked_as_it_was() {
         .mode()
         & 0o777;
     assert_eq!(mode & 0o600, 0o600);
-    // Again it is there already, and something else is never written over.
+    // The same file again is fine, but another one is never overwritten.
     assert_eq!(
         last(&bob.alone(&join(&node, &["get", "alice/tool", "--json"])))["got"]["fetched"]["was_held"],
         true
@@ -129,7 +129,7 @@ fn a_directory_travels_and_is_unpacked_as_it_was() {
         "{left:?}"
     );
 
-    // Without anybody there, from what is here.
+    // Without peers, the local copy is used.
     node.stop("TERM");
     let here = bob.alone(&["get", "alice/tool", "--output", "again.zst", "--json"]);
     assert_eq!(last(&here)["got"]["fetched"]["was_held"], true);
@@ -156,7 +156,7 @@ fn what_nobody_gives_is_said_and_what_is_no_archive_is_not_unpacked() {
     bob.alone(&join(&node, &["get", id, "--extract"]))
         .complains(2, &["no archive", "--extract"]);
     assert!(!bob.path("web-1.0.0").exists());
-    // It is known, and nobody has it.
+    // The package is known, but no node holds its content.
     let carol = Home::new();
     carol.alone(&join(&node, &["show", id, "--json"])).json();
     node.stop("TERM");
@@ -217,7 +217,7 @@ fn dependencies_are_resolved_locked_and_had_again_exactly() {
     .complains(1, &["alice/odd", "alice/json"]);
     assert!(!bob.path("odd").exists());
 
-    // A newer one that would fit now is not what the lock says.
+    // The lock file wins over a newer release that would match.
     publish("json", "2.1.0", "");
     let lock = bob.path("all/swarmdex.lock");
     let carol = Home::new();
@@ -345,7 +345,7 @@ fn what_is_not_needed_any_more_goes_and_what_is_missing_is_said_with_who_needs_i
     alice.run(["get", "alice/app", "--with-deps", "--output", "all"]);
     let json = alice.path("all/alice/json-1.0.0/json-1.0.0.tar.zst");
     assert!(json.exists());
-    // What somebody changed is not taken away.
+    // A file that was changed is not removed.
     let xml = alice.path("all/alice/xml-1.0.0/xml-1.0.0.tar.zst");
     fs::write(&xml, "mine").unwrap();
     publish("app", "1.1.0", "");
@@ -370,7 +370,7 @@ fn what_is_not_needed_any_more_goes_and_what_is_missing_is_said_with_who_needs_i
     );
     assert!(alice.path("all/alice/app-1.1.0/app-1.1.0.tar.zst").exists());
 
-    // Unpacked, it goes with its directory.
+    // If it was unpacked, its directory is removed too.
     publish("tool", "1.0.0", &needs("json"));
     alice.run([
         "get",
@@ -403,7 +403,7 @@ fn what_is_not_needed_any_more_goes_and_what_is_missing_is_said_with_who_needs_i
         again.stderr
     );
 
-    // Through a running node, too.
+    // It works through a running node too.
     publish("mid", "1.0.0", &needs("gone"));
     publish("top", "1.0.0", &needs("mid"));
     let missing = alice.run(["get", "alice/top", "--with-deps", "--output", "none"]);
@@ -413,7 +413,7 @@ fn what_is_not_needed_any_more_goes_and_what_is_missing_is_said_with_who_needs_i
     }
 }
 
-/// A crate as cargo packs it, as far as an import looks.
+/// Creates a .crate file, with as much in it as an import reads.
 fn crate_file(home: &Home, file: &str, name: &str, version: &str, needs: &str) -> String {
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"A crate\"\nkeywords = [\"k\"]\n\
@@ -445,7 +445,7 @@ fn crate_file(home: &Home, file: &str, name: &str, version: &str, needs: &str) -
 fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
     let home = Home::new();
     crate_file(&home, "cache/base-1.0.0.crate", "base", "1.0.0", "");
-    // In the order of versions, which is not that of names.
+    // The order is that of versions, not of names.
     crate_file(&home, "cache/base-1.10.0.crate", "base", "1.10.0", "");
     crate_file(&home, "cache/base-1.9.0.crate", "base", "1.9.0", "");
     let top = crate_file(
@@ -494,7 +494,7 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
         "{}",
         good.stdout
     );
-    // The same version with other bytes is not there already.
+    // The same version with other bytes is not a duplicate.
     crate_file(
         &home,
         "other/base-1.0.0.crate",
@@ -533,7 +533,7 @@ fn crates_are_imported_and_bad_ones_do_not_stop_the_rest() {
         bob.path("mirror/cargo/base-1.10.0/base-1.10.0.crate")
             .exists()
     );
-    // Through the node that runs, too.
+    // It works through a running node too.
     last(&home.run([
         "get",
         "mirror/top",
@@ -650,7 +650,7 @@ fn an_import_says_of_each_archive_of_a_mix_what_it_was() {
         files,
         ["zope.interface-6.0.0.tar.gz", "zope.interface-6.0.tar.gz"]
     );
-    // What is there already is not published again.
+    // A release that exists is not published again.
     let again = home.run(["import", "mix/zope.interface-6.0.tar.gz", "--json"]);
     assert!(
         again.code == Some(0) && again.stdout.contains("\"known\":1"),
@@ -658,7 +658,7 @@ fn an_import_says_of_each_archive_of_a_mix_what_it_was() {
         again.stdout,
         again.stderr
     );
-    // What an index says of a package is nothing that could be needed.
+    // A package that is only described in an index cannot be a dependency.
     let described = ["get", "mirror/debian:only-described", "--with-deps"];
     home.run(described)
         .complains(1, &["there is what an index says of it, and no package"]);
@@ -711,8 +711,8 @@ fn content_is_listed_kept_verified_and_cleaned_up() {
         (verified.code, &verified.value()["verified"]),
         (Some(1), &1.into())
     );
-    // It is missed until the node that is remembered is there, which may be at once; what is
-    // damaged is not there.
+    // The damaged content is missing until it is downloaded again from the remembered peer, which
+    // may happen at once.
     let again = bob.alone(&["verify", "--json"]).value();
     let missed = again["damaged"].as_array().unwrap().len() as u64;
     assert!(missed <= 1 && again["verified"] == 2 - missed, "{again}");
@@ -847,7 +847,7 @@ fn a_get_that_is_killed_goes_on_where_it_was() {
     );
 }
 
-/// Stanzas as a mirror's index has them.
+/// Stanzas as in a mirror's index.
 const STANZAS: &str = "Package: spellcheck\nVersion: 1:2.3-4+deb12u1\nSection: text\nMaintainer: A Team <team@example.org>\nDepends: libspell (>= 2.0)\nDescription: finds words that are spelt wrongly\n\nPackage: libspell\nVersion: 2.3-4\nSection: libs\nDescription: what spellcheck is made of\n\nPackage: broken\nDescription: no version\n";
 
 #[test]
@@ -870,7 +870,7 @@ fn nothing_of_an_index_is_lost_without_a_word() {
         ran.stdout,
         ran.stderr
     );
-    // An epoch is above whatever has none, or a lower one.
+    // A version with an epoch is newer than one without, or with a lower one.
     let ran = import(&epoch);
     assert!(
         ran.stdout.contains("1 signed") && !ran.stdout.contains("not the latest"),
@@ -905,7 +905,7 @@ fn nothing_of_an_index_is_lost_without_a_word() {
         ran.stderr
     );
 
-    // Two texts that are one version: the second is not there already.
+    // Two spellings of one version: the second is not a duplicate.
     let ran = import(&index(
         "zeros",
         &[stanza("1.0", "one"), stanza("1.0-0", "another")],
@@ -924,31 +924,19 @@ fn nothing_of_an_index_is_lost_without_a_word() {
         ran.stderr
     );
 
-    // A preview is of one version.
-    let ran = home.run([
-        "import",
-        "debian",
-        &index("two", &[stanza("1.0-1", "old"), stanza("1.1-1", "new")]),
-    ]);
-    assert!(
-        ran.stdout.contains("1 previews") && ran.stdout.contains("1 replaced"),
-        "{}",
-        ran.stdout
-    );
-    assert!(
-        ran.stderr
-            .contains("listed as 1.1-1, in the place of 1.0-1"),
-        "{}",
-        ran.stderr
-    );
-
-    // An index that ends in its middle fails, and the others are read.
+    // A truncated index fails, and the others are still read.
     let damaged = home.path("damaged.gz");
     let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     std::io::Write::write_all(&mut packed, stanza("3.0-1", "cut off").as_bytes()).unwrap();
     let packed = packed.finish().unwrap();
     fs::write(&damaged, &packed[..packed.len() - 12]).unwrap();
-    let ran = home.run(["import", "debian", damaged.to_str().unwrap(), &first]);
+    let ran = home.run([
+        "import",
+        "debian",
+        "--yes",
+        damaged.to_str().unwrap(),
+        &first,
+    ]);
     assert!(
         ran.code == Some(1) && ran.stderr.contains("cut off or damaged"),
         "{} {}",
@@ -963,56 +951,22 @@ fn nothing_of_an_index_is_lost_without_a_word() {
 }
 
 #[test]
-fn an_index_is_previewed_or_signed() {
+fn an_index_is_signed() {
     let home = Home::new();
     let index = home.file("Packages", STANZAS);
     let node = Running::start(&home, &["--handle", "mirror"]);
-
-    // Previews are for this node's own eyes.
-    let ran = home.run(["import", "debian", &index]);
-    assert!(
-        ran.code == Some(1) && ran.stdout.contains("2 previews"),
-        "{} {}",
-        ran.stdout,
-        ran.stderr
-    );
-    assert!(
-        ran.stderr.contains("broken") && ran.stderr.contains("no Version"),
-        "{}",
-        ran.stderr
-    );
-    let found = home
-        .run(["search", "spelt wrongly", "--local", "--json"])
-        .json();
-    assert_eq!(
-        (&found["hits"][0]["name"], &found["hits"][0]["preview"]),
-        (&"debian:spellcheck".into(), &true.into())
-    );
-    assert_eq!(found["total"], 1);
-    let id = found["hits"][0]["id"].as_str().unwrap().to_owned();
-    home.run(["show", &id]).complains(1, &["preview", "--sign"]);
     let bob = Home::new();
-    let elsewhere = bob.alone(&join(&node, &["search", "spellcheck", "--json"]));
-    assert_eq!(
-        (elsewhere.code, elsewhere.value()["total"].as_u64()),
-        (Some(1), Some(0)),
-        "nobody else is told"
-    );
-    let forgotten = home.run(["import", "debian", "--forget"]);
-    assert!(
-        forgotten.stdout.contains("2 previews are forgotten"),
-        "{}",
-        forgotten.stdout
-    );
-    assert_eq!(home.run(["search", "spelt", "--local"]).code, Some(1));
 
-    // Signed, they are releases like others.
-    let signed = home.run([
-        "import", "debian", "--sign", "--handle", "mirror", "--json", &index,
-    ]);
+    let signed = home.run(["import", "debian", "--handle", "mirror", "--json", &index]);
+    assert!(
+        signed.stdout.contains("broken") && signed.stdout.contains("no Version"),
+        "{}",
+        signed.stdout
+    );
     let summary: serde_json::Value =
         serde_json::from_str(signed.stdout.lines().last().unwrap()).unwrap();
-    let expected = serde_json::json!({ "imported": 2, "known": 0, "refused": 1, "behind": 0, "replaced": 0, "unread": 0 });
+    let expected =
+        serde_json::json!({ "imported": 2, "known": 0, "refused": 1, "behind": 0, "unread": 0 });
     assert_eq!((summary, signed.code), (expected, Some(1)));
     let again = home.run(["import", "debian", "--sign", "--handle", "mirror", &index]);
     assert!(again.stdout.contains("2 there already"), "{}", again.stdout);
@@ -1039,7 +993,7 @@ fn an_index_is_previewed_or_signed() {
         "{stanza}"
     );
 
-    // What a search says, and how.
+    // The output of a search.
     let narrow = home
         .run(["search", "eco:debian category:libs", "--local", "--json"])
         .json();

@@ -1,5 +1,4 @@
-//! What the program writes is whole or not there: on a disk that is full, and at a path with a
-//! mistake in it.
+//! Files are written whole or not at all, on a full disk and at a mistyped path.
 
 use std::{
     path::Path,
@@ -8,8 +7,7 @@ use std::{
 
 use crate::cli::program::{APART, Home, Ran, Running, ran};
 
-/// Runs a script with `$SWARMDEX` on a disk of its own of so many KiB at `$DISK`, in namespaces of
-/// its own.
+/// Runs a script with `$SWARMDEX` in namespaces of its own, with a disk of `kib` KiB at `$DISK`.
 fn on_a_small_disk(home: &Home, kib: u32, script: &str) -> Option<Ran> {
     let disk = home.path("disk");
     std::fs::create_dir_all(&disk).unwrap();
@@ -62,7 +60,8 @@ fn a_full_disk_leaves_no_half_files() {
         .json();
     let id = published["id"].as_str().unwrap();
     let _node = Running::start(&home, &[]);
-    // What is left of 128 KiB takes none of these; each says so, and leaves nothing.
+    // None of these fits into what is left of 128 KiB; each reports that, and leaves nothing
+    // behind.
     let script = format!(
         "dd if=/dev/zero of=\"$DISK/filler\" bs=1k count=200 2> /dev/null
          \"$PROGRAM\" get '{id}' --output \"$DISK/big\"; echo get $?
@@ -150,7 +149,7 @@ fn a_recording_that_can_go_no_further_ends_with_a_whole_line() {
         ran.stdout,
         ran.stderr
     );
-    // It is a recording; there is only no terminal to show it on.
+    // The recording is valid; only a terminal to show it on is missing.
     assert!(
         ran.stderr.contains("its disk is full") && ran.stderr.contains("needs a terminal"),
         "{}",
@@ -180,7 +179,7 @@ fn health_looks_at_the_disk_when_it_is_asked() {
     assert!(!parts[1].contains("the disk is full"), "{}", ran.stdout);
 }
 
-/// One letter wrong, and nothing is made anywhere.
+/// With one wrong letter in a path, no directory is created.
 #[test]
 fn a_path_with_a_mistake_in_it_makes_no_directories() {
     let home = Home::new();
@@ -195,7 +194,7 @@ fn a_path_with_a_mistake_in_it_makes_no_directories() {
     no(&["key", "export", "--plain", "no/such/key"]);
     no(&["events", "--record", "no/such/events"]);
     assert!(!Path::new(&home.path("no")).exists());
-    // One directory for several releases is what was asked for.
+    // A single directory for several releases is what was requested.
     assert_eq!(
         home.run(["get", id, "--with-deps", "--output", "deps"])
             .code,

@@ -1,4 +1,4 @@
-//! Wheels, source distributions and crates that no tool has built, and the forms in which tools
+//! Wheels, source distributions and crates made without any tool, and the forms in which tools
 //! upload them.
 
 use std::io::{Cursor, Write};
@@ -9,7 +9,7 @@ fn normal(name: &str) -> String {
     name.to_lowercase().replace(['-', '.'], "_")
 }
 
-/// The digest by which clients of the index know a file.
+/// Returns the digest by which clients of the index know a file.
 pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
@@ -23,8 +23,8 @@ fn metadata(name: &str, version: &str, more: &str) -> String {
     )
 }
 
-/// A wheel for every Python: its file name and its bytes. `inside` is the name that its metadata
-/// says.
+/// Returns the file name and bytes of a wheel for every Python; `inside` is the name in its
+/// metadata.
 pub fn wheel_of(name: &str, inside: &str, version: &str, more: &str) -> (String, Vec<u8>) {
     let (module, mut bytes) = (normal(name), Cursor::new(Vec::new()));
     let info = format!("{}-{version}.dist-info", normal(inside));
@@ -54,12 +54,12 @@ pub fn wheel_of(name: &str, inside: &str, version: &str, more: &str) -> (String,
     )
 }
 
-/// A wheel as most are.
+/// Returns an ordinary wheel.
 pub fn wheel(name: &str, version: &str) -> (String, Vec<u8>) {
     wheel_of(name, name, version, "Requires-Python: >=3.7\n")
 }
 
-/// A source distribution that builds itself, without anything else.
+/// Returns a source distribution that builds itself, without any other package.
 pub fn sdist(name: &str, version: &str) -> (String, Vec<u8>) {
     const BACKEND: &str = "import os\n\
         def prepare_metadata_for_build_wheel(directory, config_settings=None):\n    \
@@ -82,7 +82,7 @@ pub fn sdist(name: &str, version: &str) -> (String, Vec<u8>) {
     (format!("{top}.tar.gz"), gzipped(&top, &files))
 }
 
-/// A crate's file; `more` stands behind the package in its manifest.
+/// Returns a .crate file; `more` follows the package section of its manifest.
 pub fn krate(name: &str, version: &str, more: &str) -> Vec<u8> {
     let manifest = format!(
         "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\n{more}"
@@ -93,7 +93,7 @@ pub fn krate(name: &str, version: &str, more: &str) -> Vec<u8> {
     )
 }
 
-/// A packed tar archive of files in one folder.
+/// Returns a gzipped tar archive with files in one folder.
 pub fn gzipped(top: &str, files: &[(&str, &str)]) -> Vec<u8> {
     let mut tar = tar::Builder::new(flate2::write::GzEncoder::new(
         Vec::new(),
@@ -109,7 +109,7 @@ pub fn gzipped(top: &str, files: &[(&str, &str)]) -> Vec<u8> {
     tar.into_inner().unwrap().finish().unwrap()
 }
 
-/// A form as twine 7.0.0 sends it, with its fields before the file.
+/// Returns a form as twine 7.0.0 sends it, with the fields before the file.
 pub fn form(fields: &[(&str, &str)], file: &str, bytes: &[u8]) -> Vec<u8> {
     let mut body = Vec::new();
     for (name, value) in fields {

@@ -1,4 +1,4 @@
-//! What the program writes about itself: completions and the manual page.
+//! Shell completions and the manual page.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! Package managers as they are, on nodes of their own.
+//! Real package managers, on nodes of their own.
 
 use std::{
     ffi::OsStr,
@@ -16,13 +16,12 @@ use crate::cli::{
     program::{APART, Home, PATIENCE, Ran, Running, ran},
 };
 
-/// A node that stays, with a gateway on a free port, and a cargo with a home of its own that has
-/// never seen anything.
+/// A running node with a gateway on a free port, and a cargo with a new home.
 pub struct Site {
     pub home: Home,
     pub node: Running,
     pub gateway: String,
-    /// The network that it and its clients are in, where that is none of the machine's.
+    /// The network namespace of the node and its clients; `None` if they use the machine's network.
     pub space: Option<Space>,
 }
 
@@ -31,7 +30,7 @@ impl Site {
         Self::start_with(flags, &[])
     }
 
-    /// With these settings in its environment too.
+    /// Starts a site with these environment variables too.
     pub fn start_with(flags: &[&str], settings: &[(&str, &str)]) -> Self {
         let home = Home::new();
         let settings = [settings, &[("SWARMDEX_GATEWAY", "127.0.0.1:0")]].concat();
@@ -46,7 +45,7 @@ impl Site {
         }
     }
 
-    /// A program on this site's machine.
+    /// Returns a command that runs on this site's machine.
     pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
         match &self.space {
             Some(space) => space.program(program),
@@ -66,7 +65,7 @@ impl Site {
             .to_owned()
     }
 
-    /// Waits until this node knows of a package.
+    /// Waits until this node knows a package.
     pub fn waits_for(&self, package: &str) {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
@@ -82,7 +81,7 @@ impl Site {
         }
     }
 
-    /// A cargo whose registry `swarm` is this node's, and that has no other one.
+    /// Runs a cargo whose only registry, `swarm`, is this node.
     pub fn cargo(&self, dir: &str, words: &[&str]) -> Ran {
         ran(self.cargo_command(dir, words))
     }
@@ -103,7 +102,7 @@ impl Site {
             format!("sparse+{}/cargo/", self.gateway),
         );
         cargo.env("CARGO_REGISTRIES_SWARM_TOKEN", self.token());
-        // Nothing of a test goes anywhere else.
+        // Tests must not connect to anything else.
         cargo
             .env("https_proxy", "http://127.0.0.1:1")
             .env("CARGO_NET_RETRY", "0");
@@ -115,7 +114,7 @@ impl Site {
         cargo
     }
 
-    /// A crate in a directory of its own.
+    /// Creates a crate in a directory of its own.
     pub fn package(&self, name: &str, version: &str, needs: &str, code: &str) -> String {
         let src = self.home.path(name).join("src");
         std::fs::create_dir_all(&src).unwrap();
@@ -134,7 +133,7 @@ impl Site {
         ran
     }
 
-    /// Waits until nothing is on the disk of uploads on their way.
+    /// Waits until no upload is left on disk.
     pub fn keeps_no_upload(&self) {
         let uploads = self.home.path(".local/share/swarmdex/uploads");
         let deadline = std::time::Instant::now() + PATIENCE;
@@ -143,7 +142,7 @@ impl Site {
         }
     }
 
-    /// Asserts that nothing of what was refused is kept.
+    /// Asserts that nothing of a refused upload is kept.
     #[track_caller]
     pub fn keeps_nothing(&self) {
         self.keeps_no_upload();
@@ -156,7 +155,7 @@ impl Site {
         );
     }
 
-    /// One request, as it is; the answer's status, head and body.
+    /// Sends a request verbatim; returns status, head and body of the answer.
     pub fn asks(&self, request: &str) -> (u16, String, Vec<u8>) {
         self.sends(request.replace("HOST", self.host()).as_bytes())
     }
@@ -165,7 +164,7 @@ impl Site {
         self.gateway.strip_prefix("http://").unwrap()
     }
 
-    /// As [`Site::asks`], of a request that is not all text.
+    /// Sends a request that is not all text, like [`Site::asks`].
     pub fn sends(&self, request: &[u8]) -> (u16, String, Vec<u8>) {
         let mut stream = TcpStream::connect(self.host()).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -193,7 +192,7 @@ pub fn field<'a>(head: &'a str, name: &str) -> Option<&'a str> {
         .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
 }
 
-/// Two sites: alice, who publishes, and bob, who knows alice's node.
+/// Starts two sites: alice, who publishes, and bob, who knows alice's node.
 pub fn two() -> (Site, Site) {
     let alice = Site::start(&["--handle", "alice"]);
     let bob = Site::start(&["--bootstrap", &alice.node.address, "--handle", "bob"]);
@@ -219,7 +218,7 @@ fn what_cargo_publishes_here_cargo_builds_elsewhere() {
     );
     assert!(again.stderr.contains("already exists"), "{}", again.stderr);
 
-    // A fresh node trusts nobody, and says what to do.
+    // A new node trusts nobody, and says what to do.
     let publisher = alice.publisher();
     bob.waits_for(&format!("{publisher}/cargo:two-of-them"));
     let (status, _, said) = bob.gets("/cargo/tw/o-/two-of-them", "");
@@ -258,7 +257,7 @@ fn what_cargo_publishes_here_cargo_builds_elsewhere() {
         "{lock}"
     );
 
-    // The publisher is gone, the cache is empty, and everything is still here.
+    // The publisher has left and the cache is empty, but everything is still on this node.
     let Site { node, .. } = alice;
     node.stop("TERM");
     std::fs::remove_dir_all(bob.home.path("cargo-home")).unwrap();
@@ -346,8 +345,8 @@ fn a_yank_is_honoured_by_whoever_has_no_lock_file() {
     );
 }
 
-/// A cargo home that has these archives from its default registry, whose index says what `line`
-/// makes of each digest.
+/// Creates a cargo home with these archives from its default registry, whose index has a line that
+/// `line` makes from each digest.
 fn cargo_home(
     home: &Home,
     archives: &[(&str, &str, PathBuf)],
@@ -476,7 +475,8 @@ fn what_a_cargo_home_attests_replaces_the_default_registry() {
         lock
     );
 
-    // Without the registry's word it is a crate of the swarm's, and none of the default registry's.
+    // Without an entry in the registry, the crate belongs to the swarm and not to the default
+    // registry.
     assert_eq!(bob.gets("/cargo-mirror/fa/ke/fake", "").0, 404);
     assert_eq!(
         bob.gets("/cargo-mirror/api/v1/crates/fake/1.0.0/download", "")
@@ -523,7 +523,7 @@ fn two_owners_of_one_name_are_refused_until_a_person_decides() {
         "{}",
         refused.stderr
     );
-    // One publisher's own endpoint has it all the same: its address says whose.
+    // The publisher's own endpoint still serves it: its address says whose it is.
     let (status, _, _) = carol.gets(&format!("/cargo/~{}/cl/as/clash-it", keys[1]), "");
     assert_eq!(status, 200);
 
@@ -543,7 +543,7 @@ fn two_owners_of_one_name_are_refused_until_a_person_decides() {
         .home
         .alone(&["names", "set", "cargo:clash-it", &keys[0]]);
     assert!(moved.stderr.contains("caches"), "{}", moved.stderr);
-    // What was served from somebody goes on being served from them, whoever comes.
+    // A name that was served from one publisher stays with that publisher.
     assert_eq!(
         carol.home.alone(&["names", "unset", "cargo:clash-it"]).code,
         Some(0)
@@ -603,7 +603,7 @@ fn whatever_changes_something_needs_the_token_and_a_page_of_somebody_else_is_ref
         .asks("GET /cargo/config.json HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n");
     assert_eq!(rebound.0, 421);
 
-    // Lengths, parts and states of what is served.
+    // Lengths, ranges and ETags of files.
     let (status, head, body) = site.gets("/cargo/ti/ny/tiny", "");
     let etag = field(&head, "etag").unwrap().to_owned();
     assert_eq!(
@@ -699,7 +699,7 @@ fn a_workspace_is_published_in_order_and_a_program_is_installed() {
         ],
     );
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
-    // What is signed names no address: another node has another one.
+    // Signed data has no addresses: another node has another address.
     let (_, _, line) = site.gets("/cargo/pr/og/program", "");
     let line: Value = serde_json::from_slice(&line).unwrap();
     assert_eq!(
@@ -855,11 +855,11 @@ fn a_port_that_is_taken_is_not_replaced_and_health_is_bad_about_it() {
     );
     assert_eq!(home.alone(&["health"]).code, Some(4));
     node.stop("TERM");
-    // Beyond loopback there must be a word.
+    // Beyond loopback a token is required.
     let mut open = home.command([&APART[..], &["status"]].concat());
     open.env("SWARMDEX_GATEWAY", "0.0.0.0:0");
     ran(open).complains(2, &["gateway_token"]);
-    // And elsewhere it is off, unless it is set.
+    // With another data directory the gateway is off unless it is configured.
     let elsewhere: PathBuf = home.path("elsewhere");
     let flags = ["--data-dir", elsewhere.to_str().unwrap()];
     let mut shown = home.command([&flags[..], &["config", "show"]].concat());
@@ -867,7 +867,7 @@ fn a_port_that_is_taken_is_not_replaced_and_health_is_bad_about_it() {
     assert!(ran(shown).stdout.contains("gateway = \"off\""));
 }
 
-/// Whoever asks with a nonce is told which node answers, and health asks.
+/// A client that sends a nonce is told which node answers; `health` does that.
 #[test]
 fn a_node_proves_that_it_is_the_one_that_answers() {
     let site = Site::start(&[]);

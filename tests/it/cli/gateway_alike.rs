@@ -1,6 +1,6 @@
-//! Nodes whose gateways have one address, each in a network namespace of its own where one can be
-//! made: a lock file of one holds on the other to the byte, also when whoever published is gone.
-//! And chains of dependencies.
+//! Nodes whose gateways share an address, each in a network namespace of its own if possible. A
+//! lock file of one is valid on the other byte for byte, even after the publisher has left. Also
+//! tests chains of dependencies.
 
 use std::{path::Path, process::Stdio};
 
@@ -16,14 +16,13 @@ use crate::cli::{
 };
 
 const ADDRESS: &str = "127.0.0.1:4810";
-/// Sends a file as an upload, from within the site's network.
+/// Uploads a file from within the site's network.
 const UPLOADS: &str = "import sys, urllib.request
 url, token, kind, path = sys.argv[1:]
 fields = {'Authorization': 'Bearer ' + token, 'Content-Type': kind}
 print(urllib.request.urlopen(urllib.request.Request(url, open(path, 'rb').read(), fields)).status)";
 
-/// A node that publishes; and, where the system lets the test make them, the namespace beside its
-/// own.
+/// Starts a node that publishes, with a namespace beside its own if the system allows that.
 fn first() -> (Site, Option<Space>) {
     let (Some(left), Some(right)) = (Space::new("g"), Space::new("h")) else {
         println!("the gateways have the same address one after the other");
@@ -43,7 +42,7 @@ fn first() -> (Site, Option<Space>) {
     )
 }
 
-/// A node in a namespace, whose gateway has the address that all of these have.
+/// Starts a node in a namespace, with the gateway address that all nodes share.
 fn inside(space: Space, flags: &[&str]) -> Site {
     let home = Home::new();
     let mut command = space.command(
@@ -60,8 +59,8 @@ fn inside(space: Space, flags: &[&str]) -> Site {
     }
 }
 
-/// A second node that knows the first one's, and whose gateway has the same address. Without a
-/// namespace the first one goes on without a gateway.
+/// Starts a second node that knows the first, with a gateway at the same address. Without a
+/// namespace, the first continues without a gateway.
 fn and_second(alice: Site, space: Option<Space>) -> (Site, Site) {
     let Some(space) = space else {
         let Site {
@@ -144,14 +143,13 @@ impl Site {
     }
 }
 
-/// A client, with the packages whose names and versions are unlike in every way that its kind
-/// knows.
+/// A client, with packages whose names and versions cover all spellings of its kind.
 struct Client {
     packages: &'static [&'static str],
     publishes: fn(&Site),
-    /// Makes a lock file anew.
+    /// Creates a new lock file.
     locks: fn(&Site, &Path) -> String,
-    /// Installs by the lock file alone, from nothing.
+    /// Installs from the lock file alone, with empty caches.
     installs: fn(&Site, &Path),
 }
 
@@ -318,7 +316,7 @@ fn a_lock_file_of_one_node_holds_on_another_to_the_byte_when_the_publisher_is_go
         bob.waits_for(&format!("{publisher}/{package}"));
     }
     assert_eq!(locked(&bob), before);
-    // Bob's node has the bytes once a client of his had them.
+    // Bob's node has the bytes once a client of his has requested them.
     clients
         .iter()
         .for_each(|client| (client.installs)(&bob, &python));
@@ -335,7 +333,7 @@ fn a_lock_file_of_one_node_holds_on_another_to_the_byte_when_the_publisher_is_go
     assert_eq!(locked(&bob), before);
 }
 
-/// Packages in a row, each of which needs the next one.
+/// Packages in a chain, each of which needs the next.
 const CHAIN: usize = 40;
 
 #[test]
@@ -387,7 +385,7 @@ fn a_chain_of_forty_dependencies_is_had_by_each_client_and_a_version_is_added_at
     let publisher = alice.publisher();
     let bob = Site::start(&["--bootstrap", &alice.node.address]);
     assert_eq!(bob.home.alone(&["trust", &publisher]).code, Some(0));
-    // What lies between is known by then, or asked for.
+    // The packages in between are known by then, or are requested.
     for (ecosystem, at) in [
         ("cargo", 0),
         ("cargo", CHAIN - 1),

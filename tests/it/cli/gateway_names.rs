@@ -1,6 +1,6 @@
-//! One name, one owner, and no way around it: every route of cargo, Python's tools and npm in ten
-//! spellings of one name that two publishers have, before a person decides, after that, and when
-//! the name or its version is blocked.
+//! A name has one owner on a node, whatever the route. Every route of cargo, Python's tools and npm
+//! is tested with ten spellings of a name that two publishers have: before the user decides,
+//! afterwards, and when the name or a version of it is blocked.
 
 use std::collections::BTreeSet;
 
@@ -13,31 +13,31 @@ use crate::cli::{
     gateway_uploads::upload,
 };
 
-/// A client and those like it, with the name that two publishers have.
+/// A kind of client, with the name that two publishers have.
 struct Family {
     ecosystem: &'static str,
     name: &'static str,
     spellings: [&'static str; 10],
-    /// Paths of packages that are others, because of a letter.
+    /// Paths of other packages, which differ by a letter.
     others: &'static [&'static str],
-    /// The source of its router, whose routes the rows are held to.
+    /// Source of its router, to check that the rows cover all routes.
     router: &'static str,
-    /// Its routes that are about no package.
+    /// Routes that have no package.
     nameless: &'static [&'static str],
-    /// Makes the file that somebody publishes under the name.
+    /// Creates the file that a publisher has under the name.
     file: fn(who: &str) -> Vec<u8>,
-    /// The request that publishes it under a spelling.
+    /// Returns the request that publishes it under a spelling.
     publishes: fn(spelling: &str, file: &[u8]) -> Row,
     rows: fn(spelling: &str, claims: &[Claim; 2]) -> Vec<Row>,
-    /// A text that is in the answer to a search that finds nothing.
+    /// A text in the answer to a search without results.
     nothing: &'static str,
 }
 
-/// A publisher of the name, and what it has under it.
+/// A publisher of the name, and its package.
 struct Claim {
     key: String,
     file: Vec<u8>,
-    /// Texts that are in answers about this one's package alone.
+    /// Texts that only occur in answers about this package.
     marks: [String; 3],
 }
 
@@ -48,7 +48,7 @@ enum Column {
     Download,
     Search,
     Audit,
-    /// One publisher's own registry, whose address says whose packages are in it.
+    /// The registry of one publisher, whose address names the publisher.
     Own,
     Change,
     Publish,
@@ -58,14 +58,14 @@ use Column::{Audit, Change, Download, Index, Own, Publish, Search, Sidecar};
 
 /// A request about the name.
 struct Row {
-    /// The route of the router that it takes.
+    /// The route that it takes.
     route: &'static str,
     column: Column,
     method: &'static str,
     path: String,
     fields: String,
     body: Vec<u8>,
-    /// The client could show the sentence of a refusal: it asks in a spelling that the route knows.
+    /// The refusal can be shown to the user: the route knows the spelling.
     says: bool,
 }
 
@@ -141,7 +141,7 @@ impl Site {
     }
 }
 
-/// A path without its percent-escapes.
+/// Returns a path with its percent-escapes decoded.
 fn decoded(path: &str) -> String {
     let mut parts = path.split('%');
     let mut text = parts.next().unwrap().to_owned();
@@ -192,7 +192,7 @@ fn cargo() -> Family {
         },
         rows: |spelling, claims| {
             let api = |below: &str| format!("/cargo/api/v1/crates/{spelling}/{below}");
-            // cargo asks for index files in lower case alone.
+            // cargo requests index files in lower case only.
             let is_asked = !decoded(spelling)
                 .bytes()
                 .any(|byte| byte.is_ascii_uppercase());
@@ -299,7 +299,7 @@ fn pypi() -> Family {
                     "/pypi/files/{}/{spelling}-1.0-py3-none-any.whl",
                     sha256(file)
                 );
-                // A file is asked for by the name that it has.
+                // A file is requested by its exact name.
                 let says = decoded(spelling) == "clash_it";
                 rows.push(Row::get("Metadata", Sidecar, format!("{path}.metadata")).says(says));
                 rows.push(Row {
@@ -408,7 +408,7 @@ fn npm() -> Family {
     }
 }
 
-/// The variants of a router's routes, by its source.
+/// Returns the variants of a router's routes, from its source.
 fn variants(router: &str) -> BTreeSet<&str> {
     let routes = router
         .split("pub enum Route {\n")
@@ -432,15 +432,15 @@ fn variants(router: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// A state of the node, in which this is to hold of every answer.
+/// A state of the node, and what must hold for all answers in it.
 enum Phase<'a> {
-    /// Nobody gets anything, and everybody is told these.
+    /// Nothing is served, and every refusal has these texts.
     Refused { parts: &'a [&'a str], own: bool },
-    /// A person said that it is the first claim's.
+    /// The user chose the first claim.
     First,
 }
 
-/// Asks every row in every spelling.
+/// Sends every row in every spelling, and checks the answers.
 fn holds(site: &Site, family: &Family, claims: &[Claim; 2], phase: &Phase<'_>) {
     let mut routes: BTreeSet<&str> = family.nameless.iter().copied().collect();
     for spelling in family.spellings {
@@ -449,8 +449,7 @@ fn holds(site: &Site, family: &Family, claims: &[Claim; 2], phase: &Phase<'_>) {
         for row in rows {
             routes.insert(row.route);
             if row.column == Publish && matches!(phase, Phase::Refused { own: true, .. }) {
-                // Whoever publishes under a name that nobody has here has it: that is no way around
-                // anything.
+                // Anyone may publish a name that nobody has here; that bypasses nothing.
                 continue;
             }
             let answer = site.answers(&row);
@@ -493,7 +492,7 @@ fn is_refused(
         claim.marks.iter().any(|mark| text.contains(mark)) || answer.body == claim.file
     };
     match row.column {
-        // Its address says whose it is, so that only a block keeps it back.
+        // Its address names the publisher, so that only a block applies.
         Own if own => assert!(
             status == 404 || claims.iter().filter(|claim| gives(claim)).count() == 1,
             "{what}"
@@ -537,8 +536,7 @@ fn is_of_the_first(
         _ if is_other => assert!(status == 404 && !of(mine), "{what}"),
         _ => assert!(matches!(status, 200 | 206 | 301 | 304 | 404), "{what}"),
     }
-    // Of an index file there is only the one of the spelling that was published: cargo looks for
-    // the others by itself.
+    // An index file exists only in the spelling that was published: cargo tries the others itself.
     let is_there =
         row.route != "Index" || decoded(&row.path).ends_with(&format!("/{}", family.name));
     let is_served = row.says
@@ -552,7 +550,7 @@ fn is_of_the_first(
     }
 }
 
-/// Runs a verb that goes well.
+/// Runs a verb that must succeed.
 #[track_caller]
 fn does(site: &Site, words: &[&str]) {
     let ran = site.home.alone(words);
@@ -621,7 +619,7 @@ fn no_path_and_no_spelling_leads_around_whose_a_name_is_or_around_a_block() {
         does(&carol, &["unblock", &name]);
         holds(&carol, &family, &claims, &Phase::First);
 
-        // A version, in another spelling than the file's where the ecosystem knows one.
+        // A version, in a spelling other than the file's if the ecosystem allows that.
         let version = format!("{name}@1.0.0");
         does(&carol, &["block", &version, "--why", "it is broken"]);
         for row in (family.rows)(family.spellings[1], &claims) {
@@ -644,7 +642,7 @@ fn no_path_and_no_spelling_leads_around_whose_a_name_is_or_around_a_block() {
         }
         does(&carol, &["unblock", &version]);
 
-        // What a person said is taken back, and what is published here is this node's own.
+        // The choice is removed, and the name belongs to what is published here.
         does(&carol, &["names", "unset", &name]);
         holds(&carol, &family, &claims, &several);
         let published = carol.answers(&(family.publishes)(

@@ -1,4 +1,4 @@
-//! npm as it is, on nodes of their own, and what newer clients of its kind ask for.
+//! A real npm on nodes of its own, and requests of newer clients of its kind.
 
 use std::process::{Command, Stdio};
 
@@ -11,7 +11,7 @@ use crate::cli::{
     program::{PATIENCE, Ran, ran},
 };
 
-/// Returns whether there is an npm; says so where there is none.
+/// Returns true if npm is installed; otherwise prints that it is not.
 pub fn has_npm() -> bool {
     let version = Command::new("npm")
         .arg("--version")
@@ -36,7 +36,7 @@ impl Site {
         format!("{}/npm/", self.gateway)
     }
 
-    /// The line of a configuration with the publish token.
+    /// Returns the line of a configuration with the publish token.
     pub fn token_line(&self) -> String {
         format!(
             "{}/npm/:_authToken={}\n",
@@ -45,7 +45,7 @@ impl Site {
         )
     }
 
-    /// An npm whose registry is this node's, and that knows the token.
+    /// Runs an npm whose registry is this node and that has the token.
     fn npm(&self, dir: &str, words: &[&str]) -> Ran {
         let config = format!("registry={}\n{}", self.registry(), self.token_line());
         std::fs::write(self.home.path("npmrc"), config).unwrap();
@@ -67,7 +67,7 @@ impl Site {
             .env("NPM_CONFIG_CACHE", self.home.path("npm-cache"));
         npm.env("NPM_CONFIG_GLOBALCONFIG", self.home.path("none"))
             .env("NPM_CONFIG_FETCH_RETRIES", "0");
-        // Nothing of a test goes anywhere else.
+        // Tests must not connect to anything else.
         npm.env("https_proxy", "http://127.0.0.1:1")
             .env("no_proxy", "127.0.0.1")
             .env("NPM_CONFIG_FUND", "false");
@@ -90,7 +90,7 @@ impl Site {
         ran
     }
 
-    /// A package in a directory of its own.
+    /// Creates a package in a directory of its own.
     pub fn module(&self, dir: &str, name: &str, version: &str, more: Value) {
         std::fs::create_dir_all(self.home.path(dir)).unwrap();
         let mut package = json!({ "name": name, "version": version, "description": format!("A {dir}"), "license": "MIT" });
@@ -122,7 +122,7 @@ impl Site {
         serde_json::from_str(&text).unwrap()
     }
 
-    /// Waits until the document of a package is as it is to be.
+    /// Waits until a package's document is as expected.
     fn sees(&self, name: &str, is_so: impl Fn(&Value) -> bool) {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
@@ -144,7 +144,7 @@ impl Site {
         );
     }
 
-    /// A request with a body, and the publish token unless `fields` say another.
+    /// Sends a request with a body, and with the publish token unless `fields` has another.
     fn requests(
         &self,
         method: &str,
@@ -173,12 +173,12 @@ impl Site {
     }
 }
 
-/// A tarball as npm packs it, with this `package.json`.
+/// Returns a tarball as npm packs it, with this `package.json`.
 pub fn tarball(package: &Value) -> Vec<u8> {
     tarball_with(package, None)
 }
 
-/// With another file in it.
+/// Returns a tarball with one more file in it.
 fn tarball_with(package: &Value, other: Option<(&str, &str)>) -> Vec<u8> {
     let package = package.to_string();
     let files: Vec<_> = [("package.json", &*package)]
@@ -188,7 +188,7 @@ fn tarball_with(package: &Value, other: Option<(&str, &str)>) -> Vec<u8> {
     gzipped("package", &files)
 }
 
-/// A document as a client sends it to publish.
+/// Returns a document as a client sends it to publish.
 pub fn publication(name: &str, version: &str, tarball: &[u8]) -> Value {
     json!({
         "_id": name,
@@ -224,7 +224,7 @@ fn what_npm_publishes_here_npm_installs_elsewhere() {
         again.stderr
     );
 
-    // A fresh node trusts nobody, and npm says what to do.
+    // A new node trusts nobody, and npm shows what to do.
     let publisher = alice.publisher();
     bob.waits_for(&format!("{publisher}/npm:tiny-one"));
     bob.waits_for(&format!("{publisher}/npm:@Team/wide_x"));
@@ -277,7 +277,7 @@ fn what_npm_publishes_here_npm_installs_elsewhere() {
     );
     bob.npm_does("app", &["ping"]);
 
-    // A version is added, and whoever asks gets it.
+    // A version is added, and clients get it.
     alice.npm_publishes("tiny", "tiny-one", "1.1.0", json!({}));
     bob.sees("tiny-one", |value| value["dist-tags"]["latest"] == "1.1.0");
     bob.npm_does("app", &["update"]);
@@ -292,7 +292,7 @@ fn what_npm_publishes_here_npm_installs_elsewhere() {
         outdated.stderr
     );
 
-    // The publisher is gone, the cache is empty, and everything is still here.
+    // The publisher has left and the cache is empty, but everything is still on this node.
     let lock = std::fs::read_to_string(&lock_path).unwrap();
     let Site { node, .. } = alice;
     node.stop("TERM");
@@ -337,8 +337,7 @@ fn tags_deprecations_and_unpublishing_are_said_of_what_stays() {
         Value::Null
     );
 
-    // A version that is unpublished is gone for who chooses, and there for who has it in a lock
-    // file.
+    // An unpublished version is no longer chosen, but lock files still get it.
     let gone = site.npm_does("tiny", &["unpublish", "@team/tiny@1.2.0"]);
     assert!(
         gone.stderr.contains("@team/tiny 1.2.0 is yanked"),
@@ -363,7 +362,7 @@ fn tags_deprecations_and_unpublishing_are_said_of_what_stays() {
     assert!(status == 404 && String::from_utf8_lossy(&said).contains("are yanked"));
     assert_eq!(site.gets("/npm/@team/tiny/-/tiny-1.0.0.tgz", "").0, 200);
 
-    // A package that nobody knows is none that has been unpublished, and owners stay.
+    // An unknown package has not been unpublished; owners cannot be changed.
     let unknown = site.npm("tiny", &["unpublish", "nobodys", "--force"]);
     assert!(
         unknown.code != Some(0) && unknown.stderr.contains("nobody known"),
@@ -401,7 +400,7 @@ fn tags_deprecations_and_unpublishing_are_said_of_what_stays() {
             .len(),
         1
     );
-    // What was read before another change says nothing of that.
+    // A document that was read before another change does not undo that change.
     site.npm_does("mine", &["dist-tag", "add", "mine@1.0.0", "next"]);
     let (status, _, said) = site.puts(
         &format!("/npm/mine/-rev/{rev}"),
@@ -422,8 +421,8 @@ fn what_newer_clients_ask_for_is_answered() {
     let (status, _, said) = site.puts("/npm/@team%2fa", &publication("@team/a", "1.0.0", &bytes));
     assert_eq!(status, 201, "{said}");
 
-    // yarn 4 says nothing of what it takes and needs the times; npm 12 and pnpm 12 ask for the
-    // whole in their words.
+    // yarn 4 does not say what it accepts and needs the times; npm 12 and pnpm 12 request the full
+    // document in their own way.
     let (_, whole_head, whole) = site.gets(
         "/npm/@team%2fa",
         "user-agent: got (https://github.com/sindresorhus/got)\r\n",
@@ -479,8 +478,8 @@ fn what_newer_clients_ask_for_is_answered() {
         "{value}"
     );
 
-    // States are of one form, at one address: yarn 4 sends what it had from another port of the
-    // same host.
+    // ETags depend on form and address: yarn 4 sends one that it got from another port of the same
+    // host.
     let (etag, other) = (
         field(&whole_head, "etag").unwrap(),
         field(&head, "etag").unwrap(),
@@ -512,8 +511,8 @@ fn what_newer_clients_ask_for_is_answered() {
     );
     assert_eq!(field(&whole_head, "cache-control"), Some("no-cache"));
 
-    // pnpm asks for heads, yarn 4 for files below an escaped name, and all of them for what is not
-    // here.
+    // pnpm sends HEAD requests, yarn 4 requests files below an escaped name, and all of them ask
+    // for missing packages.
     let head_of = |path: &str| {
         site.asks(&format!(
             "HEAD {path} HTTP/1.1\r\nHost: HOST\r\nAccept: */*\r\nConnection: close\r\n\r\n"
@@ -562,7 +561,7 @@ fn what_newer_clients_ask_for_is_answered() {
             "{path}"
         );
     }
-    // Of audits nothing is known; whoever asks packs the question, or not.
+    // Audits are empty; clients may compress the request or not.
     let none = "Authorization: none\r\n";
     let bulk = "/npm/-/npm/v1/security/advisories/bulk";
     let (status, _, said) = site.requests(
@@ -599,7 +598,7 @@ fn whatever_changes_something_needs_the_token() {
             status == 403 && said["error"].as_str().unwrap().contains("gateway.token"),
             "{method} {path}: {said}"
         );
-        // Without a scheme to log in by, npm shows the sentence.
+        // If no login scheme is offered, npm shows the message.
         let (status, head, said) = site.asks(&format!(
             "{method} {path} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
             body.len()
@@ -716,8 +715,8 @@ fn bad_uploads_are_refused_in_npms_form_and_leave_nothing() {
     assert_eq!(site.gets("/npm/a", "").0, 404);
     site.keeps_nothing();
 
-    // The same bytes again are what is there already, as npm sends them after an answer that was
-    // lost; others are refused.
+    // The same bytes again succeed, as when npm repeats a request whose answer was lost; other
+    // bytes are refused.
     let body = publication("a", "1.0.0", &good);
     for _ in 0..2 {
         let (status, _, said) = site.puts("/npm/a", &body);
@@ -730,7 +729,8 @@ fn bad_uploads_are_refused_in_npms_form_and_leave_nothing() {
         status == 403 && error.contains("You cannot publish over the previously published version"),
         "{error}"
     );
-    // A document and a tarball of a version that is there say which one is meant by the tarball.
+    // If a document and tarball repeat an existing version, the tarball says which version is
+    // meant.
     let mut more = publication(
         "a",
         "1.1.0",
@@ -743,7 +743,7 @@ fn bad_uploads_are_refused_in_npms_form_and_leave_nothing() {
         site.document("/npm/a")["dist-tags"],
         json!({ "latest": "1.0.0", "next": "1.1.0" })
     );
-    // What looks like a key is taken, and npm shows the warning.
+    // A file that looks like a key is accepted, and npm shows the warning.
     let key = tarball_with(
         &json!({ "name": "k", "version": "1.0.0" }),
         Some((".env", "PASSWORD=1")),

@@ -1,8 +1,8 @@
-//! Pages for people, at a gateway's address.
+//! Pages for people, served by the gateway.
 
 use crate::cli::gateway::{Site, field};
 
-/// A readme by a stranger is shown, and nothing of it runs; every page says so to the browser.
+/// A stranger's readme is shown, but nothing in it runs; every page tells the browser so.
 #[test]
 fn the_pages_show_a_package_to_a_person_and_run_nothing() {
     let site = Site::start(&["--handle", "alice"]);

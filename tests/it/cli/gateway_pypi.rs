@@ -1,5 +1,5 @@
-//! Python's tools on nodes of their own: a real pip where there is one, and the requests that
-//! others were seen to send.
+//! Python's tools on nodes of their own: a real pip if there is one, and recorded requests of
+//! others.
 
 use std::{
     io::Write,
@@ -19,7 +19,7 @@ use crate::cli::{
 const JSON: &str = "Accept: application/vnd.pypi.simple.v1+json\r\n";
 
 impl Site {
-    /// Sends an upload, as twine 7.0.0 was seen to.
+    /// Sends an upload as twine 7.0.0 does.
     fn uploads(&self, path: &str, token: Option<&str>, body: &[u8]) -> (u16, String, String) {
         let said = token.map(|token| {
             format!(
@@ -39,7 +39,7 @@ impl Site {
         (status, head, String::from_utf8(body).unwrap())
     }
 
-    /// Uploads a distribution with the fields that twine says of it.
+    /// Uploads a distribution with twine's fields.
     fn uploaded(
         &self,
         name: &str,
@@ -76,7 +76,7 @@ impl Site {
         assert_eq!(status, 200, "{said}");
     }
 
-    /// A project's page; `Null` where there is none.
+    /// Returns a project's page; `Null` if there is none.
     fn page(&self, name: &str) -> Value {
         let (status, _, page) = self.gets(&format!("/pypi/simple/{name}/"), JSON);
         if status == 200 {
@@ -86,7 +86,7 @@ impl Site {
         }
     }
 
-    /// Waits until a project's page is as it is to be.
+    /// Waits until a project's page is as expected.
     fn waits_for_page(&self, name: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         let deadline = std::time::Instant::now() + PATIENCE;
         loop {
@@ -98,7 +98,7 @@ impl Site {
         }
     }
 
-    /// Asks where the file with this name is, by the page.
+    /// Returns the path of a file from its project's page.
     fn file_path(&self, page: &Value, file: &str) -> String {
         let files = page["files"].as_array().unwrap();
         let url = files.iter().find(|one| one["filename"] == file).unwrap()["url"]
@@ -107,7 +107,7 @@ impl Site {
         format!("/pypi/{}", url.strip_prefix("../../").unwrap())
     }
 
-    /// A pip whose only index is this node's, and that has kept nothing.
+    /// Runs a pip without a cache, whose only index is this node.
     pub fn pip(&self, python: &Path, words: &[&str]) -> Ran {
         let mut pip = self.program(python);
         pip.args([
@@ -122,7 +122,7 @@ impl Site {
         pip.env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .env("HOME", self.home.path("."));
-        // Nothing of a test goes anywhere else.
+        // Tests must not connect to anything else.
         pip.env("https_proxy", "http://127.0.0.1:1")
             .current_dir(self.home.path("."));
         pip.stdin(Stdio::null())
@@ -136,7 +136,7 @@ impl Site {
     }
 }
 
-/// The Python of an environment of this test's own, if there can be one.
+/// Creates a virtual environment and returns its Python, if possible.
 pub fn python(site: &Site) -> Option<PathBuf> {
     let dir = site.home.path("environment");
     let made = Command::new("python3")
@@ -181,7 +181,7 @@ fn what_is_uploaded_here_pip_installs_elsewhere() {
     alice.has_uploaded("Demo.Pkg", "1!0.5", &first);
     let needs = wheel_of("top", "top", "2.0", "Requires-Dist: demo_pkg >=1!0.1\n");
     alice.has_uploaded("top", "2.0", &needs);
-    // A fresh node trusts nobody, and says what to do.
+    // A new node trusts nobody, and says what to do.
     bob.waits_for(&format!("{}/pypi:top", alice.publisher()));
     let (status, _, said) = bob.gets("/pypi/simple/top/", "");
     let said = String::from_utf8(said).unwrap();
@@ -239,7 +239,7 @@ fn what_is_uploaded_here_pip_installs_elsewhere() {
     );
     bob.gets(&bob.file_path(&bob.page("top"), &needs.0), "");
 
-    // The publisher is gone, and what is required by its digest is here.
+    // The publisher has left, but content that is required by its digest is here.
     let Site { node, .. } = alice;
     node.stop("TERM");
     let pinned = format!(
@@ -310,7 +310,7 @@ fn a_yank_is_told_with_its_reason_and_files_are_added_to_a_release() {
         html.contains("data-yanked=\"broken &quot;on&quot; &lt;old&gt; machines\""),
         "{html}"
     );
-    // The release grows by a file, of which alone something is said, without a reason.
+    // The release gets another file, and only that file is yanked, without a reason.
     let source = sdist("tiny", "1.0");
     alice.has_uploaded("tiny", "1.0", &source);
     let page = bob.waits_for_page("tiny", all(3));
@@ -453,7 +453,7 @@ fn pages_and_files_are_answered_as_recorded_clients_ask() {
         "{}",
         said.1
     );
-    // pip escapes what uv leaves as it is.
+    // pip escapes characters that uv leaves alone.
     for path in [
         path.clone(),
         path.replace('+', "%2B"),
@@ -471,7 +471,7 @@ fn pages_and_files_are_answered_as_recorded_clients_ask() {
             Some(&*format!("\"{}\"", sha256(&bytes)))
         );
     }
-    // uv asks how long a wheel is, and for its end; pip 26.3 goes on where it was cut off.
+    // uv asks for the length of a wheel and for its end; pip 26.3 resumes an interrupted download.
     let (status, head, body) = ask(&format!(
         "HEAD {path} HTTP/1.1\r\nAccept-Encoding: identity\r\n"
     ));
@@ -502,7 +502,7 @@ fn pages_and_files_are_answered_as_recorded_clients_ask() {
         (resumed("\"other\"").0, resumed("\"other\"").2.len()),
         (200, bytes.len())
     );
-    // A file is where its own digest is, and nowhere else.
+    // A file is at the path of its own digest and nowhere else.
     let elsewhere = path.replace(&sha256(&bytes), &"00".repeat(32));
     assert_eq!(
         (
@@ -555,7 +555,7 @@ fn what_is_imported_is_on_a_page_and_what_is_no_distribution_is_not() {
             if name.ends_with(".whl") { 200 } else { 404 }
         );
     }
-    // What is imported again by an upload is there already.
+    // Uploading an imported file again finds it published already.
     site.has_uploaded("tiny", "1.0", &files[0]);
     assert_eq!(site.page("tiny"), page);
     let other = site.home.file("notes.txt", "no wheel");
@@ -599,13 +599,12 @@ fn uploads_want_the_token_and_the_same_file_again_is_no_other() {
         "{head} {said}"
     );
     assert_eq!(site.page("tiny"), Value::Null);
-    // Without its end slash too, and without a redirect.
+    // It works without the trailing slash too, and without a redirect.
     for path in ["/pypi/legacy", "/pypi/legacy/", "/pypi/legacy/"] {
         let (status, _, said) = site.uploads(path, Some(&site.token()), &body);
         assert_eq!(status, 200, "{said}");
     }
-    // uv 0.13.9 says the fields in another order, nothing of the file's kind, and twice as much of
-    // the rest.
+    // uv 0.13.9 sends the fields in another order, without the file type, and some of them twice.
     let digest = sha256(&tiny.1);
     let uv = [
         (":action", "file_upload"),
@@ -767,7 +766,7 @@ fn bad_uploads_are_refused_with_nothing_left() {
             .2
             .contains("sha256_digest")
     );
-    // A body that is announced longer than it is, whose sender has gone.
+    // A body is shorter than announced, because the sender has gone.
     let head = format!(
         "POST /pypi/legacy/ HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\
          Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n",
@@ -779,8 +778,7 @@ fn bad_uploads_are_refused_with_nothing_left() {
         .unwrap();
     drop(gone);
     home.keeps_nothing();
-    // Whole it is taken, so that nothing of the others was in the way; and nothing of them is
-    // there.
+    // The complete upload is accepted, so the others left nothing in its way and nothing on disk.
     assert_eq!(home.page("tiny"), Value::Null);
     assert_eq!(home.page("other"), Value::Null);
     home.has_uploaded("tiny", "1.0", &tiny);

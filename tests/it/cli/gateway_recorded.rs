@@ -1,6 +1,5 @@
-//! Requests of package managers that are newer than this machine's, replayed as they were recorded
-//! from them: the files in
-//! `tests/clients/recorded`, which `tests/clients/run --record` writes.
+//! Replays requests of package managers that are newer than those on this machine. The files in
+//! `tests/clients/recorded` were recorded with `tests/clients/run --record`.
 
 use std::path::Path;
 
@@ -14,7 +13,7 @@ use crate::cli::gateway::{Site, field};
 struct Recorded {
     method: String,
     path: String,
-    /// The status that was answered then.
+    /// Status of the answer at that time.
     status: u16,
     headers: Vec<(String, String)>,
     body: Option<Body>,
@@ -50,7 +49,7 @@ impl Recorded {
     }
 }
 
-/// Every file, with the client that it is of.
+/// Returns every file, with its client.
 fn recordings() -> Vec<(String, Vec<Recorded>)> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/recorded");
     let mut files: Vec<_> = std::fs::read_dir(dir)
@@ -71,7 +70,7 @@ fn recordings() -> Vec<(String, Vec<Recorded>)> {
 }
 
 impl Site {
-    /// Sends a request as it was recorded, to this gateway and with its token.
+    /// Sends a recorded request to this gateway, with its token.
     fn replays(&self, one: &Recorded) -> (u16, String, Vec<u8>) {
         let token = self.token();
         let basic = BASE64.encode(format!("__token__:{token}").as_bytes());
@@ -96,7 +95,7 @@ impl Site {
     }
 }
 
-/// Checks what these clients need of an answer beside its status.
+/// Checks that an answer has what these clients need besides the status.
 fn is_fit(site: &Site, one: &Recorded, (status, head, body): &(u16, String, Vec<u8>)) {
     let what = format!("{} {}: {head}", one.method, one.path);
     assert_eq!(
@@ -140,10 +139,10 @@ fn is_fit(site: &Site, one: &Recorded, (status, head, body): &(u16, String, Vec<
         for (version, said) in document["versions"].as_object().unwrap() {
             let name = document["name"].as_str().unwrap();
             let short = name.rsplit('/').next().unwrap();
-            // npm 12 takes no tarball whose address does not begin with the registry's.
+            // npm 12 accepts a tarball only if its address begins with the registry's.
             let address = format!("{}{name}/-/{short}-{version}.tgz", site.registry());
             assert_eq!(said["dist"]["tarball"], address.as_str(), "{what}");
-            // yarn 4 takes no version without a time.
+            // yarn 4 accepts a version only with its time.
             assert!(!is_whole || document["time"][version].is_string(), "{what}");
         }
     }
@@ -157,7 +156,7 @@ fn requests_of_newer_clients_are_answered_as_when_they_were_recorded() {
         for one in requests {
             let answer = site.replays(one);
             let said = String::from_utf8_lossy(&answer.2);
-            // What a client of npm's knew was of another address: it is sent again.
+            // An npm client's ETag belonged to another address, so the full answer is sent.
             let is_as_then = answer.0 == one.status || (one.status, answer.0) == (304, 200);
             assert!(
                 is_as_then,
@@ -167,8 +166,8 @@ fn requests_of_newer_clients_are_answered_as_when_they_were_recorded() {
             is_fit(&site, one, &answer);
         }
     }
-    // A recording that lacks what its client is known for was made in another way, and is made
-    // again.
+    // A recording without the request that its client is known for was made in the wrong way, and
+    // must be made again.
     let of = |client: &str, is_it: &dyn Fn(&Recorded) -> bool| {
         let recorded = recordings
             .iter()

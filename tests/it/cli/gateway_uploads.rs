@@ -1,5 +1,5 @@
-//! Uploads that are refused with nothing left: bad ones of cargo's; of every client over the limit,
-//! and from a browser's page.
+//! Refused uploads leave nothing behind: invalid ones of cargo, and too large or cross-site ones of
+//! every client.
 
 use std::{
     io::{Read, Write},
@@ -15,7 +15,7 @@ use crate::cli::{
     program::PATIENCE,
 };
 
-/// Bytes of an upload: each part behind its length.
+/// Returns the bytes of an upload: each part after its length.
 pub fn upload(words: &str, file: &[u8]) -> Vec<u8> {
     let part = |bytes: &[u8]| [&(bytes.len() as u32).to_le_bytes()[..], bytes].concat();
     [part(words.as_bytes()), part(file)].concat()
@@ -36,7 +36,7 @@ fn bad_uploads_are_refused_and_leave_nothing() {
         stream.write_all(head.as_bytes()).unwrap();
         stream.write_all(body).unwrap();
         if body.len() < length && length < 1 << 20 {
-            // Nobody is there any more to be answered.
+            // The client has gone, so there is no answer.
             return String::new();
         }
         let mut answer = String::new();
@@ -100,7 +100,7 @@ fn bad_uploads_are_refused_and_leave_nothing() {
         assert!(answer.contains(said), "{said}: {answer}");
     }
     site.keeps_nothing();
-    // The same bytes again are what is there already, and others are none of that version.
+    // Repeating the same bytes succeeds; other bytes for that version are refused.
     site.package("real", "0.1.0", "", "");
     let packed = |code: &str| {
         std::fs::write(site.home.path("real/src/lib.rs"), code).unwrap();
@@ -128,7 +128,7 @@ fn bad_uploads_are_refused_and_leave_nothing() {
         answer.starts_with("HTTP/1.1 409") && answer.contains("never changes"),
         "{answer}"
     );
-    // Broken off in the middle.
+    // The upload is cut off in the middle.
     put(&whole[..whole.len() - 3], whole.len());
     site.keeps_no_upload();
     assert!(
@@ -140,7 +140,8 @@ fn bad_uploads_are_refused_and_leave_nothing() {
     );
 }
 
-/// The method, path and kind of each client's upload, and its body with so large a file.
+/// Returns method, path and content type of each client's upload, with a body that has a file of
+/// this size.
 fn uploads(size: usize) -> [(&'static str, &'static str, String, Vec<u8>); 3] {
     let file = vec![0; size];
     let words = r#"{"name":"big","vers":"1.0.0","deps":[]}"#;

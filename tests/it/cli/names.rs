@@ -1,10 +1,10 @@
-//! Handles that anybody may claim, and names that look like others, as a script meets them.
+//! Handles with several claimants and names that look alike, as a script sees them.
 
 use serde_json::Value;
 
 use crate::cli::program::{APART, Home, Ran, Running};
 
-/// Publishes a small file, with what it needs, on the node of a home.
+/// Publishes a small file with dependencies on the node of a home.
 fn publish(home: &Home, flags: &[&str], name: &str, version: &str, needs: &str) -> Ran {
     let content = home.file("content.bin", &format!("{name} {version}"));
     let needs = if needs.is_empty() {
@@ -44,7 +44,7 @@ fn a_script_gets_by_key_what_is_not_pinned_and_pins_only_when_told_to() {
     let run = |words: &[&str]| bob.alone(&joined(&node, words));
     let trust = || run(&["show", "alice/tool", "--json"]).json()["trust"].clone();
 
-    // Looking, by handle or by key, pins nothing.
+    // Showing a package, by handle or by key, pins nothing.
     let shown = run(&["show", &format!("{publisher}/tool"), "--json"]).json();
     assert_eq!(
         (&shown["trust"], &shown["fingerprint"]),
@@ -223,7 +223,7 @@ fn whoever_has_the_handle_or_a_name_like_it_is_said_before_anything_is_signed() 
     let fake = said.json();
     let fake = format!("{}/serde-json", fake["package"]["owner"].as_str().unwrap());
 
-    // One who knows the real one is told of the other.
+    // A user who knows the real package is warned of the other.
     let carol = Home::new();
     let other = Running::start(&bob, &["--bootstrap", &node.address]);
     let run = |words: &[&str]| {

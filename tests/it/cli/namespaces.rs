@@ -1,6 +1,5 @@
-//! Nodes in network namespaces of their own: a cable that is out, machines with IPv6 only, and a
-//! machine without a network. Where namespaces may not be made, these tests say so and test
-//! nothing.
+//! Nodes in network namespaces: an unplugged cable, machines with IPv6 only, and a machine without
+//! a network. If namespaces are not allowed, these tests say so and test nothing.
 
 use std::{
     ffi::OsStr,
@@ -13,11 +12,11 @@ use serde_json::Value;
 
 use crate::cli::program::{Home, ran, send, within};
 
-/// A network namespace of this test, which goes with it.
+/// A network namespace that is removed with this value.
 pub struct Space(String);
 
 impl Space {
-    /// `None`, said loudly, where this is not allowed.
+    /// Creates one; prints a message and returns `None` if that is not allowed.
     pub fn new(name: &str) -> Option<Self> {
         let name = format!("sdx{}{name}", std::process::id());
         let made = Command::new("ip").args(["netns", "add", &name]).output();
@@ -43,7 +42,7 @@ impl Space {
         );
     }
 
-    /// A cable between two of them.
+    /// Connects two namespaces with a cable.
     pub fn cable(&self, other: &Self) {
         let link = format!("link add cable type veth peer name cable netns {}", other.0);
         self.ip(&link);
@@ -52,14 +51,14 @@ impl Space {
         }
     }
 
-    /// A program that runs in this namespace.
+    /// Returns a command that runs in this namespace.
     pub fn program(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = Command::new("ip");
         command.args(["netns", "exec", &self.0]).arg(program);
         command
     }
 
-    /// Swarmdex in this namespace.
+    /// Returns a command that runs Swarmdex in this namespace.
     pub fn command(&self, home: &Home, words: &[&str]) -> Command {
         let program = home.command(words);
         let mut command = self.program(program.get_program());
@@ -77,7 +76,7 @@ impl Space {
         command
     }
 
-    /// A node in it, and its first address.
+    /// Starts a node in it, and returns its first address too.
     fn node(&self, home: &Home, flags: &[&str]) -> Stays {
         let mut child = self
             .command(home, &[flags, &["node", "--json"]].concat())
@@ -115,14 +114,14 @@ struct Stays {
 impl Drop for Stays {
     fn drop(&mut self) {
         if let Some(child) = self.child.take() {
-            // It is the program itself: `ip netns exec` becomes it.
+            // `ip netns exec` replaces itself with the program, so this is its process id.
             send("TERM", child.id());
             let _ = within(child, |mut child| child.wait());
         }
     }
 }
 
-/// Asks until the answer is right: a node is told things in its own time.
+/// Repeats a question until the answer is right: a node learns some things late.
 fn until(what: &str, mut holds: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !holds() {
@@ -149,7 +148,7 @@ fn a_cable_that_is_out_is_noticed_on_both_ends() {
     left.ip("addr add 10.9.0.1/24 dev cable");
     right.ip("addr add 10.9.0.2/24 dev cable");
     let (alice, bob) = (Home::new(), Home::new());
-    // TCP only: QUIC has a timeout of its own.
+    // Use TCP only: QUIC has its own timeout.
     let node = left.node(&alice, &["--no-mdns", "--listen", "/ip4/10.9.0.1/tcp/4807"]);
     let join = [
         "--no-mdns",
@@ -239,7 +238,7 @@ fn a_machine_without_a_network_has_every_verb_that_needs_none() {
         run(words);
     }
 
-    // A node that stays says what is wrong, and listens once there is an interface.
+    // A long-running node reports the problem, and listens once there is an interface.
     let stays = space.node(&home, &["--listen", "/ip4/0.0.0.0/tcp/4807"]);
     assert!(stays.addresses.is_empty(), "{:?}", stays.addresses);
     let health = home.run(["health"]).stdout;
@@ -252,7 +251,7 @@ fn a_machine_without_a_network_has_every_verb_that_needs_none() {
     });
     drop(stays);
 
-    // An address that the settings name, of an interface that is not there.
+    // The settings name the address of an interface that does not exist.
     let settings = home.file("settings.toml", "listen = [\"/ip4/203.0.113.7/tcp/4807\"]");
     assert!(
         run(&["--config", &settings, "versions", "alice/web"])

@@ -240,7 +240,7 @@ fn processes_that_join_find_what_others_published() {
     bob.alone(&["lookup", "no-key"])
         .complains(2, &["no-key is no key", "64 hexadecimal digits"]);
 
-    // However often it came and went.
+    // It holds however often the node has restarted.
     let json = bob.publish(&[&join[..], &["--handle", "bob"]].concat(), "json", "0.1.0");
     let from_the_node = carol
         .alone(&[&join[..], &["show", "bob/json", "--json"]].concat())
@@ -269,7 +269,7 @@ fn a_kill_at_any_moment_loses_nothing_that_was_acknowledged() {
         if said.into_iter().any(|line| line.starts_with("stored")) {
             acknowledged.push(version);
         }
-        // SIGKILL, in the middle of whatever comes after the acknowledgement.
+        // Kill the node at any moment after the acknowledgement.
         child.kill().unwrap();
         child.wait().unwrap();
     }

@@ -1,5 +1,5 @@
-//! Releases give away what their authors mean to: dry runs, keys, passphrases, and permissions of
-//! files.
+//! Releases contain only what their authors intend: dry runs, keys, passphrases, and file
+//! permissions.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use crate::cli::program::{APART, Home, Ran, Running, ran};
 
 const PEM: &str = "-----BEGIN RSA PRIVATE KEY-----\nnot really\n-----END RSA PRIVATE KEY-----\n";
 
-/// A directory with these files, besides its swarmdex.toml.
+/// Creates a directory with these files and a swarmdex.toml.
 fn project(home: &Home, toml: &str, files: &[(&str, &str)]) -> String {
     let dir = home.path("web");
     let head = "handle = \"alice\"\nname = \"web\"\nversion = \"1.0.0\"\ndescription = \"A web\"\n";
@@ -42,7 +42,7 @@ fn names<'a>(report: &'a Value, list: &str) -> Vec<&'a str> {
         .collect()
 }
 
-/// The names in the archive of a release.
+/// Returns the names in the archive of a release.
 fn published(home: &Home, package: &str) -> Vec<String> {
     let _ = fs::remove_dir_all(home.path("got"));
     let got = home.alone(&["get", package, "--output", "got.tar.zst", "--force"]);
@@ -187,7 +187,7 @@ fn a_dry_run_fails_exactly_where_a_publish_does() {
         report["error"].as_str().unwrap().contains("tls/test_key")
             && report["refused"][0]["label"] == "RSA PRIVATE KEY"
     );
-    // Named, it is no accident.
+    // A key that is included by name is intentional.
     let dir = project(&home, "include = [\"tls/test_key\"]\n", &[]);
     assert_eq!(dry_run(&home, &[], &dir).json()["would_succeed"], true);
     home.alone(&["publish", &dir, "--json"]).json();
@@ -232,7 +232,7 @@ fn a_nodes_own_files_and_keys_are_never_published() {
     let node_dir = home.path("web/.node");
     let by_link = home.path("link");
     symlink(&node_dir, &by_link).unwrap();
-    // The first publish makes the keys, the second would find them in the directory.
+    // The first publish creates the keys; the second would find them in the directory.
     let flags = ["--data-dir", node_dir.to_str().unwrap()];
     home.alone(&[&flags[..], &["publish", &dir]].concat());
     assert!(node_dir.join("publisher.key").exists());
@@ -267,7 +267,7 @@ fn a_nodes_own_files_and_keys_are_never_published() {
     )
     .complains(2, &["swarmdex.db", "directory of your node"]);
 
-    // Seen from another node it is a directory with keys in it, whatever they are called.
+    // To another node, it is a directory with keys in it, whatever their names.
     let stranger = Home::new();
     fs::rename(node_dir.join("publisher.key"), home.path("web/notes.txt")).unwrap();
     fs::remove_dir_all(&node_dir).unwrap();
@@ -348,7 +348,7 @@ fn a_key_is_sealed_unless_it_is_to_be_plain() {
     alice
         .run(["key", "export", "no/where.key", "--plain"])
         .complains(1, &["where.key"]);
-    // The disk is full: a file that may not grow is as good as one.
+    // A limit on file sizes acts like a full disk.
     let mut full = std::process::Command::new("sh");
     let program = env!("CARGO_BIN_EXE_swarmdex");
     let script = format!("trap '' XFSZ; ulimit -f 0; exec {program} key export sealed.key --plain");

@@ -9,7 +9,7 @@ use std::{
 
 use crate::cli::program::{APART, Home, PATIENCE, send, within};
 
-/// A plain explorer, and what it has said.
+/// A plain explorer and its output.
 struct Plain {
     child: Option<Child>,
     lines: Receiver<String>,
@@ -34,7 +34,7 @@ impl Plain {
         }
     }
 
-    /// The next line that has all of these parts, without its time.
+    /// Returns the next line that has all of these parts, without its time.
     fn until(&mut self, parts: &[&str]) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -130,7 +130,7 @@ fn a_pipe_that_is_closed_ends_the_node_in_order() {
             .map(|(_, address)| address.to_owned())
     });
     drop(lines);
-    // Until there is something to say again, nobody can know that the reader is gone.
+    // The program notices a closed pipe only when it prints again.
     Home::new().publish(&["--bootstrap", &address.unwrap()], "web", "1.0.0");
     let ended = within(child, Child::wait_with_output);
     let said = String::from_utf8(ended.stderr).unwrap();

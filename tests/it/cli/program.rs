@@ -1,5 +1,4 @@
-//! Running the program, each time with a home directory of the test's own and none of the caller's
-//! settings.
+//! Runs the program with a home directory of the test's own and none of the caller's settings.
 
 use std::{
     ffi::OsStr,
@@ -13,9 +12,9 @@ use std::{
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Longest wait for something that must happen; a test that gets here has failed.
+/// Longest wait for something that must happen; reaching it fails the test.
 pub const PATIENCE: Duration = Duration::from_secs(60);
-/// What keeps a node of a test to itself.
+/// Flags that isolate a node of a test.
 pub const APART: [&str; 3] = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];
 
 pub struct Home(TempDir);
@@ -29,7 +28,7 @@ impl Home {
         self.0.path().join(name)
     }
 
-    /// A file with this text.
+    /// Creates a file with this text.
     pub fn file(&self, name: &str, text: &str) -> String {
         std::fs::write(self.path(name), text).unwrap();
         self.path(name).to_str().unwrap().to_owned()
@@ -61,7 +60,7 @@ impl Home {
         ran(self.command(arguments))
     }
 
-    /// Runs a verb on a node that listens on loopback and looks for nobody.
+    /// Runs a verb on a node that listens on loopback and has no peers.
     pub fn alone(&self, words: &[&str]) -> Ran {
         self.run([&APART, words].concat())
     }
@@ -84,7 +83,7 @@ impl Home {
     }
 }
 
-/// How a run ended.
+/// The result of a run.
 pub struct Ran {
     pub code: Option<i32>,
     pub stdout: String,
@@ -108,7 +107,7 @@ pub fn ran(mut command: Command) -> Ran {
     ran
 }
 
-/// Runs a verb, and sends the signal as soon as it says something.
+/// Runs a verb, and sends the signal as soon as it prints something.
 pub fn interrupted(mut command: Command, signal: &str) -> Ran {
     let mut child = command.spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
@@ -125,22 +124,22 @@ pub fn interrupted(mut command: Command, signal: &str) -> Ran {
 }
 
 impl Ran {
-    /// The one JSON value on stdout of a run that went well.
+    /// Returns the only JSON value on stdout of a successful run.
     #[track_caller]
     pub fn json(&self) -> Value {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
         self.value()
     }
 
-    /// The one JSON value on stdout.
+    /// Returns the only JSON value on stdout.
     #[track_caller]
     pub fn value(&self) -> Value {
         serde_json::from_str(&self.stdout)
             .unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
     }
 
-    /// Asserts that the run ended with `code`, nothing on stdout, and one sentence that says all of
-    /// `parts`.
+    /// Asserts that the run ended with `code`, with nothing on stdout, and with one sentence that
+    /// has all of `parts`.
     #[track_caller]
     pub fn complains(&self, code: i32, parts: &[&str]) {
         let said = &self.stderr;
@@ -160,10 +159,10 @@ impl Ran {
     }
 }
 
-/// A node that stays until it is told to stop.
+/// A node that runs until it is told to stop.
 pub struct Running {
     child: Option<Child>,
-    /// Where others reach it, with `/p2p/`.
+    /// Address for other nodes, with `/p2p/`.
     pub address: String,
     pub peer_id: String,
 }
@@ -179,7 +178,7 @@ impl Running {
         Self::of(command)
     }
 
-    /// A node that this command starts, which tells of itself as JSON.
+    /// Starts a command that runs a node and reports it as JSON.
     pub fn of(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let mut line = String::new();
@@ -196,7 +195,7 @@ impl Running {
         }
     }
 
-    /// Sends the signal and waits for the end.
+    /// Sends the signal and waits for the exit.
     pub fn stop(mut self, signal: &str) -> ExitStatus {
         let child = self.child.take().unwrap();
         send(signal, child.id());
@@ -213,7 +212,7 @@ impl Drop for Running {
     }
 }
 
-/// Waits for the end of a process, and ends it when it takes too long.
+/// Waits for the end of a process, and kills it after too long.
 pub fn within<T: Send + 'static>(
     child: Child,
     wait: impl FnOnce(Child) -> std::io::Result<T> + Send + 'static,

@@ -1,4 +1,4 @@
-//! A node that stays: started, watched, told what to do, and stopped, by programs that come and go.
+//! A background node: started, watched, controlled and stopped by short-lived commands.
 
 use std::{
     io::{BufRead, BufReader, Read, Write},
@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::cli::program::{APART, Home, PATIENCE, Ran, Running, send};
 
-/// A node that was started with `node start`, and that is stopped whatever becomes of the test.
+/// A node started with `node start`, which is stopped when the test ends, also by a panic.
 struct Service<'a> {
     home: &'a Home,
     socket: PathBuf,
@@ -40,7 +40,7 @@ impl<'a> Service<'a> {
 
 impl Drop for Service<'_> {
     fn drop(&mut self) {
-        // It has been stopped already where all went well.
+        // In a successful test it has been stopped already.
         let _ = Command::new("sh")
             .arg("-c")
             .arg(format!("kill -KILL {} 2> /dev/null", self.pid))
@@ -59,7 +59,7 @@ fn a_node_is_started_used_by_every_verb_and_stopped() {
     assert_eq!(status["pid"].as_u64(), Some(u64::from(node.pid)));
     assert_eq!(status["protocol"], 2);
     assert!(node.socket.exists() && node.socket.starts_with(home.path("")));
-    // Starting it again is no error, and starts nothing.
+    // Starting it again succeeds and starts nothing.
     assert_eq!(
         home.alone(&["start", "--json"]).json()["pid"],
         status["pid"]
@@ -170,7 +170,8 @@ fn the_session_s_directory_is_used_if_it_can_be_trusted() {
         "{socket:?}"
     );
     stop(&home, &run);
-    // Missing, or open to others: the data directory has it then, and it is found there.
+    // If that directory is missing or open to others, the socket is in the data directory and is
+    // found there.
     let missing = home.path("missing");
     assert!(start(&home, &missing).ends_with("control.sock"));
     stop(&home, &missing);
@@ -183,7 +184,7 @@ fn the_session_s_directory_is_used_if_it_can_be_trusted() {
     stop(&home, &run);
 }
 
-/// As a session of cron or of sudo, whose environment is another one.
+/// cron and sudo sessions have another environment.
 #[test]
 fn a_node_is_found_whatever_the_environment_says() {
     let home = Home::new();
@@ -207,14 +208,14 @@ fn a_node_is_found_whatever_the_environment_says() {
         status["pid"]
     );
 
-    // What somebody removed is made anew, and a verb that comes before that waits for it.
+    // A removed socket is created again, and a verb waits for it meanwhile.
     std::fs::remove_file(&node.socket).unwrap();
     assert_eq!(
         with(&["node", "status", "--json"]).json()["socket"],
         status["socket"]
     );
     assert!(node.socket.exists());
-    // A session that ends takes its directory with it: the data directory has the socket then.
+    // The end of a session removes its directory: the socket moves to the data directory.
     std::fs::remove_dir_all(&run).unwrap();
     let moved = with(&["node", "status", "--json"]).json();
     assert!(
@@ -240,7 +241,7 @@ fn a_node_that_nobody_could_reach_is_not_left_running() {
     home.run(["--data-dir", &long, "node", "status"])
         .complains(3, &["no node runs"]);
 
-    // In the foreground it stays. It is named, and is told to end by a signal.
+    // A foreground node is long-running too. The message names it, and a signal stops it.
     let mut node = home
         .command([&APART[..], &["--data-dir", &long, "node", "--json"]].concat())
         .spawn()
@@ -259,7 +260,8 @@ fn a_node_that_nobody_could_reach_is_not_left_running() {
     assert_eq!(node.wait().unwrap().code(), Some(0));
 }
 
-/// The lock file is what anybody wrote there who can write to it; only its holder is told to end.
+/// Anyone who can write to the lock file may have written its text; only the process that holds the
+/// lock is stopped.
 #[test]
 fn another_program_is_not_told_to_end() {
     let home = Home::new();
@@ -423,7 +425,7 @@ fn nodes_are_joined_parted_and_told_whom_to_trust() {
     );
     node.verb(&["peer", "zzz"]).complains(1, &["zzz", "peers"]);
 
-    // What somebody is trusted with.
+    // Trust levels.
     let publisher = published["package"]["owner"].as_str().unwrap();
     let found = || node.verb(&["search", "web", "--json"]);
     assert_eq!(found().json()["hits"].as_array().unwrap().len(), 1);
@@ -557,12 +559,11 @@ fn what_happens_is_printed_and_recorded() {
     );
 }
 
-/// A file system that is full, as far as a process can tell: no file of it grows any more
-/// (setrlimit(2), RLIMIT_FSIZE).
+/// RLIMIT_FSIZE acts like a full file system: no file of the process can grow (setrlimit(2)).
 #[test]
 fn a_full_disk_is_said_and_the_node_goes_on() {
     let home = Home::new();
-    // Without a handler the system would end the process instead of refusing the write.
+    // Without a handler, SIGXFSZ would end the process instead of failing the write.
     let mut start = Command::new("sh");
     let words = [&APART[..], &["node", "start", "--json"]]
         .concat()
@@ -651,7 +652,7 @@ fn a_node_that_is_ended_in_the_middle_of_a_publish_has_it_or_has_not() {
             .lines()
             .map(|line| line.unwrap());
         let mut said = said.filter(|line| !line.contains("changes nothing"));
-        // At a different step each time.
+        // Kill at a different step each time.
         let last = said.by_ref().take(minor % 3).collect::<Vec<_>>();
         send("TERM", node.pid);
         let rest: Vec<String> = said.collect();
@@ -722,7 +723,7 @@ fn a_key_is_backed_up_and_taken_to_another_machine() {
         .complains(1, &["damaged"]);
 }
 
-/// The database knows whose packages it has, and which node it was.
+/// The database remembers its publisher and its node's identity.
 #[test]
 fn a_lost_key_is_not_replaced_without_a_word() {
     let home = Home::new();
@@ -762,7 +763,7 @@ fn a_lost_key_is_not_replaced_without_a_word() {
         Some(0)
     );
     assert_eq!(publish().json()["package"]["owner"], publisher);
-    // A new one is made when somebody asks for it, and is then the one that counts.
+    // A new key is created on request, and replaces the old one.
     std::fs::remove_file(&key).unwrap();
     let made = with(&["key", "new", "--json"]).json();
     assert_eq!(made["before"], publisher);
@@ -774,7 +775,7 @@ fn a_lost_key_is_not_replaced_without_a_word() {
     assert_eq!(other["package"]["owner"], made["id"]);
     std::fs::remove_file(&key).unwrap();
     publish().complains(1, &[made["id"].as_str().unwrap(), "is gone"]);
-    // A backup without it says so.
+    // A backup without the key says so.
     let lacking = with(&["backup", home.path("saved").to_str().unwrap()]);
     assert!(
         lacking.code == Some(1) && lacking.stderr.contains(made["id"].as_str().unwrap()),

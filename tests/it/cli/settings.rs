@@ -1,4 +1,4 @@
-//! Settings: which layer wins, and that a person is told.
+//! Settings: precedence of the layers, and error messages.
 
 use std::{
     fs::Permissions,
@@ -109,11 +109,11 @@ fn an_unknown_key_is_refused_with_the_nearest_one() {
         .complains(2, &["missing.toml", "cannot be read"]);
 }
 
-/// An editor that is a shell script with this body; `$1` is the file.
+/// Runs `config edit` with a shell script as the editor; `$1` is the file.
 fn edit(home: &Home, body: &str) -> Ran {
     let script = home.file("editor.sh", body);
     let mut command = home.command(["config", "edit"]);
-    // The variable has arguments, as people's have.
+    // The variable has arguments, as users' have.
     command
         .env_remove("VISUAL")
         .env("EDITOR", format!("sh -e {script}"));
@@ -330,7 +330,7 @@ fn a_person_at_a_terminal_may_edit_again() {
     let mut answer = pair.master.take_writer().unwrap();
     let mut answers = ["perhaps\n", "y\n"].into_iter();
     let mut buffer = [0; 1_024];
-    // Reading from a pseudo-terminal whose program has ended is an error, and the end.
+    // Reading from a pseudo-terminal whose program has ended fails, which is the end.
     while let Ok(read @ 1..) = screen.read(&mut buffer) {
         said.extend_from_slice(&buffer[..read]);
         if said.ends_with(b"(y/n) ") {
@@ -354,7 +354,7 @@ fn a_person_at_a_terminal_may_edit_again() {
     );
 }
 
-/// What the text does not say and the machine does.
+/// These problems are on the machine and not in the text.
 #[test]
 fn validate_finds_what_a_start_would_refuse_on_this_machine() {
     let home = Home::new();
@@ -378,7 +378,7 @@ fn validate_finds_what_a_start_would_refuse_on_this_machine() {
             started.stderr
         );
     }
-    // Beside the file: the environment.
+    // The environment is checked along with the file.
     let config = file("");
     let mut validate = home.command(["--config", &config, "config", "validate", "--json"]);
     validate.env("SWARMDEX_NETWORK", "!!");
@@ -391,7 +391,7 @@ fn validate_finds_what_a_start_would_refuse_on_this_machine() {
         ),
         (Some(2), Some(false), Some(0))
     );
-    // A node that runs has its port.
+    // The port is used by a running node.
     let node = crate::cli::program::Running::start(&home, &["--listen", "/ip4/127.0.0.1/tcp/0"]);
     let port = node.address.split('/').nth(4).unwrap().to_owned();
     let config = file(&format!("listen = [\"/ip4/127.0.0.1/tcp/{port}\"]"));

@@ -1,4 +1,4 @@
-//! `setup npm` and its like, and npm with what they wrote.
+//! `setup npm` and similar verbs, and npm with the configuration that they wrote.
 
 use serde_json::json;
 

@@ -1,4 +1,4 @@
-//! `sim`: what a script gets of it.
+//! `sim` as a script sees it.
 
 use serde_json::Value;
 

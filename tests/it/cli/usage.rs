@@ -1,4 +1,5 @@
-//! Bad input: one clear sentence that names the thing and the remedy, and the right exit code.
+//! Invalid input gives one clear sentence with the problem and its solution, and the right exit
+//! code.
 
 use std::{net::TcpListener, process::Stdio};
 

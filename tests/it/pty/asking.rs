@@ -1,4 +1,4 @@
-//! Verbs that ask a person: before the first publish of a package, and for a passphrase.
+//! Verbs that ask the user: before the first publish of a package, and for a passphrase.
 
 use std::{fs, path::Path};
 
@@ -38,7 +38,7 @@ fn the_first_publish_of_a_package_shows_what_goes_in_and_asks() {
     terminal.until_text("announced");
     let home = terminal.ended_at_home();
 
-    // It is known from then on, and --yes answers where it is not.
+    // The package is known from then on; otherwise --yes answers.
     project(files.path(), "1.1.0");
     let mut terminal = Terminal::start_in(home, &args, &[]);
     terminal.until_text("announced");
@@ -72,7 +72,7 @@ fn a_passphrase_is_asked_for_twice_and_not_shown() {
     let (in_order, home) = terminal.ended_with_home();
     assert!(!in_order && !backup.exists());
 
-    // Ctrl-C while the terminal shows nothing.
+    // Ctrl-C while typed input is hidden.
     let mut terminal = Terminal::start_in(home, &export, &[]);
     terminal.until_text("Passphrase for this copy of your key:");
     terminal.press("corr\x03");

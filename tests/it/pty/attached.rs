@@ -1,4 +1,4 @@
-//! The explorer on a node that runs without it.
+//! The explorer attached to a running node.
 
 use std::{path::Path, process::Command};
 
@@ -15,7 +15,7 @@ pub fn swarmdex(home: &Path, words: &[&str]) -> std::process::Output {
         .unwrap()
 }
 
-/// Starts a node that stays; returns its process.
+/// Starts a node in the background, and returns its process id.
 pub fn start(home: &Path) -> String {
     let words = [
         "--no-mdns",

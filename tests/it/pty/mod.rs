@@ -1,5 +1,4 @@
-//! The explorer in a real pseudo-terminal: every screen visited, and the terminal given back as it
-//! was.
+//! The explorer in a real pseudo-terminal: visits every screen, and restores the terminal.
 
 mod asking;
 mod attached;
@@ -50,7 +49,7 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
     terminal.until_text("TYPING");
     terminal.press("a");
     terminal.until_text("search: a");
-    // Everything, as nobody knows what has been published by now.
+    // Clear the text to see everything: the test does not know what has been published by now.
     terminal.press("\x15");
     terminal.until("an answer of every peer", |screen| {
         screen.contains("newest first") && screen.contains("3 of 3 peers answered")
@@ -135,7 +134,7 @@ fn ascii_without_colour_is_ascii_without_colour() {
     terminal.press("qq");
     let (in_order, raw) = terminal.ended();
     assert!(in_order);
-    // Every colour of SGR begins with one of these digits.
+    // All colour codes of SGR begin with one of these digits.
     let coloured = raw
         .split(|byte| *byte == 0x1b)
         .filter(|rest| rest.first() == Some(&b'['))
@@ -194,7 +193,7 @@ fn keys_that_mean_two_things_are_refused_with_both() {
     assert!(!terminal.ended().0);
 }
 
-/// A terminal that cannot move its cursor gets sentences, and nothing else.
+/// A terminal that cannot move its cursor gets only sentences.
 #[test]
 fn a_dumb_terminal_gets_the_plain_form() {
     let words = ["--no-mdns", "--listen", "/ip4/127.0.0.1/tcp/0"];

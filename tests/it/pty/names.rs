@@ -1,4 +1,4 @@
-//! Names at a terminal: pins that are told, and questions that are asked.
+//! Names at a terminal: messages about pins, and questions.
 
 use std::path::Path;
 
@@ -46,7 +46,7 @@ fn a_person_pins_by_getting_and_is_asked_before_depending_or_sharing_a_handle() 
         &address,
     ];
 
-    // Depending on a handle that is new here is agreed to by its fingerprint, or refused.
+    // The user agrees to an unknown handle among the dependencies by its fingerprint, or refuses.
     let bob = tempfile::tempdir().unwrap();
     let draft = "name = \"app\"\nversion = \"1.0.0\"\ndependencies = [{ package = \"alice/tool\", requirement = \"*\" }]\n";
     std::fs::write(bob.path().join("draft.toml"), draft).unwrap();
@@ -93,7 +93,7 @@ fn a_person_pins_by_getting_and_is_asked_before_depending_or_sharing_a_handle() 
     terminal.until_text("/app@1.0.0");
     let bob = terminal.ended_at_home();
 
-    // A first publish under a handle that is somebody else's too is asked about.
+    // A first publish under a handle that someone else claims is confirmed by the user.
     std::fs::write(
         bob.path().join("draft.toml"),
         "name = \"other\"\nversion = \"1.0.0\"\n",

@@ -1,10 +1,10 @@
-//! Publishing from the form, like a person.
+//! Publishing from the form, as a user would.
 
 use std::{path::Path, process::Command};
 
 use crate::pty::terminal::Terminal;
 
-/// A demo in a data directory of its own, which another run finds again.
+/// Starts a demo in a data directory of its own, which another run finds again.
 fn demo(home: tempfile::TempDir) -> Terminal {
     let data = home.path().join("data");
     let args = [
@@ -25,7 +25,7 @@ fn demo(home: tempfile::TempDir) -> Terminal {
     terminal
 }
 
-/// Types a text into the field that has the focus, sees it, and goes to the next field.
+/// Types a text into the focused field, checks it, and moves to the next field.
 fn field(terminal: &mut Terminal, name: &str, text: &str) {
     terminal.press(text);
     let line = format!("{name:<13}{text}");
@@ -33,14 +33,14 @@ fn field(terminal: &mut Terminal, name: &str, text: &str) {
     terminal.press("\t");
 }
 
-/// Fills the form for a new package from its name on.
+/// Fills in the form for a new package, from its name on.
 fn fill(terminal: &mut Terminal, name: &str, file: &Path) {
     terminal.press("5");
     terminal.until_text("n  a new package");
     terminal.press("n");
     terminal.until_text("TYPING");
     field(terminal, "name", name);
-    // A mistake, and its correction.
+    // Make a mistake and correct it.
     terminal.press("one");
     terminal.until_text("! is no version; write one such as 1.0.0");
     terminal.press("\x15");
@@ -49,7 +49,7 @@ fn fill(terminal: &mut Terminal, name: &str, file: &Path) {
     field(terminal, "description", "Spins webs.");
     terminal.press("\t\t");
     field(terminal, "license", "MIT OR Apache-2.0");
-    // From the first field back to the last.
+    // Go from the first field back to the last.
     terminal.press("\x1b[Z".repeat(8).as_str());
     terminal.press("\x1b[Z");
     terminal.until_text("file or directory");
@@ -64,7 +64,7 @@ fn a_person_publishes_finds_follows_up_and_yanks() {
     std::fs::write(&file, b"eight legs").unwrap();
     let mut terminal = demo(tempfile::tempdir().unwrap());
 
-    // The address of another node, by way of the clipboard.
+    // Copy the address of another node from the clipboard.
     terminal.press("y");
     terminal.until_text("copied /ip4/127.0.0.1/tcp/");
     let address = terminal.copied().unwrap();
@@ -100,7 +100,7 @@ fn a_person_publishes_finds_follows_up_and_yanks() {
             && !screen.contains("Published.")
     });
 
-    // Found at another node of the same network, by a newcomer.
+    // A new node of the same network finds it.
     let elsewhere = tempfile::tempdir().unwrap();
     let found = Command::new(env!("CARGO_BIN_EXE_swarmdex"))
         .args([
@@ -128,7 +128,7 @@ fn a_person_publishes_finds_follows_up_and_yanks() {
     );
     assert!(answer.contains("1.0.0"), "{answer}");
 
-    // The next release, filled in from the last; only the file is named again.
+    // The next release is filled in from the last one; only the file is chosen again.
     terminal.press("/spider");
     terminal.until_text("filter: spider");
     terminal.press("\x1b");
@@ -144,7 +144,7 @@ fn a_person_publishes_finds_follows_up_and_yanks() {
     terminal.until_text("(10 bytes)");
     terminal.press("\r");
     terminal.until_text("Published.");
-    // A key right after Esc would be one with Alt.
+    // A key right after Esc would be read as Alt and that key.
     terminal.press("\x1b");
     terminal.until("the new version in the list", |screen| {
         screen.contains("1.0.1") && !screen.contains("Published.")
@@ -198,7 +198,7 @@ fn a_publish_that_is_interrupted_is_a_draft_or_a_package() {
     fill(&mut terminal, "fly", &file);
     terminal.press("\x13");
     terminal.until_text("(1048576 bytes)");
-    // Published, and gone before anybody could see what came of it.
+    // Publish and quit before the result is shown.
     terminal.press("\r\x03");
     let home = terminal.ended_at_home();
 
@@ -236,7 +236,7 @@ fn a_directory_is_packed_published_and_fetched_back() {
     terminal.until("the row of it", |screen| {
         screen.contains("/nest") && !screen.contains("Published.")
     });
-    // Its window shows what travels with it, and that it is here.
+    // Its window shows the readme and that the content is here.
     terminal.press("\r");
     terminal.until_text("nest-1.0.0.tar.zst");
     terminal.until_text("A nest of words");

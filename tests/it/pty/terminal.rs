@@ -1,4 +1,4 @@
-//! A real pseudo-terminal with the program in it, and what a person would see.
+//! The program in a real pseudo-terminal, and its screen.
 
 use std::{
     io::{Read, Write},
@@ -15,11 +15,11 @@ const COLUMNS: u16 = 120;
 const PATIENCE: Duration = Duration::from_secs(40);
 pub const ENTER_ALTERNATE: &[u8] = b"\x1b[?1049h";
 pub const LEAVE_ALTERNATE: &[u8] = b"\x1b[?1049l";
-/// A frame is between these two (synchronized output).
+/// A frame is between these two sequences (synchronized output).
 const BEGIN_FRAME: &[u8] = b"\x1b[?2026h";
 const END_FRAME: &[u8] = b"\x1b[?2026l";
 
-/// A program that does not outlive its test, however that ends.
+/// A process that is killed when the test ends.
 struct Running(Box<dyn Child + Send + Sync>);
 
 impl Running {
@@ -30,7 +30,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It has ended already where all went well.
+        // In a successful test it has exited already.
         let _ = self.0.kill();
     }
 }
@@ -102,7 +102,7 @@ impl Terminal {
         self.screen.screen().contents()
     }
 
-    /// Reads until the screen shows what is waited for; only whole frames are looked at.
+    /// Reads until the screen is as expected, looking at whole frames only.
     pub fn until(&mut self, what: &str, is_it: impl Fn(&str) -> bool) {
         let deadline = Instant::now() + PATIENCE;
         while self.is_drawing() || !is_it(&self.text()) {
@@ -134,7 +134,7 @@ impl Terminal {
         self.child.0.process_id().unwrap()
     }
 
-    /// Where a text begins in a row of the screen, counted from 0.
+    /// Returns the column where a text begins in a row, counted from 0.
     pub fn column_of(&self, row: u16, text: &str) -> u16 {
         let line = self
             .screen
@@ -150,13 +150,13 @@ impl Terminal {
             .count() as u16
     }
 
-    /// Presses the left button and lets it go, at a place counted from 0.
+    /// Clicks with the left button, at a position counted from 0.
     pub fn click(&mut self, column: u16, row: u16) {
         let (x, y) = (column + 1, row + 1);
         self.press(&format!("\x1b[<0;{x};{y}M\x1b[<0;{x};{y}m"));
     }
 
-    /// The text that was put on the terminal's clipboard last, by OSC 52.
+    /// Returns the text that was last copied to the clipboard with OSC 52.
     pub fn copied(&self) -> Option<String> {
         const START: &[u8] = b"\x1b]52;c;";
         let at = self
@@ -170,22 +170,22 @@ impl Terminal {
         Some(decode(&self.raw[at..at + length]))
     }
 
-    /// Waits for the program to end; returns its home, for another start.
+    /// Waits for the program to exit; returns its home for another start.
     pub fn ended_at_home(mut self) -> tempfile::TempDir {
         assert!(self.child.ended_in_order());
         self.home
     }
 
-    /// Waits for the program to end; returns whether it did so in order, and its home.
+    /// Waits for the program to exit; returns true if it succeeded, and its home.
     pub fn ended_with_home(mut self) -> (bool, tempfile::TempDir) {
         (self.child.ended_in_order(), self.home)
     }
 
-    /// Closes the terminal in the middle of things, as a lost connection does; returns the home of
-    /// a program that ended.
+    /// Closes the terminal abruptly, like a lost connection; returns the home of the exited
+    /// program.
     pub fn closed_at_home(mut self) -> tempfile::TempDir {
         drop((self.output, self.input));
-        // What is drawn now finds no reader, and lets go of the terminal's last handle but ours.
+        // Drawing now fails, and the program closes its handle on the terminal.
         let size = PtySize {
             rows: ROWS - 1,
             cols: COLUMNS,
@@ -198,7 +198,7 @@ impl Terminal {
         self.home
     }
 
-    /// Waits for the program to end, and returns whether it did so in order.
+    /// Waits for the program to exit; returns true if it succeeded, and its output.
     pub fn ended(mut self) -> (bool, Vec<u8>) {
         let in_order = self.child.ended_in_order();
         drop(self.pair);
@@ -214,7 +214,7 @@ pub fn contains(raw: &[u8], wanted: &[u8]) -> bool {
     raw.windows(wanted.len()).any(|window| window == wanted)
 }
 
-/// Base64 (RFC 4648), as far as a test needs it.
+/// Decodes base64 (RFC 4648), as far as a test needs it.
 fn decode(text: &[u8]) -> String {
     const DIGITS: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let (mut bytes, mut held, mut bits) = (Vec::new(), 0u32, 0);

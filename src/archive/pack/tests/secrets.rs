@@ -1,4 +1,4 @@
-//! Archives give no secrets away, and their listings say so.
+//! Archives reveal no secrets, and their listings say so.
 
 use std::collections::BTreeSet;
 
@@ -157,7 +157,7 @@ fn include_adds_against_names_and_ignore_files_and_never_takes_away() {
         (&[".env.example"][..], &[".env.example"][..]),
         (&["./src/debug.log"], &["src/debug.log"]),
         (&["src/*.log"], &["src/debug.log", "src/other.log"]),
-        // A directory brings what is in it, but for names that are private.
+        // A directory brings its contents, except for private names.
         (
             &["dist"],
             &[
@@ -196,10 +196,10 @@ fn include_adds_against_names_and_ignore_files_and_never_takes_away() {
         ),
         (&[".ssh/config.example"], &[".ssh", ".ssh/config.example"]),
         (&["*.pem"], &["tls/a.pem"]),
-        // A file in a directory that is left out has to be named with the directory.
+        // A file in an ignored directory has to be named with the directory.
         (&["notes.md", "er.js"], &[]),
         (&["*.md", "**/er.js"], &[]),
-        // As cargo would mean it: it changes nothing here.
+        // In cargo's syntax, which has no effect here.
         (&["/src/main.rs"], &[]),
         (&["# a comment", ""], &[]),
     ] {
@@ -211,7 +211,7 @@ fn include_adds_against_names_and_ignore_files_and_never_takes_away() {
         let archive = packed_by(dir.path(), &rules(include, &[])).unwrap();
         assert_eq!(paths(&archive), wanted, "{include:?}");
     }
-    // exclude is stronger than include, and git's own files stay out always.
+    // `exclude` is stronger than `include`, and git's own files are always left out.
     tree(dir.path(), &[(".git/config", b"")]);
     let both = listed(
         dir.path(),
@@ -300,7 +300,7 @@ fn a_private_key_goes_in_only_where_include_has_its_very_path() {
         packed_by(dir.path(), &rules(&include, &[])).unwrap();
     }
     packed(dir.path(), &["tests"]).unwrap();
-    // A header far into a large file is one too.
+    // A header far into a large file counts too.
     tree(
         dir.path(),
         &[(
@@ -364,8 +364,8 @@ fn the_nodes_directories_stay_out_however_they_are_named() {
         own: dirs.iter().map(|dir| (*dir).to_owned()).collect(),
         ..Rules::default()
     };
-    // By its path, by a link to it, by a path with a detour, and with directories that are not
-    // there.
+    // By its path, by a link to it, by a path with a detour, and with directories that do not
+    // exist.
     let detour = dir.join("src/../.node");
     for data in [dir.join(".node"), link.clone(), detour] {
         let rules = own(&[&data, &elsewhere, &dir.join("absent"), &dir.join("state")]);
@@ -412,7 +412,7 @@ fn names_that_are_one_name_elsewhere_are_warned_of() {
         tree(dir.path(), &[(path, b"")]);
     }
     let warnings = listed(dir.path(), &Rules::default()).warnings;
-    // On a system that takes these for one there is nothing to warn of.
+    // A file system that unifies these names leaves nothing to warn of.
     if fs::read_dir(dir.path()).unwrap().count() == 8 {
         assert_eq!(warnings.len(), 3, "{warnings:?}");
         assert!(
@@ -462,7 +462,7 @@ fn a_long_listing_is_folded_and_counts_everything() {
     }));
 }
 
-/// Names of files and directories, harmless and less so.
+/// Names of files and directories, private and harmless.
 fn name() -> impl Strategy<Value = String> {
     let some = [
         "src",
@@ -514,8 +514,8 @@ fn patterns() -> impl Strategy<Value = Vec<String>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
-    /// No archive holds a key, under any name, at any depth and with any lists; and an archive has
-    /// exactly the names that its listing has.
+    /// No archive has a private key, under any name, at any depth and with any lists, and every
+    /// archive has exactly the names in its listing.
     #[test]
     fn no_archive_holds_a_key_and_every_archive_is_what_was_listed(
         files in prop::collection::vec((path(), content()), 1..12),
@@ -532,7 +532,7 @@ proptest! {
                 Content::Sealed => seal::seal(&Keypair::generate_ed25519(), "words", 1).unwrap().into_bytes(),
             };
             let place = dir.path().join(&path);
-            // A file may be where another has a directory, and the other way round.
+            // The random names may collide as file and directory.
             let made = fs::create_dir_all(place.parent().unwrap()).and_then(|()| fs::write(&place, &bytes));
             if made.is_ok() && !matches!(content, Content::Words) {
                 keys.push((path, bytes));

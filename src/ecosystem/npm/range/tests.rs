@@ -117,7 +117,7 @@ fn what_npm_refuses_is_refused() {
 
 #[test]
 fn stars_and_builds_that_belong_to_nothing_are_refused() {
-    // npm takes them away, and what is left for a range.
+    // npm removes them, and parses the rest as a range.
     for odd in [
         "1.2.3*", "*1.2.3", "1.2.*3", "*>=1.2.3", "+b", "1 +b", "1 ||+b",
     ] {
@@ -196,7 +196,7 @@ proptest! {
         let _ = Requirement::parse(&text);
     }
 
-    /// What matches is included.
+    /// Every match is included.
     #[test]
     fn the_wide_reading_is_wider(
         range in "([~^]|[<>]?=?) ?[01x](\\.[01x](\\.[01x](-[0a])?)?)?( - [0-2](\\.[01](\\.[01](-[0a])?)?)?)?( \\|\\| [01])?",

@@ -88,7 +88,7 @@ impl Fetcher {
     /// Bytes that may be kept for others in all: what was fetched by a person is not displaced.
     fn room_for_others(&self) -> Result<u64> {
         let most = self.core.options.keep_for_others;
-        if most == 0 || !self.core.options.provide {
+        if most == 0 || !self.core.content.provide {
             return Ok(0);
         }
         let usage = self.contents.usage()?;
@@ -151,7 +151,7 @@ impl Fetcher {
         }
         let fits = contents
             .iter()
-            .all(|content| content.size <= self.core.options.max_content.min(room));
+            .all(|content| content.size <= self.core.content.max.min(room));
         if !fits || self.core.store.trust(&publisher, None)? == Trust::Distrusted {
             return Ok(Some(Keeping::Declined));
         }

@@ -132,7 +132,7 @@ impl Fetcher {
                 continue;
             }
             // Those who have a part may wait for one another, and for what none of them has.
-            if is_stalled(run.silent_for(), self.core.options.content_idle)
+            if is_stalled(run.silent_for(), self.core.content.idle)
                 && crowd.dht.is_none()
                 && !run.is_over()
             {
@@ -152,7 +152,7 @@ impl Fetcher {
                         (transfer.done, transfer.rate, transfer.peers) = (done, now, run.parts());
                     });
                     // Whoever else wants it can have of us what there is.
-                    if !provided && !single && done > 0 && self.core.options.provide {
+                    if !provided && !single && done > 0 && self.core.content.provide {
                         provided = true;
                         self.provide_soon(run.wanted.content.root, &run.wanted.what);
                     }

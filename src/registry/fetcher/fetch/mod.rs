@@ -202,10 +202,10 @@ impl Fetcher {
         in_order: bool,
     ) -> Result<watch::Receiver<Transfer>> {
         let (root, size) = (wanted.content.root, wanted.content.size);
-        if size > self.core.options.max_content {
+        if size > self.core.content.max {
             return Err(RegistryError::TooLarge {
                 size,
-                most: self.core.options.max_content,
+                most: self.core.content.max,
             });
         }
         let mut running = self.fetches.lock();
@@ -436,7 +436,7 @@ impl Fetcher {
             }
             Err(partial) => self.contents.finish(partial, &wanted.what, origin).await?,
         }
-        if wanted.beside.is_none() && self.core.options.provide {
+        if wanted.beside.is_none() && self.core.content.provide {
             self.provide_soon(wanted.content.root, &wanted.what);
         }
         if let (Some(package), None) = (&wanted.package, wanted.beside) {

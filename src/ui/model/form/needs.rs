@@ -1,4 +1,4 @@
-//! The rows of what a release needs, as dependencies.
+//! Converts the rows of the form into dependencies.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use crate::domain::{
     version::RequirementText,
 };
 
-/// The key under which a saved draft has the dependencies that the rows were filled from.
+/// Key of a saved draft that holds the dependencies that filled the rows.
 pub(super) const KEPT: &str = "dependencies.kept";
 
-/// Those of a saved draft, as far as they can be read.
+/// Returns the dependencies of a saved draft; an unreadable list is dropped.
 pub(super) fn kept(texts: &BTreeMap<String, String>) -> Vec<Dependency> {
     texts
         .get(KEPT)
@@ -38,7 +38,7 @@ impl Form {
             let on = on(&package, ecosystem)
                 .map_err(|why| parsed.refuse(field, &why))
                 .ok();
-            // No requirement is any version.
+            // An empty requirement allows any version.
             let wanted = if requirement.is_empty() {
                 "*"
             } else {
@@ -65,7 +65,7 @@ impl Form {
             let (Some((fresh, _)), Some(requirement)) = (on, requirement) else {
                 continue;
             };
-            // What there are no fields for stays as it was: extras, markers, platforms.
+            // Keep the details without a field: extras, markers, platforms.
             let known = kept
                 .iter()
                 .position(|one| one.written() == package)
@@ -80,10 +80,10 @@ impl Form {
     }
 }
 
-/// On what a row is, and the ecosystem of that: `handle/name`, `publisher-id/name`, or the bare
-/// name of the draft's own ecosystem.
+/// Parses the package of a row and returns its ecosystem too: `handle/name`, `publisher-id/name`,
+/// or a name alone, which is in the draft's ecosystem.
 fn on(package: &str, ecosystem: &Ecosystem) -> Result<(Dependency, Ecosystem), String> {
-    // A scope of npm's has a slash too, and is no handle.
+    // The slash after an npm scope does not separate a handle.
     if package.contains('/') && !package.starts_with('@') {
         let needed: PackageRef = package
             .parse()

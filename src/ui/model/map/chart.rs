@@ -1,4 +1,4 @@
-//! Everything that is on the map, and where: one answer for drawing, keys and mouse.
+//! The contents of the map and their positions, shared by drawing, keys and the mouse.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,22 +12,22 @@ use super::{
 };
 use crate::ui::model::Model;
 
-/// How far beside a sign a click still means it: columns, where a row counts as two.
+/// Largest distance in columns at which a click selects a sign; a row counts as two columns.
 const NEAR: u16 = 3;
 
 pub struct Chart {
-    /// The cells that are part of the world.
+    /// The cells that the world covers.
     pub area: Rect,
     pub grid: Grid,
-    /// Those that pass the filter and have a place, by id.
+    /// Peers that pass the filter and have a location, by id.
     pub peers: Vec<(PeerId, Point)>,
     pub clusters: Vec<Cluster>,
-    /// Where this node is, if it says so.
+    /// The location of this node, if it declares one.
     pub home: Option<Point>,
 }
 
 impl Chart {
-    /// The map in an area of the screen; `None` where it is a list.
+    /// Computes the map for an area of the terminal; `None` if it is shown as a list.
     pub fn of(model: &Model, area: Rect) -> Option<Self> {
         if !is_drawn(model) || area.is_empty() {
             return None;
@@ -58,7 +58,7 @@ impl Chart {
         self.peers.get(at).map(|(_, point)| *point)
     }
 
-    /// The peers of a cluster.
+    /// Returns the peers of a cluster.
     pub fn members<'a>(&'a self, cluster: &'a Cluster) -> impl Iterator<Item = PeerId> + 'a {
         cluster
             .peers
@@ -67,7 +67,7 @@ impl Chart {
             .map(|(id, _)| *id)
     }
 
-    /// The cluster a peer is in, if it is in view.
+    /// Returns the cluster that contains a peer, if the peer is in view.
     pub fn cluster_of(&self, id: &PeerId) -> Option<&Cluster> {
         let number = self.peers.binary_search_by_key(id, |(id, _)| *id).ok()?;
         self.clusters
@@ -75,7 +75,7 @@ impl Chart {
             .find(|cluster| cluster.peers.binary_search(&number).is_ok())
     }
 
-    /// Peers that are in view.
+    /// Returns the number of peers in view.
     pub fn in_view(&self) -> usize {
         self.clusters
             .iter()
@@ -83,14 +83,14 @@ impl Chart {
             .sum()
     }
 
-    /// The cell at a position of the screen.
+    /// Returns the cell at a position of the terminal.
     pub fn cell(&self, at: Position) -> Option<(u16, u16)> {
         self.area
             .contains(at)
             .then(|| (at.x - self.area.x, at.y - self.area.y))
     }
 
-    /// What a click there means: the nearest cluster with peers, if one is near.
+    /// Returns the nearest cluster with peers, if a click at this cell is close enough.
     pub fn hit(&self, (column, row): (u16, u16)) -> Option<&Cluster> {
         let away = |cluster: &&Cluster| {
             let last = cluster.column + cluster.width().saturating_sub(1);
@@ -110,12 +110,13 @@ impl Chart {
     }
 }
 
-/// Where this node is, if it says so.
+/// Returns the location that this node declares.
 fn home(model: &Model) -> Option<Point> {
     Point::of(model.node.as_ref()?.location.as_ref()?)
 }
 
-/// The peers that pass the filter and have a place, by id: an order that stays while rows move.
+/// Returns the peers that pass the filter and have a location, by id, so that the order stays the
+/// same while rows move.
 pub fn located(model: &Model) -> Vec<(PeerId, Point)> {
     let rows = model
         .peers
@@ -129,8 +130,8 @@ pub fn located(model: &Model) -> Vec<(PeerId, Point)> {
     out
 }
 
-/// All that pass the filter from west to east; those of one place by id, and those without one
-/// last, as in the table.
+/// Returns all peers that pass the filter from west to east, those in one place by id; those
+/// without a location follow in the order of the table.
 pub fn eastward(model: &Model) -> Vec<PeerId> {
     let mut placed = located(model);
     placed.sort_by(|(_, a), (_, b)| a.east.total_cmp(&b.east).then(b.north.total_cmp(&a.north)));
@@ -144,7 +145,7 @@ pub fn eastward(model: &Model) -> Vec<PeerId> {
     placed.iter().map(|(id, _)| *id).chain(rest).collect()
 }
 
-/// The places of those and our own, for a view of all of them.
+/// Returns the locations of those peers and of this node, for fitting them in view.
 pub fn everything(model: &Model) -> Vec<Point> {
     located(model)
         .into_iter()
@@ -153,7 +154,7 @@ pub fn everything(model: &Model) -> Vec<Point> {
         .collect()
 }
 
-/// Each peer's place among the rows, for taking the first of several.
+/// Returns each peer's row number in the table.
 pub fn ranks(model: &Model) -> HashMap<PeerId, usize> {
     model
         .peers

@@ -1,19 +1,19 @@
-//! Signs that would lie on one another become one, with a count.
+//! Groups signs that would overlap into one sign with a count.
 
-/// Peers that are drawn as one.
+/// Peers that are drawn as one sign.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
-    /// The first of the cells it takes.
+    /// The first of the columns it covers.
     pub column: u16,
     pub row: u16,
-    /// This node is among them.
+    /// True if this node is in it.
     pub me: bool,
-    /// Which of the peers, in order.
+    /// Indices of its peers, in order.
     pub peers: Vec<usize>,
 }
 
 impl Cluster {
-    /// Cells it takes: a sign for this node, and a sign or the digits of a count for the others.
+    /// Returns its width in cells: one for this node, and one or the digits of a count for peers.
     pub fn width(&self) -> u16 {
         let digits = |count: usize| count.to_string().len() as u16;
         u16::from(self.me)
@@ -29,9 +29,9 @@ impl Cluster {
     }
 }
 
-/// The clusters of peers in `cells`, by row and column. Each peer with a cell is in exactly one of
-/// them, which depends on nothing but the cells, so that the picture stays while they do. `columns`
-/// is how many there are.
+/// Groups peers by their `cells` on a grid with `columns` columns; returns clusters by row and
+/// column. Each peer with a cell is in exactly one cluster. The result depends on the cells alone,
+/// so the picture does not flicker.
 pub fn clusters(
     cells: &[Option<(u16, u16)>],
     me: Option<(u16, u16)>,
@@ -53,7 +53,7 @@ pub fn clusters(
             peers: peer.into_iter().collect(),
         };
         fit(&mut one, columns);
-        // What it would lie on becomes one with it, which may be wider and reach others.
+        // A merged cluster may be wider and overlap its neighbour in turn.
         while let Some(last) = out.pop_if(|last| touches(last, &one)) {
             one.column = last.column;
             one.me |= last.me;
@@ -67,14 +67,14 @@ pub fn clusters(
     out
 }
 
-/// Whether two, of which `last` is the one on the left, cannot be told apart: they share a cell, or
-/// would read as one number.
+/// Returns true if two neighbours, of which `last` is on the left, share a cell or would read as
+/// one number.
 fn touches(last: &Cluster, one: &Cluster) -> bool {
     let numbers = last.peers.len() > 1 && one.peers.len() > 1 && !one.me;
     last.row == one.row && last.column + last.width() + u16::from(numbers) > one.column
 }
 
-/// Further left, where it would be wider than what is left of the row.
+/// Moves a cluster left if it would extend beyond the end of the row.
 fn fit(cluster: &mut Cluster, columns: u16) {
     cluster.column = cluster.column.min(columns.saturating_sub(cluster.width()));
 }

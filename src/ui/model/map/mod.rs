@@ -1,5 +1,5 @@
-//! The map: which part of the world it shows, and what a peer looks like on it. The peers, their
-//! filter, order and selection are those of the table of peers.
+//! The map: the part of the world in view, and the look of each peer. Peers, filter, order and
+//! selection are those of the table of peers.
 
 pub mod chart;
 pub mod cluster;
@@ -22,13 +22,13 @@ use crate::{
     ui::{action::Screen, table::column::Column},
 };
 
-/// Terminal sizes from which on there is room for a map; below there is a list.
+/// Smallest terminal for a map, in columns and rows; smaller ones show a list.
 const ROOM: (u16, u16) = (80, 18);
 
-/// The sign of a place where a peer cannot be.
+/// Sign of a peer whose claimed location is impossible.
 pub const IMPLAUSIBLE: &str = "✗";
 
-/// The columns of the list that is there in place of the map.
+/// Columns of the list that replaces the map.
 pub const LIST: [Column; 6] = [
     Column::new("state", "", 1, 0),
     Column::new("peer", "peer", 12, 0).up_to(24),
@@ -38,11 +38,11 @@ pub const LIST: [Column; 6] = [
     Column::new("score", "score", 10, 1),
 ];
 
-/// What of the world is shown.
+/// The state of the map's view.
 #[derive(Clone, Debug)]
 pub struct MapView {
     pub view: View,
-    /// Where the mouse is held down.
+    /// Cell where the mouse button is held down.
     pub held: Option<(u16, u16)>,
 }
 
@@ -55,12 +55,12 @@ impl Default for MapView {
     }
 }
 
-/// Whether there is a map, or the same as a list.
+/// Returns true if there is room for the map rather than a list.
 pub fn is_drawn(model: &Model) -> bool {
     model.size.0 >= ROOM.0 && model.size.1 >= ROOM.1 && !model.ascii
 }
 
-/// How good a peer is to ask, in the steps that have a sign of their own.
+/// Score of a peer in steps, each with its own sign.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Tone {
     Banned,
@@ -73,7 +73,7 @@ pub enum Tone {
 impl Tone {
     pub const ALL: [Self; 5] = [Self::Good, Self::Fair, Self::Poor, Self::Away, Self::Banned];
 
-    /// The limits are those of the colours of a score.
+    /// Uses the same limits as the colours of scores.
     pub fn of(peer: &PeerSnapshot, now: Timestamp) -> Self {
         match peer.score.total {
             _ if peer.ban(now).is_some() => Self::Banned,
@@ -105,7 +105,7 @@ impl Tone {
     }
 }
 
-/// A peer's handle with the fingerprint of the key that claims it, or a short form of its id.
+/// Returns a peer's handle with the fingerprint of its key, or else its shortened id.
 pub fn name(peer: &PeerSnapshot) -> String {
     let called = called(peer);
     if called.is_empty() {
@@ -115,8 +115,7 @@ pub fn name(peer: &PeerSnapshot) -> String {
     }
 }
 
-/// The sign of a peer that is drawn alone: how good it is to ask, or that it cannot be where it
-/// says.
+/// Returns the sign of a single peer: its score, or that its location is impossible.
 pub fn sign(peer: &PeerSnapshot, now: Timestamp) -> &'static str {
     if peer.provenance().is_implausible() {
         IMPLAUSIBLE
@@ -125,15 +124,14 @@ pub fn sign(peer: &PeerSnapshot, now: Timestamp) -> &'static str {
     }
 }
 
-/// Where a peer is, as far as it is known: with a sign before it where that is approximate, or
-/// cannot be.
+/// Returns a peer's location, marked if it is approximate or impossible.
 pub fn place(peer: &PeerSnapshot) -> Option<String> {
     peer.location
         .as_ref()
         .map(|location| peer.provenance().mark(location))
 }
 
-/// The last round trip of a connection.
+/// Returns the last round trip of the connection.
 pub fn round_trip(peer: &PeerSnapshot) -> Option<String> {
     let ms = peer.rtts_ms.last().filter(|_| peer.connection.is_some())?;
     Some(if *ms < 10.0 {
@@ -152,7 +150,7 @@ pub fn distance(peer: &PeerSnapshot) -> Option<String> {
     peer.distance_km.map(|km| format!("{about}{km:.0} km"))
 }
 
-/// What is said beside a peer on the map.
+/// Returns the label beside a peer on the map.
 pub fn label(peer: &PeerSnapshot) -> String {
     let score = Some(format!("score {:.2}", peer.score.total));
     let parts = [
@@ -166,12 +164,12 @@ pub fn label(peer: &PeerSnapshot) -> String {
 }
 
 impl Model {
-    /// What is exchanged with each peer.
+    /// Returns the traffic with each peer.
     pub fn traffic(&self) -> BTreeMap<PeerId, Traffic> {
         traffic(self.transfers.table.all(), self.now)
     }
 
-    /// Whether the map looks the same after a batch that has nothing but peers and transfers.
+    /// Returns true if a batch has only peers and transfers and leaves the map unchanged.
     pub(super) fn map_stays(&self, batch: &Batch, now: Timestamp) -> bool {
         let plain = self.screen == Screen::Map
             && is_drawn(self)

@@ -1,4 +1,4 @@
-//! Which one is next in a direction.
+//! Finds the next point in a direction.
 
 use super::view::Point;
 
@@ -11,7 +11,7 @@ pub enum Toward {
 }
 
 impl Toward {
-    /// How far along the direction, and how far beside it.
+    /// Returns the distances along the direction and across it.
     fn along(self, (east, north): (f64, f64)) -> (f64, f64) {
         match self {
             Self::Left => (-east, north.abs()),
@@ -22,9 +22,9 @@ impl Toward {
     }
 }
 
-/// The nearest of `others` that is in that direction from `here`, by its number. What is more ahead
-/// than beside comes before everything else, and with nothing straight ahead a little of it will
-/// do. East has no end, so that left and right go round the world.
+/// Returns the number of the nearest of `others` in a direction from `here`. Points within 45
+/// degrees of the direction win over all others, up to 90 degrees off. East and west wrap around
+/// the globe.
 pub fn nearest(
     here: Point,
     toward: Toward,
@@ -67,7 +67,7 @@ mod tests {
         nearest(points[here], toward, others)
     }
 
-    /// Everything that can be reached from `start`.
+    /// Returns all points that can be reached from `start`.
     fn reached(points: &[Point], start: usize) -> BTreeSet<usize> {
         let (mut seen, mut next) = (BTreeSet::from([start]), vec![start]);
         while let Some(here) = next.pop() {
@@ -120,8 +120,8 @@ mod tests {
                 places.iter().map(|(north, east)| Point { north: f64::from(*north), east: f64::from(*east) }).collect();
             let start = start % points.len();
             prop_assert!(ALL.into_iter().any(|toward| step(&points, start, toward).is_some()), "stuck at {start}");
-            // Four directions cannot promise more: in one of some thousand random worlds there is
-            // somebody whom others always stand in front of. `n` and `p` reach that one.
+            // Four directions cannot reach everything: in one of a few thousand random worlds, some
+            // point is always hidden behind others. `n` and `p` reach it.
             prop_assert!(reached(&points, start).len() * 2 >= points.len());
         }
 

@@ -1,4 +1,4 @@
-//! Who gives or takes bytes now.
+//! Traffic with each peer.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,24 +9,24 @@ use crate::domain::{
     transfer::{Transfer, TransferState},
 };
 
-/// What ended longer ago is no traffic any more.
+/// Transfers that ended longer ago than this do not count.
 const LATELY: Duration = Duration::from_secs(60);
-/// Bytes from which on there is much of it.
+/// Bytes from which traffic counts as much.
 const MUCH: u64 = 1 << 20;
 
-/// How much was exchanged with a peer.
+/// Amount of data exchanged with a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Traffic {
     #[default]
     None,
     Some,
-    /// A MiB and more.
+    /// One MiB or more.
     Much,
 }
 
-/// What is exchanged with each peer in transfers that run, or ran within the last minute, in either
-/// direction. Of one that runs all that came so far counts: how it divides over time is not told.
-/// Peers with none are left out.
+/// Returns the traffic with each peer, in both directions, of transfers that are running or ended
+/// within the last minute. All bytes of a running transfer count, because their times are not
+/// known. Peers without traffic are left out.
 pub fn traffic<'a>(
     transfers: impl IntoIterator<Item = &'a Transfer>,
     now: Timestamp,

@@ -1,20 +1,20 @@
-//! Which part of the world is shown, and where on it a cell is.
+//! The part of the world in view, and the mapping between cells and coordinates.
 //!
-//! Equirectangular: degrees are as long as one another everywhere, so that a cell is found by one
-//! division. A row is as high as two columns are wide, which is how terminals draw them.
+//! The projection is equirectangular, so that a cell is found with one division. A row is as high
+//! as two columns are wide, which is the shape of most terminals' cells.
 
 use crate::domain::geo::GeoLocation;
 
-/// Degrees of latitude that a whole world shows at least: nobody has a node on the ice beyond,
-/// until one is there.
+/// Degrees of latitude that the whole world shows at least. The polar regions are left out unless a
+/// node is there.
 const INHABITED: f64 = 145.0;
-/// Degrees north in the middle of it.
+/// Latitude at the middle of that range.
 const MIDDLE: f64 = 12.5;
-/// Closest zoom, as times the whole world. Closer there is hardly a coast in sight: it has a point
-/// a degree.
+/// Closest zoom, as a multiple of the whole world. Closer in, there would be hardly any coastline:
+/// the data has one point per degree.
 pub const CLOSEST: f64 = 8.0;
 
-/// A point on the globe, in degrees: north, and east from -180 to 180.
+/// A point on the globe in degrees: north from -90 to 90, east from -180 to 180.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point {
     pub north: f64,
@@ -22,7 +22,7 @@ pub struct Point {
 }
 
 impl Point {
-    /// `None` for what is nowhere on the globe.
+    /// Converts a location; `None` if it is out of range.
     pub fn of(location: &GeoLocation) -> Option<Self> {
         location.is_valid().then_some(Self {
             north: location.latitude,
@@ -30,22 +30,22 @@ impl Point {
         })
     }
 
-    /// Degrees to the east and to the north from here to there, the short way round.
+    /// Returns the degrees east and north from here to `there`, the short way around the globe.
     pub fn to(self, there: Self) -> (f64, f64) {
         (turn(there.east - self.east), there.north - self.north)
     }
 }
 
-/// The same direction between -180 and 180 degrees.
+/// Normalises a longitude to between -180 and 180 degrees.
 pub fn turn(degrees: f64) -> f64 {
     (degrees + 180.0).rem_euclid(360.0) - 180.0
 }
 
-/// The middle of what is shown, and how close.
+/// The centre of the view and its zoom.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct View {
     pub middle: Point,
-    /// 1 is the whole inhabited world, 2 half of its width.
+    /// 1 shows the whole inhabited world, 2 half of its width.
     pub zoom: f64,
 }
 
@@ -58,14 +58,14 @@ impl View {
         zoom: 1.0,
     };
 
-    /// The view laid over `columns` and `rows` of cells, none of which may be 0; a world that is
-    /// narrower has fewer.
+    /// Lays the view over a grid of `columns` by `rows` cells, both at least 1; a narrower world
+    /// uses fewer columns.
     pub fn over(self, columns: u16, rows: u16) -> Grid {
         let (columns, rows) = (columns.max(1), rows.max(1));
         let mut wide = columns;
         let mut scale = whole(columns, rows) / self.zoom.clamp(least_zoom(columns, rows), CLOSEST);
         if scale * f64::from(columns) >= 360.0 {
-            // Nothing is there twice.
+            // Never show the same place twice.
             wide = ((360.0 / scale + 1e-9).floor() as u16).clamp(1, columns);
             scale = 360.0 / f64::from(wide);
         }
@@ -86,8 +86,7 @@ impl View {
         }
     }
 
-    /// The view as it is shown there: no further off, no closer, and no further north or south than
-    /// can be.
+    /// Limits zoom and latitude to what can be shown.
     pub fn settled(self, columns: u16, rows: u16) -> Self {
         let grid = self.over(columns, rows);
         let north = grid.top - grid.scale * f64::from(grid.rows);
@@ -103,7 +102,7 @@ impl View {
         }
     }
 
-    /// Moved by cells. East has no end; north and south have.
+    /// Moves the view by cells. Longitude wraps around; latitude is limited.
     pub fn panned(self, right: i32, down: i32, columns: u16, rows: u16) -> Self {
         let view = self.settled(columns, rows);
         let scale = view.over(columns, rows).scale;
@@ -114,20 +113,19 @@ impl View {
         Self { middle, ..view }.settled(columns, rows)
     }
 
-    /// A step closer or further off. What is at `at` stays there as far as it can.
+    /// Zooms by one step, in if `closer`. The point at `at` stays in its cell as far as possible.
     pub fn zoomed(self, closer: bool, at: Option<(u16, u16)>, columns: u16, rows: u16) -> Self {
         let view = self.settled(columns, rows);
         let zoom = match (closer, view.zoom) {
             (true, zoom) if zoom < 1.0 => 1.0,
             (true, zoom) => zoom * 2.0,
-            // Below the whole inhabited world there is one step, to the poles.
+            // Beyond the whole inhabited world, one more step shows the poles.
             (false, zoom) => zoom / 2.0,
         };
         let changed = Self { zoom, ..view }.settled(columns, rows);
         let Some(at) = at else { return changed };
         let (before, after) = (view.over(columns, rows), changed.over(columns, rows));
-        // The same place of the screen, where a world that fills it stands elsewhere than one that
-        // does not.
+        // Margins change with the zoom: compare the same position on the screen.
         let (was, is) = (before.margin(columns, rows), after.margin(columns, rows));
         let there = (
             (at.0 + was.0).saturating_sub(is.0),
@@ -141,7 +139,7 @@ impl View {
         Self { middle, ..changed }.settled(columns, rows)
     }
 
-    /// The same if `point` is in view and not at its edge, else with it in the middle.
+    /// Returns this view if `point` is well within it, else one with `point` at the centre.
     pub fn showing(self, point: Point, columns: u16, rows: u16) -> Self {
         let view = self.settled(columns, rows);
         let grid = view.over(columns, rows);
@@ -161,7 +159,7 @@ impl View {
         }
     }
 
-    /// As close as it can be with all of `points` in view; the world when there are none.
+    /// Returns the closest view that has all of `points` in it; the whole world if there are none.
     pub fn fitting(points: &[Point], columns: u16, rows: u16) -> Self {
         let Some(middle) = middle(points) else {
             return Self::WORLD;
@@ -170,7 +168,7 @@ impl View {
         while zoom >= 0.5 {
             let view = Self { middle, zoom }.settled(columns, rows);
             let grid = view.over(columns, rows);
-            // A column at either side stays free, for signs that are wider than a cell.
+            // Leave a column free on either side, for signs wider than a cell.
             let (aside, above) = if zoom > 1.0 { (1, 1) } else { (0, 0) };
             let inside = |point: &Point| {
                 grid.cell(*point).is_some_and(|(column, row)| {
@@ -187,18 +185,18 @@ impl View {
     }
 }
 
-/// Degrees of a column where the whole inhabited world is shown.
+/// Degrees per column with the whole inhabited world in view.
 fn whole(columns: u16, rows: u16) -> f64 {
     (360.0 / f64::from(columns)).max(INHABITED / (2.0 * f64::from(rows)))
 }
 
-/// The zoom at which the poles are in view too.
+/// The zoom that has the poles in view too.
 fn least_zoom(columns: u16, rows: u16) -> f64 {
     (2.0 * f64::from(rows) * whole(columns, rows) / 180.0).min(1.0)
 }
 
-/// The middle of the smallest box around `points`. Round the globe it is the side without the
-/// widest gap.
+/// Returns the centre of the smallest box around `points`; in longitude, it is opposite the widest
+/// gap.
 fn middle(points: &[Point]) -> Option<Point> {
     let mut easts: Vec<f64> = points.iter().map(|point| point.east).collect();
     easts.sort_by(f64::total_cmp);
@@ -225,21 +223,21 @@ fn middle(points: &[Point]) -> Option<Point> {
 pub struct Grid {
     pub columns: u16,
     pub rows: u16,
-    /// Degrees east of its left edge; may be beyond the date line.
+    /// Longitude of the left edge in degrees; may be beyond the date line.
     pub left: f64,
-    /// Degrees north of its upper edge.
+    /// Latitude of the upper edge in degrees.
     pub top: f64,
-    /// Degrees of a column; a row has twice as many.
+    /// Degrees per column; a row covers twice as many.
     pub scale: f64,
 }
 
 impl Grid {
-    /// It goes round the whole globe.
+    /// Returns true if the grid covers all longitudes.
     pub fn is_round(&self) -> bool {
         self.scale * f64::from(self.columns) >= 360.0 - 1e-9
     }
 
-    /// Cells that stay free on the left and above, where there are more than it has.
+    /// Returns the cells left free on the left and above if the area is larger than the grid.
     pub fn margin(&self, columns: u16, rows: u16) -> (u16, u16) {
         (
             columns.saturating_sub(self.columns) / 2,
@@ -255,12 +253,12 @@ impl Grid {
         self.scale * 2.0 * f64::from(self.rows)
     }
 
-    /// The cell a point is in: its column and row from the upper left.
+    /// Returns the column and row of the cell that a point is in.
     pub fn cell(&self, point: Point) -> Option<(u16, u16)> {
         let column = ((point.east - self.left).rem_euclid(360.0) / self.scale).floor();
         let row = (self.top - point.north) / (2.0 * self.scale);
         let rows = f64::from(self.rows);
-        // The lower edge belongs to the last row: the pole has no row below it.
+        // The lower edge belongs to the last row: there is none below the pole.
         let row = if row >= rows && row <= rows + 1e-6 {
             rows - 1.0
         } else {
@@ -270,7 +268,7 @@ impl Grid {
         inside.then_some((column as u16, row as u16))
     }
 
-    /// The middle of a cell.
+    /// Returns the point at the centre of a cell.
     pub fn point(&self, (column, row): (u16, u16)) -> Point {
         Point {
             north: (self.top - (f64::from(row) + 0.5) * 2.0 * self.scale).clamp(-90.0, 90.0),
@@ -336,8 +334,7 @@ mod tests {
             let cell = (at.0 % grid.columns, at.1 % grid.rows);
             let point = grid.point(cell);
             prop_assert!((-90.0..=90.0).contains(&point.north) && (-180.0..=180.0).contains(&point.east));
-            // A row that is partly beyond a pole has its middle there; it is found where any of it
-            // is on the globe.
+            // The centre of a row may lie beyond a pole; part of the row is still on the globe.
             let middle = grid.top - (f64::from(cell.1) + 0.5) * 2.0 * grid.scale;
             if middle.abs() <= 90.0 {
                 prop_assert_eq!(grid.cell(point), Some(cell));
@@ -384,7 +381,7 @@ mod tests {
             let cell = (at.0 % grid.columns, at.1 % grid.rows);
             let closer = view.zoomed(true, Some(cell), columns, rows);
             let there = closer.over(columns, rows);
-            // Fewer cells where the world was narrower: then it cannot stay in its cell.
+            // On a grid with fewer columns the point cannot stay in its cell.
             if there.columns == grid.columns && there.rows == grid.rows {
                 let (dx, _) = there.point(cell).to(grid.point(cell));
                 prop_assert!(dx.abs() < 1e-6, "{dx}");

@@ -1,5 +1,5 @@
-//! Map: where peers are, how good they are to ask, and who exchanges bytes. Without room for it,
-//! the same as a list.
+//! The Map screen: the locations, scores and traffic of peers. Without room for a map, it is a
+//! list.
 
 mod words;
 
@@ -41,9 +41,9 @@ use crate::{
     },
 };
 
-/// This node's own sign.
+/// Sign of this node.
 const ME: &str = "★";
-/// The first of the characters that have eight dots, in Unicode.
+/// First of Unicode's braille patterns, each of which has up to eight dots.
 const DOTS: u32 = 0x2800;
 
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
@@ -69,7 +69,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     status(frame, model, areas, &figures(model, Some(&chart)), theme);
 }
 
-/// How many peers there are, and how many of them one sees.
+/// Counts the peers, and those in view.
 fn figures(model: &Model, chart: Option<&Chart>) -> String {
     let rows = || {
         model
@@ -105,7 +105,7 @@ fn figures(model: &Model, chart: Option<&Chart>) -> String {
     text
 }
 
-/// Peers are there, and none says where.
+/// Explains an empty map: there are peers, but their locations are unknown.
 fn nobody_says(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let key = |text: &str| Line::from(Span::styled(text.to_owned(), theme.key()));
     let own = model.node.as_ref().and_then(|node| node.location.as_ref());
@@ -132,7 +132,7 @@ fn nobody_says(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     sentences(frame, area, lines);
 }
 
-/// The coast, the connections, the peers, and what is said of the selected one.
+/// Draws the coast, connections, peers, and the label of the selected peer.
 fn world(buffer: &mut Buffer, model: &Model, chart: &Chart, theme: Theme) {
     let traffic = model.traffic();
     coast(buffer, chart, theme);
@@ -189,7 +189,7 @@ fn colour(style: Style) -> Color {
     style.fg.unwrap_or(Color::Reset)
 }
 
-/// Bounds of the canvas, so many turns of the globe to the west of the chart.
+/// Returns the bounds of a canvas that is `turns` times around the globe to the west of the chart.
 fn bounds(chart: &Chart, turns: f64) -> ([f64; 2], [f64; 2]) {
     let (grid, west) = (&chart.grid, chart.grid.left + turns * 360.0);
     (
@@ -198,7 +198,7 @@ fn bounds(chart: &Chart, turns: f64) -> ([f64; 2], [f64; 2]) {
     )
 }
 
-/// Draws on the chart's cells, as often as the globe comes into view.
+/// Draws shapes on the chart's cells, once for each time that the globe comes into view.
 fn paint(buffer: &mut Buffer, chart: &Chart, theme: Theme, shapes: impl Fn(&mut Context<'_>)) {
     for turns in [-1.0, 0.0, 1.0] {
         let (x, y) = bounds(chart, turns);
@@ -218,14 +218,14 @@ fn coast(buffer: &mut Buffer, chart: &Chart, theme: Theme) {
         color: colour(theme.dim()),
     };
     paint(buffer, chart, theme, |context| context.draw(&map));
-    // Without colours it is the weight that tells the coast from a connection.
+    // Without colours, weight distinguishes the coast from connections.
     buffer.set_style(
         chart.area,
         Style::new().add_modifier(theme.dim().add_modifier),
     );
 }
 
-/// Straight lines, the short way round the globe, through the coast and not in its place.
+/// Draws straight lines, the short way around the globe, on top of the coast's dots.
 fn lines(buffer: &mut Buffer, chart: &Chart, ends: &[(Point, Point)], style: Style, theme: Theme) {
     if ends.is_empty() {
         return;
@@ -234,7 +234,7 @@ fn lines(buffer: &mut Buffer, chart: &Chart, ends: &[(Point, Point)], style: Sty
     paint(&mut drawn, chart, theme, |context| {
         for (from, to) in ends {
             let (east, north) = from.to(*to);
-            // From either end, because the two may be in view on different turns of the globe.
+            // Draw from both ends: they may be in view on different turns of the globe.
             for (start, way) in [(from, 1.0), (to, -1.0)] {
                 let (x, y) = (start.east, start.north);
                 context.draw(&canvas::Line::new(
@@ -262,7 +262,7 @@ fn lines(buffer: &mut Buffer, chart: &Chart, ends: &[(Point, Point)], style: Sty
     }
 }
 
-/// Which of its eight dots a character has.
+/// Returns the dots of a braille pattern as bits.
 fn dots(symbol: &str) -> Option<u32> {
     let c = symbol.chars().next().map_or(0, u32::from);
     c.checked_sub(DOTS).filter(|dots| *dots < 256)
@@ -277,7 +277,7 @@ fn tone_style(tone: Tone, theme: Theme) -> Style {
     }
 }
 
-/// What stands before and after a sign, the more the more is exchanged.
+/// Returns the brackets around a sign; more traffic gives stronger ones.
 fn brackets(level: Traffic) -> (&'static str, &'static str) {
     match level {
         Traffic::None => ("", ""),
@@ -286,10 +286,10 @@ fn brackets(level: Traffic) -> (&'static str, &'static str) {
     }
 }
 
-/// The sign of those that are drawn as one, and its style.
+/// Returns the sign of a cluster of peers, and its style.
 fn looks(model: &Model, peers: &[&PeerSnapshot], theme: Theme) -> (String, Style) {
     let selected = model.peers.current().map(|peer| peer.id);
-    // How good this place is to ask is how good its best peer is.
+    // A cluster is as good as its best peer.
     let tone = peers
         .iter()
         .map(|peer| Tone::of(peer, model.now))
@@ -317,7 +317,7 @@ fn looks(model: &Model, peers: &[&PeerSnapshot], theme: Theme) -> (String, Style
     (text, style)
 }
 
-/// Draws one cluster; returns the cells it takes.
+/// Draws a cluster, and returns the cells that it covers.
 fn put(
     buffer: &mut Buffer,
     chart: &Chart,
@@ -343,7 +343,7 @@ fn put(
     }
     write(x, &text, style);
     let end = x + text.width() as u16;
-    // Brackets only where nobody else is: no peer is hidden by how busy another one is.
+    // Draw brackets only on free cells: traffic must not hide another peer.
     let free = |x: u16| {
         x.checked_sub(chart.area.x).is_some_and(|column| {
             column < chart.grid.columns
@@ -372,7 +372,7 @@ fn put(
     }
 }
 
-/// Writes `text` beside a cluster: where it hides no other if there is such a place.
+/// Writes `text` beside a cluster, where it hides no other cluster if possible.
 fn beside(
     buffer: &mut Buffer,
     chart: &Chart,
@@ -428,7 +428,7 @@ fn beside(
     buffer.set_string(place.x, place.y, text, theme.selected());
 }
 
-/// The same as rows of a table.
+/// Draws the peers as a table.
 fn as_list(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let list = &model.peers;
     let cell = |peer: &PeerSnapshot, column: &'static str| in_list(model, peer, column, theme);

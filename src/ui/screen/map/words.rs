@@ -1,5 +1,4 @@
-//! The words below the map: the selected peer, those whose place is not known, and what the signs
-//! mean.
+//! Text below the map: the selected peer, peers without a location, and the legend.
 
 use ratatui::{Frame, layout::Rect, style::Style, text::Span};
 use unicode_width::UnicodeWidthStr;
@@ -24,10 +23,10 @@ use crate::{
     },
 };
 
-/// Columns and rows of words from which on they stand in columns.
+/// Columns and rows from which the text is set in columns.
 const ROOMY: (u16, u16) = (100, 7);
 
-/// Below the map: the selected peer, those whose place is not known, and what the signs mean.
+/// Draws the text below the map.
 pub fn draw(frame: &mut Frame<'_>, model: &Model, chart: &Chart, theme: Theme, area: Rect) {
     let unplaced: Vec<&PeerSnapshot> = (model.peers.rows().iter())
         .filter_map(|id| model.peers.get(id))
@@ -95,7 +94,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, chart: &Chart, theme: Theme, a
     line(frame, row(1), spans);
 }
 
-/// Names one after the other, as many as there is room for, and how many more there are.
+/// Lists as many names as fit, and counts the others.
 fn named(
     model: &Model,
     peers: &[&PeerSnapshot],
@@ -128,7 +127,7 @@ fn named(
     out
 }
 
-/// What is known of a peer, each with what it is.
+/// Lists the known facts about a peer, each with a label.
 fn facts(model: &Model, chart: &Chart, peer: &PeerSnapshot) -> Vec<(&'static str, String)> {
     let mut out = Vec::new();
     if let Some(cluster) = chart
@@ -158,7 +157,7 @@ fn facts(model: &Model, chart: &Chart, peer: &PeerSnapshot) -> Vec<(&'static str
     out
 }
 
-/// Each sign with what it means; the shorter words where there is little room.
+/// Explains each sign on the map, in shorter words if there is little room.
 fn legend(model: &Model, chart: &Chart, short: bool, theme: Theme) -> Vec<(String, Style, String)> {
     let mut out = Vec::new();
     let mut say = |sign: &str, style: Style, long: &str, brief: &str| {
@@ -198,7 +197,7 @@ fn legend(model: &Model, chart: &Chart, short: bool, theme: Theme) -> Vec<(Strin
         };
         say(tone.sign(), tone_style(tone, theme), long, brief);
     }
-    // What is rare is explained where it is.
+    // Explain rare signs only if they are in view.
     if some(&|peer| peer.location.is_some() && peer.provenance().is_implausible()) {
         say(
             IMPLAUSIBLE,
@@ -321,7 +320,7 @@ fn in_columns(
     } else {
         room.saturating_sub(1)
     };
-    // The selected one is always among those that are named.
+    // The selected peer is always among those named.
     let at = unplaced
         .iter()
         .position(|peer| Some(peer.id) == selected)

@@ -1,5 +1,4 @@
-//! What one can write into the search field: above the newest packages while nothing is written
-//! yet.
+//! Examples of the search language, shown above the newest packages while the field is empty.
 
 use ratatui::{
     Frame,
@@ -11,7 +10,7 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::ui::theme::Theme;
 
-/// The language of searches by examples, and what each finds.
+/// Examples of queries, and what each of them finds.
 pub const LANGUAGE: [(&str, &str); 10] = [
     ("web server", "both words, wherever"),
     ("\"web server\"", "these words in a row"),
@@ -25,15 +24,15 @@ pub const LANGUAGE: [(&str, &str); 10] = [
     ("is:yanked", "what was withdrawn"),
 ];
 
-/// Width of an example, and of one with what it finds.
+/// Width of an example, and of an example with its explanation, in columns.
 const EXAMPLE: usize = 17;
 const BOTH: usize = 39;
 
-/// Lines that it takes in `width` columns; none where there is no room for it.
+/// Returns the number of lines for a width of `width` columns; 0 if there is no room.
 pub fn taught(width: u16) -> u16 {
     match abreast(width) {
         0 | 1 => 0,
-        // And a free one.
+        // One more line stays free below.
         abreast => LANGUAGE.len().div_ceil(abreast) as u16 + 1,
     }
 }
@@ -42,7 +41,7 @@ fn abreast(width: u16) -> usize {
     (usize::from(width) / BOTH).min(3)
 }
 
-/// One example and what it finds.
+/// Renders an example and its explanation.
 pub fn told((example, finds): (&str, &str), theme: Theme) -> Line<'static> {
     Line::from(pair(example, finds, theme).to_vec())
 }
@@ -58,7 +57,7 @@ pub fn draw(frame: &mut Frame<'_>, theme: Theme, area: Rect) {
     if area.height == 0 {
         return;
     }
-    // Read downwards, column by column.
+    // Fill the columns from top to bottom.
     let rows = LANGUAGE.len().div_ceil(abreast(area.width).max(1));
     let line = |row: usize| {
         let mut spans = Vec::new();

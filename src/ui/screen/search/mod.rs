@@ -1,4 +1,4 @@
-//! Search: results at every key, what they are told apart by, and how complete they are.
+//! The Search screen: results as you type, facets, and coverage.
 
 mod lesson;
 mod summary;
@@ -76,7 +76,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     );
 }
 
-/// The figures, where a notice has their place: in a busy network there is always one.
+/// Draws the figures beside the field if a notice has their place, as is usual in a busy network.
 fn beside_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect) {
     let taken = SEARCH_LABEL.width() + model.search.input.value().width() + 3;
     let room = usize::from(field.width).saturating_sub(taken);
@@ -92,7 +92,7 @@ fn beside_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect)
     }
 }
 
-/// What is written wrongly, and what was searched for instead.
+/// Draws mistakes in the query, and what was searched for instead.
 fn below_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect) {
     let said = model.search.said(usize::from(field.width));
     for (y, said) in (field.y + 1..field.bottom()).zip(said) {
@@ -112,7 +112,7 @@ fn below_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect) 
     }
 }
 
-/// What to do where nothing was found, in `height` lines.
+/// Returns advice for a search without results, in `height` lines.
 fn nothing(model: &Model, theme: Theme, height: usize) -> Vec<Line<'static>> {
     let search = &model.search;
     let said = |text: &'static str| Line::from(Span::styled(text, theme.text()));
@@ -177,7 +177,7 @@ fn cell(model: &Model, hit: &Hit, column: &str, theme: Theme) -> Cell {
     }
 }
 
-/// By how many it is used, else by how many it is held.
+/// Returns the number of dependants, or else the number of peers that hold the package.
 fn popularity(hit: &Hit) -> String {
     match (hit.dependents, hit.providers) {
         (0, 0) => String::new(),

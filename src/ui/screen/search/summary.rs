@@ -1,4 +1,4 @@
-//! The status row of a search: how much was found, how fast, and in how much of what there is.
+//! The status row of a search: number of results, time, and coverage.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::{
 
 const BETWEEN: &str = " · ";
 
-/// In at most `width` columns; what comes last goes first.
+/// Returns the status in at most `width` columns; the last parts are dropped first.
 pub fn of(model: &Model, width: usize) -> String {
     let mut text = String::new();
     for part in parts(model) {
@@ -52,7 +52,7 @@ fn parts(model: &Model) -> Vec<String> {
     parts
 }
 
-/// How many match, of how many there are here.
+/// Describes how many packages match, of how many in the local catalogue.
 fn found(model: &Model) -> String {
     let (search, known) = (
         &model.search,
@@ -62,7 +62,7 @@ fn found(model: &Model) -> String {
     if search.terms.is_everything() {
         packages(known.max(search.total))
     } else if search.total > known {
-        // What peers have is not counted among what is here.
+        // Results from peers do not count towards the local catalogue.
         packages(search.total)
     } else {
         format!("{} of {}", grouped(search.total), packages(known))
@@ -86,7 +86,7 @@ fn peers(
     }
 }
 
-/// Rounded down: nobody is told of all while there is more.
+/// Rounds down, so that 100 % is shown only if nothing is missing.
 fn percent(share: f64) -> String {
     format!("~{} %", (share.clamp(0.0, 1.0) * 100.0).floor())
 }

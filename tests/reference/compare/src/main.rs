@@ -1,6 +1,6 @@
-//! Reads what a reference said, a JSON object a line, asks the module `ecosystem` the same, and
-//! tells where the two differ.
-//! `README.md` in the folder above has the questions.
+//! Reads the answers of a reference implementation, one JSON object a line, compares them with
+//! those of the module `ecosystem`, and prints the differences. `README.md` in the parent folder
+//! lists the questions.
 
 #[allow(dead_code)]
 #[path = "../../../../src/ecosystem/mod.rs"]
@@ -26,21 +26,21 @@ use ecosystem::{
     },
 };
 
-/// Differences of one question that are shown.
+/// Differences that are shown for a question.
 const SHOWN: usize = 20;
 
 #[derive(Deserialize)]
 struct Row {
     ask: Vec<String>,
     want: Value,
-    /// Why the two may differ here; the README says more.
+    /// The reason why the two may differ here; the README explains more.
     known: Option<String>,
 }
 
 #[derive(Default)]
 struct Count {
     rows: usize,
-    /// Those that the reference refused: a run of nothing but these would tell little.
+    /// Cases that the reference refused: a run of nothing but these would prove little.
     refused: usize,
     different: usize,
     known: BTreeMap<String, usize>,
@@ -81,7 +81,7 @@ fn main() -> Result<ExitCode, Box<dyn Error>> {
     Ok(if different == 0 && rows > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// `null` is what is refused. None at all where there is no such question.
+/// Returns our answer; `null` means refused, `None` that the question does not exist here.
 fn answer(ecosystem: &Ecosystem, question: &str, of: &[&str]) -> Option<Value> {
     let version = |text: &str| ecosystem.version(text).ok();
     Some(match (question, of) {
