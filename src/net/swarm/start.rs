@@ -43,7 +43,7 @@ use crate::{
     RegistryError, Result,
     bus::{Board, Bus, BusEvent, Level, Notice, Tally},
     domain::{
-        caps, content::ContentOptions, copies::CopyFigures, dials::Dials, faults::Ledger,
+        caps, content::ContentOptions, copies::CopyFigures, dials::Dials, faults::PenaltyLedger,
         geo::GeoLocation, name::NetworkName, reputation::Weights,
     },
     geoip::Atlas,

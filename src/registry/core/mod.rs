@@ -22,7 +22,7 @@ use crate::{
     bus::{Bus, BusEvent, Level, Notice, Tally},
     clock::Clock,
     domain::{
-        announced::Announced,
+        announced::ReceivedAnnouncement,
         content::ContentOptions,
         record::Announcement,
         release::{self, ReleaseEntry},
