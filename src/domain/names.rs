@@ -407,7 +407,7 @@ impl NameDecision {
                 commands(keys)
             ),
             NameMeaning::Nobody(keys) if keys.is_empty() => {
-                format!("no owner known to this node has a package {name}")
+                format!("nobody known to this node has a package {name}")
             }
             NameMeaning::Nobody(keys) => format!(
                 "{name} is only published by keys that this node does not trust for names: {}; \
