@@ -289,11 +289,11 @@ impl Score {
 /// - success: the 5th percentile of Beta(1 + s, 1 + f), a cautious estimate of the share of right
 ///   answers, so that one lucky answer does not make a newcomer the best peer (as in E. Miller,
 ///   "How Not To Sort By Average Rating", 2009);
-/// - response: of time to answer (the round trip, until it was asked something) and throughput,
-///   those that were measured, each against the population's median: `median / (median + own)`, and
-///   the other way round for throughput; the mean of them; unmeasured is 0;
-/// - availability: half observed uptime (with an hour's prior of absence), half `served / (served +
-///   20)`;
+/// - response: the mean of the measured ones of time to answer (the round trip before the first
+///   request) and throughput, each against the population's median: `median / (median + own)` for
+///   times, `own / (own + median)` for throughput; unmeasured is 0;
+/// - availability: half observed uptime (with an hour's prior of absence), and half
+///   `served / (served + 20)`;
 /// - recency: `1 / (1 + hours since last seen)`;
 /// - proximity: a bonus falling linearly from `near_km` to `far_km`.
 pub fn score(basis: &Basis, weights: &Weights) -> Score {
