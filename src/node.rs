@@ -28,7 +28,7 @@ use crate::{
         secret::Role,
     },
     geoip::{Atlas, Database},
-    metrics::{Figures, Metrics},
+    metrics::{Metrics, ScrapedValues},
     net::{self, Beginning, Net},
     process,
     registry::{Chance, Contents, Names, P2pRegistry, Parts, Registry, SyncReport},
@@ -443,7 +443,7 @@ impl NodeHandle {
     /// [`Closed`](crate::RegistryError::Closed) once the node has ended.
     pub async fn metrics(&self) -> Result<String> {
         let (status, counters) = (self.status().await?, self.tally.snapshot());
-        let figures = Figures {
+        let figures = ScrapedValues {
             packages: status.packages,
             catalogue_bytes: self.registry.catalogue_bytes()?,
             dht_records: status.dht_records,

@@ -20,7 +20,7 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize)]
-struct Report<'a> {
+struct HealthOutput<'a> {
     #[serde(flatten)]
     verdict: HealthVerdict,
     measures: &'a Sample,
@@ -43,7 +43,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         let verdict = verdict(&sample);
         let state = verdict.state;
         if args.json {
-            print::json(&Report {
+            print::json(&HealthOutput {
                 verdict,
                 measures: &sample,
             })?;
@@ -74,7 +74,7 @@ pub(super) fn show(verdict: &HealthVerdict, sample: &Sample) -> Result<()> {
         ]
     };
     print::table(
-        &["MEASURE", "VALUE", "GOOD IS", "STATE"],
+        &["MEASURE", "VALUE", "HEALTHY IF", "STATE"],
         rows(sample).iter().map(row).collect(),
     )
 }

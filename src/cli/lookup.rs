@@ -51,7 +51,7 @@ async fn sought(
     }
     if providers {
         let why = format!(
-            "--providers goes with a key of 64 hexadecimal digits, and {key} is none; leave it out"
+            "--providers requires a key of 64 hexadecimal digits, which {key} is not; leave it out"
         );
         return Err(RegistryError::Usage(why));
     }
@@ -80,7 +80,8 @@ async fn sought(
     match key.parse::<PeerId>() {
         Ok(peer) => Ok((Sought::Closest(peer), None)),
         Err(_) => Err(RegistryError::Usage(format!(
-            "{key} is no key: write handle/name, publisher-id/name, a content's root, a peer's id, or 64 hexadecimal digits"
+            "{key} is not a key: use handle/name, publisher-id/name, a content root, a peer id, or \
+             64 hexadecimal digits"
         ))),
     }
 }

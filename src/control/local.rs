@@ -176,7 +176,7 @@ impl Control for Local {
             return Ok(Logged::default());
         };
         let (entries, next, lost) = ring.since(since);
-        let entry = |entry: telemetry::Entry| LogEntry {
+        let entry = |entry: telemetry::LogEvent| LogEntry {
             at: entry.at,
             level: entry.level.as_str().to_lowercase(),
             target: entry.target,

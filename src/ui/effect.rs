@@ -7,12 +7,12 @@ use libp2p::PeerId;
 use super::{
     model::{
         form::FileState,
-        peers::{Deed, Served},
-        picker::FileEntry,
+        peers::{Deed, PeerPackages},
+        picker::PickerEntry,
         publish::Hashed,
-        readme::Readme,
+        readme::ReadmeText,
     },
-    table::export::Sheet,
+    table::export::ExportSheet,
 };
 use crate::{
     Result,
@@ -130,7 +130,7 @@ pub enum Effect {
     Offer,
     Export {
         path: String,
-        sheet: Sheet,
+        sheet: ExportSheet,
     },
     /// Asks for the known conflicts.
     Conflicts,
@@ -167,7 +167,7 @@ pub enum Effect {
 }
 
 /// The result of an effect.
-pub enum Message {
+pub enum EffectResult {
     Started(Box<Result<Arc<dyn Control>>>),
     Search {
         generation: u64,
@@ -188,7 +188,7 @@ pub enum Message {
     },
     Readme {
         generation: u64,
-        result: Result<Readme, String>,
+        result: Result<ReadmeText, String>,
     },
     Download(Download),
     Directed {
@@ -201,7 +201,7 @@ pub enum Message {
         deed: Deed,
         result: Box<Result<bool>>,
     },
-    Served(Served),
+    Served(PeerPackages),
     Own(Box<Result<OwnPackages>>),
     Routing(Box<Result<RoutingTable>>),
     Stat {
@@ -212,7 +212,7 @@ pub enum Message {
     Claimed(Box<Claims>),
     Listed {
         generation: u64,
-        entries: Result<Vec<FileEntry>, String>,
+        entries: Result<Vec<PickerEntry>, String>,
     },
     Hashed {
         generation: u64,

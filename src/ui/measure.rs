@@ -16,7 +16,7 @@ use super::{
     action::Screen,
     execute::Executor,
     model::Model,
-    runtime::{self, Explorer, Look, Sources},
+    runtime::{self, Explorer, FrameLook, Sources},
     terminal::Surface,
     theme::{Depth, Themes},
     update,
@@ -31,8 +31,8 @@ use crate::{
 /// Peers that change between two frames.
 const CHANGED: usize = 100;
 
-fn look() -> Result<Look> {
-    Ok(Look {
+fn look() -> Result<FrameLook> {
+    Ok(FrameLook {
         themes: Themes::load("dark", None, Depth::True)?,
         ascii: false,
     })

@@ -478,7 +478,8 @@ async fn requests_that_make_no_sense_are_refused_in_words() {
     let served = Served::start(&[]).await;
     let post = |path: &str, body: &str| {
         format!(
-            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: \
+             {}\r\n\r\n{body}",
             body.len()
         )
     };
@@ -523,7 +524,8 @@ async fn requests_that_make_no_sense_are_refused_in_words() {
         );
     }
     // A body of a gigabyte is refused as soon as it is announced, or exceeds the limit.
-    let announced = "POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 1073741824\r\n\r\n";
+    let announced = "POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: \
+                     application/json\r\ncontent-length: 1073741824\r\n\r\n";
     assert!(say(&served, announced.as_bytes()).starts_with("HTTP/1.1 413"));
     let mut chunked =
         b"POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -577,7 +577,8 @@ struct Customer {
 impl Customer {
     fn of(gateway: &Gateway) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[workspace]\n\
+        let manifest = "[package]\nname = \"app\"\nversion = \"0.1.0\"\nedition \
+                        = \"2024\"\n[workspace]\n\
                         [dependencies]\nbig = { version = \"1\", registry = \"swarm\" }\n";
         std::fs::write(dir.path().join("Cargo.toml"), manifest).unwrap();
         std::fs::create_dir(dir.path().join("src")).unwrap();

@@ -13,7 +13,7 @@ pub type FacetId = (Facet, String);
 
 /// The way the search text mentions a value: it requires it or excludes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum FacetMode {
     No,
     Yes,
     Not,
@@ -28,7 +28,7 @@ pub enum FacetLine {
         /// Number of matching packages; `None` if the value is in the search text but no result has
         /// it.
         packages: Option<u64>,
-        asked: Asked,
+        asked: FacetMode,
     },
     /// Number of values for which there was no room.
     More(usize),
@@ -78,14 +78,18 @@ pub fn lines(facets: &Facets, terms: &SearchTerms, most: usize) -> Vec<FacetLine
             id: (facet, filter.value.clone()),
             shown: printable(&filter.value),
             packages: None,
-            asked: if filter.not { Asked::Not } else { Asked::Yes },
+            asked: if filter.not {
+                FacetMode::Not
+            } else {
+                FacetMode::Yes
+            },
         }));
         // The sort is stable and keeps the order of the others.
         values.sort_by_key(|value| {
             matches!(
                 value,
                 FacetLine::Value {
-                    asked: Asked::No,
+                    asked: FacetMode::No,
                     ..
                 }
             )
@@ -108,9 +112,9 @@ fn counted(count: &FacetCount, terms: &SearchTerms) -> FacetLine {
         shown: printable(&count.shown),
         packages: Some(count.packages),
         asked: match filter {
-            Some(SearchFilter { not: true, .. }) => Asked::Not,
-            Some(_) => Asked::Yes,
-            None => Asked::No,
+            Some(SearchFilter { not: true, .. }) => FacetMode::Not,
+            Some(_) => FacetMode::Yes,
+            None => FacetMode::No,
         },
     }
 }

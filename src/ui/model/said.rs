@@ -14,20 +14,20 @@ use crate::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum SearchMessage {
     Mistake(String),
     Instead(String),
 }
 
 impl SearchView {
     /// Returns the messages as lines of `width` columns.
-    pub fn said(&self, width: usize) -> Vec<Said> {
-        let mut lines: Vec<Said> = self
+    pub fn said(&self, width: usize) -> Vec<SearchMessage> {
+        let mut lines: Vec<SearchMessage> = self
             .mistakes(width)
             .into_iter()
-            .map(Said::Mistake)
+            .map(SearchMessage::Mistake)
             .collect();
-        lines.extend(self.said_instead().map(Said::Instead));
+        lines.extend(self.said_instead().map(SearchMessage::Instead));
         lines
     }
 

@@ -27,7 +27,7 @@ use crate::{
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let health = &model.health;
     let Some(verdict) = health.history.verdict() else {
-        let text = "The node is starting; the first measures come in a moment.";
+        let text = "The node is starting; the first measurements follow in a moment.";
         sentences(frame, areas.body, vec![Line::from(text)]);
         return status(frame, model, areas, "", theme);
     };
@@ -72,10 +72,7 @@ fn changes(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     line(
         frame,
         head,
-        vec![Span::styled(
-            "Changes of the verdict, newest first",
-            theme.dim(),
-        )],
+        vec![Span::styled("Health history, newest first", theme.dim())],
     );
     let changes: Vec<_> = model.health.history.changes().collect();
     if changes.is_empty()

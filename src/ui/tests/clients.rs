@@ -57,7 +57,8 @@ fn file(id: u64, run: u64, package: &str, version: &str, given: &[(u8, u64)]) ->
 }
 
 fn several() -> Vec<ClientRequest> {
-    let clash = "cargo:clash is claimed by two keys; `swarmdex names set cargo:clash 12D3KooW…` says which is meant";
+    let clash = "cargo:clash is claimed by two keys; `swarmdex names set cargo:clash 12D3KooW…` \
+                 says which is meant";
     vec![
         request(1, 1, "cargo 1.95.0", "/cargo/config.json"),
         ClientRequest {

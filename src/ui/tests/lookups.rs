@@ -195,7 +195,7 @@ pub fn buckets(size: (u16, u16)) -> Model {
         room: 20,
         buckets,
     };
-    update::on_message(&mut model, Message::Routing(Box::new(Ok(table))), NOW);
+    update::on_message(&mut model, EffectResult::Routing(Box::new(Ok(table))), NOW);
     model
 }
 
@@ -248,7 +248,7 @@ fn they_filter_by_what_they_are() {
     assert_eq!(model.lookups.table.rows(), [1]);
     press_ctrl(&mut model, 'u');
     press(&mut model, "nothing-like-that");
-    assert!(picture(&model).contains("No lookup has these words"));
+    assert!(picture(&model).contains("No lookup matches the filter"));
 }
 
 #[test]
@@ -257,8 +257,8 @@ fn the_routing_table_is_asked_for_again_while_it_is_open() {
     assert_eq!(update::on_tick(&mut model, NOW), [Effect::Routing]);
     assert_eq!(press(&mut model, "R"), [Effect::Routing]);
     let failed = Err(crate::RegistryError::Closed);
-    update::on_message(&mut model, Message::Routing(Box::new(failed)), NOW);
-    assert!(picture(&model).contains("It could not be had"));
+    update::on_message(&mut model, EffectResult::Routing(Box::new(failed)), NOW);
+    assert!(picture(&model).contains("Cannot show the routing table"));
     press_code(&mut model, KeyCode::Esc);
     assert!(update::on_tick(&mut model, NOW).is_empty());
 }

@@ -284,13 +284,15 @@ fn what_is_doubtful_has_a_sign_and_its_words() {
     select(&mut model, peer_id(9));
     let text = picture(&model);
     assert!(
-        text.contains("((✗))") && text.contains("✗ New York") && text.contains("light is too slow"),
+        text.contains("((✗))")
+            && text.contains("✗ New York")
+            && text.contains("impossible at this ping"),
         "{text}"
     );
     select(&mut model, peer_id(14));
     let text = picture(&model);
     assert!(
-        text.contains("~Cape Town") && text.contains("its country, no more"),
+        text.contains("~Cape Town") && text.contains("approximate: country only"),
         "{text}"
     );
 }

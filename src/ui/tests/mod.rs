@@ -24,17 +24,17 @@ use tokio::{sync::mpsc, time::Instant};
 use self::search::on_search;
 use super::{
     action::Screen,
-    effect::{Effect, Message},
+    effect::{Effect, EffectResult},
     execute::Executor,
     keymap::Chord,
     model::{
-        Model, Places, Popup,
+        ExplorerPaths, Model, Popup,
         logs::{LogLevel, LogLine},
-        package::Looked,
+        package::PackageState,
     },
-    runtime::{Explorer, FRAME, Look, Pace, Sources, Turn, messages},
+    runtime::{Explorer, FRAME, FrameLook, FramePace, LoopTurn, Sources, messages},
     screen,
-    table::Entry,
+    table::TableEntry,
     terminal::Surface,
     theme::{Depth, Themes},
     update,
@@ -101,8 +101,8 @@ impl Surface for Memory {
     }
 }
 
-fn look() -> Look {
-    Look {
+fn look() -> FrameLook {
+    FrameLook {
         themes: Themes::load("dark", None, Depth::True).unwrap(),
         ascii: false,
     }
@@ -299,7 +299,7 @@ fn batch() -> Batch {
 fn model(size: (u16, u16)) -> Model {
     let mut model = Model::new("swarmdex".to_owned(), false, size, NOW);
     model.running = true;
-    model.places = Places {
+    model.places = ExplorerPaths {
         data: "/home/alice/.local/share/swarmdex".into(),
         config: "/home/alice/.config/swarmdex/config.toml".into(),
         logs: "/home/alice/.local/state/swarmdex/logs".into(),
@@ -317,7 +317,11 @@ fn full(size: (u16, u16)) -> Model {
 
 fn package() -> Package {
     let draft: Draft = toml::from_str(
-        "name = \"parser-1\"\nversion = \"2.1.0\"\ntitle = \"A parser\"\ndescription = \"Parses configuration files, and says in words a person understands what is wrong with them and where.\"\nlicense = \"MIT\"\ntags = [\"config\", \"parser\"]\nrepository = \"https://example.org/parser\"\ndependencies = [{ package = \"team-3/words\", requirement = \"^1.2\" }]",
+        "name = \"parser-1\"\nversion = \"2.1.0\"\ntitle = \"A parser\"\ndescription = \"Parses \
+         configuration files, and says in words a person understands what is wrong with them and \
+         where.\"\nlicense = \"MIT\"\ntags = [\"config\", \"parser\"]\nrepository \
+         = \"https://example.org/parser\"\ndependencies = [{ package = \"team-3/words\", \
+         requirement = \"^1.2\" }]",
     )
     .unwrap();
     let release = |version: &str, yanked: bool| ReleaseEntry {
@@ -458,7 +462,7 @@ fn on_package(size: (u16, u16)) -> Model {
     let result = Box::new(Ok(package()));
     update::on_message(
         &mut model,
-        Message::Looked {
+        EffectResult::Looked {
             generation: *generation,
             result,
         },

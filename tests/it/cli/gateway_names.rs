@@ -130,7 +130,8 @@ impl Site {
             ..
         } = row;
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n{fields}\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer \
+             {}\r\n{fields}\
              Content-Length: {}\r\n\r\n",
             self.host(),
             self.token(),

@@ -19,8 +19,8 @@ fn later(ms: u64) -> Timestamp {
     Timestamp(NOON.0 + ms)
 }
 
-fn teller() -> Teller {
-    Teller::in_zone(NOON, TimeZone::UTC)
+fn teller() -> Narrator {
+    Narrator::in_zone(NOON, TimeZone::UTC)
 }
 
 fn node(peers: usize, packages: u64) -> NodeSnapshot {
@@ -380,7 +380,8 @@ fn a_fetch_is_told_when_it_begins_ends_and_somebody_lies() {
         resumed: 1 << 20,
         ..lied
     };
-    let all = "12:00:04 fetched bob/web 1.2.3: 3.0 MiB from 2 peers in 4.2 s, 1.0 MiB of it were here from before";
+    let all = "12:00:04 fetched bob/web 1.2.3: 3.0 MiB from 2 peers in 4.2 s, 1.0 MiB of it were \
+               here from before";
     assert_eq!(tell(done.clone(), 4_200), all);
     assert_eq!(tell(done, 60_000), "", "another listener came");
     let why = || TransferState::Failed("nobody has it".to_owned());
