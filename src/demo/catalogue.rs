@@ -171,7 +171,7 @@ impl Needs {
     /// Reads `Cargo.lock` in a directory; returns an empty set if there is no valid one.
     pub fn of(dir: &Path) -> Self {
         #[derive(Default, serde::Deserialize)]
-        struct LockFile {
+        struct CargoLockFile {
             #[serde(default)]
             package: Vec<LockedCrate>,
         }
@@ -181,7 +181,7 @@ impl Needs {
             version: String,
         }
         let text = std::fs::read_to_string(dir.join("Cargo.lock")).unwrap_or_default();
-        let LockFile { package } = toml::from_str(&text).unwrap_or_default();
+        let CargoLockFile { package } = toml::from_str(&text).unwrap_or_default();
         Self(
             package
                 .iter()
