@@ -43,7 +43,7 @@ use swarmdex::{
         geo::GeoLocation,
         manifest::Content,
         name::{PackageId, PackageRef},
-        reputation::{Outcome, Selection},
+        reputation::{Outcome, SelectionMethod},
         transfer::Part,
     },
     metrics::Metrics,
@@ -157,7 +157,7 @@ fn conduct(n: usize) -> Conduct {
 }
 
 impl Lab {
-    async fn start(dir: &Path, selection: Selection, records: &[Record]) -> Self {
+    async fn start(dir: &Path, selection: SelectionMethod, records: &[Record]) -> Self {
         let mut dice = StdRng::seed_from_u64(SEED);
         let cities = city::cities().unwrap();
         let homes: Vec<GeoLocation> = (0..NODES)
@@ -454,9 +454,9 @@ async fn main() {
     let records = signed(&Keypair::generate_ed25519(), drafts(PACKAGES));
     let mut results = HashMap::new();
     let ways = [
-        ("reputation", Selection::Reputation),
-        ("random", Selection::Random),
-        ("unsmoothed", Selection::Unsmoothed),
+        ("reputation", SelectionMethod::Reputation),
+        ("random", SelectionMethod::Random),
+        ("unsmoothed", SelectionMethod::Unsmoothed),
     ];
     for (name, selection) in ways
         .into_iter()

@@ -14,7 +14,7 @@
 use std::time::{Duration, Instant};
 
 use swarmdex::{
-    demo::{Demo, DemoOptions, Latency, catalogue::Source},
+    demo::{Demo, DemoOptions, Latency, catalogue::CatalogueSource},
     sim::{self, Options},
 };
 
@@ -37,7 +37,7 @@ async fn demo(peers: usize) -> (Figures, usize) {
     let demo = Demo::start(DemoOptions {
         peers,
         seed: 7,
-        catalogue: Source::Embedded,
+        catalogue: CatalogueSource::Embedded,
         project: None,
         rate: RATE,
         churn: 0.0,

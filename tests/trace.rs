@@ -14,7 +14,7 @@ use serde_json::Value;
 use swarmdex::{
     config::{Layers, Paths, Settings},
     domain::{name::PackageRef, query::Query},
-    telemetry::{self, Screen},
+    telemetry::{self, StderrUse},
 };
 
 /// Returns the ended spans with a name, with their fields.
@@ -44,7 +44,7 @@ async fn every_operation_says_once_how_it_ended_and_no_secret() {
         },
     )
     .unwrap();
-    let logs = telemetry::start(&settings.log_options(), Screen::Taken).unwrap();
+    let logs = telemetry::start(&settings.log_options(), StderrUse::Taken).unwrap();
     assert_eq!(telemetry::filter(), "info");
 
     let a = Lab::start(TCP, &[]).await;
@@ -184,7 +184,7 @@ async fn every_operation_says_once_how_it_ended_and_no_secret() {
     let text: String = lines.iter().map(Value::to_string).collect();
     assert!(
         text.contains("detail")
-            && text.contains("the log's filter was changed")
+            && text.contains("changed the log filter")
             && !text.contains("unheard")
     );
     assert!(

@@ -86,7 +86,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         made = make(global, &settings, &ask) => made,
         () = stop.told() => {
             spinner.finish_and_clear();
-            print::note("interrupted; the directory is made whole or not at all");
+            print::note("interrupted; the backup is complete or absent, never partial");
             return Ok(INTERRUPTED);
         }
     };
@@ -94,7 +94,8 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let backup = made?;
     for what in &backup.missing {
         print::note(format!(
-            "left out, because its bytes here are damaged or gone: {what}; `swarmdex verify` mends it"
+            "left out, because its content is damaged or missing: {what}; run `swarmdex verify` to \
+             repair it"
         ));
     }
     if args.json {
@@ -105,15 +106,13 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let gone = lost_keys(&backup, &ask);
     for (whose, id) in &gone {
         print::note(format!(
-            "error: {whose} key, of {id}, is not in its place, and so not in the backup"
+            "error: {whose} key, of {id}, is missing, and so not in the backup"
         ));
     }
     if args.no_keys {
-        print::note(
-            "there are no keys in it; `swarmdex key export` makes a copy of the publisher's",
-        );
+        print::note("the backup has no keys; `swarmdex key export` copies your publisher key");
     } else {
-        print::note("there are keys in it: whoever can read it can publish in your name");
+        print::note("the backup has your keys: anyone who can read it can publish in your name");
     }
     Ok(if backup.missing.is_empty() && gone.is_empty() {
         DONE
@@ -163,7 +162,8 @@ async fn blocking<T: Send + 'static>(
 
 pub(super) async fn restore(global: &Global, args: Restore) -> Result<u8> {
     if global.attach()?.is_some() {
-        let why = "a node that runs is not restored; run this on its machine once it is stopped, without --attach";
+        let why =
+            "cannot restore a running node; stop it and run this on its machine, without --attach";
         return Err(RegistryError::Usage(why.to_owned()));
     }
     if global.readonly {
@@ -185,7 +185,7 @@ pub(super) async fn restore(global: &Global, args: Restore) -> Result<u8> {
     } = restored?;
     if let Some(before) = &before {
         print::note(format!(
-            "what was there before is in {}; remove it once you do not need it",
+            "the previous files are in {}; remove them once you no longer need them",
             before.display()
         ));
     }
@@ -209,15 +209,14 @@ fn tell_of_keys(backup: &Backup, new_identity: bool) {
         .clone()
         .unwrap_or_else(|| "one that never ran".to_owned());
     match (backup.has_key(Role::Identity), new_identity) {
-        (_, true) => print::note(
-            "this is another node than the one that was backed up; it gets a key when it starts",
-        ),
+        (_, true) => print::note("this is a new node; it gets a key when it starts"),
         (true, false) => print::note(format!(
-            "this is the node {node} now: never run it where it still runs elsewhere, or restore with --new-identity there"
+            "this is node {node} now: never run it twice; if the original still runs, restore with \
+             --new-identity instead"
         )),
         (false, false) => print::note(format!(
-            "the node's own key is not in it: put identity.key of {node} into the data directory, or `swarmdex key new \
-             --identity`"
+            "the backup does not have the node's own key: copy identity.key of {node} into the \
+             data directory, or run `swarmdex key new --identity`"
         )),
     }
     if let Some(publisher) = backup
@@ -226,7 +225,7 @@ fn tell_of_keys(backup: &Backup, new_identity: bool) {
         .filter(|_| !backup.has_key(Role::Publisher))
     {
         print::note(format!(
-            "the key of {publisher} is not in it: `swarmdex key import` brings it back"
+            "the backup does not have the key of {publisher}: restore it with `swarmdex key import`"
         ));
     }
 }
@@ -268,7 +267,7 @@ fn described(backup: &Backup, path: String) -> Vec<(&'static str, String)> {
         (
             "contents",
             format!(
-                "{}: {files} files, and what is small in the database",
+                "{}: {files} files, and small contents in the database",
                 which.unwrap_or_default()
             ),
         ),

@@ -8,7 +8,7 @@ use crate::Result;
 
 /// Where each shell looks for the script, for the long help.
 const WHERE: &str = "\
-Where the script belongs:
+Where to install the script:
   bash        swarmdex completions bash > ~/.local/share/bash-completion/completions/swarmdex
   zsh         swarmdex completions zsh > ~/.zfunc/_swarmdex
               with fpath+=(~/.zfunc) before compinit in ~/.zshrc
@@ -16,7 +16,7 @@ Where the script belongs:
   elvish      swarmdex completions elvish >> ~/.config/elvish/rc.elv
   powershell  swarmdex completions powershell >> $PROFILE
 
-A shell that is open already has to be started again. No node is started and no settings are read.";
+Restart your shell afterwards. This command starts no node and reads no settings.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = WHERE)]

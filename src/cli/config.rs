@@ -17,11 +17,11 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    what: ConfigVerb,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
+enum ConfigVerb {
     /// Show every setting in force and where it comes from
     Show {
         /// Print them as one JSON array
@@ -57,24 +57,24 @@ enum What {
 
 pub(super) async fn run(global: &Global, args: &Args) -> Result<u8> {
     match &args.what {
-        What::Show { json: true, .. } => print::json(&global.settings()?.shown())?,
-        What::Show { explain, .. } => {
+        ConfigVerb::Show { json: true, .. } => print::json(&global.settings()?.shown())?,
+        ConfigVerb::Show { explain, .. } => {
             let settings = global.settings()?;
             print::lines(&settings.to_toml(*explain))?;
             // These values are shown, but the explorer would refuse to start with them.
             super::explorer::check(global, &settings)?;
         }
-        What::Path { json: true } => print::json(&global.settings()?.paths)?,
+        ConfigVerb::Path { json: true } => print::json(&global.settings()?.paths)?,
         // Print the path even if the file is invalid: the user must find it to fix it.
-        What::Path { .. } => print::lines(&global.settings_file()?.path.to_string_lossy())?,
-        What::Validate { file, json } => return validate(global, file.as_deref(), *json),
-        What::Edit => return edit::run(&global.settings_file()?).await,
+        ConfigVerb::Path { .. } => print::lines(&global.settings_file()?.path.to_string_lossy())?,
+        ConfigVerb::Validate { file, json } => return validate(global, file.as_deref(), *json),
+        ConfigVerb::Edit => return edit::run(&global.settings_file()?).await,
     }
     Ok(DONE)
 }
 
 #[derive(Serialize)]
-struct Verdict {
+struct ConfigOutput {
     file: PathBuf,
     exists: bool,
     valid: bool,
@@ -111,7 +111,7 @@ fn validate(global: &Global, asked: Option<&Path>, json: bool) -> Result<u8> {
             error: problem.error.to_string(),
         };
         let errors = wrong.iter().map(complaint).collect();
-        print::json(&Verdict {
+        print::json(&ConfigOutput {
             file: path,
             exists: text.is_some(),
             valid: wrong.is_empty(),
@@ -121,7 +121,8 @@ fn validate(global: &Global, asked: Option<&Path>, json: bool) -> Result<u8> {
         say(&wrong);
     } else if text.is_none() {
         print::lines(&format!(
-            "there is no settings file {}, so the defaults are in force; `swarmdex config edit` makes one",
+            "there is no settings file {}, so the defaults apply; `swarmdex config edit` creates \
+             one",
             path.display()
         ))?;
     } else {
@@ -148,7 +149,7 @@ fn beside(global: &Global) -> Vec<Problem> {
 fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|error| {
         RegistryError::Usage(format!(
-            "{} cannot be read: {error}; check the name of the file",
+            "cannot read {}: {error}; check the file name",
             path.display()
         ))
     })

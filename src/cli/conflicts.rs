@@ -10,7 +10,7 @@ use crate::{
     control::Control,
     disk,
     domain::{
-        conflict::{Case, Evidence, Flaw, MAX_EVIDENCE, Proof, Side},
+        conflict::{Case, ConflictSide, Evidence, Flaw, MAX_EVIDENCE, VerifiedEvidence},
         time::Ago,
     },
 };
@@ -19,7 +19,7 @@ use crate::{
 const LEAST: usize = 4;
 
 #[derive(Debug, clap::Args)]
-pub(super) struct List {
+pub(super) struct ConflictsArgs {
     /// Print them as one JSON object
     #[arg(long)]
     json: bool,
@@ -28,11 +28,11 @@ pub(super) struct List {
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    what: ConflictVerb,
 }
 
 #[derive(Debug, Subcommand)]
-enum What {
+enum ConflictVerb {
     /// Show one conflict in full
     Show {
         /// Id from `conflicts`, or its beginning
@@ -59,7 +59,7 @@ enum What {
     },
 }
 
-pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
+pub(super) async fn list(global: &Global, args: ConflictsArgs) -> Result<u8> {
     session::with(global, async |node, _| {
         let conflicts = node.registry().conflicts().await?;
         if args.json {
@@ -68,7 +68,11 @@ pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
         }
         let now = clock::now();
         let row = |case: &Case| {
-            let keys: Vec<String> = case.keys().iter().map(|side| side.publisher.fingerprint()).collect();
+            let keys: Vec<String> = case
+                .keys()
+                .iter()
+                .map(|side| side.publisher.fingerprint())
+                .collect();
             vec![
                 case.id.short(),
                 case.kind.label().to_owned(),
@@ -76,20 +80,27 @@ pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
                 keys.join(", "),
                 case.in_force_label().to_owned(),
                 case.standing().to_owned(),
-                if case.is_provable() { "both sides" } else { "one side" }.to_owned(),
+                if case.is_provable() {
+                    "both sides"
+                } else {
+                    "one side"
+                }
+                .to_owned(),
                 format!("{} ago", Ago(now.since(case.seen_at))),
             ]
         };
         if conflicts.cases.is_empty() {
-            print::note("no conflicts: no handle is claimed by several keys, and nobody changed what was published");
+            print::note("no conflicts");
         } else {
             print::table(
-                &["ID", "KIND", "WHAT", "KEYS", "IN FORCE", "TRUST", "EVIDENCE", "SEEN"],
+                &[
+                    "ID", "KIND", "WHAT", "KEYS", "IN FORCE", "TRUST", "EVIDENCE", "SEEN",
+                ],
                 conflicts.cases.iter().map(row).collect(),
             )?;
         }
         if conflicts.forgotten > 0 {
-            print::note(format!("{} older ones had to make room", conflicts.forgotten));
+            print::note(format!("{} older ones were dropped", conflicts.forgotten));
         }
         Ok(DONE)
     })
@@ -98,7 +109,7 @@ pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     match args.what {
-        What::Show { id, json } => {
+        ConflictVerb::Show { id, json } => {
             session::with(global, async |node, _| {
                 let case = find(node, &id).await?;
                 if json {
@@ -110,24 +121,26 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             })
             .await
         }
-        What::Export { id, output } => session::with(global, async |node, _| {
-            let case = find(node, &id).await?;
-            let text = node.registry().conflict_evidence(case.id).await?.to_text();
-            match &output {
-                None => print::lines(&text)?,
-                Some(path) => {
-                    disk::replace(path, text.as_bytes())
-                        .map_err(RegistryError::file(path, "written"))?;
-                    let path = path.display();
-                    print::note(format!(
-                        "the evidence is in {path}; `conflict verify {path}` says what it proves"
-                    ));
+        ConflictVerb::Export { id, output } => {
+            session::with(global, async |node, _| {
+                let case = find(node, &id).await?;
+                let text = node.registry().conflict_evidence(case.id).await?.to_text();
+                match &output {
+                    None => print::lines(&text)?,
+                    Some(path) => {
+                        disk::replace(path, text.as_bytes())
+                            .map_err(RegistryError::file(path, "written"))?;
+                        let path = path.display();
+                        print::note(format!(
+                            "wrote {path}; verify it with `swarmdex conflict verify {path}`"
+                        ));
+                    }
                 }
-            }
-            Ok(DONE)
-        })
-        .await,
-        What::Verify { file, json } => verify(&file, json),
+                Ok(DONE)
+            })
+            .await
+        }
+        ConflictVerb::Verify { file, json } => verify(&file, json),
     }
 }
 
@@ -137,7 +150,8 @@ async fn find(node: &dyn Control, id: &str) -> Result<Case> {
     let id = id.to_lowercase();
     if id.len() < LEAST || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return wrong(format!(
-            "the id of a conflict is hexadecimal, {LEAST} digits at least; `conflicts` lists them"
+            "a conflict id is hexadecimal, with at least {LEAST} digits; `swarmdex conflicts` \
+             lists them"
         ));
     }
     let cases = node.registry().conflicts().await?.cases;
@@ -148,7 +162,7 @@ async fn find(node: &dyn Control, id: &str) -> Result<Case> {
         (None, _) => Err(RegistryError::NoConflict(id)),
         (Some(case), 0) => Ok(case),
         (Some(_), more) => wrong(format!(
-            "{} conflicts have an id that begins so; write more of it",
+            "{} conflicts have ids that begin like this; give more digits",
             more + 1
         )),
     }
@@ -157,11 +171,12 @@ async fn find(node: &dyn Control, id: &str) -> Result<Case> {
 fn show(case: &Case) -> Result<()> {
     let evidence = if case.is_provable() {
         format!(
-            "both sides are held as they were signed; `conflict export {}` writes them",
+            "both signed sides; export them with `swarmdex conflict export {}`",
             case.id.short()
         )
     } else {
-        "one-sided: what was signed first is not held any more, so that nothing can be proven to others".to_owned()
+        "one-sided: this node no longer has what was signed first, so it proves nothing to others"
+            .to_owned()
     };
     let names = ["first", "then"];
     let label = |number: usize| match case.package {
@@ -183,7 +198,7 @@ fn show(case: &Case) -> Result<()> {
     if case.more > 0 {
         fields.push((
             "more".to_owned(),
-            format!("{} further keys claim it", case.more),
+            format!("{} more keys claim it", case.more),
         ));
     }
     fields.extend([
@@ -199,7 +214,7 @@ fn show(case: &Case) -> Result<()> {
     print::fields(&fields)
 }
 
-fn told(side: &Side) -> String {
+fn told(side: &ConflictSide) -> String {
     let key = format!(
         "key {} ({}), {}",
         side.publisher,
@@ -208,11 +223,15 @@ fn told(side: &Side) -> String {
     );
     let seq = side
         .seq
-        .map_or(String::new(), |seq| format!(", in state {seq}"));
+        .map_or(String::new(), |seq| format!(", in revision {seq}"));
     let at = side.signed_at.map_or(String::new(), |at| {
         format!(", signed at {}", clock::stamp(at))
     });
-    let held = if side.held { "" } else { ", not held" };
+    let held = if side.held {
+        ""
+    } else {
+        ", no longer on this node"
+    };
     match &side.package {
         Some(package) => {
             let since = side.since.map_or(String::new(), |since| {
@@ -228,17 +247,17 @@ fn told(side: &Side) -> String {
 fn verify(path: &PathBuf, json: bool) -> Result<u8> {
     #[derive(serde::Serialize)]
     #[serde(rename_all = "lowercase")]
-    enum Verdict<'a> {
-        Holds(&'a Proof),
+    enum EvidenceOutput<'a> {
+        Holds(&'a VerifiedEvidence),
         Fails(String),
     }
     let bytes = read(path).map_err(RegistryError::file(path, "read"))?;
-    let verdict: Result<Proof, Flaw> =
+    let verdict: Result<VerifiedEvidence, Flaw> =
         Evidence::read(&bytes).and_then(|evidence| evidence.verify());
     if json {
         print::json(&match &verdict {
-            Ok(proof) => Verdict::Holds(proof),
-            Err(flaw) => Verdict::Fails(flaw.to_string()),
+            Ok(proof) => EvidenceOutput::Holds(proof),
+            Err(flaw) => EvidenceOutput::Fails(flaw.to_string()),
         })?;
     }
     match verdict {

@@ -10,10 +10,10 @@ use crate::{
     RegistryError, Result,
     config::{Settings, parse_duration},
     control::{Control, Local, Serving},
-    demo::{self, Demo, DemoOptions, Percentiles, Report, catalogue::Source},
+    demo::{self, Demo, DemoOptions, DemoReport, Percentiles, catalogue::CatalogueSource},
     domain::percentile::percentiles,
     gateway::{self, Gateway},
-    telemetry::{self, Logs, Screen},
+    telemetry::{self, Logs, StderrUse},
     ui,
 };
 
@@ -27,7 +27,7 @@ pub(super) struct Args {
     seed: Option<u64>,
     /// Source of packages: cache (the local cargo cache), embedded, or a directory of .crate files
     #[arg(long, default_value = "cache", value_name = "SOURCE")]
-    catalogue: Source,
+    catalogue: CatalogueSource,
     /// Directory whose Cargo.lock lists the crates to publish first [default: the current one]
     #[arg(long, value_name = "DIR")]
     project: Option<PathBuf>,
@@ -44,7 +44,7 @@ pub(super) struct Args {
         value_name = "HOW",
         hide_possible_values = true
     )]
-    latency: Latency,
+    latency: LatencyChoice,
     /// Run without a terminal, and print a report
     #[arg(long)]
     pub headless: bool,
@@ -60,16 +60,16 @@ pub(super) struct Args {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-enum Latency {
+enum LatencyChoice {
     Distance,
     None,
 }
 
-impl From<Latency> for demo::Latency {
-    fn from(latency: Latency) -> Self {
+impl From<LatencyChoice> for demo::Latency {
+    fn from(latency: LatencyChoice) -> Self {
         match latency {
-            Latency::Distance => Self::Distance,
-            Latency::None => Self::None,
+            LatencyChoice::Distance => Self::Distance,
+            LatencyChoice::None => Self::None,
         }
     }
 }
@@ -82,7 +82,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let settings = global.settings()?;
     if args.plain && args.headless {
         return Err(RegistryError::Usage(
-            "a demo is either --plain or --headless; leave one of them out".to_owned(),
+            "--plain and --headless exclude each other; leave one out".to_owned(),
         ));
     }
     if !args.headless && !args.plain {
@@ -90,18 +90,16 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         explorer::check(global, &settings)?;
     }
     for flag in global.of_a_node() {
-        print::note(format!(
-            "{flag} changes nothing here: the demo's swarm is private"
-        ));
+        print::note(format!("{flag} has no effect: the demo's swarm is private"));
     }
     let seed = args
         .seed
         .unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let data_dir = global.given_data_dir();
     let screen = if args.headless {
-        Screen::Free
+        StderrUse::Free
     } else {
-        Screen::Taken
+        StderrUse::Taken
     };
     let logs = logs(&settings, data_dir.is_some(), screen);
     let options = DemoOptions {
@@ -126,13 +124,13 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 }
 
 /// The user's node in a demo, with the servers that other programs can use.
-struct Served {
+struct ServedDemo {
     you: Arc<Local>,
     serving: Option<Serving>,
     gateway: Option<Gateway>,
 }
 
-impl Served {
+impl ServedDemo {
     async fn start(demo: &Demo, logs: Option<&Logs>) -> Result<Self> {
         let node = demo.you()?;
         let (you, serving) = session::serve(node, logs, None).await?;
@@ -150,9 +148,9 @@ impl Served {
         let gateway = self.gateway.as_ref().map(|gateway| {
             let url = gateway.url();
             format!(
-                "cargo builds from this swarm: CARGO_HOME=$(mktemp -d) cargo build --locked \
+                "build with cargo from this swarm: CARGO_HOME=$(mktemp -d) cargo build --locked \
                  --config 'source.crates-io.replace-with=\"swarm\"' \
-                 --config 'registries.swarm.index=\"sparse+{url}/cargo-mirror/\"' ({url} has these lines too)"
+                 --config 'registries.swarm.index=\"sparse+{url}/cargo-mirror/\"' (also at {url})"
             )
         });
         attach.into_iter().chain(gateway).collect()
@@ -171,14 +169,14 @@ impl Served {
 /// Returns a sentence about how to attach to the node.
 fn attach(serving: &Serving) -> String {
     format!(
-        "another explorer on the same node: swarmdex --attach {}",
+        "to open another explorer on this node: swarmdex --attach {}",
         serving.socket().display()
     )
 }
 
 /// Starts logging beside the demo's data directory, or else apart from the user's own logs. A demo
 /// starts even if logs cannot be written.
-fn logs(settings: &Settings, with_data: bool, screen: Screen) -> Option<Logs> {
+fn logs(settings: &Settings, with_data: bool, screen: StderrUse) -> Option<Logs> {
     let mut settings = settings.clone();
     if !with_data {
         settings.paths.state.push("demo");
@@ -203,7 +201,7 @@ async fn headless(options: DemoOptions, logs: Option<&Logs>, args: &Args) -> Res
         args.length.as_secs_f64()
     ));
     let demo = Demo::start(options).await?;
-    let served = Served::start(&demo, logs).await?;
+    let served = ServedDemo::start(&demo, logs).await?;
     for note in demo.notes().iter().cloned().chain(served.notes()) {
         print::note(note);
     }
@@ -214,7 +212,7 @@ async fn headless(options: DemoOptions, logs: Option<&Logs>, args: &Args) -> Res
     served.end().await;
     demo.shutdown().await?;
     let Some(report) = report else {
-        print::note("interrupted before there was a report");
+        print::note("interrupted before the report");
         return Ok(FAILED);
     };
     if args.json {
@@ -234,7 +232,7 @@ async fn plainly(options: DemoOptions, logs: Option<&Logs>) -> Result<u8> {
         options.peers, options.seed
     );
     let demo = Demo::start(options).await?;
-    let served = Served::start(&demo, logs).await?;
+    let served = ServedDemo::start(&demo, logs).await?;
     let notes = demo.notes().iter().cloned().chain(served.notes());
     let first: Vec<String> = std::iter::once(what).chain(notes).collect();
     let told = plain::tell(&*served.you, &first, &mut stop).await;
@@ -244,7 +242,7 @@ async fn plainly(options: DemoOptions, logs: Option<&Logs>) -> Result<u8> {
     told.and(ended).map(|()| DONE)
 }
 
-fn show(report: &Report) -> Result<()> {
+fn show(report: &DemoReport) -> Result<()> {
     let spread = |spread: Option<(f64, f64)>| {
         spread.map_or("not measured".to_owned(), |(p50, p95)| {
             format!("{p50:.1} ms, p95 {p95:.1} ms")
@@ -261,9 +259,9 @@ fn show(report: &Report) -> Result<()> {
         .map_or(String::new(), |ms| format!(" after {ms:.0} ms"));
     let latency = match report.one_way_ms {
         Some(Percentiles { p50, p95 }) => {
-            format!("links delayed by distance, one way {p50:.1} ms, p95 {p95:.1} ms")
+            format!("latency by distance, one way {p50:.1} ms, p95 {p95:.1} ms")
         }
-        None => "links not delayed".to_owned(),
+        None => "no added latency".to_owned(),
     };
     let delivered = report.delivered.map_or("not measured".to_owned(), |share| {
         format!("{:.1} %", share * 100.0)
@@ -271,13 +269,13 @@ fn show(report: &Report) -> Result<()> {
     let delays = spread(report.delivery_ms.map(|ms| (ms.p50, ms.p95)));
     let figure = |value: Option<f64>| value.map_or("?".to_owned(), |value| format!("{value:.1}"));
     let gossip = format!(
-        "{} copies of an announcement, of which {} % were duplicates, over {} hops",
+        "{} copies of each announcement, {} % of them duplicates, over {} hops",
         figure(report.messages_a_publish),
         figure(report.duplicates.map(|share| share * 100.0)),
         figure(report.delivery_hops),
     );
     let lookups = format!(
-        "{} requests where something is found, {} where not",
+        "{} requests if found, {} if not",
         figure(report.requests_found),
         figure(report.requests_missing),
     );
@@ -314,7 +312,7 @@ fn show(report: &Report) -> Result<()> {
         (
             "searches",
             format!(
-                "{hits} of {} found something, in {searches}",
+                "{hits} of {} had results, in {searches}",
                 report.searches.len()
             ),
         ),
@@ -355,7 +353,7 @@ async fn on_screen(options: DemoOptions, settings: &Settings, logs: Option<Logs>
     shown.kept.searches = own_dir.join("searches.json");
     let starting = async move {
         let demo = Demo::start(options).await?;
-        let served = Served::start(&demo, logs.as_ref()).await?;
+        let served = ServedDemo::start(&demo, logs.as_ref()).await?;
         for note in demo.notes().iter().cloned().chain(served.notes()) {
             tracing::info!("{note}");
             demo.you()?.tell(&note);

@@ -18,7 +18,7 @@ use crate::{
 pub(super) struct Args {
     /// Print only events of this kind; may be repeated
     #[arg(long, value_enum, value_name = "KIND")]
-    kind: Vec<Kind>,
+    kind: Vec<EventKind>,
     /// Record all events in this file for `replay`, instead of printing them
     #[arg(long, value_name = "FILE", conflicts_with = "kind")]
     record: Option<PathBuf>,
@@ -35,7 +35,7 @@ fn length(text: &str) -> Result<Duration, String> {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Kind {
+enum EventKind {
     /// The node itself
     Node,
     /// A peer's current state
@@ -66,7 +66,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let mut recorder = match &args.record {
         Some(path) => {
             let recorder = Recorder::create(path, node.status().await?)?;
-            print::note(format!("recording into {}; Ctrl-C ends it", path.display()));
+            print::note(format!(
+                "recording to {}; press Ctrl-C to stop",
+                path.display()
+            ));
             Some(recorder)
         }
         None => None,
@@ -89,7 +92,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             () = &mut over => break,
             Ok(()) = link.changed() => {
                 if let Link::Lost { why } = &*link.borrow_and_update() {
-                    print::note(format!("{why}; trying again until Ctrl-C"));
+                    print::note(format!("{why}; retrying until Ctrl-C"));
                 }
             }
             batch = batches.recv() => {
@@ -104,7 +107,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     }
     if let Some(path) = &args.record {
         print::note(format!(
-            "{events} events are in {}; `swarmdex replay` shows them",
+            "{events} events recorded in {}; view them with `swarmdex replay`",
             path.display()
         ));
     }
@@ -112,10 +115,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 }
 
 /// Prints lines such as `{"at": …, "kind": "peer", "peer": {…}}`.
-fn show(batch: &Batch, kinds: &[Kind], lost: &mut u64) -> Result<()> {
+fn show(batch: &Batch, kinds: &[EventKind], lost: &mut u64) -> Result<()> {
     let at = clock::now();
-    let wanted = |kind: Kind| kinds.is_empty() || kinds.contains(&kind);
-    let line = |kind: Kind, value: serde_json::Value| {
+    let wanted = |kind: EventKind| kinds.is_empty() || kinds.contains(&kind);
+    let line = |kind: EventKind, value: serde_json::Value| {
         if !wanted(kind) {
             return Ok(());
         }
@@ -129,32 +132,32 @@ fn show(batch: &Batch, kinds: &[Kind], lost: &mut u64) -> Result<()> {
         value.map_err(|error| print::internal("writing JSON", error))
     };
     if let Some(node) = &batch.node {
-        line(Kind::Node, json(serde_json::to_value(node))?)?;
+        line(EventKind::Node, json(serde_json::to_value(node))?)?;
     }
     for peer in &batch.peers {
-        line(Kind::Peer, json(serde_json::to_value(peer))?)?;
+        line(EventKind::Peer, json(serde_json::to_value(peer))?)?;
     }
     for peer in &batch.gone {
-        line(Kind::Gone, json(serde_json::to_value(peer))?)?;
+        line(EventKind::Gone, json(serde_json::to_value(peer))?)?;
     }
     for one in &batch.announcements {
-        line(Kind::Announced, json(serde_json::to_value(one))?)?;
+        line(EventKind::Announced, json(serde_json::to_value(one))?)?;
     }
     for notice in &batch.notices {
-        line(Kind::Notice, json(serde_json::to_value(notice))?)?;
+        line(EventKind::Notice, json(serde_json::to_value(notice))?)?;
     }
     for request in &batch.requests {
-        line(Kind::Request, json(serde_json::to_value(request))?)?;
+        line(EventKind::Request, json(serde_json::to_value(request))?)?;
     }
     if let Some(counters) = &batch.counters {
-        line(Kind::Counters, json(serde_json::to_value(counters))?)?;
+        line(EventKind::Counters, json(serde_json::to_value(counters))?)?;
     }
     if let Some(sample) = &batch.health {
-        line(Kind::Health, json(serde_json::to_value(sample))?)?;
+        line(EventKind::Health, json(serde_json::to_value(sample))?)?;
     }
     if batch.dropped > *lost {
         *lost = batch.dropped;
-        line(Kind::Dropped, batch.dropped.into())?;
+        line(EventKind::Dropped, batch.dropped.into())?;
     }
     Ok(())
 }

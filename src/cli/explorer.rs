@@ -13,8 +13,8 @@ use crate::{
     RegistryError, Result,
     config::{Settings, problems},
     control::Control,
-    telemetry::{self, Screen},
-    ui::{self, Depth, Kept, Options, Places},
+    telemetry::{self, StderrUse},
+    ui::{self, Depth, ExplorerOptions, ExplorerPaths, SavedPaths},
 };
 
 pub(super) async fn run(global: &Global) -> Result<u8> {
@@ -36,8 +36,8 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
         let attached: Arc<dyn Control> = Arc::new(remote);
         return ui::run(async { Ok(attached) }, shown).await.map(|()| DONE);
     }
-    let logs = telemetry::start(&settings.log_options(), Screen::Taken)?;
-    let shown = Options {
+    let logs = telemetry::start(&settings.log_options(), StderrUse::Taken)?;
+    let shown = ExplorerOptions {
         ends_node: true,
         ..ui_options("swarmdex".to_owned(), &settings)
     };
@@ -79,7 +79,7 @@ pub(super) fn check(global: &Global, settings: &Settings) -> Result<()> {
 /// Opens the explorer at once, while `starting` starts the node in the background. Returns the
 /// result of `starting`, to be shut down properly, and the result of the explorer.
 pub(super) async fn open<T: Send + 'static>(
-    options: Options,
+    options: ExplorerOptions,
     starting: impl Future<Output = Result<(T, Arc<dyn Control>)>> + Send + 'static,
 ) -> (Option<T>, Result<()>) {
     let (keep, mut kept) = oneshot::channel();
@@ -94,9 +94,9 @@ pub(super) async fn open<T: Send + 'static>(
 }
 
 /// Returns the explorer's options by the settings.
-pub(super) fn ui_options(title: String, settings: &Settings) -> Options {
+pub(super) fn ui_options(title: String, settings: &Settings) -> ExplorerOptions {
     let paths = &settings.paths;
-    Options {
+    ExplorerOptions {
         title,
         demo: false,
         ends_node: false,
@@ -107,13 +107,13 @@ pub(super) fn ui_options(title: String, settings: &Settings) -> Options {
         mouse: settings.mouse,
         keys: settings.keys.clone(),
         columns: settings.columns.clone(),
-        places: Places {
+        places: ExplorerPaths {
             data: paths.data.clone(),
             config: paths.config.clone(),
             logs: paths.logs(),
             of_the_node: paths.of_the_node(),
         },
-        kept: Kept {
+        kept: SavedPaths {
             draft: paths.state.join("draft.json"),
             searches: paths.state.join("searches.json"),
             settings: Some(paths.config.clone()),

@@ -12,7 +12,7 @@ use serde::Serialize;
 use super::{
     DONE,
     global::Global,
-    id::Wanted,
+    id::PackageArg,
     names, print,
     release::{check_fresh, find},
     session,
@@ -30,12 +30,12 @@ use crate::{
     ecosystem::Ecosystem,
     registry::{Fetched, Release, ReleaseFile},
     resolve::{
-        LeftOut, Machine, Resolution, Resolving,
-        lock::{self, Lock},
+        LeftOutDependency, Machine, Resolution, Resolving,
+        lock::{self, LockFile},
         resolve_on,
     },
 };
-use download::{Progress, Target, download};
+use download::{Destination, DownloadProgress, download};
 
 /// Packages downloaded at once.
 const AT_ONCE: usize = 4;
@@ -45,7 +45,7 @@ pub(super) struct Args {
     /// handle/name or publisher-id/name, with @requirement: @1.2 means the newest 1.x from 1.2,
     /// @1.2.3 exactly that version
     #[arg(required_unless_present = "locked", conflicts_with = "locked")]
-    package: Option<Wanted>,
+    package: Option<PackageArg>,
     /// File to write, or directory to write into [default: the current directory, under the
     /// publisher's file name]
     #[arg(long, short, value_name = "PATH")]
@@ -87,9 +87,9 @@ pub(super) struct Args {
 /// A line of JSON output.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Line<'a> {
+enum GetLine<'a> {
     /// A file that was written.
-    Got(Got<'a>),
+    Got(WrittenFile<'a>),
     Lock(&'a Path),
     /// A dependency that was not downloaded.
     #[serde(rename = "left_out")]
@@ -107,7 +107,7 @@ struct NotFollowed<'a> {
 }
 
 #[derive(Serialize)]
-struct Got<'a> {
+struct WrittenFile<'a> {
     release: &'a Release,
     /// Fingerprint of the publisher's key.
     fingerprint: String,
@@ -118,8 +118,8 @@ struct Got<'a> {
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::with(global, async |node, _| {
         match (&args.package, args.with_deps) {
-            (Some(Wanted(package)), true) => with_deps(node, package, &args).await,
-            (Some(Wanted(package)), false) => one(node, package, &args).await,
+            (Some(PackageArg(package)), true) => with_deps(node, package, &args).await,
+            (Some(PackageArg(package)), false) => one(node, package, &args).await,
             (None, _) => locked(node, &args).await,
         }?;
         Ok(DONE)
@@ -164,13 +164,13 @@ async fn one(node: &dyn Control, package: &PackageRef, args: &Args) -> Result<()
         (output, [file]) => place(output.as_deref(), &file.file.name),
         (_, _) => dir(),
     };
-    let progress = Progress::new(
+    let progress = DownloadProgress::new(
         &what(&release),
         files.iter().map(|one| one.file.size).sum(),
         args.json,
     );
     let several = files.len() > 1;
-    let target = |file: &ReleaseFile| Target {
+    let target = |file: &ReleaseFile| Destination {
         path: if several {
             path.join(&file.file.name)
         } else {
@@ -200,7 +200,7 @@ fn warn(release: &Release) {
     }
     if release.missing > 0 {
         print::note(format!(
-            "warning: {} of the manifests of {} could not be had, so that files of it may be missing",
+            "warning: {} manifests of {} could not be loaded, so files may be missing",
             release.missing,
             what(release)
         ));
@@ -234,7 +234,7 @@ fn choose<'a>(release: &'a Release, names: &[String]) -> Result<Vec<&'a ReleaseF
                     .collect::<Vec<_>>()
                     .join(", ");
                 RegistryError::Usage(format!(
-                    "{} has no file {name}; it has {there}",
+                    "{} has no file {name}; its files are {there}",
                     what(release)
                 ))
             })
@@ -263,7 +263,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
         None => Machine::here(),
     };
     let registry = node.registry();
-    let spinner = print::spinner("asking peers what it needs");
+    let spinner = print::spinner("resolving dependencies");
     let told = spinner.clone();
     let wanted = vec![(
         PackageRef {
@@ -295,7 +295,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
     spinner.finish_and_clear();
     let (named, resolution) = resolved?;
     named.settle(&*registry, args.trust_new).await?;
-    let mut lock = Lock::of(&resolution, &wanted);
+    let mut lock = LockFile::of(&resolution, &wanted);
     let mut releases = Vec::new();
     tell_left_out(&resolution, args.json)?;
     for one in resolution.releases {
@@ -310,7 +310,7 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
         releases.push(release);
     }
     let path = lock_path(args);
-    let before = Lock::read(&path).ok();
+    let before = LockFile::read(&path).ok();
     make_output(args)?;
     // Write the lock first, so that the resolution is kept even if a download fails.
     lock.write(&path)?;
@@ -320,17 +320,17 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
         let pruned =
             tokio::task::spawn_blocking(move || prune::prune(&out, &before, &now, extract)).await;
         for (place, is_gone) in
-            pruned.map_err(|error| print::internal("removing what is not needed", error))??
+            pruned.map_err(|error| print::internal("removing unneeded files", error))??
         {
             match (is_gone, args.json) {
-                (true, true) => print::json(&Line::Removed(&place))?,
+                (true, true) => print::json(&GetLine::Removed(&place))?,
                 (true, false) => print::note(format!(
-                    "removed {}, which nothing needs any more",
+                    "removed {}, which is no longer needed",
                     place.display()
                 )),
                 (false, _) => {
                     print::note(format!(
-                        "nothing needs {} any more; it was changed, and stays",
+                        "kept {}: it is no longer needed, but has been changed",
                         place.display()
                     ));
                 }
@@ -338,10 +338,10 @@ async fn with_deps(node: &dyn Control, package: &PackageRef, args: &Args) -> Res
         }
     }
     if args.json {
-        print::json(&Line::Lock(&path))
+        print::json(&GetLine::Lock(&path))
     } else {
         print::note(format!(
-            "{} says what these are; `get --locked` fetches the same again",
+            "wrote {}; `swarmdex get --locked` downloads the same releases again",
             path.display()
         ));
         Ok(())
@@ -358,9 +358,9 @@ fn tell_left_out(resolution: &Resolution, json: bool) -> Result<()> {
         .iter()
         .flat_map(|one| one.left_out.iter().map(move |left| (one, left)));
     if json {
-        for (one, LeftOut { dependency, why }) in all {
+        for (one, LeftOutDependency { dependency, why }) in all {
             let package = one.package.to_string();
-            print::json(&Line::LeftOut(NotFollowed {
+            print::json(&GetLine::LeftOut(NotFollowed {
                 package,
                 version: &one.version,
                 dependency,
@@ -369,17 +369,17 @@ fn tell_left_out(resolution: &Resolution, json: bool) -> Result<()> {
         }
         return Ok(());
     }
-    for (one, LeftOut { dependency, why }) in all.clone().take(NAMED) {
+    for (one, LeftOutDependency { dependency, why }) in all.clone().take(NAMED) {
         let Dependency { requirement, .. } = dependency;
         print::note(format!(
-            "{} needs {} {requirement}, which is left out: {why}",
+            "{} needs {} {requirement}, which is skipped: {why}",
             one.package.name,
             dependency.called()
         ));
     }
     match all.count().saturating_sub(NAMED) {
         0 => {}
-        more => print::note(format!("{more} more are left out; --json names them all")),
+        more => print::note(format!("{more} more are skipped; --json lists them all")),
     }
     Ok(())
 }
@@ -413,7 +413,7 @@ fn lock_path(args: &Args) -> PathBuf {
 
 async fn locked(node: &dyn Control, args: &Args) -> Result<()> {
     let path = lock_path(args);
-    let lock = Lock::read(&path)?;
+    let lock = LockFile::read(&path)?;
     let registry = node.registry();
     let mut releases = Vec::new();
     for one in lock.dependencies_first() {
@@ -444,7 +444,12 @@ fn make_output(args: &Args) -> Result<()> {
 }
 
 /// Downloads several releases, each into its own directory.
-async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Args) -> Result<()> {
+async fn all(
+    node: &dyn Control,
+    releases: Vec<Release>,
+    lock: &LockFile,
+    args: &Args,
+) -> Result<()> {
     let out = out(args);
     let wanted: Vec<(&Release, &ReleaseFile)> = releases
         .iter()
@@ -456,7 +461,7 @@ async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Arg
         .collect();
     releases.iter().for_each(warn);
     let bytes = wanted.iter().map(|(_, file)| file.file.size).sum();
-    let progress = Progress::new(&format!("{} packages", releases.len()), bytes, args.json);
+    let progress = DownloadProgress::new(&format!("{} packages", releases.len()), bytes, args.json);
     let target = |release: &Release, file: &ReleaseFile| {
         // A handle proves nothing unless it is bound to the key.
         let key = release.package.owner.fingerprint();
@@ -475,7 +480,7 @@ async fn all(node: &dyn Control, releases: Vec<Release>, lock: &Lock, args: &Arg
         } else {
             dir.join(&file.file.name)
         };
-        Target {
+        Destination {
             path,
             extract,
             force: args.force,
@@ -507,7 +512,7 @@ fn what(release: &Release) -> String {
 
 fn tell(release: &Release, path: &Path, fetched: &Fetched, json: bool) -> Result<()> {
     if json {
-        return print::json(&Line::Got(Got {
+        return print::json(&GetLine::Got(WrittenFile {
             release,
             fingerprint: release.package.owner.fingerprint(),
             path,
@@ -520,14 +525,17 @@ fn tell(release: &Release, path: &Path, fetched: &Fetched, json: bool) -> Result
         ("size", format!("{} bytes", fetched.content.size)),
         ("verified", fetched.content.root.to_string()),
         ("from", provenance(fetched)),
-        ("state", release.freshness.told(clock::now()).to_string()),
+        (
+            "state",
+            release.freshness.describe(clock::now()).to_string(),
+        ),
     ])
 }
 
 /// Describes the sources of the bytes.
 fn provenance(fetched: &Fetched) -> String {
     let Some(origin) = &fetched.origin else {
-        return "this node: it was put here".to_owned();
+        return "this node".to_owned();
     };
     let bytes = |bytes: u64| HumanBytes(bytes).to_string();
     let mut parts: Vec<String> = origin
@@ -545,11 +553,11 @@ fn provenance(fetched: &Fetched) -> String {
         .filter(|share| share.refused > 0)
         .count();
     if liars > 0 {
-        parts.push(format!("refused what {liars} gave"));
+        parts.push(format!("rejected data from {liars}"));
     }
     let parts = parts.join(", ");
     if fetched.was_held {
-        format!("this node, which had it of {parts}")
+        format!("this node, which got it from {parts}")
     } else {
         parts
     }

@@ -182,8 +182,8 @@ impl Global {
         if let Target::Tcp { token, address } = &mut target {
             let file = self.token_file.as_ref().ok_or_else(|| {
                 RegistryError::Usage(format!(
-                    "the node at http://{address} wants to hear a word; copy its data directory's control.token here and \
-                     name it with --token-file"
+                    "the node at http://{address} requires a token; copy control.token from its \
+                     data directory and pass it with --token-file"
                 ))
             })?;
             let text = std::fs::read_to_string(file).map_err(RegistryError::file(file, "read"))?;

@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use crate::{
     domain::{
-        name::{Asked, NameError, PackageRef},
+        name::{NameError, NameRef, PackageRef},
         version::{RequirementText, VersionText},
     },
     ecosystem::Ecosystem,
@@ -13,9 +13,9 @@ use crate::{
 /// `owner/name[@requirement]`. A full version means exactly that version, so that the id on a
 /// receipt gets the same release; a partial version means what it means in a list of dependencies.
 #[derive(Clone, Debug)]
-pub(super) struct Wanted(pub PackageRef);
+pub(super) struct PackageArg(pub PackageRef);
 
-impl FromStr for Wanted {
+impl FromStr for PackageArg {
     type Err = NameError;
 
     fn from_str(text: &str) -> Result<Self, NameError> {
@@ -27,8 +27,8 @@ impl FromStr for Wanted {
         {
             let package: PackageRef = package.parse()?;
             let ecosystem = match &package.name {
-                Asked::Exactly(name) => name.ecosystem(),
-                Asked::Bare(_) => &Ecosystem::Generic,
+                NameRef::Exactly(name) => name.ecosystem(),
+                NameRef::Bare(_) => &Ecosystem::Generic,
             };
             if version.read(ecosystem).is_ok() {
                 let requirement = Some(RequirementText::exactly(ecosystem, &version));
@@ -56,18 +56,18 @@ impl FromStr for OneRelease {
         let (package, version) = text
             .rsplit_once('@')
             .filter(|(package, _)| !package.ends_with(['/', ':']))
-            .ok_or("it names no version; write owner/name@1.2.3")?;
+            .ok_or("the version is missing; write owner/name@1.2.3")?;
         let package: PackageRef = package
             .parse()
             .map_err(|error: NameError| error.to_string())?;
-        let said = |error: NameError| format!("{error}; write all of it, such as 1.2.3");
+        let said = |error: NameError| format!("{error}; write the full version, such as 1.2.3");
         let version: VersionText = version.parse().map_err(said)?;
         // If only a name was given, the node knows the ecosystem and checks the version.
         let known = |ecosystem: &Ecosystem| version.read(ecosystem).map(drop);
         match &package.name {
-            Asked::Exactly(name) => known(name.ecosystem()).map_err(said)?,
-            Asked::Bare(_) if Ecosystem::KNOWN.iter().any(|one| known(one).is_ok()) => {}
-            Asked::Bare(_) => known(&Ecosystem::Generic).map_err(said)?,
+            NameRef::Exactly(name) => known(name.ecosystem()).map_err(said)?,
+            NameRef::Bare(_) if Ecosystem::KNOWN.iter().any(|one| known(one).is_ok()) => {}
+            NameRef::Bare(_) => known(&Ecosystem::Generic).map_err(said)?,
         }
         Ok(Self { package, version })
     }
@@ -80,7 +80,7 @@ mod tests {
     #[test]
     fn a_whole_version_is_wanted_exactly_and_a_part_of_one_is_a_requirement() {
         let requirement = |text: &str| {
-            let wanted = text.parse::<Wanted>().unwrap().0;
+            let wanted = text.parse::<PackageArg>().unwrap().0;
             wanted
                 .requirement
                 .map(|requirement| requirement.to_string())
@@ -100,8 +100,10 @@ mod tests {
             requirement("alice/web@=1.2.3+b2").as_deref(),
             Some("=1.2.3+b2")
         );
-        assert!("alice/generic:web@^1.2.3+b2".parse::<Wanted>().is_err());
-        assert!("alice/web@not".parse::<Wanted>().is_err() && "web".parse::<Wanted>().is_err());
+        assert!("alice/generic:web@^1.2.3+b2".parse::<PackageArg>().is_err());
+        assert!(
+            "alice/web@not".parse::<PackageArg>().is_err() && "web".parse::<PackageArg>().is_err()
+        );
         assert_eq!(
             requirement("alice/cargo:web@1.2.3").as_deref(),
             Some("===1.2.3")

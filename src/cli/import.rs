@@ -9,8 +9,8 @@ use super::{DONE, FAILED, global::Global, names, print, publish, session};
 use crate::{
     RegistryError, Result,
     archive::{
-        Unusable, inspect, list,
-        release::{self, FoundFile, Refused, Release},
+        ArchiveError, inspect, list,
+        release::{self, ArchivedRelease, ConflictingFile, FoundFile},
     },
     clock,
     config::Settings,
@@ -23,7 +23,7 @@ use crate::{
         time::Timestamp,
         version::RequirementText,
     },
-    registry::{Publisher, ReleaseFile},
+    registry::{OwnPublisher, ReleaseFile},
 };
 
 mod debian;
@@ -70,7 +70,7 @@ enum Became {
 
 /// A file and its result.
 #[derive(Serialize)]
-struct Line<'a> {
+struct ImportLine<'a> {
     file: &'a Path,
     #[serde(flatten)]
     was: Option<Was<'a>>,
@@ -101,7 +101,7 @@ fn lacks(left_out: &[String]) -> String {
         0 => String::new(),
         more => format!("; and {more} more"),
     };
-    format!("its manifest does not say all that it needs: {named}{more}")
+    format!("its manifest does not list all dependencies: {named}{more}")
 }
 
 /// The release that a file belongs to.
@@ -130,20 +130,20 @@ impl<'a> From<&'a Draft> for Was<'a> {
 }
 
 #[derive(Default, Serialize)]
-struct Summary {
+struct ImportSummary {
     published: u64,
     known: u64,
     refused: u64,
 }
 
 /// Reports the result for each file.
-struct Teller {
+struct ImportReporter {
     bar: ProgressBar,
     json: bool,
-    summary: Summary,
+    summary: ImportSummary,
 }
 
-impl Teller {
+impl ImportReporter {
     fn tell(&mut self, file: &Path, draft: Option<&Draft>, became: &Became) -> Result<()> {
         let was = draft.map(Was::from);
         let shown = file.display();
@@ -166,7 +166,7 @@ impl Teller {
             }
             Became::Known { .. } => {
                 self.summary.known += 1;
-                format!("{shown}: {said}, there already")
+                format!("{shown}: {said}, published already")
             }
             Became::Refused { why } => {
                 self.summary.refused += 1;
@@ -176,7 +176,7 @@ impl Teller {
             }
         };
         self.bar.suspend(|| match self.json {
-            true => print::json(&Line { file, was, became }),
+            true => print::json(&ImportLine { file, was, became }),
             false if line.is_empty() => Ok(()),
             false => print::lines(&line),
         })
@@ -200,7 +200,7 @@ impl Teller {
         })
     }
 
-    fn refuse(&mut self, file: &Path, draft: Option<&Draft>, why: &Unusable) -> Result<()> {
+    fn refuse(&mut self, file: &Path, draft: Option<&Draft>, why: &ArchiveError) -> Result<()> {
         self.tell(
             file,
             draft,
@@ -223,10 +223,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         let Some((owner, handle)) = owner(node, settings, args.yes).await? else {
             return Ok(FAILED);
         };
-        let mut teller = Teller {
+        let mut teller = ImportReporter {
             bar: bar(archives.len() as u64),
             json: args.json,
-            summary: Summary::default(),
+            summary: ImportSummary::default(),
         };
         let releases = releases(&archives, &mut teller).await?;
         let found = releases
@@ -249,7 +249,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             teller.bar.inc(paths.len() as u64);
         }
         teller.bar.finish_and_clear();
-        let Summary {
+        let ImportSummary {
             mut published,
             mut known,
             mut refused,
@@ -260,14 +260,14 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             refused += described.refused + described.unread;
         }
         if args.json {
-            print::json(&Summary {
+            print::json(&ImportSummary {
                 published,
                 known,
                 refused,
             })?;
         } else {
             print::lines(&format!(
-                "{published} published, {known} there already, {refused} not imported"
+                "{published} published, {known} published already, {refused} not imported"
             ))?;
         }
         Ok(if refused == 0 { DONE } else { FAILED })
@@ -277,7 +277,10 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 
 /// Reads the releases in archives, sorted by package and version, so that the latest version is
 /// announced last. Readmes and native metadata are dropped, because they take much memory.
-async fn releases(archives: &[PathBuf], teller: &mut Teller) -> Result<Vec<Release>> {
+async fn releases(
+    archives: &[PathBuf],
+    teller: &mut ImportReporter,
+) -> Result<Vec<ArchivedRelease>> {
     let mut found = Vec::new();
     for path in archives {
         teller.bar.set_message(
@@ -296,7 +299,7 @@ async fn releases(archives: &[PathBuf], teller: &mut Teller) -> Result<Vec<Relea
                         ..file
                     })
                     .collect();
-                found.push(Release {
+                found.push(ArchivedRelease {
                     files,
                     readme: None,
                     native: None,
@@ -310,11 +313,11 @@ async fn releases(archives: &[PathBuf], teller: &mut Teller) -> Result<Vec<Relea
         }
     }
     let (mut releases, refused) = release::grouped(found);
-    for Refused { path, draft, why } in refused {
+    for ConflictingFile { path, draft, why } in refused {
         teller.refuse(&path, Some(&draft), &why)?;
         teller.bar.inc(1);
     }
-    releases.sort_by_cached_key(|Release { draft, .. }| {
+    releases.sort_by_cached_key(|ArchivedRelease { draft, .. }| {
         (
             draft.package().ok(),
             draft.version.read(&draft.ecosystem).ok(),
@@ -323,7 +326,7 @@ async fn releases(archives: &[PathBuf], teller: &mut Teller) -> Result<Vec<Relea
     Ok(releases)
 }
 
-async fn read(path: PathBuf) -> Result<std::result::Result<Release, Unusable>> {
+async fn read(path: PathBuf) -> Result<std::result::Result<ArchivedRelease, ArchiveError>> {
     let read = tokio::task::spawn_blocking(move || release::read(&path, clock::now())).await;
     read.map_err(|error| print::internal("reading an archive", error))
 }
@@ -348,7 +351,7 @@ async fn doubtful(path: PathBuf) -> Option<String> {
         more => format!(" and {more} more"),
     };
     Some(format!(
-        "what is called or looks like a private key is in it, and is published with it: {named}{more}"
+        "it contains what looks like a private key, which is published with it: {named}{more}"
     ))
 }
 
@@ -363,7 +366,8 @@ fn files(paths: &[PathBuf]) -> Result<Vec<PathBuf>> {
                 .map_err(|error| RegistryError::Usage(error.to_string()))?;
             if found.is_empty() {
                 let why = format!(
-                    "there are no .crate, .whl, .tar.gz, .zip, .tgz or .deb files and no Packages index in {}; name another directory, or files",
+                    "found no .crate, .whl, .tar.gz, .zip, .tgz or .deb files and no Packages \
+                     index in {}; give another directory, or files",
                     path.display()
                 );
                 return Err(RegistryError::Usage(why));
@@ -411,7 +415,7 @@ async fn owner(
     {
         return Ok(None);
     }
-    let Publisher { id, new_key } = registry.publisher().await?;
+    let OwnPublisher { id, new_key } = registry.publisher().await?;
     if let Some(path) = &new_key {
         print::note(publish::new_key(path));
     }
@@ -424,7 +428,7 @@ async fn import(
     was: Draft,
     paths: &[PathBuf],
     whose: (&str, Option<&Handle>),
-    teller: &mut Teller,
+    teller: &mut ImportReporter,
 ) -> Result<()> {
     let mut found = Vec::new();
     for path in paths {
@@ -448,7 +452,7 @@ async fn import(
 }
 
 /// A file that is stored on the node, and its path.
-struct Put {
+struct StoredFile {
     path: PathBuf,
     file: PutFile,
 }
@@ -457,9 +461,9 @@ struct Put {
 /// each.
 async fn publish_release(
     node: &dyn Control,
-    release: Release,
+    release: ArchivedRelease,
     whose: (&str, Option<&Handle>),
-    teller: &mut Teller,
+    teller: &mut ImportReporter,
 ) -> Result<()> {
     let contents = node.contents();
     let text = async |text: Option<Vec<u8>>| match text {
@@ -469,7 +473,7 @@ async fn publish_release(
             .map(Some),
         _ => Ok(None),
     };
-    let Release {
+    let ArchivedRelease {
         draft,
         files,
         readme,
@@ -494,7 +498,8 @@ async fn publish_release(
             .await
             .map_err(RegistryError::file(&path, "read"))?;
         if contents.put(Box::pin(opened)).await? != content {
-            let why = "it changed while it was read; import it when it is whole".to_owned();
+            let why =
+                "it changed while it was being read; import it once it is complete".to_owned();
             teller.tell(&path, Some(&draft), &Became::Refused { why })?;
             continue;
         }
@@ -504,7 +509,7 @@ async fn publish_release(
             native: text(native).await?,
             published_at,
         };
-        put.push(Put { path, file });
+        put.push(StoredFile { path, file });
     }
     for batch in batches(&draft, beside, put) {
         publish_batch(node, (&draft, beside), batch, whose.0, teller).await?;
@@ -516,8 +521,12 @@ type Beside = (Option<Content>, Option<Content>);
 
 /// Splits the files into as few manifests as possible, each with at most [`limit::FILES`] files and
 /// small enough for its envelope.
-fn batches(draft: &Draft, (readme, native): Beside, files: Vec<Put>) -> Vec<Vec<Put>> {
-    let fits = |batch: &[Put]| {
+fn batches(
+    draft: &Draft,
+    (readme, native): Beside,
+    files: Vec<StoredFile>,
+) -> Vec<Vec<StoredFile>> {
+    let fits = |batch: &[StoredFile]| {
         let digests = Digester::of(&draft.ecosystem).finish();
         let files = batch
             .iter()
@@ -537,7 +546,7 @@ fn batches(draft: &Draft, (readme, native): Beside, files: Vec<Put>) -> Vec<Vec<
             signed_len(&manifest) <= MAX_MANIFEST
         })
     };
-    let mut batches: Vec<Vec<Put>> = Vec::new();
+    let mut batches: Vec<Vec<StoredFile>> = Vec::new();
     for put in files {
         match batches.last_mut() {
             Some(batch) => {
@@ -556,9 +565,9 @@ fn batches(draft: &Draft, (readme, native): Beside, files: Vec<Put>) -> Vec<Vec<
 async fn publish_batch(
     node: &dyn Control,
     (draft, (readme, native)): (&Draft, Beside),
-    mut batch: Vec<Put>,
+    mut batch: Vec<StoredFile>,
     owner: &str,
-    teller: &mut Teller,
+    teller: &mut ImportReporter,
 ) -> Result<()> {
     // Try again once, without the files that were published before.
     for _ in 0..2 {
@@ -577,7 +586,7 @@ async fn publish_batch(
             .await
         {
             Ok(receipt) => {
-                for Put { path, .. } in batch {
+                for StoredFile { path, .. } in batch {
                     if let Some(doubtful) = doubtful(path.clone()).await {
                         teller.bar.suspend(|| {
                             print::note(format!("warning: {}: {doubtful}", path.display()))
@@ -612,7 +621,7 @@ async fn publish_batch(
                             continue;
                         }
                         _ => Became::Refused {
-                            why: format!("{error}; what is published has other bytes"),
+                            why: format!("{error}; the published file has different content"),
                         },
                     };
                     teller.tell(&put.path, Some(draft), &became)?;
@@ -650,7 +659,7 @@ async fn publish_batch(
             }
         }
     }
-    let why = "it was published by somebody else meanwhile; import it again".to_owned();
+    let why = "another program published it meanwhile; run import again".to_owned();
     batch.iter().try_for_each(|put| {
         teller.tell(
             &put.path,
@@ -680,12 +689,13 @@ mod tests {
         /// whatever the number and names of files.
         #[test]
         fn files_go_into_manifests_that_can_be_signed(lengths in prop::collection::vec(1usize..150, 1..90), described in 0usize..1_000) {
-            let toml = format!("name = \"box\"\nversion = \"1.0\"\necosystem = \"pypi\"\ndescription = \"{}\"", "d".repeat(described));
+            let toml = format!("name = \"box\"\nversion = \"1.0\"\necosystem \
+                                = \"pypi\"\ndescription = \"{}\"", "d".repeat(described));
             let draft: Draft = toml::from_str(&toml).unwrap();
             let content = Content { root: ContentRoot::of(b"x"), size: 1 };
             let named = |(n, length): (usize, &usize)| format!("{n:03}{}", "x".repeat(*length));
             let names: Vec<String> = lengths.iter().enumerate().map(named).collect();
-            let put = |name: &String| Put {
+            let put = |name: &String| StoredFile {
                 path: PathBuf::new(),
                 file: PutFile { native: Some(content), ..PutFile::from(content).named(name.as_str()) },
             };

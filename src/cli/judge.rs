@@ -14,28 +14,28 @@ use crate::{
 };
 
 #[derive(Debug, clap::Subcommand)]
-pub(super) enum Action {
+pub(super) enum PeersVerb {
     /// Disconnect a peer and refuse its connections, for a time or until `unban`
-    Ban(Ban),
+    Ban(BanArgs),
     /// Lift a ban, and clear the penalty that led to it
-    Unban(One),
+    Unban(PeerArg),
     /// Never ban a peer or close its connection to make room for others
-    Protect(One),
+    Protect(PeerArg),
     /// Stop protecting a peer
-    Unprotect(One),
+    Unprotect(PeerArg),
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Ban {
+pub(super) struct BanArgs {
     #[command(flatten)]
-    one: One,
+    one: PeerArg,
     /// Duration of the ban, such as 30m or 12h [default: until `unban`]
     #[arg(long = "for", value_name = "TIME", value_parser = parse_duration)]
     time: Option<Duration>,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct One {
+pub(super) struct PeerArg {
     /// The peer's id, or any part of its beginning or end that is unique
     peer: String,
     /// Print the result as one JSON object
@@ -44,28 +44,28 @@ pub(super) struct One {
 }
 
 #[derive(Serialize)]
-struct Done {
+struct RulingOutput {
     peer: PeerId,
     changed: bool,
 }
 
-pub(super) async fn run(global: &Global, action: Action) -> Result<u8> {
+pub(super) async fn run(global: &Global, action: PeersVerb) -> Result<u8> {
     let (one, ruling) = match action {
-        Action::Ban(Ban { one, time }) => (
+        PeersVerb::Ban(BanArgs { one, time }) => (
             one,
             Ruling::Ban {
                 seconds: time.map(|time| time.as_secs().max(1)),
             },
         ),
-        Action::Unban(one) => (one, Ruling::Unban),
-        Action::Protect(one) => (one, Ruling::Protect),
-        Action::Unprotect(one) => (one, Ruling::Unprotect),
+        PeersVerb::Unban(one) => (one, Ruling::Unban),
+        PeersVerb::Protect(one) => (one, Ruling::Protect),
+        PeersVerb::Unprotect(one) => (one, Ruling::Unprotect),
     };
     session::running(global, async |node, _| {
         let peer = named(node, &one.peer).await?;
         let changed = node.judge(peer, ruling).await?;
         if one.json {
-            print::json(&Done { peer, changed })?;
+            print::json(&RulingOutput { peer, changed })?;
         } else if changed {
             print::lines(&said(peer, ruling))?;
         } else {
@@ -92,15 +92,15 @@ async fn named(node: &dyn Control, text: &str) -> Result<PeerId> {
 fn said(peer: PeerId, ruling: Ruling) -> String {
     match ruling {
         Ruling::Ban { seconds: None } => {
-            format!("{peer} is banned until `swarmdex peers unban` takes it back")
+            format!("{peer} is banned until `swarmdex peers unban`")
         }
         Ruling::Ban {
             seconds: Some(seconds),
         } => {
             format!("{peer} is banned for {}", Ago(Duration::from_secs(seconds)))
         }
-        Ruling::Unban => format!("{peer} is not banned any more"),
-        Ruling::Protect => format!("{peer} is protected: it is kept, whatever it does"),
-        Ruling::Unprotect => format!("{peer} is not protected any more"),
+        Ruling::Unban => format!("{peer} is no longer banned"),
+        Ruling::Protect => format!("{peer} is protected: it is never dropped or banned"),
+        Ruling::Unprotect => format!("{peer} is no longer protected"),
     }
 }

@@ -28,11 +28,11 @@ use passphrase::{Passphrase, Use};
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    what: KeyVerb,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
+enum KeyVerb {
     /// Show your publisher id and the path of the key; exit code 1 if there is no key yet
     Show {
         /// Print it as one JSON object
@@ -80,7 +80,7 @@ enum What {
 }
 
 #[derive(Serialize)]
-struct Made {
+struct NewKeyOutput {
     id: String,
     path: PathBuf,
     /// The earlier key, which was lost.
@@ -88,19 +88,19 @@ struct Made {
 }
 
 #[derive(Serialize)]
-struct Shown {
+struct KeyOutput {
     publisher: Option<PublisherId>,
     path: PathBuf,
 }
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     if global.attach()?.is_some() {
-        let why =
-            "a key does not leave its machine over a socket; run this there, without --attach";
+        let why = "keys are never sent over a socket; run this on the machine of the node, without \
+                   --attach";
         return Err(RegistryError::Usage(why.to_owned()));
     }
     let data_dir = global.settings()?.paths.data;
-    if let What::New { identity, json } = args.what {
+    if let KeyVerb::New { identity, json } = args.what {
         return make(
             &data_dir,
             if identity {
@@ -115,9 +115,9 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let key = keys::load(&path)?;
     let publisher = key.as_ref().map(|key| PublisherId::of(&key.public()));
     match args.what {
-        What::Show { json } => {
+        KeyVerb::Show { json } => {
             if json {
-                print::json(&Shown { publisher, path })?;
+                print::json(&KeyOutput { publisher, path })?;
             } else if let Some(publisher) = publisher {
                 print::fields(&[
                     ("publisher", publisher.to_string()),
@@ -128,7 +128,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             }
             Ok(if publisher.is_some() { DONE } else { FAILED })
         }
-        What::Export {
+        KeyVerb::Export {
             file,
             passphrase_file,
             plain,
@@ -140,7 +140,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             export(&key, &file, passphrase_file, plain).await?;
             told(json, publisher, file)
         }
-        What::Import {
+        KeyVerb::Import {
             file,
             passphrase_file,
             json,
@@ -150,7 +150,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             told(json, Some(publisher), path)
         }
         // `new` has been handled above.
-        What::New { .. } => Ok(DONE),
+        KeyVerb::New { .. } => Ok(DONE),
     }
 }
 
@@ -159,7 +159,7 @@ fn missing(data_dir: &Path, path: &Path) -> Result<String> {
     Ok(match store::known_key(data_dir, Role::Publisher)? {
         Some(id) => keys::lost(Role::Publisher, path, id).to_string(),
         None => format!(
-            "there is no key in {} yet; the first publish makes one",
+            "there is no key in {} yet; the first publish creates one",
             path.display()
         ),
     })
@@ -169,7 +169,8 @@ fn make(data_dir: &Path, role: Role, json: bool) -> Result<u8> {
     let path = keys::path(role, data_dir);
     if keys::read(&path)?.is_some() {
         let why = format!(
-            "there is a key already in {}; move it away first, and keep it: nobody else can be who it makes you",
+            "there is a key in {} already; move it away first, and keep it: without it you lose \
+             that identity",
             path.display()
         );
         return Err(RegistryError::Usage(why));
@@ -191,18 +192,18 @@ fn make(data_dir: &Path, role: Role, json: bool) -> Result<u8> {
         "you are"
     };
     print::note(format!(
-        "{whose} {id} here from now on, by the key in {}",
+        "{whose} {id} from now on, with the key in {}",
         path.display()
     ));
     if json {
-        print::json(&Made { id, path, before })?;
+        print::json(&NewKeyOutput { id, path, before })?;
     }
     Ok(DONE)
 }
 
 fn told(json: bool, publisher: Option<PublisherId>, path: PathBuf) -> Result<u8> {
     if json {
-        print::json(&Shown { publisher, path }).map(|()| DONE)
+        print::json(&KeyOutput { publisher, path }).map(|()| DONE)
     } else {
         Ok(DONE)
     }
@@ -223,7 +224,7 @@ async fn export(
     let (bytes, whose) = if plain {
         (
             keys::encoded(key)?,
-            "whoever has that file can publish in your name",
+            "anyone with that file can publish in your name",
         )
     } else {
         let Passphrase(passphrase) = passphrase::get(passphrase_file, Use::Seal).await?;
@@ -235,7 +236,7 @@ async fn export(
             .map_err(|error| print::internal("sealing a key", error))??;
         (
             sealed.into_bytes(),
-            "it opens with your passphrase only, so keep both, and not in one place",
+            "it can only be read with your passphrase, so keep both, in different places",
         )
     };
     write_new(file, &bytes)?;
@@ -252,7 +253,7 @@ fn write_new(file: &Path, bytes: &[u8]) -> Result<()> {
 async fn read(file: &Path, passphrase_file: Option<PathBuf>) -> Result<Keypair> {
     let missing = || {
         RegistryError::Usage(format!(
-            "there is no file {}; name what `key export` wrote",
+            "there is no file {}; give a file that `key export` wrote",
             file.display()
         ))
     };
@@ -264,7 +265,7 @@ async fn read(file: &Path, passphrase_file: Option<PathBuf>) -> Result<Keypair> 
     let armored = match KeyFile::recognise(&bytes) {
         Some(KeyFile::Plain(key)) => return Ok(*key),
         Some(KeyFile::Sealed(armored)) => armored.to_owned(),
-        None => return Err(wrong("it is not what `key export` writes".to_owned())),
+        None => return Err(wrong("it is not a file that `key export` wrote".to_owned())),
     };
     let Passphrase(passphrase) = passphrase::get(passphrase_file, Use::Open).await?;
     let opening = tokio::task::spawn_blocking(move || seal::open(&armored, &passphrase));
@@ -291,7 +292,8 @@ fn import(
         }
         Some(there) => {
             let why = format!(
-                "there is a key already, of {there}; move {} away first, and keep it: nobody else can change its packages",
+                "there is a key of {there} already; move {} away first, and keep it: without it \
+                 nobody can update its packages",
                 path.display()
             );
             return Err(RegistryError::Usage(why));
@@ -304,10 +306,11 @@ fn import(
     let before = store::known_key(data_dir, Role::Publisher)?;
     store::make_private(data_dir).map_err(RegistryError::file(data_dir, "created"))?;
     keys::save(path, key)?;
-    print::note(format!("you are {publisher} here from now on"));
+    print::note(format!("you are {publisher} from now on"));
     if let Some(before) = before.filter(|before| *before != publisher.to_string()) {
         print::note(format!(
-            "{before} has published from here, which this key can never change; keep that one's backup"
+            "{before} has published from here, and this key cannot update those packages; keep the \
+             backup of the old key"
         ));
     }
     Ok(publisher)

@@ -18,7 +18,7 @@ pub(super) struct Bootstrap {
 }
 
 #[derive(Serialize)]
-struct Outcome {
+struct LinkOutput {
     address: String,
     peer: Option<PeerId>,
     error: Option<String>,
@@ -33,8 +33,8 @@ pub(super) async fn bootstrap(global: &Global, args: Bootstrap) -> Result<u8> {
             .iter()
             .map(async |address| (address, node.dial(address, true, most).await));
         let dialled = join_all(dials).await;
-        let outcomes: Vec<Outcome> = (dialled.iter())
-            .map(|(address, result)| Outcome {
+        let outcomes: Vec<LinkOutput> = (dialled.iter())
+            .map(|(address, result)| LinkOutput {
                 address: address.to_string(),
                 peer: result.as_ref().ok().copied(),
                 error: result.as_ref().err().map(ToString::to_string),
@@ -75,7 +75,7 @@ pub(super) struct Connect {
 }
 
 #[derive(Serialize)]
-struct Peer {
+struct PeerOutput {
     peer: PeerId,
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn connect(global: &Global, args: Connect) -> Result<u8> {
             .dial(&args.address, false, settings.node.net.query_timeout)
             .await?;
         if args.json {
-            print::json(&Peer { peer })?;
+            print::json(&PeerOutput { peer })?;
         } else {
             print::lines(&format!("connected to {peer}"))?;
         }
@@ -111,11 +111,9 @@ pub(super) async fn disconnect(global: &Global, args: Disconnect) -> Result<u8> 
             return Ok(FAILED);
         }
         if args.json {
-            print::json(&Peer { peer })?;
+            print::json(&PeerOutput { peer })?;
         } else {
-            print::lines(&format!(
-                "disconnected from {peer}; either side may connect again"
-            ))?;
+            print::lines(&format!("disconnected from {peer}; it may reconnect"))?;
         }
         Ok(DONE)
     })

@@ -29,7 +29,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         if let Some(filter) = &args.filter {
             node.set_log_filter(filter).await?;
             print::note(format!(
-                "the node writes down {} from now on",
+                "the log filter is now {}",
                 node.log_filter().await?
             ));
             return Ok(DONE);
@@ -43,7 +43,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
                     format!("; {} has them", file.display())
                 });
                 print::note(format!(
-                    "{} earlier entries are not kept in memory{file}",
+                    "{} earlier entries are no longer in memory{file}",
                     logged.lost
                 ));
             }

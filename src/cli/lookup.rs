@@ -8,8 +8,8 @@ use crate::{
     control::Control,
     domain::{
         hash::{ContentRoot, Hash},
-        lookup::{Looked, Sought, Trace, span},
-        name::{Asked, Owner, PackageId, PackageRef},
+        lookup::{LookupResult, Sought, Trace, span},
+        name::{NameRef, Owner, PackageId, PackageRef},
         record::DhtKey,
     },
 };
@@ -51,7 +51,7 @@ async fn sought(
     }
     if providers {
         let why = format!(
-            "--providers goes with a key of 64 hexadecimal digits, and {key} is none; leave it out"
+            "--providers requires a key of 64 hexadecimal digits, which {key} is not; leave it out"
         );
         return Err(RegistryError::Usage(why));
     }
@@ -65,7 +65,7 @@ async fn sought(
     if key.contains('/') {
         let package: PackageRef = key.parse()?;
         let id = match (&package.owner, &package.name) {
-            (Owner::Publisher(owner), Asked::Exactly(name)) => PackageId {
+            (Owner::Publisher(owner), NameRef::Exactly(name)) => PackageId {
                 owner: *owner,
                 name: name.clone(),
             },
@@ -80,7 +80,8 @@ async fn sought(
     match key.parse::<PeerId>() {
         Ok(peer) => Ok((Sought::Closest(peer), None)),
         Err(_) => Err(RegistryError::Usage(format!(
-            "{key} is no key: write handle/name, publisher-id/name, a content's root, a peer's id, or 64 hexadecimal digits"
+            "{key} is not a key: use handle/name, publisher-id/name, a content root, a peer id, or \
+             64 hexadecimal digits"
         ))),
     }
 }
@@ -107,7 +108,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
 }
 
 /// Prints the results, one a line.
-fn found(looked: &Looked) -> Result<()> {
+fn found(looked: &LookupResult) -> Result<()> {
     let whose = |peer: &Option<PeerId>| {
         peer.map_or_else(|| "this node".to_owned(), |peer| peer.to_string())
     };

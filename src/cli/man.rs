@@ -11,13 +11,13 @@ use crate::{Result, config::KEYS};
 
 /// Where to install the page, for the long help.
 const WHERE: &str = "\
-To read it at once:
+To read it now:
   swarmdex man | man -l -
 
-To have it as `man swarmdex`:
+To install it for `man swarmdex`:
   mkdir -p ~/.local/share/man/man1 && swarmdex man > ~/.local/share/man/man1/swarmdex.1
 
-No node is started and no settings are read.";
+This command starts no node and reads no settings.";
 
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = WHERE)]
@@ -97,9 +97,9 @@ fn without_heading(section: &[u8]) -> &[u8] {
 
 fn write_rest(page: &mut Vec<u8>) -> io::Result<()> {
     writeln!(page, ".SH \"SETTINGS FILE AND ENVIRONMENT\"")?;
-    let intro = "Defaults are overridden by the settings file, that by the environment, and that by flags. \
-                 `swarmdex config path` says where the file is, and SWARMDEX_CONFIG names another. The keys of the \
-                 file and their variables:";
+    let intro = "The settings file overrides defaults, environment variables override the file, \
+                 and flags override both. `swarmdex config path` prints the path of the file; \
+                 SWARMDEX_CONFIG sets another one. Keys of the file and their variables:";
     writeln!(page, "{}", escaped(intro))?;
     for key in &KEYS {
         let default = if key.default.is_empty() {
@@ -118,12 +118,12 @@ fn write_rest(page: &mut Vec<u8>) -> io::Result<()> {
     }
     writeln!(
         page,
-        ".TP\n\\fBNO_COLOR\\fR\nThe explorer draws without colour when this is set and not empty."
+        ".TP\n\\fBNO_COLOR\\fR\nTurns off colours in the explorer if set and not empty."
     )?;
-    let session =
-        "Where the control socket of a node is, in a directory of its own, if it is set and yours.";
+    let session = "Directory for the control sockets of nodes, if it is set and yours.";
     writeln!(page, ".TP\n\\fBXDG_RUNTIME_DIR\\fR\n{}", escaped(session))?;
-    let editor = "The editor that `config edit` opens, with its arguments if it has any; the first one set wins.";
+    let editor =
+        "The editor for `config edit`, with arguments if it needs any; VISUAL takes precedence.";
     writeln!(
         page,
         ".TP\n\\fBVISUAL\\fR, \\fBEDITOR\\fR\n{}",
@@ -137,7 +137,7 @@ fn write_rest(page: &mut Vec<u8>) -> io::Result<()> {
     writeln!(
         page,
         "{}",
-        escaped("`swarmdex VERB --help` says the same of one verb.")
+        escaped("`swarmdex VERB --help` shows the help of one verb.")
     )
 }
 

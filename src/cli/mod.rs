@@ -65,14 +65,14 @@ const INTERRUPTED: u8 = 130;
 
 /// All exit codes, for the manual page and the long help.
 const EXIT_CODES: [(u8, &str); 6] = [
-    (DONE, "It was done."),
+    (DONE, "Success."),
     (FAILED, "It failed, or nothing was found."),
-    (USAGE, "What was asked makes no sense as it was written."),
-    (NO_NODE, "No node runs, or none that can be spoken to."),
-    (UNHEALTHY, "The node runs, and is not well."),
+    (USAGE, "The command line is wrong."),
+    (NO_NODE, "No node is running, or it cannot be reached."),
+    (UNHEALTHY, "The node is running but unhealthy."),
     (
         INTERRUPTED,
-        "Ctrl-C or SIGTERM ended it; what was acknowledged is kept.",
+        "Interrupted by Ctrl-C or SIGTERM; acknowledged changes are kept.",
     ),
 ];
 
@@ -81,7 +81,7 @@ const EXIT_CODES: [(u8, &str); 6] = [
 /// Without a command, opens the explorer on your own node.
 #[derive(Debug, Parser)]
 #[command(name = NAME, version, disable_help_subcommand = true, subcommand_value_name = "COMMAND", max_term_width = 100, color = ColorChoice::Never)]
-struct Line {
+struct CommandLine {
     #[command(flatten)]
     global: Global,
     /// Print one sentence a line for each change instead of drawing, for screen readers and pipes
@@ -96,7 +96,7 @@ enum Verb {
     /// Run a node until SIGTERM or Ctrl-C, or start, stop or show one in the background
     Node(node::Args),
     /// Start a node in the background: same as `node start`
-    Start(node::One),
+    Start(node::BackgroundArgs),
     /// Publish a directory or a file as a signed release
     Publish(publish::Args),
     /// Publish crates, wheels, npm tarballs and .deb files as your own releases
@@ -110,11 +110,11 @@ enum Verb {
     /// List downloads and uploads, or pause, resume or cancel a download
     Transfers(transfers::Args),
     /// List the content on this node
-    Contents(store::List),
+    Contents(store::ContentsArgs),
     /// Keep a release's content regardless of the quota
-    Pin(store::One),
+    Pin(store::ReleaseArgs),
     /// Allow eviction of a pinned release's content
-    Unpin(store::One),
+    Unpin(store::ReleaseArgs),
     /// Evict content that is over the quota; own and pinned content stays
     Gc(store::Gc),
     /// Verify all content on this node; exit code 1 if any was damaged
@@ -138,7 +138,7 @@ enum Verb {
     Peers(peers::Args),
     /// Show everything about one peer
     #[command(alias = "peer-info")]
-    Peer(peers::One),
+    Peer(peers::PeerArgs),
     /// Look up a package's head, the providers of a content, or the peers closest to a key in the
     /// DHT; exit code 1 if nothing was found
     Lookup(lookup::Args),
@@ -149,7 +149,7 @@ enum Verb {
     /// Disconnect the running node from a peer
     Disconnect(links::Disconnect),
     /// Trust a key: pin a handle to it, trust it for package names, or undo a distrust
-    Trust(trust::Trust),
+    Trust(trust::TrustArgs),
     /// Hide a publisher's packages on this node
     Distrust(trust::Distrust),
     /// Print or write the configuration that lets a package manager use the running node
@@ -158,13 +158,13 @@ enum Verb {
     Names(policy::Args),
     /// Explain whose package a bare name such as cargo:serde is on this node; exit code 1 if
     /// nobody's
-    Why(policy::Why),
+    Why(policy::WhyArgs),
     /// Stop serving a name, or one version of it, to package managers: cargo:serde@1.0.0
     Block(policy::BlockArgs),
     /// Undo a block
     Unblock(policy::UnblockArgs),
     /// List conflicts: handles claimed by several keys, changed versions, and forked packages
-    Conflicts(conflicts::List),
+    Conflicts(conflicts::ConflictsArgs),
     /// Show a conflict, export its evidence, or verify exported evidence
     Conflict(conflicts::Args),
     /// Show, export or import your publisher key
@@ -194,7 +194,7 @@ enum Verb {
 
 /// Runs the program.
 pub fn main() -> ExitCode {
-    let line = match Line::try_parse() {
+    let line = match CommandLine::try_parse() {
         Ok(line) => line,
         Err(error) => {
             // Help and version are not errors, and a closed pipe is not ours to report.
@@ -231,8 +231,8 @@ pub fn main() -> ExitCode {
     }
 }
 
-async fn run(line: Line) -> Result<u8> {
-    let Line {
+async fn run(line: CommandLine) -> Result<u8> {
+    let CommandLine {
         global,
         plain,
         verb,
@@ -246,7 +246,8 @@ async fn run(line: Line) -> Result<u8> {
     let dumb = explorer && !plain && ui::is_dumb() && std::io::stdout().is_terminal();
     if dumb {
         print::note(
-            "this terminal cannot move its cursor (TERM=dumb), so here is the explorer in sentences (--plain)",
+            "this terminal cannot move its cursor (TERM=dumb), so the explorer prints sentences \
+             (--plain)",
         );
     }
     match verb {
@@ -255,8 +256,7 @@ async fn run(line: Line) -> Result<u8> {
             demo::run(&global, args).await
         }
         Some(_) if plain => Err(RegistryError::Usage(
-            "--plain is for the explorer, and the other verbs are plain already; leave it out, or leave out the verb"
-                .to_owned(),
+            "--plain only applies to the explorer; leave it out, or leave out the verb".to_owned(),
         )),
         None if plain || dumb => plain::run(&global).await,
         None => explorer::run(&global).await,
@@ -303,8 +303,8 @@ async fn run(line: Line) -> Result<u8> {
         Some(Verb::Replay(args)) => replay::run(&global, args).await,
         Some(Verb::Config(args)) => config::run(&global, &args).await,
         Some(Verb::Sim(args)) => sim::run(&global, args).await,
-        Some(Verb::Completions(args)) => completions::run(&args, Line::command()),
-        Some(Verb::Man(_)) => man::run(Line::command()),
+        Some(Verb::Completions(args)) => completions::run(&args, CommandLine::command()),
+        Some(Verb::Man(_)) => man::run(CommandLine::command()),
     }
 }
 
@@ -315,12 +315,12 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Line::command().debug_assert();
+        CommandLine::command().debug_assert();
     }
 
     #[test]
     fn every_flag_of_the_settings_table_is_there() {
-        let line = Line::command();
+        let line = CommandLine::command();
         let flags: Vec<String> = line
             .get_arguments()
             .filter_map(|flag| flag.get_long())
@@ -333,7 +333,8 @@ mod tests {
 
     #[test]
     fn settings_are_flags_before_and_after_the_verb() {
-        let parse = |words: &[&str]| Line::try_parse_from([&["swarmdex"], words].concat()).unwrap();
+        let parse =
+            |words: &[&str]| CommandLine::try_parse_from([&["swarmdex"], words].concat()).unwrap();
         for words in [
             ["--network", "lab", "status"],
             ["status", "--network", "lab"],

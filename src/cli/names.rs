@@ -9,25 +9,28 @@ use crate::{
         dependency::labelled,
         manifest::Draft,
         name::{Handle, Owner, PackageId, PackageName, PackageRef, PublisherId},
-        trust::{Claimant, Claims, Meaning},
+        trust::{Claimant, Claims, HandleMeaning},
     },
     registry::{Registry, Release},
 };
 
 /// A package that the user named, resolved to a key.
-pub(super) struct Named {
+pub(super) struct ResolvedPackage {
     pub package: PackageRef,
     /// The key and the claims to the handle, if the handle is not bound to a key here.
     unbound: Option<(PublisherId, Claims)>,
 }
 
-/// Resolves the reference that a user typed. This does not pin anything: see [`Named::settle`].
+/// Resolves the reference that a user typed. This does not pin anything: see [`ResolvedPackage::settle`].
 ///
 /// # Errors
 /// The handle is claimed by several keys, or by none.
-pub(super) async fn typed(registry: &dyn Registry, package: &PackageRef) -> Result<Named> {
+pub(super) async fn typed(
+    registry: &dyn Registry,
+    package: &PackageRef,
+) -> Result<ResolvedPackage> {
     let Owner::Handle(handle) = &package.owner else {
-        return Ok(Named {
+        return Ok(ResolvedPackage {
             package: package.clone(),
             unbound: None,
         });
@@ -41,7 +44,7 @@ pub(super) async fn typed(registry: &dyn Registry, package: &PackageRef) -> Resu
         owner: Owner::Publisher(publisher),
         ..package.clone()
     };
-    Ok(Named {
+    Ok(ResolvedPackage {
         package,
         unbound: claims.bound.is_none().then_some((publisher, claims)),
     })
@@ -51,9 +54,11 @@ pub(super) async fn typed(registry: &dyn Registry, package: &PackageRef) -> Resu
 fn one_key(claims: &Claims) -> Result<PublisherId> {
     let handle = claims.handle.clone();
     match claims.meaning() {
-        Meaning::Bound(publisher) | Meaning::One(publisher) => Ok(publisher),
-        Meaning::Several(claimants) => Err(RegistryError::AmbiguousHandle { handle, claimants }),
-        Meaning::Nobody => Err(RegistryError::UnknownHandle(handle)),
+        HandleMeaning::Bound(publisher) | HandleMeaning::One(publisher) => Ok(publisher),
+        HandleMeaning::Several(claimants) => {
+            Err(RegistryError::AmbiguousHandle { handle, claimants })
+        }
+        HandleMeaning::Nobody => Err(RegistryError::UnknownHandle(handle)),
     }
 }
 
@@ -64,7 +69,7 @@ fn key(publisher: &PublisherId) -> String {
     )
 }
 
-impl Named {
+impl ResolvedPackage {
     /// Pins the handle to the only key that claims it, if it was typed at a terminal or `trust_new`
     /// was given, and if enough peers have answered. Reports the result; returns true if the handle
     /// is pinned now.
@@ -75,8 +80,8 @@ impl Named {
         let (handle, key) = (&claims.handle, key(publisher));
         if !trust_new && !ask::is_terminal() {
             print::note(format!(
-                "warning: {handle} is pinned to no key here, and the only one known to claim it was taken: {key}; \
-                 `trust {handle}` pins it, and so does --trust-new"
+                "warning: {handle} is not pinned; using the only key known to claim it: {key}; pin \
+                 it with `swarmdex trust {handle}` or --trust-new"
             ));
             return Ok(false);
         }
@@ -95,13 +100,13 @@ pub(super) async fn pin(
         Ok(()) => {
             registry.pin(handle, publisher).await?;
             print::note(format!(
-                "{handle} is pinned: from now on it means {key} on this node"
+                "pinned {handle}: from now on it means {key} on this node"
             ));
             Ok(true)
         }
         Err(unsure) => {
             print::note(format!(
-                "warning: {handle} is not pinned, because {unsure}; meant was {key}"
+                "warning: {handle} is not pinned, because {unsure}; using {key}"
             ));
             Ok(false)
         }
@@ -125,7 +130,7 @@ pub(super) async fn warn_of_look_alike(registry: &dyn Registry, release: &Releas
     let (name, publisher) = (&release.package.name, release.package.owner);
     if let Some(other) = registry.look_alike(name, Some(publisher)).await? {
         print::note(format!(
-            "warning: {} looks like {other}; make sure which one you mean",
+            "warning: {} looks like {other}; make sure that it is the one you mean",
             release.title()
         ));
     }
@@ -229,13 +234,13 @@ async fn agree(
         .map_or(String::new(), |unsure| format!(", and {unsure}"));
     if agreement == Agreement::Given {
         print::note(format!(
-            "warning: packages of {handle} are needed by {key}, which no pin vouches for{unsure}"
+            "warning: dependencies of {handle} use {key}, which is not pinned{unsure}"
         ));
         return Ok(());
     }
     let question = format!(
-        "The release needs packages of {handle}, which is pinned to no key here. The only one known to claim it is \
-         {key}{unsure}. Is that whom you mean?"
+        "The release needs packages of {handle}, which is not pinned. The only key known to claim \
+         it is {key}{unsure}. Is that the one you mean?"
     );
     if agreement == Agreement::Foreseen && ask::is_terminal() {
         print::note(format!("publish would ask: {question}"));
@@ -267,13 +272,13 @@ pub(super) async fn may_publish_under(
     for Claimant { publisher, since } in others.iter().take(NAMED) {
         let since = crate::clock::day(*since);
         print::note(format!(
-            "warning: {} calls itself {handle} too, first seen {since}",
+            "warning: {} also claims {handle}, first seen {since}",
             key(publisher)
         ));
     }
     if others.len() > NAMED {
         print::note(format!(
-            "warning: and {} more keys do",
+            "warning: and so do {} more keys",
             others.len() - NAMED
         ));
     }
@@ -281,7 +286,7 @@ pub(super) async fn may_publish_under(
         return Ok(true);
     }
     if ask::yes(&format!(
-        "People will have to name your key to get what you publish. Publish as {handle}?"
+        "People will have to use your key instead of the handle. Publish as {handle}?"
     ))
     .await?
     {

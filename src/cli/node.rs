@@ -25,7 +25,7 @@ use crate::{
     config::Settings,
     control::{Control, Remote, Status},
     disk, store,
-    telemetry::{self, LogFormat, Screen},
+    telemetry::{self, LogFormat, StderrUse},
 };
 
 /// Longest wait for a started node to answer.
@@ -45,22 +45,22 @@ pub(super) struct Args {
     #[arg(long, hide = true)]
     detached: bool,
     #[command(subcommand)]
-    what: Option<What>,
+    what: Option<NodeVerb>,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
+enum NodeVerb {
     /// Start a node in the background, and return once it answers
-    Start(One),
+    Start(BackgroundArgs),
     /// Stop the running node, and return once it has exited
-    Stop(One),
+    Stop(BackgroundArgs),
     /// Show the status of the running node; exit code 3 if there is none
     Status(status::Args),
 }
 
 /// Flags of `node start`, its alias `start`, and `node stop`.
 #[derive(Debug, clap::Args)]
-pub(super) struct One {
+pub(super) struct BackgroundArgs {
     /// Print the status as one JSON object
     #[arg(long)]
     json: bool,
@@ -77,9 +77,9 @@ struct Listening {
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     match args.what {
         None => stay(global, &args).await,
-        Some(What::Start(one)) => start(global, one).await,
-        Some(What::Stop(one)) => stop(global, one).await,
-        Some(What::Status(args)) => {
+        Some(NodeVerb::Start(one)) => start(global, one).await,
+        Some(NodeVerb::Stop(one)) => stop(global, one).await,
+        Some(NodeVerb::Status(args)) => {
             session::running(global, async |node, _| {
                 status::show_of(node, args).await.map(|()| DONE)
             })
@@ -96,7 +96,7 @@ async fn stay(global: &Global, args: &Args) -> Result<u8> {
         rustix::process::setsid().map_err(failed)?;
     }
     let settings = global.settings()?;
-    let logs = telemetry::start(&settings.log_options(), Screen::Service)?;
+    let logs = telemetry::start(&settings.log_options(), StderrUse::Service)?;
     let mut stop = Stop::watch()?;
     let hosted = Hosted::start(&settings, &logs).await?;
     if args.detached && !hosted.is_served() {
@@ -133,7 +133,8 @@ async fn tell(node: &dyn Control, args: &Args, format: LogFormat) -> Result<()> 
         ))?;
         note(
             format,
-            "others join with --bootstrap and one of these addresses; Ctrl-C ends the node",
+            "others can join with --bootstrap and one of these addresses; press Ctrl-C to stop the \
+             node",
         );
     }
     std::future::pending().await
@@ -141,11 +142,11 @@ async fn tell(node: &dyn Control, args: &Args, format: LogFormat) -> Result<()> 
 
 /// Starts a node in a process of its own, and waits until it answers. If it cannot be reached, it
 /// is stopped before this returns.
-pub(super) async fn start(global: &Global, One { json }: One) -> Result<u8> {
+pub(super) async fn start(global: &Global, BackgroundArgs { json }: BackgroundArgs) -> Result<u8> {
     let settings = global.settings()?;
     let data_dir = &settings.paths.data;
     if let Some(remote) = session::reach(data_dir, false).await? {
-        print::note("a node runs on this data directory already");
+        print::note("a node is already running on this data directory");
         return told(&remote.status().await?, json);
     }
     let said = settings.paths.state.join("node.err");
@@ -153,10 +154,10 @@ pub(super) async fn start(global: &Global, One { json }: One) -> Result<u8> {
     let status = tokio::time::timeout(START_TIME, answering(data_dir, &mut child)).await;
     let how = match status {
         Ok(Ok(Some(status))) => return told(&status, json),
-        Ok(Ok(None)) => "ended at once".to_owned(),
-        Ok(Err(error)) => format!("was ended, because it cannot be used: {error}"),
+        Ok(Ok(None)) => "exited at once".to_owned(),
+        Ok(Err(error)) => format!("was stopped, because it cannot be reached: {error}"),
         Err(_) => format!(
-            "was ended, because it did not answer within {} s",
+            "was stopped, because it did not answer within {} s",
             START_TIME.as_secs()
         ),
     };
@@ -239,22 +240,22 @@ fn told(status: &Status, json: bool) -> Result<u8> {
     } else {
         let (node, pid) = (&status.node, status.pid);
         print::lines(&format!(
-            "{} runs in network {}, process {pid}",
+            "{} is running in network {}, process {pid}",
             node.peer_id, node.network
         ))?;
-        print::note("`swarmdex` opens the explorer on it, `swarmdex node stop` ends it");
+        print::note("open the explorer with `swarmdex`, stop the node with `swarmdex node stop`");
     }
     Ok(DONE)
 }
 
 #[derive(Serialize)]
-struct Ended {
+struct StoppedOutput {
     pid: u32,
     data_dir: PathBuf,
 }
 
 /// Asks the node to stop over its socket. A node on this machine that does not answer gets SIGTERM.
-async fn stop(global: &Global, One { json }: One) -> Result<u8> {
+async fn stop(global: &Global, BackgroundArgs { json }: BackgroundArgs) -> Result<u8> {
     let settings = global.settings()?;
     let mut stop = Stop::watch()?;
     let asking = async {
@@ -287,7 +288,7 @@ async fn stop(global: &Global, One { json }: One) -> Result<u8> {
             if !ends(there).await {
                 return Ok(goes_on(status.pid));
             }
-            print::note(format!("the node {} has ended", status.node.peer_id));
+            print::note(format!("stopped node {}", status.node.peer_id));
             if json {
                 print::json(&status)?
             }
@@ -303,14 +304,14 @@ async fn stop(global: &Global, One { json }: One) -> Result<u8> {
                 return Err(error);
             }
             print::note(format!(
-                "the node does not answer on its socket, so process {pid} is told to end by a signal"
+                "the node does not answer on its socket; sending SIGTERM to process {pid}"
             ));
             if !ends(async || store::is_in_use(data_dir)).await {
                 return Ok(goes_on(pid));
             }
-            print::note("the node has ended");
+            print::note("stopped the node");
             if json {
-                print::json(&Ended {
+                print::json(&StoppedOutput {
                     pid,
                     data_dir: data_dir.clone(),
                 })?
@@ -334,7 +335,7 @@ async fn ends(there: impl AsyncFn() -> bool) -> bool {
 
 fn goes_on(pid: u32) -> u8 {
     print::note(format!(
-        "error: the node, process {pid}, has been told to end and has not yet"
+        "error: the node, process {pid}, was told to stop but is still running"
     ));
     FAILED
 }

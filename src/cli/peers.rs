@@ -24,7 +24,7 @@ use crate::{
 #[command(args_conflicts_with_subcommands = true)]
 pub(super) struct Args {
     #[command(subcommand)]
-    action: Option<judge::Action>,
+    action: Option<judge::PeersVerb>,
     /// Show only peers with at least this score, from 0 to 1
     #[arg(long, default_value_t = 0.0, value_name = "SCORE", value_parser = score)]
     min_reputation: f64,
@@ -67,7 +67,7 @@ enum Format {
 
 /// A peer in one line.
 #[derive(Debug, Serialize)]
-struct Row {
+struct PeerRow {
     peer: PeerId,
     handle: Option<String>,
     /// Fingerprint of the key that claims the handle.
@@ -94,7 +94,7 @@ struct Row {
     address: Option<String>,
 }
 
-impl Row {
+impl PeerRow {
     fn of(peer: PeerSnapshot, now: Timestamp) -> Self {
         let connected = peer.connection.is_some();
         let ban = peer.ban(now);
@@ -179,7 +179,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::with(global, async |node, _| {
         let now = clock::now();
         let peers = node.peers().await?.into_iter();
-        let mut rows: Vec<Row> = peers.map(|peer| Row::of(peer, now)).collect();
+        let mut rows: Vec<PeerRow> = peers.map(|peer| PeerRow::of(peer, now)).collect();
         rows.retain(|row| {
             row.score >= args.min_reputation
                 && (!args.connected || !matches!(row.state, "known" | "banned"))
@@ -193,7 +193,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     .await
 }
 
-fn show(rows: &[Row], format: Format) -> Result<()> {
+fn show(rows: &[PeerRow], format: Format) -> Result<()> {
     match format {
         Format::Json => print::json(&rows),
         Format::Yaml => print::lines(
@@ -210,12 +210,12 @@ fn show(rows: &[Row], format: Format) -> Result<()> {
             print::lines(&String::from_utf8_lossy(&bytes))
         }
         Format::Table if rows.is_empty() => {
-            print::note("no peer is known that is like that");
+            print::note("no matching peers");
             Ok(())
         }
         Format::Table => {
             let or_none = |text: Option<String>| text.unwrap_or_default();
-            let row = |row: &Row| {
+            let row = |row: &PeerRow| {
                 vec![
                     short_id(&row.peer),
                     or_none(
@@ -243,7 +243,7 @@ fn show(rows: &[Row], format: Format) -> Result<()> {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct One {
+pub(super) struct PeerArgs {
     /// The peer's id, or any part of its beginning or end that is unique
     peer: String,
     /// Show all addresses and protocols, and the evidence behind the score
@@ -254,7 +254,7 @@ pub(super) struct One {
     json: bool,
 }
 
-pub(super) async fn one(global: &Global, args: One) -> Result<u8> {
+pub(super) async fn one(global: &Global, args: PeerArgs) -> Result<u8> {
     session::with(global, async |node, _| {
         let peer = find(node, &args.peer).await?;
         if args.json {
@@ -279,7 +279,7 @@ pub(super) async fn find(node: &dyn Control, named: &str) -> Result<PeerSnapshot
         (Some(peer), None) => Ok(peer.clone()),
         (None, _) => Err(RegistryError::NoPeer(printable(named))),
         (Some(a), Some(b)) => Err(RegistryError::Usage(format!(
-            "\"{}\" is the beginning or the end of several peers, such as {} and {}; write more of it",
+            "\"{}\" matches several peers, such as {} and {}; give more of the id",
             printable(named),
             a.id,
             b.id
@@ -293,8 +293,8 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
     let connection = match &peer.connection {
         Some(connection) => {
             let from = match connection.direction {
-                Direction::Inbound => "it connected to us",
-                Direction::Outbound => "we connected to it",
+                Direction::Inbound => "inbound",
+                Direction::Outbound => "outbound",
             };
             format!("{} ({from}, {})", connection.address, ago(connection.since))
         }
@@ -352,7 +352,7 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
         (
             "packages",
             peer.packages.map_or("not told".to_owned(), |count| {
-                format!("{count}, by its own word")
+                format!("{count} (self-reported)")
             }),
         ),
         ("known", format!("since {}", ago(peer.first_seen))),
@@ -361,10 +361,10 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
     fields.extend(
         score
             .parts()
-            .map(|(name, value)| (name, format!("{value:.3}: {}", peer.basis.told(name)))),
+            .map(|(name, value)| (name, format!("{value:.3}: {}", peer.basis.describe(name)))),
     );
     if let Some(sheet) = &peer.sheet {
-        fields.push(("faults", sheet.told(now)));
+        fields.push(("faults", sheet.describe(now)));
         if full {
             fields.extend(
                 sheet
@@ -387,7 +387,8 @@ fn describe(peer: &PeerSnapshot, full: bool) -> Result<()> {
                 .map(|protocol| ("protocol", protocol.clone())),
         );
         let history = peer.evidence.iter().rev();
-        fields.extend(history.map(|one| ("history", format!("{}: {}", ago(one.at), one.told()))));
+        fields
+            .extend(history.map(|one| ("history", format!("{}: {}", ago(one.at), one.describe()))));
     }
     print::fields(&fields)
 }

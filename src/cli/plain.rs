@@ -23,9 +23,9 @@ use super::{
 use crate::{
     RegistryError, Result, clock,
     control::Control,
-    telemetry::{self, Logs, Screen},
+    telemetry::{self, Logs, StderrUse},
 };
-use teller::Teller;
+use teller::Narrator;
 
 /// Interval of printing what is due: peers that were held back, and summaries.
 const TICK: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(super) async fn run(global: &Global) -> Result<u8> {
     if let Some(remote) = session::find(global, &settings).await? {
         return tell(&remote, &[], &mut stop).await.map(|()| DONE);
     }
-    let logs = telemetry::start(&settings.log_options(), Screen::Taken)?;
+    let logs = telemetry::start(&settings.log_options(), StderrUse::Taken)?;
     let hosted = Hosted::start(&settings, &logs).await?;
     let told = tell(&*hosted.local, &warnings(&logs), &mut stop).await;
     print::note("shutting down");
@@ -71,7 +71,7 @@ fn warnings(logs: &Logs) -> Vec<String> {
 /// gone.
 pub(super) async fn tell(node: &dyn Control, first: &[String], stop: &mut Stop) -> Result<()> {
     let mut events = node.subscribe();
-    let mut teller = Teller::new(clock::now());
+    let mut teller = Narrator::new(clock::now());
     let mut lines = teller.begin(&node.status().await?.node, first);
     let (out, mut ended) = stdout();
     let mut tick = interval(TICK);

@@ -11,7 +11,7 @@ use crate::{
     control::Control,
     domain::{
         name::{NameError, PackageId, PackageName, PublisherId},
-        names::{Decided, NamePattern, TrustedKey, Written},
+        names::{NameDecision, NamePattern, RuleAuthor, TrustedKey},
         version::VersionText,
     },
     registry::{NameTable, Registry},
@@ -20,19 +20,19 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     #[command(subcommand)]
-    what: What,
+    what: NamesVerb,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum What {
+enum NamesVerb {
     /// List rules, trusted keys, blocks, and the publishers that names were served from
     List(Json),
     /// Map a name, or all names that match a pattern, to a publisher: cargo:serde, npm:@bar/*
-    Set(Set),
+    Set(SetArgs),
     /// Remove a rule, and forget which publisher the name was served from
     Unset(Unset),
     /// Explain whose package a name is: same as `why`
-    Why(Why),
+    Why(WhyArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -43,7 +43,7 @@ pub(super) struct Json {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Set {
+pub(super) struct SetArgs {
     /// Name with its ecosystem, such as cargo:serde; * matches any text
     name: NamePattern,
     /// The publisher's id
@@ -63,7 +63,7 @@ pub(super) struct Unset {
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Why {
+pub(super) struct WhyArgs {
     /// Name with its ecosystem, such as cargo:serde
     name: PackageName,
     /// Print it as one JSON object
@@ -76,7 +76,7 @@ pub(super) struct BlockArgs {
     /// Name with its ecosystem, and @VERSION for one version: cargo:serde@1.0.0
     name: Blocked,
     /// Reason, which clients that ask for it are told
-    #[arg(long, default_value = "a person said so")]
+    #[arg(long, default_value = "blocked by the user")]
     why: String,
     /// Print the result as one JSON object
     #[arg(long)]
@@ -121,14 +121,14 @@ impl FromStr for Blocked {
 }
 
 #[derive(Serialize)]
-struct Done<'a> {
+struct NamesOutput<'a> {
     name: &'a str,
     done: bool,
 }
 
 fn told(name: &str, done: bool, json: bool, text: String) -> Result<u8> {
     if json {
-        print::json(&Done { name, done })?;
+        print::json(&NamesOutput { name, done })?;
     } else {
         print::lines(&text)?;
     }
@@ -137,10 +137,10 @@ fn told(name: &str, done: bool, json: bool, text: String) -> Result<u8> {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     match args.what {
-        What::List(Json { json }) => list(global, json).await,
-        What::Set(set) => self::set(global, set).await,
-        What::Unset(unset) => self::unset(global, unset).await,
-        What::Why(why) => self::why(global, why).await,
+        NamesVerb::List(Json { json }) => list(global, json).await,
+        NamesVerb::Set(set) => self::set(global, set).await,
+        NamesVerb::Unset(unset) => self::unset(global, unset).await,
+        NamesVerb::Why(why) => self::why(global, why).await,
     }
 }
 
@@ -159,8 +159,8 @@ async fn list(global: &Global, json: bool) -> Result<u8> {
         } = table;
         let rules = rules.into_iter().map(|rule| {
             let written = match rule.written {
-                Written::Settings => "settings",
-                Written::Command => "names set",
+                RuleAuthor::Settings => "settings",
+                RuleAuthor::Command => "names set",
             };
             vec![
                 rule.pattern.to_string(),
@@ -195,9 +195,7 @@ async fn list(global: &Global, json: bool) -> Result<u8> {
         });
         let rows: Vec<_> = rules.chain(trusted).chain(blocks).chain(served).collect();
         if rows.is_empty() {
-            print::note(
-                "nothing was said of names, so that package managers get your own packages alone",
-            );
+            print::note("no names are set, so package managers only get your own packages");
             return Ok(DONE);
         }
         print::table(&["NAME", "BY", "OWNER"], rows)?;
@@ -206,7 +204,7 @@ async fn list(global: &Global, json: bool) -> Result<u8> {
     .await
 }
 
-async fn set(global: &Global, Set { name, owner, json }: Set) -> Result<u8> {
+async fn set(global: &Global, SetArgs { name, owner, json }: SetArgs) -> Result<u8> {
     session::with(global, async |node, _| {
         let names = node.names();
         let before = match name.exactly() {
@@ -216,12 +214,20 @@ async fn set(global: &Global, Set { name, owner, json }: Set) -> Result<u8> {
         names.set_name(name.clone(), owner).await?;
         if let Some(before) = before.filter(|before| *before != owner) {
             print::note(format!(
-                "{name} was {before} until now ({}): files of it that package managers have in their caches, and lock files \
-                 with its digests, are of that key's package; `cargo clean` and an empty cache take the new one",
+                "{name} was {before} until now ({}): caches and lock files of package managers \
+                 still refer to that package; clear them to get the new one",
                 before.fingerprint()
             ));
         }
-        told(&name.to_string(), true, json, format!("{name} is {owner} ({}) on this node", owner.fingerprint()))
+        told(
+            &name.to_string(),
+            true,
+            json,
+            format!(
+                "{name} is now {owner} ({}) on this node",
+                owner.fingerprint()
+            ),
+        )
     })
     .await
 }
@@ -230,8 +236,8 @@ async fn unset(global: &Global, Unset { name, json }: Unset) -> Result<u8> {
     session::with(global, async |node, _| {
         let done = node.names().unset_name(name.clone()).await?;
         let text = match done {
-            true => format!("nothing is said of {name} any more"),
-            false => format!("nothing was said of {name}; `names list` shows what was"),
+            true => format!("{name} is no longer set"),
+            false => format!("{name} was not set; `swarmdex names list` shows what is"),
         };
         told(&name.to_string(), done, json, text)
     })
@@ -251,15 +257,15 @@ struct Newest {
 }
 
 #[derive(Serialize)]
-struct Told<'a> {
+struct WhyOutput<'a> {
     #[serde(flatten)]
-    decided: &'a Decided,
+    decided: &'a NameDecision,
     owner: Option<PublisherId>,
     reason: String,
     newest: Option<Newest>,
 }
 
-pub(super) async fn why(global: &Global, Why { name, json }: Why) -> Result<u8> {
+pub(super) async fn why(global: &Global, WhyArgs { name, json }: WhyArgs) -> Result<u8> {
     session::with(global, async |node, _| {
         let decided = node.names().why(&name).await?;
         let owner = decided.owner();
@@ -278,7 +284,7 @@ pub(super) async fn why(global: &Global, Why { name, json }: Why) -> Result<u8> 
         };
         let reason = decided.reason();
         if json {
-            print::json(&Told {
+            print::json(&WhyOutput {
                 decided: &decided,
                 owner,
                 reason,
@@ -311,9 +317,12 @@ pub(super) async fn why(global: &Global, Why { name, json }: Why) -> Result<u8> 
                 fields.push(("newest", version.to_string()));
                 fields.push(("file", format!("{file}, {size} bytes")));
                 let here = if held { "this node and " } else { "" };
-                fields.push(("who has it", format!("{here}{holders} nodes by the DHT")));
+                fields.push((
+                    "who has it",
+                    format!("{here}{holders} nodes, according to the DHT"),
+                ));
             }
-            None => fields.push(("newest", "no release of it could be had".to_owned())),
+            None => fields.push(("newest", "no release of it could be loaded".to_owned())),
         }
         print::fields(&fields)?;
         Ok(DONE)
@@ -375,7 +384,7 @@ pub(super) async fn block(
             &name,
             true,
             json,
-            format!("{name} is not served any more; `unblock {name}` takes that back"),
+            format!("{name} is blocked; undo this with `swarmdex unblock {name}`"),
         )
     })
     .await
@@ -392,8 +401,8 @@ pub(super) async fn unblock(
         let name = called(&blocked);
         let done = node.names().unblock(blocked.name, blocked.version).await?;
         let text = match done {
-            true => format!("{name} is not blocked any more"),
-            false => format!("{name} was not blocked; `names list` shows what is"),
+            true => format!("{name} is no longer blocked"),
+            false => format!("{name} was not blocked; `swarmdex names list` shows what is"),
         };
         told(&name, done, json, text)
     })
@@ -410,7 +419,7 @@ pub(super) async fn list_trusted(global: &Global, json: bool) -> Result<u8> {
         }
         if trusted.is_empty() {
             print::note(
-                "no key is trusted for names, so that package managers get your own packages alone",
+                "no keys are trusted for names, so package managers only get your own packages",
             );
             return Ok(DONE);
         }

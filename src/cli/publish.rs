@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     RegistryError, Result,
-    archive::{pack::Listing, project},
+    archive::{pack::PackListing, project},
     config::Settings,
     control::{Control, Wait},
     domain::{manifest::Draft, name::Handle},
@@ -28,7 +28,7 @@ use crate::{
 mod check;
 mod listing;
 
-use check::Standing;
+use check::DraftCheck;
 
 /// Longest draft, in bytes. A manifest is under 8 KiB; comments make a draft a little longer.
 const MAX_DRAFT: u64 = 64 * 1_024;
@@ -103,7 +103,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     let prepared = blocking(move || looked.prepare()).await?;
     session::with(global, async |node, settings| {
         let asks = !yes && ask::is_terminal();
-        if asks && Standing::of(node, &prepared).await?.is_first && !is_agreed(&prepared).await? {
+        if asks && DraftCheck::of(node, &prepared).await?.is_first && !is_agreed(&prepared).await? {
             print::note("nothing was published");
             return Ok(FAILED);
         }
@@ -147,13 +147,13 @@ fn with_handle(draft: Draft, settings: &Settings) -> Draft {
 async fn is_agreed(prepared: &Prepared) -> Result<bool> {
     let Draft { name, version, .. } = &prepared.draft;
     print::note(format!(
-        "{name} has not been published before. This goes in:"
+        "{name} has not been published before. It will contain:"
     ));
     for line in listing::folded(&prepared.listing) {
         print::note_row(&line);
     }
     ask::yes(&format!(
-        "Publish {name} {version}? It can be yanked, and never be taken back."
+        "Publish {name} {version}? It can be yanked later, but never deleted."
     ))
     .await
 }
@@ -162,11 +162,11 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T> + Send + 'static,
 ) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| print::internal("reading what is to be published", error))?
+    done.map_err(|error| print::internal("reading files", error))?
 }
 
 /// The directory or file to publish, after inspecting it.
-enum Looked {
+enum Inspected {
     Directory {
         path: PathBuf,
         planned: Box<Planned>,
@@ -174,8 +174,8 @@ enum Looked {
     File(Box<Prepared>),
 }
 
-impl Looked {
-    fn listing(&self) -> &Listing {
+impl Inspected {
+    fn listing(&self) -> &PackListing {
         match self {
             Self::Directory { planned, .. } => planned.listing(),
             Self::File(prepared) => &prepared.listing,
@@ -218,7 +218,8 @@ impl Looked {
 /// Returns the message about a new publisher key.
 pub(super) fn new_key(path: &Path) -> String {
     format!(
-        "your publisher key is new, in {}; back it up (`swarmdex key export`): without it you cannot publish in your name, and whoever has it can",
+        "your new publisher key is in {}; back it up (`swarmdex key export`): without it you can \
+         never update your packages, and anyone who has it can",
         path.display()
     )
 }
@@ -241,7 +242,7 @@ async fn settle_names(
     let draft = names::agree_on_dependencies(&*registry, draft, handle.as_ref(), agreement).await?;
     if let Some(other) = registry.look_alike(&draft.package()?, None).await? {
         print::note(format!(
-            "warning: {} looks like {other}; people may take one for the other",
+            "warning: {} looks like {other}; people may confuse them",
             draft.name
         ));
     }
@@ -264,24 +265,24 @@ async fn handle_of(node: &dyn Control, draft: &Draft) -> Result<Option<Handle>> 
     }
 }
 
-fn look(path: &Path, manifest: Option<&Path>, most: u64, own: &[PathBuf]) -> Result<Looked> {
+fn look(path: &Path, manifest: Option<&Path>, most: u64, own: &[PathBuf]) -> Result<Inspected> {
     match manifest {
         Some(manifest) if path.is_dir() => {
             let why = format!(
-                "{} is a directory, and describes itself in its swarmdex.toml; leave out --manifest {}",
+                "{} is a directory with its own swarmdex.toml; leave out --manifest {}",
                 path.display(),
                 manifest.display()
             );
             Err(RegistryError::Usage(why))
         }
-        Some(manifest) => Ok(Looked::File(Box::new(prepare::file(
+        Some(manifest) => Ok(Inspected::File(Box::new(prepare::file(
             path,
             read_draft(manifest)?,
             own,
         )?))),
         None if path.is_dir() => {
             let planned = Box::new(prepare::plan(path, most, own)?);
-            Ok(Looked::Directory {
+            Ok(Inspected::Directory {
                 path: path.to_owned(),
                 planned,
             })
@@ -290,7 +291,8 @@ fn look(path: &Path, manifest: Option<&Path>, most: u64, own: &[PathBuf]) -> Res
             std::fs::metadata(path).map_err(RegistryError::file(path, "read"))?;
             let path = path.display();
             let why = format!(
-                "{path} is a file; say what it is with --manifest TOML, or `import` it if it is a crate"
+                "{path} is a file; describe it with --manifest TOML, or use `swarmdex import` if \
+                 it is a package"
             );
             Err(RegistryError::Usage(why))
         }
@@ -308,15 +310,15 @@ async fn wait_for_replicas(node: &dyn Control, receipt: &Receipt, wanted: usize)
     } = found?;
     if enough {
         print::note(format!(
-            "{records} peers have its records, and its bytes are {}",
+            "{records} peers have its records, and its content is {}",
             on_other_nodes(copies)
         ));
         return Ok(DONE);
     }
     let time = REPLICAS_TIME.as_secs();
     print::note(format!(
-        "error: {records} of {wanted} peers had its records after {time} s, and its bytes were {}; it is published all the same, \
-         and the node goes on",
+        "error: after {time} s, {records} of {wanted} peers had its records, and its content was \
+         {}; it is published anyway, and the node keeps replicating it",
         on_other_nodes(copies)
     ));
     Ok(FAILED)
@@ -359,14 +361,13 @@ pub(super) async fn conclude(
     if receipt.pending {
         let status = node.status().await?;
         if status.node.connected > 0 && node.wait(Wait::Published, patience).await? {
-            print::note("the network has taken all of it");
+            print::note("delivered to the network");
         } else if status.pid != std::process::id() {
-            print::note(
-                "the network has not taken all of it yet; the node goes on trying until it has",
-            );
+            print::note("not fully delivered to the network yet; the node keeps trying");
         } else {
             print::note(
-                "the network has not taken all of it; `swarmdex node` on this data directory goes on trying until it has",
+                "not fully delivered to the network; run `swarmdex node` on this data directory to \
+                 keep trying",
             );
         }
     }
@@ -386,13 +387,14 @@ async fn conclude_copies(node: &dyn Control, receipt: &Receipt) -> Result<()> {
     let status = node.status().await?;
     if status.pid != std::process::id() {
         print::note(
-            "the node goes on giving its bytes to others: keep it running until `show` says that they have them",
+            "the node keeps replicating the content; keep it running until `swarmdex show` lists \
+             the copies",
         );
         return Ok(());
     }
     if status.node.connected > 0 {
         let spinner = print::spinner(&format!(
-            "giving its bytes to {wanted} other nodes; Ctrl-C keeps them here"
+            "replicating the content to {wanted} other nodes; press Ctrl-C to skip"
         ));
         node.wait(Wait::Copied, COPYING_TIME).await?;
         spinner.finish_and_clear();
@@ -403,11 +405,10 @@ async fn conclude_copies(node: &dyn Control, receipt: &Receipt) -> Result<()> {
         .find(|own| own.id == receipt.package)
         .map_or(copies, |own| own.copies);
     print::note(match copies {
-        0 => {
-            "its bytes are on this machine alone: others can fetch them while a node runs here (`swarmdex node start`)"
-                .to_owned()
-        }
-        copies => format!("its bytes are {}", on_other_nodes(copies)),
+        0 => "its content is on this machine only: others can download it while a node runs here \
+             (`swarmdex node start`)"
+            .to_owned(),
+        copies => format!("its content is {}", on_other_nodes(copies)),
     });
     Ok(())
 }
@@ -442,7 +443,8 @@ fn read_draft(path: &Path) -> Result<Draft> {
     if size > MAX_DRAFT {
         let path = path.display();
         let why = format!(
-            "{path} has {size} bytes and a manifest takes {MAX_DRAFT} at most; check that --manifest names the TOML file"
+            "{path} has {size} bytes, but a manifest has at most {MAX_DRAFT}; check that \
+             --manifest is the TOML file"
         );
         return Err(RegistryError::Usage(why));
     }

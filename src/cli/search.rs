@@ -19,8 +19,10 @@ const WHOLE: f64 = 0.995;
 
 #[derive(Debug, clap::Args)]
 #[command(
-    after_help = "In the text: words, \"a phrase\", -not, category:web, tag:cli, license:MIT, eco:cargo, cargo:serde, \
-                        publisher:alice, updated:<30d, is:yanked. What your shell would take apart goes in quotes:\n  \
+    after_help = "In the text: words, \"a phrase\", -not, category:web, tag:cli, license:MIT, \
+                  eco:cargo, cargo:serde, \
+                        publisher:alice, updated:<30d, is:yanked. Quote what your shell would \
+                        interpret:\n  \
                         swarmdex search 'web -java \"http server\" updated:<30d'"
 )]
 pub(super) struct Args {
@@ -52,8 +54,8 @@ pub(super) struct Args {
 
 /// The JSON output.
 #[derive(Serialize)]
-struct Answer<'a> {
-    hits: Vec<Line<'a>>,
+struct SearchOutput<'a> {
+    hits: Vec<SearchLine<'a>>,
     /// Number of matching packages that are known.
     total: u64,
     /// All peers answered, and their catalogues were complete as far as is known.
@@ -66,7 +68,7 @@ struct Answer<'a> {
 }
 
 #[derive(Serialize)]
-struct Line<'a> {
+struct SearchLine<'a> {
     /// The id that `show` and `get` accept on every node.
     id: String,
     name: &'a str,
@@ -95,7 +97,7 @@ struct Line<'a> {
     looks_like: Option<&'a LookAlike>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> SearchLine<'a> {
     fn of(hit: &'a Hit) -> Self {
         Self {
             id: hit.package.to_string(),
@@ -144,14 +146,14 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     if terms.asks_nothing() {
         let said: Vec<String> = terms.mistakes.into_iter().map(said).collect();
         return Err(RegistryError::Usage(format!(
-            "nothing is searched for: {}",
+            "not searched: {}",
             said.join("; ")
         )));
     }
     terms
         .mistakes
         .into_iter()
-        .for_each(|mistake| print::note(format!("{}; the rest is searched for", said(mistake))));
+        .for_each(|mistake| print::note(format!("{}; searching for the rest", said(mistake))));
     session::with(global, async |node, settings| {
         let spinner = print::spinner(if query.local {
             "searching"
@@ -166,8 +168,8 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         spinner.finish_and_clear();
         let results = results?;
         if json {
-            print::json(&Answer {
-                hits: results.hits.iter().map(Line::of).collect(),
+            print::json(&SearchOutput {
+                hits: results.hits.iter().map(SearchLine::of).collect(),
                 total: results.total,
                 complete: is_complete(&query, &results),
                 instead: results.instead.as_deref(),
@@ -203,14 +205,16 @@ fn query(args: Args) -> Result<Query> {
     if text.len() > MAX_TEXT {
         let length = text.len();
         let why = format!(
-            "the search has {length} bytes of text and peers take {MAX_TEXT}; use fewer words"
+            "the search has {length} bytes of text, but peers accept at most {MAX_TEXT}; use fewer \
+             words"
         );
         return Err(RegistryError::Usage(why));
     }
     for (flag, labels) in [("--category", &args.category), ("--tag", &args.tag)] {
         if labels.len() > MAX_LABELS || labels.iter().any(|label| label.len() > MAX_TEXT) {
             let why = format!(
-                "peers take {MAX_LABELS} times {flag} of {MAX_TEXT} bytes each; use fewer or shorter ones"
+                "peers accept {flag} at most {MAX_LABELS} times, with up to {MAX_TEXT} bytes each; \
+                 use fewer or shorter ones"
             );
             return Err(RegistryError::Usage(why));
         }
@@ -258,17 +262,12 @@ fn show(query: &Query, results: &SearchResults) -> Result<()> {
         ]
     };
     if let Some(instead) = &results.instead {
-        print::note(format!(
-            "next to nothing has these words; shown is what has {instead}"
-        ));
+        print::note(format!("few results match; showing results for {instead}"));
     }
     if results.hits.is_empty() && results.total > 0 {
-        print::note(format!(
-            "there are {}, fewer than were passed over; lower --offset",
-            results.total
-        ));
+        print::note(format!("there are only {}; lower --offset", results.total));
     } else if results.hits.is_empty() {
-        print::note("nothing was found; try fewer or shorter words");
+        print::note("no results; try fewer or shorter words");
     } else {
         let rows = results.hits.iter().map(row).collect();
         print::table(
@@ -279,7 +278,7 @@ fn show(query: &Query, results: &SearchResults) -> Result<()> {
                 "FROM",
                 "TRUST",
                 "SIGNED",
-                "WHAT IT IS",
+                "DESCRIPTION",
             ],
             rows,
         )?;
@@ -301,12 +300,12 @@ fn show(query: &Query, results: &SearchResults) -> Result<()> {
         share,
     } = results.coverage;
     let peers = match asked {
-        _ if query.local => ", nobody was asked".to_owned(),
-        0 => ", there was no peer to ask".to_owned(),
+        _ if query.local => ", no peers asked".to_owned(),
+        0 => ", no peers to ask".to_owned(),
         _ => format!(", {answered} of {asked} peers answered"),
     };
     let share = share
-        .map(|share| format!(", about {:.0} % of what there is", share * 100.0))
+        .map(|share| format!(", about {:.0} % of all packages", share * 100.0))
         .unwrap_or_default();
     print::note(format!(
         "{} of {} shown, in {} ms{peers}{share}{more}",

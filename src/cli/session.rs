@@ -14,7 +14,7 @@ use crate::{
     net,
     node::{Node, NodeOptions},
     store::{self, Holder},
-    telemetry::{self, Logs, Screen},
+    telemetry::{self, Logs, StderrUse},
 };
 
 /// Longest wait for a peer with a known address: a few round trips and a redial.
@@ -48,7 +48,7 @@ pub(super) async fn find(global: &Global, settings: &Settings) -> Result<Option<
         .filter(|flag| *flag != "--handle")
     {
         note(format!(
-            "{flag} changes nothing here: the node that runs on this data directory is used as it is"
+            "{flag} has no effect: using the running node on this data directory"
         ));
     }
     Ok(Some(remote))
@@ -100,7 +100,7 @@ pub(super) async fn with(
     let mut stop = Stop::watch()?;
     let looking = async {
         match find(global, &settings).await? {
-            Some(remote) => Ok(Found::Running(remote)),
+            Some(remote) => Ok(VerbNode::Running(remote)),
             None => turn(global, &settings).await,
         }
     };
@@ -109,16 +109,16 @@ pub(super) async fn with(
         () = stop.told() => return interrupted(),
     };
     match found {
-        Found::Running(remote) => tokio::select! {
+        VerbNode::Running(remote) => tokio::select! {
             result = job(&remote, &settings) => result,
             () = stop.told() => interrupted(),
         },
-        Found::Own(own) => on_own(*own, &settings, stop, job).await,
+        VerbNode::Own(own) => on_own(*own, &settings, stop, job).await,
     }
 }
 
 /// The node that a verb uses.
-enum Found {
+enum VerbNode {
     Running(Remote),
     Own(Box<OwnNode>),
 }
@@ -147,9 +147,7 @@ pub(super) async fn running(
 }
 
 fn interrupted() -> Result<u8> {
-    note(
-        "interrupted; what was acknowledged is kept, and a node that stays goes on with what it was told",
-    );
+    note("interrupted; acknowledged changes are kept, and a running node continues its work");
     Ok(INTERRUPTED)
 }
 
@@ -165,7 +163,7 @@ pub(super) fn turn_deadline(global: &Global, settings: &Settings) -> Instant {
 
 /// Waits for the data directory and starts a temporary node; connects to a long-running node if one
 /// appears meanwhile.
-async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
+async fn turn(global: &Global, settings: &Settings) -> Result<VerbNode> {
     let data_dir = &settings.paths.data;
     let deadline = turn_deadline(global, settings);
     let was_named = global.of_a_node().contains(&"--listen");
@@ -175,8 +173,8 @@ async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
             let started = match logs.take() {
                 Some(logs) => logs,
                 None => {
-                    let started = telemetry::start(&settings.log_options(), Screen::Free)?;
-                    note("no node runs here, so one of our own is started for this…");
+                    let started = telemetry::start(&settings.log_options(), StderrUse::Free)?;
+                    note("no node is running here; starting a temporary one…");
                     started
                 }
             };
@@ -191,7 +189,7 @@ async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
                 // available, go on without it.
                 Err(RegistryError::Listen { address, why }) if is_set && !was_named => {
                     note(format!(
-                        "{address} cannot be listened on ({why}); this goes on without it"
+                        "cannot listen on {address} ({why}); continuing without it"
                     ));
                     options.net.listen = any_ports();
                     Node::start(options.clone()).await
@@ -200,7 +198,7 @@ async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
             };
             match node {
                 Ok(node) => {
-                    return Ok(Found::Own(Box::new(OwnNode {
+                    return Ok(VerbNode::Own(Box::new(OwnNode {
                         node,
                         logs: started,
                         options,
@@ -212,13 +210,13 @@ async fn turn(global: &Global, settings: &Settings) -> Result<Found> {
             }
         }
         if let Some(remote) = reach(data_dir, false).await? {
-            return Ok(Found::Running(remote));
+            return Ok(VerbNode::Running(remote));
         }
         if Instant::now() >= deadline {
             return Err(store::in_use(data_dir));
         }
         if !std::mem::replace(&mut told, true) {
-            note("another Swarmdex is at work on this data directory; waiting for it…");
+            note("another Swarmdex is using this data directory; waiting for it…");
         }
         tokio::time::sleep(TURN_LOOK).await;
     }
@@ -262,16 +260,17 @@ async fn join(node: &Local, options: &NodeOptions) -> Result<()> {
         (false, false) => Duration::ZERO,
     };
     if node.status().await?.node.addresses.is_empty() {
-        note("no network interface is up, so this is what is known here");
+        note("no network interface is up; showing what this node knows");
     } else if most.is_zero() {
         note(
-            "no peer is known, so this is what is known here; name one with --bootstrap, or leave out --no-mdns",
+            "no peers are known; showing what this node knows; add one with --bootstrap, or leave \
+             out --no-mdns",
         );
     } else if !node
         .wait(Wait::Joined, most.min(options.net.query_timeout))
         .await?
     {
-        note("no peer was reached, so this is what is known here; check --network and --bootstrap");
+        note("no peer was reached; showing what this node knows; check --network and --bootstrap");
     }
     Ok(())
 }
@@ -313,16 +312,17 @@ pub(super) async fn open_gateway(
     .await
     {
         Ok(gateway) => {
-            local.has_gateway(Some(health::Gateway::Open(gateway.url())));
+            local.has_gateway(Some(health::GatewayHealth::Open(gateway.url())));
             Some(gateway)
         }
         Err(why) => {
             let text = format!(
-                "package managers cannot use this node: its gateway cannot listen on {address}: {why}"
+                "package managers cannot use this node: its gateway cannot listen on {address}: \
+                 {why}"
             );
             tracing::error!("{text}");
             node.tell(&text);
-            local.has_gateway(Some(health::Gateway::Failed { address, why }));
+            local.has_gateway(Some(health::GatewayHealth::Failed { address, why }));
             None
         }
     }

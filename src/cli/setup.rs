@@ -24,7 +24,7 @@ mod python;
 mod uv;
 mod yaml;
 
-use cargo::Wanted;
+use cargo::CargoSettings;
 use python::Tool;
 
 /// Mode of files with the publish token: only the owner may read them.
@@ -37,11 +37,11 @@ pub(super) struct Args {
     #[arg(long)]
     check: bool,
     #[command(subcommand)]
-    client: Option<Client>,
+    client: Option<SetupVerb>,
 }
 
 #[derive(Debug, clap::Subcommand)]
-enum Client {
+enum SetupVerb {
     /// Print the configuration for cargo, token included, or write it
     ///
     /// The registry goes into .cargo/config.toml, the token into credentials.toml in cargo's home.
@@ -102,21 +102,21 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         .await;
     };
     match client {
-        Client::Cargo(Flags { undo: true, .. }) => undo(),
-        Client::Cargo(flags) => {
+        SetupVerb::Cargo(Flags { undo: true, .. }) => undo(),
+        SetupVerb::Cargo(flags) => {
             session::running(global, async |node, settings| {
                 set_up(&access(node, settings).await?, flags)
             })
             .await
         }
-        Client::Npm(args) => javascript::run(global, javascript::Client::Npm, args).await,
-        Client::Pnpm(args) => javascript::run(global, javascript::Client::Pnpm, args).await,
-        Client::Yarn(args) => javascript::run(global, javascript::Client::Yarn, args).await,
-        Client::Bun(args) => javascript::run(global, javascript::Client::Bun, args).await,
-        Client::Pip(Flags { undo: true, .. }) => python::undo(Tool::Pip),
-        Client::Uv(Flags { undo: true, .. }) => python::undo(Tool::Uv),
-        Client::Pip(flags) => python(global, Tool::Pip, flags).await,
-        Client::Uv(flags) => python(global, Tool::Uv, flags).await,
+        SetupVerb::Npm(args) => javascript::run(global, javascript::NpmClient::Npm, args).await,
+        SetupVerb::Pnpm(args) => javascript::run(global, javascript::NpmClient::Pnpm, args).await,
+        SetupVerb::Yarn(args) => javascript::run(global, javascript::NpmClient::Yarn, args).await,
+        SetupVerb::Bun(args) => javascript::run(global, javascript::NpmClient::Bun, args).await,
+        SetupVerb::Pip(Flags { undo: true, .. }) => python::undo(Tool::Pip),
+        SetupVerb::Uv(Flags { undo: true, .. }) => python::undo(Tool::Uv),
+        SetupVerb::Pip(flags) => python(global, Tool::Pip, flags).await,
+        SetupVerb::Uv(flags) => python(global, Tool::Uv, flags).await,
     }
 }
 
@@ -132,7 +132,8 @@ async fn access(node: &Remote, settings: &Settings) -> Result<Access> {
         gateway, data_dir, ..
     } = node.status().await?;
     let Some(url) = gateway else {
-        let text = "the node that runs has no gateway; set gateway = \"127.0.0.1:4810\" in its settings and restart it";
+        let text = "the running node has no gateway; set gateway = \"127.0.0.1:4810\" in its \
+                    settings and restart it";
         return Err(RegistryError::Usage(text.to_owned()));
     };
     let path = token_path(&data_dir);
@@ -149,7 +150,7 @@ async fn access(node: &Remote, settings: &Settings) -> Result<Access> {
 
 fn set_up(access: &Access, flags: Flags) -> Result<u8> {
     let Access { url, token, closed } = access.clone();
-    let wanted = Wanted {
+    let wanted = CargoSettings {
         url,
         token,
         mirror: flags.mirror,
@@ -168,14 +169,14 @@ fn set_up(access: &Access, flags: Flags) -> Result<u8> {
     change(&config, |text| cargo::add(text, &wanted))?;
     change(&credentials, |text| cargo::add_token(text, &wanted))?;
     print::note(format!(
-        "written: {} and {}; `swarmdex setup cargo --undo` takes it out",
+        "wrote {} and {}; undo with `swarmdex setup cargo --undo`",
         config.display(),
         credentials.display()
     ));
     if flags.mirror {
         print::note(
-            "crates of the default registry come from the swarm alone now, and those that nobody attests are not found; \
-             `cargo publish`, `search` and `info` want --registry",
+            "the default registry is now replaced by the swarm: crates that nobody here attests \
+             are not found; `cargo publish`, `search` and `info` need --registry",
         );
     }
     Ok(DONE)
@@ -192,13 +193,13 @@ fn undo() -> Result<u8> {
         if change(&path, cargo::remove)? {
             changed = true;
             print::note(format!(
-                "{} has nothing of Swarmdex's any more",
+                "removed Swarmdex's settings from {}",
                 path.display()
             ));
         }
     }
     if !changed {
-        print::note("there was nothing to take out");
+        print::note("there was nothing to remove");
     }
     Ok(DONE)
 }
@@ -210,9 +211,7 @@ fn cargo_home() -> Result<PathBuf> {
     etcetera::home_dir()
         .map(|home| home.join(".cargo"))
         .map_err(|error| {
-            RegistryError::Usage(format!(
-                "no home directory was found ({error}); set CARGO_HOME"
-            ))
+            RegistryError::Usage(format!("no home directory found ({error}); set CARGO_HOME"))
         })
 }
 
@@ -224,7 +223,7 @@ fn change(path: &Path, edit: impl FnOnce(&str) -> Result<String, String>) -> Res
         Err(error) => return Err(RegistryError::file(path, "read")(error)),
     };
     let after = edit(&before)
-        .map_err(|why| RegistryError::Usage(format!("{} stays as it is: {why}", path.display())))?;
+        .map_err(|why| RegistryError::Usage(format!("{} is unchanged: {why}", path.display())))?;
     if after == before {
         return Ok(false);
     }

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::{
     DONE,
     global::Global,
-    id::Wanted,
+    id::PackageArg,
     print,
     release::{check_fresh, find},
     session,
@@ -24,7 +24,7 @@ use crate::{
 pub(super) struct Args {
     /// handle/name or publisher-id/name, with @requirement: @1.2 means the newest 1.x from 1.2,
     /// @1.2.3 exactly that version
-    package: Wanted,
+    package: PackageArg,
     /// Fail unless a quorum of peers has confirmed the package's current state within ten minutes
     #[arg(long)]
     fresh: bool,
@@ -34,7 +34,7 @@ pub(super) struct Args {
 }
 
 #[derive(Serialize)]
-struct Shown<'a> {
+struct ShowOutput<'a> {
     #[serde(flatten)]
     release: &'a Release,
     /// Fingerprint of the publisher's key.
@@ -47,7 +47,7 @@ struct Shown<'a> {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::with(global, async |node, _| {
-        let Wanted(package) = &args.package;
+        let PackageArg(package) = &args.package;
         let registry = node.registry();
         let spinner = print::spinner("asking peers");
         let release = find(&*registry, package).await;
@@ -62,7 +62,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
                     .await?
             }
         };
-        let spinner = print::spinner("asking who has its bytes");
+        let spinner = print::spinner("looking up its providers");
         let copies = node
             .contents()
             .holders(release.manifest.content().root)
@@ -71,7 +71,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         let copies = copies?;
         if args.json {
             let fingerprint = release.package.owner.fingerprint();
-            print::json(&Shown {
+            print::json(&ShowOutput {
                 release: &release,
                 fingerprint,
                 looks_like,
@@ -101,7 +101,7 @@ fn on(copies: &[PeerId], here: &PeerId) -> String {
         places.push(format!("{} more", others.len() - NAMED));
     }
     if places.is_empty() {
-        "no node that is known here".to_owned()
+        "no known node".to_owned()
     } else {
         places.join(", ")
     }
@@ -109,7 +109,11 @@ fn on(copies: &[PeerId], here: &PeerId) -> String {
 
 fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Result<()> {
     let manifest = &release.manifest;
-    let needs: Vec<_> = manifest.dependencies.iter().map(Dependency::told).collect();
+    let needs: Vec<_> = manifest
+        .dependencies
+        .iter()
+        .map(Dependency::describe)
+        .collect();
     let one = |file: &ReleaseFile| {
         let File {
             name,
@@ -124,7 +128,7 @@ fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Resu
             None => String::new(),
         };
         let made = published_at.map_or(String::new(), |at| {
-            format!(", said to be published {}", clock::day(at))
+            format!(", originally published {}", clock::day(at))
         });
         format!(
             "{name} ({size} bytes, signed {}{made}{yanked}, SHA-256 {sha256})",
@@ -134,7 +138,7 @@ fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Resu
     let mut files: Vec<String> = release.files.iter().map(one).collect();
     if release.missing > 0 {
         files.push(format!(
-            "and those of {} manifests that could not be had",
+            "and those of {} manifests that could not be loaded",
             release.missing
         ));
     }
@@ -190,7 +194,10 @@ fn show(release: &Release, looks_like: Option<&LookAlike>, copies: &str) -> Resu
         ("bytes on", copies.to_owned()),
         ("manifest", release.manifest_hash.to_string()),
         ("from", release.source.label().to_owned()),
-        ("state", release.freshness.told(clock::now()).to_string()),
+        (
+            "state",
+            release.freshness.describe(clock::now()).to_string(),
+        ),
     ]);
     print::fields(&fields)
 }

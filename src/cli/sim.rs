@@ -44,7 +44,8 @@ fn share(text: &str) -> Result<f64, String> {
         .parse()
         .ok()
         .filter(|share| (0.0..=1.0).contains(share));
-    share.ok_or_else(|| format!("\"{text}\" is no share; give a number from 0 to 1, such as 0.1"))
+    share
+        .ok_or_else(|| format!("\"{text}\" is not a share; give a number from 0 to 1, such as 0.1"))
 }
 
 impl Args {
@@ -66,7 +67,7 @@ impl Args {
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     for flag in global.of_a_node() {
         print::note(format!(
-            "{flag} changes nothing here: a simulation uses no network and no directory"
+            "{flag} has no effect: a simulation uses no network and no directory"
         ));
     }
     let options = args.options();
@@ -147,7 +148,8 @@ fn show(report: &Report) -> Result<()> {
         (
             "lookups",
             format!(
-                "{}, {} of them ended by their deadline; {} requests where something is found, {} where not; {} hops",
+                "{}, {} of them ended by their deadline; {} requests where something is found, {} \
+                 where not; {} hops",
                 report.lookups,
                 report.lookups_late,
                 figure(report.requests_found),
@@ -189,5 +191,6 @@ fn show(report: &Report) -> Result<()> {
 }
 
 /// Explains the model behind the figures.
-const MODEL: &str = "The nodes' rules are the program's own. Gossipsub and Kademlia are models with the figures that nodes \
-     configure, and links take what light takes in fibre, so that times are only the model's.";
+const MODEL: &str = "Nodes follow the program's own rules. Gossipsub and Kademlia are models with \
+                     the nodes' parameters, and links have the latency of light in fibre, so times \
+                     are those of the model.";

@@ -2,7 +2,7 @@
 
 use indicatif::HumanBytes;
 
-use super::{DONE, FAILED, global::Global, id::Wanted, print, release::find, session};
+use super::{DONE, FAILED, global::Global, id::PackageArg, print, release::find, session};
 use crate::{
     Result, clock,
     domain::held::{Held, Lost},
@@ -10,16 +10,16 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
-pub(super) struct List {
+pub(super) struct ContentsArgs {
     /// Print them as one JSON array
     #[arg(long)]
     json: bool,
 }
 
 #[derive(Debug, clap::Args)]
-pub(super) struct One {
+pub(super) struct ReleaseArgs {
     /// handle/name or publisher-id/name, with @requirement
-    package: Wanted,
+    package: PackageArg,
 }
 
 #[derive(Debug, clap::Args)]
@@ -52,12 +52,12 @@ fn missing(lost: &Lost) -> String {
         .unwrap_or_else(|| lost.content.root.to_string());
     let whose = if lost.own { ", which is your own," } else { "" };
     format!(
-        "{what}{whose} is not whole here: it was damaged, or left out of a backup; it is looked for at other peers, or publish \
-         its file again"
+        "{what}{whose} is incomplete: it was damaged, or left out of a backup; the node asks other \
+         peers for it, or you can publish its file again"
     )
 }
 
-pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
+pub(super) async fn list(global: &Global, args: ContentsArgs) -> Result<u8> {
     session::with(global, async |node, _| {
         let contents = node.contents();
         let held = contents.list().await?;
@@ -103,7 +103,7 @@ pub(super) async fn list(global: &Global, args: List) -> Result<u8> {
     .await
 }
 
-pub(super) async fn keep(global: &Global, args: One, pinned: bool) -> Result<u8> {
+pub(super) async fn keep(global: &Global, args: ReleaseArgs, pinned: bool) -> Result<u8> {
     session::with(global, async |node, _| {
         let release = find(&*node.registry(), &args.package.0).await?;
         let manifest = &release.manifest;
@@ -120,7 +120,7 @@ pub(super) async fn keep(global: &Global, args: One, pinned: bool) -> Result<u8>
         }
         let Some(kept) = kept else {
             print::note(format!(
-                "error: the bytes of {} {} are not here; `get` fetches them",
+                "error: the content of {} {} is not on this node; download it with `swarmdex get`",
                 manifest.name, manifest.version
             ));
             return Ok(FAILED);
@@ -131,12 +131,12 @@ pub(super) async fn keep(global: &Global, args: One, pinned: bool) -> Result<u8>
         let held = contents.held(kept).await?;
         let (own, others) = held.map_or((false, Vec::new()), |held| (held.own, held.pinned_for));
         let how = match (pinned, own, others.as_slice()) {
-            (true, ..) => "is kept whatever the quota says".to_owned(),
-            (false, true, _) => "is your own, and stays in any case".to_owned(),
-            (false, false, []) => "goes when room is needed".to_owned(),
+            (true, ..) => "is kept regardless of the quota".to_owned(),
+            (false, true, _) => "is your own and always kept".to_owned(),
+            (false, false, []) => "may be evicted when space is needed".to_owned(),
             (false, false, others) => {
                 format!(
-                    "is not pinned any more; its bytes stay, because they are pinned for {} too",
+                    "is no longer pinned; its content stays, because it is pinned for {} too",
                     others.join(", ")
                 )
             }
@@ -179,7 +179,7 @@ pub(super) async fn verify(global: &Global, args: Verify) -> Result<u8> {
             if !contents.check(one.content.root).await? {
                 bar.suspend(|| {
                     print::note(format!(
-                        "damaged, and dropped: {} ({})",
+                        "damaged and dropped: {} ({})",
                         what(one),
                         one.content.root
                     ))
@@ -199,7 +199,7 @@ pub(super) async fn verify(global: &Global, args: Verify) -> Result<u8> {
             ))?;
         }
         if !damaged.is_empty() {
-            print::note("what was damaged is fetched again from peers that have it");
+            print::note("damaged content is downloaded again from peers that have it");
         }
         Ok(if damaged.is_empty() { DONE } else { FAILED })
     })

@@ -40,7 +40,7 @@ async fn direct(
     let refuse = |why: String| Err(RegistryError::Usage(why));
     match meant.as_slice() {
         [] => refuse(format!(
-            "no fetch that has not ended is called {what}; `transfers` lists them"
+            "no unfinished download matches {what}; `swarmdex transfers` lists them"
         )),
         [one] if node.direct(one.id, order).await? => {
             let done = match order {
@@ -52,12 +52,12 @@ async fn direct(
             Ok(())
         }
         [one] => refuse(format!(
-            "{} is {} already, or cannot be told that now",
+            "{} is {} already, or cannot be changed now",
             one.what,
             one.state.label()
         )),
         many => refuse(format!(
-            "{} fetches are called so; write more of the name, or the content",
+            "{} downloads match; give more of the name, or the content root",
             many.len()
         )),
     }
@@ -103,7 +103,7 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
             ]
         };
         if transfers.is_empty() {
-            print::note("nothing is fetched or served, and nothing was lately");
+            print::note("no transfers now or recently");
         } else {
             print::table(
                 &["WAY", "WHAT", "DONE", "SIZE", "RATE", "PEERS", "STATE"],

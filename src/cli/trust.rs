@@ -12,7 +12,7 @@ use crate::{
 };
 
 #[derive(Debug, clap::Args)]
-pub(super) struct Trust {
+pub(super) struct TrustArgs {
     /// The publisher's id, or a handle to pin to the only key that claims it
     #[arg(value_name = "PUBLISHER", required_unless_present = "list")]
     whom: Option<Whom>,
@@ -56,7 +56,7 @@ pub(super) struct Distrust {
 }
 
 #[derive(serde::Serialize)]
-struct Done<'a> {
+struct TrustOutput<'a> {
     publisher: PublisherId,
     trusted: bool,
     handle: Option<&'a Handle>,
@@ -65,8 +65,8 @@ struct Done<'a> {
     names: &'a [NamePattern],
 }
 
-pub(super) async fn trust(global: &Global, args: Trust) -> Result<u8> {
-    let Trust {
+pub(super) async fn trust(global: &Global, args: TrustArgs) -> Result<u8> {
+    let TrustArgs {
         whom,
         called,
         names,
@@ -79,11 +79,11 @@ pub(super) async fn trust(global: &Global, args: Trust) -> Result<u8> {
     match whom {
         Owner::Publisher(publisher) => trust_key(global, publisher, called, names, json).await,
         Owner::Handle(_) if !names.is_empty() => Err(RegistryError::Usage(
-            "--for goes with a publisher's id, because a handle is anybody's; name the id"
+            "--for requires a publisher id, because anyone can claim a handle; give the id"
                 .to_owned(),
         )),
         Owner::Handle(_) if called.is_some() => Err(RegistryError::Usage(
-            "--as goes with a publisher's id; leave it out, or name the id".to_owned(),
+            "--as requires a publisher id; leave it out, or give the id".to_owned(),
         )),
         Owner::Handle(handle) => trust_handle(global, &handle, json).await,
     }
@@ -96,7 +96,7 @@ async fn trust_handle(global: &Global, handle: &Handle, json: bool) -> Result<u8
         let (publisher, claims) = names::ask_whose(&*registry, handle).await?;
         let pinned = claims.bound.is_some() || names::pin(&*registry, publisher, &claims).await?;
         if json {
-            print::json(&Done {
+            print::json(&TrustOutput {
                 publisher,
                 trusted: pinned,
                 handle: Some(handle),
@@ -131,7 +131,7 @@ async fn trust_key(
             .trust_for_names(publisher, names.clone())
             .await?;
         if json {
-            print::json(&Done {
+            print::json(&TrustOutput {
                 publisher,
                 trusted: true,
                 handle: handle.as_ref(),
@@ -153,7 +153,7 @@ async fn trust_key(
                 names
             };
             print::lines(&format!(
-                "{publisher} is trusted, and package managers get {names} of it{named}"
+                "{publisher} is trusted, and package managers get {names} from it{named}"
             ))?;
         }
         Ok(DONE)
@@ -166,7 +166,7 @@ pub(super) async fn distrust(global: &Global, args: Distrust) -> Result<u8> {
     session::with(global, async |node, _| {
         node.registry().distrust(publisher).await?;
         if json {
-            print::json(&Done {
+            print::json(&TrustOutput {
                 publisher,
                 trusted: false,
                 handle: None,
@@ -174,7 +174,8 @@ pub(super) async fn distrust(global: &Global, args: Distrust) -> Result<u8> {
             })?;
         } else {
             print::lines(&format!(
-                "{publisher} is distrusted: its packages are not shown here; `trust` takes it back"
+                "{publisher} is distrusted: its packages are hidden here; undo with `swarmdex \
+                 trust`"
             ))?;
         }
         Ok(DONE)

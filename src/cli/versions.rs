@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{DONE, FAILED, global::Global, id::Wanted, print, release::check_fresh, session};
+use super::{DONE, FAILED, global::Global, id::PackageArg, print, release::check_fresh, session};
 use crate::{
     Result, clock,
     domain::{freshness::Freshness, hash::Hash, release, version::VersionText},
@@ -12,7 +12,7 @@ use crate::{
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// handle/name or publisher-id/name, with @requirement to list only matching releases
-    package: Wanted,
+    package: PackageArg,
     /// Fail unless a quorum of peers has confirmed the package's current state within ten minutes
     #[arg(long)]
     fresh: bool,
@@ -24,7 +24,7 @@ pub(super) struct Args {
 /// A release in JSON output. The record's own field names are single letters, to save space in the
 /// DHT.
 #[derive(Serialize)]
-struct Listed {
+struct VersionOutput {
     version: VersionText,
     #[serde(flatten)]
     state: ReleaseState,
@@ -37,7 +37,7 @@ struct Listed {
 
 pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
     session::with(global, async |node, _| {
-        let Wanted(package) = &args.package;
+        let PackageArg(package) = &args.package;
         let found = node.registry().get_package(package).await?;
         check_fresh(args.fresh, package, &found.freshness)?;
         if !args.json {
@@ -57,9 +57,9 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
         releases
             .retain(|(version, _)| wanted.as_ref().is_none_or(|wanted| wanted.matches(version)));
         releases.sort_by(|(a, _), (b, _)| b.cmp(a));
-        let listed: Vec<Listed> = releases
+        let listed: Vec<VersionOutput> = releases
             .into_iter()
-            .map(|(_, entry)| Listed {
+            .map(|(_, entry)| VersionOutput {
                 version: entry.version.clone(),
                 state: ReleaseState::of(entry),
                 tags: found.tags_of(&entry.version),
@@ -76,26 +76,26 @@ pub(super) async fn run(global: &Global, args: Args) -> Result<u8> {
                 .collect::<Vec<_>>()
                 .join(", ");
             print::note(format!(
-                "no release matches {requirement}; there is {instead}"
+                "no release matches {requirement}; available: {instead}"
             ));
         }
         show(&listed, args.json)?;
         if !args.json && !listed.is_empty() {
-            print::note(freshness.told(clock::now()).to_string());
+            print::note(freshness.describe(clock::now()).to_string());
         }
         Ok(if listed.is_empty() { FAILED } else { DONE })
     })
     .await
 }
 
-fn show(listed: &[Listed], json: bool) -> Result<()> {
+fn show(listed: &[VersionOutput], json: bool) -> Result<()> {
     if json {
         return print::json(&listed);
     }
     if listed.is_empty() {
         return Ok(());
     }
-    let row = |entry: &Listed| {
+    let row = |entry: &VersionOutput| {
         let state = match &entry.state {
             ReleaseState { yanked: true, .. } => "yanked",
             ReleaseState {

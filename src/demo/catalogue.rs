@@ -5,7 +5,7 @@ mod facts;
 #[cfg(test)]
 mod tests;
 
-pub use crate::archive::Unusable;
+pub use crate::archive::ArchiveError;
 
 use std::{
     collections::BTreeSet,
@@ -23,7 +23,7 @@ use crate::{
     },
     clock,
     domain::{
-        manifest::{Dependency, Draft, Kind, On},
+        manifest::{Dependency, DependencyKind, DependencyOn, Draft},
         name::{Handle, PackageName, PublisherId},
     },
     prepare,
@@ -35,7 +35,7 @@ pub const MAX_ENTRIES: usize = 1_000;
 
 /// The source of packages.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Source {
+pub enum CatalogueSource {
     /// Archives in the local cargo cache, or the embedded facts if there are none.
     #[default]
     Cache,
@@ -45,7 +45,7 @@ pub enum Source {
     Directory(PathBuf),
 }
 
-impl FromStr for Source {
+impl FromStr for CatalogueSource {
     type Err = Infallible;
 
     fn from_str(text: &str) -> Result<Self, Infallible> {
@@ -57,7 +57,7 @@ impl FromStr for Source {
     }
 }
 
-impl fmt::Display for Source {
+impl fmt::Display for CatalogueSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cache => f.write_str("cache"),
@@ -70,7 +70,7 @@ impl fmt::Display for Source {
 /// A release to publish. Its draft is valid as it is, has no handle, and names dependencies without
 /// an owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct CatalogueEntry {
     /// The package in its publisher's namespace.
     pub package: PackageName,
     pub draft: Draft,
@@ -81,9 +81,9 @@ pub struct Entry {
     pub needed: bool,
 }
 
-impl Entry {
-    fn of(file: CrateFile, path: PathBuf, needed: bool) -> Result<Self, Unusable> {
-        let package = file.draft.package().map_err(|error| Unusable::Bad {
+impl CatalogueEntry {
+    fn of(file: CrateFile, path: PathBuf, needed: bool) -> Result<Self, ArchiveError> {
+        let package = file.draft.package().map_err(|error| ArchiveError::Bad {
             what: "Cargo.toml",
             why: error.to_string(),
         })?;
@@ -131,12 +131,12 @@ impl Entry {
         /// A manifest has room for this many keys.
         const MOST: usize = 24;
         let dependency = |need: &Dependency| {
-            let On::Bare(name) = &need.on else {
+            let DependencyOn::Bare(name) = &need.on else {
                 return None;
             };
             let name = PackageName::of(&self.draft.ecosystem, name).ok()?;
             let (publisher, handle) = owner(&name)?;
-            let on = On::Package {
+            let on = DependencyOn::Package {
                 package: format!("{publisher}/{name}"),
                 handle: Some(handle),
             };
@@ -146,7 +146,8 @@ impl Entry {
                 ..on.into()
             })
         };
-        let always = |need: &&Dependency| need.kind == Kind::Runtime && need.platform.is_none();
+        let always =
+            |need: &&Dependency| need.kind == DependencyKind::Runtime && need.platform.is_none();
         Draft {
             handle: Some(handle),
             dependencies: self
@@ -170,21 +171,21 @@ impl Needs {
     /// Reads `Cargo.lock` in a directory; returns an empty set if there is no valid one.
     pub fn of(dir: &Path) -> Self {
         #[derive(Default, serde::Deserialize)]
-        struct Lock {
+        struct LockFile {
             #[serde(default)]
-            package: Vec<Locked>,
+            package: Vec<LockedCrate>,
         }
         #[derive(serde::Deserialize)]
-        struct Locked {
+        struct LockedCrate {
             name: String,
             version: String,
         }
         let text = std::fs::read_to_string(dir.join("Cargo.lock")).unwrap_or_default();
-        let Lock { package } = toml::from_str(&text).unwrap_or_default();
+        let LockFile { package } = toml::from_str(&text).unwrap_or_default();
         Self(
             package
                 .iter()
-                .map(|Locked { name, version }| format!("{name}-{version}.crate"))
+                .map(|LockedCrate { name, version }| format!("{name}-{version}.crate"))
                 .collect(),
         )
     }
@@ -201,25 +202,25 @@ impl Needs {
 #[derive(Debug)]
 pub struct Skipped {
     pub path: PathBuf,
-    pub why: Unusable,
+    pub why: ArchiveError,
 }
 
 /// The packages to publish, sorted by name and version, without duplicates.
 #[derive(Debug)]
-pub struct Catalogue {
+pub struct DemoCatalogue {
     /// The source that was used in the end.
-    pub source: Source,
-    pub entries: Vec<Entry>,
+    pub source: CatalogueSource,
+    pub entries: Vec<CatalogueEntry>,
     pub skipped: Vec<Skipped>,
 }
 
-impl Catalogue {
+impl DemoCatalogue {
     /// Reads and hashes archives, which blocks for up to a few seconds. Unusable archives are
     /// skipped. A directory without usable archives is an error, an empty cache is not.
-    pub fn load(source: &Source, needs: &Needs) -> Result<Self> {
+    pub fn load(source: &CatalogueSource, needs: &Needs) -> Result<Self> {
         match source {
-            Source::Embedded => Self::embedded(),
-            Source::Directory(dir) => {
+            CatalogueSource::Embedded => Self::embedded(),
+            CatalogueSource::Directory(dir) => {
                 let archives = archives_in(dir).map_err(RegistryError::file(dir, "read"))?;
                 let catalogue = Self::read(source.clone(), archives, needs);
                 if catalogue.entries.is_empty() {
@@ -227,11 +228,11 @@ impl Catalogue {
                 }
                 Ok(catalogue)
             }
-            Source::Cache => {
+            CatalogueSource::Cache => {
                 let archives = cargo_home()
                     .map(|home| cached_archives(&home))
                     .unwrap_or_default();
-                let catalogue = Self::read(Source::Cache, archives, needs);
+                let catalogue = Self::read(CatalogueSource::Cache, archives, needs);
                 if catalogue.entries.is_empty() {
                     Self::embedded()
                 } else {
@@ -245,13 +246,13 @@ impl Catalogue {
         let mut entries = facts::embedded()?;
         sort(&mut entries);
         Ok(Self {
-            source: Source::Embedded,
+            source: CatalogueSource::Embedded,
             entries,
             skipped: Vec::new(),
         })
     }
 
-    fn read(source: Source, mut archives: Vec<PathBuf>, needs: &Needs) -> Self {
+    fn read(source: CatalogueSource, mut archives: Vec<PathBuf>, needs: &Needs) -> Self {
         // Sort by file name, so that all machines with the same crates use them in the same order,
         // whatever the directory of the registry.
         archives.sort_by(|a, b| a.file_name().cmp(&b.file_name()).then_with(|| a.cmp(b)));
@@ -267,7 +268,9 @@ impl Catalogue {
             if !needed && nth % step != 0 {
                 continue;
             }
-            match crates::read(&path).and_then(|file| Entry::of(file, path.clone(), needed)) {
+            match crates::read(&path)
+                .and_then(|file| CatalogueEntry::of(file, path.clone(), needed))
+            {
                 Ok(entry)
                     if seen.insert((
                         entry.package.clone(),
@@ -278,7 +281,7 @@ impl Catalogue {
                 }
                 Ok(_) => catalogue.skipped.push(Skipped {
                     path,
-                    why: Unusable::Duplicate,
+                    why: ArchiveError::Duplicate,
                 }),
                 Err(why) => catalogue.skipped.push(Skipped { path, why }),
             }
@@ -289,7 +292,7 @@ impl Catalogue {
 }
 
 /// Sorts by name, then by version.
-fn sort(entries: &mut [Entry]) {
+fn sort(entries: &mut [CatalogueEntry]) {
     entries.sort_by_cached_key(|entry| {
         (
             entry.package.clone(),
@@ -319,7 +322,8 @@ fn nothing_in(dir: &Path, skipped: &[Skipped]) -> String {
     let dir = dir.display();
     match skipped.first() {
         Some(Skipped { path, why }) => format!(
-            "none of the {} .crate files in {dir} can be published ({}: {why}); give --catalogue another directory, or embedded",
+            "none of the {} .crate files in {dir} can be published ({}: {why}); give --catalogue \
+             another directory, or embedded",
             skipped.len(),
             path.file_name().unwrap_or_default().to_string_lossy(),
         ),

@@ -11,7 +11,7 @@ use crate::domain::percentile::percentiles;
 use crate::{bus::Batch, domain::name::PackageId};
 
 /// A package and its revision.
-type State = (PackageId, u64);
+type Revision = (PackageId, u64);
 
 /// Age from which an announcement counts for delivery.
 pub const SETTLED: Duration = Duration::from_secs(2);
@@ -20,11 +20,11 @@ pub const SETTLED: Duration = Duration::from_secs(2);
 const MAX_DELAYS: usize = 100_000;
 
 /// The demo's records of announcements.
-pub(super) struct Ledger {
-    announced: BTreeMap<State, (Instant, usize)>,
-    heard: Vec<HashSet<State>>,
+pub(super) struct AnnouncementLedger {
+    announced: BTreeMap<Revision, (Instant, usize)>,
+    heard: Vec<HashSet<Revision>>,
     /// The peer from which each node first received an announcement.
-    via: HashMap<State, HashMap<usize, PeerId>>,
+    via: HashMap<Revision, HashMap<usize, PeerId>>,
     /// The time since when each node has been connected without a break.
     online: Vec<Option<Instant>>,
     delays_ms: Vec<f64>,
@@ -32,7 +32,7 @@ pub(super) struct Ledger {
     pub errors: Vec<String>,
 }
 
-impl Ledger {
+impl AnnouncementLedger {
     pub fn new(peers: usize) -> Self {
         Self {
             announced: BTreeMap::new(),
@@ -170,7 +170,7 @@ mod tests {
         };
         let start = Instant::now();
         let later = start + Duration::from_secs(5);
-        let mut ledger = Ledger::new(4);
+        let mut ledger = AnnouncementLedger::new(4);
         ledger.online(0, Some(start));
         ledger.online(1, Some(start));
         ledger.online(2, Some(later));

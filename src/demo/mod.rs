@@ -8,5 +8,5 @@ mod report;
 mod run;
 mod traffic;
 
-pub use report::{Percentiles, Report};
+pub use report::{DemoReport, Percentiles};
 pub use run::{Demo, DemoOptions, Latency};

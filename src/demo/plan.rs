@@ -13,7 +13,7 @@ use rand::{
     seq::{IteratorRandom, SliceRandom},
 };
 
-use super::{catalogue::Entry, city};
+use super::{catalogue::CatalogueEntry, city};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -46,7 +46,7 @@ const ANIMALS: [&str; 32] = [
 
 /// The parameters of a plan.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Wish {
+pub struct PlanOptions {
     pub seed: u64,
     /// Number of nodes, at least one; the first is the user's.
     pub peers: usize,
@@ -58,7 +58,7 @@ pub struct Wish {
 
 /// One node of the swarm.
 #[derive(Clone, Debug)]
-pub struct Peer {
+pub struct PlannedPeer {
     pub node_key: Keypair,
     pub publisher_key: Keypair,
     pub handle: Handle,
@@ -85,35 +85,35 @@ pub struct Absence {
 
 /// Everything decided before the swarm starts.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub struct DemoPlan {
     /// Peer 0 is the user's: it publishes like the others and never leaves.
-    pub peers: Vec<Peer>,
+    pub peers: Vec<PlannedPeer>,
     /// Sorted by time. Every entry occurs once; one peer publishes all versions of a package in
     /// ascending order.
     pub publications: Vec<Publication>,
     /// Sorted by time of leaving; absences of one peer do not overlap.
     pub absences: Vec<Absence>,
     owners: BTreeMap<PackageName, usize>,
-    wish: Wish,
+    wish: PlanOptions,
 }
 
-impl Plan {
+impl DemoPlan {
     /// Makes a plan for `catalogue`, which must be sorted by name and version.
-    pub fn new(wish: Wish, catalogue: &[Entry]) -> Result<Self> {
+    pub fn new(wish: PlanOptions, catalogue: &[CatalogueEntry]) -> Result<Self> {
         if wish.peers == 0 {
             return Err(RegistryError::Usage(
-                "a swarm of 0 peers is none; give --peers 1 or more".to_owned(),
+                "a swarm needs at least one peer; give --peers 1 or more".to_owned(),
             ));
         }
         if !(wish.rate > 0.0 && wish.rate <= 60_000.0) {
             return Err(RegistryError::Usage(format!(
-                "{} packages a minute cannot be published; give --rate a number above 0, 60000 at most",
+                "--rate {} is out of range; give a number above 0, at most 60000",
                 wish.rate
             )));
         }
         if !(0.0..=1.0).contains(&wish.churn) {
             return Err(RegistryError::Usage(format!(
-                "{} is no share of the peers; give --churn a number from 0 to 1",
+                "--churn {} is out of range; give a number from 0 to 1",
                 wish.churn
             )));
         }
@@ -142,8 +142,8 @@ impl Plan {
     /// Returns the publications that are not in `published` yet.
     pub fn left(
         &self,
-        catalogue: &[Entry],
-        published: impl Fn(&Entry) -> bool,
+        catalogue: &[CatalogueEntry],
+        published: impl Fn(&CatalogueEntry) -> bool,
     ) -> Vec<Publication> {
         publications(
             self.wish,
@@ -173,7 +173,7 @@ impl Plan {
     }
 
     /// Returns the peer that publishes a package.
-    pub fn owner(&self, package: &PackageName) -> Option<&Peer> {
+    pub fn owner(&self, package: &PackageName) -> Option<&PlannedPeer> {
         self.peers.get(*self.owners.get(package)?)
     }
 }
@@ -203,7 +203,7 @@ fn key(seed: u64, part: &str, number: usize) -> Result<Keypair> {
     })
 }
 
-fn peers(wish: Wish) -> Result<Vec<Peer>> {
+fn peers(wish: PlanOptions) -> Result<Vec<PlannedPeer>> {
     let mut dice = dice(wish.seed, "places");
     let mut cities = city::cities()?;
     cities.shuffle(&mut dice);
@@ -228,7 +228,7 @@ fn peers(wish: Wish) -> Result<Vec<Peer>> {
         *neighbours += 1;
         // Within 11 km of the centre, so that neighbours are close but distinct on the map.
         let (north, east) = (dice.random_range(-0.1..=0.1), dice.random_range(-0.1..=0.1));
-        peers.push(Peer {
+        peers.push(PlannedPeer {
             node_key: key(wish.seed, "node", number)?,
             publisher_key: key(wish.seed, "publisher", number)?,
             handle,
@@ -241,7 +241,7 @@ fn peers(wish: Wish) -> Result<Vec<Peer>> {
 }
 
 /// Makes the last two nodes of a larger swarm misbehave: other nodes do not know them in advance.
-fn spoil(peers: &mut [Peer]) {
+fn spoil(peers: &mut [PlannedPeer]) {
     if peers.len() < LARGE {
         return;
     }
@@ -289,7 +289,7 @@ fn sizes(peers: usize, cities: usize, dice: &mut impl Rng) -> Vec<usize> {
 
 /// Assigns one publisher to all versions of a package.
 fn owners(
-    catalogue: &[Entry],
+    catalogue: &[CatalogueEntry],
     peers: &[usize],
     dice: &mut impl Rng,
 ) -> BTreeMap<PackageName, usize> {
@@ -305,7 +305,7 @@ fn owners(
 }
 
 /// Plans absences: some peers leave for a while, return, and may leave again.
-fn absences(wish: Wish, dice: &mut impl Rng) -> Vec<Absence> {
+fn absences(wish: PlanOptions, dice: &mut impl Rng) -> Vec<Absence> {
     let others: Vec<usize> = (1..wish.peers).collect();
     let leaving = ((others.len() as f64) * wish.churn).round() as usize;
     let mut absences = Vec::new();
@@ -329,9 +329,9 @@ fn absences(wish: Wish, dice: &mut impl Rng) -> Vec<Absence> {
 const BETWEEN_NEEDED: f64 = 0.1;
 
 fn publications(
-    wish: Wish,
-    catalogue: &[Entry],
-    wanted: impl Fn(&Entry) -> bool,
+    wish: PlanOptions,
+    catalogue: &[CatalogueEntry],
+    wanted: impl Fn(&CatalogueEntry) -> bool,
     owners: &BTreeMap<PackageName, usize>,
     absences: &[Absence],
 ) -> Vec<Publication> {
@@ -374,7 +374,7 @@ fn publications(
 }
 
 /// Returns the entries' numbers in random order, with the versions of a package in ascending order.
-fn shuffled(catalogue: &[Entry], dice: &mut impl Rng) -> VecDeque<usize> {
+fn shuffled(catalogue: &[CatalogueEntry], dice: &mut impl Rng) -> VecDeque<usize> {
     let mut order: Vec<usize> = (0..catalogue.len()).collect();
     order.shuffle(dice);
     let name = |entry: usize| catalogue.get(entry).map(|entry| &entry.package);
@@ -403,18 +403,18 @@ fn seconds(dice: &mut impl Rng, range: std::ops::Range<f64>) -> Duration {
 mod tests {
     use std::{collections::BTreeSet, sync::LazyLock};
 
-    use super::super::catalogue::{Catalogue, Needs, Source};
+    use super::super::catalogue::{CatalogueSource, DemoCatalogue, Needs};
     use super::*;
     use proptest::prelude::*;
 
-    static CATALOGUE: LazyLock<Vec<Entry>> = LazyLock::new(|| {
-        Catalogue::load(&Source::Embedded, &Needs::default())
+    static CATALOGUE: LazyLock<Vec<CatalogueEntry>> = LazyLock::new(|| {
+        DemoCatalogue::load(&CatalogueSource::Embedded, &Needs::default())
             .unwrap()
             .entries
     });
 
-    fn wish(seed: u64, peers: usize) -> Wish {
-        Wish {
+    fn wish(seed: u64, peers: usize) -> PlanOptions {
+        PlanOptions {
             seed,
             peers,
             rate: 60.0,
@@ -422,11 +422,11 @@ mod tests {
         }
     }
 
-    fn plan(wish: Wish) -> Plan {
-        Plan::new(wish, &CATALOGUE).unwrap()
+    fn plan(wish: PlanOptions) -> DemoPlan {
+        DemoPlan::new(wish, &CATALOGUE).unwrap()
     }
 
-    fn city_sizes(plan: &Plan) -> Vec<usize> {
+    fn city_sizes(plan: &DemoPlan) -> Vec<usize> {
         let mut sizes: BTreeMap<Option<String>, usize> = BTreeMap::new();
         for peer in &plan.peers {
             *sizes.entry(peer.location.place.clone()).or_default() += 1;
@@ -442,7 +442,7 @@ mod tests {
             .step_by(5)
             .for_each(|entry| entry.needed = true);
         let needed = catalogue.iter().filter(|entry| entry.needed).count();
-        let plan = Plan::new(wish(3, 12), &catalogue).unwrap();
+        let plan = DemoPlan::new(wish(3, 12), &catalogue).unwrap();
         assert_eq!(plan.publications.len(), catalogue.len());
         let (first, rest) = plan.publications.split_at(needed);
         assert!(first.iter().all(|one| catalogue[one.entry].needed));
@@ -452,26 +452,26 @@ mod tests {
     #[test]
     fn wishes_that_make_no_sense_are_refused() {
         let bad = [
-            Wish {
+            PlanOptions {
                 peers: 0,
                 ..wish(1, 1)
             },
-            Wish {
+            PlanOptions {
                 rate: 0.0,
                 ..wish(1, 1)
             },
-            Wish {
+            PlanOptions {
                 rate: f64::NAN,
                 ..wish(1, 1)
             },
-            Wish {
+            PlanOptions {
                 churn: 1.5,
                 ..wish(1, 1)
             },
         ];
         for wish in bad {
             assert!(
-                Plan::new(wish, &CATALOGUE).unwrap_err().is_usage(),
+                DemoPlan::new(wish, &CATALOGUE).unwrap_err().is_usage(),
                 "{wish:?}"
             );
         }
@@ -479,11 +479,11 @@ mod tests {
 
     #[test]
     fn more_churn_moves_nobody() {
-        let calm = plan(Wish {
+        let calm = plan(PlanOptions {
             churn: 0.0,
             ..wish(3, 12)
         });
-        let lively = plan(Wish {
+        let lively = plan(PlanOptions {
             churn: 1.0,
             ..wish(3, 12)
         });
@@ -497,7 +497,7 @@ mod tests {
                 .len()
                 == 11
         );
-        let homes = |plan: &Plan| {
+        let homes = |plan: &DemoPlan| {
             plan.peers
                 .iter()
                 .map(|peer| peer.location.clone())
@@ -515,12 +515,22 @@ mod tests {
         assert_eq!(one_ways.len(), 66);
         assert!(one_ways.first().unwrap() < &Duration::from_millis(1));
         assert!(one_ways.last().unwrap() > &Duration::from_millis(30));
-        assert!(Plan::new(wish(7, 1), &[]).unwrap().one_ways().is_empty());
+        assert!(
+            DemoPlan::new(wish(7, 1), &[])
+                .unwrap()
+                .one_ways()
+                .is_empty()
+        );
     }
 
     #[test]
     fn a_plan_for_no_packages_is_one() {
-        assert!(Plan::new(wish(1, 3), &[]).unwrap().publications.is_empty());
+        assert!(
+            DemoPlan::new(wish(1, 3), &[])
+                .unwrap()
+                .publications
+                .is_empty()
+        );
     }
 
     proptest! {
@@ -555,13 +565,13 @@ mod tests {
 
         #[test]
         fn everything_is_published_once_in_order_by_one_who_is_there(seed in any::<u64>(), peers in 1usize..30, churn in 0.0..=1.0f64) {
-            let plan = plan(Wish { churn, ..wish(seed, peers) });
+            let plan = plan(PlanOptions { churn, ..wish(seed, peers) });
             prop_assert!(plan.publications.is_sorted_by_key(|publication| publication.at));
             let entries: BTreeSet<_> = plan.publications.iter().map(|publication| publication.entry).collect();
             prop_assert_eq!((entries.len(), plan.publications.len()), (CATALOGUE.len(), CATALOGUE.len()));
             let mut last = BTreeMap::new();
             for publication in &plan.publications {
-                let Entry { package, draft, .. } = &CATALOGUE[publication.entry];
+                let CatalogueEntry { package, draft, .. } = &CATALOGUE[publication.entry];
                 let version = draft.version.read(package.ecosystem()).unwrap();
                 prop_assert!(is_there(&plan.absences, publication.peer, publication.at));
                 let owner = plan.owner(package).unwrap();
@@ -577,7 +587,7 @@ mod tests {
 
         #[test]
         fn you_stay_and_others_come_back(seed in any::<u64>(), peers in 1usize..30, churn in 0.0..=1.0f64) {
-            let plan = plan(Wish { churn, ..wish(seed, peers) });
+            let plan = plan(PlanOptions { churn, ..wish(seed, peers) });
             prop_assert!(plan.absences.is_sorted_by_key(|absence| absence.leaves));
             let mut back: BTreeMap<usize, Duration> = BTreeMap::new();
             for absence in &plan.absences {

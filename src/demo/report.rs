@@ -31,7 +31,7 @@ pub struct Percentiles {
 
 /// The figures of a demo, all measured in this run.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Report {
+pub struct DemoReport {
     pub peers: usize,
     /// Nodes connected to the swarm at the end.
     pub connected: usize,

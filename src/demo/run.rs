@@ -15,11 +15,11 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    catalogue::{Catalogue, Entry, Needs, Source},
-    ledger::Ledger,
-    plan::{Plan, Publication, Wish},
-    report::{GetProbe, Percentiles, Report, SearchProbe},
-    traffic::Traffic,
+    catalogue::{CatalogueEntry, CatalogueSource, DemoCatalogue, Needs},
+    ledger::AnnouncementLedger,
+    plan::{DemoPlan, PlanOptions, Publication},
+    report::{DemoReport, GetProbe, Percentiles, SearchProbe},
+    traffic::TrafficTotals,
 };
 use crate::{
     RegistryError, Result,
@@ -28,7 +28,7 @@ use crate::{
     domain::percentile::percentiles,
     domain::{
         geo::GeoLocation,
-        lookup::{Kind, State},
+        lookup::{LookupKind, LookupState},
         name::{NetworkName, PackageId, PackageName, PackageRef, PublisherId},
         names::NamePattern,
         query::Query,
@@ -57,7 +57,7 @@ pub struct DemoOptions {
     /// Number of nodes, including the user's.
     pub peers: usize,
     pub seed: u64,
-    pub catalogue: Source,
+    pub catalogue: CatalogueSource,
     /// A directory whose `Cargo.lock` lists the crates to publish first.
     pub project: Option<PathBuf>,
     /// Packages a minute, over the whole swarm.
@@ -88,8 +88,8 @@ pub struct Demo {
 
 /// The state that the demo's tasks share.
 pub(super) struct Stage {
-    pub(super) plan: Plan,
-    pub(super) catalogue: Catalogue,
+    pub(super) plan: DemoPlan,
+    pub(super) catalogue: DemoCatalogue,
     network: NetworkName,
     root: PathBuf,
     query_timeout: Duration,
@@ -97,8 +97,8 @@ pub(super) struct Stage {
     /// Locations of the nodes, if links have latency.
     places: Option<Arc<HashMap<PeerId, GeoLocation>>>,
     cast: Mutex<Cast>,
-    ledger: Mutex<Ledger>,
-    pub(super) traffic: Traffic,
+    ledger: Mutex<AnnouncementLedger>,
+    pub(super) traffic: TrafficTotals,
     pub(super) stop: CancellationToken,
 }
 
@@ -122,7 +122,7 @@ impl Demo {
         let asked = options.catalogue.clone();
         let project = options.project;
         let load = move || {
-            Catalogue::load(
+            DemoCatalogue::load(
                 &asked,
                 &project.map_or_else(Needs::default, |dir| Needs::of(&dir)),
             )
@@ -134,27 +134,28 @@ impl Demo {
             }
         })??;
         if catalogue.source != options.catalogue {
-            notes.push("there is no cargo cache here, so the packages are those that come with the program".to_owned());
+            notes.push("there is no cargo cache, so the embedded packages are used".to_owned());
         }
         if let Some(first) = catalogue.skipped.first() {
             let (count, name) = (catalogue.skipped.len(), first.path.display());
             let archives = if count == 1 { "archive" } else { "archives" };
             notes.push(format!(
-                "{count} {archives} could not be used, the first being {name}: {}",
+                "skipped {count} {archives}, the first was {name}: {}",
                 first.why
             ));
         }
-        let wish = Wish {
+        let wish = PlanOptions {
             seed: options.seed,
             peers,
             rate: options.rate,
             churn: options.churn,
         };
-        let plan = Plan::new(wish, &catalogue.entries)?;
+        let plan = DemoPlan::new(wish, &catalogue.entries)?;
         let places = (options.latency == Latency::Distance).then(|| Arc::new(plan.places()));
         if let Some((p50, p95)) = places.as_ref().and_then(|_| one_way_ms(&plan)) {
             notes.push(format!(
-                "links are delayed by their cities' distance: one way takes {p50:.0} ms, p95 {p95:.0} ms"
+                "links have the latency of the distance between cities: one way {p50:.0} ms, p95 \
+                 {p95:.0} ms"
             ));
         }
         let (root, temporary) = match options.data_dir {
@@ -184,8 +185,8 @@ impl Demo {
             seed: options.seed,
             places,
             cast: Mutex::new(cast),
-            ledger: Mutex::new(Ledger::new(peers)),
-            traffic: Traffic::default(),
+            ledger: Mutex::new(AnnouncementLedger::new(peers)),
+            traffic: TrafficTotals::default(),
             stop: CancellationToken::new(),
         });
         let needed = stage
@@ -196,7 +197,7 @@ impl Demo {
             .count();
         if needed > 0 {
             notes.push(format!(
-                "{needed} crates of the Cargo.lock here are published first"
+                "{needed} crates of the local Cargo.lock are published first"
             ));
         }
         let you = stage.enter(0).await?;
@@ -231,7 +232,7 @@ impl Demo {
     }
 
     /// Runs the swarm for `length` with searches and gets, and returns the report.
-    pub async fn report(&self, length: Duration) -> Report {
+    pub async fn report(&self, length: Duration) -> DemoReport {
         let end = clock::deadline(Instant::now(), length);
         let pace = (length / (PROBES as u32 + 6)).max(Duration::from_millis(50));
         let (mut searches, mut gets) = (Vec::new(), Vec::new());
@@ -263,7 +264,7 @@ impl Demo {
             .collect();
         let ledger = lock(&self.stage.ledger);
         let (copies, announced, heard) = (costs.copies, ledger.announcements(), ledger.heard_of());
-        Report {
+        DemoReport {
             peers: self.stage.plan.peers.len(),
             connected: ledger.connected(),
             latency: if self.stage.places.is_some() {
@@ -346,8 +347,8 @@ impl Stage {
             for trace in node.lookups().await.unwrap_or_default() {
                 let requests = trace.hops.len() as f64;
                 match (trace.kind, trace.state) {
-                    (Kind::Get, State::Done) => costs.found.push(requests),
-                    (Kind::Get, State::Missing) => costs.missing.push(requests),
+                    (LookupKind::Get, LookupState::Done) => costs.found.push(requests),
+                    (LookupKind::Get, LookupState::Missing) => costs.missing.push(requests),
                     _ => {}
                 }
             }
@@ -478,7 +479,7 @@ impl Stage {
         if joined.iter().all(|joined| *joined) {
             lock(&self.cast).joined = Some(started.elapsed());
         } else {
-            self.note_error("some nodes found nobody".to_owned());
+            self.note_error("some nodes found no peers".to_owned());
         }
         let trading = tokio::spawn(self.clone().trade());
         self.perform(&mut nodes).await;
@@ -565,7 +566,7 @@ impl Stage {
         }
         self.plan.left(
             &self.catalogue.entries,
-            |Entry { package, draft, .. }| {
+            |CatalogueEntry { package, draft, .. }| {
                 let read = |version: &VersionText| version.read(package.ecosystem()).ok();
                 published
                     .get(package)
@@ -694,7 +695,7 @@ impl Stage {
 
 /// Returns the one-way latency between pairs of nodes: the 50th and 95th percentile; `None` for one
 /// node.
-fn one_way_ms(plan: &Plan) -> Option<(f64, f64)> {
+fn one_way_ms(plan: &DemoPlan) -> Option<(f64, f64)> {
     percentiles(
         plan.one_ways()
             .iter()
@@ -715,8 +716,8 @@ fn affordable(peers: usize, notes: &mut Vec<String>) -> usize {
         .unwrap_or(1);
     if most < peers {
         notes.push(format!(
-            "this system allows {limit} open files, which is enough for {most} peers and not for {peers}; raise the \
-             limit (ulimit -Hn) for more"
+            "the limit of {limit} open files allows {most} peers instead of {peers}; raise it \
+             (ulimit -Hn) for more"
         ));
     }
     most.max(peers.min(1))

@@ -32,10 +32,10 @@ const LEAD: usize = 1;
 
 /// The figures of downloads.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Traffic(Arc<Mutex<Counts>>);
+pub(super) struct TrafficTotals(Arc<Mutex<DownloadCounts>>);
 
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct DownloadCounts {
     /// Completed downloads.
     pub fetches: u64,
     pub bytes: u64,
@@ -47,12 +47,12 @@ pub(super) struct Counts {
     pub bad_bytes_delivered: u64,
 }
 
-impl Traffic {
-    fn lock(&self) -> MutexGuard<'_, Counts> {
+impl TrafficTotals {
+    fn lock(&self) -> MutexGuard<'_, DownloadCounts> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub fn counts(&self) -> Counts {
+    pub fn counts(&self) -> DownloadCounts {
         *self.lock()
     }
 }

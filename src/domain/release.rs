@@ -173,7 +173,9 @@ impl ReleaseEntry {
 pub fn check_reason(text: &str) -> Result<(), String> {
     let length = text.chars().count();
     if length > MAX_REASON {
-        return Err(format!("is {length} characters long, {MAX_REASON} at most"));
+        return Err(format!(
+            "is {length} characters long, but at most {MAX_REASON} are allowed"
+        ));
     }
     let is_bad = |(c, is_unsafe): (char, bool)| is_unsafe && c != '\n';
     match safe_or_not(text).any(is_bad) {
@@ -386,14 +388,14 @@ pub fn removed(
 /// The entries of a head in preparation: the newest ones, which it lists itself, and those in
 /// pages, which do not change.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Entries {
+pub struct HeadEntries {
     /// The entries that the head lists itself.
     pub recent: Vec<ReleaseEntry>,
     /// The merged entries of all records that are held.
     pub all: Vec<ReleaseEntry>,
 }
 
-impl Entries {
+impl HeadEntries {
     /// Adds a manifest to a version, or adds the version.
     pub fn add(&mut self, ecosystem: &Ecosystem, version: &VersionText, manifest: Hash) {
         if find(ecosystem, &self.all, version).is_some() {

@@ -26,7 +26,7 @@ use super::{
 use crate::{
     RegistryError, Result,
     domain::{
-        hash::{ContentRoot, Digester, Digests, Sha1Digest, Sha512Digest},
+        hash::{ContentRoot, Digester, FileDigests, Sha1Digest, Sha512Digest},
         name::PackageId,
         version::VersionText,
     },
@@ -106,7 +106,7 @@ impl File {
     }
 
     /// The first digest that is not what the signer says: its name, that, and what it is.
-    fn differs(&self, found: &Digests) -> Option<(&'static str, String, String)> {
+    fn differs(&self, found: &FileDigests) -> Option<(&'static str, String, String)> {
         let Others { sha512, sha1 } = &self.others;
         let all = [
             (
@@ -398,7 +398,7 @@ mod tests {
             digester.finish()
         };
         let right = found(bytes);
-        let file = |sha256: Digests, sha512, sha1| {
+        let file = |sha256: FileDigests, sha512, sha1| {
             let package = PackageId {
                 owner: PublisherId::nobody(),
                 name: "npm:a".parse().unwrap(),

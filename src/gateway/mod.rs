@@ -34,7 +34,9 @@ use std::{
 use tokio::net::TcpListener;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{RegistryError, Result, bus::Requests, control::Control, disk, domain::proof::Prover};
+use crate::{
+    RegistryError, Result, bus::RequestLog, control::Control, disk, domain::proof::Prover,
+};
 pub use check::check;
 use service::Service;
 
@@ -104,7 +106,7 @@ impl Gateway {
     /// A sentence's end, such as "Address already in use".
     pub async fn open(
         node: Arc<dyn Control>,
-        (requests, prover): (Requests, Prover),
+        (requests, prover): (RequestLog, Prover),
         data_dir: &Path,
         options: Options,
     ) -> Result<Self, String> {

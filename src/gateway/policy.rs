@@ -14,12 +14,12 @@ use crate::{
     RegistryError, Result,
     domain::{
         name::{PackageId, PackageName, PublisherId},
-        names::{Block, By, Decided, Meaning},
+        names::{By, NameBlock, NameDecision, NameMeaning},
         trust::Trust,
         version::VersionText,
     },
     ecosystem::Ecosystem,
-    registry::{Hit, Package, Publisher},
+    registry::{Hit, OwnPublisher, Package},
 };
 
 /// The reason why a request is refused.
@@ -102,11 +102,11 @@ pub async fn whose(
     };
     let owner = match (only, &decided.meaning) {
         // A block applies to the name, whoever owns it.
-        (Some(owner), Meaning::Blocked(_)) if !is_blocked(service, name).await? => owner,
-        (_, Meaning::Blocked(_)) => return Err(refused(&decided)),
+        (Some(owner), NameMeaning::Blocked(_)) if !is_blocked(service, name).await? => owner,
+        (_, NameMeaning::Blocked(_)) => return Err(refused(&decided)),
         (Some(owner), _) => owner,
-        (None, Meaning::Owner { owner, .. }) => *owner,
-        (None, Meaning::Nobody(keys)) if keys.is_empty() && service.is_too_early().await? => {
+        (None, NameMeaning::Owner { owner, .. }) => *owner,
+        (None, NameMeaning::Nobody(keys)) if keys.is_empty() && service.is_too_early().await? => {
             return Err(Refused::TooEarly);
         }
         (None, _) => return Err(refused(&decided)),
@@ -129,7 +129,7 @@ async fn is_blocked(service: &Service, name: &PackageName) -> Result<bool> {
         .any(|block| block.version.is_none()))
 }
 
-fn refused(decided: &Decided) -> Refused {
+fn refused(decided: &NameDecision) -> Refused {
     Refused::Because(StatusCode::NOT_FOUND, decided.refusal().unwrap_or_default())
 }
 
@@ -158,7 +158,7 @@ pub async fn package(service: &Service, id: &PackageId) -> Result<Package, Refus
 }
 
 /// Returns true if a block covers all of this version, in whatever spelling.
-fn is_of(block: &Block, version: &VersionText) -> bool {
+fn is_of(block: &NameBlock, version: &VersionText) -> bool {
     let ecosystem = block.name.ecosystem();
     block.file.is_none()
         && block
@@ -243,7 +243,7 @@ pub async fn may_publish(
             decided.refusal().unwrap_or_default(),
         ));
     }
-    let Publisher { id: own, new_key } = service.registry().publisher().await?;
+    let OwnPublisher { id: own, new_key } = service.registry().publisher().await?;
     if let Some(path) = new_key {
         tracing::warn!(path = %path.display(), "a publisher's key was made; back it up, because nobody else can publish your packages");
     }
@@ -252,7 +252,7 @@ pub async fn may_publish(
     }
     // A person's rule for the name takes precedence, so that nobody would get the own package.
     match &decided.meaning {
-        Meaning::Owner {
+        NameMeaning::Owner {
             owner,
             by: By::Rule(rule),
         } if *owner != own && only.is_none() => {

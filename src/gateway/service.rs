@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     Result,
-    bus::Requests,
+    bus::RequestLog,
     control::Control,
     domain::proof::Prover,
     registry::{Contents, Registry},
@@ -44,7 +44,7 @@ const YOUNG: Duration = Duration::from_secs(10);
 pub struct Service {
     node: Arc<dyn Control>,
     /// The board that tells what clients ask.
-    pub requests: Requests,
+    pub requests: RequestLog,
     pub prover: Prover,
     pub options: Options,
     bound: SocketAddr,
@@ -102,7 +102,7 @@ pub struct Asked {
 impl Service {
     pub fn new(
         node: Arc<dyn Control>,
-        (requests, prover): (Requests, Prover),
+        (requests, prover): (RequestLog, Prover),
         options: Options,
         bound: SocketAddr,
         publish_token: String,

@@ -21,12 +21,12 @@ use hyper::body::{Frame, SizeHint};
 
 use super::service::{Client, Service};
 use crate::{
-    bus::Requests,
+    bus::RequestLog,
     clock,
     domain::{
         hash::ContentRoot,
         name::{PackageId, PackageName},
-        request::{ClientRequest, Origin, Purpose, client_of, told},
+        request::{BytesOrigin, ClientRequest, RequestPurpose, client_of, told},
         transfer::{Transfer, TransferId},
         version::VersionText,
     },
@@ -105,14 +105,14 @@ impl Began {
             from: client.from.to_string(),
             method: told(request.method().as_str()),
             path: told(request.uri().path()),
-            purpose: Purpose::Read,
+            purpose: RequestPurpose::Read,
             package: None,
             version: None,
             owner: None,
             status: 0,
             bytes: 0,
             length: None,
-            origin: Origin::default(),
+            origin: BytesOrigin::default(),
             waited: 0,
             millis: None,
             refusal: None,
@@ -141,9 +141,9 @@ impl Began {
         request.version = notes.version;
         request.refusal = notes.refusal;
         request.purpose = match (notes.is_change, notes.file) {
-            (true, _) => Purpose::Change,
-            (false, Some(_)) => Purpose::File,
-            (false, None) => Purpose::Read,
+            (true, _) => RequestPurpose::Change,
+            (false, Some(_)) => RequestPurpose::File,
+            (false, None) => RequestPurpose::Read,
         };
         request.status = response.status().as_u16();
         request.length = length(&response, &request.method);
@@ -191,7 +191,7 @@ fn length(response: &Response, method: &str) -> Option<u64> {
 struct Following {
     request: ClientRequest,
     at: Instant,
-    requests: Requests,
+    requests: RequestLog,
     file: Option<(ContentRoot, bool)>,
     contents: Arc<dyn Contents>,
 }
@@ -213,7 +213,7 @@ impl Following {
                 &contents.transfers().await.unwrap_or_default(),
                 root,
             ),
-            _ => Origin {
+            _ => BytesOrigin {
                 here: request.bytes,
                 peers: Vec::new(),
             },
@@ -241,7 +241,7 @@ impl Following {
 
 /// Returns the origin of a file that was not here completely: the bytes that each peer supplied to
 /// the fetch, and the rest, which was here before.
-fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> Origin {
+fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> BytesOrigin {
     let fetch = transfers
         .iter()
         .find(|one| one.id == TransferId::Fetch { root });
@@ -251,7 +251,7 @@ fn origin(bytes: u64, transfers: &[Transfer], root: ContentRoot) -> Origin {
         .filter(|peer| peer.bytes > 0);
     let peers: Vec<_> = given.map(|peer| (peer.peer, peer.bytes)).collect();
     let from_peers = peers.iter().map(|(_, bytes)| bytes).sum();
-    Origin {
+    BytesOrigin {
         here: bytes.saturating_sub(from_peers),
         peers,
     }

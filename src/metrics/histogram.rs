@@ -23,10 +23,10 @@ const BOUNDS: [f64; 16] = [
 /// A histogram of atomic counters. prometheus-client's own histogram takes a lock that a scrape
 /// holds too, and the swarm task must never wait.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Histogram(Arc<Counts>);
+pub(super) struct Histogram(Arc<BucketCounts>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct BucketCounts {
     within: [AtomicU64; BOUNDS.len()],
     beyond: AtomicU64,
     nanos: AtomicU64,

@@ -2,7 +2,7 @@
 //!
 //! Parts of the node that count something are given a [`Metrics`]; counting is an atomic addition
 //! and never waits. Values that are known anyway, such as the number of connections, are read when
-//! the metrics are scraped: [`Figures`].
+//! the metrics are scraped: [`ScrapedValues`].
 
 mod histogram;
 
@@ -20,7 +20,7 @@ use prometheus_client::{
 };
 
 use crate::domain::{
-    faults::Fault,
+    faults::PeerFault,
     record::{Class, Refusal},
     reputation::Outcome,
     request::{CLIENTS, ClientRequest, kind_of},
@@ -35,7 +35,7 @@ type Label = [(&'static str, &'static str); 1];
 
 /// The source of the result of a get, or the reason why there was none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Provenance {
+pub enum GetSource {
     Memory,
     Disk,
     Dht,
@@ -132,33 +132,33 @@ impl Displaced {
 
 /// The node's Prometheus counters. Cheap to clone; all clones share the counters.
 #[derive(Clone, Debug)]
-pub struct Metrics(Arc<Inner>);
+pub struct Metrics(Arc<MetricCounters>);
 
 #[derive(Debug)]
-struct Inner {
+struct MetricCounters {
     families: Registry,
     searches: Searches,
     gets: Gets,
-    lookups: Lookups,
+    lookups: LookupTimes,
     gossip_delay: Histogram,
     commits: Histogram,
     faults: Faults,
     misdeeds: Family<Label, Counter>,
     turned_away: Family<Label, Counter>,
     bans: Counter,
-    contents: Contents,
+    contents: ContentCounters,
     synced_bytes: Counter,
     synced_heads: Counter,
     displaced: Family<Label, Counter>,
     dht_bytes: Gauge,
     claims: Gauge,
     claim_bytes: Gauge,
-    gateway: Gateway,
+    gateway: GatewayCounters,
 }
 
 /// Counters of package managers' requests.
 #[derive(Debug)]
-struct Gateway {
+struct GatewayCounters {
     requests: Family<[(&'static str, String); 2], Counter>,
     refused: Counter,
     here: Counter,
@@ -187,7 +187,7 @@ struct Gets {
 }
 
 #[derive(Debug)]
-struct Lookups {
+struct LookupTimes {
     found: Histogram,
     missing: Histogram,
     unanswered: Histogram,
@@ -206,7 +206,7 @@ struct Faults {
 }
 
 #[derive(Debug)]
-struct Contents {
+struct ContentCounters {
     fetched: Counter,
     served: Counter,
     done: Counter,
@@ -262,14 +262,15 @@ impl Default for Metrics {
         let help = "Time that lookups in the DHT took, by how they ended";
         families.register_with_unit("lookup_duration", help, Unit::Seconds, by_outcome.clone());
         let outcome = |value| by_outcome.get_or_create_owned(&[("outcome", value)]);
-        let lookups = Lookups {
+        let lookups = LookupTimes {
             found: outcome("found"),
             missing: outcome("missing"),
             unanswered: outcome("unanswered"),
         };
 
         let gossip_delay = Histogram::default();
-        let help = "Time from sending an announcement to its being verified here, by the two nodes' clocks";
+        let help = "Time from sending an announcement to its being verified here, by the two \
+                    nodes' clocks";
         families.register_with_unit("gossip_delay", help, Unit::Seconds, gossip_delay.clone());
 
         let commits = Histogram::default();
@@ -341,7 +342,7 @@ impl Default for Metrics {
             misdeeds.clone(),
         );
         // Create all labels at the start, so that alerts can refer to them.
-        Fault::ALL
+        PeerFault::ALL
             .iter()
             .for_each(|fault| drop(misdeeds.get_or_create_owned(&[("kind", fault.label())])));
         let turned_away = Family::<Label, Counter>::default();
@@ -375,7 +376,7 @@ impl Default for Metrics {
         );
         let way = |value| bytes.get_or_create_owned(&[("direction", value)]);
         let fetch = |value| fetches.get_or_create_owned(&[("outcome", value)]);
-        let contents = Contents {
+        let contents = ContentCounters {
             fetched: way("fetched"),
             served: way("served"),
             done: fetch("done"),
@@ -412,7 +413,7 @@ impl Default for Metrics {
         families.register_with_unit("gateway_wait", help, Unit::Seconds, waits.clone());
         let origin = |value| sent.get_or_create_owned(&[("origin", value)]);
         let (here, peers) = (origin("here"), origin("peers"));
-        let gateway = Gateway {
+        let gateway = GatewayCounters {
             requests,
             refused,
             here,
@@ -420,7 +421,7 @@ impl Default for Metrics {
             waits,
         };
 
-        Self(Arc::new(Inner {
+        Self(Arc::new(MetricCounters {
             families,
             searches,
             gets,
@@ -458,15 +459,15 @@ impl Metrics {
         searches.peer_hits.inc_by(peer_hits as u64);
     }
 
-    pub fn got(&self, provenance: Provenance) {
+    pub fn got(&self, provenance: GetSource) {
         let gets = &self.0.gets;
         let counter = match provenance {
-            Provenance::Memory => &gets.memory,
-            Provenance::Disk => &gets.disk,
-            Provenance::Dht => &gets.dht,
-            Provenance::Peer => &gets.peer,
-            Provenance::Missing => &gets.missing,
-            Provenance::Failed => &gets.failed,
+            GetSource::Memory => &gets.memory,
+            GetSource::Disk => &gets.disk,
+            GetSource::Dht => &gets.dht,
+            GetSource::Peer => &gets.peer,
+            GetSource::Missing => &gets.missing,
+            GetSource::Failed => &gets.failed,
         };
         counter.inc();
     }
@@ -593,7 +594,7 @@ impl Metrics {
     }
 
     /// Counts a fault of a peer.
-    pub fn faulted(&self, fault: Fault) {
+    pub fn faulted(&self, fault: PeerFault) {
         self.0
             .misdeeds
             .get_or_create_owned(&[("kind", fault.label())])
@@ -618,7 +619,7 @@ impl Metrics {
     /// families of `others`.
     pub fn text<'a>(
         &self,
-        figures: Figures,
+        figures: ScrapedValues,
         others: impl IntoIterator<Item = &'a Registry>,
     ) -> Result<String, fmt::Error> {
         let mut told = String::new();
@@ -634,7 +635,7 @@ impl Metrics {
 
 /// Values that are read when the metrics are scraped.
 #[derive(Clone, Debug, Default)]
-pub struct Figures {
+pub struct ScrapedValues {
     pub packages: u64,
     /// Bytes of records in the catalogue.
     pub catalogue_bytes: u64,
@@ -651,7 +652,7 @@ pub struct Figures {
     pub events_dropped: u64,
 }
 
-impl Figures {
+impl ScrapedValues {
     fn families(self) -> Registry {
         let mut families = Registry::with_prefix(PREFIX);
         let gauges = [
@@ -713,7 +714,8 @@ impl Figures {
             let labels = [("reason", name(refusal)), ("class", class.to_owned())];
             refusals.get_or_create(&labels).inc_by(count);
         }
-        let help = "What was refused, by reason, and whether who sent it is at fault (reject) or not (ignore)";
+        let help = "What was refused, by reason, and whether who sent it is at fault (reject) or \
+                    not (ignore)";
         families.register("refusals", help, refusals);
 
         let counters = [

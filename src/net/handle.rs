@@ -34,7 +34,7 @@ use crate::{
         copies::CopyFigures,
         faults::Ruling,
         hash::Hash,
-        health::{Gateway, Sample},
+        health::{GatewayHealth, Sample},
         name::PublisherId,
         record::{DhtKey, Record},
         reputation::Outcome,
@@ -51,7 +51,7 @@ pub struct Net {
     pub(super) greeting: Arc<watch::Sender<Greeting>>,
     pub(super) safety: Arc<watch::Sender<Option<Safety>>>,
     pub(super) copies: Arc<watch::Sender<CopyFigures>>,
-    pub(super) gateway: Arc<watch::Sender<Option<Gateway>>>,
+    pub(super) gateway: Arc<watch::Sender<Option<GatewayHealth>>>,
     pub(super) joined: watch::Receiver<usize>,
     pub(super) doubted: watch::Receiver<HashSet<PeerId>>,
     pub(super) clock: watch::Receiver<Option<ClockOffset>>,
@@ -419,7 +419,7 @@ impl Net {
     }
 
     /// Sets the state of the gateway for package managers, for the health screen.
-    pub fn tell_gateway(&self, gateway: Option<Gateway>) {
+    pub fn tell_gateway(&self, gateway: Option<GatewayHealth>) {
         self.gateway.send_replace(gateway);
     }
 

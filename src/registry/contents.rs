@@ -11,7 +11,7 @@ use crate::{
     RegistryError, Result,
     domain::{
         hash::ContentRoot,
-        held::{Freed, Held, Lost, Usage},
+        held::{Freed, Held, Lost, StorageUsage},
         manifest::Content,
         transfer::{Fetched, Order, Transfer, TransferId, Wanted},
     },
@@ -21,6 +21,12 @@ use crate::{
 pub type Incoming = Pin<Box<dyn AsyncRead + Send>>;
 
 /// A node's content. `Send + Sync` and object safe, like the registry.
+///
+/// # Errors
+/// Every call fails with [`Closed`](crate::RegistryError::Closed) once the node has ended, with
+/// [`Database`](crate::RegistryError::Database) where its database fails, and over a control socket
+/// with [`NoNode`](crate::RegistryError::NoNode) or [`Control`](crate::RegistryError::Control) where
+/// that fails.
 #[async_trait]
 pub trait Contents: Send + Sync {
     /// Stores bytes to be published.
@@ -42,13 +48,20 @@ pub trait Contents: Send + Sync {
         progress: Option<mpsc::Sender<Transfer>>,
     ) -> Result<Fetched>;
 
-    /// Fetches many small companion files at once, from connected peers, within this time. What is
-    /// missing after that must be fetched one by one. The default implementation fetches nothing.
+    /// Fetches small contents that travel beside files, many at once, from connected peers, and
+    /// waits no longer than `within`. What is not here then has to be fetched alone; an
+    /// implementation may leave everything to that.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn gather(&self, _wanted: Vec<Wanted>, _within: Duration) -> Result<()> {
         Ok(())
     }
 
-    /// Starts a fetch without waiting for it.
+    /// Starts a fetch and does not wait for it.
+    ///
+    /// # Errors
+    /// [`TooLarge`](crate::RegistryError::TooLarge); those of every call.
     async fn start_fetch(&self, wanted: Wanted) -> Result<()>;
 
     /// Returns the verified bytes of a content that is here, in pieces. An error is the last piece.
@@ -66,42 +79,76 @@ pub trait Contents: Send + Sync {
     /// piece may be an error as for [`Contents::fetch`].
     async fn stream(&self, wanted: Wanted, from: u64) -> Result<mpsc::Receiver<Result<Bytes>>>;
 
-    /// Describes a content that is here.
+    /// Describes a content that is here, without its bytes.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn held(&self, root: ContentRoot) -> Result<Option<Held>>;
 
-    /// Lists all contents that are here, those used last first.
+    /// Describes all content that is here, the most recently used first.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn list(&self) -> Result<Vec<Held>>;
 
-    /// Lists the contents that were damaged and are not restored yet, oldest first.
+    /// Describes content that was damaged and is not here again, the oldest first.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn lost(&self) -> Result<Vec<Lost>>;
 
-    async fn usage(&self) -> Result<Usage>;
+    /// Tells how many bytes are here, of which kinds, and the quota.
+    ///
+    /// # Errors
+    /// Those of every call.
+    async fn usage(&self) -> Result<StorageUsage>;
 
-    /// Pins a content for a release, so that the quota does not evict it, or unpins it. Returns
-    /// false if it is not here. Pins are per release, even if several share the same bytes.
+    /// Pins content for a release, so that the quota does not evict it, or unpins it; false when it
+    /// is not here. A pin belongs to one release, whatever becomes of others with the same bytes.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool>;
 
-    /// Removes contents that are neither own nor pinned: enough for the quota, or `all` of them.
-    /// Also removes the remains of fetches that were not resumed for a week, or, with `all`, for a
+    /// Evicts content that is neither own nor pinned: as much as the quota requires, or `all` of
+    /// it; and what is left of fetches that nobody has continued for a week, or with `all` for a
     /// minute.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn clean_up(&self, all: bool) -> Result<Freed>;
 
-    /// Reads and verifies one content. Returns false if it was damaged: it is then removed, and
-    /// fetched again if a peer has it.
+    /// Reads and verifies one content; false when it is damaged. It is then dropped, and fetched
+    /// again if somebody has it.
+    ///
+    /// # Errors
+    /// [`NoContent`](crate::RegistryError::NoContent); those of every call.
     async fn check(&self, root: ContentRoot) -> Result<bool>;
 
-    /// Returns the nodes that have a content: this one, if it does, and its providers in the DHT,
-    /// without duplicates.
+    /// Returns the nodes that have a content: this one if it has, and the providers that the DHT
+    /// knows, each once.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>>;
 
-    /// Announces all contents again in the DHT, and checks again which of the own packages others
-    /// have.
+    /// Provides everything that is here in the DHT again, and checks anew which of the own packages
+    /// have replicas.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn offer_again(&self) -> Result<()>;
 
-    /// Returns the running and recent transfers, newest first.
+    /// Returns the transfers that run, and those that ended lately, the newest first.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn transfers(&self) -> Result<Vec<Transfer>>;
 
-    /// Controls a fetch. Returns false if there is no such fetch.
+    /// Pauses, resumes or stops a fetch; false when there is none that could be.
+    ///
+    /// # Errors
+    /// Those of every call.
     async fn direct(&self, id: TransferId, order: Order) -> Result<bool>;
 }
 

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Artifacts, Bundle, Chance, Change, Contents, Imported, Incoming, LookAlike, Names, Namesake,
-    Own, Package, PublishStep, Receipt, Registry, RegistryOptions, Release, SearchResults,
+    OwnPackages, Package, PublishStep, Receipt, Registry, RegistryOptions, Release, SearchResults,
     SearchUpdate, SyncReport,
     catalogue::Catalogue,
     core::{Core, blocking},
@@ -25,13 +25,13 @@ use crate::{
     bus::{Board, Bus, Tally},
     clock::Clock,
     domain::{
-        conflict::{ConflictId, Conflicts, Evidence},
+        conflict::{ConflictId, ConflictList, Evidence},
         content::ContentOptions,
         hash::{ContentRoot, Hash},
-        held::{Freed, Held, Lost, Usage},
+        held::{Freed, Held, Lost, StorageUsage},
         manifest::{Content, Draft, Manifest},
         name::{Handle, PackageId, PackageName, PackageRef, PublisherId},
-        names::{Block, Decided, NamePattern, NameTable},
+        names::{NameBlock, NameDecision, NamePattern, NameTable},
         package,
         query::Query,
         release::ReleaseEntry,
@@ -44,7 +44,8 @@ use crate::{
     store::{Store, content::ContentStore},
 };
 
-/// The parts that a registry is built from.
+/// What a registry is put together from.
+#[allow(missing_docs)] // Their types say what they are.
 pub struct Parts {
     pub net: Net,
     pub store: Store,
@@ -221,11 +222,11 @@ impl Registry for P2pRegistry {
         self.publisher.import(batch).await
     }
 
-    async fn own(&self) -> Result<Own> {
+    async fn own(&self) -> Result<OwnPackages> {
         self.publisher.own().await
     }
 
-    async fn publisher(&self) -> Result<package::Publisher> {
+    async fn publisher(&self) -> Result<package::OwnPublisher> {
         self.publisher.publisher().await
     }
 
@@ -245,7 +246,7 @@ impl Registry for P2pRegistry {
         self.core.store.namesakes(name, &beside)
     }
 
-    async fn conflicts(&self) -> Result<Conflicts> {
+    async fn conflicts(&self) -> Result<ConflictList> {
         self.catalogue.conflicts().await
     }
 
@@ -291,15 +292,15 @@ impl Registry for P2pRegistry {
 
 #[async_trait]
 impl Names for P2pRegistry {
-    async fn why(&self, name: &PackageName) -> Result<Decided> {
+    async fn why(&self, name: &PackageName) -> Result<NameDecision> {
         self.packages.why(name).await
     }
 
-    async fn known(&self, name: &PackageName) -> Result<Decided> {
+    async fn known(&self, name: &PackageName) -> Result<NameDecision> {
         self.packages.known(name).await
     }
 
-    async fn serve(&self, name: &PackageName) -> Result<Decided> {
+    async fn serve(&self, name: &PackageName) -> Result<NameDecision> {
         self.packages.serve(name).await
     }
 
@@ -329,7 +330,7 @@ impl Names for P2pRegistry {
         why: String,
     ) -> Result<()> {
         let since = self.core.now();
-        let block = Block {
+        let block = NameBlock {
             name,
             version,
             file,
@@ -343,7 +344,7 @@ impl Names for P2pRegistry {
         self.core.store.unblock(name, version).await
     }
 
-    async fn blocks(&self, name: &PackageName) -> Result<Vec<Block>> {
+    async fn blocks(&self, name: &PackageName) -> Result<Vec<NameBlock>> {
         self.core.store.blocks(Some(name))
     }
 }
@@ -392,7 +393,7 @@ impl Contents for P2pRegistry {
         blocking("listing what was damaged", move || contents.lost()).await
     }
 
-    async fn usage(&self) -> Result<Usage> {
+    async fn usage(&self) -> Result<StorageUsage> {
         self.fetcher.contents.usage()
     }
 

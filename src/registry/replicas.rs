@@ -21,7 +21,10 @@ pub struct Replicas {
     pub enough: bool,
 }
 
-/// Waits up to `most` until a release has the wanted number of replicas.
+/// Waits until as many peers as are wanted have a release, `most` long.
+///
+/// # Errors
+/// As [`Registry::publish`](super::Registry::publish).
 pub async fn replicated(
     registry: &dyn Registry,
     receipt: &Receipt,

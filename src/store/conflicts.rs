@@ -14,8 +14,8 @@ use crate::{
     RegistryError, Result,
     domain::{
         conflict::{
-            Case, ConflictId, Conflicts, Envelope, Evidence, InForce, Kind, MAX_SIDES, Proven,
-            Side, Statement,
+            Case, ConflictId, ConflictList, ConflictSide, Envelope, Evidence, InForce, Kind,
+            MAX_SIDES, Proven, Statement,
         },
         fold,
         hash::Hash,
@@ -545,7 +545,7 @@ fn statement_of(
 
 impl Store {
     /// Every case, the one seen last first.
-    pub fn cases(&self) -> Result<Conflicts> {
+    pub fn cases(&self) -> Result<ConflictList> {
         self.read_together(|db| {
             let said = Said::of(db, self.own_publisher())?;
             let mut statement =
@@ -559,7 +559,7 @@ impl Store {
                 .prepare_cached("SELECT count FROM forgotten WHERE what = 'conflicts'")?
                 .query_row([], |row| row.get(0))
                 .optional()?;
-            Ok(Conflicts {
+            Ok(ConflictList {
                 cases,
                 forgotten: forgotten.unwrap_or(0),
             })
@@ -701,8 +701,8 @@ fn case(db: &Connection, row: &Row<'_>, said: &Said) -> rusqlite::Result<Option<
     };
     let (kept, offered) = (Hash(row.get(6)?), Hash(row.get(7)?));
     let trust = said.trust(&publisher, handle.as_ref());
-    let side = |hash, seq: usize, held: usize, manifest: usize| -> rusqlite::Result<Side> {
-        Ok(Side {
+    let side = |hash, seq: usize, held: usize, manifest: usize| -> rusqlite::Result<ConflictSide> {
+        Ok(ConflictSide {
             publisher,
             trust,
             hash,
@@ -782,13 +782,13 @@ fn handle_case(
     let mut one = db.prepare_cached(
         "SELECT name, seq, hash, signed_at FROM heads WHERE handle = ? AND publisher = ? LIMIT 1",
     )?;
-    let mut sides: Vec<Side> = Vec::new();
+    let mut sides: Vec<ConflictSide> = Vec::new();
     let mut rows = keys.query(params![handle.as_str(), MAX_CLAIMANTS as i64])?;
     while let Some(row) = rows.next()? {
         let (publisher, since) = (publisher(row, 0)?, Timestamp(row.get(1)?));
         sides.push(
             one.query_row(params![handle.as_str(), publisher.to_bytes()], |row| {
-                Ok(Side {
+                Ok(ConflictSide {
                     publisher,
                     trust: said.trust(&publisher, Some(&handle)),
                     hash: Hash(row.get(2)?),
@@ -889,7 +889,7 @@ fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option
             _,
             Some(package),
             _,
-            Some(Side {
+            Some(ConflictSide {
                 publisher,
                 seq: Some(seq),
                 ..

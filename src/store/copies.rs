@@ -11,7 +11,7 @@ use super::{Store, catalogue::publisher, damaged};
 use crate::{
     Result,
     domain::{
-        copies::{Admission, Copy, LEAST, admit, make_room},
+        copies::{LEAST, Replica, ReplicaDecision, admit, make_room},
         hash::{ContentRoot, Hash},
         manifest::Manifest,
         name::PublisherId,
@@ -57,10 +57,10 @@ fn totals(db: &Connection) -> rusqlite::Result<BTreeMap<PublisherId, u64>> {
         .collect()
 }
 
-fn all(db: &Connection) -> rusqlite::Result<Vec<Copy>> {
+fn all(db: &Connection) -> rusqlite::Result<Vec<Replica>> {
     db.prepare_cached("SELECT release, publisher, bytes, elsewhere, since FROM copies")?
         .query_map([], |row| {
-            Ok(Copy {
+            Ok(Replica {
                 release: hash(row, 0)?,
                 publisher: publisher(row, 1)?,
                 bytes: row.get(2)?,
@@ -124,9 +124,9 @@ impl Store {
             let is_known = |publisher: &PublisherId| known.contains(publisher);
             let kept = totals(db)?;
             let gone = match admit(&kept, is_known, (&of, bytes), room) {
-                Admission::Take => Vec::new(),
-                Admission::Decline => return Ok(Reserved::Declined),
-                Admission::MakeRoom(excess) => {
+                ReplicaDecision::Take => Vec::new(),
+                ReplicaDecision::Decline => return Ok(Reserved::Declined),
+                ReplicaDecision::MakeRoom(excess) => {
                     let spared = kept.get(&of).copied().unwrap_or(0).saturating_add(bytes);
                     match make_room(&all(db)?, is_known, spared, excess) {
                         Some(gone) => drop_copies(db, &gone)?,
@@ -241,14 +241,14 @@ impl Store {
 
     /// Returns up to `most` releases kept for others that follow `from` in the order of their
     /// hashes.
-    pub fn copies_after(&self, from: Hash, most: usize) -> Result<Vec<(Copy, Bytes)>> {
+    pub fn copies_after(&self, from: Hash, most: usize) -> Result<Vec<(Replica, Bytes)>> {
         self.read(|db| {
             db.prepare_cached(
                 "SELECT release, publisher, bytes, elsewhere, since, envelope FROM copies
                  WHERE release > ? ORDER BY release LIMIT ?",
             )?
             .query_map(params![from.0, most as i64], |row| {
-                let copy = Copy {
+                let copy = Replica {
                     release: hash(row, 0)?,
                     publisher: publisher(row, 1)?,
                     bytes: row.get(2)?,

@@ -6,7 +6,7 @@ use rusqlite::{Row, params};
 use super::{Store, damaged};
 use crate::{
     Result,
-    domain::{prefix::Prefix, record::DhtKey, shares::Origin, time::Timestamp},
+    domain::{prefix::Prefix, record::DhtKey, shares::HolderId, time::Timestamp},
 };
 
 /// A stored DHT record.
@@ -19,7 +19,7 @@ pub struct StoredRecord {
     /// The time at which any peer last put it.
     pub refreshed_at: Timestamp,
     /// The peer that is charged for it.
-    pub origin: Origin,
+    pub origin: HolderId,
 }
 
 impl Store {
@@ -91,7 +91,7 @@ impl Store {
     }
 }
 
-fn origin(row: &Row<'_>) -> rusqlite::Result<Origin> {
+fn origin(row: &Row<'_>) -> rusqlite::Result<HolderId> {
     let peer = row.get_ref(4)?.as_blob_or_null()?;
     let peer = peer
         .map(PeerId::from_bytes)
@@ -102,5 +102,5 @@ fn origin(row: &Row<'_>) -> rusqlite::Result<Origin> {
         .map(|text| text.parse::<Prefix>())
         .transpose()
         .map_err(|_| damaged(5, "prefix"))?;
-    Ok(Origin { peer, prefix })
+    Ok(HolderId { peer, prefix })
 }

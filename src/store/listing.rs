@@ -167,7 +167,7 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
         .optional()?;
     // A bare name is taken for one of the same owner's, which is what those who import have.
     let beside = |dependency: &crate::domain::manifest::Dependency| {
-        dependency.id_beside(package.owner, &manifest.ecosystem)
+        dependency.id_for_owner(package.owner, &manifest.ecosystem)
     };
     let called = manifest
         .dependencies

@@ -12,7 +12,7 @@ use crate::{
     Result,
     domain::{
         name::{Handle, PackageId, PackageName, PublisherId},
-        query::{Known, LookAlike, Namesake},
+        query::{KnownReason, LookAlike, Namesake},
         skeleton::skeleton,
     },
 };
@@ -49,7 +49,7 @@ impl Store {
                  WHERE p.flags & {PREVIEW} = 0 ORDER BY 4 DESC, p.publisher"
             ))?;
             let rows = held.query_map(params![own, beside.to_bytes(), name.as_str()], |row| {
-                let LookAlike { package, handle, .. } = look_alike(row, Known::Pinned)?;
+                let LookAlike { package, handle, .. } = look_alike(row, KnownReason::Pinned)?;
                 Ok(Namesake { package, handle, own: row.get(3)? })
             })?;
             rows.collect()
@@ -88,7 +88,7 @@ fn known(
              ORDER BY k.own DESC, p.name <> ?4 LIMIT 1"
         ))?
         .query_row(params![own, skeleton, key, name.as_str()], |row| {
-            let why = if row.get(3)? { Known::Own } else { Known::Pinned };
+            let why = if row.get(3)? { KnownReason::Own } else { KnownReason::Pinned };
             look_alike(row, why)
         })
         .optional()?;
@@ -101,7 +101,7 @@ fn known(
     )?;
     let mut rows = alike.query(params![skeleton, key, name.as_str(), MOST])?;
     while let Some(row) = rows.next()? {
-        let found = look_alike(row, Known::Needed)?;
+        let found = look_alike(row, KnownReason::Needed)?;
         if is_needed(db, own.as_deref(), &found.package)? {
             return Ok(Some(found));
         }
@@ -109,7 +109,7 @@ fn known(
     Ok(None)
 }
 
-fn look_alike(row: &Row<'_>, why: Known) -> rusqlite::Result<LookAlike> {
+fn look_alike(row: &Row<'_>, why: KnownReason) -> rusqlite::Result<LookAlike> {
     let (name, handle): (String, Option<String>) = (row.get(1)?, row.get(2)?);
     let name = name.parse().map_err(|_| damaged(1, "name"))?;
     let handle: Option<Handle> = handle

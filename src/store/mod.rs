@@ -31,6 +31,7 @@ mod readers;
 mod room;
 mod schema;
 mod search;
+mod trouble;
 mod trust;
 mod usage;
 mod writer;
@@ -60,7 +61,9 @@ use rusqlite::Connection;
 
 use tokio::sync::Notify;
 
-use crate::{RegistryError, Result, disk, domain::name::PublisherId, metrics::Metrics};
+use crate::{
+    RegistryError, Result, disk, domain::name::PublisherId, error::Trouble, metrics::Metrics,
+};
 use readers::Readers;
 use writer::{Durability, Writer};
 
@@ -303,11 +306,13 @@ fn interrupted() -> rusqlite::Error {
 
 /// Whether a read ended because its time was up.
 pub fn is_interrupted(error: &RegistryError) -> bool {
-    let code = match error {
-        RegistryError::Database { source } => source.sqlite_error_code(),
-        _ => None,
-    };
-    code == Some(rusqlite::ErrorCode::OperationInterrupted)
+    matches!(
+        error,
+        RegistryError::Database {
+            trouble: Trouble::Interrupted,
+            ..
+        }
+    )
 }
 
 /// Makes the directory for its owner alone. One that exists becomes that too: there are keys in it,

@@ -7,7 +7,7 @@ use crate::{
     Result,
     domain::{
         name::{PackageName, PublisherId},
-        names::{Block, NamePattern, NameRule, Served, TrustedKey, Written},
+        names::{NameBlock, NamePattern, NameRule, RuleAuthor, ServedName, TrustedKey},
         time::Timestamp,
         version::VersionText,
     },
@@ -48,7 +48,7 @@ impl Store {
                     Ok(NameRule {
                         pattern,
                         owner: publisher(row, 1)?,
-                        written: Written::Command,
+                        written: RuleAuthor::Command,
                     })
                 })?
                 .collect()
@@ -158,7 +158,7 @@ impl Store {
     }
 
     /// Every name that was served, and from whom first.
-    pub fn all_served(&self) -> Result<Vec<Served>> {
+    pub fn all_served(&self) -> Result<Vec<ServedName>> {
         self.read(|db| {
             db.prepare_cached("SELECT name, publisher, since FROM served ORDER BY name")?
                 .query_map([], |row| {
@@ -166,7 +166,7 @@ impl Store {
                         .get::<_, String>(0)?
                         .parse()
                         .map_err(|_| damaged(0, "name"))?;
-                    Ok(Served {
+                    Ok(ServedName {
                         name,
                         owner: publisher(row, 1)?,
                         since: Timestamp(row.get(2)?),
@@ -176,7 +176,7 @@ impl Store {
         })
     }
 
-    pub async fn block(&self, block: Block) -> Result<()> {
+    pub async fn block(&self, block: NameBlock) -> Result<()> {
         self.write(move |db| {
             let version = block.version.as_ref().map_or("", VersionText::as_str);
             let file = block.file.as_deref().unwrap_or_default();
@@ -201,13 +201,13 @@ impl Store {
     }
 
     /// What is blocked: of one name, or everything.
-    pub fn blocks(&self, name: Option<&PackageName>) -> Result<Vec<Block>> {
+    pub fn blocks(&self, name: Option<&PackageName>) -> Result<Vec<NameBlock>> {
         let name = name.map(PackageName::as_str);
         self.read(|db| blocks(db, name))
     }
 }
 
-fn blocks(db: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<Block>> {
+fn blocks(db: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<NameBlock>> {
     db.prepare_cached(
         "SELECT name, version, file, why, since FROM blocked WHERE ?1 IS NULL OR name = ?1 ORDER BY name, version, file",
     )?
@@ -219,7 +219,7 @@ fn blocks(db: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<Block>> {
             text => Some(text.parse().map_err(|_| damaged(1, "version"))?),
         };
         let file = Some(row.get::<_, String>(2)?).filter(|file| !file.is_empty());
-        Ok(Block { name, version, file, why: row.get(3)?, since: Timestamp(row.get(4)?) })
+        Ok(NameBlock { name, version, file, why: row.get(3)?, since: Timestamp(row.get(4)?) })
     })?
     .collect()
 }

@@ -6,7 +6,7 @@ use rusqlite::params;
 use super::{Store, damaged};
 use crate::{
     Result,
-    domain::{faults::Sheet, reputation::Standing},
+    domain::{faults::PenaltyRecord, reputation::PeerStanding},
 };
 
 /// A peer as stored across restarts.
@@ -14,7 +14,7 @@ use crate::{
 pub struct StoredPeer {
     pub id: PeerId,
     pub addresses: Vec<Multiaddr>,
-    pub standing: Standing,
+    pub standing: PeerStanding,
 }
 
 impl Store {
@@ -89,7 +89,7 @@ impl Store {
     }
 
     /// Returns the penalty ledger.
-    pub fn ledger(&self) -> Result<Vec<(PeerId, Sheet)>> {
+    pub fn ledger(&self) -> Result<Vec<(PeerId, PenaltyRecord)>> {
         self.read(|db| {
             db.prepare_cached("SELECT peer, sheet FROM ledger")?
                 .query_map([], |row| {
@@ -104,7 +104,7 @@ impl Store {
     }
 
     /// Writes changed ledger entries; `None` removes an entry.
-    pub async fn write_ledger(&self, changed: Vec<(PeerId, Option<Sheet>)>) -> Result<()> {
+    pub async fn write_ledger(&self, changed: Vec<(PeerId, Option<PenaltyRecord>)>) -> Result<()> {
         self.write(move |db| {
             for (peer, sheet) in &changed {
                 match sheet.as_ref().map(serde_json::to_string).transpose() {

@@ -16,7 +16,7 @@ use crate::{
     domain::{
         hash::Hash,
         name::{PackageId, PublisherId},
-        room::{EVEN, KNOWN_AFTER, Owed, Standing, Tenant, owed, to_free},
+        room::{EVEN, EvictionNeed, KNOWN_AFTER, PublisherStanding, Tenant, owed, to_free},
         time::Timestamp,
     },
     metrics::Displaced,
@@ -263,7 +263,7 @@ struct Publisher {
     bytes: u64,
     packages: u64,
     last_seen: Timestamp,
-    standing: Standing,
+    standing: PublisherStanding,
 }
 
 /// Publishers whose packages are never evicted: those whose key this node has, and those that a
@@ -282,9 +282,9 @@ fn tenants(db: &Connection, now: Timestamp) -> rusqlite::Result<Vec<Publisher>> 
         let (kept, distrusted): (bool, bool) = (row.get(5)?, row.get(6)?);
         let first_seen = Timestamp(row.get(4)?);
         let standing = match () {
-            () if kept => Standing::Kept,
-            () if first_seen <= known && !distrusted => Standing::Known,
-            () => Standing::Unknown,
+            () if kept => PublisherStanding::Kept,
+            () if first_seen <= known && !distrusted => PublisherStanding::Known,
+            () => PublisherStanding::Unknown,
         };
         Ok(Publisher {
             id: catalogue::publisher(row, 0)?,
@@ -308,7 +308,7 @@ fn amounts(publishers: &[Publisher], of: impl Fn(&Publisher) -> u64) -> Vec<Tena
 
 fn plan_of(
     publishers: &[Publisher],
-    owed: Owed,
+    owed: EvictionNeed,
     of: impl Fn(&Publisher) -> u64,
     even: u64,
     amount: impl Fn(u64) -> Amount,
@@ -343,7 +343,7 @@ fn plan(
         room.bytes,
         full,
     );
-    if of_bytes != Owed::default() {
+    if of_bytes != EvictionNeed::default() {
         return Ok(plan_of(
             &tenants,
             of_bytes,

@@ -26,8 +26,8 @@ use crate::{
         name::{PackageId, PublisherId},
         package::Source,
         query::{
-            Asked, Candidate, Facet, FacetCount, Facets, Hit, Phrase, Query, Ranking, Terms,
-            distance, licenses, may_differ, words,
+            Facet, FacetCount, Facets, Hit, HitCandidate, IncludeHidden, Phrase, Query, Ranking,
+            SearchTerms, distance, licenses, may_differ, words,
         },
         time::Timestamp,
         trust::Trust,
@@ -126,9 +126,9 @@ impl Store {
         self.read_together(|db| {
             let mut search = Search::of(db, self.own_publisher(), query, now)?;
             search.public = true;
-            search.terms.asked = Asked {
+            search.terms.asked = IncludeHidden {
                 yanked: search.terms.asked.yanked,
-                ..Asked::default()
+                ..IncludeHidden::default()
             };
             search.run(query.offset, query.limit)
         })
@@ -138,7 +138,7 @@ impl Store {
 /// One search under way.
 struct Search<'a> {
     db: &'a Connection,
-    terms: Terms,
+    terms: SearchTerms,
     /// Words that are taken for one another, by the place of the phrase that they stand in for.
     alike: BTreeMap<usize, Vec<String>>,
     /// Rows that match, in their order, as [`Self::total`] has counted them last.
@@ -306,7 +306,7 @@ impl<'a> Search<'a> {
         wanted
             .iter()
             .for_each(|filter| and(word(filter.facet, &filter.value)));
-        let Asked {
+        let IncludeHidden {
             yanked,
             distrusted,
             preview,
@@ -628,7 +628,7 @@ impl<'a> Search<'a> {
             return Ok(None);
         }
         let popularity: i64 = row.get(1)?;
-        let candidate = Candidate {
+        let candidate = HitCandidate {
             name: row.get_ref(0)?.as_str()?,
             title: row.get_ref(2)?.as_str_or_null()?,
             summary: row.get_ref(3)?.as_str()?,

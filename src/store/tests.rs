@@ -491,7 +491,9 @@ async fn peers_and_records_come_back() {
         .map(|n| StoredPeer {
             id: libp2p::PeerId::random(),
             addresses: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
-            standing: crate::domain::reputation::Standing::new(NOW.after(Duration::from_secs(n))),
+            standing: crate::domain::reputation::PeerStanding::new(
+                NOW.after(Duration::from_secs(n)),
+            ),
         })
         .collect();
     store.remember_peers(peers.clone(), 3).await.unwrap();
@@ -505,7 +507,7 @@ async fn peers_and_records_come_back() {
         value: vec![2],
         expires: NOW,
         refreshed_at: NOW,
-        origin: crate::domain::shares::Origin::OURSELVES,
+        origin: crate::domain::shares::HolderId::OURSELVES,
     };
     store.write_dht(vec![record.clone()], vec![]).await.unwrap();
     assert_eq!(store.dht_records().unwrap(), std::slice::from_ref(&record));

@@ -16,6 +16,7 @@ use tokio::{
     sync::{mpsc, oneshot},
 };
 
+use super::trouble::trouble;
 use crate::{
     RegistryError, Result, domain::percentile::percentiles, error::Trouble, metrics::Metrics,
 };
@@ -55,7 +56,7 @@ struct Failure {
 impl From<&rusqlite::Error> for Failure {
     fn from(error: &rusqlite::Error) -> Self {
         Self {
-            trouble: Trouble::of(error),
+            trouble: trouble(error),
             said: error.to_string(),
         }
     }

@@ -14,7 +14,7 @@ type Handle = reload::Handle<EnvFilter, Registry>;
 static IN_FORCE: OnceLock<Filters> = OnceLock::new();
 
 /// The error for changing the filter of a process without a log.
-const NO_LOG: &str = "this process writes no log, so there is nothing to filter; start it where a log can be written";
+const NO_LOG: &str = "this process has no log to filter; start it where a log can be written";
 
 /// The filters of all layers that use `log_level`, and its text.
 pub(super) struct Filters {
@@ -73,7 +73,9 @@ impl Filters {
 /// what to write.
 pub fn parse_filter(level: &str) -> Result<EnvFilter, String> {
     let wrong = || {
-        "write off, error, warn, info, debug or trace, or targets such as swarmdex=debug,libp2p_kad=info".to_owned()
+        "write off, error, warn, info, debug or trace, or targets such as \
+         swarmdex=debug,libp2p_kad=info"
+            .to_owned()
     };
     let directives = match level.to_lowercase().as_str() {
         "off" => "off".to_owned(),
@@ -89,7 +91,7 @@ pub fn parse_filter(level: &str) -> Result<EnvFilter, String> {
 fn parsed(text: &str) -> Result<EnvFilter> {
     parse_filter(text).map_err(|remedy| {
         let given = crate::domain::text::fit(&crate::domain::text::printable(text), 80);
-        RegistryError::Usage(format!("the log's filter cannot be \"{given}\": {remedy}"))
+        RegistryError::Usage(format!("the log filter \"{given}\" is invalid: {remedy}"))
     })
 }
 
@@ -104,7 +106,7 @@ pub fn set_filter(text: &str) -> Result<()> {
         .ok_or_else(|| RegistryError::Usage(NO_LOG.to_owned()))?;
     let before = filters.text();
     filters.set(text)?;
-    tracing::info!(%before, now = %filters.text(), "the log's filter was changed");
+    tracing::info!(%before, now = %filters.text(), "changed the log filter");
     Ok(())
 }
 

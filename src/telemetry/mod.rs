@@ -18,8 +18,8 @@ use tracing_subscriber::{
 use filter::Filters;
 pub use filter::{filter, parse_filter, set_filter};
 use recent::Feed;
-pub use recent::{Entry, LogRing, MOST_CHARACTERS, RECENT};
-use rolling::{Bounds, RollingFile, Written};
+pub use recent::{LogEvent, LogRing, MOST_CHARACTERS, RECENT};
+use rolling::{Bounds, RollingFile, WrittenLog};
 
 use crate::{RegistryError, Result, disk};
 
@@ -29,7 +29,7 @@ const BACKLOG: usize = 16_384;
 
 /// The other destination of the log, besides the file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Screen {
+pub enum StderrUse {
     /// None: the explorer uses the terminal.
     Taken,
     /// Warnings and errors go to stderr too, for a user.
@@ -65,13 +65,13 @@ pub struct LogOptions {
 }
 
 /// A layer of the log, for any format and destination.
-type Lines = Box<dyn Layer<Registry> + Send + Sync>;
+type LogLayer = Box<dyn Layer<Registry> + Send + Sync>;
 
 /// A running log; dropping it writes what is buffered.
 pub struct Logs {
     _worker: WorkerGuard,
     lost: ErrorCounter,
-    written: Arc<Written>,
+    written: Arc<WrittenLog>,
     recent: Arc<LogRing>,
 }
 
@@ -95,7 +95,7 @@ impl Logs {
 
 /// Starts logging for the whole process. Fails if the directory is not writable or if a log has
 /// been started before.
-pub fn start(options: &LogOptions, screen: Screen) -> Result<Logs> {
+pub fn start(options: &LogOptions, screen: StderrUse) -> Result<Logs> {
     let (subscriber, logs, filters) = subscriber(options, screen)?;
     tracing::subscriber::set_global_default(subscriber).map_err(|error| {
         RegistryError::Internal {
@@ -114,7 +114,7 @@ pub fn start(options: &LogOptions, screen: Screen) -> Result<Logs> {
 
 fn subscriber(
     options: &LogOptions,
-    screen: Screen,
+    screen: StderrUse,
 ) -> Result<(impl tracing::Subscriber + Send + Sync, Logs, Filters)> {
     let dir = &options.dir;
     // If one directory holds everything, create it as a private one.
@@ -150,20 +150,25 @@ fn subscriber(
         .with_target("swarmdex", LevelFilter::INFO);
     let to_memory = Feed(recent).with_filter(worth_showing.or(filters.another()?));
     let to_screen = match (screen, options.format) {
-        (Screen::Taken, _) => None,
-        (Screen::Service, LogFormat::Json) => Some(lines(LogFormat::Json, io::stderr)),
-        (Screen::Free, _) | (Screen::Service, LogFormat::Text) => Some(for_a_person(io::stderr)),
+        (StderrUse::Taken, _) => None,
+        (StderrUse::Service, LogFormat::Json) => Some(lines(LogFormat::Json, io::stderr)),
+        (StderrUse::Free, _) | (StderrUse::Service, LogFormat::Text) => {
+            Some(for_a_person(io::stderr))
+        }
     };
     // Only our own warnings; those of libraries need more explanation and are in the file.
     let warnings = Targets::new().with_target("swarmdex", LevelFilter::WARN);
-    let mut layers: Vec<Lines> = vec![to_file.boxed(), to_memory.boxed()];
+    let mut layers: Vec<LogLayer> = vec![to_file.boxed(), to_memory.boxed()];
     layers.extend(to_screen.map(|screen| screen.with_filter(warnings).boxed()));
     Ok((Registry::default().with(layers), logs, filters))
 }
 
 /// Returns a layer that writes events with all fields, and spans when they end, because only then
 /// their outcome and duration are known.
-fn lines<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(format: LogFormat, writer: W) -> Lines {
+fn lines<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(
+    format: LogFormat,
+    writer: W,
+) -> LogLayer {
     let lines = fmt::layer()
         .with_ansi(false)
         .with_writer(writer)
@@ -174,7 +179,7 @@ fn lines<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(format: LogFormat, w
     }
 }
 
-fn for_a_person<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(writer: W) -> Lines {
+fn for_a_person<W: for<'a> MakeWriter<'a> + Send + Sync + 'static>(writer: W) -> LogLayer {
     fmt::layer()
         .with_writer(writer)
         .with_ansi(false)
@@ -212,7 +217,7 @@ mod tests {
     fn what_the_level_asks_for_is_in_the_file() {
         let dir = tempfile::tempdir().unwrap();
         let (subscriber, logs, _) =
-            subscriber(&options(dir.path(), "info"), Screen::Taken).unwrap();
+            subscriber(&options(dir.path(), "info"), StderrUse::Taken).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             tracing::info!(target: "swarmdex::net", "ours");
             tracing::debug!(target: "swarmdex::net", "too much");
@@ -234,7 +239,7 @@ mod tests {
         let heard = |level: &str| {
             let dir = tempfile::tempdir().unwrap();
             let (subscriber, logs, _) =
-                subscriber(&options(dir.path(), level), Screen::Taken).unwrap();
+                subscriber(&options(dir.path(), level), StderrUse::Taken).unwrap();
             tracing::subscriber::with_default(subscriber, || {
                 tracing::info!(target: "swarmdex::net", "ours");
                 tracing::debug!(target: "swarmdex::net", "detail");
@@ -267,7 +272,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let file = dir.path().join("file");
         fs::write(&file, "").unwrap();
-        let error = subscriber(&options(&file, "info"), Screen::Free)
+        let error = subscriber(&options(&file, "info"), StderrUse::Free)
             .err()
             .unwrap();
         assert!(
@@ -280,7 +285,7 @@ mod tests {
     fn the_filter_is_changed_while_the_log_is_written() {
         let dir = tempfile::tempdir().unwrap();
         let (subscriber, logs, filters) =
-            subscriber(&options(dir.path(), "info"), Screen::Taken).unwrap();
+            subscriber(&options(dir.path(), "info"), StderrUse::Taken).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             // The filter's decision is cached for each call site, so log from a single one.
             let detail = |n: u32| tracing::debug!(target: "swarmdex::net", n, "detail");
@@ -326,7 +331,7 @@ mod tests {
             format: LogFormat::Json,
             ..options(dir.path(), "info")
         };
-        let (subscriber, logs, _) = subscriber(&options, Screen::Taken).unwrap();
+        let (subscriber, logs, _) = subscriber(&options, StderrUse::Taken).unwrap();
         tracing::subscriber::with_default(subscriber, || {
             let span = tracing::info_span!(target: "swarmdex::net", "get", package = "a/b", outcome = tracing::field::Empty);
             span.in_scope(

@@ -13,7 +13,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use super::rolling::Written;
+use super::rolling::WrittenLog;
 use crate::{
     clock,
     domain::{text::printable, time::Timestamp},
@@ -26,7 +26,7 @@ pub const MOST_CHARACTERS: usize = 1_000;
 
 /// One log event.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub struct LogEvent {
     /// Milliseconds since the Unix epoch.
     pub at: Timestamp,
     pub level: Level,
@@ -42,18 +42,18 @@ pub struct Entry {
 #[derive(Debug, Default)]
 pub struct LogRing {
     ring: Mutex<Ring>,
-    written: Arc<Written>,
+    written: Arc<WrittenLog>,
 }
 
 #[derive(Debug, Default)]
 struct Ring {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<LogEvent>,
     /// Number of the next entry.
     next: u64,
 }
 
 impl LogRing {
-    pub(super) fn new(written: Arc<Written>) -> Self {
+    pub(super) fn new(written: Arc<WrittenLog>) -> Self {
         Self {
             ring: Mutex::default(),
             written,
@@ -62,7 +62,7 @@ impl LogRing {
 
     /// Returns the entries from number `sequence` on, the number to ask for next, and how many from
     /// `sequence` on were overwritten. `since(0)` returns everything.
-    pub fn since(&self, sequence: u64) -> (Vec<Entry>, u64, u64) {
+    pub fn since(&self, sequence: u64) -> (Vec<LogEvent>, u64, u64) {
         let ring = self.lock();
         let oldest = ring.next.saturating_sub(ring.entries.len() as u64);
         let lost = oldest.saturating_sub(sequence);
@@ -79,7 +79,7 @@ impl LogRing {
         self.written.path()
     }
 
-    fn push(&self, entry: Entry) {
+    fn push(&self, entry: LogEvent) {
         let mut ring = self.lock();
         if ring.entries.len() >= RECENT {
             ring.entries.pop_front();
@@ -99,13 +99,13 @@ pub(super) struct Feed(pub Arc<LogRing>);
 
 impl<S: Subscriber> Layer<S> for Feed {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        let mut text = Text::default();
+        let mut text = EventText::default();
         event.record(&mut text);
         let (level, target) = (
             *event.metadata().level(),
             event.metadata().target().to_owned(),
         );
-        self.0.push(Entry {
+        self.0.push(LogEvent {
             at: clock::now(),
             level,
             target,
@@ -116,12 +116,12 @@ impl<S: Subscriber> Layer<S> for Feed {
 
 /// The text of an event and its fields, cut to a readable length.
 #[derive(Default)]
-struct Text {
+struct EventText {
     message: Cut,
     fields: Cut,
 }
 
-impl Text {
+impl EventText {
     fn finish(self) -> String {
         let Self { message, fields } = self;
         let cut = message.full || fields.full;
@@ -136,7 +136,7 @@ impl Text {
     }
 }
 
-impl Visit for Text {
+impl Visit for EventText {
     fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
         // An error only means that there is no room left.
         let _ = match field.name() {
@@ -177,8 +177,8 @@ mod tests {
 
     use super::*;
 
-    fn entry(number: u64) -> Entry {
-        Entry {
+    fn entry(number: u64) -> LogEvent {
+        LogEvent {
             at: Timestamp(number),
             level: Level::INFO,
             target: String::new(),
@@ -186,7 +186,7 @@ mod tests {
         }
     }
 
-    fn recorded(log: impl FnOnce()) -> Vec<Entry> {
+    fn recorded(log: impl FnOnce()) -> Vec<LogEvent> {
         let ring = Arc::new(LogRing::default());
         let subscriber = tracing_subscriber::registry().with(Feed(ring.clone()));
         tracing::subscriber::with_default(subscriber, log);

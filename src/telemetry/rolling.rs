@@ -41,12 +41,12 @@ impl Bounds {
 
 /// The state of the file, shared with the thread that writes it.
 #[derive(Debug, Default)]
-pub(super) struct Written {
+pub(super) struct WrittenLog {
     path: Mutex<PathBuf>,
     failed: AtomicUsize,
 }
 
-impl Written {
+impl WrittenLog {
     /// Returns the path of the current file.
     pub fn path(&self) -> PathBuf {
         self.path
@@ -121,11 +121,11 @@ pub(super) struct RollingFile {
     dir: PathBuf,
     bounds: Bounds,
     clock: fn() -> Timestamp,
-    written: Arc<Written>,
-    open: Open,
+    written: Arc<WrittenLog>,
+    open: OpenFile,
 }
 
-struct Open {
+struct OpenFile {
     file: File,
     name: Name,
     size: u64,
@@ -158,7 +158,7 @@ impl RollingFile {
         Ok(this)
     }
 
-    pub fn written(&self) -> Arc<Written> {
+    pub fn written(&self) -> Arc<WrittenLog> {
         self.written.clone()
     }
 
@@ -231,14 +231,14 @@ impl Write for RollingFile {
     }
 }
 
-fn open(dir: &Path, name: Name) -> io::Result<Open> {
+fn open(dir: &Path, name: Name) -> io::Result<OpenFile> {
     let file = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o600)
         .open(dir.join(name.file()))?;
     let size = file.metadata()?.len();
-    Ok(Open { file, name, size })
+    Ok(OpenFile { file, name, size })
 }
 
 /// Makes existing log files readable by their owner only: they name peers, addresses and packages.

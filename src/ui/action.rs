@@ -1,6 +1,6 @@
 //! The actions that keys trigger, and the screens and windows in which they do.
 
-/// A screen of the explorer. Its digit is fixed: people learn it.
+/// A screen of the explorer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Screen {
     #[default]
@@ -30,21 +30,6 @@ impl Screen {
         Self::Logs,
     ];
 
-    pub fn digit(self) -> char {
-        match self {
-            Self::Peers => '1',
-            Self::Map => '2',
-            Self::Feed => '3',
-            Self::Search => '4',
-            Self::Publish => '5',
-            Self::Transfers => '6',
-            Self::Lookups => '7',
-            Self::Health => '8',
-            Self::Conflicts => '9',
-            Self::Logs => '0',
-        }
-    }
-
     pub fn name(self) -> &'static str {
         match self {
             Self::Peers => "Peers",
@@ -73,7 +58,7 @@ impl Screen {
 
 /// The place that receives keys: a screen, or the window on top of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum KeyPlace {
     Screen(Screen),
     /// The form of the Publish screen.
     Form,
@@ -105,7 +90,13 @@ pub enum Place {
     Recent,
 }
 
-impl Place {
+impl From<Screen> for KeyPlace {
+    fn from(screen: Screen) -> Self {
+        Self::Screen(screen)
+    }
+}
+
+impl KeyPlace {
     pub fn all() -> impl Iterator<Item = Self> {
         let windows = [
             Self::Form,
@@ -143,7 +134,7 @@ impl Place {
             Self::Review => "review",
             Self::Picker => "files",
             Self::Export => "export",
-            Self::Facets => "narrowing",
+            Self::Facets => "facets",
             Self::Recent => "recent searches",
         }
     }
@@ -164,7 +155,7 @@ pub enum Edit {
 
 /// A move of the cursor in a list, or a scroll of a long text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Move {
+pub enum CursorMove {
     Up,
     Down,
     HalfUp,
@@ -189,7 +180,7 @@ pub struct Pan {
 pub enum Action {
     Go(Screen),
     Step(isize),
-    Move(Move),
+    Move(CursorMove),
     Filter,
     Sort,
     Reverse,

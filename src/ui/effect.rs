@@ -7,20 +7,20 @@ use libp2p::PeerId;
 use super::{
     model::{
         form::FileState,
-        peers::{Deed, Served},
-        picker::FileEntry,
+        peers::{Deed, PeerPackages},
+        picker::PickerEntry,
         publish::Hashed,
-        readme::Readme,
+        readme::ReadmeText,
     },
-    table::export::Sheet,
+    table::export::ExportSheet,
 };
 use crate::{
     Result,
-    archive::pack::Listing,
+    archive::pack::PackListing,
     bus::Level,
     control::{Control, Link, Logged},
     domain::{
-        conflict::{ConflictId, Conflicts},
+        conflict::{ConflictId, ConflictList},
         hash::ContentRoot,
         lookup::RoutingTable,
         manifest::Draft,
@@ -30,8 +30,8 @@ use crate::{
         version::VersionText,
     },
     registry::{
-        Content, Held, LookAlike, Order, Own, Package, PublishStep, Receipt, Release, SearchUpdate,
-        Wanted,
+        Content, Held, LookAlike, Order, OwnPackages, Package, PublishStep, Receipt, Release,
+        SearchUpdate, Wanted,
     },
 };
 
@@ -130,7 +130,7 @@ pub enum Effect {
     Offer,
     Export {
         path: String,
-        sheet: Sheet,
+        sheet: ExportSheet,
     },
     /// Asks for the known conflicts.
     Conflicts,
@@ -167,7 +167,7 @@ pub enum Effect {
 }
 
 /// The result of an effect.
-pub enum Message {
+pub enum EffectResult {
     Started(Box<Result<Arc<dyn Control>>>),
     Search {
         generation: u64,
@@ -188,7 +188,7 @@ pub enum Message {
     },
     Readme {
         generation: u64,
-        result: Result<Readme, String>,
+        result: Result<ReadmeText, String>,
     },
     Download(Download),
     Directed {
@@ -201,8 +201,8 @@ pub enum Message {
         deed: Deed,
         result: Box<Result<bool>>,
     },
-    Served(Served),
-    Own(Box<Result<Own>>),
+    Served(PeerPackages),
+    Own(Box<Result<OwnPackages>>),
     Routing(Box<Result<RoutingTable>>),
     Stat {
         generation: u64,
@@ -212,7 +212,7 @@ pub enum Message {
     Claimed(Box<Claims>),
     Listed {
         generation: u64,
-        entries: Result<Vec<FileEntry>, String>,
+        entries: Result<Vec<PickerEntry>, String>,
     },
     Hashed {
         generation: u64,
@@ -221,7 +221,7 @@ pub enum Message {
     /// The list of files in a release, known before it is packed.
     Listing {
         generation: u64,
-        listing: Box<Listing>,
+        listing: Box<PackListing>,
     },
     /// The node is storing the bytes of a release: how many so far, of how many.
     Putting {
@@ -247,7 +247,7 @@ pub enum Message {
         result: Result<usize, String>,
     },
     Logs(Box<Result<Logged>>),
-    Conflicts(Box<Result<Conflicts>>),
+    Conflicts(Box<Result<ConflictList>>),
     ExportedEvidence {
         path: String,
         result: Result<(), String>,

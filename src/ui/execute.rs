@@ -8,18 +8,18 @@ use std::{
 use tokio::{sync::mpsc, task::JoinHandle, time::Instant};
 
 use super::{
-    effect::{Download, Effect, Message},
+    effect::{Download, Effect, EffectResult},
     files::{self, Stamp},
     model::{
-        peers::{Deed, Served},
+        peers::{Deed, PeerPackages},
         picker::{self},
         publish::Hashed,
-        readme::Readme,
+        readme::ReadmeText,
     },
 };
 use crate::{
     Result,
-    archive::pack::Listing,
+    archive::pack::PackListing,
     bus::Level,
     control::Control,
     domain::{
@@ -38,7 +38,7 @@ use crate::{
 /// Runs effects in tasks of their own.
 pub struct Executor {
     control: Option<Arc<dyn Control>>,
-    messages: mpsc::Sender<Message>,
+    messages: mpsc::Sender<EffectResult>,
     search: Option<JoinHandle<()>>,
     /// The release that was read or packed last, ready to be published.
     ready: Arc<Mutex<Option<Ready>>>,
@@ -49,7 +49,7 @@ pub struct Executor {
 }
 
 impl Executor {
-    pub fn new(messages: mpsc::Sender<Message>) -> Self {
+    pub fn new(messages: mpsc::Sender<EffectResult>) -> Self {
         Self {
             control: None,
             messages,
@@ -65,7 +65,7 @@ impl Executor {
         tokio::spawn(async move {
             while link.changed().await.is_ok() {
                 let now = link.borrow_and_update().clone();
-                if messages.send(Message::Link(now)).await.is_err() {
+                if messages.send(EffectResult::Link(now)).await.is_err() {
                     return;
                 }
             }
@@ -93,14 +93,14 @@ impl Executor {
             Effect::Stat { generation, path } => self.blocking(move || {
                 let (state, proposals) =
                     (files::state_of(Path::new(&path)), picker::complete(&path));
-                Message::Stat {
+                EffectResult::Stat {
                     generation,
                     state,
                     proposals,
                 }
             }),
             Effect::List { generation, dir } => {
-                self.blocking(move || Message::Listed {
+                self.blocking(move || EffectResult::Listed {
                     generation,
                     entries: picker::list(&dir),
                 });
@@ -112,7 +112,7 @@ impl Executor {
             } => self.hash(generation, path, draft),
             Effect::Export { path, sheet } => self.blocking(move || {
                 let result = files::export(Path::new(&path), &sheet).map(|()| sheet.rows.len());
-                Message::Exported { path, result }
+                EffectResult::Exported { path, result }
             }),
             effect => self.ask(effect),
         }
@@ -132,7 +132,7 @@ impl Executor {
                     let started = Instant::now();
                     let mut updates = registry.search_stream(Query::text(text));
                     while let Some(update) = updates.recv().await {
-                        let message = Message::Search {
+                        let message = EffectResult::Search {
                             generation,
                             update,
                             after: started.elapsed(),
@@ -148,7 +148,9 @@ impl Executor {
                 package,
             } => drop(tokio::spawn(async move {
                 let result = Box::new(registry.get_package(&PackageRef::of(&package)).await);
-                messages.send(Message::Looked { generation, result }).await
+                messages
+                    .send(EffectResult::Looked { generation, result })
+                    .await
             })),
             Effect::Files {
                 generation,
@@ -160,7 +162,7 @@ impl Executor {
                     .get_package_version(&PackageRef::of(&package), &exactly)
                     .await;
                 messages
-                    .send(Message::Files {
+                    .send(EffectResult::Files {
                         generation,
                         result: Box::new(found),
                     })
@@ -168,7 +170,9 @@ impl Executor {
             })),
             Effect::Held { generation, root } => drop(tokio::spawn(async move {
                 let result = Box::new(contents.held(root).await);
-                messages.send(Message::Held { generation, result }).await
+                messages
+                    .send(EffectResult::Held { generation, result })
+                    .await
             })),
             Effect::Readme { generation, wanted } => drop(tokio::spawn(async move {
                 let root = wanted.content.root;
@@ -178,9 +182,11 @@ impl Executor {
                 };
                 let result = read
                     .await
-                    .map(|bytes| Readme::of(&bytes))
+                    .map(|bytes| ReadmeText::of(&bytes))
                     .map_err(|error| error.to_string());
-                messages.send(Message::Readme { generation, result }).await
+                messages
+                    .send(EffectResult::Readme { generation, result })
+                    .await
             })),
             Effect::Download {
                 package,
@@ -193,14 +199,14 @@ impl Executor {
                 {
                     let (what, why) = (format!("{title} {version}"), error.to_string());
                     let _ = messages
-                        .send(Message::Download(Download::Failed { root, what, why }))
+                        .send(EffectResult::Download(Download::Failed { root, what, why }))
                         .await;
                 }
             })),
             Effect::Direct { id, order, what } => drop(tokio::spawn(async move {
                 let result = Box::new(contents.direct(id, order).await);
                 messages
-                    .send(Message::Directed {
+                    .send(EffectResult::Directed {
                         what,
                         order,
                         result,
@@ -213,7 +219,7 @@ impl Executor {
                     Deed::Disconnect => control.disconnect(id).await,
                 };
                 messages
-                    .send(Message::Peer {
+                    .send(EffectResult::Peer {
                         name,
                         deed,
                         result: Box::new(result),
@@ -238,7 +244,7 @@ impl Executor {
                     .map(|hit| hit.package.name.to_string())
                     .collect();
                 let _ = messages
-                    .send(Message::Served(Served {
+                    .send(EffectResult::Served(PeerPackages {
                         peer,
                         names,
                         total: found.total,
@@ -249,27 +255,27 @@ impl Executor {
                 let (level, text) = match contents.offer_again().await {
                     Ok(()) => (
                         Level::Info,
-                        "offered again: what is here; who has it is looked at anew".to_owned(),
+                        "re-announcing all content and checking its replicas".to_owned(),
                     ),
-                    Err(error) => (Level::Error, format!("not offered: {error}")),
+                    Err(error) => (Level::Error, format!("not re-announced: {error}")),
                 };
-                messages.send(Message::Told(level, text)).await
+                messages.send(EffectResult::Told(level, text)).await
             })),
             Effect::Own => drop(tokio::spawn(async move {
                 let result = Box::new(registry.own().await);
-                messages.send(Message::Own(result)).await
+                messages.send(EffectResult::Own(result)).await
             })),
             Effect::Routing => drop(tokio::spawn(async move {
                 let result = Box::new(control.routing().await);
-                messages.send(Message::Routing(result)).await
+                messages.send(EffectResult::Routing(result)).await
             })),
             Effect::Logs { since } => drop(tokio::spawn(async move {
                 let result = Box::new(control.logs(since).await);
-                messages.send(Message::Logs(result)).await
+                messages.send(EffectResult::Logs(result)).await
             })),
             Effect::Conflicts => drop(tokio::spawn(async move {
                 let result = Box::new(registry.conflicts().await);
-                messages.send(Message::Conflicts(result)).await
+                messages.send(EffectResult::Conflicts(result)).await
             })),
             Effect::ExportEvidence { path, id } => drop(tokio::spawn(async move {
                 let evidence = registry
@@ -284,7 +290,7 @@ impl Executor {
                 let result = tokio::task::spawn_blocking(write).await;
                 let result = result.unwrap_or_else(|error| Err(error.to_string()));
                 messages
-                    .send(Message::ExportedEvidence { path, result })
+                    .send(EffectResult::ExportedEvidence { path, result })
                     .await
             })),
             Effect::Trust {
@@ -299,7 +305,7 @@ impl Executor {
                     Trust::Unknown
                 };
                 messages
-                    .send(Message::Said {
+                    .send(EffectResult::Said {
                         what,
                         publisher,
                         handle,
@@ -312,7 +318,7 @@ impl Executor {
                 let result = Box::new(registry.distrust(publisher).await);
                 let (handle, trust) = (None, Trust::Distrusted);
                 messages
-                    .send(Message::Said {
+                    .send(EffectResult::Said {
                         what,
                         publisher,
                         handle,
@@ -325,7 +331,7 @@ impl Executor {
                 let Ok(claims) = registry.claims(&handle, ask).await else {
                     return;
                 };
-                let _ = messages.send(Message::Claimed(Box::new(claims))).await;
+                let _ = messages.send(EffectResult::Claimed(Box::new(claims))).await;
             })),
             Effect::Yank {
                 package,
@@ -333,11 +339,7 @@ impl Executor {
                 yank,
                 name,
             } => drop(tokio::spawn(async move {
-                let done = if yank {
-                    "yanked"
-                } else {
-                    "not yanked any more"
-                };
+                let done = if yank { "yanked" } else { "un-yanked" };
                 let what = format!("{name} is {done}");
                 let result = if yank {
                     registry.yank(&package, &version).await
@@ -345,7 +347,7 @@ impl Executor {
                     registry.unyank(&package, &version).await
                 };
                 messages
-                    .send(Message::Yanked {
+                    .send(EffectResult::Yanked {
                         what,
                         result: Box::new(result),
                     })
@@ -374,7 +376,7 @@ impl Executor {
                     );
                     let result = Box::new(publishing.await);
                     messages
-                        .send(Message::Published { generation, result })
+                        .send(EffectResult::Published { generation, result })
                         .await
                 }));
             }
@@ -382,7 +384,7 @@ impl Executor {
         }
     }
 
-    fn blocking(&self, work: impl FnOnce() -> Message + Send + 'static) {
+    fn blocking(&self, work: impl FnOnce() -> EffectResult + Send + 'static) {
         let messages = self.messages.clone();
         tokio::spawn(async move {
             if let Ok(message) = tokio::task::spawn_blocking(work).await {
@@ -399,11 +401,12 @@ impl Executor {
             self.of_the_node.clone(),
         );
         tokio::task::spawn_blocking(move || {
-            let tell = |hashed| drop(messages.try_send(Message::Hashed { generation, hashed }));
+            let tell =
+                |hashed| drop(messages.try_send(EffectResult::Hashed { generation, hashed }));
             // The listing is sent once and must arrive, so wait for room in the channel.
-            let list = |listing: &Listing| {
+            let list = |listing: &PackListing| {
                 let listing = Box::new(listing.clone());
-                drop(messages.blocking_send(Message::Listing {
+                drop(messages.blocking_send(EffectResult::Listing {
                     generation,
                     listing,
                 }));
@@ -437,7 +440,7 @@ impl Executor {
                 }
                 Err(why) => Hashed::Wrong(why),
             };
-            let _ = messages.blocking_send(Message::Hashed { generation, hashed });
+            let _ = messages.blocking_send(EffectResult::Hashed { generation, hashed });
         });
     }
 
@@ -451,7 +454,7 @@ impl Executor {
 /// Has the node download a release, and sets `root` to its content once that is known.
 async fn download(
     control: &dyn Control,
-    messages: &mpsc::Sender<Message>,
+    messages: &mpsc::Sender<EffectResult>,
     package: &PackageId,
     version: &VersionText,
     root: &mut Option<ContentRoot>,
@@ -484,7 +487,7 @@ async fn download(
         missing: missing.clone(),
         looks_like,
     };
-    let _ = messages.send(Message::Download(found)).await;
+    let _ = messages.send(EffectResult::Download(found)).await;
     for one in missing.into_iter().chain(beside) {
         contents.start_fetch(one).await?;
     }
@@ -503,10 +506,10 @@ fn pack(
     path: &Path,
     draft: Draft,
     own: &[PathBuf],
-    list: impl Fn(&Listing),
+    list: impl Fn(&PackListing),
     tell: impl Fn(Hashed),
 ) -> Result<(Content, Ready), String> {
-    let told = |at: crate::archive::pack::Packing| {
+    let told = |at: crate::archive::pack::PackProgress| {
         tell(Hashed::Packing {
             done: at.bytes_done,
             size: at.bytes,
@@ -527,7 +530,7 @@ fn pack(
 #[expect(clippy::too_many_arguments, reason = "what a publish is made of")]
 async fn publish(
     control: Arc<dyn Control>,
-    messages: mpsc::Sender<Message>,
+    messages: mpsc::Sender<EffectResult>,
     generation: u64,
     draft: Draft,
     content: Content,
@@ -549,7 +552,7 @@ async fn publish(
     let mut done = 0;
     let taken = move |bytes: usize| {
         done += bytes as u64;
-        drop(told.try_send(Message::Putting {
+        drop(told.try_send(EffectResult::Putting {
             generation,
             taken: (done, size),
         }));
@@ -559,7 +562,7 @@ async fn publish(
     let relay = tokio::spawn(async move {
         while let Some(step) = steps.recv().await {
             if messages
-                .send(Message::Step {
+                .send(EffectResult::Step {
                     generation,
                     step,
                     after: started.elapsed(),

@@ -12,7 +12,7 @@ use std::{
 use serde::de::DeserializeOwned;
 use tokio::{sync::watch, task::JoinHandle};
 
-use super::{model::form::FileState, table::export::Sheet};
+use super::{model::form::FileState, table::export::ExportSheet};
 use crate::{RegistryError, Result, disk, registry::Content};
 
 /// Bytes read at a time.
@@ -56,8 +56,8 @@ pub fn state_of(path: &Path) -> FileState {
 
 fn cannot(error: &io::Error) -> String {
     match error.kind() {
-        io::ErrorKind::NotFound => "there is no such file".to_owned(),
-        io::ErrorKind::PermissionDenied => "may not be read; check its permissions".to_owned(),
+        io::ErrorKind::NotFound => "no such file or directory".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
         _ => format!("cannot be read: {error}"),
     }
 }
@@ -108,7 +108,7 @@ pub fn hash(path: &Path, mut tell: impl FnMut(u64, u64)) -> Result<(Content, Sta
 }
 
 fn changed() -> String {
-    "changed while it was read; wait until nothing writes to it, and try again".to_owned()
+    "changed while it was being read; try again once nothing writes to it".to_owned()
 }
 
 /// Checks that a file has not changed since it was hashed.
@@ -120,7 +120,7 @@ pub fn unchanged(path: &Path, hashed: Option<(PathBuf, Stamp)>) -> Result<()> {
     match hashed {
         Some((was, before)) if was == path && before == stamp(&now) => Ok(()),
         _ => Err(RegistryError::Usage(format!(
-            "{} has changed since it was hashed, so nothing was published; review it again",
+            "{} has changed since the review, so nothing was published; review it again",
             path.display()
         ))),
     }
@@ -130,7 +130,7 @@ pub fn unchanged(path: &Path, hashed: Option<(PathBuf, Stamp)>) -> Result<()> {
 ///
 /// # Errors
 /// A sentence that names the file.
-pub fn export(path: &Path, sheet: &Sheet) -> Result<(), String> {
+pub fn export(path: &Path, sheet: &ExportSheet) -> Result<(), String> {
     let name = path
         .file_name()
         .and_then(|name| name.to_str())
@@ -149,9 +149,9 @@ pub fn write_new(path: &Path, bytes: &[u8]) -> Result<(), String> {
 fn not_written(path: &Path, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AlreadyExists => {
-            format!("{} is there already; choose another name", path.display())
+            format!("{} exists already; choose another name", path.display())
         }
-        _ => format!("{} cannot be written: {error}", path.display()),
+        _ => format!("cannot write {}: {error}", path.display()),
     }
 }
 
@@ -177,7 +177,7 @@ fn read_kept<T: DeserializeOwned>(path: &Path) -> Option<T> {
 
 /// Paths of the files that keep state between runs.
 #[derive(Clone, Debug)]
-pub struct Kept {
+pub struct SavedPaths {
     pub draft: PathBuf,
     /// Recent searches. Only the owner may read them: they are private.
     pub searches: PathBuf,
@@ -186,7 +186,7 @@ pub struct Kept {
 }
 
 #[derive(Clone, Debug, Default, PartialEq)]
-struct Wanted {
+struct Unsaved {
     draft: Option<Option<Texts>>,
     searches: Option<Vec<String>>,
     columns: BTreeMap<&'static str, Vec<String>>,
@@ -194,16 +194,16 @@ struct Wanted {
 
 /// Saves state in the background. Only the newest state is written, one write at a time.
 pub struct Keeper {
-    wanted: watch::Sender<Wanted>,
+    wanted: watch::Sender<Unsaved>,
     task: JoinHandle<()>,
 }
 
 impl Keeper {
     /// Starts saving; `failed` is called with a sentence for each failed write.
-    pub fn start(kept: Kept, failed: impl Fn(String) + Send + Sync + 'static) -> Self {
-        let (wanted, mut changes) = watch::channel(Wanted::default());
+    pub fn start(kept: SavedPaths, failed: impl Fn(String) + Send + Sync + 'static) -> Self {
+        let (wanted, mut changes) = watch::channel(Unsaved::default());
         let task = tokio::spawn(async move {
-            let mut written = Wanted::default();
+            let mut written = Unsaved::default();
             while changes.changed().await.is_ok() {
                 tokio::time::sleep(SETTLE).await;
                 written = write_behind(&kept, &mut changes, written, &failed).await;
@@ -237,11 +237,11 @@ impl Keeper {
 }
 
 async fn write_behind(
-    kept: &Kept,
-    changes: &mut watch::Receiver<Wanted>,
-    written: Wanted,
+    kept: &SavedPaths,
+    changes: &mut watch::Receiver<Unsaved>,
+    written: Unsaved,
     failed: &(impl Fn(String) + Send + Sync),
-) -> Wanted {
+) -> Unsaved {
     let wanted = changes.borrow_and_update().clone();
     if wanted == written {
         return written;
@@ -252,10 +252,7 @@ async fn write_behind(
             && let Some(draft) = &now.draft
         {
             write_draft(&kept.draft, draft.as_ref()).map_err(|error| {
-                format!(
-                    "the draft could not be kept in {}: {error}",
-                    kept.draft.display()
-                )
+                format!("cannot save the draft in {}: {error}", kept.draft.display())
             })?;
         }
         if now.searches != written.searches
@@ -263,7 +260,7 @@ async fn write_behind(
         {
             write_searches(&kept.searches, searches).map_err(|error| {
                 format!(
-                    "the searches could not be kept in {}: {error}",
+                    "cannot save recent searches in {}: {error}",
                     kept.searches.display()
                 )
             })?;
@@ -272,7 +269,7 @@ async fn write_behind(
             && let Some(settings) = &kept.settings
         {
             crate::config::write_columns(settings, &now.columns)
-                .map_err(|error| format!("the columns could not be kept: {error}"))?;
+                .map_err(|error| format!("cannot save the columns: {error}"))?;
         }
         Ok::<(), String>(())
     });
@@ -323,7 +320,10 @@ mod tests {
         );
         fs::remove_file(&path).unwrap();
         assert!(unchanged(&path, Some((path.clone(), stamp))).is_err());
-        assert_eq!(hash(&path, |_, _| {}).unwrap_err(), "there is no such file");
+        assert_eq!(
+            hash(&path, |_, _| {}).unwrap_err(),
+            "no such file or directory"
+        );
         assert!(
             hash(dir.path(), |_, _| {})
                 .unwrap_err()
@@ -351,7 +351,7 @@ mod tests {
     fn an_export_writes_over_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("peers.csv");
-        let sheet = Sheet {
+        let sheet = ExportSheet {
             columns: vec!["peer".to_owned()],
             rows: vec![],
         };
@@ -373,7 +373,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let draft = dir.path().join("state").join("draft.json");
         let searches = dir.path().join("state").join("searches.json");
-        let kept = Kept {
+        let kept = SavedPaths {
             draft: draft.clone(),
             searches: searches.clone(),
             settings: None,

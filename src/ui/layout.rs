@@ -4,13 +4,13 @@ use ratatui::layout::Rect;
 use tui_input::Input;
 use unicode_width::UnicodeWidthStr;
 
-use crate::domain::health::Verdict;
+use crate::domain::health::HealthVerdict;
 
 use super::{
-    action::Screen,
+    action::{Action, Screen},
     model::{
         Model, Popup,
-        form::{Checked, Field, Form, Part},
+        form::{Checked, DependencyColumn, Field, ReleaseForm},
         map,
     },
     popup, screen,
@@ -194,7 +194,7 @@ pub fn field_view(width: usize, label: &str, input: &Input) -> (usize, usize) {
 }
 
 /// Returns the verdict as lines: its state, its cause, and advice.
-pub fn verdict_lines(verdict: &Verdict, width: usize) -> Vec<String> {
+pub fn verdict_lines(verdict: &HealthVerdict, width: usize) -> Vec<String> {
     // The sign before the state takes two columns.
     let mut lines = wrap(
         &format!(
@@ -213,7 +213,8 @@ pub fn verdict_lines(verdict: &Verdict, width: usize) -> Vec<String> {
 /// Returns the tabs with their labels and areas.
 pub fn tabs(model: &Model) -> Vec<(Screen, String, Rect)> {
     let area = areas(model).tabs;
-    let long = |screen: Screen| format!(" {} {} ", screen.digit(), screen.name());
+    let key = |screen: Screen| model.key(Action::Go(screen), screen);
+    let long = |screen: Screen| format!(" {} {} ", key(screen), screen.name());
     let all: usize = Screen::ALL
         .into_iter()
         .map(|screen| long(screen).width() + 1)
@@ -224,7 +225,7 @@ pub fn tabs(model: &Model) -> Vec<(Screen, String, Rect)> {
         let name = if screen == model.screen || all <= usize::from(area.width) {
             long(screen)
         } else {
-            format!(" {} ", screen.digit())
+            format!(" {} ", key(screen))
         };
         let width = name.width() as u16;
         out.push((screen, name, Rect { x, width, ..area }));
@@ -321,7 +322,12 @@ pub const LABEL: u16 = 13;
 
 /// Lays out the form as lines of `width` columns. Problems are shown for fields with a text, and
 /// for all of them after an attempt to publish.
-pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> Vec<FormLine> {
+pub fn form_lines(
+    form: &ReleaseForm,
+    checked: &Checked,
+    typing: bool,
+    width: u16,
+) -> Vec<FormLine> {
     let mut lines = Vec::new();
     let focused = typing.then(|| form.focused());
     let say = |lines: &mut Vec<FormLine>, field: Field| {
@@ -347,7 +353,7 @@ pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> V
     let mut table = false;
     for field in form.fields() {
         match field {
-            Field::Needs(row, Part::Package) => {
+            Field::Needs(row, DependencyColumn::Package) => {
                 let room = width.saturating_sub(LABEL);
                 let package = (room / 2).max(8);
                 let requirement = (room / 4).max(9);
@@ -367,19 +373,19 @@ pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> V
                     table = true;
                 }
                 lines.push(FormLine::Fields(vec![
-                    (Field::Needs(row, Part::Package), LABEL, package),
+                    (Field::Needs(row, DependencyColumn::Package), LABEL, package),
                     (
-                        Field::Needs(row, Part::Requirement),
+                        Field::Needs(row, DependencyColumn::Requirement),
                         LABEL + package + 1,
                         requirement,
                     ),
                     (
-                        Field::Needs(row, Part::Optional),
+                        Field::Needs(row, DependencyColumn::Optional),
                         LABEL + package + requirement + 2,
                         rest,
                     ),
                 ]));
-                Part::ALL
+                DependencyColumn::ALL
                     .iter()
                     .for_each(|part| say(&mut lines, Field::Needs(row, *part)));
             }
@@ -398,7 +404,7 @@ pub fn form_lines(form: &Form, checked: &Checked, typing: bool, width: u16) -> V
 }
 
 /// Returns the first visible line of the form, such that the focused field is in view.
-pub fn form_offset(form: &Form, lines: &[FormLine], height: u16) -> usize {
+pub fn form_offset(form: &ReleaseForm, lines: &[FormLine], height: u16) -> usize {
     let focused = form.focused();
     let has = |line: &FormLine| matches!(line, FormLine::Fields(fields) if fields.iter().any(|(field, ..)| *field == focused));
     let at = lines.iter().position(has).unwrap_or(0);

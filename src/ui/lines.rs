@@ -24,7 +24,7 @@ pub fn of<'a>(model: &'a Model, window: &'a Popup, width: usize, theme: Theme) -
         Popup::Buckets { .. } => popup::lookup::buckets(model, width, theme),
         Popup::Columns { at } => popup::columns::lines(model, *at, width, theme),
         Popup::Palette(palette) => popup::palette::lines(model, palette, width, theme),
-        Popup::Confirm(question) => popup::confirm::lines(question, width, theme),
+        Popup::Confirm(question) => popup::confirm::lines(model, question, width, theme),
         Popup::Review(review) => popup::review::lines(model, review, width, theme),
         Popup::Picker(picker) => popup::picker::lines(picker, width, theme),
         Popup::Export(export) => popup::export::lines(model, export, width, theme),

@@ -16,14 +16,14 @@ use super::{
     action::Screen,
     execute::Executor,
     model::Model,
-    runtime::{self, Explorer, Look, Sources},
+    runtime::{self, Explorer, FrameLook, Sources},
     terminal::Surface,
     theme::{Depth, Themes},
     update,
 };
 use crate::{
     Result,
-    bus::{Batch, Bus, Connection, Direction, Event, NodeSnapshot, PeerSnapshot},
+    bus::{Batch, Bus, BusEvent, Connection, Direction, NodeSnapshot, PeerSnapshot},
     clock,
     domain::{geo::GeoLocation, reputation::Score},
 };
@@ -31,8 +31,8 @@ use crate::{
 /// Peers that change between two frames.
 const CHANGED: usize = 100;
 
-fn look() -> Result<Look> {
-    Ok(Look {
+fn look() -> Result<FrameLook> {
+    Ok(FrameLook {
         themes: Themes::load("dark", None, Depth::True)?,
         ascii: false,
     })
@@ -195,7 +195,7 @@ pub async fn time_keys(keys: usize, a_second: usize) -> Result<Vec<f64>> {
         let a_slice = a_second / 100;
         for round in 0.. {
             for (n, id) in ids.iter().cycle().take(a_slice).enumerate() {
-                bus.emit(Event::Peer(Box::new(snapshot(*id, n + round))));
+                bus.emit(BusEvent::Peer(Box::new(snapshot(*id, n + round))));
             }
             if !bus.has_readers() {
                 return;

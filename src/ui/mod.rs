@@ -39,7 +39,7 @@ use tokio::{
 
 #[doc(hidden)]
 pub use measure::{time_frames, time_keys, time_map_frames};
-pub use {files::Kept, model::Places, theme::Depth};
+pub use {files::SavedPaths, model::ExplorerPaths, theme::Depth};
 
 use crate::{
     RegistryError, Result,
@@ -48,15 +48,15 @@ use crate::{
     config::{Lists, Settings},
     control::Control,
 };
-use effect::Message;
+use effect::EffectResult;
 use execute::Executor;
-use model::{Model, recent::Recent};
-use runtime::{Explorer, Look, Sources};
+use model::{Model, recent::RecentSearches};
+use runtime::{Explorer, FrameLook, Sources};
 use terminal::Tui;
 use theme::Themes;
 
 /// Settings of the explorer.
-pub struct Options {
+pub struct ExplorerOptions {
     /// First word of the header.
     pub title: String,
     pub demo: bool,
@@ -72,8 +72,8 @@ pub struct Options {
     pub keys: Lists,
     /// Columns from the settings, by the name of the table.
     pub columns: Lists,
-    pub places: Places,
-    pub kept: Kept,
+    pub places: ExplorerPaths,
+    pub kept: SavedPaths,
 }
 
 /// Checks the settings that only the explorer understands: the theme, keys, tables and columns.
@@ -127,7 +127,8 @@ pub fn keys_markdown() -> String {
 pub fn check_terminal() -> Result<()> {
     if is_dumb() {
         return Err(RegistryError::Usage(
-            "the explorer needs a terminal that can move its cursor, and this one says that it cannot (TERM=dumb); use \
+            "the explorer needs a terminal that can move its cursor, and this one says that it \
+             cannot (TERM=dumb); use \
              `swarmdex --plain`, or set TERM to what it is, such as xterm-256color"
                 .to_owned(),
         ));
@@ -136,7 +137,8 @@ pub fn check_terminal() -> Result<()> {
         return Ok(());
     }
     Err(RegistryError::Usage(
-        "the explorer needs a terminal on stdin and stdout; without one use `swarmdex --plain`, `swarmdex node`, or \
+        "the explorer needs a terminal on stdin and stdout; without one use `swarmdex --plain`, \
+         `swarmdex node`, or \
          `swarmdex demo --headless`"
             .to_owned(),
     ))
@@ -151,7 +153,7 @@ pub fn is_dumb() -> bool {
 /// node or connecting to it.
 pub async fn run(
     starting: impl Future<Output = Result<Arc<dyn Control>>> + Send + 'static,
-    options: Options,
+    options: ExplorerOptions,
 ) -> Result<()> {
     check_terminal()?;
     let themes = Themes::load(&options.theme, options.themes.as_deref(), options.depth)?;
@@ -174,19 +176,19 @@ pub async fn run(
     if let Some(draft) = files::read_draft(&options.kept.draft) {
         update::restore(&mut model, &draft);
     }
-    model.search.recent = Recent::from_texts(files::read_searches(&options.kept.searches));
+    model.search.recent = RecentSearches::from_texts(files::read_searches(&options.kept.searches));
     let mut executor = Executor::new(sender.clone());
     executor.of_the_node.clone_from(&model.places.of_the_node);
     let told = sender.clone();
     executor.keeper = Some(files::Keeper::start(options.kept, move |why| {
         tracing::error!("{why}");
         // If the channel is full or closed, the message is still in the log.
-        let _ = told.try_send(Message::Told(Level::Error, why));
+        let _ = told.try_send(EffectResult::Told(Level::Error, why));
     }));
     let mut explorer = Explorer {
         model,
         surface,
-        look: Look {
+        look: FrameLook {
             themes,
             ascii: options.ascii,
         },
@@ -196,7 +198,7 @@ pub async fn run(
     let start = tokio::spawn(async move {
         let started = Box::new(starting.await);
         // Sending fails if the user has quit by now.
-        let _ = sender.send(Message::Started(started)).await;
+        let _ = sender.send(EffectResult::Started(started)).await;
     });
     let mut sources = Sources {
         inputs: input::events(),

@@ -9,7 +9,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 use super::{
     ascii,
-    effect::{Effect, MESSAGES, Message},
+    effect::{Effect, EffectResult, MESSAGES},
     execute::Executor,
     keymap::Chord,
     model::Model,
@@ -32,9 +32,9 @@ pub const FRAME: Duration = Duration::from_millis(16);
 const TICK: Duration = Duration::from_secs(1);
 
 /// The next thing to handle.
-pub enum Turn {
+pub enum LoopTurn {
     Input(Input),
-    Message(Message),
+    Message(EffectResult),
     Batch(Box<Batch>),
     /// A pending frame is due.
     Frame,
@@ -47,14 +47,14 @@ pub enum Turn {
 pub struct Sources<I> {
     pub inputs: I,
     pub signals: mpsc::Receiver<()>,
-    pub messages: mpsc::Receiver<Message>,
+    pub messages: mpsc::Receiver<EffectResult>,
     pub batches: Option<mpsc::Receiver<Batch>>,
     pub next_tick: Instant,
 }
 
 impl<I: Stream<Item = std::io::Result<Input>> + Unpin> Sources<I> {
     /// Waits for the next thing to handle. Input always comes first.
-    pub async fn next(&mut self, frame_at: Option<Instant>) -> Turn {
+    pub async fn next(&mut self, frame_at: Option<Instant>) -> LoopTurn {
         let batch = async {
             match &mut self.batches {
                 Some(batches) => batches.recv().await,
@@ -70,22 +70,22 @@ impl<I: Stream<Item = std::io::Result<Input>> + Unpin> Sources<I> {
         tokio::select! {
             biased;
             input = self.inputs.next() => match input {
-                Some(Ok(input)) => Turn::Input(input),
-                Some(Err(_)) | None => Turn::End,
+                Some(Ok(input)) => LoopTurn::Input(input),
+                Some(Err(_)) | None => LoopTurn::End,
             },
-            Some(()) = self.signals.recv() => Turn::End,
-            () = frame => Turn::Frame,
-            Some(message) = self.messages.recv() => Turn::Message(message),
+            Some(()) = self.signals.recv() => LoopTurn::End,
+            () = frame => LoopTurn::Frame,
+            Some(message) = self.messages.recv() => LoopTurn::Message(message),
             batch = batch => match batch {
-                Some(batch) => Turn::Batch(Box::new(batch)),
+                Some(batch) => LoopTurn::Batch(Box::new(batch)),
                 None => {
                     self.batches = None;
-                    Turn::Tick
+                    LoopTurn::Tick
                 }
             },
             () = tokio::time::sleep_until(self.next_tick) => {
                 self.next_tick = Instant::now() + TICK;
-                Turn::Tick
+                LoopTurn::Tick
             }
         }
     }
@@ -94,13 +94,13 @@ impl<I: Stream<Item = std::io::Result<Input>> + Unpin> Sources<I> {
 /// Decides when the next frame may be drawn: at most 60 a second. After a key, a frame may come
 /// half an interval early, and the following ones make up for it.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct FramePace {
     not_before: Instant,
     /// True while drawing a frame takes less than the interval.
     keeps_up: bool,
 }
 
-impl Pace {
+impl FramePace {
     pub fn new(now: Instant) -> Self {
         Self {
             not_before: now,
@@ -134,20 +134,20 @@ impl Pace {
 pub struct Explorer<S> {
     pub model: Model,
     pub surface: S,
-    pub look: Look,
+    pub look: FrameLook,
     pub executor: Executor,
     pub frames: u64,
 }
 
 /// The look of frames.
 #[derive(Clone, Debug)]
-pub struct Look {
+pub struct FrameLook {
     pub themes: Themes,
     /// Symbols are replaced with ASCII characters.
     pub ascii: bool,
 }
 
-impl Look {
+impl FrameLook {
     pub fn draw(&self, frame: &mut Frame<'_>, model: &Model) {
         screen::draw(frame, model, self.themes.current());
         if self.ascii {
@@ -162,23 +162,23 @@ impl<S: Surface> Explorer<S> {
     where
         I: Stream<Item = std::io::Result<Input>> + Unpin,
     {
-        let mut pace = Pace::new(Instant::now());
+        let mut pace = FramePace::new(Instant::now());
         // Draw first, so that there is something to look at.
         self.draw(&mut pace)?;
         let mut pressed = false;
         while !self.model.quit {
             let frame_at = pace.due(self.model.dirty, pressed, Instant::now());
             let turn = sources.next(frame_at).await;
-            pressed |= matches!(turn, Turn::Input(_));
+            pressed |= matches!(turn, LoopTurn::Input(_));
             match turn {
-                Turn::End => break,
+                LoopTurn::End => break,
                 // Some terminals disappear without an error, so check for that too.
-                Turn::Tick if !self.surface.is_there() => break,
-                Turn::Frame => {
+                LoopTurn::Tick if !self.surface.is_there() => break,
+                LoopTurn::Frame => {
                     self.draw(&mut pace)?;
                     pressed = false;
                 }
-                Turn::Message(Message::Started(started)) => {
+                LoopTurn::Message(EffectResult::Started(started)) => {
                     sources.batches = Some(self.connect(*started)?)
                 }
                 turn => self.serve(turn)?,
@@ -202,28 +202,28 @@ impl<S: Surface> Explorer<S> {
         Ok(events)
     }
 
-    pub fn serve(&mut self, turn: Turn) -> Result<()> {
+    pub fn serve(&mut self, turn: LoopTurn) -> Result<()> {
         let now = clock::now();
         let effects = match turn {
-            Turn::Input(Input::Key(key)) if key.kind != KeyEventKind::Release => {
+            LoopTurn::Input(Input::Key(key)) if key.kind != KeyEventKind::Release => {
                 update::on_key(&mut self.model, Chord::of(&key), now)
             }
-            Turn::Input(Input::Mouse(event)) if self.model.mouse => {
+            LoopTurn::Input(Input::Mouse(event)) if self.model.mouse => {
                 update::on_mouse(&mut self.model, event, now)
             }
-            Turn::Input(Input::Paste(text)) => update::on_paste(&mut self.model, &text, now),
-            Turn::Input(Input::Resize(width, height)) => {
+            LoopTurn::Input(Input::Paste(text)) => update::on_paste(&mut self.model, &text, now),
+            LoopTurn::Input(Input::Resize(width, height)) => {
                 update::on_resize(&mut self.model, (width, height));
                 Vec::new()
             }
-            Turn::Message(message) => update::on_message(&mut self.model, message, now),
-            Turn::Batch(batch) => {
+            LoopTurn::Message(message) => update::on_message(&mut self.model, message, now),
+            LoopTurn::Batch(batch) => {
                 self.model.apply(*batch, now);
                 update::settle(&mut self.model);
                 Vec::new()
             }
-            Turn::Tick => update::on_tick(&mut self.model, now),
-            Turn::Input(_) | Turn::Frame | Turn::End => Vec::new(),
+            LoopTurn::Tick => update::on_tick(&mut self.model, now),
+            LoopTurn::Input(_) | LoopTurn::Frame | LoopTurn::End => Vec::new(),
         };
         self.act(effects)
     }
@@ -249,7 +249,7 @@ impl<S: Surface> Explorer<S> {
                     };
                     self.model.answer(
                         Level::Info,
-                        format!("copied {what} (by OSC 52, if the terminal lets programs copy)"),
+                        format!("copied {what} (with OSC 52, if the terminal supports it)"),
                     );
                 }
                 Effect::Pager(path) => {
@@ -264,7 +264,7 @@ impl<S: Surface> Explorer<S> {
         Ok(())
     }
 
-    pub fn draw(&mut self, pace: &mut Pace) -> Result<()> {
+    pub fn draw(&mut self, pace: &mut FramePace) -> Result<()> {
         let started = Instant::now();
         let Self {
             model,
@@ -287,6 +287,6 @@ fn terminal_error(error: std::io::Error) -> RegistryError {
 }
 
 /// Returns a channel for the results of effects.
-pub fn messages() -> (mpsc::Sender<Message>, mpsc::Receiver<Message>) {
+pub fn messages() -> (mpsc::Sender<EffectResult>, mpsc::Receiver<EffectResult>) {
     mpsc::channel(MESSAGES)
 }

@@ -129,9 +129,7 @@ impl Surface for Tui {
         .map_err(|error| {
             io::Error::new(
                 error.kind(),
-                format!(
-                    "{program} does not start: {error}; set PAGER to a program that shows files"
-                ),
+                format!("cannot start {program}: {error}; set PAGER to another program"),
             )
         })
     }

@@ -34,7 +34,7 @@ impl TryFrom<String> for Rgb {
     type Error = String;
 
     fn try_from(text: String) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is no colour; write one like \"#62c4dc\"");
+        let wrong = || format!("{text:?} is not a colour; an example is \"#62c4dc\"");
         let hex = text
             .strip_prefix('#')
             .filter(|hex| hex.len() == 6 && hex.is_ascii())
@@ -103,7 +103,7 @@ impl Rgb {
 /// The content of a theme file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Palette {
+struct ThemeColours {
     background: Rgb,
     text: Rgb,
     dim: Rgb,
@@ -117,7 +117,7 @@ struct Palette {
     selected_text: Rgb,
 }
 
-impl Palette {
+impl ThemeColours {
     /// Lists the pairs of colours with too little contrast.
     fn unreadable(&self) -> Vec<String> {
         let on_ground = [
@@ -144,7 +144,10 @@ impl Palette {
             .map(|(name, colour, on, ground)| (name, on, colour.contrast(ground)))
             .filter(|(_, _, contrast)| *contrast < CONTRAST)
             .map(|(name, on, contrast)| {
-                format!("{name} on {on} has a contrast of {contrast:.1}, and {CONTRAST} is the least one can read")
+                format!(
+                    "{name} on {on} has a contrast of {contrast:.1}, below the minimum of \
+                         {CONTRAST}"
+                )
             })
             .collect()
     }
@@ -161,21 +164,21 @@ pub enum Depth {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Theme {
-    palette: Option<Palette>,
+    palette: Option<ThemeColours>,
     depth: Depth,
 }
 
 /// A theme with its name.
 #[derive(Clone, Debug)]
-struct Named {
+struct NamedTheme {
     name: String,
-    palette: Palette,
+    palette: ThemeColours,
 }
 
 /// The available themes, and the current one.
 #[derive(Clone, Debug)]
 pub struct Themes {
-    all: Vec<Named>,
+    all: Vec<NamedTheme>,
     at: usize,
     depth: Depth,
 }
@@ -193,7 +196,7 @@ impl Themes {
                 what: "reading a theme",
                 why: error.to_string(),
             })?;
-            all.push(Named {
+            all.push(NamedTheme {
                 name: name.to_owned(),
                 palette,
             });
@@ -219,9 +222,9 @@ impl Themes {
             };
             // A broken theme that is not selected must not keep the explorer from starting.
             match own_theme(&path) {
-                Ok(palette) => all.push(Named { name, palette }),
+                Ok(palette) => all.push(NamedTheme { name, palette }),
                 Err(error) if name == chosen => return Err(error),
-                Err(error) => tracing::warn!(%error, "a theme is left out"),
+                Err(error) => tracing::warn!(%error, "skipping a theme"),
             }
         }
         let at = all
@@ -230,7 +233,7 @@ impl Themes {
             .ok_or_else(|| {
                 let known: Vec<&str> = all.iter().map(|theme| theme.name.as_str()).collect();
                 RegistryError::Usage(format!(
-                    "there is no theme called {chosen}; there are {}",
+                    "there is no theme {chosen}; choose from {}",
                     known.join(", ")
                 ))
             })?;
@@ -241,7 +244,9 @@ impl Themes {
     pub fn step(&mut self) -> String {
         self.at = (self.at + 1) % self.all.len().max(1);
         match self.depth {
-            Depth::None => "no theme: colours are off (NO_COLOR, or a terminal without)".to_owned(),
+            Depth::None => {
+                "no theme: colours are off (NO_COLOR is set, or the terminal has none)".to_owned()
+            }
             _ => format!(
                 "theme {}",
                 self.all
@@ -259,9 +264,9 @@ impl Themes {
     }
 }
 
-fn own_theme(path: &Path) -> Result<Palette> {
+fn own_theme(path: &Path) -> Result<ThemeColours> {
     let text = fs::read_to_string(path).map_err(RegistryError::file(path, "read"))?;
-    let palette: Palette =
+    let palette: ThemeColours =
         toml::from_str(&text).map_err(|error| toml_error(path, &text, &error))?;
     let unreadable = palette.unreadable();
     if unreadable.is_empty() {
@@ -283,7 +288,7 @@ impl Theme {
         }
     }
 
-    fn colour(self, of: impl Fn(&Palette) -> Rgb) -> Option<Color> {
+    fn colour(self, of: impl Fn(&ThemeColours) -> Rgb) -> Option<Color> {
         let colour = of(self.palette.as_ref()?);
         match self.depth {
             Depth::None => None,
@@ -295,7 +300,7 @@ impl Theme {
         }
     }
 
-    fn with(self, of: impl Fn(&Palette) -> Rgb, modifier: Modifier) -> Style {
+    fn with(self, of: impl Fn(&ThemeColours) -> Rgb, modifier: Modifier) -> Style {
         Style {
             fg: self.colour(of),
             ..Style::new()

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use swarmdex::demo::{Demo, DemoOptions, Latency, catalogue::Source};
+use swarmdex::demo::{Demo, DemoOptions, Latency, catalogue::CatalogueSource};
 
 fn options(peers: usize, churn: f64, latency: Latency) -> DemoOptions {
     DemoOptions {
         peers,
         seed: 7,
         project: None,
-        catalogue: Source::Embedded,
+        catalogue: CatalogueSource::Embedded,
         rate: 600.0,
         churn,
         latency,

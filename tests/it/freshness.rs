@@ -142,7 +142,7 @@ async fn only_peers_that_hold_a_state_confirm_it_and_a_replay_does_not() {
     assert!(
         package
             .freshness
-            .told(clock::now())
+            .describe(clock::now())
             .to_string()
             .starts_with("unconfirmed since"),
         "{:?}",

@@ -266,7 +266,8 @@ async fn a_full_catalogue_keeps_its_own_and_what_it_trusts() {
             )
             .unwrap();
         manifest.dependencies = toml::from_str::<swarmdex::domain::manifest::Draft>(&format!(
-            "name = \"x\"\nversion = \"1.0.0\"\ndependencies = [{{ package = \"{flood}/needed\", requirement = \"*\" }}]"
+            "name = \"x\"\nversion = \"1.0.0\"\ndependencies = [{{ package = \"{flood}/needed\", \
+             requirement = \"*\" }}]"
         ))
         .unwrap()
         .dependencies;

@@ -119,7 +119,8 @@ fn wheel() -> Manifest {
 fn npm() -> Manifest {
     let toml = format!(
         "ecosystem = \"npm\"\nname = \"@scope/name\"\nversion = \"2.0.0-rc.1\"\n\
-         dependencies = [{{ package = \"{}/npm:left\", requirement = \"^1.2.0 || 2.x\", optional = true }}]",
+         dependencies = [{{ package = \"{}/npm:left\", requirement = \"^1.2.0 || 2.x\", optional = \
+         true }}]",
         owner(2)
     );
     manifest(

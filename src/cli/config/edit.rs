@@ -55,11 +55,11 @@ fn leave(path: &Path, copy: &Path, written: bool) -> Result<()> {
     if written {
         let (path, copy) = (path.display(), copy.display());
         print::note(format!(
-            "{path} is as it was; your edit is kept in {copy}, mend it and move it there"
+            "{path} is unchanged; your edit is in {copy}: correct it and move it there"
         ));
     } else {
         fs::remove_file(copy).map_err(RegistryError::file(copy, "removed"))?;
-        print::note(format!("{} is as it was", path.display()));
+        print::note(format!("{} is unchanged", path.display()));
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ impl Editor {
             }
         }
         Err(RegistryError::Usage(format!(
-            "neither VISUAL nor EDITOR says which editor to open; set one, as in EDITOR=nano swarmdex config edit, or \
+            "neither VISUAL nor EDITOR is set; set one, as in EDITOR=nano swarmdex config edit, or \
              edit {} and run `swarmdex config validate`",
             file.display()
         )))
@@ -107,12 +107,12 @@ impl Editor {
             .status()
             .map_err(|error| {
                 RegistryError::Usage(format!(
-                    "the editor {program} from {variable} cannot be run: {error}; set {variable}"
+                    "cannot run the editor {program} from {variable}: {error}; correct {variable}"
                 ))
             })?;
         if !ended.success() {
             print::note(format!(
-                "error: the editor {program} from {variable} ended with {ended}; edit again"
+                "error: the editor {program} from {variable} failed ({ended}); edit again"
             ));
         }
         Ok(ended.success())
@@ -148,7 +148,7 @@ fn take(copy: &Path, path: &Path, file: &SettingsFile, text: &str) -> Result<u8>
     let now = fs::read_to_string(path).ok();
     if now != file.text {
         print::note(format!(
-            "error: {} was changed by somebody else meanwhile; compare the two",
+            "error: {} was changed by another program meanwhile; compare the two files",
             path.display()
         ));
         leave(path, copy, true)?;
@@ -166,7 +166,7 @@ fn take(copy: &Path, path: &Path, file: &SettingsFile, text: &str) -> Result<u8>
         .and_then(|()| disk::sync_dir(disk::dir_of(path)))
         .map_err(RegistryError::file(path, "replaced"))?;
     print::note(format!(
-        "{} is valid and saved; a node that runs takes it when it is started again",
+        "{} is valid and saved; restart the node to apply it",
         path.display()
     ));
     Ok(DONE)
@@ -179,5 +179,5 @@ async fn again(wrong: &[Problem]) -> Result<bool> {
     } else {
         format!("these {} errors", wrong.len())
     };
-    Ok(ask::is_terminal() && ask::yes(&format!("Edit again to mend {errors}?")).await?)
+    Ok(ask::is_terminal() && ask::yes(&format!("Edit again to correct {errors}?")).await?)
 }

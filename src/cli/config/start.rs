@@ -14,12 +14,14 @@ pub(super) fn problems(settings: &Settings) -> Vec<String> {
     let counts = |error: &io::Error| error.kind() != io::ErrorKind::AddrInUse || taken;
     let listen = settings.node.net.listen.iter().filter_map(|address| {
         let error = net::try_listen(address).err().filter(&counts)?;
-        Some(format!("listen: {address} cannot be listened on here: {error}; choose an address of this machine"))
+        Some(format!(
+            "listen: cannot listen on {address}: {error}; choose an address of this machine"
+        ))
     });
     let control = settings.control_tcp.and_then(|address| {
         let error = TcpListener::bind(address).err().filter(&counts)?;
         Some(format!(
-            "control_tcp: {address} cannot be listened on here: {error}; choose another port"
+            "control_tcp: cannot listen on {address}: {error}; choose another port"
         ))
     });
     let dirs = [("data_dir", data), ("data_dir", &settings.paths.state)]
@@ -28,7 +30,7 @@ pub(super) fn problems(settings: &Settings) -> Vec<String> {
     let dir = dirs.filter_map(|(key, dir)| {
         let why = unusable(dir)?;
         Some(format!(
-            "{key}: {} cannot be used: {why}; choose a directory that is yours",
+            "{key}: cannot use {}: {why}; choose a directory that you own",
             dir.display()
         ))
     });
@@ -51,7 +53,7 @@ fn unusable(dir: &Path) -> Option<String> {
         Err(error) => return Some(format!("{}: {error}", there.display())),
     };
     if !about.is_dir() {
-        return Some(format!("{} is no directory", there.display()));
+        return Some(format!("{} is not a directory", there.display()));
     }
     let error = rustix::fs::access(
         there,

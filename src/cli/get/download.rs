@@ -19,7 +19,7 @@ use tokio::sync::mpsc;
 use crate::{
     RegistryError, Result,
     archive::{
-        Kind,
+        ArchiveKind,
         extract::{ExtractLimits, extract},
     },
     cli::print,
@@ -35,7 +35,7 @@ use crate::{
 };
 
 /// The destination of a download.
-pub(super) struct Target {
+pub(super) struct Destination {
     pub path: PathBuf,
     /// Unpack into a directory of that name.
     pub extract: bool,
@@ -47,7 +47,7 @@ pub(super) struct Target {
 }
 
 /// A progress bar for one or several downloads, or JSON lines.
-pub(super) struct Progress {
+pub(super) struct DownloadProgress {
     bar: ProgressBar,
     json: bool,
     /// Bytes, rate, and number of peers of each transfer.
@@ -58,11 +58,11 @@ pub(super) struct Progress {
 /// A line of JSON output during a download.
 #[derive(Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Line<'a> {
+enum TransferLine<'a> {
     Progress(&'a Transfer),
 }
 
-impl Progress {
+impl DownloadProgress {
     pub fn new(what: &str, bytes: u64, json: bool) -> Self {
         let template = "{msg} {bytes} of {total_bytes} {wide_bar} {prefix}";
         let bar = print::bar(bytes).with_message(printable(what));
@@ -81,7 +81,7 @@ impl Progress {
     fn at(&self, transfer: &Transfer) {
         if self.json {
             // If the reader has closed the pipe, go on with the download.
-            let _ = print::json(&Line::Progress(transfer));
+            let _ = print::json(&TransferLine::Progress(transfer));
         }
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
         running.insert(
@@ -123,8 +123,8 @@ pub(super) async fn download(
     node: &dyn Control,
     release: &Release,
     file: &File,
-    target: &Target,
-    progress: &Progress,
+    target: &Destination,
+    progress: &DownloadProgress,
 ) -> Result<Fetched> {
     let (content, wanted) = (file.content(), || Wanted::file(release, file));
     // Check the destination before downloading anything.
@@ -140,17 +140,19 @@ pub(super) async fn download(
     for beside in Wanted::beside(release) {
         let what = beside.what.clone();
         if let Err(error) = contents.fetch(beside, None).await {
-            print::note(format!("the {what} could not be had: {error}"));
+            print::note(format!("cannot get the {what}: {error}"));
         }
     }
-    let target = Arc::new(Target {
+    let target = Arc::new(Destination {
         path: target.path.clone(),
         ..*target
     });
     let file = match receive(&*contents, content, &target).await {
         // The stored content was damaged and has been dropped: download the missing parts.
         Err(_) if contents.held(content.root).await?.is_none() => {
-            print::note("its bytes on this node were damaged; what is missing is fetched again");
+            print::note(
+                "its content on this node was damaged; downloading the missing parts again",
+            );
             fetch(&*contents, wanted(), progress).await?;
             receive(&*contents, content, &target).await?
         }
@@ -161,7 +163,11 @@ pub(super) async fn download(
     Ok(fetched)
 }
 
-async fn fetch(contents: &dyn Contents, wanted: Wanted, progress: &Progress) -> Result<Fetched> {
+async fn fetch(
+    contents: &dyn Contents,
+    wanted: Wanted,
+    progress: &DownloadProgress,
+) -> Result<Fetched> {
     let (updates, mut told) = mpsc::channel(16);
     let mut fetching = std::pin::pin!(contents.fetch(wanted, Some(updates)));
     loop {
@@ -180,10 +186,11 @@ async fn fetch(contents: &dyn Contents, wanted: Wanted, progress: &Progress) -> 
 
 /// Returns true if the same file exists already; a different file is an error unless it may be
 /// overwritten.
-async fn is_there(target: &Target, content: Content) -> Result<bool> {
+async fn is_there(target: &Destination, content: Content) -> Result<bool> {
     let path = target.path.clone();
     if path.as_os_str() == "-" {
-        let why = "the bytes go into a file, so that they are whole or not there; give --output a name other than -";
+        let why = "--output - is not supported, because files are written whole or not at all; \
+                   give a file name";
         return Err(RegistryError::Usage(why.to_owned()));
     }
     if !target.below {
@@ -224,12 +231,12 @@ async fn is_there(target: &Target, content: Content) -> Result<bool> {
 
 fn occupied(path: &Path) -> RegistryError {
     let what = if path.is_dir() {
-        "is a directory with something in it"
+        "is a directory that is not empty"
     } else {
-        "is there already and has other bytes"
+        "exists already with different content"
     };
     RegistryError::Usage(format!(
-        "{} {what}; give --output another place, or --force for a file",
+        "{} {what}; choose another --output, or use --force for a file",
         path.display()
     ))
 }
@@ -238,7 +245,7 @@ fn occupied(path: &Path) -> RegistryError {
 async fn receive(
     contents: &dyn Contents,
     content: Content,
-    target: &Target,
+    target: &Destination,
 ) -> Result<NamedTempFile> {
     let dir = disk::dir_of(&target.path);
     let failed = |error| RegistryError::file(dir, "written to")(error);
@@ -266,16 +273,17 @@ async fn receive(
 }
 
 /// Renames the temporary file to its destination, atomically.
-fn put_in_place(mut file: NamedTempFile, target: &Target) -> Result<()> {
+fn put_in_place(mut file: NamedTempFile, target: &Destination) -> Result<()> {
     let failed = |error| RegistryError::file(&target.path, "written")(error);
     if target.extract {
         let kind = file
             .rewind()
-            .and_then(|()| Kind::of(file.as_file_mut()))
+            .and_then(|()| ArchiveKind::of(file.as_file_mut()))
             .map_err(failed)?;
         let kind = kind.ok_or_else(|| {
             let why =
-                "it is no archive that is known here (tar, tar.gz, tar.zst); leave out --extract to have it as it is";
+                "it is not an archive of a known kind (tar, tar.gz, tar.zst); leave out --extract \
+                 to keep it as it is";
             RegistryError::Usage(why.to_owned())
         })?;
         extract(

@@ -45,7 +45,7 @@ pub(super) async fn get(file: Option<PathBuf>, what_for: Use) -> Result<Passphra
         },
     };
     if passphrase.is_empty() {
-        let why = "an empty passphrase protects nothing; choose one, or `key export --plain`";
+        let why = "the passphrase is empty; choose one, or use `key export --plain`";
         return Err(RegistryError::Usage(why.to_owned()));
     }
     Ok(Passphrase(passphrase))
@@ -70,8 +70,8 @@ async fn asked(what_for: Use) -> Result<String> {
             ""
         };
         let why = format!(
-            "there is no terminal to ask for a passphrase on; name a file that has it with --passphrase-file, or set \
-             {PASSPHRASE_VARIABLE}{plain}"
+            "there is no terminal to ask for a passphrase; pass a file with --passphrase-file, or \
+             set {PASSPHRASE_VARIABLE}{plain}"
         );
         return Err(RegistryError::Usage(why));
     }
@@ -80,13 +80,13 @@ async fn asked(what_for: Use) -> Result<String> {
     match what_for {
         Use::Open => typed("Passphrase: ").await,
         Use::Seal => {
-            print::note("Without the passphrase this copy is of no use to anybody, you included.");
+            print::note("If you lose the passphrase, this copy is useless.");
             let first = typed("Passphrase for this copy of your key: ").await?;
-            if first.is_empty() || typed("The same again: ").await? == first {
+            if first.is_empty() || typed("Repeat the passphrase: ").await? == first {
                 return Ok(first);
             }
             Err(RegistryError::Usage(
-                "these were two passphrases; nothing was written, try again".to_owned(),
+                "the passphrases differ; nothing was written; try again".to_owned(),
             ))
         }
     }

@@ -14,7 +14,7 @@ use crate::{
     domain::{
         conflict::Case,
         hash::ContentRoot,
-        health::{self, History, Sample, State},
+        health::{self, HealthState, History, Sample},
         name::short_id,
         size::Size,
         text::printable,
@@ -22,7 +22,7 @@ use crate::{
         transfer::{Part, Transfer, TransferId, TransferState},
         trust::Trust,
     },
-    registry::{Announced, title},
+    registry::{ReceivedAnnouncement, title},
 };
 
 /// Most sentences about peers in one second; more is too fast to follow.
@@ -36,16 +36,16 @@ const FETCHES: usize = 1_000;
 const NEWS: Duration = Duration::from_secs(5);
 
 /// The state that the sentences so far have described.
-pub(super) struct Teller {
+pub(super) struct Narrator {
     zone: TimeZone,
     addresses: Vec<String>,
     /// Connected peers, each with the name used for it.
     peers: HashMap<PeerId, String>,
     fetches: HashMap<ContentRoot, Fetch>,
-    pace: Pace,
-    counts: Counts,
+    pace: SentenceRate,
+    counts: SummaryCounts,
     health: History,
-    summarised: (Timestamp, Counts),
+    summarised: (Timestamp, SummaryCounts),
 }
 
 /// The reported state of a download.
@@ -57,7 +57,7 @@ struct Fetch {
 
 /// The figures of a summary.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Counts {
+struct SummaryCounts {
     peers: usize,
     packages: u64,
     refused: u64,
@@ -68,13 +68,13 @@ struct Counts {
 }
 
 /// Limits the rate of sentences about peers.
-struct Pace {
+struct SentenceRate {
     since: Timestamp,
     said: usize,
     held_back: usize,
 }
 
-impl Teller {
+impl Narrator {
     pub fn new(now: Timestamp) -> Self {
         Self::in_zone(now, TimeZone::system())
     }
@@ -85,14 +85,14 @@ impl Teller {
             addresses: Vec::new(),
             peers: HashMap::new(),
             fetches: HashMap::new(),
-            pace: Pace {
+            pace: SentenceRate {
                 since: now,
                 said: 0,
                 held_back: 0,
             },
-            counts: Counts::default(),
+            counts: SummaryCounts::default(),
             health: History::default(),
-            summarised: (now, Counts::default()),
+            summarised: (now, SummaryCounts::default()),
         }
     }
 
@@ -152,7 +152,7 @@ impl Teller {
         if now.since(at) >= SUMMARY_EVERY {
             self.summarised = (now, self.counts);
             if told != self.counts {
-                let Counts {
+                let SummaryCounts {
                     peers,
                     packages,
                     refused,
@@ -179,7 +179,7 @@ impl Teller {
         let Some(verdict) = self
             .health
             .verdict()
-            .filter(|verdict| changed || first && verdict.state > State::Good)
+            .filter(|verdict| changed || first && verdict.state > HealthState::Good)
         else {
             return;
         };
@@ -219,7 +219,7 @@ impl Teller {
                     .cloned()
                     .unwrap_or_else(|| short_id(&liar.peer));
                 said.push(format!(
-                    "peer {name} lied: bytes it gave for {what} do not verify, and were thrown away"
+                    "peer {name} lied: its data for {what} failed verification and was discarded"
                 ));
             }
         }
@@ -234,26 +234,26 @@ impl Teller {
         said.extend(match &transfer.state {
             TransferState::Waiting | TransferState::Running if under_way(before) => None,
             TransferState::Waiting | TransferState::Running => {
-                Some(format!("fetching {what}, {size}"))
+                Some(format!("downloading {what}, {size}"))
             }
             TransferState::Done => {
                 let givers = transfer.peers.iter().filter(|peer| peer.bytes > 0).count();
                 let time = Took(transfer.ended_at.unwrap_or(now).since(transfer.started_at));
                 let resumed = match transfer.resumed {
                     0 => String::new(),
-                    resumed => format!(", {} of it were here from before", Size(resumed)),
+                    resumed => format!(", {} kept from an earlier attempt", Size(resumed)),
                 };
                 Some(format!(
-                    "fetched {what}: {size} from {givers} peer{} in {time}{resumed}",
+                    "downloaded {what}: {size} from {givers} peer{} in {time}{resumed}",
                     plural(givers)
                 ))
             }
-            TransferState::Failed(why) => Some(format!("fetching {what} failed: {why}")),
+            TransferState::Failed(why) => Some(format!("download of {what} failed: {why}")),
             TransferState::Paused => Some(format!(
-                "fetching {what} is paused at {} of {size}",
+                "download of {what} paused at {} of {size}",
                 Size(transfer.done)
             )),
-            TransferState::Cancelled => Some(format!("fetching {what} was cancelled")),
+            TransferState::Cancelled => Some(format!("download of {what} cancelled")),
         });
     }
 
@@ -315,8 +315,8 @@ impl Teller {
             None => {
                 let address = &connection.address;
                 let who = match connection.direction {
-                    Direction::Inbound => "it dialled",
-                    Direction::Outbound => "we dialled",
+                    Direction::Inbound => "inbound",
+                    Direction::Outbound => "outbound",
                 };
                 Some(if first {
                     format!("joined: {name} is connected at {address}, {who}")
@@ -330,7 +330,7 @@ impl Teller {
     fn gone(&mut self, peer: &PeerId) -> Option<String> {
         let name = self.peers.remove(peer)?;
         let alone = if self.peers.is_empty() {
-            "; no peer is left"
+            "; no peers left"
         } else {
             ""
         };
@@ -349,7 +349,7 @@ impl Teller {
     }
 }
 
-impl Pace {
+impl SentenceRate {
     /// Starts the next second if this one is over, and reports how many sentences were held back.
     fn next_second(&mut self, now: Timestamp) -> Option<String> {
         if now.since(self.since) < SECOND && now >= self.since {
@@ -370,7 +370,7 @@ impl Pace {
     }
 }
 
-fn announced(one: &Announced) -> String {
+fn announced(one: &ReceivedAnnouncement) -> String {
     let done = if one.yanked { "yanked" } else { "announced" };
     let summary = one.summary.trim_end_matches(['.', ' ']);
     let summary = if summary.is_empty() {
@@ -404,8 +404,8 @@ fn announced(one: &Announced) -> String {
 /// Describes a conflict that is new.
 fn conflict(case: &Case) -> String {
     format!(
-        "conflict: {}; `swarmdex conflict show {}` says more",
-        case.news(),
+        "conflict: {}; see `swarmdex conflict show {}`",
+        case.headline(),
         case.id.short()
     )
 }

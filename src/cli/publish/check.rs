@@ -2,10 +2,10 @@
 
 use serde::Serialize;
 
-use super::{Looked, blocking, handle_of, listing, with_handle};
+use super::{Inspected, blocking, handle_of, listing, with_handle};
 use crate::{
     RegistryError, Result,
-    archive::pack::Listing,
+    archive::pack::PackListing,
     cli::{
         DONE,
         global::Global,
@@ -22,12 +22,12 @@ use crate::{
 };
 
 /// A draft compared with its publisher's releases.
-pub(super) struct Standing {
+pub(super) struct DraftCheck {
     /// No release of this package is known.
     pub is_first: bool,
 }
 
-impl Standing {
+impl DraftCheck {
     /// Compares a draft with the known releases.
     ///
     /// # Errors
@@ -78,11 +78,11 @@ impl Standing {
 
 /// The output of `--dry-run --json`.
 #[derive(Serialize)]
-struct Report<'a> {
+struct DryRunOutput<'a> {
     package: &'a WrittenName,
     version: String,
     #[serde(flatten)]
-    listing: &'a Listing,
+    listing: &'a PackListing,
     /// Number and total bytes of the included files.
     files: u64,
     bytes: u64,
@@ -97,7 +97,7 @@ struct Report<'a> {
 /// Runs all steps of a publish up to the first that has an effect.
 pub(super) async fn dry_run(
     global: &Global,
-    looked: Looked,
+    looked: Inspected,
     json: bool,
     trust_new: bool,
 ) -> Result<u8> {
@@ -117,7 +117,7 @@ pub(super) async fn dry_run(
             .as_ref()
             .ok()
             .and_then(|(standing, _)| standing.as_ref());
-        print::json(&Report {
+        print::json(&DryRunOutput {
             package: &draft.name,
             version: draft.version.to_string(),
             listing: &listing,
@@ -145,7 +145,7 @@ async fn on_a_node(
     global: &Global,
     prepared: &Prepared,
     trust_new: bool,
-) -> Result<(Option<Standing>, u8)> {
+) -> Result<(Option<DraftCheck>, u8)> {
     if global.readonly {
         return Err(RegistryError::ReadOnly { what: "publish" });
     }
@@ -158,7 +158,7 @@ async fn on_a_node(
     }
     let mut standing = None;
     let code = session::with(global, async |node, settings| {
-        let there = Standing::of(node, prepared).await?;
+        let there = DraftCheck::of(node, prepared).await?;
         let draft = with_handle(prepared.draft.clone(), settings);
         let called = handle_of(node, &draft).await?;
         let agreement = if trust_new {

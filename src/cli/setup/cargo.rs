@@ -10,7 +10,7 @@ const MIRROR: &str = "swarm-mirror";
 const DEFAULT: &str = "crates-io";
 
 /// The configuration to write.
-pub struct Wanted {
+pub struct CargoSettings {
     /// Base URL of the gateway, without a trailing slash.
     pub url: String,
     pub token: String,
@@ -19,7 +19,7 @@ pub struct Wanted {
     pub closed: bool,
 }
 
-impl Wanted {
+impl CargoSettings {
     fn index(&self, endpoint: &str) -> String {
         format!("sparse+{}/{endpoint}/", self.url)
     }
@@ -34,7 +34,7 @@ impl Wanted {
 fn read(text: &str) -> Result<DocumentMut, String> {
     text.parse().map_err(|error: toml_edit::TomlError| {
         format!(
-            "it is no TOML ({}); correct it",
+            "it is not valid TOML ({}); correct it",
             error.message().lines().next().unwrap_or_default()
         )
     })
@@ -52,19 +52,20 @@ fn table<'a>(
         Item::Table(table)
     };
     let outer_table = text.entry(outer).or_insert_with(made).as_table_like_mut();
-    let outer_table = outer_table.ok_or_else(|| format!("its {outer} is no table; correct it"))?;
+    let outer_table =
+        outer_table.ok_or_else(|| format!("its {outer} is not a table; correct it"))?;
     let inner_table = outer_table
         .entry(inner)
         .or_insert_with(|| Item::Table(Table::new()))
         .as_table_like_mut();
-    inner_table.ok_or_else(|| format!("its {outer}.{inner} is no table; correct it"))
+    inner_table.ok_or_else(|| format!("its {outer}.{inner} is not a table; correct it"))
 }
 
 /// Sets an index, unless it is set to an address that is not a gateway's.
 fn set_index(
     text: &mut DocumentMut,
     name: &str,
-    wanted: &Wanted,
+    wanted: &CargoSettings,
     endpoint: &str,
 ) -> Result<(), String> {
     let (index, closed) = (&*wanted.index(endpoint), wanted.closed);
@@ -89,7 +90,7 @@ fn set_index(
 ///
 /// # Errors
 /// The reason, as the end of a sentence.
-pub fn add(text: &str, wanted: &Wanted) -> Result<String, String> {
+pub fn add(text: &str, wanted: &CargoSettings) -> Result<String, String> {
     let mut config = read(text)?;
     set_index(&mut config, SWARM, wanted, "cargo")?;
     if wanted.mirror {
@@ -98,7 +99,7 @@ pub fn add(text: &str, wanted: &Wanted) -> Result<String, String> {
             Some(MIRROR) => {}
             Some(other) => {
                 return Err(format!(
-                    "the default registry is replaced by {other} already; take that out first"
+                    "the default registry is replaced by {other} already; remove that first"
                 ));
             }
             None => drop(source.insert("replace-with", value(MIRROR))),
@@ -112,7 +113,7 @@ pub fn add(text: &str, wanted: &Wanted) -> Result<String, String> {
 ///
 /// # Errors
 /// As [`add`].
-pub fn add_token(text: &str, wanted: &Wanted) -> Result<String, String> {
+pub fn add_token(text: &str, wanted: &CargoSettings) -> Result<String, String> {
     let mut credentials = read(text)?;
     // The registry that replaces the default needs a token only if reading requires one.
     let names = if wanted.mirror && wanted.closed {
@@ -175,10 +176,11 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const THEIRS: &str = "# mine\n[build]\njobs = 2 # few\n\n[registries.work]\nindex = \"sparse+https://work.example/\"\n";
+    const THEIRS: &str = "# mine\n[build]\njobs = 2 # few\n\n[registries.work]\nindex \
+                          = \"sparse+https://work.example/\"\n";
 
-    fn wanted(port: u16, mirror: bool) -> Wanted {
-        Wanted {
+    fn wanted(port: u16, mirror: bool) -> CargoSettings {
+        CargoSettings {
             url: format!("http://127.0.0.1:{port}"),
             token: "word".to_owned(),
             mirror,
@@ -219,7 +221,7 @@ mod tests {
                 "{token}"
             );
             assert_eq!(remove(&token).unwrap(), theirs);
-            let closed = Wanted {
+            let closed = CargoSettings {
                 closed: true,
                 ..wanted(4810, true)
             };

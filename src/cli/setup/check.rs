@@ -25,7 +25,7 @@ const MOST: Duration = Duration::from_secs(20);
 const TOLD: Duration = Duration::from_secs(1);
 
 /// A package manager, and the command that makes it ask for a package that nobody has.
-struct Client {
+struct CheckedClient {
     name: &'static str,
     /// Its arguments, with placeholders URL and PACKAGE; one form per group of versions.
     forms: &'static [&'static str],
@@ -33,15 +33,15 @@ struct Client {
     reads: bool,
 }
 
-const fn client(name: &'static str, forms: &'static [&'static str]) -> Client {
-    Client {
+const fn client(name: &'static str, forms: &'static [&'static str]) -> CheckedClient {
+    CheckedClient {
         name,
         forms,
         reads: false,
     }
 }
 
-const CLIENTS: [Client; 7] = [
+const CLIENTS: [CheckedClient; 7] = [
     client(
         "cargo",
         &[r#"info PACKAGE --registry swarm --config registries.swarm.index="sparse+URL/cargo/""#],
@@ -49,10 +49,11 @@ const CLIENTS: [Client; 7] = [
     client(
         "pip",
         &[
-            "download --no-deps --no-input --retries 0 --disable-pip-version-check --index-url URL/pypi/simple/ PACKAGE",
+            "download --no-deps --no-input --retries 0 --disable-pip-version-check --index-url \
+             URL/pypi/simple/ PACKAGE",
         ],
     ),
-    Client {
+    CheckedClient {
         reads: true,
         ..client(
             "uv",
@@ -78,7 +79,7 @@ fn words(form: &str, url: &str, package: &str) -> Vec<String> {
 }
 
 /// The result of one client.
-enum Came {
+enum ClientResult {
     NotInstalled,
     /// It asked this node, and calls itself this.
     Asked(String),
@@ -103,16 +104,16 @@ pub(super) async fn run(node: &Remote, access: &Access) -> Result<u8> {
         let came = ask(node, client, &access.url, dir.path()).await?;
         spinner.finish_and_clear();
         let text = match came {
-            Came::NotInstalled => "is not installed here".to_owned(),
-            Came::Asked(called) => format!("reaches this node, as {called}"),
-            Came::Silent(why) => {
+            ClientResult::NotInstalled => "is not installed here".to_owned(),
+            ClientResult::Asked(called) => format!("reaches this node, as {called}"),
+            ClientResult::Silent(why) => {
                 is_good = false;
                 format!("does not reach this node: {why}")
             }
         };
         rows.push(vec![client.name.to_owned(), text]);
     }
-    print::table(&["WHAT", "HOW IT IS"], rows)?;
+    print::table(&["WHAT", "RESULT"], rows)?;
     Ok(if is_good { DONE } else { FAILED })
 }
 
@@ -124,25 +125,25 @@ fn project() -> std::io::Result<tempfile::TempDir> {
     Ok(dir)
 }
 
-async fn ask(node: &Remote, client: &Client, url: &str, dir: &Path) -> Result<Came> {
+async fn ask(node: &Remote, client: &CheckedClient, url: &str, dir: &Path) -> Result<ClientResult> {
     let package = format!("swarmdex-check-{:016x}", rand::random::<u64>());
     let mut batches = node.subscribe();
     let mut last = String::new();
     for form in client.forms {
         let Some(ended) = end(client, form, (url, &package), dir).await else {
-            return Ok(Came::NotInstalled);
+            return Ok(ClientResult::NotInstalled);
         };
         if let Some(request) = asked(&mut batches, &package).await {
-            return Ok(Came::Asked(request.client));
+            return Ok(ClientResult::Asked(request.client));
         }
         last = ended;
     }
-    Ok(Came::Silent(last))
+    Ok(ClientResult::Silent(last))
 }
 
 /// Runs a client to its end; returns its last line, or `None` if it is not installed.
 async fn end(
-    client: &Client,
+    client: &CheckedClient,
     form: &str,
     (url, package): (&str, &str),
     dir: &Path,
@@ -180,11 +181,11 @@ async fn end(
             said.lines()
                 .rev()
                 .find(|line| !line.trim().is_empty())
-                .unwrap_or("it said nothing")
+                .unwrap_or("no output")
                 .to_owned()
         }
         Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("it had not ended after {} s", MOST.as_secs()),
+        Err(_) => format!("still running after {} s", MOST.as_secs()),
     })
 }
 

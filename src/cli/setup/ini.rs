@@ -2,7 +2,7 @@
 //! them. Pure.
 
 /// The kind of a line.
-enum Line<'a> {
+enum IniLine<'a> {
     Section(&'a str),
     Key(&'a str, &'a str),
     /// A continuation of the value before it.
@@ -11,23 +11,23 @@ enum Line<'a> {
     Blank,
 }
 
-fn read(line: &str) -> Line<'_> {
+fn read(line: &str) -> IniLine<'_> {
     let trimmed = line.trim();
     if trimmed.is_empty() || trimmed.starts_with(['#', ';']) {
-        return Line::Blank;
+        return IniLine::Blank;
     }
     if line.starts_with([' ', '\t']) {
-        return Line::Continued;
+        return IniLine::Continued;
     }
     if let Some(name) = trimmed
         .strip_prefix('[')
         .and_then(|rest| rest.split(']').next())
     {
-        return Line::Section(name);
+        return IniLine::Section(name);
     }
     match trimmed.split_once(['=', ':']) {
-        Some((key, value)) => Line::Key(key.trim_end(), value.trim_start()),
-        None => Line::Continued,
+        Some((key, value)) => IniLine::Key(key.trim_end(), value.trim_start()),
+        None => IniLine::Continued,
     }
 }
 
@@ -51,11 +51,11 @@ impl Ini {
 
     /// Returns the lines of a section, without its header.
     fn section(&self, section: &str) -> Option<std::ops::Range<usize>> {
-        let is_it = |line: &String| matches!(read(line), Line::Section(name) if name == section);
+        let is_it = |line: &String| matches!(read(line), IniLine::Section(name) if name == section);
         let start = self.0.iter().position(is_it)? + 1;
         let rest = self.0.iter().skip(start);
         let length = rest
-            .take_while(|line| !matches!(read(line), Line::Section(_)))
+            .take_while(|line| !matches!(read(line), IniLine::Section(_)))
             .count();
         Some(start..start + length)
     }
@@ -66,9 +66,9 @@ impl Ini {
         let at = |at: &usize| self.0.get(*at).map_or("", String::as_str);
         let start = lines
             .clone()
-            .find(|line| matches!(read(at(line)), Line::Key(name, _) if is_same(name, key)))?;
+            .find(|line| matches!(read(at(line)), IniLine::Key(name, _) if is_same(name, key)))?;
         let more = (start + 1..lines.end)
-            .take_while(|line| matches!(read(at(line)), Line::Continued))
+            .take_while(|line| matches!(read(at(line)), IniLine::Continued))
             .count();
         Some(start..start + 1 + more)
     }
@@ -77,7 +77,7 @@ impl Ini {
     pub fn get(&self, section: &str, key: &str) -> Option<String> {
         let lines = self.0.get(self.key(section, key)?)?;
         let words = lines.iter().map(|line| match read(line) {
-            Line::Key(_, value) => value,
+            IniLine::Key(_, value) => value,
             _ => line.trim(),
         });
         Some(words.collect::<Vec<_>>().join("\n").trim().to_owned())
@@ -194,7 +194,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_goes_in_comes_out_and_nothing_else_changes(text in "(\\[(a|b)\\]\n|(x|y) ?[=:] ?[0-9]\n|  more\n|# c\n|\n){0,12}") {
+        fn what_goes_in_comes_out_and_nothing_else_changes(text in "(\\[(a|b)\\]\n|(x|y) ?[=:] \
+                                                                    ?[0-9]\n|  more\n|# \
+                                                                    c\n|\n){0,12}") {
             let mut ini = Ini::of(&text);
             prop_assert_eq!(ini.text(), &*text);
             ini.set("ours", "k", "v");

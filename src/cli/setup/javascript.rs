@@ -12,8 +12,8 @@ use super::{
 use crate::{RegistryError, Result, ecosystem::Ecosystem};
 
 /// Tells the user what stops working if everything comes from the swarm.
-const MIRROR: &str = "every package comes from the swarm; what nobody here has is not found, an audit finds nothing, and there are \
-                      no accounts to log in to";
+const MIRROR: &str = "every package comes from the swarm: others are not found, audits are empty, \
+                      and there are no accounts";
 
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -27,7 +27,7 @@ pub(super) struct Args {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Client {
+pub(super) enum NpmClient {
     Npm,
     Pnpm,
     /// yarn 2 and later. yarn 1 reads the files of npm.
@@ -35,7 +35,7 @@ pub(super) enum Client {
     Bun,
 }
 
-impl Client {
+impl NpmClient {
     fn called(self) -> &'static str {
         match self {
             Self::Npm => "npm",
@@ -59,7 +59,7 @@ impl Client {
             Some(told) => told.into(),
             None => {
                 let home = etcetera::home_dir().map_err(|error| {
-                    RegistryError::Usage(format!("no home directory was found ({error}); set HOME"))
+                    RegistryError::Usage(format!("no home directory found ({error}); set HOME"))
                 })?;
                 home.join(file)
             }
@@ -73,8 +73,8 @@ const WORKSPACE: &str = "pnpm-workspace.yaml";
 
 /// The settings to write.
 #[derive(Clone)]
-struct Wanted {
-    client: Client,
+struct RegistrySettings {
+    client: NpmClient,
     /// URL of the registry, with the trailing slash that all clients write.
     registry: String,
     token: String,
@@ -86,7 +86,7 @@ struct Wanted {
     closed: bool,
 }
 
-pub(super) async fn run(global: &Global, client: Client, args: Args) -> Result<u8> {
+pub(super) async fn run(global: &Global, client: NpmClient, args: Args) -> Result<u8> {
     if args.flags.undo {
         return undo(client);
     }
@@ -98,7 +98,7 @@ pub(super) async fn run(global: &Global, client: Client, args: Args) -> Result<u
     session::running(global, async |node, settings| {
         let Access { url, token, closed } = access(node, settings).await?;
         let registry = format!("{url}/npm/");
-        let wanted = Wanted {
+        let wanted = RegistrySettings {
             client,
             registry,
             token,
@@ -127,17 +127,17 @@ fn scope_of(text: &str) -> Result<String> {
     match Ecosystem::Npm.normalise(&format!("{scope}/a")) {
         Ok(_) => Ok(scope),
         Err(_) => Err(RegistryError::Usage(format!(
-            "{text} is no scope; name one such as @team"
+            "{text} is not a scope; an example is @team"
         ))),
     }
 }
 
-impl Wanted {
+impl RegistrySettings {
     /// Returns everything as one text to paste.
     fn text(&self) -> Result<String, String> {
         let text = self.add_token(&self.add("")?)?;
         let hint = format!(
-            "# Name scopes to have their packages from here, as in `swarmdex setup {} @team`.\n",
+            "# Name the scopes whose packages come from here, as in `swarmdex setup {} @team`.\n",
             self.client.called()
         );
         let hint = if self.scopes.is_empty() && !self.mirror {
@@ -146,7 +146,7 @@ impl Wanted {
             String::new()
         };
         let fresh = match self.client {
-            Client::Pnpm if self.fresh => {
+            NpmClient::Pnpm if self.fresh => {
                 format!("# In {WORKSPACE} stands: minimumReleaseAge: 0\n")
             }
             _ => String::new(),
@@ -157,7 +157,7 @@ impl Wanted {
     /// Adds the registry to a file; our earlier settings are updated to this address.
     fn add(&self, text: &str) -> Result<String, String> {
         let all = self.and_earlier(text);
-        if self.client == Client::Yarn {
+        if self.client == NpmClient::Yarn {
             all.add_to_yarn(text)
         } else {
             all.add_to_npmrc(text)
@@ -171,7 +171,7 @@ impl Wanted {
             mut fresh,
             ..
         } = self.clone();
-        let earlier = if self.client == Client::Yarn {
+        let earlier = if self.client == NpmClient::Yarn {
             yaml::ours(text)
         } else {
             npmrc::ours(text)
@@ -180,7 +180,7 @@ impl Wanted {
             mirror |= key == "registry" || key.starts_with("npmRegistryServer:");
             fresh |= key.starts_with("npmMinimalAgeGate:");
             let scope = match self.client {
-                Client::Yarn => key
+                NpmClient::Yarn => key
                     .strip_prefix(' ')
                     .and_then(|key| key.trim().strip_suffix(':')),
                 _ => key.strip_suffix(":registry"),
@@ -262,11 +262,11 @@ impl Wanted {
     fn proxy_in_between(&self, told: impl Fn(&str) -> Option<String>) -> Option<String> {
         // npm and pnpm use the first for http and https addresses, yarn uses neither.
         let names: &[&str] = match self.client {
-            Client::Npm | Client::Pnpm => {
+            NpmClient::Npm | NpmClient::Pnpm => {
                 &["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"]
             }
-            Client::Bun => &["http_proxy", "HTTP_PROXY"],
-            Client::Yarn => &[],
+            NpmClient::Bun => &["http_proxy", "HTTP_PROXY"],
+            NpmClient::Yarn => &[],
         };
         let name = names.iter().find(|name| told(name).is_some())?;
         let host = self.plain_host()?;
@@ -285,7 +285,7 @@ impl Wanted {
 
     /// Adds the token to a file, and keeps the registry in it.
     fn add_token(&self, text: &str) -> Result<String, String> {
-        if self.client == Client::Yarn {
+        if self.client == NpmClient::Yarn {
             let mut entry = vec![
                 format!("{}:", quoted(&self.registry)),
                 format!("  npmAuthToken: {}", quoted(&self.token)),
@@ -303,7 +303,8 @@ impl Wanted {
         let (key, value) = (format!("{address}:_authToken"), self.token.clone());
         let reason = match self.closed {
             true => {
-                "lets you install and publish; yarn 1 wants always-auth=true beside it, of which npm warns"
+                "lets you install and publish; yarn 1 wants always-auth=true beside it, of which \
+                 npm warns"
             }
             false => "lets you publish",
         };
@@ -322,7 +323,7 @@ fn quoted(text: &str) -> String {
     format!("\"{text}\"")
 }
 
-fn write(wanted: &Wanted, global: bool) -> Result<u8> {
+fn write(wanted: &RegistrySettings, global: bool) -> Result<u8> {
     let client = wanted.client;
     let [project, home] = client.files()?;
     let mut written = Vec::new();
@@ -336,46 +337,47 @@ fn write(wanted: &Wanted, global: bool) -> Result<u8> {
         change(&home, |text| wanted.add_token(&clean(client, text)))?;
     }
     written.push(home.display().to_string());
-    if wanted.fresh && client == Client::Pnpm {
+    if wanted.fresh && client == NpmClient::Pnpm {
         change(WORKSPACE.as_ref(), |text| {
             yaml::set(&yaml::remove(text), "minimumReleaseAge", "0")
         })?;
         written.push(WORKSPACE.to_owned());
     }
     print::note(format!(
-        "written: {}; `swarmdex setup {} --undo` takes it out",
+        "wrote {}; undo with `swarmdex setup {} --undo`",
         written.join(", "),
         client.called()
     ));
     if wanted.mirror {
         print::note(MIRROR);
     }
-    if wanted.fresh && matches!(client, Client::Npm | Client::Bun) {
+    if wanted.fresh && matches!(client, NpmClient::Npm | NpmClient::Bun) {
         print::note(format!(
-            "{} takes versions of any age, so that --fresh changes nothing",
+            "{} accepts versions of any age, so --fresh has no effect",
             client.called()
         ));
     }
     if wanted.scopes.is_empty() && !wanted.mirror {
         print::note(
-            "no scope was named, so that nothing is installed from here yet; name one, such as @team, or use --mirror",
+            "no scope was given, so nothing is installed from here yet; give one, such as @team, \
+             or use --mirror",
         );
     }
     Ok(DONE)
 }
 
 /// Removes all of our settings from a file.
-fn clean(client: Client, text: &str) -> String {
-    if client == Client::Yarn {
+fn clean(client: NpmClient, text: &str) -> String {
+    if client == NpmClient::Yarn {
         yaml::remove(text)
     } else {
         npmrc::remove(text)
     }
 }
 
-fn undo(client: Client) -> Result<u8> {
+fn undo(client: NpmClient) -> Result<u8> {
     let mut files: Vec<PathBuf> = client.files()?.into();
-    if client == Client::Pnpm {
+    if client == NpmClient::Pnpm {
         files.push(WORKSPACE.into());
     }
     let mut changed = false;
@@ -392,13 +394,13 @@ fn undo(client: Client) -> Result<u8> {
         })? {
             changed = true;
             print::note(format!(
-                "{} has nothing of Swarmdex's any more",
+                "removed Swarmdex's settings from {}",
                 path.display()
             ));
         }
     }
     if !changed {
-        print::note("there was nothing to take out");
+        print::note("there was nothing to remove");
     }
     Ok(DONE)
 }
@@ -407,8 +409,8 @@ fn undo(client: Client) -> Result<u8> {
 mod tests {
     use super::*;
 
-    fn wanted(client: Client, scopes: &[&str], mirror: bool, fresh: bool) -> Wanted {
-        Wanted {
+    fn wanted(client: NpmClient, scopes: &[&str], mirror: bool, fresh: bool) -> RegistrySettings {
+        RegistrySettings {
             client,
             registry: "http://127.0.0.1:4810/npm/".to_owned(),
             token: "word".to_owned(),
@@ -424,7 +426,7 @@ mod tests {
 
     #[test]
     fn what_is_pasted_names_scopes_and_the_token_and_replaces_nothing() {
-        let text = wanted(Client::Npm, &["@team", "other"], false, false)
+        let text = wanted(NpmClient::Npm, &["@team", "other"], false, false)
             .text()
             .unwrap();
         for line in [
@@ -438,13 +440,13 @@ mod tests {
             !text.lines().any(|line| line.starts_with("registry")),
             "{text}"
         );
-        let mirror = wanted(Client::Bun, &[], true, false).text().unwrap();
+        let mirror = wanted(NpmClient::Bun, &[], true, false).text().unwrap();
         assert!(
             mirror.contains("\nregistry=http://127.0.0.1:4810/npm/\n")
                 && mirror.contains("not found"),
             "{mirror}"
         );
-        let none = wanted(Client::Pnpm, &[], false, true).text().unwrap();
+        let none = wanted(NpmClient::Pnpm, &[], false, true).text().unwrap();
         assert!(
             none.contains("setup pnpm @team") && none.contains("minimumReleaseAge: 0"),
             "{none}"
@@ -464,25 +466,33 @@ mod tests {
         };
         let proxy = ("https_proxy", "http://proxy.example");
         assert!(
-            told(Client::Npm, &[proxy])
+            told(NpmClient::Npm, &[proxy])
                 .unwrap()
                 .contains("add 127.0.0.1 to no_proxy")
         );
         assert_eq!(
-            told(Client::Npm, &[proxy, ("no_proxy", "localhost, 127.0.0.1")]),
+            told(
+                NpmClient::Npm,
+                &[proxy, ("no_proxy", "localhost, 127.0.0.1")]
+            ),
             None
         );
-        assert_eq!(told(Client::Npm, &[]), None);
+        assert_eq!(told(NpmClient::Npm, &[]), None);
         assert_eq!(
-            (told(Client::Bun, &[proxy]), told(Client::Yarn, &[proxy])),
+            (
+                told(NpmClient::Bun, &[proxy]),
+                told(NpmClient::Yarn, &[proxy])
+            ),
             (None, None)
         );
-        assert!(told(Client::Bun, &[("HTTP_PROXY", "http://proxy.example")]).is_some());
+        assert!(told(NpmClient::Bun, &[("HTTP_PROXY", "http://proxy.example")]).is_some());
     }
 
     #[test]
     fn what_is_pasted_for_yarn_is_yaml_with_the_host_it_may_ask() {
-        let text = wanted(Client::Yarn, &["@team"], true, true).text().unwrap();
+        let text = wanted(NpmClient::Yarn, &["@team"], true, true)
+            .text()
+            .unwrap();
         let expected = "npmScopes: # swarmdex
   team: # swarmdex
     npmRegistryServer: \"http://127.0.0.1:4810/npm/\" # swarmdex
@@ -499,24 +509,24 @@ npmRegistries: # swarmdex
 
     #[test]
     fn where_reading_needs_a_token_yarn_says_it_always() {
-        let closed = |client| Wanted {
+        let closed = |client| RegistrySettings {
             closed: true,
             ..wanted(client, &["team"], false, false)
         };
         assert!(
-            closed(Client::Yarn)
+            closed(NpmClient::Yarn)
                 .text()
                 .unwrap()
                 .contains("\n    npmAlwaysAuth: true # swarmdex\n")
         );
         assert!(
-            !wanted(Client::Yarn, &["team"], false, false)
+            !wanted(NpmClient::Yarn, &["team"], false, false)
                 .text()
                 .unwrap()
                 .contains("npmAlwaysAuth")
         );
         assert!(
-            closed(Client::Npm)
+            closed(NpmClient::Npm)
                 .text()
                 .unwrap()
                 .contains("always-auth=true beside it")
@@ -526,18 +536,18 @@ npmRegistries: # swarmdex
     #[test]
     fn what_was_set_up_before_goes_on_at_the_new_address() {
         for (client, theirs) in [
-            (Client::Yarn, "nodeLinker: pnp\n"),
-            (Client::Pnpm, "# mine\n"),
+            (NpmClient::Yarn, "nodeLinker: pnp\n"),
+            (NpmClient::Pnpm, "# mine\n"),
         ] {
             let first = wanted(client, &["team", "other"], true, true);
             let added = first.add(theirs).unwrap();
             assert_eq!(first.add(&added).unwrap(), added, "it can be repeated");
-            let moved = Wanted {
+            let moved = RegistrySettings {
                 registry: "http://127.0.0.1:4811/npm/".to_owned(),
                 ..wanted(client, &["@third"], false, false)
             };
             let added = moved.add(&added).unwrap();
-            let all = Wanted {
+            let all = RegistrySettings {
                 registry: moved.registry.clone(),
                 ..wanted(client, &["other", "team", "third"], true, true)
             };

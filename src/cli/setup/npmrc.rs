@@ -33,7 +33,7 @@ pub fn append(text: &str, settings: &[Setting]) -> Result<String, String> {
     };
     if let Some((key, value)) = settings.iter().find_map(|setting| has(&setting.key)) {
         return Err(format!(
-            "it has {} = {} already; take that line out first",
+            "it has {} = {} already; remove that line first",
             key.trim(),
             shown(key, value)
         ));

@@ -29,13 +29,16 @@ pub fn uploads(access: &Access) -> String {
 pub fn text(access: &Access, mirror: bool) -> String {
     let conf = match mirror {
         true => format!(
-            "# pip.conf. Every name is looked for in the swarm alone then: packages that nobody has there are not found, and\n\
-             # neither are what builds of source distributions need. Never add an extra-index-url: pip takes the highest version\n\
+            "# pip.conf. Every name is looked for in the swarm alone then: packages that nobody \
+             has there are not found, and\n\
+             # neither are what builds of source distributions need. Never add an extra-index-url: \
+             pip takes the highest version\n\
              # of all its indexes, whoever published it.\n{}",
             add("", access).unwrap_or_default()
         ),
         false => format!(
-            "# pip install --index-url {} PACKAGE\n# With --trusted-host {} pip keeps what it downloads over http.\n",
+            "# pip install --index-url {} PACKAGE\n# With --trusted-host {} pip keeps what it \
+             downloads over http.\n",
             index(access),
             host(access)
         ),
@@ -70,7 +73,7 @@ pub fn add(text: &str, access: &Access) -> Result<String, String> {
             .filter(|url| key != "index-url" || !url.ends_with(INDEX))
         {
             return Err(format!(
-                "it has an {key} already, {other}; take that out first"
+                "it has an {key} already, {other}; remove that first"
             ));
         }
     }
@@ -196,12 +199,14 @@ mod tests {
         }
         for theirs in [
             "",
-            "# mine\n[distutils]\nindex-servers =\n    work\n\n[work]\nrepository = https://work.example/\n",
+            "# mine\n[distutils]\nindex-servers =\n    work\n\n[work]\nrepository = \
+             https://work.example/\n",
         ] {
             let added = add_uploads(theirs, &access(4810)).unwrap();
             assert!(
                 added.contains(
-                    "[swarm]\nrepository = http://127.0.0.1:4810/pypi/legacy/\nusername = __token__\npassword = word\n"
+                    "[swarm]\nrepository = http://127.0.0.1:4810/pypi/legacy/\nusername = \
+                     __token__\npassword = word\n"
                 ),
                 "{added}"
             );
@@ -266,7 +271,8 @@ mod tests {
             token: "word".to_owned(),
         };
         assert!(text(&closed, true).contains(
-            "index-url = http://__token__:word@192.0.2.7:4810/pypi/simple/\ntrusted-host = 192.0.2.7:4810\n"
+            "index-url = http://__token__:word@192.0.2.7:4810/pypi/simple/\ntrusted-host = \
+             192.0.2.7:4810\n"
         ));
         for mirror in [false, true] {
             let text = text(&access(4810), mirror);

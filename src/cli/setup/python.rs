@@ -14,7 +14,8 @@ pub(super) enum Tool {
     Uv,
 }
 
-const NOTHING_ELSE: &str = "packages come from the swarm alone now, and those that nobody has there are not found, nor what builds need of them";
+const NOTHING_ELSE: &str =
+    "all packages now come from the swarm: others are not found, including build dependencies";
 
 /// Prints the configuration, or writes it.
 pub(super) fn set_up(tool: Tool, flags: Flags, access: &Access) -> Result<u8> {
@@ -42,7 +43,7 @@ pub(super) fn set_up(tool: Tool, flags: Flags, access: &Access) -> Result<u8> {
         .collect();
     let tool = if tool == Tool::Pip { "pip" } else { "uv" };
     print::note(format!(
-        "written: {}; `swarmdex setup {tool} --undo` takes it out",
+        "wrote {}; undo with `swarmdex setup {tool} --undo`",
         names.join(" and ")
     ));
     if mirror {
@@ -74,13 +75,14 @@ fn write_pip(global: bool, mirror: bool, access: &Access) -> Result<Vec<PathBuf>
 
 fn write_uv(global: bool, mirror: bool, access: &Access) -> Result<PathBuf> {
     let (path, place) = if global {
-        (own_uv_toml()?, uv::Place::Own)
+        (own_uv_toml()?, uv::UvFile::Own)
     } else {
         uv_settings_here()
     };
     change(&path, |text| uv::add(text, place, access, mirror))?;
     print::note(
-        "publish with: uv publish --index swarm --token TOKEN; the token is in gateway.token in the node's data directory",
+        "publish with: uv publish --index swarm --token TOKEN; the token is in gateway.token in \
+         the node's data directory",
     );
     Ok(path)
 }
@@ -107,21 +109,21 @@ pub(super) fn undo(tool: Tool) -> Result<u8> {
         }
         Tool::Uv => {
             take_out(PathBuf::from(PYPROJECT), &|text| {
-                uv::remove(text, uv::Place::Project)
+                uv::remove(text, uv::UvFile::Project)
             })?;
             for own in [PathBuf::from(UV_TOML), own_uv_toml()?] {
-                take_out(own, &|text| uv::remove(text, uv::Place::Own))?;
+                take_out(own, &|text| uv::remove(text, uv::UvFile::Own))?;
             }
         }
     }
     for path in &changed {
         print::note(format!(
-            "{} has nothing of Swarmdex's any more",
+            "removed Swarmdex's settings from {}",
             path.display()
         ));
     }
     if changed.is_empty() {
-        print::note("there was nothing to take out");
+        print::note("there was nothing to remove");
     }
     Ok(DONE)
 }
@@ -130,17 +132,17 @@ const PYPROJECT: &str = "pyproject.toml";
 const UV_TOML: &str = "uv.toml";
 
 /// Returns uv's settings file in the current directory; `uv.toml` takes precedence.
-fn uv_settings_here() -> (PathBuf, uv::Place) {
+fn uv_settings_here() -> (PathBuf, uv::UvFile) {
     let own = PathBuf::from(UV_TOML);
     match own.exists() || !PathBuf::from(PYPROJECT).exists() {
-        true => (own, uv::Place::Own),
-        false => (PathBuf::from(PYPROJECT), uv::Place::Project),
+        true => (own, uv::UvFile::Own),
+        false => (PathBuf::from(PYPROJECT), uv::UvFile::Project),
     }
 }
 
 fn home() -> Result<PathBuf> {
     let missing =
-        |error| RegistryError::Usage(format!("no home directory was found ({error}); set HOME"));
+        |error| RegistryError::Usage(format!("no home directory found ({error}); set HOME"));
     etcetera::home_dir().map_err(missing)
 }
 
@@ -166,7 +168,8 @@ fn own_uv_toml() -> Result<PathBuf> {
 }
 
 fn environments_pip_conf() -> Result<PathBuf> {
-    let text = "pip has no settings of a directory: activate a virtual environment, or write for every project with --global";
+    let text = "pip has no settings for a directory: activate a virtual environment, or write for \
+                all projects with --global";
     variable("VIRTUAL_ENV")
         .map(|dir| dir.join("pip.conf"))
         .ok_or_else(|| RegistryError::Usage(text.to_owned()))

@@ -11,7 +11,7 @@ const INDEX: &str = "/pypi/simple/";
 
 /// The kind of file that holds uv's settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum UvFile {
     /// `uv.toml`.
     Own,
     /// `pyproject.toml`.
@@ -22,14 +22,18 @@ pub enum Place {
 pub fn text(access: &Access, mirror: bool) -> String {
     let said = match mirror {
         true => {
-            "# Every name is looked for in the swarm alone then: packages that nobody has there are not found, and neither are\n\
+            "# Every name is looked for in the swarm alone then: packages that nobody has there \
+             are not found, and neither are\n\
              # what builds of source distributions need.\n"
         }
-        false => "# Only what names it comes from the swarm: `uv add PACKAGE --index swarm`.\n",
+        false => {
+            "# Only packages that name it come from the swarm: `uv add PACKAGE --index swarm`.\n"
+        }
     };
-    let settings = add("", Place::Project, access, mirror).unwrap_or_default();
+    let settings = add("", UvFile::Project, access, mirror).unwrap_or_default();
     format!(
-        "{said}# In pyproject.toml; in uv.toml it is [[index]].\n{settings}\n# To publish: `uv publish --index {SWARM}` with\n\
+        "{said}# In pyproject.toml; in uv.toml it is [[index]].\n{settings}\n# To publish: `uv \
+         publish --index {SWARM}` with\n\
          # UV_PUBLISH_TOKEN={}\n",
         access.token
     )
@@ -38,16 +42,16 @@ pub fn text(access: &Access, mirror: bool) -> String {
 fn read(text: &str) -> Result<DocumentMut, String> {
     text.parse().map_err(|error: toml_edit::TomlError| {
         format!(
-            "it is no TOML ({}); correct it",
+            "it is not valid TOML ({}); correct it",
             error.message().lines().next().unwrap_or_default()
         )
     })
 }
 
 /// Returns the table of uv's settings, and creates it if necessary.
-fn settings(text: &mut DocumentMut, place: Place) -> Result<&mut dyn TableLike, String> {
+fn settings(text: &mut DocumentMut, place: UvFile) -> Result<&mut dyn TableLike, String> {
     let mut table: &mut dyn TableLike = text.as_table_mut();
-    for key in if place == Place::Project {
+    for key in if place == UvFile::Project {
         &["tool", "uv"][..]
     } else {
         &[]
@@ -61,7 +65,7 @@ fn settings(text: &mut DocumentMut, place: Place) -> Result<&mut dyn TableLike, 
             .entry(key)
             .or_insert_with(made)
             .as_table_like_mut()
-            .ok_or(format!("its {key} is no table; correct it"))?;
+            .ok_or(format!("its {key} is not a table; correct it"))?;
     }
     Ok(table)
 }
@@ -74,12 +78,12 @@ fn text_of<'a>(index: &'a Table, key: &str) -> &'a str {
 ///
 /// # Errors
 /// The reason, as the end of a sentence.
-pub fn add(text: &str, place: Place, access: &Access, mirror: bool) -> Result<String, String> {
+pub fn add(text: &str, place: UvFile, access: &Access, mirror: bool) -> Result<String, String> {
     let mut document = read(text)?;
     let settings = settings(&mut document, place)?;
     if mirror && let Some(other) = settings.get("index-url").and_then(Item::as_str) {
         return Err(format!(
-            "it has an index-url already, {other}; take that out first"
+            "it has an index-url already, {other}; remove that first"
         ));
     }
     let indexes = settings
@@ -87,7 +91,7 @@ pub fn add(text: &str, place: Place, access: &Access, mirror: bool) -> Result<St
         .or_insert_with(|| Item::ArrayOfTables(ArrayOfTables::new()));
     let indexes = indexes
         .as_array_of_tables_mut()
-        .ok_or("its index is no [[index]]; write it as one")?;
+        .ok_or("its index is not an [[index]]; write it as one")?;
     let is_swarm = |index: &&mut Table| text_of(index, "name") == SWARM;
     let is_default = |index: &Table| index.get("default").and_then(Item::as_bool) == Some(true);
     if let Some(other) = indexes
@@ -95,7 +99,7 @@ pub fn add(text: &str, place: Place, access: &Access, mirror: bool) -> Result<St
         .find(|index| mirror && is_default(index) && text_of(index, "name") != SWARM)
     {
         return Err(format!(
-            "the default index is {} already; take that out first",
+            "the default index is {} already; remove that first",
             text_of(other, "url")
         ));
     }
@@ -136,11 +140,11 @@ fn set(index: &mut Table, key: &str, text: &str) {
 ///
 /// # Errors
 /// As [`add`].
-pub fn remove(text: &str, place: Place) -> Result<String, String> {
+pub fn remove(text: &str, place: UvFile) -> Result<String, String> {
     let mut document = read(text)?;
     let is_ours =
         |index: &Table| text_of(index, "name") == SWARM && text_of(index, "url").ends_with(INDEX);
-    let keys: &[&str] = if place == Place::Project {
+    let keys: &[&str] = if place == UvFile::Project {
         &["tool", "uv"]
     } else {
         &[]
@@ -175,8 +179,10 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const THEIRS: &str = "# mine\n[project]\nname = \"a\" # a\n\n[tool.uv]\ndev-dependencies = []\n\n\
-                          [[tool.uv.index]]\nname = \"work\"\nurl = \"https://work.example/simple\"\n";
+    const THEIRS: &str = "# mine\n[project]\nname = \"a\" # a\n\n[tool.uv]\ndev-dependencies = \
+                          []\n\n\
+                          [[tool.uv.index]]\nname = \"work\"\nurl \
+                          = \"https://work.example/simple\"\n";
 
     fn access(port: u16) -> Access {
         Access {
@@ -189,14 +195,14 @@ mod tests {
     #[test]
     fn what_is_there_stays_and_ours_goes_in_and_out() {
         for (place, theirs) in [
-            (Place::Own, ""),
-            (Place::Own, "offline = true # c\n"),
-            (Place::Project, ""),
-            (Place::Project, THEIRS),
+            (UvFile::Own, ""),
+            (UvFile::Own, "offline = true # c\n"),
+            (UvFile::Project, ""),
+            (UvFile::Project, THEIRS),
         ] {
             let added = add(theirs, place, &access(4810), false).unwrap();
             assert!(added.starts_with(theirs), "{added}");
-            let head = if place == Place::Own {
+            let head = if place == UvFile::Own {
                 "[[index]]"
             } else {
                 "[[tool.uv.index]]"
@@ -224,13 +230,13 @@ mod tests {
 
     #[test]
     fn what_is_somebody_elses_is_never_replaced() {
-        let add = |text: &str, mirror| add(text, Place::Project, &access(1), mirror);
+        let add = |text: &str, mirror| add(text, UvFile::Project, &access(1), mirror);
         let default = "[[tool.uv.index]]\nurl = \"https://work.example/simple\"\ndefault = true\n";
         assert!(add(default, false).unwrap().starts_with(default));
         assert!(add(default, true).unwrap_err().contains("work.example"));
         let swarm = "[[tool.uv.index]]\nname = \"swarm\"\nurl = \"https://work.example/simple\"\n";
         assert!(add(swarm, false).unwrap_err().contains("work.example"));
-        assert_eq!(remove(swarm, Place::Project).unwrap(), swarm);
+        assert_eq!(remove(swarm, UvFile::Project).unwrap(), swarm);
         assert!(add("[tool", false).unwrap_err().contains("no TOML"));
         assert!(add("tool = 1", false).is_err());
         assert!(add("[tool.uv]\nindex = 1", false).is_err());
@@ -240,9 +246,9 @@ mod tests {
     proptest! {
         #[test]
         fn any_file_is_changed_or_left_with_a_reason(text in "(\\[\\[tool.uv.index\\]\\]\n|\\[tool.uv\\]\n|(name|url|default) ?= ?(\"swarm\"|\"b\"|true)\n|# c\n){0,6}", mirror in any::<bool>()) {
-            if let Ok(added) = add(&text, Place::Project, &access(1), mirror) {
-                prop_assert_eq!(add(&added, Place::Project, &access(1), mirror), Ok(added.clone()));
-                prop_assert!(!remove(&added, Place::Project).unwrap().contains("127.0.0.1"));
+            if let Ok(added) = add(&text, UvFile::Project, &access(1), mirror) {
+                prop_assert_eq!(add(&added, UvFile::Project, &access(1), mirror), Ok(added.clone()));
+                prop_assert!(!remove(&added, UvFile::Project).unwrap().contains("127.0.0.1"));
             }
         }
     }

@@ -11,7 +11,7 @@ const MARK: &str = " # swarmdex";
 pub fn set(text: &str, key: &str, value: &str) -> Result<String, String> {
     match text.lines().find_map(|line| value_of(line, key)) {
         Some(other) => Err(format!(
-            "it has {key}: {other} already; take that line out first"
+            "it has {key}: {other} already; remove that line first"
         )),
         None => Ok(appended(text, &format!("{key}: {value}{MARK}\n"))),
     }
@@ -33,7 +33,7 @@ pub fn add_below(text: &str, key: &str, entry: &[String]) -> Result<String, Stri
         .is_some_and(|value| !value.is_empty())
     {
         return Err(format!(
-            "its {key} stands in one line; write each of its entries in a line below it"
+            "its {key} is on one line; put each of its entries on a line below it"
         ));
     }
     let (before, after) = lines.split_at(at + 1);
@@ -53,7 +53,7 @@ pub fn add_below(text: &str, key: &str, entry: &[String]) -> Result<String, Stri
         return match first.starts_with("- ") {
             true => Ok(text.to_owned()),
             false => Err(format!(
-                "its {key} has {} already; take that out first",
+                "its {key} has {} already; remove that first",
                 first.trim_end_matches(':')
             )),
         };
@@ -166,13 +166,15 @@ mod tests {
             (
                 "# mine\nnodeLinker: pnp # old\n",
                 format!(
-                    "# mine\nnodeLinker: pnp # old\nnpmScopes: # swarmdex\n  team: # swarmdex\n    {SERVER}"
+                    "# mine\nnodeLinker: pnp # old\nnpmScopes: # swarmdex\n  team: # swarmdex\n    \
+                     {SERVER}"
                 ),
             ),
             (
                 "npmScopes: # theirs\n    work:\n        a: 1\nnodeLinker: pnp\n",
                 format!(
-                    "npmScopes: # theirs\n    team: # swarmdex\n      {SERVER}    work:\n        a: 1\nnodeLinker: pnp\n"
+                    "npmScopes: # theirs\n    team: # swarmdex\n      {SERVER}    work:\n        \
+                     a: 1\nnodeLinker: pnp\n"
                 ),
             ),
             (
@@ -234,7 +236,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_file_keeps_what_is_in_it(theirs in "((npmScopes|a|b):( x| # c)?\n|  (work|c):( 1)?\n|# c\n|\n){0,6}") {
+        fn any_file_keeps_what_is_in_it(theirs in "((npmScopes|a|b):( x| # c)?\n|  (work|c):( \
+                                                   1)?\n|# c\n|\n){0,6}") {
             if let Ok(added) = add_below(&theirs, "npmScopes", &scope("team")) {
                 prop_assert_eq!(remove(&added), theirs);
             }

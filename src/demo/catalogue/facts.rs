@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::Entry;
+use super::CatalogueEntry;
 use crate::{
     RegistryError, Result,
     archive::sanitise::{Facts, checked, draft, with_dependencies},
@@ -17,7 +17,7 @@ const CATALOGUE: &str = include_str!("../../../assets/catalogue.json");
 /// One release. `content` is the BLAKE3 root of the real archive.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Fact {
+struct CrateFact {
     name: String,
     version: String,
     #[serde(default)]
@@ -35,12 +35,12 @@ struct Fact {
     dependencies: Vec<String>,
 }
 
-pub(super) fn embedded() -> Result<Vec<Entry>> {
+pub(super) fn embedded() -> Result<Vec<CatalogueEntry>> {
     let damaged = |why| RegistryError::Internal {
         what: "reading the embedded catalogue",
         why,
     };
-    let facts: Vec<Fact> =
+    let facts: Vec<CrateFact> =
         serde_json::from_str(CATALOGUE).map_err(|error| damaged(error.to_string()))?;
     facts
         .into_iter()
@@ -48,7 +48,7 @@ pub(super) fn embedded() -> Result<Vec<Entry>> {
         .collect()
 }
 
-fn entry(fact: Fact) -> Result<Entry, String> {
+fn entry(fact: CrateFact) -> Result<CatalogueEntry, String> {
     let draft = draft(Facts {
         ecosystem: Ecosystem::Cargo,
         name: &fact.name,
@@ -72,7 +72,7 @@ fn entry(fact: Fact) -> Result<Entry, String> {
         .filter_map(|text| need(text))
         .collect();
     let (draft, _) = with_dependencies(checked(draft)?, needs);
-    Ok(Entry {
+    Ok(CatalogueEntry {
         package,
         draft,
         content,

@@ -42,8 +42,11 @@ fn an_archive_becomes_a_release_of_somebody() {
         "hello-1.2.3.crate",
         &[("hello-1.2.3/Cargo.toml", MANIFEST.as_bytes())],
     );
-    let mut catalogue =
-        Catalogue::load(&Source::Directory(dir.path().into()), &Needs::default()).unwrap();
+    let mut catalogue = DemoCatalogue::load(
+        &CatalogueSource::Directory(dir.path().into()),
+        &Needs::default(),
+    )
+    .unwrap();
     let entry = catalogue.entries.pop().unwrap();
     let bob = PublisherId::of(&libp2p::identity::Keypair::generate_ed25519().public());
     let owner = |name: &PackageName| {
@@ -68,8 +71,11 @@ fn a_directory_is_read_in_order_without_doubles() {
         );
     }
     fs::write(dir.path().join("README"), "no archive").unwrap();
-    let catalogue =
-        Catalogue::load(&Source::Directory(dir.path().into()), &Needs::default()).unwrap();
+    let catalogue = DemoCatalogue::load(
+        &CatalogueSource::Directory(dir.path().into()),
+        &Needs::default(),
+    )
+    .unwrap();
     let versions: Vec<_> = catalogue
         .entries
         .iter()
@@ -83,7 +89,8 @@ fn a_directory_is_read_in_order_without_doubles() {
 fn a_directory_with_nothing_to_publish_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let load = |path: &Path| {
-        Catalogue::load(&Source::Directory(path.into()), &Needs::default()).unwrap_err()
+        DemoCatalogue::load(&CatalogueSource::Directory(path.into()), &Needs::default())
+            .unwrap_err()
     };
     assert!(
         load(dir.path())
@@ -104,13 +111,13 @@ fn a_directory_with_nothing_to_publish_is_an_error() {
 
 #[test]
 fn the_embedded_catalogue_is_real_and_valid() {
-    let catalogue = Catalogue::load(&Source::Embedded, &Needs::default()).unwrap();
+    let catalogue = DemoCatalogue::load(&CatalogueSource::Embedded, &Needs::default()).unwrap();
     assert!(
         catalogue.entries.len() >= 300,
         "{}",
         catalogue.entries.len()
     );
-    let read = |entry: &Entry| entry.draft.version.read(&entry.draft.ecosystem).unwrap();
+    let read = |entry: &CatalogueEntry| entry.draft.version.read(&entry.draft.ecosystem).unwrap();
     let order: Vec<_> = catalogue
         .entries
         .iter()

@@ -123,7 +123,7 @@ fn claimed() -> Evidence {
     )
 }
 
-fn verify(text: &str) -> Result<Proof, Flaw> {
+fn verify(text: &str) -> Result<VerifiedEvidence, Flaw> {
     Evidence::read(text.as_bytes())?.verify()
 }
 

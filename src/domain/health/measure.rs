@@ -134,8 +134,8 @@ impl Measure {
     pub fn hint(self) -> &'static str {
         match self {
             Self::Identity => {
-                "Whether no other node runs with this node's key, and those answer at the bootstrap addresses that were \
-                 named."
+                "Whether no other node runs with this node's key, and those answer at the \
+                bootstrap addresses that were named."
             }
             Self::Listening => "The transports and ports on which this node accepts connections.",
             Self::Gateway => {
@@ -143,12 +143,13 @@ impl Measure {
             }
             Self::Peers => "Nodes of this network that this node is connected to.",
             Self::PeersIn => {
-                "Connections that others opened. None at all can mean that nobody can reach this node."
+                "Connections that others opened. None at all can mean that nobody can reach this \
+                node."
             }
             Self::PeersOut => "Connections that this node opened.",
             Self::Mesh => {
-                "Peers that announcements are passed to and from at once (the gossip mesh). The others only hear that \
-                 there is something."
+                "Peers that announcements are passed to and from at once (the gossip mesh). The \
+                others only hear that there is something."
             }
             Self::PresenceMesh => {
                 "The same for the topic in which nodes say where they are, if they do."
@@ -157,11 +158,12 @@ impl Measure {
                 "Peers that lookups in the DHT can begin with (Kademlia's buckets)."
             }
             Self::Lookups => {
-                "Lookups in the DHT of the last 5 minutes that somebody answered. That nothing was there is an answer \
-                 too."
+                "Lookups in the DHT of the last 5 minutes that somebody answered. That nothing \
+                was there is an answer too."
             }
             Self::LookupTime => {
-                "How long lookups took: half of them were faster than p50, all but a twentieth than p95."
+                "How long lookups took: half of them were faster than p50, all but a twentieth \
+                than p95."
             }
             Self::GossipRate => "Announcements that arrived in the last minute.",
             Self::GossipDelay => {
@@ -171,12 +173,14 @@ impl Measure {
                 "Messages of the last minute that were refused: damaged, forged, or by a bad clock."
             }
             Self::Dials => {
-                "Peers that this node tried to connect to in the last 5 minutes, and those of them that it reached."
+                "Peers that this node tried to connect to in the last 5 minutes, and those of \
+                them that it reached."
             }
             Self::BytesIn => "Received a second, over all protocols.",
             Self::BytesOut => "Sent a second, over all protocols.",
             Self::StoreTime => {
-                "From asking for a write to having it safe on the disk, for all but a twentieth of them."
+                "From asking for a write to having it safe on the disk, for all but a twentieth \
+                of them."
             }
             Self::Memory => "What the whole process has in memory.",
             Self::Descriptors => {
@@ -184,41 +188,52 @@ impl Measure {
             }
             Self::Dropped => "Messages of the last minute that this node had no room for.",
             Self::Transports => {
-                "By what connections go: TCP, or QUIC over UDP. A firewall may let through only one of them."
+                "By what connections go: TCP, or QUIC over UDP. A firewall may let through only \
+                one of them."
             }
             Self::Reachability => {
-                "Whether others can open connections to this node, as far as their dialling back has shown (AutoNAT); only who can be reached serves the DHT."
+                "Whether others can open connections to this node, as far as their dialling back \
+                has shown (AutoNAT); only who can be reached serves the DHT."
             }
             Self::RoundTrips => {
-                "From this node to its peers and back, by pings: half of them are nearer than p50, all but a twentieth than p95."
+                "From this node to its peers and back, by pings: half of them are nearer than \
+                p50, all but a twentieth than p95."
             }
             Self::Negative => {
-                "Peers that gossip scores below 0: what they send is passed on by fewer and fewer (gossipsub v1.1)."
+                "Peers that gossip scores below 0: what they send is passed on by fewer and fewer \
+                (gossipsub v1.1)."
             }
             Self::Banned => {
-                "Peers that this node has nothing to do with, for their faults or because a person said so."
+                "Peers that this node has nothing to do with, for their faults or because a \
+                person said so."
             }
             Self::Refresh => {
-                "Since the routing table was last filled up by looking for this node's own neighbourhood (Kademlia's bootstrap)."
+                "Since the routing table was last filled up by looking for this node's own \
+                neighbourhood (Kademlia's bootstrap)."
             }
             Self::DialErrors => {
                 "Why peers that were dialled in the last 5 minutes were not reached."
             }
             Self::Provenance => {
-                "Where packages that were asked for came from since the start: this node itself, the DHT, or peers."
+                "Where packages that were asked for came from since the start: this node itself, \
+                the DHT, or peers."
             }
             Self::Duplicates => {
-                "Messages of gossip that had come before by another way: the price of not missing any."
+                "Messages of gossip that had come before by another way: the price of not missing \
+                any."
             }
             Self::Churn => {
-                "Peers that came and went in the last 5 minutes; without a word went those from which nothing came any more."
+                "Peers that came and went in the last 5 minutes; without a word went those from \
+                which nothing came any more."
             }
             Self::Agents => "What programs the connected peers run, and in which versions.",
             Self::Endangered => {
-                "Own packages older than a day whose content fewer than two nodes have, this one counted, or whose head expires within 10 days."
+                "Own packages older than a day whose content fewer than two nodes have, this one \
+                counted, or whose head expires within 10 days."
             }
             Self::Copies => {
-                "Own releases that wait for nodes with room for their bytes, and bytes of others' releases that are kept here (keep_for_others_mb)."
+                "Own releases that wait for nodes with room for their bytes, and bytes of others' \
+                releases that are kept here (keep_for_others_mb)."
             }
             Self::Disk => "Space that is free where this node keeps its data.",
             Self::Clock => "This machine's clock against the median of the peers'.",

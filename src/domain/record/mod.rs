@@ -61,7 +61,7 @@ pub enum Class {
 #[serde(rename_all = "kebab-case")]
 pub enum Refusal {
     /// Larger than allowed for its kind.
-    #[error("larger than its kind may be")]
+    #[error("larger than allowed for its kind")]
     TooLarge,
     /// Bytes that do not decode.
     #[error("bytes that do not decode")]
@@ -70,7 +70,7 @@ pub enum Refusal {
     #[error("a signature that does not match")]
     BadSignature,
     /// A signer that may not sign for the owner.
-    #[error("signed by a key that may not speak for the owner it names")]
+    #[error("signed by a key that may not sign for the owner it names")]
     Unauthorised,
     /// A key that is not ed25519.
     #[error("a key that is not ed25519")]
@@ -91,7 +91,7 @@ pub enum Refusal {
     #[error("expired")]
     Expired,
     /// Outside its time of validity.
-    #[error("outside the time it is valid for")]
+    #[error("outside its time of validity")]
     OutOfTime,
     /// Dated or numbered too far ahead.
     #[error(
@@ -108,13 +108,13 @@ pub enum Refusal {
     #[error("a release that lists a manifest of another version or package")]
     Inconsistent,
     /// A hit unrelated to the query.
-    #[error("a hit that has nothing to do with what was asked for")]
+    #[error("a hit unrelated to the query")]
     Irrelevant,
     /// A catalogue comparison that does not converge.
-    #[error("a comparison of catalogues that leads nowhere")]
+    #[error("a catalogue comparison that does not converge")]
     Endless,
     /// Content that does not match its root.
-    #[error("content that is not what its root says")]
+    #[error("content that does not match its root")]
     Content,
     /// Signed by a distrusted publisher.
     #[error("a distrusted publisher")]
@@ -123,7 +123,7 @@ pub enum Refusal {
     #[error("over a quota")]
     OverQuota,
     /// Too busy to verify it.
-    #[error("too busy to check it")]
+    #[error("too busy to verify it")]
     Busy,
 }
 

@@ -68,7 +68,8 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
     if !is_list("deps") || !fields.get("features").is_some_and(Value::is_object) {
         return Err("it has no list of dependencies, or no features".to_owned());
     }
-    let needs = |dependency: &Dependency| dependency.id_beside(manifest.owner, &manifest.ecosystem);
+    let needs =
+        |dependency: &Dependency| dependency.id_for_owner(manifest.owner, &manifest.ecosystem);
     let needs = manifest.dependencies.iter().filter_map(needs).collect();
     Ok(Line {
         name: name.to_owned(),

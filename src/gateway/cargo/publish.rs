@@ -13,7 +13,7 @@ use crate::{
     archive::{crates, release::of_crate, sanitise::with_dependencies},
     clock,
     domain::{
-        manifest::{Dependency, Draft, Kind},
+        manifest::{Dependency, DependencyKind, Draft},
         name::{NameError, PackageId, PackageName, PublisherId},
     },
     ecosystem::Ecosystem,
@@ -217,9 +217,9 @@ async fn tell_of_registries(
         needs.push(Dependency {
             optional: dep.optional,
             kind: if dep.kind.as_deref() == Some("build") {
-                Kind::Build
+                DependencyKind::Build
             } else {
-                Kind::Runtime
+                DependencyKind::Runtime
             },
             extras: dep.features.clone(),
             // An optional dependency is a feature of its own name.

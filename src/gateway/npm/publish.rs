@@ -18,7 +18,7 @@ use crate::{
     archive::release,
     clock,
     domain::{
-        hash::{Digester, Digests},
+        hash::{Digester, FileDigests},
         name::PackageId,
         record::check_tag,
         version::VersionText,
@@ -86,7 +86,7 @@ struct Received {
 struct Tarball {
     path: PathBuf,
     size: u64,
-    digests: Digests,
+    digests: FileDigests,
 }
 
 /// Accepts a publish, or changes to published versions.
@@ -228,7 +228,7 @@ fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> R
         );
         return Err(Refused::wrong(text));
     }
-    let Digests { sha512, sha1, .. } = &tarball.digests;
+    let FileDigests { sha512, sha1, .. } = &tarball.digests;
     let sha512 = sha512
         .map(|digest| format!("sha512-{}", BASE64.encode(&digest.0)))
         .unwrap_or_default();

@@ -201,7 +201,7 @@ fn of_release(release: &Release, holders: Option<usize>, now: Timestamp) -> Mark
                 @if let Some(link) = link { tr { th { (label) } td { (linked(link)) } } }
             }
             tr { th { "signed" } td { (Ago(now.since(manifest.signed_at))) " ago" } }
-            tr { th { "state" } td { (release.freshness.told(now)) } }
+            tr { th { "state" } td { (release.freshness.describe(now)) } }
             tr { th { "bytes on" } td {
                 @match holders {
                     None => { "not known: nobody answered in time" }

@@ -13,7 +13,7 @@ use tokio::io::AsyncRead;
 use super::form::{self, Form};
 use crate::{
     RegistryError, Result,
-    archive::release::{self, Release},
+    archive::release::{self, ArchivedRelease},
     clock,
     domain::text::fit,
     ecosystem::{Ecosystem, pypi::file::FileName},
@@ -179,7 +179,7 @@ fn check(form: &Form) -> Result<FileName, Refused> {
 }
 
 /// Reads the archive and checks the form against it.
-async fn read(path: &Path, form: &Form) -> Result<Release, Refused> {
+async fn read(path: &Path, form: &Form) -> Result<ArchivedRelease, Refused> {
     let archive = path.to_owned();
     let read = tokio::task::spawn_blocking(move || release::read(&archive, clock::now())).await;
     let read = read.map_err(|error| RegistryError::Internal {

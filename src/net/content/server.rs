@@ -18,7 +18,7 @@ use crate::{
     domain::{
         content::{self, bytes_in},
         hash::ContentRoot,
-        places::Size,
+        places::PoolSize,
         transfer::{Part, TransferId},
     },
     metrics::{Metrics, TurnedAway},
@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Most streams in all, and of one peer.
-pub(crate) const STREAMS: Size = Size {
+pub(crate) const STREAMS: PoolSize = PoolSize {
     places: 128,
     of_a_peer: 4,
     yields: true,
@@ -39,7 +39,7 @@ pub(crate) const STREAMS: Size = Size {
 const NOTED: usize = 64 * 1_024;
 /// Most answers, of up to 1 MiB each, that are being made or sent: this bounds the memory that
 /// peers can make the node use. A peer gets as many as its streams can have in flight.
-const ANSWERS: Size = Size {
+const ANSWERS: PoolSize = PoolSize {
     places: 40,
     of_a_peer: STREAMS.of_a_peer * (AHEAD + 1),
     yields: false,

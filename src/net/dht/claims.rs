@@ -19,7 +19,7 @@ use crate::domain::{
     lookup::position,
     prefix::Prefix,
     record::DhtKey,
-    shares::{Origin, Shares},
+    shares::{HolderId, Shares},
     time::Timestamp,
 };
 use crate::net::reach::listen::is_loopback;
@@ -114,9 +114,9 @@ impl ProviderRecords {
         self.next = self.next.wrapping_add(1);
         let number = self.next;
         let origin = if peer == self.me {
-            Origin::OURSELVES
+            HolderId::OURSELVES
         } else {
-            Origin::of(peer, prefix)
+            HolderId::of(peer, prefix)
         };
         let gone = self.shares.put(
             number,

@@ -9,7 +9,7 @@ use super::{
 use crate::{
     Result, clock,
     domain::{
-        lookup::{Copy, Looked, RoutingTable, Sought, Trace},
+        lookup::{LookupResult, RecordCopy, RoutingTable, Sought, Trace},
         record::{DhtKey, Record},
     },
     net::{Net, swarm::command::Command},
@@ -39,13 +39,13 @@ impl Net {
         sought: Sought,
         what: Option<String>,
         timeout: Duration,
-    ) -> Result<Looked> {
+    ) -> Result<LookupResult> {
         let (number, copies, peers) = match sought {
             Sought::Record(key) => {
                 let lookup = self
                     .find(DhtKey(key.0), Want::Quorum(COPIES), what, timeout)
                     .await?;
-                let copy = |answer: Answer| Copy {
+                let copy = |answer: Answer| RecordCopy {
                     peer: answer.peer,
                     says: says(&answer.record),
                     bytes: answer.record.envelope().len() as u64,
@@ -79,7 +79,7 @@ impl Net {
             what: "the list of lookups",
             limit: crate::domain::lookup::MAX_PAST,
         };
-        Ok(Looked {
+        Ok(LookupResult {
             trace: trace.ok_or_else(gone)?,
             copies,
             peers,

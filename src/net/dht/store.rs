@@ -27,7 +27,7 @@ use crate::{
         name::PublisherId,
         prefix::Prefix,
         record::{DhtKey, HeadMark, Record, Refusal, prefer},
-        shares::{Origin, Shares},
+        shares::{HolderId, Shares},
         time::Timestamp,
     },
     store::StoredRecord,
@@ -135,14 +135,14 @@ impl KadStore {
 
     /// Accepts a verified record that `origin` put, if the rules of selection and the limits allow
     /// it.
-    pub fn accept(&mut self, record: &Record, origin: Origin) -> Result<(), Refusal> {
+    pub fn accept(&mut self, record: &Record, origin: HolderId) -> Result<(), Refusal> {
         self.accept_at(record, origin, self.now)
     }
 
     fn accept_at(
         &mut self,
         record: &Record,
-        origin: Origin,
+        origin: HolderId,
         refreshed_at: Timestamp,
     ) -> Result<(), Refusal> {
         let (mark, expires) = match record {
@@ -268,7 +268,7 @@ impl KadStore {
                     value: held.record.value.clone(),
                     expires: held.expires,
                     refreshed_at: held.refreshed_at,
-                    origin: self.shares.origin(&key).unwrap_or(Origin::OURSELVES),
+                    origin: self.shares.origin(&key).unwrap_or(HolderId::OURSELVES),
                 }),
                 None => dirty.removed.push(key),
             }
@@ -304,7 +304,7 @@ impl RecordStore for KadStore {
     fn put(&mut self, record: KadRecord) -> StoreResult<()> {
         let key = dht_key(&record.key).ok_or(Error::ValueTooLarge)?;
         let record = Record::verify(&key, &record.value).map_err(|_| Error::ValueTooLarge)?;
-        match self.accept(&record, Origin::OURSELVES) {
+        match self.accept(&record, HolderId::OURSELVES) {
             Ok(()) | Err(Refusal::OverQuota) => Ok(()),
             Err(_) => Err(Error::MaxRecords),
         }
@@ -389,8 +389,8 @@ mod tests {
         KadStore::new(PeerId::random(), Vec::new(), NOW)
     }
 
-    fn anybody() -> Origin {
-        Origin::of(PeerId::random(), None)
+    fn anybody() -> HolderId {
+        HolderId::of(PeerId::random(), None)
     }
 
     fn kad_key(record: &Record) -> RecordKey {
@@ -556,7 +556,7 @@ mod tests {
     fn what_was_held_comes_back_and_damage_does_not() {
         let key = Keypair::generate_ed25519();
         let (mut before, me) = (store(), PeerId::random());
-        let origin = Origin::of(
+        let origin = HolderId::of(
             PeerId::random(),
             Prefix::of(std::net::Ipv4Addr::new(81, 2, 3, 4).into()),
         );

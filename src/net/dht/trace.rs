@@ -29,7 +29,8 @@ use crate::{
     domain::{
         hash::Hash,
         lookup::{
-            Answer, Ask, Bucket, End, Failure, Kind, RoutingTable, Traces, distance_bits, position,
+            Bucket, End, HopAnswer, HopFailure, HopRequest, LookupKind, RoutingTable, Traces,
+            distance_bits, position,
         },
         text::{fit, printable},
         time::Timestamp,
@@ -75,23 +76,23 @@ impl std::ops::DerefMut for Traced {
     }
 }
 
-fn kind_of(info: &QueryInfo) -> (Kind, &[u8]) {
+fn kind_of(info: &QueryInfo) -> (LookupKind, &[u8]) {
     match info {
         // The peer changes during the query; the first one is this node.
-        QueryInfo::Bootstrap { .. } => (Kind::Bootstrap, &[]),
-        QueryInfo::GetClosestPeers { key, .. } => (Kind::Closest, key),
-        QueryInfo::GetProviders { key, .. } => (Kind::Providers, key.as_ref()),
-        QueryInfo::AddProvider { key, .. } => (Kind::Provide, key.as_ref()),
-        QueryInfo::PutRecord { record, .. } => (Kind::Put, record.key.as_ref()),
-        QueryInfo::GetRecord { key, .. } => (Kind::Get, key.as_ref()),
+        QueryInfo::Bootstrap { .. } => (LookupKind::Bootstrap, &[]),
+        QueryInfo::GetClosestPeers { key, .. } => (LookupKind::Closest, key),
+        QueryInfo::GetProviders { key, .. } => (LookupKind::Providers, key.as_ref()),
+        QueryInfo::AddProvider { key, .. } => (LookupKind::Provide, key.as_ref()),
+        QueryInfo::PutRecord { record, .. } => (LookupKind::Put, record.key.as_ref()),
+        QueryInfo::GetRecord { key, .. } => (LookupKind::Get, key.as_ref()),
     }
 }
 
 /// Writes a key as a peer id or as hexadecimal digits.
-fn written(kind: Kind, key: &[u8]) -> String {
+fn written(kind: LookupKind, key: &[u8]) -> String {
     /// No key of this network is longer.
     const MOST: usize = 64;
-    let peer = if kind == Kind::Closest {
+    let peer = if kind == LookupKind::Closest {
         PeerId::from_bytes(key).ok()
     } else {
         None
@@ -107,17 +108,17 @@ fn written(kind: Kind, key: &[u8]) -> String {
     )
 }
 
-fn why(error: &(dyn std::error::Error + 'static)) -> Failure {
+fn why(error: &(dyn std::error::Error + 'static)) -> HopFailure {
     match error
         .source()
         .and_then(|source| source.downcast_ref::<io::Error>())
         .map(io::Error::kind)
     {
-        None | Some(io::ErrorKind::InvalidData) => Failure::Nonsense,
-        Some(io::ErrorKind::TimedOut) => Failure::TimedOut,
+        None | Some(io::ErrorKind::InvalidData) => HopFailure::Nonsense,
+        Some(io::ErrorKind::TimedOut) => HopFailure::TimedOut,
         // The handler reports an unsupported protocol this way.
-        Some(io::ErrorKind::ConnectionRefused) => Failure::Refused,
-        Some(_) => Failure::Lost,
+        Some(io::ErrorKind::ConnectionRefused) => HopFailure::Refused,
+        Some(_) => HopFailure::Lost,
     }
 }
 
@@ -162,7 +163,7 @@ impl Traced {
         };
         let (kind, key) = kind_of(query.info());
         let (key, target) = match kind {
-            Kind::Bootstrap => (self.id.to_string(), self.me),
+            LookupKind::Bootstrap => (self.id.to_string(), self.me),
             kind => (written(kind, key), Hash::of(key)),
         };
         self.traces
@@ -201,13 +202,19 @@ impl Traced {
     /// Notes a request that leaves for a connection.
     fn leaves(&mut self, peer: PeerId, event: &ToHandler) {
         let (id, ask, key) = match event {
-            ToHandler::FindNodeReq { key, query_id } => (query_id, Ask::Find, key.as_slice()),
-            ToHandler::GetRecord { key, query_id } => (query_id, Ask::Get, key.as_ref()),
-            ToHandler::GetProvidersReq { key, query_id } => {
-                (query_id, Ask::Providers, key.as_ref())
+            ToHandler::FindNodeReq { key, query_id } => {
+                (query_id, HopRequest::Find, key.as_slice())
             }
-            ToHandler::PutRecord { record, query_id } => (query_id, Ask::Put, record.key.as_ref()),
-            ToHandler::AddProvider { key, query_id, .. } => (query_id, Ask::Provide, key.as_ref()),
+            ToHandler::GetRecord { key, query_id } => (query_id, HopRequest::Get, key.as_ref()),
+            ToHandler::GetProvidersReq { key, query_id } => {
+                (query_id, HopRequest::Providers, key.as_ref())
+            }
+            ToHandler::PutRecord { record, query_id } => {
+                (query_id, HopRequest::Put, record.key.as_ref())
+            }
+            ToHandler::AddProvider { key, query_id, .. } => {
+                (query_id, HopRequest::Provide, key.as_ref())
+            }
             _ => return,
         };
         self.begin(*id);
@@ -226,7 +233,7 @@ impl Traced {
             } => {
                 let closer = closer_peers.iter().map(|peer| &peer.node_id);
                 self.traces
-                    .answered(query_id, peer, Answer::Closer, closer, at);
+                    .answered(query_id, peer, HopAnswer::Closer, closer, at);
             }
             FromHandler::GetRecordRes {
                 record,
@@ -234,9 +241,9 @@ impl Traced {
                 query_id,
             } => {
                 let answer = if record.is_some() {
-                    Answer::Record
+                    HopAnswer::Record
                 } else {
-                    Answer::Closer
+                    HopAnswer::Closer
                 };
                 let closer = closer_peers.iter().map(|peer| &peer.node_id);
                 self.traces.answered(query_id, peer, answer, closer, at);
@@ -247,8 +254,8 @@ impl Traced {
                 query_id,
             } => {
                 let answer = match u16::try_from(provider_peers.len()).unwrap_or(u16::MAX) {
-                    0 => Answer::Closer,
-                    count => Answer::Providers(count),
+                    0 => HopAnswer::Closer,
+                    count => HopAnswer::Providers(count),
                 };
                 let closer = closer_peers.iter().map(|peer| &peer.node_id);
                 self.traces.answered(query_id, peer, answer, closer, at);
@@ -257,7 +264,7 @@ impl Traced {
             }
             FromHandler::PutRecordRes { query_id, .. } => {
                 self.traces
-                    .answered(query_id, peer, Answer::Stored, std::iter::empty(), at);
+                    .answered(query_id, peer, HopAnswer::Stored, std::iter::empty(), at);
             }
             FromHandler::QueryError { error, query_id } => {
                 self.traces.failed(query_id, peer, why(error), at)
@@ -317,7 +324,7 @@ impl Traced {
     }
 
     /// Tells Kademlia that a peer is gone, and traces the requests that fail with it.
-    fn gone(&mut self, peer: PeerId, why: Failure, event: FromSwarm<'_>) {
+    fn gone(&mut self, peer: PeerId, why: HopFailure, event: FromSwarm<'_>) {
         let before = self.failures();
         self.inner.on_swarm_event(event);
         let at = Instant::now();
@@ -331,7 +338,7 @@ impl Traced {
                 self.traces.failed(&id, peer, why, at);
             }
         }
-        if why == Failure::Unreachable {
+        if why == HopFailure::Unreachable {
             self.traces.not_dialled(&peer);
         }
     }
@@ -444,10 +451,10 @@ impl NetworkBehaviour for Traced {
                 peer_id: Some(peer),
                 ..
             }) => {
-                self.gone(peer, Failure::Unreachable, event);
+                self.gone(peer, HopFailure::Unreachable, event);
             }
             FromSwarm::ConnectionClosed(closed) if closed.remaining_established == 0 => {
-                self.gone(closed.peer_id, Failure::Lost, event);
+                self.gone(closed.peer_id, HopFailure::Lost, event);
             }
             event => self.inner.on_swarm_event(event),
         }

@@ -8,7 +8,7 @@ use super::waiting::Waiting;
 use crate::{
     domain::{
         allowance::Allowance,
-        faults::Fault,
+        faults::PeerFault,
         lanes::{Lane, Lanes, Sender},
         record::{Class, Presence, Refusal},
         reputation::Outcome,
@@ -66,7 +66,7 @@ pub enum Order<Id> {
     /// Report the verdict on the message that this peer passed on to gossipsub.
     Report(Id, PeerId, Verdict),
     Observe(PeerId, Outcome),
-    Fault(PeerId, Fault),
+    Fault(PeerId, PeerFault),
 }
 
 pub struct Judge {
@@ -165,7 +165,7 @@ fn charge<Id>(
     message: &Message<Id>,
     lanes: &mut Lanes,
     now: Timestamp,
-) -> Result<(), Option<Fault>> {
+) -> Result<(), Option<PeerFault>> {
     let via = &message.via;
     match &message.author {
         Some(author) if author.caller.peer != via.caller.peer => {
@@ -174,7 +174,7 @@ fn charge<Id>(
         }
         _ => {
             let taken = lanes.take(via, Lane::Own, now);
-            taken.then_some(()).ok_or(Some(Fault::Flooding))
+            taken.then_some(()).ok_or(Some(PeerFault::Flooding))
         }
     }
 }
@@ -268,7 +268,7 @@ mod tests {
                     orders
                 })
                 .filter(
-                    |order| matches!(order, Order::Fault(peer, Fault::Flooding) if *peer == loud),
+                    |order| matches!(order, Order::Fault(peer, PeerFault::Flooding) if *peer == loud),
                 )
                 .count()
         };

@@ -9,12 +9,12 @@ use libp2p::{Multiaddr, swarm::ConnectionId};
 
 use super::{identity::Starts, place::Whereabouts};
 use crate::{
-    bus::{Direction, Traffic},
+    bus::{Direction, PeerTraffic},
     domain::{
         announced::NodeOwner,
-        faults::Sheet,
+        faults::PenaltyRecord,
         prefix::{Classes, Prefix},
-        reputation::Standing,
+        reputation::PeerStanding,
         time::Timestamp,
     },
 };
@@ -43,7 +43,7 @@ pub struct Said {
 
 /// The entry of one peer.
 pub struct Peer {
-    pub standing: Standing,
+    pub standing: PeerStanding,
     pub addresses: Vec<Multiaddr>,
     pub open: Vec<Open>,
     /// The time up to which connected time has been added to the standing.
@@ -70,15 +70,15 @@ pub struct Peer {
     /// A request to it got no answer, and neither has any other request or ping since.
     pub silent: bool,
     pub gossip_score: Option<f64>,
-    pub traffic: Traffic,
+    pub traffic: PeerTraffic,
     /// Its entry in the penalty ledger.
-    pub sheet: Option<Sheet>,
+    pub sheet: Option<PenaltyRecord>,
 }
 
 impl Peer {
     pub fn new(now: Timestamp) -> Self {
         Self {
-            standing: Standing::new(now),
+            standing: PeerStanding::new(now),
             addresses: Vec::new(),
             open: Vec::new(),
             counted_until: now,
@@ -97,7 +97,7 @@ impl Peer {
             in_mesh: false,
             silent: false,
             gossip_score: None,
-            traffic: Traffic::default(),
+            traffic: PeerTraffic::default(),
             sheet: None,
         }
     }
@@ -132,8 +132,8 @@ impl Peer {
 
 /// Returns the standing that the peer's score is computed from: a connected peer counts as seen
 /// now. The evidence, which is for display only, is left out.
-pub fn current(peer: &Peer, now: Timestamp) -> Standing {
-    Standing {
+pub fn current(peer: &Peer, now: Timestamp) -> PeerStanding {
+    PeerStanding {
         last_seen: if peer.open.is_empty() {
             peer.standing.last_seen
         } else {

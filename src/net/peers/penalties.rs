@@ -12,7 +12,7 @@ use crate::net::peers::table::PeerTable;
 use crate::{
     bus::Level,
     domain::{
-        faults::{Ban, Fault, Ledger, Ruling, Sentence, Sheet},
+        faults::{PeerBan, PeerFault, Penalty, PenaltyLedger, PenaltyRecord, Ruling},
         name::short_id,
         prefix::Prefix,
         reputation::Outcome,
@@ -26,7 +26,7 @@ use crate::{
 pub enum Event {
     /// A request, record or transfer of the peer had this outcome.
     Observed(PeerId, Outcome),
-    Fault(PeerId, Fault),
+    Fault(PeerId, PeerFault),
     /// The peer supplied the requested content.
     Gave(PeerId),
     /// The peer answered a ping after this time, at this instant.
@@ -66,13 +66,13 @@ pub struct Admission {
 
 /// The ledger, and the peers whose entries are not written to the disk yet.
 pub struct Penalties {
-    ledger: Ledger,
+    ledger: PenaltyLedger,
     unwritten: HashSet<PeerId>,
     metrics: Metrics,
 }
 
 impl Penalties {
-    pub fn new(ledger: Ledger, metrics: Metrics) -> Self {
+    pub fn new(ledger: PenaltyLedger, metrics: Metrics) -> Self {
         Self {
             ledger,
             unwritten: HashSet::new(),
@@ -80,7 +80,7 @@ impl Penalties {
         }
     }
 
-    pub fn ledger(&self) -> &Ledger {
+    pub fn ledger(&self) -> &PenaltyLedger {
         &self.ledger
     }
 
@@ -91,7 +91,7 @@ impl Penalties {
             Event::Fault(peer, fault) => self.fault(peer, fault, peers, now),
             Event::Gave(peer) => self.gave(peer, peers, now),
             Event::Pong(peer, rtt, at) if peers.round_trip(peer, rtt, (now, at)) => {
-                self.fault(peer, Fault::Stalling, peers, now)
+                self.fault(peer, PeerFault::Stalling, peers, now)
             }
             Event::Pong(..) => Vec::new(),
             Event::Start => self.start(peers, now),
@@ -113,7 +113,7 @@ impl Penalties {
         peers: &mut PeerTable,
         now: Timestamp,
     ) -> (bool, Vec<Order>) {
-        let changed = self.ledger.obey(peer, ruling, now);
+        let changed = self.ledger.apply(peer, ruling, now);
         let mut orders = self.sheet_changed(peer, peers, now);
         if matches!(ruling, Ruling::Ban { .. }) {
             orders.extend([Order::Disconnect(peer), Order::Unroute(peer)]);
@@ -122,7 +122,7 @@ impl Penalties {
     }
 
     /// Returns the entries to write: each peer's, or `None` for a peer that is forgotten.
-    pub fn take_unwritten(&mut self) -> Vec<(PeerId, Option<Sheet>)> {
+    pub fn take_unwritten(&mut self) -> Vec<(PeerId, Option<PenaltyRecord>)> {
         let unwritten = std::mem::take(&mut self.unwritten);
         unwritten
             .into_iter()
@@ -147,7 +147,7 @@ impl Penalties {
             Outcome::AnswerRight | Outcome::ContentRight => self.gave(peer, peers, now),
             _ => Vec::new(),
         };
-        if let Some(fault) = Fault::of(outcome) {
+        if let Some(fault) = PeerFault::of(outcome) {
             orders.extend(self.fault(peer, fault, peers, now));
         }
         orders
@@ -168,7 +168,7 @@ impl Penalties {
     fn fault(
         &mut self,
         peer: PeerId,
-        fault: Fault,
+        fault: PeerFault,
         peers: &mut PeerTable,
         now: Timestamp,
     ) -> Vec<Order> {
@@ -183,17 +183,17 @@ impl Penalties {
         tracing::debug!(%peer, fault = fault.label(), ?sentence, "a fault");
         let mut orders = self.sheet_changed(peer, peers, now);
         match sentence {
-            Sentence::Noted => {}
-            Sentence::Disconnect => {
+            Penalty::Noted => {}
+            Penalty::Disconnect => {
                 tracing::info!(%peer, fault = fault.label(), "disconnected for its faults");
                 orders.push(Order::Disconnect(peer));
             }
-            Sentence::Spared => {
+            Penalty::Spared => {
                 let text = self.told_of_sparing(fault, connected.len(), now);
                 tracing::error!(%peer, "{text}");
                 orders.extend([Order::Notice(Level::Error, text), Order::Disconnect(peer)]);
             }
-            Sentence::Ban(ban) => {
+            Penalty::Ban(ban) => {
                 let text = self.told_of_ban(peer, &ban, now);
                 tracing::warn!(%peer, "{text}");
                 self.metrics.banned();
@@ -207,7 +207,7 @@ impl Penalties {
         orders
     }
 
-    fn told_of_sparing(&self, fault: Fault, connected: usize, now: Timestamp) -> String {
+    fn told_of_sparing(&self, fault: PeerFault, connected: usize, now: Timestamp) -> String {
         let doubted = self.ledger.doubted(now).len();
         format!(
             "{doubted} of {} peers seem to break a rule ({}): more of them than lie, so this node \
@@ -218,7 +218,7 @@ impl Penalties {
         )
     }
 
-    fn told_of_ban(&self, peer: PeerId, ban: &Ban, now: Timestamp) -> String {
+    fn told_of_ban(&self, peer: PeerId, ban: &PeerBan, now: Timestamp) -> String {
         let counts = self
             .ledger
             .sheet(&peer)
@@ -285,7 +285,7 @@ impl Penalties {
     fn start(&mut self, peers: &mut PeerTable, now: Timestamp) -> Vec<Order> {
         // Load only banned and protected peers, so the table keeps room for good ones. Others are
         // loaded when they connect.
-        let is_loaded = |sheet: &Sheet| sheet.protected || sheet.ban(now).is_some();
+        let is_loaded = |sheet: &PenaltyRecord| sheet.protected || sheet.ban(now).is_some();
         for (peer, sheet) in self.ledger.all().filter(|(_, sheet)| is_loaded(sheet)) {
             peers.set_sheet(*peer, Some(sheet.clone()), now);
         }
@@ -342,7 +342,7 @@ mod tests {
             })
             .collect();
         (
-            Penalties::new(Ledger::new([], BAN, NOW), Metrics::default()),
+            Penalties::new(PenaltyLedger::new([], BAN, NOW), Metrics::default()),
             table,
             ids,
         )
@@ -487,7 +487,11 @@ mod tests {
         );
         assert!(penalties.rule(ids[0], Ruling::Protect, &mut table, NOW).0);
         for _ in 0..10 {
-            let orders = penalties.on(Event::Fault(ids[0], Fault::ForgedRecord), &mut table, NOW);
+            let orders = penalties.on(
+                Event::Fault(ids[0], PeerFault::ForgedRecord),
+                &mut table,
+                NOW,
+            );
             assert!(
                 admission(&orders).banned.is_empty()
                     && !orders.contains(&Order::Disconnect(ids[0]))
@@ -522,7 +526,11 @@ mod tests {
         // Forged bytes have no cap on the ban.
         for peer in &ids {
             for _ in 0..2 {
-                last = penalties.on(Event::Fault(*peer, Fault::ForgedRecord), &mut table, NOW);
+                last = penalties.on(
+                    Event::Fault(*peer, PeerFault::ForgedRecord),
+                    &mut table,
+                    NOW,
+                );
             }
         }
         assert_eq!(admission(&last).banned.len(), ids.len());
@@ -540,12 +548,17 @@ mod tests {
             NOW,
         );
         before.rule(ids[1], Ruling::Protect, &mut table, NOW);
-        before.on(Event::Fault(ids[2], Fault::WrongAnswer), &mut table, NOW);
+        before.on(
+            Event::Fault(ids[2], PeerFault::WrongAnswer),
+            &mut table,
+            NOW,
+        );
         let sheets = before
             .take_unwritten()
             .into_iter()
             .filter_map(|(peer, sheet)| Some((peer, sheet?)));
-        let mut penalties = Penalties::new(Ledger::new(sheets, BAN, NOW), Metrics::default());
+        let mut penalties =
+            Penalties::new(PenaltyLedger::new(sheets, BAN, NOW), Metrics::default());
         let (_, mut table, _) = with(0);
         let orders = penalties.on(Event::Start, &mut table, NOW);
         assert_eq!(admission(&orders).banned, HashSet::from([ids[0]]));
@@ -585,7 +598,7 @@ mod tests {
                     2 => Event::Observed(peer, Outcome::AnswerLate),
                     3 => Event::Pong(peer, Duration::from_millis(30), Instant::now()),
                     4 => Event::Observed(peer, Outcome::AnswerRight),
-                    7 => Event::Fault(peer, Fault::Flooding),
+                    7 => Event::Fault(peer, PeerFault::Flooding),
                     _ => Event::Due,
                 };
                 penalties.on(event, &mut table, now);

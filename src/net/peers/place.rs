@@ -11,12 +11,12 @@ use crate::{
         geo::{
             GeoLocation, address,
             plausible::Plausibility,
-            provenance::{Provenance, Source},
+            provenance::{LocationProvenance, LocationSource},
         },
         record::Presence,
         time::Timestamp,
     },
-    geoip::{Atlas, Found},
+    geoip::{Atlas, Located},
 };
 
 /// The evidence for a peer's location.
@@ -30,7 +30,7 @@ pub struct Whereabouts {
     /// The first of its listed addresses that can be located, used while there was no connection.
     listed: Option<IpAddr>,
     /// The location of the address in use, once looked up.
-    found: OnceLock<Found>,
+    found: OnceLock<Located>,
     /// Round trips in milliseconds since it connected, newest last.
     round_trips_ms: VecDeque<f64>,
 }
@@ -39,7 +39,7 @@ pub struct Whereabouts {
 #[derive(Debug)]
 pub struct Placed<'a> {
     pub location: Option<&'a GeoLocation>,
-    pub provenance: Provenance,
+    pub provenance: LocationProvenance,
     /// Distance from this node's declared location.
     pub distance_km: Option<f64>,
 }
@@ -129,17 +129,17 @@ impl Whereabouts {
     pub fn placed(&self, bearings: &Bearings, now: Timestamp) -> Placed<'_> {
         let declared = self.declared.as_ref().filter(|(_, until)| *until > now);
         let (location, source, approximate) = match (declared, self.found(&bearings.atlas)) {
-            (Some((location, _)), _) => (Some(location), Source::Declared, false),
+            (Some((location, _)), _) => (Some(location), LocationSource::Declared, false),
             (
                 None,
-                Some(Found::At {
+                Some(Located::At {
                     location,
                     source,
                     approximate,
                 }),
             ) => (Some(location), source.clone(), *approximate),
-            (None, Some(Found::Local)) => (None, Source::Local, false),
-            (None, Some(Found::Nowhere) | None) => (None, Source::Unknown, false),
+            (None, Some(Located::Local)) => (None, LocationSource::Local, false),
+            (None, Some(Located::Nowhere) | None) => (None, LocationSource::Unknown, false),
         };
         let distance_km = bearings
             .here
@@ -151,7 +151,7 @@ impl Whereabouts {
         let smallest = self.round_trips_ms.iter().copied().min_by(f64::total_cmp);
         let plausibility = Plausibility::of(exact_km, smallest);
         let round_trip_ms = smallest.filter(|_| plausibility != Plausibility::Unjudged);
-        let provenance = Provenance {
+        let provenance = LocationProvenance {
             source,
             approximate,
             plausibility,
@@ -165,7 +165,7 @@ impl Whereabouts {
     }
 
     /// Returns the location of its address, or `None` while the database is loading.
-    fn found(&self, atlas: &Atlas) -> Option<&Found> {
+    fn found(&self, atlas: &Atlas) -> Option<&Located> {
         let address = self.remote.or(self.listed)?;
         if self.found.get().is_none() {
             let _ = self.found.set(atlas.find(address)?);
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(there.location.unwrap().to_string(), "Netherlands");
         assert!(
             there.provenance.approximate
-                && matches!(there.provenance.source, Source::Country { .. })
+                && matches!(there.provenance.source, LocationSource::Country { .. })
         );
         assert!(
             there
@@ -248,7 +248,7 @@ mod tests {
         let there = placed(&peer, &berlin);
         assert_eq!(
             (there.location.unwrap().to_string(), there.provenance.source),
-            ("Paris".to_owned(), Source::Declared)
+            ("Paris".to_owned(), LocationSource::Declared)
         );
         peer.hello(None, NOW, NOW);
         assert_eq!(
@@ -275,22 +275,25 @@ mod tests {
         let source = |peer: &Whereabouts| placed(peer, &nowhere).provenance.source;
         assert_eq!(
             source(&connected("/ip4/192.168.1.7/tcp/4807")),
-            Source::Local
+            LocationSource::Local
         );
-        assert_eq!(source(&connected("/ip6/fd00::7/tcp/4807")), Source::Local);
+        assert_eq!(
+            source(&connected("/ip6/fd00::7/tcp/4807")),
+            LocationSource::Local
+        );
         assert_eq!(
             source(&connected("/ip4/192.0.2.7/tcp/4807")),
-            Source::Unknown
+            LocationSource::Unknown
         );
         assert_eq!(
             source(&connected("/dns4/example.org/tcp/4807")),
-            Source::Unknown
+            LocationSource::Unknown
         );
-        assert_eq!(source(&Whereabouts::default()), Source::Unknown);
+        assert_eq!(source(&Whereabouts::default()), LocationSource::Unknown);
         let relayed = "/ip4/8.8.8.8/tcp/1/p2p/12D3KooWDpJ7As7BWAwRMfu1VU2WCqNjvq387JEYKDBj4kx6nXTN/p2p-circuit";
         assert_eq!(
             source(&connected(relayed)),
-            Source::Unknown,
+            LocationSource::Unknown,
             "the relay's address is not the peer's"
         );
         // A peer known from before that is not connected: only its listed addresses are known.
@@ -299,9 +302,9 @@ mod tests {
             "/ip4/10.0.0.1/tcp/1".parse().unwrap(),
             "/ip4/133.11.0.1/tcp/1".parse().unwrap(),
         ]);
-        assert!(matches!(source(&known), Source::Country { .. }));
+        assert!(matches!(source(&known), LocationSource::Country { .. }));
         known.lists(&["/ip4/10.0.0.1/tcp/1".parse().unwrap()]);
-        assert_eq!(source(&known), Source::Local);
+        assert_eq!(source(&known), LocationSource::Local);
     }
 
     #[test]
@@ -359,36 +362,40 @@ mod tests {
             at: said,
             location: paris(),
         });
-        assert_eq!(source(&peer), Source::Declared);
+        assert_eq!(source(&peer), LocationSource::Declared);
         peer.hello(None, NOW, NOW);
-        assert_eq!(source(&peer), Source::Local, "withdrawn within a hello");
+        assert_eq!(
+            source(&peer),
+            LocationSource::Local,
+            "withdrawn within a hello"
+        );
         peer.presence(Presence {
             at: said,
             location: paris(),
         });
-        assert_eq!(source(&peer), Source::Local);
+        assert_eq!(source(&peer), LocationSource::Local);
         peer.presence(Presence {
             at: NOW.after(Duration::from_secs(1)),
             location: paris(),
         });
-        assert_eq!(source(&peer), Source::Declared, "it opted in again");
+        assert_eq!(source(&peer), LocationSource::Declared, "it opted in again");
         peer.presence(Presence {
             at: NOW.after(Duration::from_secs(2)),
             location: None,
         });
-        assert_eq!(source(&peer), Source::Local);
+        assert_eq!(source(&peer), LocationSource::Local);
         // The peer's clock was set back: its own hello still counts.
         peer.hello(paris(), said, NOW);
-        assert_eq!(source(&peer), Source::Declared);
+        assert_eq!(source(&peer), LocationSource::Declared);
         peer.presence(Presence {
             at: NOW.before(Presence::LIFE),
             location: None,
         });
-        assert_eq!(source(&peer), Source::Declared);
+        assert_eq!(source(&peer), LocationSource::Declared);
         let later = NOW.after(Presence::LIFE);
         assert_eq!(
             peer.placed(&nowhere, later).provenance.source,
-            Source::Local,
+            LocationSource::Local,
             "not said again"
         );
     }

@@ -10,29 +10,29 @@ use libp2p::PeerId;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::places::{Caller, Full, Place, Places, Size};
+use crate::domain::places::{Caller, PoolFull, PoolSize, SlotId, SlotPool};
 
 /// A pool. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Pool(Arc<Mutex<Inner>>, Arc<Notify>);
 
 struct Inner {
-    places: Places,
-    ends: HashMap<Place, CancellationToken>,
+    places: SlotPool,
+    ends: HashMap<SlotId, CancellationToken>,
 }
 
 /// A slot, which is free again when this is dropped.
 pub(crate) struct Held {
     pool: Pool,
-    place: Place,
+    place: SlotId,
     end: CancellationToken,
 }
 
 impl Pool {
-    pub fn new(size: Size) -> Self {
+    pub fn new(size: PoolSize) -> Self {
         Self(
             Arc::new(Mutex::new(Inner {
-                places: Places::new(size),
+                places: SlotPool::new(size),
                 ends: HashMap::new(),
             })),
             Arc::default(),
@@ -44,7 +44,7 @@ impl Pool {
     }
 
     /// Takes a slot. A task whose slot is idle may be ended for it.
-    pub fn take(&self, caller: Caller) -> Result<Held, Full> {
+    pub fn take(&self, caller: Caller) -> Result<Held, PoolFull> {
         let mut inner = self.lock();
         let (place, instead) = inner.places.take(caller, Instant::now())?;
         let ended = instead.and_then(|place| inner.ends.remove(&place));
@@ -142,7 +142,7 @@ mod tests {
 
     #[tokio::test]
     async fn whoever_waits_has_the_place_that_is_given_back() {
-        let pool = Pool::new(Size {
+        let pool = Pool::new(PoolSize {
             places: 2,
             of_a_peer: 1,
             yields: false,
@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_place_is_free_again_when_it_is_dropped() {
-        let pool = Pool::new(Size {
+        let pool = Pool::new(PoolSize {
             places: 2,
             of_a_peer: 1,
             yields: true,
@@ -169,7 +169,7 @@ mod tests {
         let callers = Callers::default();
         let held = pool.take(callers.of(PeerId::random())).unwrap();
         let other = callers.of(PeerId::random());
-        assert_eq!(pool.take(other).err(), Some(Full::Pool));
+        assert_eq!(pool.take(other).err(), Some(PoolFull::Pool));
         assert!(!held.end().is_cancelled());
         held.moved(1_000_000);
         assert_eq!(pool.moving().len(), 1);

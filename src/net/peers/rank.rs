@@ -17,7 +17,8 @@ use crate::{
         name::PublisherId,
         places::Caller,
         reputation::{
-            Basis, Candidate, Population, Selection, Standing, Weights, is_proven, score,
+            Basis, PeerCandidate, PeerStanding, Population, SelectionMethod, Weights, is_proven,
+            score,
         },
         time::Timestamp,
     },
@@ -27,7 +28,7 @@ use crate::{
 /// should wait for.
 pub struct Standings {
     /// Each peer with the distance in km that may earn a bonus.
-    peers: Vec<(Standing, Option<f64>)>,
+    peers: Vec<(PeerStanding, Option<f64>)>,
     population: Population,
     weights: Weights,
     at: Timestamp,
@@ -36,7 +37,7 @@ pub struct Standings {
 impl Standings {
     /// Returns the scores, 0 to 1.
     pub fn scores(&self) -> Vec<f64> {
-        let one = |(standing, km): &(Standing, Option<f64>)| {
+        let one = |(standing, km): &(PeerStanding, Option<f64>)| {
             score(
                 &Basis::of(standing, &self.population, *km, self.at),
                 &self.weights,
@@ -111,13 +112,13 @@ impl PeerTable {
     }
 
     /// Returns the connected peers of this network that may be asked, with their scores.
-    pub fn candidates(&self, selection: Selection, now: Timestamp) -> Vec<Candidate> {
+    pub fn candidates(&self, selection: SelectionMethod, now: Timestamp) -> Vec<PeerCandidate> {
         self.peers
             .iter()
             .filter(|(_, peer)| peer.ours && !peer.open.is_empty())
             .map(|(id, peer)| {
                 let basis = self.basis(peer, now);
-                Candidate {
+                PeerCandidate {
                     peer: *id,
                     score: selection.score(&basis, &self.weights),
                     successes: basis.successes,
@@ -139,7 +140,7 @@ impl PeerTable {
     /// those of `publisher` come first.
     pub fn sources(
         &self,
-        selection: Selection,
+        selection: SelectionMethod,
         publisher: Option<&PublisherId>,
         now: Timestamp,
         rng: &mut impl Rng,

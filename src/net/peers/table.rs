@@ -15,10 +15,10 @@ use crate::net::{
     query::protocol::Hello,
 };
 use crate::{
-    bus::{Direction, RTT_HISTORY, Traffic},
+    bus::{Direction, PeerTraffic, RTT_HISTORY},
     domain::{
         announced::NodeOwner,
-        faults::Sheet,
+        faults::PenaltyRecord,
         prefix::{Classes, Prefix},
         record::{NodeClaim, Presence, Signed},
         reputation::{Choices, Outcome, Population, Weights},
@@ -276,7 +276,7 @@ impl PeerTable {
     }
 
     /// Counts bytes exchanged with a peer.
-    pub fn traffic(&mut self, id: &PeerId, count: impl FnOnce(&mut Traffic)) {
+    pub fn traffic(&mut self, id: &PeerId, count: impl FnOnce(&mut PeerTraffic)) {
         if let Some(peer) = self.peers.get_mut(id) {
             count(&mut peer.traffic);
         }
@@ -321,7 +321,7 @@ impl PeerTable {
     }
 
     /// Sets a peer's entry in the penalty ledger, for display.
-    pub fn set_sheet(&mut self, id: PeerId, sheet: Option<Sheet>, now: Timestamp) {
+    pub fn set_sheet(&mut self, id: PeerId, sheet: Option<PenaltyRecord>, now: Timestamp) {
         // An empty entry is no reason to add a peer to the table.
         if sheet.is_some() || self.peers.contains_key(&id) {
             self.entry(id, now).sheet = sheet;
@@ -468,7 +468,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        domain::{geo::GeoLocation, reputation::Standing},
+        domain::{geo::GeoLocation, reputation::PeerStanding},
         geoip::Atlas,
     };
 
@@ -479,7 +479,7 @@ mod tests {
             .map(|n| StoredPeer {
                 id: PeerId::random(),
                 addresses: vec!["/ip4/127.0.0.1/tcp/1".parse().unwrap()],
-                standing: Standing::new(NOW.before(Duration::from_secs(n as u64))),
+                standing: PeerStanding::new(NOW.before(Duration::from_secs(n as u64))),
             })
             .collect();
         let ids = known.iter().map(|peer| peer.id).collect();

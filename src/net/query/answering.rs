@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::protocol::{MAX_OBJECTS, Request, Response};
 use crate::{
     domain::{
-        faults::Fault,
+        faults::PeerFault,
         lanes::{Lane, Lanes, Sender},
-        places::{Full, Place, Places, Size},
+        places::{PoolFull, PoolSize, SlotId, SlotPool},
         time::Timestamp,
     },
     metrics::TurnedAway,
@@ -16,7 +16,7 @@ use crate::{
 
 /// Questions that are answered at once, and those of one peer. A place is held for as long as the
 /// answer takes, which has a bound of its own: nobody loses one for being idle.
-const QUESTIONS: Size = Size {
+const QUESTIONS: PoolSize = PoolSize {
     places: 128,
     of_a_peer: 8,
     yields: false,
@@ -32,19 +32,19 @@ pub enum Order {
     Greet,
     Reply(Response),
     /// The registry answers, and may take so much time.
-    HandOver(Place, Duration),
+    HandOver(SlotId, Duration),
     /// A question was turned away for lack of this.
     TurnedAway(TurnedAway),
     /// The peer that asked breaks a rule.
-    Fault(Fault),
+    Fault(PeerFault),
 }
 
 /// The questions that are being answered.
-pub struct Answering(Places);
+pub struct Answering(SlotPool);
 
 impl Answering {
     pub fn new() -> Self {
-        Self(Places::new(QUESTIONS))
+        Self(SlotPool::new(QUESTIONS))
     }
 
     /// Takes a peer's question, and returns what is to be done, in order.
@@ -86,8 +86,8 @@ impl Answering {
                 }
                 Err(full) => {
                     orders.push(Order::TurnedAway(TurnedAway::Question));
-                    if full == Full::Peer && !lanes.take(sender, Lane::Asked, now) {
-                        orders.push(Order::Fault(Fault::Flooding));
+                    if full == PoolFull::Peer && !lanes.take(sender, Lane::Asked, now) {
+                        orders.push(Order::Fault(PeerFault::Flooding));
                     }
                 }
             }
@@ -99,7 +99,7 @@ impl Answering {
     /// Ends a question that was handed over, and charges its peer the time that it took.
     pub fn answered(
         &mut self,
-        place: Place,
+        place: SlotId,
         sender: &Sender,
         took: Duration,
         lanes: &mut Lanes,
@@ -111,7 +111,7 @@ impl Answering {
     }
 
     /// Ends a question that the registry had no room for.
-    pub fn turned_away(&mut self, place: Place) {
+    pub fn turned_away(&mut self, place: SlotId) {
         self.0.give_back(place);
     }
 }
@@ -174,7 +174,7 @@ mod tests {
             Order::Reply(Response::Busy),
         ];
         assert_eq!(ask(), busy);
-        let faults = (0..10_000).filter(|_| ask().contains(&Order::Fault(Fault::Flooding)));
+        let faults = (0..10_000).filter(|_| ask().contains(&Order::Fault(PeerFault::Flooding)));
         assert!(faults.count() > 0);
     }
 

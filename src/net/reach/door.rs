@@ -10,7 +10,7 @@ use std::{
 use libp2p::PeerId;
 
 use crate::domain::{
-    caps::{Full, Origins},
+    caps::{CapReached, Origins},
     prefix::{Classes, Prefix},
 };
 use crate::net::peers::penalties::Admission;
@@ -60,8 +60,8 @@ impl<K: Copy + Ord + Hash> Door<K> {
             .origins
             .admit(id, ip, self.classes.of(ip), self.private);
         admitted.map_err(|full| match full {
-            Full::Address => Shut::Address,
-            Full::Network => Shut::Network,
+            CapReached::Address => Shut::Address,
+            CapReached::Network => Shut::Network,
         })
     }
 

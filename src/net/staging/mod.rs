@@ -9,7 +9,7 @@ pub use delay::Delays;
 
 use crate::{
     clock::Clock,
-    domain::{prefix::Classes, reputation::Selection},
+    domain::{prefix::Classes, reputation::SelectionMethod},
 };
 
 /// The staged aspects of a node. The default is a real node without any.
@@ -21,7 +21,7 @@ pub struct Staging {
     /// `None` adds nothing between the node and its connections.
     pub delays: Option<Delays>,
     /// The way it chooses peers to ask; anything but reputation is for comparison.
-    pub selection: Selection,
+    pub selection: SelectionMethod,
     /// True if declared locations are believed whatever the round trips show, because nodes pretend
     /// to be elsewhere.
     pub believes_places: bool,

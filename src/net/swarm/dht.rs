@@ -17,7 +17,7 @@ use crate::{
         lookup::{RoutingTable, Sought},
         record::{Class, Record, Refusal},
         reputation::Outcome,
-        shares::Origin,
+        shares::HolderId,
     },
     net::{
         Inbound,
@@ -129,7 +129,7 @@ impl Task {
     /// Keeps a record that a peer put and the registry verified, or counts the reason for refusing
     /// it.
     pub fn keep_put(&mut self, from: PeerId, outcome: Result<Box<Record>, Refusal>) {
-        let origin = Origin::of(from, self.peers.group(&from));
+        let origin = HolderId::of(from, self.peers.group(&from));
         let store = self.swarm.behaviour_mut().kad.store_mut();
         if let Err(refusal) = outcome.and_then(|record| store.accept(&record, origin)) {
             self.wiring.tally.refused(refusal);

@@ -16,10 +16,10 @@ use tokio::sync::watch;
 
 use crate::net::{dht::lookups::Done, reach::listen, swarm::task::Task};
 use crate::{
-    bus::{Direction, Event},
+    bus::{BusEvent, Direction},
     domain::{
         copies::CopyFigures,
-        health::Gateway,
+        health::GatewayHealth,
         health::{Sample, verdict},
         percentile::percentiles,
         record::Horizon,
@@ -129,7 +129,7 @@ pub struct Measures {
     gossip: Registry,
     safety: watch::Receiver<Option<Safety>>,
     copies: watch::Receiver<CopyFigures>,
-    gateway: watch::Receiver<Option<Gateway>>,
+    gateway: watch::Receiver<Option<GatewayHealth>>,
     /// libp2p's metrics, which are fed with every event.
     pub families: Families,
     metrics: Metrics,
@@ -146,7 +146,7 @@ impl Measures {
         (safety, copies, gateway): (
             watch::Receiver<Option<Safety>>,
             watch::Receiver<CopyFigures>,
-            watch::Receiver<Option<Gateway>>,
+            watch::Receiver<Option<GatewayHealth>>,
         ),
         families: Families,
         metrics: Metrics,
@@ -312,7 +312,7 @@ impl Task {
             let state = |sample: &Sample| verdict(sample).state;
             self.measures.again = before.map(state) != Some(state(&sample));
             self.measures.told = Some(sample.clone());
-            self.wiring.bus.emit(Event::Health(Box::new(sample)));
+            self.wiring.bus.emit(BusEvent::Health(Box::new(sample)));
         }
     }
 

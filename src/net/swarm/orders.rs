@@ -6,7 +6,7 @@ use libp2p::PeerId;
 use tokio::sync::oneshot;
 
 use crate::domain::{
-    faults::{Fault, Ruling},
+    faults::{PeerFault, Ruling},
     lanes::{Lane, Sender},
     reputation::Outcome,
 };
@@ -26,7 +26,7 @@ impl Task {
         self.penalise(Event::Observed(peer, outcome));
     }
 
-    pub fn fault(&mut self, peer: PeerId, fault: Fault) {
+    pub fn fault(&mut self, peer: PeerId, fault: PeerFault) {
         self.penalise(Event::Fault(peer, fault));
     }
 

@@ -14,7 +14,7 @@ use super::{
     task::{Settled, Task},
 };
 use crate::{
-    domain::{places::Place, record::Refusal, reputation::Outcome},
+    domain::{places::SlotId, record::Refusal, reputation::Outcome},
     net::{
         Inbound,
         peers::identity::Start,
@@ -142,7 +142,7 @@ impl Task {
         &mut self,
         peer: PeerId,
         (request, channel): (Request, ResponseChannel<Response>),
-        (place, time): (Place, Duration),
+        (place, time): (SlotId, Duration),
     ) {
         let (reply, receiver) = oneshot::channel();
         let good = self.wiring.callers.of(peer).good;
@@ -181,7 +181,7 @@ impl Task {
         &mut self,
         peer: PeerId,
         channel: ResponseChannel<Response>,
-        place: Place,
+        place: SlotId,
         Answered { response, took }: Answered,
     ) {
         let (sender, now) = (self.sender(peer), self.clock.now());

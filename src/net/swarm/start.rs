@@ -41,9 +41,9 @@ use crate::net::{
 };
 use crate::{
     RegistryError, Result,
-    bus::{Board, Bus, Event, Level, Notice, Tally},
+    bus::{Board, Bus, BusEvent, Level, Notice, Tally},
     domain::{
-        caps, content::ContentOptions, copies::CopyFigures, dials::Dials, faults::Ledger,
+        caps, content::ContentOptions, copies::CopyFigures, dials::Dials, faults::PenaltyLedger,
         geo::GeoLocation, name::NetworkName, reputation::Weights,
     },
     geoip::Atlas,
@@ -185,12 +185,12 @@ pub async fn start(
             discovery.add(peer.id, address.clone(), Origin::Remembered, Instant::now());
         }
     }
-    let ledger = Ledger::new(store.ledger()?, options.ban_time, clock.now());
+    let ledger = PenaltyLedger::new(store.ledger()?, options.ban_time, clock.now());
     let kad_store = KadStore::new(me, store.dht_records()?, now);
 
     let (addresses, moved) = listen::choose(&options.listen)?;
     let notice = |level, text: String| {
-        bus.emit(Event::Notice(Notice {
+        bus.emit(BusEvent::Notice(Notice {
             at: clock.now(),
             level,
             text,

@@ -25,14 +25,14 @@ use super::{
     writes::Writes,
 };
 use crate::{
-    bus::{Board, Bus, Counters, Event, Level, NodeSnapshot, Notice, Tally},
+    bus::{Board, Bus, BusEvent, Counters, Level, NodeSnapshot, Notice, Tally},
     clock::Clock,
     domain::{
         lanes::Lanes,
         name::{NetworkName, PublisherId},
-        places::Place,
+        places::SlotId,
         record::{Record, Refusal},
-        reputation::Selection,
+        reputation::SelectionMethod,
         time::Timestamp,
     },
     metrics::Metrics,
@@ -100,7 +100,7 @@ pub enum Settled {
     Answer {
         peer: PeerId,
         channel: ResponseChannel<Response>,
-        place: Place,
+        place: SlotId,
         answered: Answered,
     },
 }
@@ -125,7 +125,7 @@ pub struct Task {
     /// The way this node answers.
     pub acting: Conduct,
     /// The way it chooses the peers to ask.
-    selection: Selection,
+    selection: SelectionMethod,
     pub lanes: Lanes,
     pub clock: Clock,
     pub rng: StdRng,
@@ -416,7 +416,7 @@ impl Task {
                 self.wiring.board.tell_again();
                 self.wiring
                     .bus
-                    .emit(Event::Counters(self.wiring.tally.snapshot()));
+                    .emit(BusEvent::Counters(self.wiring.tally.snapshot()));
                 self.tell_readers();
             }
             Command::Shutdown { .. } => {}
@@ -438,7 +438,7 @@ impl Task {
     }
 
     pub fn notice(&self, level: Level, text: String) {
-        self.wiring.bus.emit(Event::Notice(Notice {
+        self.wiring.bus.emit(BusEvent::Notice(Notice {
             at: self.clock.now(),
             level,
             text,
@@ -456,24 +456,24 @@ impl Task {
         }
         let (changed, gone) = self.peers.take_changes((self.clock.now(), Instant::now()));
         for peer in changed {
-            self.wiring.bus.emit(Event::Peer(Box::new(peer)));
+            self.wiring.bus.emit(BusEvent::Peer(Box::new(peer)));
         }
         for peer in gone {
-            self.wiring.bus.emit(Event::PeerGone(peer));
+            self.wiring.bus.emit(BusEvent::PeerGone(peer));
         }
         for trace in self.swarm.behaviour_mut().kad.traces.take_changes() {
-            self.wiring.bus.emit(Event::Lookup(Box::new(trace)));
+            self.wiring.bus.emit(BusEvent::Lookup(Box::new(trace)));
         }
         let counters = self.wiring.tally.snapshot();
         if self.told.0 != counters {
-            self.wiring.bus.emit(Event::Counters(counters.clone()));
+            self.wiring.bus.emit(BusEvent::Counters(counters.clone()));
             self.told.0 = counters;
         }
         let node = Some(self.snapshot());
         if self.told.1 != node {
             self.told.1 = node.clone();
             node.into_iter()
-                .for_each(|node| self.wiring.bus.emit(Event::Node(Box::new(node))));
+                .for_each(|node| self.wiring.bus.emit(BusEvent::Node(Box::new(node))));
         }
     }
 

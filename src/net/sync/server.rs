@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     bus::Tally,
-    domain::{hash::Hash, places::Size, record::Refusal},
+    domain::{hash::Hash, places::PoolSize, record::Refusal},
     metrics::{Metrics, TurnedAway},
     net::{
         pool::{Callers, Held, Pool},
@@ -32,7 +32,7 @@ use crate::{
 
 /// Most concurrent comparisons, in all and of one peer. They share one set of the catalogue unless
 /// it changes.
-const SESSIONS: Size = Size {
+const SESSIONS: PoolSize = PoolSize {
     places: 8,
     of_a_peer: 1,
     yields: true,

@@ -8,9 +8,9 @@ use tokio_util::sync::CancellationToken;
 use super::Catalogue;
 use crate::{
     Result,
-    bus::Event,
+    bus::BusEvent,
     domain::{
-        conflict::{Case, ConflictId, Conflicts, Evidence},
+        conflict::{Case, ConflictId, ConflictList, Evidence},
         manifest::Manifest,
         name::PublisherId,
         record::{Authorised, Head},
@@ -70,12 +70,12 @@ impl Catalogue {
         let count = told.entry(newest.publisher).or_default();
         *count += 1;
         if *count <= TOLD_OF_ONE {
-            tracing::warn!(id = %case.id, "{}", case.news());
-            self.core.bus.emit(Event::Conflict(Box::new(case)));
+            tracing::warn!(id = %case.id, "{}", case.headline());
+            self.core.bus.emit(BusEvent::Conflict(Box::new(case)));
         }
     }
 
-    pub async fn conflicts(&self) -> Result<Conflicts> {
+    pub async fn conflicts(&self) -> Result<ConflictList> {
         self.core.read(LOOKING, |store| store.cases()).await
     }
 

@@ -11,7 +11,7 @@ use crate::{
     domain::{
         hash::Hash,
         manifest::Manifest,
-        query::{Terms, could_match},
+        query::{SearchTerms, could_match},
         record::{Authorised, Class, Head, Horizon, Owned, Refusal, consistent},
         reputation::Outcome,
     },
@@ -89,7 +89,7 @@ pub fn envelopes<'a, T: Owned>(
 pub fn hits(
     items: Vec<Item>,
     limit: usize,
-    terms: &Terms,
+    terms: &SearchTerms,
     horizon: Horizon,
 ) -> Judged<(Authorised<Head>, Authorised<Manifest>)> {
     Judged::of(items.into_iter().take(limit).map(|item| {

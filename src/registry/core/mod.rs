@@ -19,10 +19,10 @@ pub use options::RegistryOptions;
 
 use crate::{
     RegistryError, Result,
-    bus::{Bus, Event, Level, Notice, Tally},
+    bus::{Bus, BusEvent, Level, Notice, Tally},
     clock::Clock,
     domain::{
-        announced::Announced,
+        announced::ReceivedAnnouncement,
         content::ContentOptions,
         record::Announcement,
         release::{self, ReleaseEntry},
@@ -109,7 +109,7 @@ impl Core {
 
     fn notice(&self, level: Level, text: String) {
         let at = self.now();
-        self.bus.emit(Event::Notice(Notice { at, level, text }));
+        self.bus.emit(BusEvent::Notice(Notice { at, level, text }));
     }
 
     /// Tells peers the number of packages here.
@@ -131,22 +131,23 @@ impl Core {
         }
         let (head, manifest) = (&announcement.head, &announcement.manifest);
         let entry = release::find(&head.ecosystem, &head.releases, &manifest.version);
-        self.bus.emit(Event::Announced(Box::new(Announced {
-            at: verified_at,
-            package: head.package().clone(),
-            handle: head.handle.clone(),
-            trust: self
-                .store
-                .trust(&head.owner(), head.handle.as_ref())
-                .unwrap_or_default(),
-            version: manifest.version.clone(),
-            summary: manifest.summary().to_string(),
-            yanked: entry.is_some_and(ReleaseEntry::is_yanked),
-            via,
-            delay: verified_at.since(head.signed_at),
-            travelled,
-            seq: head.seq,
-        })));
+        self.bus
+            .emit(BusEvent::Announced(Box::new(ReceivedAnnouncement {
+                at: verified_at,
+                package: head.package().clone(),
+                handle: head.handle.clone(),
+                trust: self
+                    .store
+                    .trust(&head.owner(), head.handle.as_ref())
+                    .unwrap_or_default(),
+                version: manifest.version.clone(),
+                summary: manifest.summary().to_string(),
+                yanked: entry.is_some_and(ReleaseEntry::is_yanked),
+                via,
+                delay: verified_at.since(head.signed_at),
+                travelled,
+                seq: head.seq,
+            })));
     }
 
     /// Reads the store on a blocking thread. `what` names the work in the error if the thread ends

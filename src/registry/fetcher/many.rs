@@ -17,7 +17,7 @@ use crate::{
     Result,
     domain::{
         content::groups,
-        held::{Origin, Share},
+        held::{FetchOrigin, Share},
         manifest::Content,
         record::Refusal,
         reputation::Outcome,
@@ -203,7 +203,7 @@ impl Fetcher {
                     }];
                     (got.count, got.bytes) = (got.count + 1, got.bytes + content.size);
                     got.held_bytes += bytes.len();
-                    let origin = Origin {
+                    let origin = FetchOrigin {
                         shares,
                         millis,
                         resumed: 0,

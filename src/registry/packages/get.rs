@@ -17,7 +17,7 @@ use crate::{
         version::{RequirementText, VersionText},
     },
     ending::Ending,
-    metrics::Provenance,
+    metrics::GetSource,
     store::StoredHead,
 };
 
@@ -25,14 +25,14 @@ use crate::{
 const MANIFESTS_AT_ONCE: usize = 8;
 
 /// Classifies the outcome of a get, for the metrics.
-fn provenance(got: Result<Source, &RegistryError>) -> Provenance {
+fn provenance(got: Result<Source, &RegistryError>) -> GetSource {
     match got {
-        Ok(Source::Cache) => Provenance::Memory,
-        Ok(Source::Local) => Provenance::Disk,
-        Ok(Source::Dht) => Provenance::Dht,
-        Ok(Source::Peer(_)) => Provenance::Peer,
-        Err(error) if error.is_missing() => Provenance::Missing,
-        Err(_) => Provenance::Failed,
+        Ok(Source::Cache) => GetSource::Memory,
+        Ok(Source::Local) => GetSource::Disk,
+        Ok(Source::Dht) => GetSource::Dht,
+        Ok(Source::Peer(_)) => GetSource::Peer,
+        Err(error) if error.is_missing() => GetSource::Missing,
+        Err(_) => GetSource::Failed,
     }
 }
 
@@ -294,18 +294,18 @@ mod tests {
     #[test]
     fn a_get_is_counted_by_what_it_came_from() {
         let from = |source| provenance(Ok(source));
-        assert_eq!(from(Source::Cache), Provenance::Memory);
-        assert_eq!(from(Source::Local), Provenance::Disk);
-        assert_eq!(from(Source::Dht), Provenance::Dht);
-        assert_eq!(from(Source::Peer(PeerId::random())), Provenance::Peer);
+        assert_eq!(from(Source::Cache), GetSource::Memory);
+        assert_eq!(from(Source::Local), GetSource::Disk);
+        assert_eq!(from(Source::Dht), GetSource::Dht);
+        assert_eq!(from(Source::Peer(PeerId::random())), GetSource::Peer);
         let missing = RegistryError::NotFound {
             package: "alice/web".to_owned(),
             asked: 5,
         };
-        assert_eq!(provenance(Err(&missing)), Provenance::Missing);
+        assert_eq!(provenance(Err(&missing)), GetSource::Missing);
         assert_eq!(
             provenance(Err(&RegistryError::Closed)),
-            Provenance::Failed,
+            GetSource::Failed,
             "nobody knows if there is one"
         );
     }

@@ -4,12 +4,12 @@ use super::Packages;
 use crate::{
     RegistryError, Result,
     domain::{
-        dependency::{Dependency, On, labelled},
+        dependency::{Dependency, DependencyOn, labelled},
         manifest::{Draft, Manifest},
         name::{Handle, PackageId, PackageName, PublisherId},
         query::{LookAlike, name_publishers},
         record::{Authorised, Head},
-        trust::{self, Bound, Claims, MAX_HANDLES, Meaning},
+        trust::{self, Bound, Claims, HandleMeaning, MAX_HANDLES},
     },
     net::protocol::{Request, Response},
 };
@@ -74,16 +74,16 @@ impl Packages {
     /// Resolves a handle to a key for display; pins nothing.
     pub async fn publisher_called(&self, handle: &Handle) -> Result<PublisherId> {
         let mut claims = self.claims_of(handle, false).await?;
-        if claims.meaning() == Meaning::Nobody {
+        if claims.meaning() == HandleMeaning::Nobody {
             claims = self.claims_of(handle, true).await?;
         }
         match claims.meaning() {
-            Meaning::Bound(publisher) | Meaning::One(publisher) => Ok(publisher),
-            Meaning::Several(claimants) => Err(RegistryError::AmbiguousHandle {
+            HandleMeaning::Bound(publisher) | HandleMeaning::One(publisher) => Ok(publisher),
+            HandleMeaning::Several(claimants) => Err(RegistryError::AmbiguousHandle {
                 handle: handle.clone(),
                 claimants,
             }),
-            Meaning::Nobody => Err(RegistryError::UnknownHandle(handle.clone())),
+            HandleMeaning::Nobody => Err(RegistryError::UnknownHandle(handle.clone())),
         }
     }
 
@@ -170,7 +170,7 @@ impl Packages {
         if let Some(publisher) = agreed(handle, own, &claims.meaning(), last) {
             return Ok(publisher);
         }
-        if claims.meaning() == Meaning::Nobody {
+        if claims.meaning() == HandleMeaning::Nobody {
             claims = self.claims_of(handle, true).await?;
         }
         Err(not_agreed(handle, claims.meaning()))
@@ -250,28 +250,28 @@ impl Packages {
 fn agreed(
     handle: &Handle,
     (own, called): (&PublisherId, Option<&Handle>),
-    meaning: &Meaning,
+    meaning: &HandleMeaning,
     last: Option<&Manifest>,
 ) -> Option<PublisherId> {
     if called == Some(handle) {
         return Some(*own);
     }
     match meaning {
-        Meaning::Bound(publisher) => Some(*publisher),
+        HandleMeaning::Bound(publisher) => Some(*publisher),
         _ => last.and_then(|last| labelled(&last.dependencies, handle)),
     }
 }
 
 /// Returns the error for a handle whose key a person must agree to before a dependency is signed
 /// under it.
-fn not_agreed(handle: &Handle, meaning: Meaning) -> RegistryError {
+fn not_agreed(handle: &Handle, meaning: HandleMeaning) -> RegistryError {
     let handle = handle.clone();
     match meaning {
-        Meaning::Several(claimants) => RegistryError::AmbiguousHandle { handle, claimants },
-        Meaning::Bound(publisher) | Meaning::One(publisher) => {
+        HandleMeaning::Several(claimants) => RegistryError::AmbiguousHandle { handle, claimants },
+        HandleMeaning::Bound(publisher) | HandleMeaning::One(publisher) => {
             RegistryError::UnpinnedHandle { handle, publisher }
         }
-        Meaning::Nobody => RegistryError::UnknownHandle(handle),
+        HandleMeaning::Nobody => RegistryError::UnknownHandle(handle),
     }
 }
 
@@ -282,7 +282,7 @@ fn keep_label(dependency: &mut Dependency, last: Option<&Manifest>) {
         let mut known = last.dependencies.iter();
         known.find(|one| one.written() == dependency.written())
     });
-    if let On::Package { handle: label, .. } = &mut dependency.on
+    if let DependencyOn::Package { handle: label, .. } = &mut dependency.on
         && label.is_none()
     {
         *label = before.and_then(|before| before.label().cloned());
@@ -327,17 +327,23 @@ mod tests {
         let (own, bound, before) = (somebody(), somebody(), somebody());
         let (alice, bob) = (handle("alice"), handle("bob"));
         let last = release_with(before);
-        let agreed = |handle: &Handle, meaning: Meaning, last: Option<&Manifest>| {
+        let agreed = |handle: &Handle, meaning: HandleMeaning, last: Option<&Manifest>| {
             agreed(handle, (&own, Some(&alice)), &meaning, last)
         };
-        assert_eq!(agreed(&alice, Meaning::Bound(bound), None), Some(own));
+        assert_eq!(agreed(&alice, HandleMeaning::Bound(bound), None), Some(own));
         assert_eq!(
-            agreed(&bob, Meaning::Bound(bound), Some(&last)),
+            agreed(&bob, HandleMeaning::Bound(bound), Some(&last)),
             Some(bound)
         );
-        assert_eq!(agreed(&bob, Meaning::One(bound), Some(&last)), Some(before));
-        assert_eq!(agreed(&bob, Meaning::One(bound), None), None);
-        assert_eq!(agreed(&handle("carol"), Meaning::Nobody, Some(&last)), None);
+        assert_eq!(
+            agreed(&bob, HandleMeaning::One(bound), Some(&last)),
+            Some(before)
+        );
+        assert_eq!(agreed(&bob, HandleMeaning::One(bound), None), None);
+        assert_eq!(
+            agreed(&handle("carol"), HandleMeaning::Nobody, Some(&last)),
+            None
+        );
     }
 
     #[test]
@@ -348,10 +354,10 @@ mod tests {
             since: Timestamp(1),
         };
         let code = |meaning| not_agreed(&bob, meaning).code().to_owned();
-        assert_eq!(code(Meaning::One(somebody())), "unpinned_handle");
-        let several = Meaning::Several(vec![claimant(), claimant()]);
+        assert_eq!(code(HandleMeaning::One(somebody())), "unpinned_handle");
+        let several = HandleMeaning::Several(vec![claimant(), claimant()]);
         assert_eq!(code(several), "ambiguous_handle");
-        assert_eq!(code(Meaning::Nobody), "unknown_handle");
+        assert_eq!(code(HandleMeaning::Nobody), "unknown_handle");
     }
 
     #[test]

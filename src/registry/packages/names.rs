@@ -10,8 +10,8 @@ use crate::{
     domain::{
         name::{PackageId, PackageName, PublisherId},
         names::{
-            By, Decided, Known, Meaning, NamePattern, NameRule, NameTable, TrustedKey, Written,
-            decide,
+            By, NameDecision, NameFacts, NameMeaning, NamePattern, NameRule, NameTable, RuleAuthor,
+            TrustedKey, decide,
         },
     },
 };
@@ -26,13 +26,13 @@ impl Packages {
         Ok(rules)
     }
 
-    async fn decided(&self, name: &PackageName, ask: bool) -> Result<Decided> {
+    async fn decided(&self, name: &PackageName, ask: bool) -> Result<NameDecision> {
         let (rules, trusted) = (self.all_rules()?, self.core.store.trusted_keys()?);
         let blocks = self.core.store.blocks(Some(name))?;
         let own = self.core.publisher_id();
         let mut claimants = self.core.store.publishers_of(name)?;
         let decide = |claimants: &[PublisherId]| {
-            let known = Known {
+            let known = NameFacts {
                 rules: &rules,
                 trusted: &trusted,
                 own,
@@ -43,20 +43,20 @@ impl Packages {
             Ok::<_, RegistryError>(decide(name, &known))
         };
         let mut decided = decide(&claimants)?;
-        if let (Meaning::Nobody(_), true) = (&decided.meaning, ask) {
+        if let (NameMeaning::Nobody(_), true) = (&decided.meaning, ask) {
             let asked = self.find_among_trusted(name, &trusted).await?;
             if asked {
                 claimants = self.core.store.publishers_of(name)?;
                 decided = decide(&claimants)?;
             }
         }
-        if let Meaning::Owner { owner, .. } = decided.meaning
+        if let NameMeaning::Owner { owner, .. } = decided.meaning
             && self.core.store.is_distrusted(&owner)?
         {
             let why = format!(
                 "its owner {owner} is distrusted here, which `swarmdex trust {owner}` takes back"
             );
-            decided.meaning = Meaning::Blocked(why);
+            decided.meaning = NameMeaning::Blocked(why);
         }
         Ok(decided)
     }
@@ -92,8 +92,8 @@ impl Packages {
     }
 
     /// Tells a person, once for each, of trusted owners that a name is not served from.
-    fn tell_passed_over(&self, decided: &Decided) {
-        let (Meaning::Owner { owner, by }, name) = (&decided.meaning, &decided.name) else {
+    fn tell_passed_over(&self, decided: &NameDecision) {
+        let (NameMeaning::Owner { owner, by }, name) = (&decided.meaning, &decided.name) else {
             return;
         };
         for other in &decided.passed_over {
@@ -114,17 +114,17 @@ impl Packages {
     }
 
     /// Decides which owner a name belongs to; asks the network if no known owner has it.
-    pub async fn why(&self, name: &PackageName) -> Result<Decided> {
+    pub async fn why(&self, name: &PackageName) -> Result<NameDecision> {
         self.decided(name, true).await
     }
 
     /// As [`Self::why`], without asking the network.
-    pub async fn known(&self, name: &PackageName) -> Result<Decided> {
+    pub async fn known(&self, name: &PackageName) -> Result<NameDecision> {
         self.decided(name, false).await
     }
 
     /// As [`Self::why`], for a client that is served: the first owner served keeps the name.
-    pub async fn serve(&self, name: &PackageName) -> Result<Decided> {
+    pub async fn serve(&self, name: &PackageName) -> Result<NameDecision> {
         let decided = self.decided(name, true).await?;
         if let Some(owner) = decided.owner() {
             if self.core.store.first_served(name)?.is_none() {
@@ -157,7 +157,7 @@ impl Packages {
             .iter()
             .find(|rule| rule.pattern == pattern);
         if let Some(rule) = settings.filter(|rule| rule.owner != owner) {
-            debug_assert_eq!(rule.written, Written::Settings);
+            debug_assert_eq!(rule.written, RuleAuthor::Settings);
             return Err(RegistryError::Usage(format!(
                 "the settings say that {pattern} is {}; change it there, under [names], and \
                  restart the node",

@@ -5,7 +5,7 @@ use futures::future::join_all;
 use super::Packages;
 use crate::{
     RegistryError, Result,
-    domain::name::{Asked, Owner, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
+    domain::name::{NameRef, Owner, PackageId, PackageName, PackageRef, PublisherId, WrittenName},
     ecosystem::Ecosystem,
 };
 
@@ -17,11 +17,11 @@ impl Packages {
             Owner::Handle(handle) => self.publisher_called(handle).await?,
         };
         match &package.name {
-            Asked::Exactly(name) => Ok(PackageId {
+            NameRef::Exactly(name) => Ok(PackageId {
                 owner,
                 name: name.clone(),
             }),
-            Asked::Bare(name) => self.only_one(owner, name).await,
+            NameRef::Bare(name) => self.only_one(owner, name).await,
         }
     }
 

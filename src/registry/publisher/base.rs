@@ -13,7 +13,7 @@ use crate::{
         name::{Handle, PackageId, WrittenName},
         receipt::PublishStep,
         record::{Announcement, Authorised, DEFAULT_LIFE, Head, HeadState, MAX_PREV, Refusal},
-        release::{Entries, ReleaseEntry},
+        release::{HeadEntries, ReleaseEntry},
         time::Timestamp,
         version::VersionText,
     },
@@ -29,7 +29,7 @@ pub struct Base {
     pub seq: u64,
     /// The heads that the next one follows.
     pub prev: Vec<Hash>,
-    pub entries: Entries,
+    pub entries: HeadEntries,
     /// The newest page that there is.
     pub older: Option<Hash>,
     /// False when the oldest of them are not held.
@@ -113,7 +113,7 @@ impl Publisher {
             name: id.name.bare().parse()?,
             seq: 0,
             prev: Vec::new(),
-            entries: Entries::default(),
+            entries: HeadEntries::default(),
             older: None,
             complete: true,
             handle: None,
@@ -204,7 +204,7 @@ mod tests {
             name: "web".parse().unwrap(),
             seq: 3,
             prev: vec![Hash::of(b"held")],
-            entries: Entries::default(),
+            entries: HeadEntries::default(),
             older: None,
             complete: true,
             handle: None,

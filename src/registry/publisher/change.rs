@@ -203,14 +203,14 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::domain::{hash::Hash, release::Entries};
+    use crate::domain::{hash::Hash, release::HeadEntries};
 
     fn base() -> Base {
         let mut base = Base {
             name: "web".parse().unwrap(),
             seq: 1,
             prev: Vec::new(),
-            entries: Entries::default(),
+            entries: HeadEntries::default(),
             older: None,
             complete: true,
             handle: None,

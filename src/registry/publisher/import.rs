@@ -30,9 +30,11 @@ const PACE: Duration = Duration::from_millis(50);
 /// A release whose content is a short text, to be imported in a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bundle {
+    /// What is signed of it.
     pub draft: Draft,
     /// The file name of the content.
     pub file: String,
+    /// The content.
     pub text: String,
 }
 
@@ -40,15 +42,20 @@ pub struct Bundle {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "outcome")]
 pub enum Imported {
+    /// Signed, and its package's latest.
     Taken,
     /// Imported, but another release with a higher version stays the latest.
     Behind {
+        /// Its own version.
         version: VersionText,
+        /// The package's latest.
         latest: VersionText,
     },
     /// This very release existed before.
     Known,
+    /// Not signed.
     Refused {
+        /// The reason, as a clause for people.
         why: String,
     },
 }

@@ -15,7 +15,7 @@ use crate::{
         catalogue::CatalogueScope,
         manifest::Manifest,
         package::Source,
-        query::{Candidate, Coverage, Hit, Query, Ranking, Terms, estimate, share},
+        query::{Coverage, Hit, HitCandidate, Query, Ranking, SearchTerms, estimate, share},
         record::{Authorised, DhtKey, Head},
         release::{self, ReleaseEntry},
         reputation::Outcome,
@@ -39,7 +39,7 @@ const WORDS_LOOKED_UP: usize = 3;
 /// What peers are asked.
 pub struct Asking<'a> {
     search: &'a Search,
-    terms: Terms,
+    terms: SearchTerms,
     /// As it goes to peers.
     query: Query,
     min_reputation: f64,
@@ -48,7 +48,7 @@ pub struct Asking<'a> {
 
 impl<'a> Asking<'a> {
     /// None where peers are not to be asked.
-    pub fn of(search: &'a Search, query: &Query, terms: Terms) -> Option<Self> {
+    pub fn of(search: &'a Search, query: &Query, terms: SearchTerms) -> Option<Self> {
         // Whoever understands it otherwise would answer with everything.
         (!query.local && !terms.asks_nothing()).then(|| Self {
             search,
@@ -150,7 +150,7 @@ fn asks_holders(scope: CatalogueScope, min_reputation: f64) -> bool {
 }
 
 /// The words that are looked up: the longest is the rarest, as a rule.
-fn rarest(terms: &Terms) -> Vec<String> {
+fn rarest(terms: &SearchTerms) -> Vec<String> {
     let mut words: Vec<String> = terms.words().map(str::to_owned).collect();
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
     words.truncate(WORDS_LOOKED_UP);
@@ -218,7 +218,7 @@ impl Search {
         peer: PeerId,
         items: Vec<Item>,
         limit: usize,
-        terms: &Terms,
+        terms: &SearchTerms,
     ) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
         let now = self.core.now();
         let mut judged = judged::hits(items, limit, terms, self.catalogue.horizon(now));
@@ -238,12 +238,12 @@ impl Search {
     fn hit(
         &self,
         peer: PeerId,
-        terms: &Terms,
+        terms: &SearchTerms,
         head: &Authorised<Head>,
         manifest: &Authorised<Manifest>,
     ) -> Hit {
         let (categories, tags) = (manifest.categories.join(" "), manifest.tags.join(" "));
-        let candidate = Candidate {
+        let candidate = HitCandidate {
             name: head.package().name.bare(),
             title: manifest.title.as_deref(),
             summary: manifest.summary(),

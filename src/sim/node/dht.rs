@@ -9,7 +9,7 @@ use crate::{
         lookup::End,
         record::{Class, Refusal},
         reputation::Outcome,
-        shares::Origin,
+        shares::HolderId,
     },
     net::machines::{BOOTSTRAP_INTERVAL, Ended, K, penalties, queries},
     sim::{
@@ -303,7 +303,7 @@ impl Node {
         let Some(held) = cx.shared.value(value) else {
             return;
         };
-        let origin = Origin::of(peer, self.peers.group(&peer));
+        let origin = HolderId::of(peer, self.peers.group(&peer));
         self.store.tick(cx.stamp());
         let kept: Result<(), Refusal> = match &held.verdict {
             Ok(record) => self.store.accept(record, origin),

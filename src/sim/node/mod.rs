@@ -15,7 +15,7 @@ use libp2p::PeerId;
 
 use crate::{
     domain::{
-        faults::Ledger,
+        faults::PenaltyLedger,
         lanes::{Lane, Lanes, Sender},
         name::PublisherId,
         prefix::Classes,
@@ -263,7 +263,10 @@ impl Node {
                 Classes::ByRange,
                 now,
             ),
-            penalties: Penalties::new(Ledger::new([], options.ban_time, now), metrics.clone()),
+            penalties: Penalties::new(
+                PenaltyLedger::new([], options.ban_time, now),
+                metrics.clone(),
+            ),
             discovery: Discovery::default(),
             requests: Requests::new(),
             lanes: Lanes::default(),

@@ -10,7 +10,7 @@ use crate::{
     domain::{
         freshness::QUORUM,
         record::Class,
-        reputation::{Outcome, Selection},
+        reputation::{Outcome, SelectionMethod},
     },
     net::{
         machines::{AskError, Ended, Lookup, Pending, Want, answering, penalties, queries},
@@ -132,12 +132,14 @@ impl Node {
 
     /// The best peers to ask, by what they did.
     fn best(&mut self, cx: &mut Scene<'_>) -> Vec<Id> {
-        let mut candidates = self.peers.candidates(Selection::Reputation, cx.stamp());
+        let mut candidates = self
+            .peers
+            .candidates(SelectionMethod::Reputation, cx.stamp());
         // In an order that depends on the seed alone.
         candidates.sort_by_key(|one| one.peer);
         candidates.shuffle(&mut self.dice);
         let all = candidates.len();
-        let mut chosen = Selection::Reputation.choose(&candidates, 0.0, all, &mut self.dice);
+        let mut chosen = SelectionMethod::Reputation.choose(&candidates, 0.0, all, &mut self.dice);
         chosen.sort_by_key(|peer| self.doubted.contains(peer));
         chosen.truncate(FAN_OUT);
         self.peers.chosen(&chosen);

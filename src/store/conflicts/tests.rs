@@ -86,7 +86,7 @@ async fn both_sides_of_a_changed_version_are_kept_and_prove_it_when_the_first_is
     take(&store, &head(&key, "alice", 2, &[&evil]), &[&evil]).await;
     take(&store, &head(&key, "alice", 2, &[&evil]), &[&evil]).await;
     take(&store, &head(&key, "alice", 3, &[&two]), &[&two]).await;
-    let Conflicts { cases, forgotten } = store.cases().unwrap();
+    let ConflictList { cases, forgotten } = store.cases().unwrap();
     let [case] = cases.as_slice() else {
         panic!("{cases:?}")
     };
@@ -251,12 +251,12 @@ async fn what_is_kept_is_bounded_and_what_went_is_counted() {
         MOST_OF_ONE as u64 + 3,
     )
     .await;
-    let Conflicts { cases, forgotten } = store.cases().unwrap();
+    let ConflictList { cases, forgotten } = store.cases().unwrap();
     assert_eq!((cases.len() as i64, forgotten), (MOST_OF_ONE + 1, 3));
     for _ in 0..MOST / MOST_OF_ONE {
         changed(&Keypair::generate_ed25519(), "mallory", MOST_OF_ONE as u64).await;
     }
-    let Conflicts { cases, forgotten } = store.cases().unwrap();
+    let ConflictList { cases, forgotten } = store.cases().unwrap();
     let rows = cases
         .iter()
         .filter(|case| case.kind != Kind::Handle)
@@ -333,7 +333,7 @@ async fn a_file_that_is_added_is_no_conflict_and_one_that_is_changed_is_a_confli
         manifests(&three),
         [sdist.hash(), wheel_1.hash(), evil.hash()]
     );
-    let Conflicts { cases, .. } = store.cases().unwrap();
+    let ConflictList { cases, .. } = store.cases().unwrap();
     let [case] = cases.as_slice() else {
         panic!("{cases:?}")
     };
@@ -384,7 +384,7 @@ async fn what_is_taken_away_is_kept_as_evidence_and_proves_itself() {
         matches!(verdict, super::super::HeadVerdict::Disputed(_)),
         "{verdict:?}"
     );
-    let Conflicts { cases, .. } = store.cases().unwrap();
+    let ConflictList { cases, .. } = store.cases().unwrap();
     let [case] = cases.as_slice() else {
         panic!("{cases:?}")
     };

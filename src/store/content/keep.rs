@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use super::{ContentStore, Origin, rows};
+use super::{ContentStore, FetchOrigin, rows};
 use crate::{
     Result, clock,
     domain::{hash::ContentRoot, manifest::Content},
@@ -18,7 +18,7 @@ pub(crate) struct Small {
     pub content: Content,
     /// The name of its release, for display.
     pub what: String,
-    pub origin: Origin,
+    pub origin: FetchOrigin,
     pub bytes: Bytes,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Kept {
     pub content: Content,
     pub own: bool,
     pub what: Option<String>,
-    pub origin: Option<Origin>,
+    pub origin: Option<FetchOrigin>,
     /// The bytes, if it is small.
     pub small: Option<Bytes>,
 }
@@ -65,7 +65,7 @@ impl ContentStore {
         content: Content,
         bytes: Bytes,
         what: &str,
-        origin: Origin,
+        origin: FetchOrigin,
     ) -> Result<()> {
         self.put_all_small(vec![Small {
             content,

@@ -37,7 +37,7 @@ use crate::{
     domain::{
         content::{GROUP, Groups, groups},
         hash::ContentRoot,
-        held::{Freed, Held, Holding, Lost, Origin, Usage},
+        held::{FetchOrigin, Freed, Held, Holding, Lost, StorageUsage},
         manifest::Content,
         time::Timestamp,
     },
@@ -206,9 +206,9 @@ impl ContentStore {
         self.inner.store.read(rows::lost)
     }
 
-    pub fn usage(&self) -> Result<Usage> {
+    pub fn usage(&self) -> Result<StorageUsage> {
         let (bytes, kept) = self.inner.store.read(rows::usage)?;
-        Ok(Usage {
+        Ok(StorageUsage {
             bytes,
             kept,
             quota: self.inner.quota,
@@ -433,7 +433,7 @@ impl ContentStore {
     /// # Errors
     /// [`RegistryError::StoreFull`] if they do not fit beside own and pinned contents.
     pub(crate) fn check_room(&self, size: u64) -> Result<()> {
-        let Usage { kept, quota, .. } = self.usage()?;
+        let StorageUsage { kept, quota, .. } = self.usage()?;
         if kept.saturating_add(size) > quota {
             return Err(RegistryError::StoreFull {
                 needed: size,
@@ -449,7 +449,7 @@ impl ContentStore {
         &self,
         partial: Arc<Partial>,
         what: &str,
-        origin: Origin,
+        origin: FetchOrigin,
     ) -> Result<()> {
         let (content, inner) = (partial.content, self.inner.clone());
         blocking(move || {

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{Held, Lost, Origin};
+use super::{FetchOrigin, Held, Lost};
 use crate::{
     domain::{hash::ContentRoot, manifest::Content, time::Timestamp},
     store::damaged,
@@ -75,7 +75,7 @@ pub(super) fn put(
     content: &Content,
     own: bool,
     what: Option<&str>,
-    origin: Option<&Origin>,
+    origin: Option<&FetchOrigin>,
     data: Option<&[u8]>,
     now: Timestamp,
 ) -> rusqlite::Result<()> {

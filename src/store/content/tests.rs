@@ -165,7 +165,7 @@ async fn content_and_partials_outlive_the_process() {
         partial.write(&decoded(&content, rest, &encoded)).unwrap();
         assert!(partial.is_complete());
         fetching
-            .finish(partial, "a test", Origin::default())
+            .finish(partial, "a test", FetchOrigin::default())
             .await
             .unwrap();
         assert_eq!(read_all(&fetching, &content).unwrap(), whole);
@@ -430,7 +430,7 @@ async fn what_a_killed_node_left_is_cleaned_up_or_gone_on_with() {
     let partial = contents.partial(content).await.unwrap();
     assert!(partial.is_complete());
     contents
-        .finish(partial, "a test", Origin::default())
+        .finish(partial, "a test", FetchOrigin::default())
         .await
         .unwrap();
     assert!(contents.verify(content).await.unwrap());
@@ -457,7 +457,7 @@ proptest! {
                 let encoded = from.encode(&content.root, &(group..group + 1)).unwrap().unwrap();
                 partial.write(&decoded(&content, group..group + 1, &encoded)).unwrap();
             }
-            to.finish(partial, "a test", Origin::default()).await.unwrap();
+            to.finish(partial, "a test", FetchOrigin::default()).await.unwrap();
             assert_eq!(read_all(&to, &content).unwrap(), whole);
         });
     }

@@ -527,7 +527,7 @@ async fn many_new_keys_displace_each_other_and_nobody_else() {
         .read(|db| {
             Ok(tenants(db, NOW)?
                 .iter()
-                .filter(|one| one.standing == Standing::Unknown)
+                .filter(|one| one.standing == PublisherStanding::Unknown)
                 .map(|one| one.bytes)
                 .sum())
         })
@@ -675,7 +675,7 @@ proptest! {
                 let used = is_exact(&store);
                 // Own and pinned packages are not limited.
                 let kept: u64 = store.read(|db| {
-                    Ok(tenants(db, now)?.iter().filter(|one| one.standing == Standing::Kept).map(|one| one.bytes).sum())
+                    Ok(tenants(db, now)?.iter().filter(|one| one.standing == PublisherStanding::Kept).map(|one| one.bytes).sum())
                 }).unwrap();
                 assert!(used.bytes <= room.max(kept + room / 2), "{used:?} with {kept} that stay");
                 // Every stored manifest is listed by a stored record.

@@ -58,7 +58,7 @@ impl FromStr for Chord {
     /// Parses a key as [`Chord::label`] writes it: `q`, `Space`, `F5`, `Ctrl-s`, `Alt-1`, `PgUp`.
     fn from_str(text: &str) -> Result<Self, String> {
         let wrong =
-            || format!("{text:?} is no key; write one like q, Space, Enter, F5, Ctrl-s or Alt-1");
+            || format!("{text:?} is not a key; examples are q, Space, Enter, F5, Ctrl-s and Alt-1");
         let (ctrl, alt, name) = match (text.strip_prefix("Ctrl-"), text.strip_prefix("Alt-")) {
             (Some(rest), _) => (true, false, rest),
             (_, Some(rest)) => (false, true, rest),

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 pub use chord::Chord;
 pub use rows::KEYS;
 
-use super::action::{Action, Place, Screen};
+use super::action::{Action, KeyPlace, Screen};
 
 /// The mode in which a row applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,41 +22,41 @@ pub enum When {
 
 /// The places in which a row applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum On {
+pub enum KeyScope {
     All,
     /// Any screen with no window over it.
     Screens,
     /// Any screen except these.
     ScreensBut(&'static [Screen]),
     /// Any screen, and these windows.
-    ScreensAnd(&'static [Place]),
+    ScreensAnd(&'static [KeyPlace]),
     /// Any place with something to move in or scroll.
     Lists,
-    In(&'static [Place]),
+    In(&'static [KeyPlace]),
 }
 
-const LISTS: &[Place] = &[
-    Place::Window,
-    Place::Peer,
-    Place::Package,
-    Place::Transfer,
-    Place::Conflict,
-    Place::Lookup,
-    Place::Columns,
-    Place::Palette,
-    Place::Picker,
-    Place::Review,
-    Place::Facets,
+const LISTS: &[KeyPlace] = &[
+    KeyPlace::Window,
+    KeyPlace::Peer,
+    KeyPlace::Package,
+    KeyPlace::Transfer,
+    KeyPlace::Conflict,
+    KeyPlace::Lookup,
+    KeyPlace::Columns,
+    KeyPlace::Palette,
+    KeyPlace::Picker,
+    KeyPlace::Review,
+    KeyPlace::Facets,
 ];
 
-impl On {
-    pub fn holds(self, place: Place) -> bool {
-        let screen = matches!(place, Place::Screen(_));
+impl KeyScope {
+    pub fn holds(self, place: KeyPlace) -> bool {
+        let screen = matches!(place, KeyPlace::Screen(_));
         match self {
             Self::All => true,
             Self::Screens => screen,
             Self::ScreensBut(but) => {
-                matches!(place, Place::Screen(screen) if !but.contains(&screen))
+                matches!(place, KeyPlace::Screen(screen) if !but.contains(&screen))
             }
             Self::ScreensAnd(places) => screen || places.contains(&place),
             Self::Lists => screen || LISTS.contains(&place),
@@ -66,11 +66,11 @@ impl On {
 }
 
 /// One row of the table: an action, its keys, and its descriptions.
-pub struct Row {
+pub struct KeyRow {
     /// The action's name in the settings.
     pub id: &'static str,
     pub when: When,
-    pub on: On,
+    pub on: KeyScope,
     pub keys: &'static [Chord],
     pub action: Action,
     /// Word in the footer; empty if the action is only in the help.
@@ -101,7 +101,7 @@ impl Keymap {
                     strsim::jaro_winkler(a, id).total_cmp(&strsim::jaro_winkler(b, id))
                 });
                 problems.push(format!(
-                    "keys.{id}: there is no such action; did you mean {}?",
+                    "keys.{id}: unknown action; did you mean {}?",
                     nearest.unwrap_or("help")
                 ));
                 continue;
@@ -138,7 +138,8 @@ impl Keymap {
                     .filter(|chord| self.keys(b).contains(chord))
                 {
                     out.push(format!(
-                        "the key {} means two things: keys.{} ({}) and keys.{} ({}); give one of them another key",
+                        "the key {} has two actions: keys.{} ({}) and keys.{} ({}); change one of \
+                         them",
                         chord.label(),
                         a.id,
                         a.help,
@@ -151,7 +152,7 @@ impl Keymap {
                 && let Some(letter) = self.keys(a).iter().find(|chord| chord.text().is_some())
             {
                 out.push(format!(
-                    "keys.{} ({}): {} is text while typing; take a key with Ctrl or Alt",
+                    "keys.{} ({}): {} is text while typing; use a key with Ctrl or Alt",
                     a.id,
                     a.help,
                     letter.label()
@@ -161,25 +162,35 @@ impl Keymap {
         out
     }
 
-    pub fn keys(&self, row: &Row) -> &[Chord] {
+    pub fn keys(&self, row: &KeyRow) -> &[Chord] {
         self.own.get(row.id).map_or(row.keys, Vec::as_slice)
     }
 
     /// Returns the action that a key triggers.
-    pub fn find(&self, chord: Chord, typing: bool, place: Place) -> Option<Action> {
+    pub fn find(&self, chord: Chord, typing: bool, place: KeyPlace) -> Option<Action> {
         rows(typing, place)
             .find(|row| self.keys(row).contains(&chord))
             .map(|row| row.action)
     }
 
     /// Returns the label of the first key that triggers `action`.
-    pub fn key_for(&self, action: Action, typing: bool, place: Place) -> Option<String> {
-        let row = rows(typing, place).find(|row| row.action == action)?;
-        self.keys(row).first().map(|chord| chord.label())
+    pub fn key_for(&self, action: Action, typing: bool, place: KeyPlace) -> Option<String> {
+        rows(typing, place)
+            .filter(|row| row.action == action)
+            .find_map(|row| self.keys(row).first().map(|chord| chord.label()))
+    }
+
+    /// Returns the label of the key for `action` in a place, for texts that mention it: a key that
+    /// works outside of text fields if there is one. An action without a key is `unbound`.
+    pub fn hint(&self, action: Action, place: KeyPlace) -> String {
+        [false, true]
+            .into_iter()
+            .find_map(|typing| self.key_for(action, typing, place))
+            .unwrap_or_else(|| "unbound".to_owned())
     }
 
     /// Returns the labels of a row's keys.
-    pub fn labels(&self, row: &Row) -> String {
+    pub fn labels(&self, row: &KeyRow) -> String {
         self.keys(row)
             .iter()
             .map(|chord| chord.label())
@@ -189,13 +200,13 @@ impl Keymap {
 }
 
 /// Returns true if there is a place and mode in which both rows apply.
-fn meet(a: &Row, b: &Row) -> bool {
+fn meet(a: &KeyRow, b: &KeyRow) -> bool {
     let modes = a.when == b.when || a.when == When::Anywhere || b.when == When::Anywhere;
-    modes && Place::all().any(|place| a.on.holds(place) && b.on.holds(place))
+    modes && KeyPlace::all().any(|place| a.on.holds(place) && b.on.holds(place))
 }
 
 /// Returns the rows that apply in a place and mode.
-pub fn rows(typing: bool, place: Place) -> impl Iterator<Item = &'static Row> {
+pub fn rows(typing: bool, place: KeyPlace) -> impl Iterator<Item = &'static KeyRow> {
     let mode = if typing { When::Typing } else { When::Browsing };
     KEYS.iter()
         .filter(move |row| row.when == When::Anywhere || row.when == mode)
@@ -203,8 +214,8 @@ pub fn rows(typing: bool, place: Place) -> impl Iterator<Item = &'static Row> {
 }
 
 /// Names the places where a row applies; empty if there are too many to name.
-pub fn places(row: &Row) -> String {
-    let On::In(places) = row.on else {
+pub fn places(row: &KeyRow) -> String {
+    let KeyScope::In(places) = row.on else {
         return String::new();
     };
     if places.len() > 4 {
@@ -220,7 +231,7 @@ pub fn places(row: &Row) -> String {
 /// Renders the table as Markdown.
 pub fn markdown() -> String {
     let mut out =
-        String::from("| When | Keys | What they do | Name in the settings |\n|---|---|---|---|\n");
+        String::from("| When | Keys | Action | Name in the settings |\n|---|---|---|---|\n");
     for row in KEYS {
         let mode = match row.when {
             When::Anywhere => "anywhere",
@@ -261,7 +272,7 @@ mod tests {
         for row in KEYS {
             assert!(!row.help.is_empty());
             let mut reached = false;
-            for place in Place::all().filter(|place| row.on.holds(*place)) {
+            for place in KeyPlace::all().filter(|place| row.on.holds(*place)) {
                 for typing in [false, true] {
                     if rows(typing, place).any(|other| other.id == row.id) {
                         reached = true;
@@ -283,7 +294,7 @@ mod tests {
     #[test]
     fn while_typing_letters_are_text() {
         for code in "abcqs?/1234 [".chars() {
-            for place in Place::all() {
+            for place in KeyPlace::all() {
                 assert_eq!(Keymap::default().find(c(code), true, place), None, "{code}");
             }
         }
@@ -308,7 +319,7 @@ mod tests {
             )])
         };
         let keymap = Keymap::new(&own("quit", &["Q", "Ctrl-q"])).unwrap();
-        let here = Place::Screen(Screen::Peers);
+        let here = KeyPlace::Screen(Screen::Peers);
         assert_eq!(keymap.find(c('Q'), false, here), Some(Action::Quit));
         assert_eq!(keymap.find(c('q'), false, here), None);
         let problems = Keymap::new(&own("quit", &["?"])).unwrap_err();

@@ -3,16 +3,15 @@
 use crossterm::event::KeyCode;
 
 use super::{
-    Chord,
-    On::{self, All, In, Lists, Screens, ScreensAnd, ScreensBut},
-    Row,
+    Chord, KeyRow,
+    KeyScope::{self, All, In, Lists, Screens, ScreensAnd, ScreensBut},
     When::{self, Anywhere, Browsing, Typing},
 };
 use crate::ui::action::{
     Action::{self, *},
+    CursorMove::{self, Down, First, HalfDown, HalfUp, Last, PageDown, PageUp, Up},
     Edit::*,
-    Move::{self, Down, First, HalfDown, HalfUp, Last, PageDown, PageUp, Up},
-    Pan, Place, Screen,
+    KeyPlace, Pan, Screen,
 };
 
 const fn key(code: KeyCode) -> Chord {
@@ -54,13 +53,13 @@ const fn alt(c: char) -> Chord {
 const fn row(
     id: &'static str,
     when: When,
-    on: On,
+    on: KeyScope,
     keys: &'static [Chord],
     action: Action,
     short: &'static str,
     help: &'static str,
-) -> Row {
-    Row {
+) -> KeyRow {
+    KeyRow {
         id,
         when,
         on,
@@ -71,48 +70,48 @@ const fn row(
     }
 }
 
-const PUBLISH: On = In(&[Place::Screen(Screen::Publish)]);
-const CONFLICTS: On = In(&[Place::Screen(Screen::Conflicts), Place::Conflict]);
-const TRANSFERS: On = In(&[Place::Screen(Screen::Transfers), Place::Transfer]);
-const LOOKUPS: On = In(&[Place::Screen(Screen::Lookups), Place::Lookup]);
+const PUBLISH: KeyScope = In(&[KeyPlace::Screen(Screen::Publish)]);
+const CONFLICTS: KeyScope = In(&[KeyPlace::Screen(Screen::Conflicts), KeyPlace::Conflict]);
+const TRANSFERS: KeyScope = In(&[KeyPlace::Screen(Screen::Transfers), KeyPlace::Transfer]);
+const LOOKUPS: KeyScope = In(&[KeyPlace::Screen(Screen::Lookups), KeyPlace::Lookup]);
 /// Places with a selected or opened package.
-const PACKAGES: On = In(&[
-    Place::Screen(Screen::Feed),
-    Place::Screen(Screen::Search),
-    Place::Package,
+const PACKAGES: KeyScope = In(&[
+    KeyPlace::Screen(Screen::Feed),
+    KeyPlace::Screen(Screen::Search),
+    KeyPlace::Package,
 ]);
 /// Places with a selected or opened peer.
-const PEERS: On = In(&[
-    Place::Screen(Screen::Peers),
-    Place::Screen(Screen::Map),
-    Place::Peer,
+const PEERS: KeyScope = In(&[
+    KeyPlace::Screen(Screen::Peers),
+    KeyPlace::Screen(Screen::Map),
+    KeyPlace::Peer,
 ]);
-const LOGS: On = In(&[Place::Screen(Screen::Logs)]);
-const MAP: On = In(&[Place::Screen(Screen::Map)]);
-const HEALTH: On = In(&[Place::Screen(Screen::Health)]);
-const FORM: On = In(&[Place::Form]);
-const COLUMNS: On = In(&[Place::Columns]);
-const REVIEW: On = In(&[Place::Review]);
-const CONFIRM: On = In(&[Place::Confirm]);
-const SEARCH: On = In(&[Place::Screen(Screen::Search)]);
+const LOGS: KeyScope = In(&[KeyPlace::Screen(Screen::Logs)]);
+const MAP: KeyScope = In(&[KeyPlace::Screen(Screen::Map)]);
+const HEALTH: KeyScope = In(&[KeyPlace::Screen(Screen::Health)]);
+const FORM: KeyScope = In(&[KeyPlace::Form]);
+const COLUMNS: KeyScope = In(&[KeyPlace::Columns]);
+const REVIEW: KeyScope = In(&[KeyPlace::Review]);
+const CONFIRM: KeyScope = In(&[KeyPlace::Confirm]);
+const SEARCH: KeyScope = In(&[KeyPlace::Screen(Screen::Search)]);
 /// Screens with a filter for their list.
-const FILTERS: On = ScreensBut(&[Screen::Search]);
+const FILTERS: KeyScope = ScreensBut(&[Screen::Search]);
 /// Screens with a text field above their list, which Tab moves to.
-const FIELDS: On = Screens;
-const PALETTE: On = In(&[Place::Palette]);
-const PICKER: On = In(&[Place::Picker]);
-const EXPORT: On = In(&[Place::Export]);
-const FACETS: On = In(&[Place::Facets]);
-const RECENT: On = In(&[Place::Recent]);
+const FIELDS: KeyScope = Screens;
+const PALETTE: KeyScope = In(&[KeyPlace::Palette]);
+const PICKER: KeyScope = In(&[KeyPlace::Picker]);
+const EXPORT: KeyScope = In(&[KeyPlace::Export]);
+const FACETS: KeyScope = In(&[KeyPlace::Facets]);
+const RECENT: KeyScope = In(&[KeyPlace::Recent]);
 
-const MOVE_LEFT: Action = Action::Move(Move::Left);
-const MOVE_RIGHT: Action = Action::Move(Move::Right);
+const MOVE_LEFT: Action = Action::Move(CursorMove::Left);
+const MOVE_RIGHT: Action = Action::Move(CursorMove::Right);
 const PAN_LEFT: Action = Action::Pan(Pan { right: -1, down: 0 });
 const PAN_RIGHT: Action = Action::Pan(Pan { right: 1, down: 0 });
 const PAN_UP: Action = Action::Pan(Pan { right: 0, down: -1 });
 const PAN_DOWN: Action = Action::Pan(Pan { right: 0, down: 1 });
 
-pub static KEYS: &[Row] = &[
+pub static KEYS: &[KeyRow] = &[
     row(
         "help",
         Browsing,
@@ -129,7 +128,7 @@ pub static KEYS: &[Row] = &[
         &[c(':')],
         Palette,
         "palette",
-        "Find any action or screen by its name",
+        "Open the command palette",
     ),
     row(
         "quit",
@@ -138,7 +137,7 @@ pub static KEYS: &[Row] = &[
         &[c('q')],
         Quit,
         "quit",
-        "Quit; closes a window that is open first",
+        "Close the window, or quit",
     ),
     row(
         "help-anywhere",
@@ -147,7 +146,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::F(1))],
         Help,
         "help",
-        "Show every key, from anywhere",
+        "Show every key, also while typing",
     ),
     row(
         "peers",
@@ -156,7 +155,7 @@ pub static KEYS: &[Row] = &[
         &[c('1')],
         Go(Screen::Peers),
         "",
-        "Peers: who is there, and how good they are to ask",
+        "Peers: known peers and their scores",
     ),
     row(
         "map",
@@ -165,7 +164,7 @@ pub static KEYS: &[Row] = &[
         &[c('2')],
         Go(Screen::Map),
         "",
-        "Map: where peers are, and who exchanges bytes",
+        "Map: locations and traffic of peers",
     ),
     row(
         "feed",
@@ -183,7 +182,7 @@ pub static KEYS: &[Row] = &[
         &[c('4')],
         Go(Screen::Search),
         "",
-        "Search: packages, here and at other peers",
+        "Search: packages on this node and at its peers",
     ),
     row(
         "publish",
@@ -192,7 +191,7 @@ pub static KEYS: &[Row] = &[
         &[c('5')],
         Go(Screen::Publish),
         "",
-        "Publish: your packages, and the form for a release",
+        "Publish: your packages, and the form for releases",
     ),
     row(
         "transfers",
@@ -201,7 +200,7 @@ pub static KEYS: &[Row] = &[
         &[c('6')],
         Go(Screen::Transfers),
         "",
-        "Transfers: what is fetched and served, and from whom it came",
+        "Transfers: downloads and uploads, with the peers involved",
     ),
     row(
         "lookups",
@@ -210,7 +209,7 @@ pub static KEYS: &[Row] = &[
         &[c('7')],
         Go(Screen::Lookups),
         "",
-        "Lookups: what is looked for in the DHT, hop by hop, and the routing table",
+        "Lookups: DHT lookups request by request, and the routing table",
     ),
     row(
         "health",
@@ -219,7 +218,7 @@ pub static KEYS: &[Row] = &[
         &[c('8')],
         Go(Screen::Health),
         "",
-        "Health: whether the network works, and why not",
+        "Health: state of the network, with causes and advice",
     ),
     row(
         "conflicts",
@@ -228,7 +227,7 @@ pub static KEYS: &[Row] = &[
         &[c('9')],
         Go(Screen::Conflicts),
         "",
-        "Conflicts: what does not go together, with evidence",
+        "Conflicts: conflicting claims, with evidence",
     ),
     row(
         "logs",
@@ -237,7 +236,7 @@ pub static KEYS: &[Row] = &[
         &[c('0')],
         Go(Screen::Logs),
         "",
-        "Logs: what the node writes down",
+        "Logs: the node's log",
     ),
     row(
         "peers-anywhere",
@@ -246,7 +245,7 @@ pub static KEYS: &[Row] = &[
         &[alt('1')],
         Go(Screen::Peers),
         "",
-        "Peers, from anywhere",
+        "Peers, also while typing",
     ),
     row(
         "map-anywhere",
@@ -255,7 +254,7 @@ pub static KEYS: &[Row] = &[
         &[alt('2')],
         Go(Screen::Map),
         "",
-        "Map, from anywhere",
+        "Map, also while typing",
     ),
     row(
         "feed-anywhere",
@@ -264,7 +263,7 @@ pub static KEYS: &[Row] = &[
         &[alt('3')],
         Go(Screen::Feed),
         "",
-        "Feed, from anywhere",
+        "Feed, also while typing",
     ),
     row(
         "search-anywhere",
@@ -273,7 +272,7 @@ pub static KEYS: &[Row] = &[
         &[alt('4')],
         Go(Screen::Search),
         "",
-        "Search, from anywhere",
+        "Search, also while typing",
     ),
     row(
         "publish-anywhere",
@@ -282,7 +281,7 @@ pub static KEYS: &[Row] = &[
         &[alt('5')],
         Go(Screen::Publish),
         "",
-        "Publish, from anywhere",
+        "Publish, also while typing",
     ),
     row(
         "transfers-anywhere",
@@ -291,7 +290,7 @@ pub static KEYS: &[Row] = &[
         &[alt('6')],
         Go(Screen::Transfers),
         "",
-        "Transfers, from anywhere",
+        "Transfers, also while typing",
     ),
     row(
         "lookups-anywhere",
@@ -300,7 +299,7 @@ pub static KEYS: &[Row] = &[
         &[alt('7')],
         Go(Screen::Lookups),
         "",
-        "Lookups, from anywhere",
+        "Lookups, also while typing",
     ),
     row(
         "health-anywhere",
@@ -309,7 +308,7 @@ pub static KEYS: &[Row] = &[
         &[alt('8')],
         Go(Screen::Health),
         "",
-        "Health, from anywhere",
+        "Health, also while typing",
     ),
     row(
         "conflicts-anywhere",
@@ -318,7 +317,7 @@ pub static KEYS: &[Row] = &[
         &[alt('9')],
         Go(Screen::Conflicts),
         "",
-        "Conflicts, from anywhere",
+        "Conflicts, also while typing",
     ),
     row(
         "logs-anywhere",
@@ -327,7 +326,7 @@ pub static KEYS: &[Row] = &[
         &[alt('0')],
         Go(Screen::Logs),
         "",
-        "Logs, from anywhere",
+        "Logs, also while typing",
     ),
     row(
         "next-screen",
@@ -354,7 +353,7 @@ pub static KEYS: &[Row] = &[
         &[c('n')],
         NewPackage,
         "new",
-        "Fill the form for a new package",
+        "Start a new package",
     ),
     row(
         "edit",
@@ -363,7 +362,7 @@ pub static KEYS: &[Row] = &[
         &[c('e')],
         NewRelease,
         "new release",
-        "Fill the form for the next release of the selected package",
+        "Start the next release of the selected package",
     ),
     row(
         "draft",
@@ -372,7 +371,7 @@ pub static KEYS: &[Row] = &[
         &[c('d')],
         GoOn,
         "draft",
-        "Go on with the draft",
+        "Continue the draft",
     ),
     row(
         "yank",
@@ -381,7 +380,7 @@ pub static KEYS: &[Row] = &[
         &[c('x')],
         Yank,
         "yank",
-        "Yank the latest release of the selected package, or take its yank back",
+        "Yank or un-yank the latest release of the selected package",
     ),
     row(
         "download",
@@ -390,7 +389,7 @@ pub static KEYS: &[Row] = &[
         &[c('d')],
         Download,
         "download",
-        "Fetch the content of the package's release",
+        "Download the release",
     ),
     row(
         "trust-publisher",
@@ -399,16 +398,16 @@ pub static KEYS: &[Row] = &[
         &[c('t')],
         TrustPublisher,
         "trust",
-        "Trust the key of the package's publisher: its handle means that key from now on",
+        "Pin the publisher's handle to its key",
     ),
     row(
         "clients",
         Browsing,
-        In(&[Place::Screen(Screen::Transfers)]),
+        In(&[KeyPlace::Screen(Screen::Transfers)]),
         &[c('v')],
         Clients,
         "clients",
-        "What package managers ask of this node, and back to the transfers",
+        "Switch between transfers and package managers",
     ),
     row(
         "pause",
@@ -417,7 +416,7 @@ pub static KEYS: &[Row] = &[
         &[c('p')],
         Pause,
         "pause",
-        "Pause the fetch, or let it go on",
+        "Pause or resume the download",
     ),
     row(
         "cancel",
@@ -426,7 +425,7 @@ pub static KEYS: &[Row] = &[
         &[c('x')],
         Cancel,
         "cancel",
-        "Cancel the fetch, and throw away what came of it",
+        "Cancel the download and discard its data",
     ),
     row(
         "trust",
@@ -435,7 +434,7 @@ pub static KEYS: &[Row] = &[
         &[c('t')],
         Trust,
         "trust",
-        "Trust the key: the handle means it from now on, and a distrust is taken back",
+        "Trust the key: pin the handle to it, and undo a distrust",
     ),
     row(
         "distrust",
@@ -444,7 +443,7 @@ pub static KEYS: &[Row] = &[
         &[c('x')],
         Distrust,
         "distrust",
-        "Distrust the key: its packages are hidden here",
+        "Distrust the key: hide its packages on this node",
     ),
     row(
         "next-key",
@@ -453,7 +452,7 @@ pub static KEYS: &[Row] = &[
         &[c('n')],
         NextKey,
         "next key",
-        "Choose the next key that claims the handle",
+        "Select the next key that claims the handle",
     ),
     row(
         "evidence",
@@ -462,7 +461,7 @@ pub static KEYS: &[Row] = &[
         &[c('e')],
         Evidence,
         "evidence",
-        "Write evidence that others can verify",
+        "Export evidence that others can verify",
     ),
     row(
         "buckets",
@@ -471,7 +470,7 @@ pub static KEYS: &[Row] = &[
         &[c('b')],
         Buckets,
         "buckets",
-        "The routing table: whom Kademlia knows, by distance",
+        "Show the routing table",
     ),
     row(
         "changes",
@@ -480,7 +479,7 @@ pub static KEYS: &[Row] = &[
         &[c('v')],
         Changes,
         "changes",
-        "The last changes of the verdict, with time and cause",
+        "Show the health history",
     ),
     row(
         "offer",
@@ -488,8 +487,8 @@ pub static KEYS: &[Row] = &[
         HEALTH,
         &[c('P')],
         Offer,
-        "offer again",
-        "Tell the network again of everything that is here, and look who else has what is yours",
+        "re-announce",
+        "Re-announce all content, and check its replicas",
     ),
     row(
         "log-level",
@@ -498,7 +497,7 @@ pub static KEYS: &[Row] = &[
         &[c('l')],
         LogLevel,
         "level",
-        "Show entries from the next level on",
+        "Show the next log level",
     ),
     row(
         "open-log",
@@ -588,7 +587,7 @@ pub static KEYS: &[Row] = &[
         &[c('h'), key(KeyCode::Left)],
         MOVE_LEFT,
         "",
-        "To the nearest peer on the left",
+        "To the nearest peer to the left",
     ),
     row(
         "map-right",
@@ -597,7 +596,7 @@ pub static KEYS: &[Row] = &[
         &[c('l'), key(KeyCode::Right)],
         MOVE_RIGHT,
         "",
-        "To the nearest peer on the right",
+        "To the nearest peer to the right",
     ),
     row(
         "next-peer",
@@ -606,7 +605,7 @@ pub static KEYS: &[Row] = &[
         &[c('n')],
         NextPeer(1),
         "next",
-        "To the next peer to the east, through all of them",
+        "To the next peer eastwards",
     ),
     row(
         "previous-peer",
@@ -615,7 +614,7 @@ pub static KEYS: &[Row] = &[
         &[c('N')],
         NextPeer(-1),
         "",
-        "To the next peer to the west, through all of them",
+        "To the next peer westwards",
     ),
     row(
         "closer",
@@ -623,8 +622,8 @@ pub static KEYS: &[Row] = &[
         MAP,
         &[c('+'), c('=')],
         Zoom { closer: true },
-        "closer",
-        "Closer",
+        "zoom in",
+        "Zoom in",
     ),
     row(
         "farther",
@@ -632,8 +631,8 @@ pub static KEYS: &[Row] = &[
         MAP,
         &[c('-')],
         Zoom { closer: false },
-        "farther",
-        "Farther off",
+        "zoom out",
+        "Zoom out",
     ),
     row(
         "fit",
@@ -642,7 +641,7 @@ pub static KEYS: &[Row] = &[
         &[c('z')],
         Fit,
         "fit",
-        "As close as all peers are seen, or the whole world",
+        "Fit all peers, or show the whole world",
     ),
     row(
         "pan-left",
@@ -651,7 +650,7 @@ pub static KEYS: &[Row] = &[
         &[c('H'), ctrl_key(KeyCode::Left)],
         PAN_LEFT,
         "pan",
-        "The map to the west",
+        "Scroll the map west",
     ),
     row(
         "pan-right",
@@ -660,7 +659,7 @@ pub static KEYS: &[Row] = &[
         &[c('L'), ctrl_key(KeyCode::Right)],
         PAN_RIGHT,
         "",
-        "The map to the east",
+        "Scroll the map east",
     ),
     row(
         "pan-up",
@@ -669,7 +668,7 @@ pub static KEYS: &[Row] = &[
         &[c('K'), ctrl_key(KeyCode::Up)],
         PAN_UP,
         "",
-        "The map to the north",
+        "Scroll the map north",
     ),
     row(
         "pan-down",
@@ -678,16 +677,16 @@ pub static KEYS: &[Row] = &[
         &[c('J'), ctrl_key(KeyCode::Down)],
         PAN_DOWN,
         "",
-        "The map to the south",
+        "Scroll the map south",
     ),
     row(
         "open",
         Browsing,
-        ScreensAnd(&[Place::Picker]),
+        ScreensAnd(&[KeyPlace::Picker]),
         &[key(KeyCode::Enter)],
         Open,
         "open",
-        "Open what is selected",
+        "Open the selected row",
     ),
     row(
         "back",
@@ -696,7 +695,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::Esc)],
         Back,
         "back",
-        "Close a window, take the filter off, or the marks",
+        "Close the window, clear the filter, or clear the marks",
     ),
     row(
         "filter",
@@ -705,7 +704,7 @@ pub static KEYS: &[Row] = &[
         &[c('/')],
         Filter,
         "filter",
-        "Show only rows with these words, such as berlin score:<0.4 -agent:old",
+        "Filter rows, for example: berlin score:<0.4 -agent:old",
     ),
     row(
         "ban",
@@ -714,7 +713,7 @@ pub static KEYS: &[Row] = &[
         &[c('b')],
         BanPeer,
         "ban",
-        "Ban the peer until that is taken back, or take its ban back",
+        "Ban or unban the peer",
     ),
     row(
         "protect",
@@ -723,7 +722,7 @@ pub static KEYS: &[Row] = &[
         &[c('p')],
         ProtectPeer,
         "protect",
-        "Keep the peer whatever it does, or treat it like any other again",
+        "Protect or unprotect the peer: never drop or ban it",
     ),
     row(
         "disconnect",
@@ -732,7 +731,7 @@ pub static KEYS: &[Row] = &[
         &[c('x')],
         DisconnectPeer,
         "disconnect",
-        "End the connection with the peer",
+        "Disconnect the peer",
     ),
     row(
         "type",
@@ -750,7 +749,7 @@ pub static KEYS: &[Row] = &[
         &[c('F')],
         Facets,
         "narrow",
-        "Narrow the search by category, tag, license, ecosystem or publisher",
+        "Narrow the search by facets: category, tag, license, ecosystem, publisher",
     ),
     row(
         "toggle-facet",
@@ -758,8 +757,8 @@ pub static KEYS: &[Row] = &[
         FACETS,
         &[c(' '), key(KeyCode::Enter)],
         ToggleFacet,
-        "on/off",
-        "Search only for what has it, or not any more: the search field says so",
+        "select",
+        "Add the facet to the search, or remove it",
     ),
     row(
         "leave-facets",
@@ -768,7 +767,7 @@ pub static KEYS: &[Row] = &[
         &[c('F')],
         Back,
         "",
-        "Back to what was found",
+        "Back to the results",
     ),
     row(
         "sort",
@@ -786,7 +785,7 @@ pub static KEYS: &[Row] = &[
         &[c('S')],
         Reverse,
         "reverse",
-        "Turn the order round",
+        "Reverse sort order",
     ),
     row(
         "mark",
@@ -795,7 +794,7 @@ pub static KEYS: &[Row] = &[
         &[c(' ')],
         Mark,
         "",
-        "Mark the row, for copying and exporting",
+        "Mark the row for copying and exporting",
     ),
     row(
         "copy",
@@ -804,16 +803,16 @@ pub static KEYS: &[Row] = &[
         &[c('y')],
         Copy,
         "",
-        "Copy what is marked, or the row, to the terminal's clipboard",
+        "Copy the marked rows or the selected one to the clipboard",
     ),
     row(
         "copy-peer",
         Browsing,
-        In(&[Place::Peer]),
+        In(&[KeyPlace::Peer]),
         &[c('y')],
         Copy,
         "copy",
-        "Copy the address to reach the peer by",
+        "Copy the peer's address",
     ),
     row(
         "export",
@@ -822,7 +821,7 @@ pub static KEYS: &[Row] = &[
         &[c('w')],
         Export,
         "",
-        "Write the rows to a CSV or JSON file",
+        "Export the rows to a CSV or JSON file",
     ),
     row(
         "columns",
@@ -831,7 +830,7 @@ pub static KEYS: &[Row] = &[
         &[c('c')],
         Columns,
         "",
-        "Choose, order and widen the columns",
+        "Choose, reorder and resize columns",
     ),
     row(
         "freeze",
@@ -840,26 +839,23 @@ pub static KEYS: &[Row] = &[
         &[c('f')],
         Freeze,
         "freeze",
-        "Hold the rows still, and let them go on",
+        "Freeze or unfreeze the rows",
     ),
     row(
         "refresh",
         Browsing,
-        ScreensAnd(&[Place::Window, Place::Peer, Place::Package, Place::Conflict]),
+        ScreensAnd(&[
+            KeyPlace::Window,
+            KeyPlace::Peer,
+            KeyPlace::Package,
+            KeyPlace::Conflict,
+        ]),
         &[c('R')],
         Refresh,
         "",
-        "Sort again, or ask again, now",
+        "Refresh",
     ),
-    row(
-        "theme",
-        Browsing,
-        All,
-        &[c('T')],
-        Theme,
-        "",
-        "The next theme",
-    ),
+    row("theme", Browsing, All, &[c('T')], Theme, "", "Next theme"),
     row(
         "mouse",
         Browsing,
@@ -867,7 +863,7 @@ pub static KEYS: &[Row] = &[
         &[c('M')],
         Mouse,
         "",
-        "Mouse off and on; off, the terminal selects text by itself",
+        "Turn the mouse on or off; off, the terminal selects text",
     ),
     row(
         "about",
@@ -893,8 +889,8 @@ pub static KEYS: &[Row] = &[
         COLUMNS,
         &[c('<'), c('h')],
         ShiftColumn { right: false },
-        "earlier",
-        "Move the column to the left",
+        "left",
+        "Move the column left",
     ),
     row(
         "shift-column-right",
@@ -902,8 +898,8 @@ pub static KEYS: &[Row] = &[
         COLUMNS,
         &[c('>'), c('l')],
         ShiftColumn { right: true },
-        "later",
-        "Move the column to the right",
+        "right",
+        "Move the column right",
     ),
     row(
         "widen-column",
@@ -912,7 +908,7 @@ pub static KEYS: &[Row] = &[
         &[c('+'), key(KeyCode::Right)],
         WidenColumn { wider: true },
         "wider",
-        "Make the column wider",
+        "Widen the column",
     ),
     row(
         "narrow-column",
@@ -921,7 +917,7 @@ pub static KEYS: &[Row] = &[
         &[c('-'), key(KeyCode::Left)],
         WidenColumn { wider: false },
         "narrower",
-        "Make the column narrower",
+        "Narrow the column",
     ),
     row(
         "reset-columns",
@@ -930,7 +926,7 @@ pub static KEYS: &[Row] = &[
         &[c('d')],
         ResetColumns,
         "defaults",
-        "Every column as it is without settings",
+        "Reset all columns to their defaults",
     ),
     row(
         "take-directory",
@@ -938,27 +934,11 @@ pub static KEYS: &[Row] = &[
         PICKER,
         &[c(' ')],
         TakeDirectory,
-        "take",
-        "Take what is selected, also a directory; on .. the one that is shown",
+        "choose",
+        "Choose the selected file or directory; on .., the current directory",
     ),
-    row(
-        "yes",
-        Browsing,
-        CONFIRM,
-        &[c('y')],
-        Accept,
-        "yes",
-        "Yes, do what the question says",
-    ),
-    row(
-        "no",
-        Browsing,
-        CONFIRM,
-        &[c('n')],
-        Back,
-        "no",
-        "No, change nothing",
-    ),
+    row("yes", Browsing, CONFIRM, &[c('y')], Accept, "yes", "Yes"),
+    row("no", Browsing, CONFIRM, &[c('n')], Back, "no", "No"),
     row(
         "publish-now",
         Browsing,
@@ -966,7 +946,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::Enter)],
         Accept,
         "publish",
-        "Sign and publish what is shown",
+        "Sign and publish",
     ),
     row(
         "quit-now",
@@ -975,7 +955,7 @@ pub static KEYS: &[Row] = &[
         &[ctrl('c')],
         QuitNow,
         "",
-        "Quit at once, from anywhere; drafts are kept",
+        "Quit at once; drafts are kept",
     ),
     row(
         "suspend",
@@ -984,7 +964,7 @@ pub static KEYS: &[Row] = &[
         &[ctrl('z')],
         Suspend,
         "",
-        "Back to the shell; `fg` returns here",
+        "Suspend to the shell; `fg` resumes",
     ),
     row(
         "leave",
@@ -1011,7 +991,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::Enter)],
         LeaveField,
         "keep",
-        "Keep the filter, and go to the list",
+        "Keep the filter and go to the list",
     ),
     row(
         "open-typing",
@@ -1020,7 +1000,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::Enter)],
         Open,
         "open",
-        "Open what is selected in the list",
+        "Open the selected row",
     ),
     row(
         "facets-typing",
@@ -1029,7 +1009,7 @@ pub static KEYS: &[Row] = &[
         &[ctrl('f')],
         Facets,
         "narrow",
-        "From the field to what narrows the search",
+        "From the field to the facets",
     ),
     row(
         "take-search",
@@ -1038,7 +1018,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::Enter)],
         Accept,
         "search",
-        "Search for what is selected",
+        "Run the selected search",
     ),
     row(
         "run",
@@ -1047,7 +1027,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::Enter)],
         Accept,
         "run",
-        "Do what is selected",
+        "Run the selected command",
     ),
     row(
         "write",
@@ -1061,20 +1041,20 @@ pub static KEYS: &[Row] = &[
     row(
         "up-typing",
         Typing,
-        ScreensAnd(&[Place::Palette, Place::Recent]),
+        ScreensAnd(&[KeyPlace::Palette, KeyPlace::Recent]),
         &[key(KeyCode::Up)],
         Move(Up),
         "select",
-        "Selection of the list up",
+        "Select the previous row",
     ),
     row(
         "down-typing",
         Typing,
-        ScreensAnd(&[Place::Palette, Place::Recent]),
+        ScreensAnd(&[KeyPlace::Palette, KeyPlace::Recent]),
         &[key(KeyCode::Down)],
         Move(Down),
         "",
-        "Selection of the list down",
+        "Select the next row",
     ),
     row(
         "recent",
@@ -1082,8 +1062,8 @@ pub static KEYS: &[Row] = &[
         SEARCH,
         &[ctrl('r')],
         Recent,
-        "again",
-        "Choose one of the searches that were made before",
+        "recent",
+        "Choose a recent search",
     ),
     row(
         "next-field",
@@ -1110,7 +1090,7 @@ pub static KEYS: &[Row] = &[
         &[ctrl('o')],
         PickFile,
         "choose file",
-        "Choose the file from a list",
+        "Choose the file in a file picker",
     ),
     row(
         "review",
@@ -1119,7 +1099,7 @@ pub static KEYS: &[Row] = &[
         &[ctrl('s')],
         Review,
         "publish",
-        "See the manifest as it will be signed, and publish it",
+        "Review the manifest and publish it",
     ),
     row(
         "review-browsing",
@@ -1128,7 +1108,7 @@ pub static KEYS: &[Row] = &[
         &[ctrl('s')],
         Review,
         "",
-        "See the draft as it will be signed, and publish it",
+        "Review the draft and publish it",
     ),
     row(
         "clear",
@@ -1146,7 +1126,7 @@ pub static KEYS: &[Row] = &[
         &[ctrl('w')],
         Edit(DeleteWord),
         "",
-        "Delete the word before",
+        "Delete the previous word",
     ),
     row(
         "delete-before",
@@ -1155,7 +1135,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::Backspace)],
         Edit(DeleteBefore),
         "",
-        "Delete the character before",
+        "Delete the previous character",
     ),
     row(
         "delete-after",
@@ -1164,7 +1144,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::Delete)],
         Edit(DeleteAfter),
         "",
-        "Delete the character after",
+        "Delete the next character",
     ),
     row(
         "left",
@@ -1173,7 +1153,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::Left)],
         Edit(Left),
         "",
-        "Left in the text",
+        "Move the cursor left",
     ),
     row(
         "right",
@@ -1182,7 +1162,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::Right)],
         Edit(Right),
         "",
-        "Right in the text; at its end, takes what is proposed",
+        "Move the cursor right; at the end, accept the completion",
     ),
     row(
         "start",
@@ -1191,7 +1171,7 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::Home)],
         Edit(Start),
         "",
-        "To the start of the text",
+        "Move the cursor to the start",
     ),
     row(
         "end",
@@ -1200,6 +1180,6 @@ pub static KEYS: &[Row] = &[
         &[key(KeyCode::End)],
         Edit(End),
         "",
-        "To the end of the text",
+        "Move the cursor to the end",
     ),
 ];

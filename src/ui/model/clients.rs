@@ -7,12 +7,12 @@ use libp2p::PeerId;
 
 use crate::{
     domain::{
-        request::{ClientRequest, Purpose, SAME_RUN},
+        request::{ClientRequest, RequestPurpose, SAME_RUN},
         size::Size,
         text::printable,
         time::{Ago, Timestamp},
     },
-    ui::table::{Entry, Table, column::Column, filter::Value},
+    ui::table::{Table, TableEntry, column::Column, filter::CellValue},
 };
 
 /// Requests kept of one run; the oldest are dropped first.
@@ -23,7 +23,7 @@ const MOST_NAMED: usize = 1_000;
 
 /// The requests that a client made in one go.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Run {
+pub struct ClientRun {
     pub id: u64,
     /// Its requests, by number.
     pub requests: BTreeMap<u64, ClientRequest>,
@@ -51,8 +51,9 @@ pub struct Sum {
 
 impl Sum {
     fn add(&mut self, request: &ClientRequest) {
-        self.files += u64::from(request.purpose == Purpose::File && !request.is_refused());
-        self.changes += u64::from(request.purpose == Purpose::Change && !request.is_refused());
+        self.files += u64::from(request.purpose == RequestPurpose::File && !request.is_refused());
+        self.changes +=
+            u64::from(request.purpose == RequestPurpose::Change && !request.is_refused());
         self.refused += u64::from(request.is_refused());
         self.broken_off += u64::from(request.is_broken_off());
         self.bytes += request.bytes;
@@ -77,7 +78,7 @@ impl Sum {
     }
 }
 
-impl Run {
+impl ClientRun {
     pub fn first(&self) -> Option<&ClientRequest> {
         self.requests.values().next()
     }
@@ -153,13 +154,13 @@ fn named(packages: &BTreeSet<String>) -> String {
 pub fn note(sum: &Sum) -> String {
     match (&sum.refusal, sum.refused, sum.broken_off) {
         (Some(why), ..) => printable(why),
-        (None, 1.., _) => format!("{} not answered as asked; Enter shows which", sum.refused),
-        (None, 0, 1..) => format!("{} broken off; Enter shows which", sum.broken_off),
+        (None, 1.., _) => format!("{} failed; open for details", sum.refused),
+        (None, 0, 1..) => format!("{} broken off; open for details", sum.broken_off),
         (None, 0, 0) => named(&sum.packages),
     }
 }
 
-impl Entry for Run {
+impl TableEntry for ClientRun {
     type Id = u64;
     const NAME: &'static str = "clients";
     const COLUMNS: &'static [Column] = &[
@@ -182,7 +183,7 @@ impl Entry for Run {
             .highest_first()
             .unit("bytes"),
         Column::new("age", "age", 6, 4).right().unit("s_ago"),
-        Column::new("note", "what came of it", 24, 0).up_to(200),
+        Column::new("note", "result", 24, 0).up_to(200),
     ];
     const MOST: usize = 100;
     const SORT: Option<&'static str> = Some("age");
@@ -191,20 +192,20 @@ impl Entry for Run {
         self.id
     }
 
-    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+    fn value(&self, column: &'static str, now: Timestamp) -> CellValue {
         let sum = self.sum();
         match column {
-            "client" => Value::text(self.client()),
-            "from" => Value::text(self.from()),
-            "asked" => Value::Number(self.asked() as f64),
-            "files" => Value::Number(sum.files as f64),
-            "changes" => Value::Number(sum.changes as f64),
-            "refused" => Value::Number(sum.refused as f64),
-            "sent" => Value::Number(sum.bytes as f64),
-            "peers" => Value::Number(sum.fetched() as f64),
-            "age" => Value::Number(now.since(self.began()).as_secs_f64().round()),
-            "note" => Value::text(note(&sum)),
-            _ => Value::Nothing,
+            "client" => CellValue::text(self.client()),
+            "from" => CellValue::text(self.from()),
+            "asked" => CellValue::Number(self.asked() as f64),
+            "files" => CellValue::Number(sum.files as f64),
+            "changes" => CellValue::Number(sum.changes as f64),
+            "refused" => CellValue::Number(sum.refused as f64),
+            "sent" => CellValue::Number(sum.bytes as f64),
+            "peers" => CellValue::Number(sum.fetched() as f64),
+            "age" => CellValue::Number(now.since(self.began()).as_secs_f64().round()),
+            "note" => CellValue::text(note(&sum)),
+            _ => CellValue::Nothing,
         }
     }
 
@@ -223,7 +224,7 @@ impl Entry for Run {
 
 #[derive(Default)]
 pub struct Clients {
-    pub table: Table<Run>,
+    pub table: Table<ClientRun>,
     /// True if this table is shown in place of the transfers.
     pub shown: bool,
 }
@@ -231,11 +232,11 @@ pub struct Clients {
 impl Clients {
     /// Adds or updates requests.
     pub fn put(&mut self, changed: Vec<ClientRequest>, now: Timestamp) {
-        let mut runs: BTreeMap<u64, Run> = BTreeMap::new();
+        let mut runs: BTreeMap<u64, ClientRun> = BTreeMap::new();
         for request in changed {
             let known = || self.table.get(&request.run).cloned();
             let run = runs.entry(request.run).or_insert_with(|| {
-                known().unwrap_or(Run {
+                known().unwrap_or(ClientRun {
                     id: request.run,
                     requests: BTreeMap::new(),
                     before: Sum::default(),
@@ -250,13 +251,13 @@ impl Clients {
     /// Summarises all requests.
     pub fn summary(&self) -> String {
         let (mut bytes, mut from_peers, mut refused) = (0, 0, 0);
-        for sum in self.table.all().map(Run::sum) {
+        for sum in self.table.all().map(ClientRun::sum) {
             bytes += sum.bytes;
             from_peers += sum.fetched();
             refused += sum.refused;
         }
         let sent = format!(
-            "{} sent · {} fetched from peers",
+            "{} sent · {} downloaded from peers",
             Size(bytes),
             Size(from_peers)
         );

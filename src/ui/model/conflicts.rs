@@ -5,17 +5,17 @@ use std::time::Duration;
 use crate::{
     bus::{Level, Notice},
     domain::{
-        conflict::{Case, ConflictId, Conflicts as Known, Kind, Side},
+        conflict::{Case, ConflictId, ConflictList as Known, ConflictSide, Kind},
         record::Refusal,
         time::{Ago, Timestamp},
     },
-    ui::table::{Entry, Table, column::Column, filter::Value},
+    ui::table::{Table, TableEntry, column::Column, filter::CellValue},
 };
 
 /// Interval of refreshing the list while it is shown.
 const ASKED_EVERY: Duration = Duration::from_secs(5);
 
-impl Entry for Case {
+impl TableEntry for Case {
     type Id = ConflictId;
     const NAME: &'static str = "conflicts";
     const COLUMNS: &'static [Column] = &[
@@ -34,38 +34,38 @@ impl Entry for Case {
     /// More than a node keeps.
     const MOST: usize = 1_000;
     const SORT: Option<&'static str> = Some("seen");
-    const LEADING: &'static str = ", the open on top";
+    const LEADING: &'static str = ", open first";
 
     fn id(&self) -> ConflictId {
         self.id
     }
 
-    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+    fn value(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "kind" => Value::text(self.kind.label()),
-            "about" => Value::text(self.about()),
-            "key" => Value::text(keys(self, false)),
-            "force" => Value::text(self.in_force_label()),
-            "trust" => Value::text(self.standing()),
-            "evidence" => Value::text(evidence(self)),
-            "seen" => Value::Number(now.since(self.seen_at).as_secs_f64().round()),
-            "id" => Value::text(self.id.short()),
-            "kept" => Value::text(hash(self, 0)),
-            "offered" => Value::text(hash(self, 1)),
-            _ => Value::Nothing,
+            "kind" => CellValue::text(self.kind.label()),
+            "about" => CellValue::text(self.about()),
+            "key" => CellValue::text(keys(self, false)),
+            "force" => CellValue::text(self.in_force_label()),
+            "trust" => CellValue::text(self.standing()),
+            "evidence" => CellValue::text(evidence(self)),
+            "seen" => CellValue::Number(now.since(self.seen_at).as_secs_f64().round()),
+            "id" => CellValue::text(self.id.short()),
+            "kept" => CellValue::text(hash(self, 0)),
+            "offered" => CellValue::text(hash(self, 1)),
+            _ => CellValue::Nothing,
         }
     }
 
-    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+    fn exported(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "key" => Value::text(keys(self, true)),
-            "id" => Value::text(self.id.to_string()),
-            "kept" => Value::text(
+            "key" => CellValue::text(keys(self, true)),
+            "id" => CellValue::text(self.id.to_string()),
+            "kept" => CellValue::text(
                 self.sides
                     .first()
                     .map_or(String::new(), |side| side.hash.to_string()),
             ),
-            "offered" => Value::text(
+            "offered" => CellValue::text(
                 self.sides
                     .get(1)
                     .map_or(String::new(), |side| side.hash.to_string()),
@@ -89,7 +89,7 @@ impl Entry for Case {
 
 /// Returns the keys of all sides, in full or shortened.
 fn keys(case: &Case, whole: bool) -> String {
-    let key = |side: &&Side| {
+    let key = |side: &&ConflictSide| {
         if whole {
             side.publisher.to_string()
         } else {
@@ -114,7 +114,7 @@ pub fn hash(case: &Case, side: usize) -> String {
 }
 
 #[derive(Default)]
-pub struct Conflicts {
+pub struct ConflictsView {
     pub table: Table<Case>,
     /// Conflicts that the node has dropped for lack of room.
     pub forgotten: u64,
@@ -126,7 +126,7 @@ pub struct Conflicts {
     chosen: Option<(ConflictId, usize)>,
 }
 
-impl Conflicts {
+impl ConflictsView {
     pub fn take(&mut self, known: Known, now: Timestamp) {
         self.forgotten = known.forgotten;
         self.is_known = true;
@@ -151,7 +151,7 @@ impl Conflicts {
     }
 
     /// Returns the selected key of a conflict, or its first one.
-    pub fn key<'a>(&self, case: &'a Case) -> Option<&'a Side> {
+    pub fn key<'a>(&self, case: &'a Case) -> Option<&'a ConflictSide> {
         let at = self
             .chosen
             .filter(|(id, _)| *id == case.id)
@@ -175,8 +175,8 @@ impl Conflicts {
     }
 }
 
-/// Returns the notice that announces a new conflict.
-pub fn notice(case: &Case, now: Timestamp) -> Notice {
+/// Returns the notice that announces a new conflict; `key` opens the screen of conflicts.
+pub fn notice(case: &Case, key: &str, now: Timestamp) -> Notice {
     let level = match case.kind {
         Kind::Version | Kind::File | Kind::Removed | Kind::Handle => Level::Warning,
         Kind::Fork => Level::Info,
@@ -184,7 +184,7 @@ pub fn notice(case: &Case, now: Timestamp) -> Notice {
     Notice {
         at: now,
         level,
-        text: format!("{}: 9 shows it", case.news()),
+        text: format!("{} (details: {key})", case.headline()),
     }
 }
 

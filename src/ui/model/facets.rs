@@ -2,7 +2,7 @@
 
 use crate::{
     domain::{
-        query::{Facet, Filter, Terms, fold, with, without},
+        query::{Facet, SearchFilter, SearchTerms, fold, with, without},
         text::{has_unsafe, printable},
     },
     registry::{FacetCount, Facets},
@@ -13,7 +13,7 @@ pub type FacetId = (Facet, String);
 
 /// The way the search text mentions a value: it requires it or excludes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Asked {
+pub enum FacetMode {
     No,
     Yes,
     Not,
@@ -28,7 +28,7 @@ pub enum FacetLine {
         /// Number of matching packages; `None` if the value is in the search text but no result has
         /// it.
         packages: Option<u64>,
-        asked: Asked,
+        asked: FacetMode,
     },
     /// Number of values for which there was no room.
     More(usize),
@@ -55,14 +55,14 @@ pub fn name(facet: Facet) -> &'static str {
 
 /// Returns true if `filter` is about this value. A facet has the publisher's key, while the text
 /// may also have the handle.
-fn is_for(filter: &Filter, count: &FacetCount) -> bool {
+fn is_for(filter: &SearchFilter, count: &FacetCount) -> bool {
     filter.facet == count.facet
         && (filter.value == fold(&count.value)
             || count.facet == Facet::Publisher && filter.value == fold(&count.shown))
 }
 
 /// Returns the facets as lines: at most `most` values of each, those named in `terms` first.
-pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
+pub fn lines(facets: &Facets, terms: &SearchTerms, most: usize) -> Vec<FacetLine> {
     let mut lines = Vec::new();
     for facet in Facet::ALL {
         let counts = facets
@@ -78,14 +78,18 @@ pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
             id: (facet, filter.value.clone()),
             shown: printable(&filter.value),
             packages: None,
-            asked: if filter.not { Asked::Not } else { Asked::Yes },
+            asked: if filter.not {
+                FacetMode::Not
+            } else {
+                FacetMode::Yes
+            },
         }));
         // The sort is stable and keeps the order of the others.
         values.sort_by_key(|value| {
             matches!(
                 value,
                 FacetLine::Value {
-                    asked: Asked::No,
+                    asked: FacetMode::No,
                     ..
                 }
             )
@@ -101,16 +105,16 @@ pub fn lines(facets: &Facets, terms: &Terms, most: usize) -> Vec<FacetLine> {
     lines
 }
 
-fn counted(count: &FacetCount, terms: &Terms) -> FacetLine {
+fn counted(count: &FacetCount, terms: &SearchTerms) -> FacetLine {
     let filter = terms.filters.iter().find(|filter| is_for(filter, count));
     FacetLine::Value {
         id: (count.facet, count.value.clone()),
         shown: printable(&count.shown),
         packages: Some(count.packages),
         asked: match filter {
-            Some(Filter { not: true, .. }) => Asked::Not,
-            Some(_) => Asked::Yes,
-            None => Asked::No,
+            Some(SearchFilter { not: true, .. }) => FacetMode::Not,
+            Some(_) => FacetMode::Yes,
+            None => FacetMode::No,
         },
     }
 }
@@ -122,7 +126,7 @@ pub fn toggled(text: &str, facets: &Facets, id: &FacetId) -> Option<String> {
         .counts
         .iter()
         .find(|count| count.facet == *facet && count.value == *value);
-    let is_it = |filter: &Filter| match count {
+    let is_it = |filter: &SearchFilter| match count {
         Some(count) => is_for(filter, count),
         None => filter.facet == *facet && filter.value == fold(value),
     };

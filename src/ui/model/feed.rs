@@ -8,14 +8,14 @@ use crate::{
         time::Timestamp,
         trust::Trust,
     },
-    registry::{Announced, claimed},
-    ui::table::{Entry, column::Column, filter::Value},
+    registry::{ReceivedAnnouncement, claimed},
+    ui::table::{TableEntry, column::Column, filter::CellValue},
 };
 
 /// A package and its revision, which identify a row.
 pub type RowId = (PackageId, u64);
 
-impl Entry for Announced {
+impl TableEntry for ReceivedAnnouncement {
     type Id = RowId;
     const NAME: &'static str = "feed";
     const COLUMNS: &'static [Column] = &[
@@ -26,7 +26,7 @@ impl Entry for Announced {
         Column::new("delay", "delay", 8, 2).right().unit("ms"),
         Column::new("via", "via", 12, 3),
         Column::new("trust", "key", 12, 0),
-        Column::new("summary", "what it is", 16, 4).up_to(200),
+        Column::new("summary", "description", 16, 4).up_to(200),
     ];
     const MOST: usize = 1_000;
     const NEWEST_FIRST: bool = true;
@@ -35,24 +35,24 @@ impl Entry for Announced {
         (self.package.clone(), self.seq)
     }
 
-    fn value(&self, column: &'static str, _: Timestamp) -> Value {
+    fn value(&self, column: &'static str, _: Timestamp) -> CellValue {
         match column {
-            "time" => Value::text(crate::clock::here(self.at)),
-            "package" => Value::text(claimed(&self.package, self.handle.as_ref())),
-            "version" => Value::text(version(self)),
-            "delay" => Value::Number(delay_ms(self.delay)),
-            "via" => Value::text(self.via.as_ref().map_or("you".to_owned(), short_id)),
-            "trust" => Value::text(key(&self.package.owner, self.trust)),
-            "summary" => Value::text(printable(&self.summary)),
-            _ => Value::Nothing,
+            "time" => CellValue::text(crate::clock::here(self.at)),
+            "package" => CellValue::text(claimed(&self.package, self.handle.as_ref())),
+            "version" => CellValue::text(version(self)),
+            "delay" => CellValue::Number(delay_ms(self.delay)),
+            "via" => CellValue::text(self.via.as_ref().map_or("you".to_owned(), short_id)),
+            "trust" => CellValue::text(key(&self.package.owner, self.trust)),
+            "summary" => CellValue::text(printable(&self.summary)),
+            _ => CellValue::Nothing,
         }
     }
 
-    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+    fn exported(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "time" => Value::text(crate::clock::stamp(self.at)),
-            "package" => Value::text(self.package.to_string()),
-            "via" => Value::text(
+            "time" => CellValue::text(crate::clock::stamp(self.at)),
+            "package" => CellValue::text(self.package.to_string()),
+            "via" => CellValue::text(
                 self.via
                     .as_ref()
                     .map_or("you".to_owned(), ToString::to_string),
@@ -75,7 +75,7 @@ pub fn key(publisher: &PublisherId, trust: Trust) -> String {
     }
 }
 
-pub fn version(one: &Announced) -> String {
+pub fn version(one: &ReceivedAnnouncement) -> String {
     if one.yanked {
         format!("{} yanked", one.version)
     } else {

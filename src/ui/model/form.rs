@@ -39,19 +39,19 @@ pub enum Field {
     Repository,
     Homepage,
     /// A cell of the table of dependencies.
-    Needs(usize, Part),
+    Needs(usize, DependencyColumn),
     File,
 }
 
 /// A column of the table of dependencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Part {
+pub enum DependencyColumn {
     Package,
     Requirement,
     Optional,
 }
 
-impl Part {
+impl DependencyColumn {
     pub const ALL: [Self; 3] = [Self::Package, Self::Requirement, Self::Optional];
 
     fn key(self) -> &'static str {
@@ -105,18 +105,22 @@ impl Field {
     /// Returns a hint for filling in the field.
     pub fn hint(self) -> &'static str {
         match self {
-            Self::Handle => "what you call yourself, such as alice; others see it before the name",
-            Self::Name => "small letters, digits, . _ -",
-            Self::Version => "such as 1.0.0; higher than the last",
+            Self::Handle => {
+                "your name as a publisher, such as alice; shown before the package name"
+            }
+            Self::Name => "lower-case letters, digits, . _ -",
+            Self::Version => "such as 1.0.0; higher than the last release",
             Self::Title => "a few words",
             Self::Description => "what it is and what it is for",
-            Self::Categories | Self::Tags => "with commas between them",
+            Self::Categories | Self::Tags => "separated by commas",
             Self::License => "SPDX, such as MIT OR Apache-2.0",
             Self::Repository | Self::Homepage => "https://…",
-            Self::Needs(_, Part::Package) => "what it needs: handle/name, or the name alone",
-            Self::Needs(_, Part::Requirement) => "versions, such as ^1.2",
-            Self::Needs(_, Part::Optional) => "yes if it works without",
-            Self::File => "file or directory to publish; Ctrl-o chooses one",
+            Self::Needs(_, DependencyColumn::Package) => {
+                "a dependency: handle/name, or the name alone"
+            }
+            Self::Needs(_, DependencyColumn::Requirement) => "version requirement, such as ^1.2",
+            Self::Needs(_, DependencyColumn::Optional) => "yes if optional",
+            Self::File => "file or directory to publish",
         }
     }
 }
@@ -142,7 +146,7 @@ pub struct Previous {
 }
 
 #[derive(Clone, Debug, Default)]
-pub struct Form {
+pub struct ReleaseForm {
     texts: BTreeMap<Field, Input>,
     /// The handle that the form started with.
     given: String,
@@ -169,7 +173,7 @@ pub struct Checked {
     pub left: Option<i64>,
 }
 
-impl Form {
+impl ReleaseForm {
     /// Returns an empty form, filled only with the publisher's handle if there is one.
     pub fn new(handle: Option<&str>) -> Self {
         let mut form = Self {
@@ -210,13 +214,16 @@ impl Form {
             }
             form.kept.clone_from(&manifest.dependencies);
             for (row, needed) in manifest.dependencies.iter().enumerate() {
-                form.set(Field::Needs(row, Part::Package), needed.written());
                 form.set(
-                    Field::Needs(row, Part::Requirement),
+                    Field::Needs(row, DependencyColumn::Package),
+                    needed.written(),
+                );
+                form.set(
+                    Field::Needs(row, DependencyColumn::Requirement),
                     &needed.requirement.to_string(),
                 );
                 form.set(
-                    Field::Needs(row, Part::Optional),
+                    Field::Needs(row, DependencyColumn::Optional),
                     if needed.optional { "yes" } else { "" },
                 );
             }
@@ -250,7 +257,7 @@ impl Form {
             for field in Field::BEFORE
                 .into_iter()
                 .chain([Field::File])
-                .chain(Part::ALL.map(|part| Field::Needs(row, part)))
+                .chain(DependencyColumn::ALL.map(|part| Field::Needs(row, part)))
             {
                 if let Some(text) = texts.get(&field.key()) {
                     form.set(field, text);
@@ -270,8 +277,8 @@ impl Form {
 
     /// Returns all fields in the order of the form.
     pub fn fields(&self) -> Vec<Field> {
-        let needs =
-            (0..self.needs.max(1)).flat_map(|row| Part::ALL.map(|part| Field::Needs(row, part)));
+        let needs = (0..self.needs.max(1))
+            .flat_map(|row| DependencyColumn::ALL.map(|part| Field::Needs(row, part)));
         Field::BEFORE
             .into_iter()
             .chain(needs)
@@ -350,7 +357,7 @@ impl Form {
     pub fn check(&self, previous: &[Previous]) -> Checked {
         let mut problems = BTreeMap::new();
         let text = |field| self.text(field).trim().to_owned();
-        let mut parsed = Parsed {
+        let mut parsed = ParsedFields {
             problems: &mut problems,
         };
 
@@ -365,11 +372,11 @@ impl Form {
         };
         let version = match text(Field::Version) {
             version if version.is_empty() => {
-                parsed.refuse(Field::Version, "write a version, such as 1.0.0");
+                parsed.refuse(Field::Version, "enter a version, such as 1.0.0");
                 None
             }
             version => {
-                let wrong = "is no version; write one such as 1.0.0";
+                let wrong = "is not a version (example: 1.0.0)";
                 let version = parsed.take_as::<VersionText>(Field::Version, &version, wrong);
                 if version
                     .as_ref()
@@ -389,7 +396,7 @@ impl Form {
         {
             parsed.refuse(
                 Field::Version,
-                "has been published already; a release never changes",
+                "has been published already; releases never change",
             );
         }
         let license = text(Field::License);
@@ -398,7 +405,11 @@ impl Form {
         {
             let canonical = spdx::Expression::canonicalize(&license).ok().flatten();
             let instead = canonical.map_or_else(
-                || "write SPDX, such as MIT OR Apache-2.0, or LicenseRef-… for your own".to_owned(),
+                || {
+                    "is not an SPDX expression (example: MIT OR Apache-2.0; use LicenseRef-… for \
+                    your own)"
+                        .to_owned()
+                },
                 |canonical| format!("did you mean {canonical}?"),
             );
             parsed.refuse(Field::License, &format!("{}; {instead}", error.reason));
@@ -413,14 +424,14 @@ impl Form {
                 Ok(_) => parsed.refuse(field, "must start with https:// or http://"),
                 Err(error) => parsed.refuse(
                     field,
-                    &format!("is no link ({error}); write it like https://example.org/web"),
+                    &format!("is not a URL ({error}; example: https://example.org/web)"),
                 ),
             }
         }
         let dependencies = self.dependencies(&ecosystem, &mut parsed);
         match &self.file {
             _ if text(Field::File).is_empty() => {
-                parsed.refuse(Field::File, "choose the file or directory to publish")
+                parsed.refuse(Field::File, "choose a file or directory to publish")
             }
             FileState::Wrong(why) => parsed.refuse(Field::File, why),
             FileState::Unknown | FileState::Directory | FileState::Is { .. } => {}
@@ -462,7 +473,11 @@ impl Form {
                         - i64::try_from(signed_len(&manifest)).unwrap_or(i64::MAX);
                     if room < 0 {
                         problems.entry(Field::Description).or_insert_with(|| {
-                            format!("the manifest is {} bytes over its {MAX_MANIFEST}; shorten the texts", -room)
+                            format!(
+                                "the manifest is {} bytes over the limit of {MAX_MANIFEST}; \
+                                     shorten some texts",
+                                -room
+                            )
                         });
                     }
                     left = named.then_some(room);
@@ -472,7 +487,7 @@ impl Form {
                         let field = Field::BEFORE
                             .into_iter()
                             .find(|field| field.name() == error.field);
-                        let field = field.unwrap_or(Field::Needs(0, Part::Package));
+                        let field = field.unwrap_or(Field::Needs(0, DependencyColumn::Package));
                         problems.entry(field).or_insert(error.problem);
                     }
                 }
@@ -525,11 +540,11 @@ fn as_manifest(draft: &Draft) -> Result<Manifest, Vec<crate::domain::manifest::F
     )
 }
 
-struct Parsed<'a> {
+struct ParsedFields<'a> {
     problems: &'a mut BTreeMap<Field, String>,
 }
 
-impl Parsed<'_> {
+impl ParsedFields<'_> {
     fn refuse(&mut self, field: Field, problem: &str) {
         self.problems
             .entry(field)

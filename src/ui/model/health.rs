@@ -2,10 +2,10 @@
 
 use crate::{
     domain::{
-        health::{History, Measure, Row, Sample, State, rows, verdict},
+        health::{HealthState, History, Measure, MeasureRow, Sample, rows, verdict},
         time::Timestamp,
     },
-    ui::table::{Entry, Table, column::Column, filter::Value},
+    ui::table::{Table, TableEntry, column::Column, filter::CellValue},
 };
 
 /// Samples kept of each measure.
@@ -15,12 +15,12 @@ pub const SPARK: usize = 10;
 
 #[derive(Clone, Debug)]
 pub struct HealthRow {
-    pub row: Row,
+    pub row: MeasureRow,
     /// Samples, oldest first.
     pub history: Vec<f32>,
 }
 
-impl Entry for HealthRow {
+impl TableEntry for HealthRow {
     type Id = Measure;
     const NAME: &'static str = "health";
     const COLUMNS: &'static [Column] = &[
@@ -28,9 +28,9 @@ impl Entry for HealthRow {
         Column::new("measure", "measure", 16, 0),
         Column::new("value", "value", 21, 0).up_to(28),
         Column::new("trend", "lately", SPARK, 3).picture(),
-        Column::new("threshold", "good is", 16, 2).up_to(20),
+        Column::new("threshold", "healthy if", 16, 2).up_to(20),
         Column::new("state", "state", 8, 1),
-        Column::new("hint", "what it is", 30, 4).up_to(200),
+        Column::new("hint", "description", 30, 4).up_to(200),
     ];
     const MOST: usize = Measure::ALL.len();
 
@@ -38,19 +38,19 @@ impl Entry for HealthRow {
         self.row.measure
     }
 
-    fn value(&self, column: &'static str, _: Timestamp) -> Value {
+    fn value(&self, column: &'static str, _: Timestamp) -> CellValue {
         match column {
-            "state" => Value::text(self.row.state.map(State::label).unwrap_or_default()),
-            "measure" => Value::text(self.row.measure.name()),
-            "value" => Value::text(self.row.shown.as_str()),
-            "threshold" => Value::text(self.row.threshold.as_str()),
-            "hint" => Value::text(self.row.measure.hint()),
-            _ => Value::Nothing,
+            "state" => CellValue::text(self.row.state.map(HealthState::label).unwrap_or_default()),
+            "measure" => CellValue::text(self.row.measure.name()),
+            "value" => CellValue::text(self.row.shown.as_str()),
+            "threshold" => CellValue::text(self.row.threshold.as_str()),
+            "hint" => CellValue::text(self.row.measure.hint()),
+            _ => CellValue::Nothing,
         }
     }
 
     fn copied(&self) -> String {
-        let state = self.row.state.map_or("", State::label);
+        let state = self.row.state.map_or("", HealthState::label);
         format!("{}: {} {state}", self.row.measure.name(), self.row.shown)
     }
 }
@@ -109,7 +109,7 @@ impl Health {
         let row = &self.table.current()?.row;
         let mut text = format!("{}\n\nNow: {}", row.measure.hint(), row.shown);
         if !row.threshold.is_empty() {
-            text.push_str(&format!("\nGood is: {}", row.threshold));
+            text.push_str(&format!("\nHealthy if: {}", row.threshold));
         }
         if let Some((cause, remedy)) = row.complaint() {
             text.push_str(&format!("\n\n{cause}.\nWhat to do: {remedy}."));

@@ -4,7 +4,7 @@ use crate::{
     bus::Level,
     control::Logged,
     domain::time::Timestamp,
-    ui::table::{Entry, Table, column::Column, filter::Value},
+    ui::table::{Table, TableEntry, column::Column, filter::CellValue},
 };
 
 /// An entry of the node's log.
@@ -69,7 +69,7 @@ impl LogLevel {
     }
 }
 
-impl Entry for LogLine {
+impl TableEntry for LogLine {
     type Id = u64;
     const NAME: &'static str = "logs";
     const COLUMNS: &'static [Column] = &[
@@ -85,19 +85,19 @@ impl Entry for LogLine {
         self.number
     }
 
-    fn value(&self, column: &'static str, _: Timestamp) -> Value {
+    fn value(&self, column: &'static str, _: Timestamp) -> CellValue {
         match column {
-            "time" => Value::text(crate::clock::here(self.at)),
-            "level" => Value::text(self.level.name()),
-            "target" => Value::text(self.target.as_str()),
-            "text" => Value::text(self.text.as_str()),
-            _ => Value::Nothing,
+            "time" => CellValue::text(crate::clock::here(self.at)),
+            "level" => CellValue::text(self.level.name()),
+            "target" => CellValue::text(self.target.as_str()),
+            "text" => CellValue::text(self.text.as_str()),
+            _ => CellValue::Nothing,
         }
     }
 
-    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+    fn exported(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "time" => Value::text(crate::clock::stamp(self.at)),
+            "time" => CellValue::text(crate::clock::stamp(self.at)),
             column => self.value(column, now),
         }
     }
@@ -114,7 +114,7 @@ impl Entry for LogLine {
 }
 
 #[derive(Default)]
-pub struct Logs {
+pub struct LogsView {
     pub table: Table<LogLine>,
     /// The least severe level that is shown.
     pub least: LogLevel,
@@ -127,7 +127,7 @@ pub struct Logs {
     all: std::collections::VecDeque<LogLine>,
 }
 
-impl Logs {
+impl LogsView {
     /// Adds entries that the node logged from `next` on; returns true if there were any.
     pub fn take(&mut self, logged: Logged, now: Timestamp) -> bool {
         let first = logged.next.saturating_sub(logged.entries.len() as u64);

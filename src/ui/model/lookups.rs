@@ -6,17 +6,17 @@ use unicode_width::UnicodeWidthStr;
 
 use crate::{
     domain::{
-        lookup::{Figures, MAX_PAST, RoutingTable, Trace, figures, span},
+        lookup::{LookupFigures, MAX_PAST, RoutingTable, Trace, figures, span},
         text::printable,
         time::{Ago, Timestamp},
     },
-    ui::table::{Entry, Table, column::Column, filter::Value},
+    ui::table::{Table, TableEntry, column::Column, filter::CellValue},
 };
 
 /// Most lines of statistics above the table.
 const MOST_FIGURES: usize = 3;
 
-impl Entry for Trace {
+impl TableEntry for Trace {
     type Id = u64;
     const NAME: &'static str = "lookups";
     const COLUMNS: &'static [Column] = &[
@@ -32,30 +32,30 @@ impl Entry for Trace {
             .highest_first()
             .unit("ms"),
         Column::new("age", "age", 6, 4).right().unit("s_ago"),
-        Column::new("note", "what came of it", 18, 5).up_to(30),
+        Column::new("note", "result", 18, 5).up_to(30),
         Column::new("key", "key", 12, 6).up_to(64),
     ];
     /// Twice what one node keeps, because rows from before its restart stay.
     const MOST: usize = 2 * MAX_PAST;
     const SORT: Option<&'static str> = Some("age");
-    const LEADING: &'static str = ", what runs on top";
+    const LEADING: &'static str = ", running first";
 
     fn id(&self) -> u64 {
         self.id
     }
 
-    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+    fn value(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "kind" => Value::text(self.kind.label()),
-            "what" => Value::text(printable(self.title())),
-            "state" => Value::text(self.word()),
-            "hops" => Value::Number(hops(self) as f64),
-            "answers" => Value::Number(self.answered() as f64),
-            "took" => Value::number(self.took_us.map(|took| f64::from(took) / 1_000.0)),
-            "age" => Value::Number(now.since(self.started_at).as_secs_f64().round()),
-            "note" => Value::text(self.came()),
-            "key" => Value::text(printable(&self.key)),
-            _ => Value::Nothing,
+            "kind" => CellValue::text(self.kind.label()),
+            "what" => CellValue::text(printable(self.title())),
+            "state" => CellValue::text(self.word()),
+            "hops" => CellValue::Number(hops(self) as f64),
+            "answers" => CellValue::Number(self.answered() as f64),
+            "took" => CellValue::number(self.took_us.map(|took| f64::from(took) / 1_000.0)),
+            "age" => CellValue::Number(now.since(self.started_at).as_secs_f64().round()),
+            "note" => CellValue::text(self.came()),
+            "key" => CellValue::text(printable(&self.key)),
+            _ => CellValue::Nothing,
         }
     }
 
@@ -78,17 +78,17 @@ pub fn hops(trace: &Trace) -> usize {
 }
 
 #[derive(Default)]
-pub struct Lookups {
+pub struct LookupsView {
     pub table: Table<Trace>,
     /// The routing table as last reported, or the error.
     pub routing: Option<Result<RoutingTable, String>>,
 }
 
-impl Lookups {
+impl LookupsView {
     /// Summarises the lookups of each kind in lines of `width` columns.
     pub fn said(&self, width: usize) -> Vec<String> {
-        let say = |of: &Figures| {
-            let Figures {
+        let say = |of: &LookupFigures| {
+            let LookupFigures {
                 kind, ended, done, ..
             } = of;
             let micros = |ms: f64| span((ms * 1_000.0) as u32);

@@ -28,40 +28,40 @@ use libp2p::PeerId;
 use tui_input::Input;
 
 use self::{
-    clients::{Clients, Run},
-    conflicts::Conflicts,
+    clients::{ClientRun, Clients},
+    conflicts::ConflictsView,
     health::{Health, HealthRow},
-    logs::{LogLine, Logs},
-    lookups::Lookups,
+    logs::{LogLine, LogsView},
+    lookups::LookupsView,
     map::MapView,
-    notices::Notices,
+    notices::NoticeQueue,
     package::PackageView,
     palette::Palette,
-    peers::{Deed, Served},
+    peers::{Deed, PeerPackages},
     picker::Picker,
-    publish::{Publish, Review},
+    publish::{PublishView, Review},
     recent::RecentWindow,
     search::SearchView,
     transfers::Transfers,
 };
 use super::{
-    action::{Place, Screen},
+    action::{Action, KeyPlace, Screen},
     keymap::Keymap,
-    table::{AnyTable, Entry, Table, column::Column},
+    table::{AnyTable, Table, TableEntry, column::Column},
 };
 use crate::{
     bus::{Batch, Counters, Level, NodeSnapshot, Notice, PeerSnapshot},
     control::Link,
     domain::{
         conflict::{Case, ConflictId},
-        health::State,
+        health::HealthState,
         lookup::Trace,
         name::{Handle, PackageRef, PublisherId},
         time::Timestamp,
         transfer::{Transfer, TransferId, TransferState},
         version::VersionText,
     },
-    registry::{Announced, Hit, OwnPackage},
+    registry::{Hit, OwnPackage, ReceivedAnnouncement},
 };
 
 /// Period over which announcements per minute are counted.
@@ -72,11 +72,11 @@ pub const CLOCK_LIMIT_MS: i64 = 120_000;
 /// The tables by their name in the settings.
 pub const TABLES: [(&str, &[Column]); 10] = [
     (PeerSnapshot::NAME, PeerSnapshot::COLUMNS),
-    (Announced::NAME, Announced::COLUMNS),
+    (ReceivedAnnouncement::NAME, ReceivedAnnouncement::COLUMNS),
     (Hit::NAME, Hit::COLUMNS),
     (OwnPackage::NAME, OwnPackage::COLUMNS),
     (Transfer::NAME, Transfer::COLUMNS),
-    (Run::NAME, Run::COLUMNS),
+    (ClientRun::NAME, ClientRun::COLUMNS),
     (Trace::NAME, Trace::COLUMNS),
     (HealthRow::NAME, HealthRow::COLUMNS),
     (Case::NAME, Case::COLUMNS),
@@ -125,7 +125,7 @@ pub enum Replacement {
 
 /// A question that is answered with yes or no.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub struct YesNoQuestion {
     pub title: &'static str,
     pub text: String,
     pub consent: Consent,
@@ -187,7 +187,7 @@ pub enum Popup {
         at: usize,
     },
     Palette(Palette),
-    Confirm(Box<Question>),
+    Confirm(Box<YesNoQuestion>),
     Review(Box<Review>),
     Picker(Picker),
     Export(Export),
@@ -222,33 +222,33 @@ impl Popup {
         }
     }
 
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> KeyPlace {
         match self {
             Self::Help { .. }
             | Self::About { .. }
             | Self::Text { .. }
             | Self::Run { .. }
-            | Self::Buckets { .. } => Place::Window,
-            Self::Peer { .. } => Place::Peer,
-            Self::Lookup { .. } => Place::Lookup,
-            Self::Package(_) => Place::Package,
-            Self::Transfer { .. } => Place::Transfer,
-            Self::Conflict { .. } => Place::Conflict,
-            Self::Columns { .. } => Place::Columns,
-            Self::Palette(_) => Place::Palette,
-            Self::Confirm(_) => Place::Confirm,
-            Self::Review(_) => Place::Review,
-            Self::Picker(_) => Place::Picker,
-            Self::Export(_) => Place::Export,
-            Self::Facets => Place::Facets,
-            Self::Recent(_) => Place::Recent,
+            | Self::Buckets { .. } => KeyPlace::Window,
+            Self::Peer { .. } => KeyPlace::Peer,
+            Self::Lookup { .. } => KeyPlace::Lookup,
+            Self::Package(_) => KeyPlace::Package,
+            Self::Transfer { .. } => KeyPlace::Transfer,
+            Self::Conflict { .. } => KeyPlace::Conflict,
+            Self::Columns { .. } => KeyPlace::Columns,
+            Self::Palette(_) => KeyPlace::Palette,
+            Self::Confirm(_) => KeyPlace::Confirm,
+            Self::Review(_) => KeyPlace::Review,
+            Self::Picker(_) => KeyPlace::Picker,
+            Self::Export(_) => KeyPlace::Export,
+            Self::Facets => KeyPlace::Facets,
+            Self::Recent(_) => KeyPlace::Recent,
         }
     }
 }
 
 /// Paths on this machine, for the About window and for exports.
 #[derive(Clone, Debug, Default)]
-pub struct Places {
+pub struct ExplorerPaths {
     pub data: PathBuf,
     pub config: PathBuf,
     pub logs: PathBuf,
@@ -268,7 +268,7 @@ pub struct Model {
     pub now: Timestamp,
     pub size: (u16, u16),
     pub keymap: Keymap,
-    pub places: Places,
+    pub places: ExplorerPaths,
     /// Symbols are replaced with ASCII characters.
     pub ascii: bool,
     /// The explorer handles the mouse, not the terminal.
@@ -278,22 +278,22 @@ pub struct Model {
     /// Announcements and notices that were dropped because the explorer was too slow.
     pub dropped: u64,
     rate: VecDeque<(Timestamp, u64)>,
-    pub notices: Notices,
+    pub notices: NoticeQueue,
     pub screen: Screen,
     pub popups: Vec<Popup>,
     pub peers: Table<PeerSnapshot>,
     /// The packages of the peer that was opened last.
-    pub served: Option<Served>,
+    pub served: Option<PeerPackages>,
     pub map: MapView,
-    pub feed: Table<Announced>,
+    pub feed: Table<ReceivedAnnouncement>,
     pub search: SearchView,
-    pub publish: Publish,
+    pub publish: PublishView,
     pub transfers: Transfers,
     pub clients: Clients,
-    pub lookups: Lookups,
+    pub lookups: LookupsView,
     pub health: Health,
-    pub conflicts: Conflicts,
-    pub logs: Logs,
+    pub conflicts: ConflictsView,
+    pub logs: LogsView,
     /// True if the next frame would differ from the last one.
     pub dirty: bool,
     pub quit: bool,
@@ -312,14 +312,14 @@ impl Model {
             now,
             size,
             keymap: Keymap::default(),
-            places: Places::default(),
+            places: ExplorerPaths::default(),
             ascii: false,
             mouse: true,
             node: None,
             counters: Counters::default(),
             dropped: 0,
             rate: VecDeque::new(),
-            notices: Notices::default(),
+            notices: NoticeQueue::default(),
             screen: Screen::Peers,
             popups: Vec::new(),
             peers: Table::default(),
@@ -327,13 +327,13 @@ impl Model {
             map: MapView::default(),
             feed: Table::default(),
             search: SearchView::default(),
-            publish: Publish::default(),
+            publish: PublishView::default(),
             transfers: Transfers::default(),
             clients: Clients::default(),
-            lookups: Lookups::default(),
+            lookups: LookupsView::default(),
             health: Health::default(),
-            conflicts: Conflicts::default(),
-            logs: Logs::default(),
+            conflicts: ConflictsView::default(),
+            logs: LogsView::default(),
             dirty: true,
             quit: false,
             generation: 0,
@@ -393,26 +393,31 @@ impl Model {
         }
     }
 
+    /// Returns the key for `action` in a place, for texts that mention it.
+    pub fn key(&self, action: Action, place: impl Into<KeyPlace>) -> String {
+        self.keymap.hint(action, place.into())
+    }
+
     /// Returns the place that receives keys.
-    pub fn place(&self) -> Place {
+    pub fn place(&self) -> KeyPlace {
         match self.popups.last() {
             Some(popup) => popup.place(),
             None if self.screen == Screen::Publish
                 && self.publish.typing
                 && self.publish.form.is_some() =>
             {
-                Place::Form
+                KeyPlace::Form
             }
-            None => Place::Screen(self.screen),
+            None => KeyPlace::Screen(self.screen),
         }
     }
 
     /// Returns true if a text field has the focus.
     pub fn typing(&self) -> bool {
         match self.place() {
-            Place::Form | Place::Palette | Place::Export | Place::Recent => true,
-            Place::Screen(Screen::Search) if self.search.typing => true,
-            Place::Screen(_) => self.table().filter().typing,
+            KeyPlace::Form | KeyPlace::Palette | KeyPlace::Export | KeyPlace::Recent => true,
+            KeyPlace::Screen(Screen::Search) if self.search.typing => true,
+            KeyPlace::Screen(_) => self.table().filter().typing,
             _ => false,
         }
     }
@@ -455,7 +460,8 @@ impl Model {
         self.take_transfers(batch.transfers, now);
         self.clients.put(batch.requests, now);
         for case in &batch.conflicts {
-            self.notices.tell(conflicts::notice(case, now), now);
+            let key = self.key(Action::Go(Screen::Conflicts), self.screen);
+            self.notices.tell(conflicts::notice(case, &key, now), now);
             self.conflicts.ask_again();
         }
         self.lookups.table.put(batch.lookups, now);
@@ -518,7 +524,8 @@ impl Model {
                 }
             }
         }
-        for (notice, answers) in self.transfers.put(transfers, now) {
+        let key = self.key(Action::Go(Screen::Transfers), self.screen);
+        for (notice, answers) in self.transfers.put(transfers, &key, now) {
             if answers {
                 self.notices.answer(notice, now);
             } else {
@@ -561,14 +568,15 @@ impl Model {
             return;
         };
         let level = match verdict.state {
-            State::Good => Level::Info,
-            State::Degraded => Level::Warning,
-            State::Bad => Level::Error,
+            HealthState::Good => Level::Info,
+            HealthState::Degraded => Level::Warning,
+            HealthState::Bad => Level::Error,
         };
         let text = format!(
-            "health is {} now: {}; 8 shows it",
+            "health is now {}: {} (details: {})",
             verdict.state.label(),
-            verdict.cause
+            verdict.cause,
+            self.key(Action::Go(Screen::Health), self.screen)
         );
         self.notices.tell(
             Notice {

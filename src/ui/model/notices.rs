@@ -15,7 +15,7 @@ const READ: Duration = Duration::from_secs(2);
 const MOST: usize = 16;
 
 #[derive(Debug, Default)]
-pub struct Notices {
+pub struct NoticeQueue {
     /// The answer to the user's last action, and when it was given.
     answer: Option<(Notice, Timestamp)>,
     /// Notices of the node in order of arrival, and the time since when the first is shown.
@@ -23,7 +23,7 @@ pub struct Notices {
     since: Option<Timestamp>,
 }
 
-impl Notices {
+impl NoticeQueue {
     /// Shows an answer at once, in place of an earlier one.
     pub fn answer(&mut self, notice: Notice, now: Timestamp) {
         self.answer = Some((notice, now));
@@ -100,13 +100,13 @@ mod tests {
         }
     }
 
-    fn shown(notices: &Notices) -> Option<&str> {
+    fn shown(notices: &NoticeQueue) -> Option<&str> {
         notices.shown().map(|notice| notice.text.as_str())
     }
 
     #[test]
     fn an_answer_comes_at_once_and_the_rest_waits_for_it() {
-        let mut notices = Notices::default();
+        let mut notices = NoticeQueue::default();
         let at = |seconds: u64| Timestamp(seconds * 1_000);
         notices.tell(notice("told"), at(0));
         notices.answer(notice("first"), at(1));
@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn what_waits_makes_room_sooner_and_is_bounded() {
-        let mut notices = Notices::default();
+        let mut notices = NoticeQueue::default();
         for number in 0..MOST + 3 {
             notices.tell(notice(&number.to_string()), Timestamp(0));
         }

@@ -1,13 +1,13 @@
 //! The window of a package.
 
-use super::readme::Readme;
+use super::readme::ReadmeText;
 use crate::{
     domain::{hash::ContentRoot, name::PackageId},
     registry::{Held, Package, ReleaseFile},
 };
 
 #[derive(Clone, Debug)]
-pub enum Looked {
+pub enum PackageState {
     Looking,
     Found(Box<Package>),
     Failed(String),
@@ -15,7 +15,7 @@ pub enum Looked {
 
 /// State of the latest release's content on this node.
 #[derive(Clone, Debug, Default)]
-pub enum Presence {
+pub enum ContentState {
     #[default]
     Asking,
     /// The node has it; with how it was obtained, if known.
@@ -26,18 +26,18 @@ pub enum Presence {
 
 /// The readme of the latest release.
 #[derive(Clone, Debug, Default)]
-pub enum Shown {
+pub enum ReadmeState {
     /// The release has no readme.
     #[default]
     None,
     Loading,
-    Is(Readme),
+    Is(ReadmeText),
     Failed(String),
 }
 
 /// The files of a release with several manifests.
 #[derive(Clone, Debug)]
-pub enum Files {
+pub enum ReleaseFiles {
     Looking,
     /// The files, and the number of manifests that could not be fetched.
     Are(Vec<ReleaseFile>, usize),
@@ -50,19 +50,19 @@ pub struct PackageView {
     /// The title, as the package was called where it was opened.
     pub title: String,
     pub generation: u64,
-    pub state: Looked,
+    pub state: PackageState,
     /// Files of the latest release, once all its manifests were looked up; `None` if the first
     /// manifest lists them all.
-    pub files: Option<Files>,
-    pub content: Presence,
-    pub readme: Shown,
+    pub files: Option<ReleaseFiles>,
+    pub content: ContentState,
+    pub readme: ReadmeState,
     pub scroll: usize,
 }
 
 impl PackageView {
     /// Notes that a content is on this node now.
     pub fn came(&mut self, root: ContentRoot) {
-        let Looked::Found(package) = &self.state else {
+        let PackageState::Found(package) = &self.state else {
             return;
         };
         if package
@@ -70,7 +70,7 @@ impl PackageView {
             .as_ref()
             .is_some_and(|manifest| manifest.content().root == root)
         {
-            self.content = Presence::Here(None);
+            self.content = ContentState::Here(None);
         }
     }
 }

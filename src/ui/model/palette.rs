@@ -3,7 +3,7 @@
 use tui_input::Input;
 
 use crate::ui::{
-    action::{Action, Place},
+    action::{Action, KeyPlace},
     keymap::{self, Keymap, When},
 };
 
@@ -36,7 +36,7 @@ pub struct Palette {
 
 impl Palette {
     /// Lists every action that has a key at `place`.
-    pub fn new(keymap: &Keymap, place: Place) -> Self {
+    pub fn new(keymap: &Keymap, place: KeyPlace) -> Self {
         let mut offers: Vec<Offer> = Vec::new();
         // Moving the cursor makes no sense from the palette.
         let about =
@@ -138,7 +138,7 @@ mod tests {
             ("reverse", Action::Reverse),
             ("draft", Action::GoOn),
         ] {
-            let palette = Palette::new(&Keymap::default(), Place::Screen(Screen::Publish));
+            let palette = Palette::new(&Keymap::default(), KeyPlace::Screen(Screen::Publish));
             let found = Palette {
                 input: Input::new(word.to_owned()),
                 ..palette
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn every_offer_is_found_by_its_own_words() {
-        let palette = Palette::new(&Keymap::default(), Place::Screen(Screen::Publish));
+        let palette = Palette::new(&Keymap::default(), KeyPlace::Screen(Screen::Publish));
         assert!(palette.offers.len() > 25);
         for offer in palette.offers.clone() {
             let found = Palette {

@@ -6,13 +6,13 @@ use crate::{
     bus::{Direction, PeerSnapshot},
     domain::{
         faults::Ruling,
-        geo::provenance::Source,
+        geo::provenance::LocationSource,
         name::short_id,
         text::fit,
         time::{Ago, Timestamp},
     },
     registry::NodeOwner,
-    ui::table::{Entry, column::Column, filter::Value},
+    ui::table::{TableEntry, column::Column, filter::CellValue},
 };
 
 /// Width of the sparkline of round trips, in columns.
@@ -20,7 +20,7 @@ pub const SPARK: usize = 10;
 
 /// Packages of a peer's publisher in the local catalogue: their number, and the first few by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Served {
+pub struct PeerPackages {
     pub peer: PeerId,
     pub names: Vec<String>,
     pub total: u64,
@@ -33,7 +33,7 @@ pub enum Deed {
     Disconnect,
 }
 
-impl Entry for PeerSnapshot {
+impl TableEntry for PeerSnapshot {
     type Id = PeerId;
     const NAME: &'static str = "peers";
     const COLUMNS: &'static [Column] = &[
@@ -55,36 +55,36 @@ impl Entry for PeerSnapshot {
     ];
     const MOST: usize = 10_000;
     const SORT: Option<&'static str> = Some("score");
-    const LEADING: &'static str = ", the connected on top";
+    const LEADING: &'static str = ", connected first";
 
     fn id(&self) -> PeerId {
         self.id
     }
 
-    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+    fn value(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "state" => Value::text(state(self, now)),
-            "peer" => Value::text(short_id(&self.id)),
-            "handle" => Value::text(called(self)),
+            "state" => CellValue::text(state(self, now)),
+            "peer" => CellValue::text(short_id(&self.id)),
+            "handle" => CellValue::text(called(self)),
             // A round trip measured before the connection ended is out of date.
-            "rtt" if self.connection.is_none() => Value::Nothing,
-            "rtt" => Value::number(self.rtts_ms.last().map(|ms| f64::from(*ms))),
-            "score" => Value::Number(self.score.total),
-            "place" => Value::text(place(self)),
-            "distance" => Value::number(self.distance_km),
-            "packages" => Value::number(self.packages.map(|count| count as f64)),
-            "seen" if self.connection.is_some() => Value::Number(0.0),
-            "seen" => Value::Number(now.since(self.last_seen).as_secs_f64().round()),
-            "direction" => Value::text(direction(self)),
-            "agent" => Value::text(self.agent.as_deref().unwrap_or_default()),
-            "address" => Value::text(address(self)),
-            _ => Value::Nothing,
+            "rtt" if self.connection.is_none() => CellValue::Nothing,
+            "rtt" => CellValue::number(self.rtts_ms.last().map(|ms| f64::from(*ms))),
+            "score" => CellValue::Number(self.score.total),
+            "place" => CellValue::text(place(self)),
+            "distance" => CellValue::number(self.distance_km),
+            "packages" => CellValue::number(self.packages.map(|count| count as f64)),
+            "seen" if self.connection.is_some() => CellValue::Number(0.0),
+            "seen" => CellValue::Number(now.since(self.last_seen).as_secs_f64().round()),
+            "direction" => CellValue::text(direction(self)),
+            "agent" => CellValue::text(self.agent.as_deref().unwrap_or_default()),
+            "address" => CellValue::text(address(self)),
+            _ => CellValue::Nothing,
         }
     }
 
-    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+    fn exported(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "peer" => Value::text(self.id.to_string()),
+            "peer" => CellValue::text(self.id.to_string()),
             column => self.value(column, now),
         }
     }
@@ -114,7 +114,7 @@ fn place(peer: &PeerSnapshot) -> String {
         (Some(place), true, _) => format!("{place} (implausible)"),
         (Some(place), false, true) => format!("{place} (approximate)"),
         (Some(place), false, false) => place.to_string(),
-        (None, ..) if from.source == Source::Local => "local address".to_owned(),
+        (None, ..) if from.source == LocationSource::Local => "local address".to_owned(),
         (None, ..) => String::new(),
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 pub const MAX_ENTRIES: usize = 5_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileEntry {
+pub struct PickerEntry {
     pub name: String,
     pub is_dir: bool,
     pub size: u64,
@@ -17,7 +17,7 @@ pub struct Picker {
     pub generation: u64,
     pub dir: PathBuf,
     /// `None` until the directory was read.
-    pub entries: Option<Result<Vec<FileEntry>, String>>,
+    pub entries: Option<Result<Vec<PickerEntry>, String>>,
     pub at: usize,
 }
 
@@ -46,8 +46,8 @@ impl Picker {
 
 /// Lists a directory: directories first, then by name. Names that are not UTF-8 are left out
 /// because the form cannot hold them.
-pub fn list(dir: &Path) -> Result<Vec<FileEntry>, String> {
-    let failed = |error: std::io::Error| format!("{} cannot be read: {error}", dir.display());
+pub fn list(dir: &Path) -> Result<Vec<PickerEntry>, String> {
+    let failed = |error: std::io::Error| format!("cannot read {}: {error}", dir.display());
     let mut entries = Vec::new();
     for entry in std::fs::read_dir(dir).map_err(failed)?.take(MAX_ENTRIES) {
         let Ok(entry) = entry else { continue };
@@ -57,7 +57,7 @@ pub fn list(dir: &Path) -> Result<Vec<FileEntry>, String> {
         let Ok(meta) = std::fs::metadata(entry.path()) else {
             continue;
         };
-        entries.push(FileEntry {
+        entries.push(PickerEntry {
             name,
             is_dir: meta.is_dir(),
             size: meta.len(),

@@ -2,19 +2,19 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use super::form::{Checked, Form, Previous};
+use super::form::{Checked, Previous, ReleaseForm};
 use crate::{
-    archive::pack::Listing,
+    archive::pack::PackListing,
     domain::{
         name::{PackageId, PublisherId, short_id},
         text::printable,
         time::Timestamp,
     },
     registry::{Content, OwnPackage, PublishStep, Receipt, claimed},
-    ui::table::{Entry, Table, column::Column, filter::Value},
+    ui::table::{Table, TableEntry, column::Column, filter::CellValue},
 };
 
-impl Entry for OwnPackage {
+impl TableEntry for OwnPackage {
     type Id = PackageId;
     const NAME: &'static str = "publish";
     const COLUMNS: &'static [Column] = &[
@@ -33,27 +33,27 @@ impl Entry for OwnPackage {
         self.id.clone()
     }
 
-    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+    fn value(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "package" => Value::text(claimed(&self.id, self.handle.as_ref())),
-            "version" => Value::text(
+            "package" => CellValue::text(claimed(&self.id, self.handle.as_ref())),
+            "version" => CellValue::text(
                 self.latest
                     .as_ref()
                     .map(|entry| entry.version.to_string())
                     .unwrap_or_default(),
             ),
-            "state" => Value::text(state(self)),
-            "copies" => Value::Number(self.copies as f64),
-            "replicas" => Value::number(self.replicas.map(|count| count as f64)),
-            "releases" => Value::Number(self.releases as f64),
-            "signed" => Value::Number(now.since(self.signed_at).as_secs_f64().round()),
-            _ => Value::Nothing,
+            "state" => CellValue::text(state(self)),
+            "copies" => CellValue::Number(self.copies as f64),
+            "replicas" => CellValue::number(self.replicas.map(|count| count as f64)),
+            "releases" => CellValue::Number(self.releases as f64),
+            "signed" => CellValue::Number(now.since(self.signed_at).as_secs_f64().round()),
+            _ => CellValue::Nothing,
         }
     }
 
-    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+    fn exported(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "package" => Value::text(self.id.to_string()),
+            "package" => CellValue::text(self.id.to_string()),
             column => self.value(column, now),
         }
     }
@@ -81,7 +81,7 @@ pub fn state(package: &OwnPackage) -> String {
     }
     match (package.pending, package.replicas, package.announced) {
         (true, Some(0), Some(0)) => "waiting for peers".to_owned(),
-        (true, Some(0), _) => "not read back yet".to_owned(),
+        (true, Some(0), _) => "not replicated yet".to_owned(),
         (true, _, _) => "not announced yet".to_owned(),
         (false, None, _) => "by another node".to_owned(),
         (false, _, Some(peers)) => format!("announced to {peers}"),
@@ -91,7 +91,7 @@ pub fn state(package: &OwnPackage) -> String {
 
 /// A publish that is running, or the last one.
 #[derive(Clone, Debug)]
-pub struct Progress {
+pub struct PublishProgress {
     pub generation: u64,
     pub title: String,
     /// Bytes that the node has stored, and their total.
@@ -100,7 +100,7 @@ pub struct Progress {
     pub ended: Option<Result<Receipt, String>>,
 }
 
-impl Progress {
+impl PublishProgress {
     /// Returns true once the release is stored on this node and cannot be lost.
     pub fn is_stored(&self) -> bool {
         self.steps
@@ -133,28 +133,28 @@ pub struct Review {
     pub path: PathBuf,
     pub hashed: Hashed,
     /// The files of the release, once known.
-    pub listing: Option<Box<Listing>>,
+    pub listing: Option<Box<PackListing>>,
     pub scroll: usize,
 }
 
 #[derive(Default)]
-pub struct Publish {
+pub struct PublishView {
     pub mine: Table<OwnPackage>,
     /// True once the node has sent the list.
     pub known: bool,
     /// The node's publisher key if there is one, and the path of its key file.
     pub own: Option<PublisherId>,
     pub key: Option<PathBuf>,
-    pub form: Option<Form>,
+    pub form: Option<ReleaseForm>,
     pub typing: bool,
-    pub progress: Option<Progress>,
+    pub progress: Option<PublishProgress>,
     /// The draft was saved by an earlier run.
     pub found: bool,
     /// Number of the file check whose answer counts.
     pub stat: u64,
 }
 
-impl Publish {
+impl PublishView {
     /// Returns the existing releases of each package, which the next one must not repeat.
     pub fn previous(&self) -> Vec<Previous> {
         let previous = |package: &OwnPackage| Previous {

@@ -9,7 +9,7 @@ const CHARS: usize = 100_000;
 
 /// A paragraph, or another block of lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Block {
+pub enum ReadmeBlock {
     Heading(String),
     Text(String),
     /// A list entry with its indent in columns.
@@ -20,13 +20,13 @@ pub enum Block {
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Readme {
-    pub blocks: Vec<Block>,
+pub struct ReadmeText {
+    pub blocks: Vec<ReadmeBlock>,
     /// True if the end was cut off.
     pub cut: bool,
 }
 
-impl Readme {
+impl ReadmeText {
     pub fn of(bytes: &[u8]) -> Self {
         let text = String::from_utf8_lossy(bytes);
         let mut readme = Self::default();
@@ -40,12 +40,12 @@ impl Readme {
             if line.trim_start().starts_with("```") {
                 fenced = !fenced;
             } else if fenced {
-                readme.blocks.push(Block::Code(as_it_is(line)));
+                readme.blocks.push(ReadmeBlock::Code(as_it_is(line)));
             } else {
                 readme.line(line);
             }
         }
-        while readme.blocks.last() == Some(&Block::Gap) {
+        while readme.blocks.last() == Some(&ReadmeBlock::Gap) {
             readme.blocks.pop();
         }
         readme
@@ -59,38 +59,41 @@ impl Readme {
                 .map(|rest| rest.trim_start().to_owned())
         };
         let block = if text.is_empty() {
-            if matches!(self.blocks.last(), None | Some(Block::Gap)) {
+            if matches!(self.blocks.last(), None | Some(ReadmeBlock::Gap)) {
                 return;
             }
-            Block::Gap
+            ReadmeBlock::Gap
         } else if let Some(title) = text
             .trim_start_matches('#')
             .strip_prefix(' ')
             .filter(|_| text.starts_with('#'))
         {
-            Block::Heading(title.to_owned())
+            ReadmeBlock::Heading(title.to_owned())
         } else if let Some(entry) = ["- ", "* ", "+ "].into_iter().find_map(rest) {
-            Block::Bullet(indent.min(8), entry)
+            ReadmeBlock::Bullet(indent.min(8), entry)
         } else if text.starts_with('|')
             || line.starts_with('\t')
             || indent >= 4 && self.is_after_gap()
         {
-            Block::Code(as_it_is(line))
+            ReadmeBlock::Code(as_it_is(line))
         } else {
             match self.blocks.last_mut() {
-                Some(Block::Text(paragraph) | Block::Bullet(_, paragraph)) => {
+                Some(ReadmeBlock::Text(paragraph) | ReadmeBlock::Bullet(_, paragraph)) => {
                     paragraph.push(' ');
                     paragraph.push_str(&text);
                     return;
                 }
-                _ => Block::Text(text),
+                _ => ReadmeBlock::Text(text),
             }
         };
         self.blocks.push(block);
     }
 
     fn is_after_gap(&self) -> bool {
-        matches!(self.blocks.last(), None | Some(Block::Gap | Block::Code(_)))
+        matches!(
+            self.blocks.last(),
+            None | Some(ReadmeBlock::Gap | ReadmeBlock::Code(_))
+        )
     }
 }
 
@@ -111,41 +114,42 @@ mod tests {
 
     #[test]
     fn a_little_of_markdown_is_understood() {
-        let text = "# Web\n\nServes\npages.\n\n\n- fast\n  and small\n* safe\n\n```sh\ncurl  \u{1b}[31mx\n```\n| a | b |\n";
+        let text = "# Web\n\nServes\npages.\n\n\n- fast\n  and small\n* \
+                    safe\n\n```sh\ncurl  \u{1b}[31mx\n```\n| a | b |\n";
         let own = |text: &str| text.to_owned();
         assert_eq!(
-            Readme::of(text.as_bytes()).blocks,
+            ReadmeText::of(text.as_bytes()).blocks,
             [
-                Block::Heading(own("Web")),
-                Block::Gap,
-                Block::Text(own("Serves pages.")),
-                Block::Gap,
-                Block::Bullet(0, own("fast and small")),
-                Block::Bullet(0, own("safe")),
-                Block::Gap,
-                Block::Code(own("curl  [31mx")),
-                Block::Code(own("| a | b |")),
+                ReadmeBlock::Heading(own("Web")),
+                ReadmeBlock::Gap,
+                ReadmeBlock::Text(own("Serves pages.")),
+                ReadmeBlock::Gap,
+                ReadmeBlock::Bullet(0, own("fast and small")),
+                ReadmeBlock::Bullet(0, own("safe")),
+                ReadmeBlock::Gap,
+                ReadmeBlock::Code(own("curl  [31mx")),
+                ReadmeBlock::Code(own("| a | b |")),
             ]
         );
         assert_eq!(
-            Readme::of(b"#hashtag\n").blocks,
-            [Block::Text(own("#hashtag"))]
+            ReadmeText::of(b"#hashtag\n").blocks,
+            [ReadmeBlock::Text(own("#hashtag"))]
         );
     }
 
     #[test]
     fn a_long_one_is_cut() {
-        assert!(!Readme::of("- x\n".repeat(LINES).as_bytes()).cut);
-        let long = Readme::of("- x\n".repeat(LINES + 1).as_bytes());
+        assert!(!ReadmeText::of("- x\n".repeat(LINES).as_bytes()).cut);
+        let long = ReadmeText::of("- x\n".repeat(LINES + 1).as_bytes());
         assert_eq!((long.blocks.len(), long.cut), (LINES, true));
-        assert!(Readme::of("x".repeat(CHARS + 1).as_bytes()).cut);
+        assert!(ReadmeText::of("x".repeat(CHARS + 1).as_bytes()).cut);
     }
 
     proptest! {
         #[test]
         fn whatever_it_is_there_is_nothing_unsafe_in_it(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-            for block in Readme::of(&bytes).blocks {
-                if let Block::Heading(text) | Block::Text(text) | Block::Bullet(_, text) | Block::Code(text) = block {
+            for block in ReadmeText::of(&bytes).blocks {
+                if let ReadmeBlock::Heading(text) | ReadmeBlock::Text(text) | ReadmeBlock::Bullet(_, text) | ReadmeBlock::Code(text) = block {
                     prop_assert!(text.chars().all(|c| !is_unsafe_char(c) || is_joiner(c)), "{:?}", text);
                 }
             }

@@ -13,13 +13,13 @@ const LONGEST: usize = 200;
 
 /// Recent searches, newest first and without duplicates.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Recent {
+pub struct RecentSearches {
     texts: VecDeque<String>,
     /// The newest one may be an unfinished text: it was noted while the user paused.
     is_beginning: bool,
 }
 
-impl Recent {
+impl RecentSearches {
     /// Restores saved searches, with the same limits: the file may have been edited.
     pub fn from_texts(texts: impl IntoIterator<Item = String>) -> Self {
         let mut recent = Self::default();
@@ -92,7 +92,7 @@ mod tests {
 
     #[test]
     fn a_beginning_gives_way_and_what_has_ended_stays() {
-        let mut recent = Recent::default();
+        let mut recent = RecentSearches::default();
         for (text, ended) in [
             ("pa", false),
             ("parser", false),
@@ -117,7 +117,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_list_is_bounded_and_has_nothing_twice(texts in proptest::collection::vec(("[a-c ]{0,4}", any::<bool>()), 0..120)) {
-            let mut recent = Recent::default();
+            let mut recent = RecentSearches::default();
             for (text, ended) in &texts {
                 recent.note(text, *ended);
                 let text = printable(text);
@@ -126,7 +126,7 @@ mod tests {
             let all = recent.to_texts();
             let apart: std::collections::HashSet<&String> = all.iter().collect();
             prop_assert!(all.len() <= MOST && apart.len() == all.len());
-            prop_assert_eq!(Recent::from_texts(all.clone()).to_texts(), all);
+            prop_assert_eq!(RecentSearches::from_texts(all.clone()).to_texts(), all);
         }
     }
 }

@@ -14,20 +14,20 @@ use crate::{
 };
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum SearchMessage {
     Mistake(String),
     Instead(String),
 }
 
 impl SearchView {
     /// Returns the messages as lines of `width` columns.
-    pub fn said(&self, width: usize) -> Vec<Said> {
-        let mut lines: Vec<Said> = self
+    pub fn said(&self, width: usize) -> Vec<SearchMessage> {
+        let mut lines: Vec<SearchMessage> = self
             .mistakes(width)
             .into_iter()
-            .map(Said::Mistake)
+            .map(SearchMessage::Mistake)
             .collect();
-        lines.extend(self.said_instead().map(Said::Instead));
+        lines.extend(self.said_instead().map(SearchMessage::Instead));
         lines
     }
 
@@ -88,14 +88,14 @@ mod tests {
         assert_eq!(
             view(text).mistakes(80),
             [format!(
-                "{}^^^^^^^^^ which category? Write it right behind the colon",
+                "{}^^^^^^^^^ the category is missing; write it directly after the colon",
                 " ".repeat(12)
             )]
         );
         let lines = view("日本 colour:red tag:").mistakes(60);
         assert_eq!(lines[0], format!("{}^^^^^^^^^^ ^^^^", " ".repeat(13)));
         assert!(
-            lines.len() == 3 && lines[1].starts_with("there is no colour:"),
+            lines.len() == 3 && lines[1].starts_with("unknown filter colour:"),
             "{lines:?}"
         );
         assert!(view("web server").mistakes(80).is_empty());

@@ -4,19 +4,19 @@ use std::time::Duration;
 
 use tui_input::Input;
 
-use super::{facets::FacetId, feed::key, recent::Recent};
+use super::{facets::FacetId, feed::key, recent::RecentSearches};
 use crate::{
     domain::{
         name::PackageId,
-        query::{Phrase, Terms, parse, runs},
+        query::{Phrase, SearchTerms, parse, runs},
         text::printable,
         time::{Ago, Timestamp},
     },
     registry::{Coverage, Facets, Hit, SearchUpdate, claimed},
     ui::{
         marks::marks,
-        table::{Entry, Table, column::Column, filter::Value},
-        widget::list::Selection,
+        table::{Table, TableEntry, column::Column, filter::CellValue},
+        widget::list::RowSelection,
     },
 };
 
@@ -26,7 +26,7 @@ const OR: &str = "OR";
 const BEST: &str = "match";
 const NEWEST: &str = "signed";
 
-impl Entry for Hit {
+impl TableEntry for Hit {
     type Id = PackageId;
     const NAME: &'static str = "search";
     const COLUMNS: &'static [Column] = &[
@@ -34,7 +34,7 @@ impl Entry for Hit {
             .rather(24)
             .up_to(34),
         Column::new("version", "version", 8, 1).up_to(10),
-        Column::new("summary", "what it is", 20, 2).up_to(200),
+        Column::new("summary", "description", 20, 2).up_to(200),
         Column::new("category", "category", 12, 6),
         Column::new("used", "used by", 9, 4).right().highest_first(),
         Column::new("trust", "key", 12, 0),
@@ -51,26 +51,26 @@ impl Entry for Hit {
         self.package.clone()
     }
 
-    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+    fn value(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "package" => Value::text(claimed(&self.package, self.handle.as_ref())),
-            "version" => Value::text(self.version.to_string()),
-            "summary" => Value::text(summary(self)),
-            "category" => Value::text(category(self)),
-            "used" => Value::Number(self.dependents as f64),
-            "trust" => Value::text(key(&self.package.owner, self.trust)),
-            "from" => Value::text(self.source.label()),
-            NEWEST => Value::Number(now.since(self.signed_at).as_secs_f64().round()),
-            "license" => Value::text(printable(self.license.as_deref().unwrap_or_default())),
-            "ecosystem" => Value::text(printable(&self.ecosystem)),
-            BEST => Value::Number(self.score),
-            _ => Value::Nothing,
+            "package" => CellValue::text(claimed(&self.package, self.handle.as_ref())),
+            "version" => CellValue::text(self.version.to_string()),
+            "summary" => CellValue::text(summary(self)),
+            "category" => CellValue::text(category(self)),
+            "used" => CellValue::Number(self.dependents as f64),
+            "trust" => CellValue::text(key(&self.package.owner, self.trust)),
+            "from" => CellValue::text(self.source.label()),
+            NEWEST => CellValue::Number(now.since(self.signed_at).as_secs_f64().round()),
+            "license" => CellValue::text(printable(self.license.as_deref().unwrap_or_default())),
+            "ecosystem" => CellValue::text(printable(&self.ecosystem)),
+            BEST => CellValue::Number(self.score),
+            _ => CellValue::Nothing,
         }
     }
 
-    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+    fn exported(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "package" => Value::text(self.package.to_string()),
+            "package" => CellValue::text(self.package.to_string()),
             column => self.value(column, now),
         }
     }
@@ -124,7 +124,7 @@ pub struct SearchView {
     /// The time of the last change to the text.
     pub edited_at: Timestamp,
     /// The parsed text.
-    pub terms: Terms,
+    pub terms: SearchTerms,
     /// Number of the current search; updates of earlier ones are ignored.
     pub generation: u64,
     pub running: bool,
@@ -145,8 +145,8 @@ pub struct SearchView {
     some_have: bool,
     pub facets: Facets,
     /// The selected facet.
-    pub facet: Selection<FacetId>,
-    pub recent: Recent,
+    pub facet: RowSelection<FacetId>,
+    pub recent: RecentSearches,
 }
 
 impl SearchView {
@@ -245,9 +245,9 @@ impl SearchView {
             .collect::<Vec<_>>()
             .join(" ");
         Some(if self.some_have {
-            format!("little has \"{asked}\"; showing what has \"{instead}\" too")
+            format!("few results for \"{asked}\"; also showing \"{instead}\"")
         } else {
-            format!("nothing has \"{asked}\"; showing what has \"{instead}\"")
+            format!("no results for \"{asked}\"; showing \"{instead}\"")
         })
     }
 }

@@ -11,13 +11,13 @@ use crate::{
         time::{Ago, Timestamp, Took},
         transfer::{Part, Transfer, TransferId, TransferState},
     },
-    ui::table::{Entry, Table, column::Column, filter::Value},
+    ui::table::{Table, TableEntry, column::Column, filter::CellValue},
 };
 
 /// Width of a progress bar in the table, in columns.
 pub const BAR: usize = 5;
 
-impl Entry for Transfer {
+impl TableEntry for Transfer {
     type Id = TransferId;
     const NAME: &'static str = "transfers";
     const COLUMNS: &'static [Column] = &[
@@ -37,30 +37,30 @@ impl Entry for Transfer {
         Column::new("peers", "peers", 5, 4).right().highest_first(),
         Column::new("state", "state", 9, 0),
         Column::new("age", "age", 6, 5).right().unit("s_ago"),
-        Column::new("note", "what came of it", 36, 7).up_to(200),
+        Column::new("note", "result", 36, 7).up_to(200),
     ];
     /// More than a node keeps.
     const MOST: usize = 1_000;
     const SORT: Option<&'static str> = Some("age");
-    const LEADING: &'static str = ", the open on top";
+    const LEADING: &'static str = ", open first";
 
     fn id(&self) -> TransferId {
         self.id
     }
 
-    fn value(&self, column: &'static str, now: Timestamp) -> Value {
+    fn value(&self, column: &'static str, now: Timestamp) -> CellValue {
         match column {
-            "dir" => Value::text(direction(self)),
-            "package" => Value::text(printable(&self.what)),
-            "progress" => Value::Number(percent(self) as f64),
-            "size" => Value::Number(self.size as f64),
-            "rate" => Value::Number(self.rate.round()),
-            "left" => Value::number(remaining(self).map(f64::round)),
-            "peers" => Value::Number(self.active() as f64),
-            "state" => Value::text(self.state.label()),
-            "age" => Value::Number(now.since(self.started_at).as_secs_f64().round()),
-            "note" => Value::text(note(self)),
-            _ => Value::Nothing,
+            "dir" => CellValue::text(direction(self)),
+            "package" => CellValue::text(printable(&self.what)),
+            "progress" => CellValue::Number(percent(self) as f64),
+            "size" => CellValue::Number(self.size as f64),
+            "rate" => CellValue::Number(self.rate.round()),
+            "left" => CellValue::number(remaining(self).map(f64::round)),
+            "peers" => CellValue::Number(self.active() as f64),
+            "state" => CellValue::text(self.state.label()),
+            "age" => CellValue::Number(now.since(self.started_at).as_secs_f64().round()),
+            "note" => CellValue::text(note(self)),
+            _ => CellValue::Nothing,
         }
     }
 
@@ -118,8 +118,8 @@ pub fn note(transfer: &Transfer) -> String {
     match (&transfer.state, liars) {
         (TransferState::Failed(why), _) => printable(why),
         (_, 0) => String::new(),
-        (_, 1) => "one peer LIED and was found out: Enter shows which".to_owned(),
-        (_, count) => format!("{count} peers LIED and were found out: Enter shows which"),
+        (_, 1) => "1 peer LIED and was caught; open for details".to_owned(),
+        (_, count) => format!("{count} peers LIED and were caught; open for details"),
     }
 }
 
@@ -171,11 +171,17 @@ impl Transfers {
         self.under_way.values().map(|one| one.what.as_str())
     }
 
-    /// Adds or updates transfers. Returns notices, each with true if it answers the user.
-    pub fn put(&mut self, changed: Vec<Transfer>, now: Timestamp) -> Vec<(Notice, bool)> {
+    /// Adds or updates transfers. Returns notices, each with true if it answers the user; `key`
+    /// opens the screen of transfers.
+    pub fn put(
+        &mut self,
+        changed: Vec<Transfer>,
+        key: &str,
+        now: Timestamp,
+    ) -> Vec<(Notice, bool)> {
         let notices = changed
             .iter()
-            .filter_map(|transfer| self.ended(transfer, now))
+            .filter_map(|transfer| self.ended(transfer, key, now))
             .collect();
         // Hide the readme of a replica that this node keeps for others, unless its download fails.
         let is_told = |one: &Transfer| {
@@ -190,7 +196,7 @@ impl Transfers {
 
     /// Returns the notice about the end of a download. It begins with the result, because a narrow
     /// row cuts off its end.
-    fn ended(&mut self, transfer: &Transfer, now: Timestamp) -> Option<(Notice, bool)> {
+    fn ended(&mut self, transfer: &Transfer, key: &str, now: Timestamp) -> Option<(Notice, bool)> {
         let TransferId::Fetch { root } = transfer.id else {
             return None;
         };
@@ -220,12 +226,18 @@ impl Transfers {
                 let (size, time) = (Size(transfer.size), took(transfer, now));
                 (
                     Level::Info,
-                    format!("here, verified: {what}, {size} from {peers} in {time}; 6 shows it"),
+                    format!(
+                        "downloaded and verified {what}: {size} from {peers} in {time} (details: \
+                         {key})"
+                    ),
                 )
             }
             TransferState::Failed(why) => (
                 Level::Error,
-                format!("not fetched: {what} (6 shows more): {}", printable(why)),
+                format!(
+                    "cannot download {what} (details: {key}): {}",
+                    printable(why)
+                ),
             ),
             _ => return None,
         };
@@ -263,7 +275,7 @@ impl Transfers {
             .flatten()
             .collect();
         if parts.is_empty() {
-            "nothing runs".to_owned()
+            "idle".to_owned()
         } else {
             parts.join(" · ")
         }

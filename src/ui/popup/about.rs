@@ -15,14 +15,14 @@ pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
         concat!(
             "Swarmdex ",
             env!("CARGO_PKG_VERSION"),
-            ": a package registry with no server"
+            ": a package registry without a server"
         ),
         theme.title(),
     ))];
     field(
         &mut lines,
         "licence",
-        "MIT or Apache-2.0, as you like",
+        "MIT or Apache-2.0, at your option",
         theme.text(),
         width,
         theme,
@@ -73,7 +73,7 @@ pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
             theme,
         );
     }
-    heading(&mut lines, "Embedded data, and others' work", theme);
+    heading(&mut lines, "Embedded data and licences", theme);
     lines.extend(
         NOTICE
             .lines()

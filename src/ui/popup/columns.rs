@@ -26,9 +26,9 @@ pub fn lines(model: &Model, at: usize, width: usize, theme: Theme) -> Vec<Line<'
         lines.push(Line::from(Span::styled(text, style)));
     }
     let kept = if model.demo {
-        "Changes hold for this run: a demo leaves your settings alone.".to_owned()
+        "Changes last for this run only: a demo does not change your settings.".to_owned()
     } else {
-        format!("Changes are kept in {}", model.places.config.display())
+        format!("Changes are saved in {}", model.places.config.display())
     };
     lines.push(Line::default());
     lines.extend(

@@ -9,12 +9,13 @@ use super::{field, heading};
 use crate::{
     clock,
     domain::{
-        conflict::{Case, ConflictId, Kind, Side},
+        conflict::{Case, ConflictId, ConflictSide, Kind},
         hash::Hash,
         time::Ago,
         trust::Trust,
     },
     ui::{
+        action::{Action, KeyPlace},
         model::Model,
         screen::conflicts::{sign, style},
         theme::Theme,
@@ -29,7 +30,7 @@ const GAP: usize = 3;
 
 pub fn lines(model: &Model, id: &ConflictId, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let Some(case) = model.conflicts.table.get(id) else {
-        return vec![Line::from("It is not known any more")];
+        return vec![Line::from("This conflict is no longer known.")];
     };
     let mut lines = Vec::new();
     let head = format!("{} {}: {}", sign(case), case.kind.label(), case.about());
@@ -54,7 +55,7 @@ pub fn lines(model: &Model, id: &ConflictId, width: usize, theme: Theme) -> Vec<
     if case.more > 0 {
         lines.push(Line::default());
         lines.push(Line::from(Span::styled(
-            format!("and {} further keys", case.more),
+            format!("and {} more keys", case.more),
             theme.dim(),
         )));
     }
@@ -81,24 +82,30 @@ pub fn lines(model: &Model, id: &ConflictId, width: usize, theme: Theme) -> Vec<
         width,
         theme,
     );
+    let write = model.key(Action::Evidence, KeyPlace::Conflict);
     let (evidence, looks) = match (
         case.is_provable(),
         case.sides.iter().filter(|side| side.manifest).count(),
     ) {
         (false, _) => (
-            "one-sided: what was signed first is not held here, so that nothing can be proven to others",
+            "one-sided: this node no longer has what was signed first, so it proves nothing to \
+             others"
+                .to_owned(),
             theme.fair(),
         ),
         (true, 2) => (
-            "both sides as they were signed, with their manifests; e writes it, and anybody can verify it",
+            format!(
+                "both signed sides with their manifests, which anyone can verify ({write}: \
+                     export)"
+            ),
             theme.text(),
         ),
         (true, _) => (
-            "both sides as they were signed; e writes it, and anybody can verify it",
+            format!("both signed sides, which anyone can verify ({write}: export)"),
             theme.text(),
         ),
     };
-    field(&mut lines, "evidence", evidence, looks, width, theme);
+    field(&mut lines, "evidence", &evidence, looks, width, theme);
     let seen = format!(
         "{} ({} ago)",
         clock::day(case.seen_at),
@@ -116,7 +123,7 @@ pub fn lines(model: &Model, id: &ConflictId, width: usize, theme: Theme) -> Vec<
     lines
 }
 
-fn key(lines: &mut Vec<Line<'static>>, side: &Side, width: usize, theme: Theme) {
+fn key(lines: &mut Vec<Line<'static>>, side: &ConflictSide, width: usize, theme: Theme) {
     let looks = match side.trust {
         Trust::Pinned | Trust::Own => theme.good(),
         Trust::Unknown => theme.strong(),
@@ -191,10 +198,10 @@ fn side(model: &Model, case: &Case, at: usize, width: usize, theme: Theme) -> Ve
     };
     hash(&mut lines, label, &one.hash, looks, width, theme);
     let signed = match (one.seq, one.signed_at) {
-        (Some(seq), Some(at)) => format!("state {seq}, {}", clock::day(at)),
-        (Some(seq), None) => format!("state {seq}"),
+        (Some(seq), Some(at)) => format!("revision {seq}, {}", clock::day(at)),
+        (Some(seq), None) => format!("revision {seq}"),
         (None, _) if one.held => "in a page of older releases".to_owned(),
-        (None, _) => "not held any more".to_owned(),
+        (None, _) => "no longer on this node".to_owned(),
     };
     field(&mut lines, "signed in", &signed, theme.text(), width, theme);
     lines
@@ -229,12 +236,12 @@ fn hash(
 
 fn title(case: &Case, at: usize) -> String {
     match (case.kind, at) {
-        (Kind::Version | Kind::File, 0) => "Seen first: counts".to_owned(),
-        (Kind::Version | Kind::File, _) => "Offered then: refused".to_owned(),
-        (Kind::Removed, 0) => "Listed by the state before".to_owned(),
-        (Kind::Removed, _) => "Gone from this state".to_owned(),
+        (Kind::Version | Kind::File, 0) => "Seen first: in force".to_owned(),
+        (Kind::Version | Kind::File, _) => "Seen later: refused".to_owned(),
+        (Kind::Removed, 0) => "Listed by the previous revision".to_owned(),
+        (Kind::Removed, _) => "Missing from this revision".to_owned(),
         (Kind::Fork, 0) => "Counts".to_owned(),
-        (Kind::Fork, _) => "Does not count".to_owned(),
+        (Kind::Fork, _) => "Not in force".to_owned(),
         (Kind::Handle, at) => format!("Key {}", at + 1),
     }
 }

@@ -16,12 +16,12 @@ pub const FIELD: u16 = 1;
 
 pub fn lines(_model: &Model, export: &Export, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let rows = match export.rows {
-        _ if export.evidence.is_some() => "The evidence goes".to_owned(),
-        1 => "1 row goes".to_owned(),
-        rows => format!("{rows} rows go"),
+        _ if export.evidence.is_some() => "Export the evidence".to_owned(),
+        1 => "Export 1 row".to_owned(),
+        rows => format!("Export {rows} rows"),
     };
     let mut lines = vec![
-        Line::from(Span::styled(format!("{rows} into this file:"), theme.dim())),
+        Line::from(Span::styled(format!("{rows} to this file:"), theme.dim())),
         Line::from(Span::styled(
             export.input.value().to_owned(),
             theme.strong(),
@@ -36,9 +36,9 @@ pub fn lines(_model: &Model, export: &Export, width: usize, theme: Theme) -> Vec
         );
     }
     let hint = if export.evidence.is_some() {
-        "Anybody can verify it without a node: swarmdex conflict verify FILE. Enter writes it."
+        "Anyone can verify it without a node: swarmdex conflict verify FILE"
     } else {
-        "A name that ends with .json makes it JSON, any other CSV. Enter writes it."
+        "A name that ends in .json gives JSON, any other CSV."
     };
     lines.extend(
         wrap(hint, width)

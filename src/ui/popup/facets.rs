@@ -15,7 +15,7 @@ use crate::{
         lines::inside,
         model::{
             Model,
-            facets::{self, Asked, FacetId, FacetLine},
+            facets::{self, FacetId, FacetLine, FacetMode},
         },
         theme::Theme,
         widget::number::grouped,
@@ -77,7 +77,7 @@ pub fn pane(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let key = model
         .keymap
         .key_for(Action::Facets, model.typing(), model.place());
-    let hint = key.map_or(String::new(), |key| format!(" {key} narrows "));
+    let hint = key.map_or(String::new(), |key| format!(" {key}: narrow "));
     let block = Block::bordered()
         .border_type(BorderType::Rounded)
         .border_style(theme.dim())
@@ -95,10 +95,7 @@ fn written(
     theme: Theme,
 ) -> Vec<Line<'static>> {
     if lines.is_empty() {
-        return vec![Line::from(Span::styled(
-            "nothing to tell apart",
-            theme.dim(),
-        ))];
+        return vec![Line::from(Span::styled("no facets", theme.dim()))];
     }
     let about = if model.search.facets.sampled { "~" } else { "" };
     let line = |(number, line): (usize, &FacetLine)| match line {
@@ -117,9 +114,9 @@ fn written(
                 format!("{about}{}", grouped(packages))
             });
             let (sign, style) = match asked {
-                Asked::No => ("○", theme.text()),
-                Asked::Yes => ("●", theme.strong()),
-                Asked::Not => ("✗", theme.strong()),
+                FacetMode::No => ("○", theme.text()),
+                FacetMode::Yes => ("●", theme.strong()),
+                FacetMode::Not => ("✗", theme.strong()),
             };
             let room = width.saturating_sub(count.width() + 3);
             let name = fit(shown, room);
@@ -134,7 +131,7 @@ fn written(
                 Span::styled(format!("{sign} {name}{pad} "), style),
                 Span::styled(
                     count,
-                    if *asked == Asked::No {
+                    if *asked == FacetMode::No {
                         theme.dim()
                     } else {
                         style

@@ -4,6 +4,7 @@ use ratatui::text::{Line, Span};
 
 use super::heading;
 use crate::ui::{
+    action::Action,
     keymap::{self, KEYS, When},
     model::Model,
     screen::search::LANGUAGE,
@@ -13,51 +14,47 @@ use crate::ui::{
 
 const SIGNS: [(&str, &str); 10] = [
     ("●", "connected"),
-    ("○", "known, and not connected now"),
+    ("○", "known, not connected"),
     (
         "◆",
-        "connected, and in the gossip mesh: announcements go through it first",
+        "connected and in the gossip mesh, which relays announcements",
     ),
     ("✓", "the publisher's signature was verified here"),
-    ("↓ ↑", "fetched to this node; served by it to another"),
+    ("↓ ↑", "download; upload"),
+    ("pinned", "this node ties the handle to this key"),
     (
-        "pinned",
-        "you have opened or fetched it: its handle means this key here",
+        "unpinned",
+        "anyone may claim the handle: check the fingerprint",
     ),
-    ("unpinned", "known by its signatures only"),
     (
         "used by",
-        "so many packages need it; where none does, so many peers were seen to have it",
+        "number of packages that need it, or else of peers that have it",
     ),
-    (
-        "~98 %",
-        "so much of all packages, as far as can be told, was searched",
-    ),
+    ("~98 %", "estimated share of all packages that was searched"),
     (
         "score",
-        "from 0 to 1: how good a peer has been to ask; open one to see why",
+        "reliability of a peer, from 0 to 1; open a peer for the reasons",
     ),
 ];
 
 const FILTERS: [(&str, &str); 5] = [
     ("berlin", "rows with this text in any column"),
     ("agent:swarm", "rows with this text in that column"),
-    ("score:<0.4", "by number: < <= > >= ="),
+    ("score:<0.4", "numbers: < <= > >= ="),
     ("-berlin", "rows without it"),
-    ("\"two words\"", "as one text"),
+    ("\"two words\"", "as one phrase"),
 ];
 
-const MOUSE: [(&str, &str); 4] = [
+const MOUSE: [(&str, &str); 3] = [
     (
         "click",
-        "a screen's name, a row, a field, a filter; the same row again opens it",
+        "selects a screen, row or field; a second click opens the row",
     ),
-    ("on a head", "sorts by the column, and the other way round"),
-    ("wheel", "moves the selection, or a text"),
     (
-        "M",
-        "off and on: off, the terminal selects text by itself (or hold Shift)",
+        "on a header",
+        "sorts by the column; a second click reverses",
     ),
+    ("wheel", "scrolls"),
 ];
 
 pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
@@ -98,6 +95,9 @@ pub fn lines(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
     for (what, meaning) in MOUSE {
         entry(&mut lines, what, meaning, width, theme);
     }
+    let mouse = model.key(Action::Mouse, model.screen);
+    let meaning = "turns the mouse on or off; off, the terminal selects text (or hold Shift)";
+    entry(&mut lines, &mouse, meaning, width, theme);
     heading(&mut lines, "Signs", theme);
     for (sign, meaning) in SIGNS {
         entry(&mut lines, sign, meaning, width, theme);

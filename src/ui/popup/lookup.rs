@@ -8,7 +8,9 @@ use ratatui::{
 use super::{field, heading};
 use crate::{
     domain::{
-        lookup::{Answer, Bucket, DISTANCE, Failure, Hop, Kind, RoutingTable, Trace, span},
+        lookup::{
+            Bucket, DISTANCE, Hop, HopAnswer, HopFailure, LookupKind, RoutingTable, Trace, span,
+        },
         name::short_id,
         text::{fit, printable},
     },
@@ -43,13 +45,13 @@ const BUCKETS: [Column; 6] = [
     Column::new("fill", "fill", 20, 2),
     Column::new("peers", "peers", 9, 0).right(),
     Column::new("connected", "here", 4, 1).right(),
-    Column::new("contact", "longest silent", 14, 0).right(),
+    Column::new("contact", "oldest contact", 14, 0).right(),
     Column::new("refresh", "last lookup", 11, 0).right(),
 ];
 
 pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let Some(trace) = model.lookups.table.get(&id) else {
-        return vec![Line::from("It is not kept any more")];
+        return vec![Line::from("This lookup is no longer kept.")];
     };
     let mut lines = Vec::new();
     let mut say =
@@ -91,28 +93,28 @@ pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'st
         ),
         theme.text(),
     );
-    heading(&mut lines, "Whom it asked, in order of time", theme);
+    heading(&mut lines, "Peers asked, in order", theme);
     if trace.hops.is_empty() {
         lines.push(Line::from(Span::styled(
-            "nobody yet: no peer is known that could be asked",
+            "none yet: no known peer to ask",
             theme.dim(),
         )));
         return lines;
     }
     table_of_hops(&mut lines, model, trace, width, theme);
     if trace.more_hops > 0 {
-        let text = format!("and {} more, which are not kept", trace.more_hops);
+        let text = format!("and {} more, which were not kept", trace.more_hops);
         lines.push(Line::from(Span::styled(text, theme.dim())));
     }
     lines.push(Line::default());
     let target = match trace.kind {
-        Kind::Bootstrap => {
-            " A bootstrap looks for this node first and then for a random key in each farther bucket, so its bits go up again."
+        LookupKind::Bootstrap => {
+            " A bootstrap looks up this node first, then a random key in each farther bucket, so \
+             the bits rise again."
         }
         _ => "",
     };
-    let text = format!("v: closer to the key than anybody before. {DISTANCE}{target}")
-        .replacen('v', "↓", 1);
+    let text = format!("v: the closest peer so far. {DISTANCE}{target}").replacen('v', "↓", 1);
     lines.extend(
         wrap(&text, width)
             .into_iter()
@@ -193,7 +195,7 @@ fn table_of_hops(
 fn said(hop: &Hop) -> String {
     let says_so = matches!(
         hop.answer,
-        Answer::Waiting | Answer::Failed(Failure::Unreachable)
+        HopAnswer::Waiting | HopAnswer::Failed(HopFailure::Unreachable)
     );
     if hop.dialled && !says_so {
         format!("dialled; {}", hop.said())
@@ -202,13 +204,15 @@ fn said(hop: &Hop) -> String {
     }
 }
 
-fn answer_style(answer: Answer, theme: Theme) -> Style {
+fn answer_style(answer: HopAnswer, theme: Theme) -> Style {
     match answer {
-        Answer::Record | Answer::Providers(_) | Answer::Stored | Answer::Told => theme.good(),
-        Answer::Failed(_) | Answer::Wrong => theme.bad(),
-        Answer::Waiting => theme.fair(),
-        Answer::Nothing | Answer::NotAwaited => theme.dim(),
-        Answer::Closer => theme.text(),
+        HopAnswer::Record | HopAnswer::Providers(_) | HopAnswer::Stored | HopAnswer::Told => {
+            theme.good()
+        }
+        HopAnswer::Failed(_) | HopAnswer::Wrong => theme.bad(),
+        HopAnswer::Waiting => theme.fair(),
+        HopAnswer::Nothing | HopAnswer::NotAwaited => theme.dim(),
+        HopAnswer::Closer => theme.text(),
     }
 }
 
@@ -217,7 +221,7 @@ fn timeline(hop: &Hop, all: u32, width: usize) -> String {
     let at =
         |micros: u32| (f64::from(micros) / f64::from(all.max(1)) * width as f64).floor() as usize;
     let from = at(hop.after_us).min(width.saturating_sub(1));
-    if hop.answer == Answer::Told {
+    if hop.answer == HopAnswer::Told {
         return format!(
             "{}▲{}",
             "·".repeat(from),
@@ -240,9 +244,9 @@ fn timeline(hop: &Hop, all: u32, width: usize) -> String {
 
 pub fn buckets(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let table = match &model.lookups.routing {
-        None => return vec![Line::from("Asking the node for it…")],
+        None => return vec![Line::from("Asking the node…")],
         Some(Err(why)) => {
-            let text = format!("It could not be had: {}", printable(why));
+            let text = format!("Cannot show the routing table: {}", printable(why));
             return wrap(&text, width)
                 .into_iter()
                 .map(|line| Line::from(Span::styled(line, theme.bad())))
@@ -264,8 +268,9 @@ pub fn buckets(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> 
         format!("{} buckets", table.buckets.len())
     };
     let text = format!(
-        "Kademlia knows {} in {buckets}, by their distance from this node. A bucket has room for {}; the farthest half of all \
-         peers has 256 bits, the next quarter 255, and so on, so the near ones stay empty.",
+        "{} in {buckets}, by distance from this node. A bucket holds up to {}. The farthest half \
+         of all \
+         peers is at 256 bits, the next quarter at 255, and so on, so near buckets stay empty.",
         peers(table.peers()),
         table.room
     );
@@ -273,7 +278,7 @@ pub fn buckets(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> 
     if table.buckets.is_empty() {
         lines.push(Line::default());
         lines.push(Line::from(Span::styled(
-            "None yet: nobody who serves the DHT was met.",
+            "Empty: no peer that serves the DHT is known.",
             theme.fair(),
         )));
         return lines;
@@ -288,8 +293,9 @@ pub fn buckets(model: &Model, width: usize, theme: Theme) -> Vec<Line<'static>> 
     }
     lines.push(Line::default());
     let text = format!(
-        "longest silent: when the one was last connected that was not for longest. last lookup: of a key that falls into the \
-         bucket, since the node started. +: one more waits for a place. {DISTANCE}"
+        "oldest contact: the last connection of the peer that has been away for longest. \
+         last lookup: of a key in this bucket since the node started. +: replacement waiting. \
+         {DISTANCE}"
     );
     lines.extend(
         wrap(&text, width)

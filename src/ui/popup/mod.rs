@@ -26,7 +26,7 @@ use ratatui::{
 };
 
 use super::{
-    action::Place,
+    action::{Action, CursorMove, KeyPlace},
     layout, lines,
     model::{Model, Popup},
     theme::Theme,
@@ -44,60 +44,43 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
     let most = text.len().saturating_sub(height);
     // Keep the selected row of a list in view, together with the lines above the list.
     let chosen = |at: usize, above: usize| (at + above + 1).saturating_sub(height);
-    let (title, keys, scroll) = match window {
-        Popup::Help { scroll } => ("Keys".to_owned(), "Esc back", *scroll),
-        Popup::About { scroll } => ("About".to_owned(), "Esc back", *scroll),
-        Popup::Text { title, scroll, .. } => (title.clone(), "Esc back", *scroll),
-        Popup::Peer { scroll, .. } => ("Peer".to_owned(), "Esc back", *scroll),
-        Popup::Package(view) => (view.title.clone(), "R again · Esc back", view.scroll),
-        Popup::Transfer { scroll, .. } => ("Transfer".to_owned(), "Esc back", *scroll),
-        Popup::Conflict { scroll, .. } => ("Conflict".to_owned(), "Esc back", *scroll),
-        Popup::Lookup { scroll, .. } => ("Lookup".to_owned(), "b buckets · Esc back", *scroll),
-        Popup::Run { scroll, .. } => ("Package manager".to_owned(), "Esc back", *scroll),
-        Popup::Buckets { scroll } => ("Routing table".to_owned(), "Esc back", *scroll),
-        Popup::Columns { at } => (
-            "Columns".to_owned(),
-            "Esc back",
-            chosen(*at, columns::ABOVE),
-        ),
-        Popup::Palette(palette) => (
-            "Do what?".to_owned(),
-            "Enter does it · Esc back",
-            chosen(palette.at, palette::ABOVE),
-        ),
-        Popup::Confirm(question) => (question.title.to_owned(), "y n", 0),
-        Popup::Review(review) => (
-            "Publish this?".to_owned(),
-            "Enter publishes · Esc back",
-            review.scroll,
-        ),
+    let (title, scroll) = match window {
+        Popup::Help { scroll } => ("Keys", *scroll),
+        Popup::About { scroll } => ("About", *scroll),
+        Popup::Text { title, scroll, .. } => (title.as_str(), *scroll),
+        Popup::Peer { scroll, .. } => ("Peer", *scroll),
+        Popup::Package(view) => (view.title.as_str(), view.scroll),
+        Popup::Transfer { scroll, .. } => ("Transfer", *scroll),
+        Popup::Conflict { scroll, .. } => ("Conflict", *scroll),
+        Popup::Lookup { scroll, .. } => ("Lookup", *scroll),
+        Popup::Run { scroll, .. } => ("Package manager", *scroll),
+        Popup::Buckets { scroll } => ("Routing table", *scroll),
+        Popup::Columns { at } => ("Columns", chosen(*at, columns::ABOVE)),
+        Popup::Palette(palette) => ("Commands", chosen(palette.at, palette::ABOVE)),
+        Popup::Confirm(question) => (question.title, 0),
+        Popup::Review(review) => ("Publish this?", review.scroll),
         Popup::Picker(picker) => (
-            "Choose a file or directory".to_owned(),
-            "Enter opens · Space takes · Esc back",
+            "Choose a file or directory",
             chosen(picker.at, picker::ABOVE),
         ),
-        Popup::Export(_) => ("Write to a file".to_owned(), "Enter writes · Esc back", 0),
+        Popup::Export(_) => ("Export", 0),
         Popup::Facets => (
-            "Narrow by".to_owned(),
-            "Space · Esc back",
+            "Narrow by",
             facets::offset(model, &facets::all(model), height),
         ),
-        Popup::Recent(window) => (
-            "Recent searches".to_owned(),
-            "Enter searches · Esc back",
-            chosen(window.at, recent::ABOVE),
-        ),
+        Popup::Recent(window) => ("Recent searches", chosen(window.at, recent::ABOVE)),
     };
+    let keys = keys(model, window);
     let scroll = scroll.min(most);
     let is_read = matches!(
         window.place(),
-        Place::Window
-            | Place::Peer
-            | Place::Package
-            | Place::Transfer
-            | Place::Lookup
-            | Place::Conflict
-            | Place::Review
+        KeyPlace::Window
+            | KeyPlace::Peer
+            | KeyPlace::Package
+            | KeyPlace::Transfer
+            | KeyPlace::Lookup
+            | KeyPlace::Conflict
+            | KeyPlace::Review
     );
     let place = match window {
         Popup::Columns { at } => Some((at + 1, model.table().columns().slots().len())),
@@ -113,9 +96,11 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         format!(" {at} of {count} · {keys} ")
     } else if most > 0 && is_read {
         format!(
-            " {} of {} · j k scroll · {keys} ",
+            " {} of {} · {} {}: scroll · {keys} ",
             (scroll + height).min(text.len()),
-            text.len()
+            text.len(),
+            model.key(Action::Move(CursorMove::Down), window.place()),
+            model.key(Action::Move(CursorMove::Up), window.place()),
         )
     } else {
         format!(" {keys} ")
@@ -124,7 +109,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         .border_type(BorderType::Rounded)
         .border_style(theme.dim())
         .title(Span::styled(
-            format!(" {} ", fit(&title, width.saturating_sub(2))),
+            format!(" {} ", fit(title, width.saturating_sub(2))),
             theme.title(),
         ))
         .title_bottom(Line::from(Span::styled(fit(&hint, width), theme.dim())).right_aligned())
@@ -148,6 +133,32 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, window: &Popup, theme: Theme) 
         let x = x.min(width.saturating_sub(1)) as u16;
         frame.set_cursor_position((area.x + 2 + x, area.y + 1 + y));
     }
+}
+
+/// Returns the keys of a window, for its frame.
+fn keys(model: &Model, window: &Popup) -> String {
+    let own: &[(Action, &str)] = match window {
+        Popup::Confirm(_) => {
+            let [yes, no] = confirm::keys(model);
+            return format!("{yes}: yes · {no}: no");
+        }
+        Popup::Package(_) => &[(Action::Refresh, "reload")],
+        Popup::Lookup { .. } => &[(Action::Buckets, "routing table")],
+        Popup::Palette(_) => &[(Action::Accept, "run"), (Action::LeaveField, "back")],
+        Popup::Review(_) => &[(Action::Accept, "publish")],
+        Popup::Picker(_) => &[(Action::Open, "open"), (Action::TakeDirectory, "choose")],
+        Popup::Export(_) => &[(Action::Accept, "write"), (Action::LeaveField, "back")],
+        Popup::Facets => &[(Action::ToggleFacet, "select")],
+        Popup::Recent(_) => &[(Action::Accept, "search"), (Action::LeaveField, "back")],
+        _ => &[],
+    };
+    let back = (Action::Back, "back");
+    let leaves = own.iter().any(|(_, verb)| *verb == back.1);
+    let keys = own.iter().chain((!leaves).then_some(&back));
+    let hints: Vec<String> = keys
+        .map(|(action, verb)| format!("{}: {verb}", model.key(*action, window.place())))
+        .collect();
+    hints.join(" · ")
 }
 
 /// Adds a label and its text, wrapped beside the label, or below it if there is little room.

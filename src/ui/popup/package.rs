@@ -22,10 +22,11 @@ use crate::{
     },
     registry::{Held, Package, ReleaseFile, ReleaseState, Source},
     ui::{
+        action::{Action, KeyPlace},
         model::{
             Model,
-            package::{Files, Looked, PackageView, Presence, Shown},
-            readme::{Block, Readme},
+            package::{ContentState, PackageState, PackageView, ReadmeState, ReleaseFiles},
+            readme::{ReadmeBlock, ReadmeText},
             transfers::percent,
         },
         theme::Theme,
@@ -35,15 +36,23 @@ use crate::{
 
 pub fn lines(model: &Model, view: &PackageView, width: usize, theme: Theme) -> Vec<Line<'static>> {
     match &view.state {
-        Looked::Looking => vec![Line::from("looking: here, in the DHT, and at other peers…")],
-        Looked::Failed(why) => {
-            let mut lines = vec![Line::from(Span::styled("It could not be had", theme.bad()))];
+        PackageState::Looking => vec![Line::from(
+            "looking on this node, in the DHT, and at other peers…",
+        )],
+        PackageState::Failed(why) => {
+            let mut lines = vec![Line::from(Span::styled(
+                "Cannot load this package",
+                theme.bad(),
+            ))];
             lines.extend(wrap(why, width).into_iter().map(Line::from));
             lines.push(Line::default());
-            lines.push(Line::from(Span::styled("R tries again", theme.dim())));
+            lines.push(Line::from(Span::styled(
+                format!("{}: retry", again(model)),
+                theme.dim(),
+            )));
             lines
         }
-        Looked::Found(package) => found(model, view, package, width, theme),
+        PackageState::Found(package) => found(model, view, package, width, theme),
     }
 }
 
@@ -88,11 +97,12 @@ fn found(
         None => {
             let yanked = package.releases.iter().all(|entry| entry.is_yanked()) && package.complete;
             let text = if yanked {
-                "no release to choose: every one is yanked; it is still there for who names it"
+                "none: every release is yanked, but can still be downloaded by its version"
+                    .to_owned()
             } else {
-                "its manifest was not found; R tries again"
+                format!("its manifest was not found ({}: retry)", again(model))
             };
-            field(&mut lines, "latest", text, theme.fair(), width, theme);
+            field(&mut lines, "latest", &text, theme.fair(), width, theme);
         }
     }
 
@@ -118,28 +128,30 @@ fn found(
         width,
         theme,
     );
+    let pin = model.key(Action::TrustPublisher, KeyPlace::Package);
+    let unpinned = format!("unpinned: anyone may claim the handle ({pin}: pin it to this key)");
     let (trust, style) = match package.trust {
         Trust::Own => ("your own key", theme.good()),
-        Trust::Pinned => ("pinned: the handle means this key here", theme.good()),
-        Trust::Unknown if package.handle.is_some() => (
-            "unpinned: anybody may claim the handle; t pins it to this key",
-            theme.text(),
+        Trust::Pinned => (
+            "pinned: on this node the handle means this key",
+            theme.good(),
         ),
-        Trust::Unknown => ("known by its signatures only", theme.text()),
-        Trust::Distrusted => ("distrusted: you asked not to see its releases", theme.bad()),
+        Trust::Unknown if package.handle.is_some() => (unpinned.as_str(), theme.text()),
+        Trust::Unknown => ("unpinned: it has no handle", theme.text()),
+        Trust::Distrusted => ("distrusted: its releases are hidden", theme.bad()),
     };
     field(&mut lines, "trust", trust, style, width, theme);
 
-    heading(&mut lines, "Where from, how fresh", theme);
+    heading(&mut lines, "Source and freshness", theme);
     let source = match package.source {
-        Source::Cache => "memory of this node".to_owned(),
+        Source::Cache => "this node's cache".to_owned(),
         Source::Local => "this node's own catalogue".to_owned(),
         Source::Dht => "the DHT".to_owned(),
         Source::Peer(peer) => format!("peer {}", short_id(&peer)),
     };
     field(&mut lines, "found in", &source, theme.text(), width, theme);
     let signed = format!(
-        "{} ago, as state {} of the package",
+        "{} ago, revision {}",
         Ago(now.since(package.signed_at)),
         package.seq
     );
@@ -152,7 +164,7 @@ fn found(
     field(
         &mut lines,
         "state",
-        &package.freshness.told(now).to_string(),
+        &package.freshness.describe(now).to_string(),
         style,
         width,
         theme,
@@ -172,7 +184,7 @@ fn found(
     );
     if !package.complete {
         lines.push(Line::from(Span::styled(
-            "older ones could not be had; R tries again",
+            format!("older ones could not be loaded ({}: retry)", again(model)),
             theme.fair(),
         )));
     }
@@ -206,7 +218,7 @@ fn found(
     if !package.conflicts.is_empty() {
         heading(
             &mut lines,
-            "Conflicts: a second manifest for a version, refused",
+            "Conflicts: changed manifests that were refused",
             theme,
         );
         for conflict in &package.conflicts {
@@ -219,7 +231,7 @@ fn found(
             );
         }
     }
-    readme(&mut lines, &view.readme, width, theme);
+    readme(&mut lines, model, &view.readme, width, theme);
     lines
 }
 
@@ -232,7 +244,7 @@ fn release_lines(
 ) -> Vec<Line<'static>> {
     let manifest = entry
         .first()
-        .map_or_else(|| "not known".to_owned(), |first| first.fingerprint());
+        .map_or_else(|| "unknown".to_owned(), |first| first.fingerprint());
     let more = match entry.manifests.len() {
         0 | 1 => String::new(),
         count => format!(" and {} more", count - 1),
@@ -277,7 +289,7 @@ fn content(
         say("ecosystem", manifest.ecosystem.as_str(), theme.text());
     }
     match &view.files {
-        Some(Files::Are(files, missing)) => {
+        Some(ReleaseFiles::Are(files, missing)) => {
             for one in files {
                 let style = if one.yanked.is_some() {
                     theme.fair()
@@ -290,7 +302,9 @@ fn content(
                 say(
                     "",
                     &format!(
-                        "{missing} of its manifests could not be had, so that files are missing; R tries again"
+                        "{missing} of its manifests could not be loaded, so files are missing ({}: \
+                         retry)",
+                        again(model)
                     ),
                     theme.fair(),
                 );
@@ -302,12 +316,12 @@ fn content(
                 .iter()
                 .for_each(|file| say("file", &file_text(file, None), theme.text()));
             match others {
-                Some(Files::Failed(why)) => say(
+                Some(ReleaseFiles::Failed(why)) => say(
                     "",
-                    &format!("the others could not be had: {}", printable(why)),
+                    &format!("other files could not be loaded: {}", printable(why)),
                     theme.fair(),
                 ),
-                Some(_) => say("", "looking for those that were added later…", theme.dim()),
+                Some(_) => say("", "looking for files that were added later…", theme.dim()),
                 None => {}
             }
         }
@@ -343,32 +357,33 @@ fn file_text(file: &File, listed: Option<(&ReleaseFile, Timestamp)>) -> String {
 
 fn presence(
     model: &Model,
-    presence: &Presence,
+    presence: &ContentState,
     root: ContentRoot,
     theme: Theme,
 ) -> (String, Style) {
-    if let Presence::Here(held) = presence {
+    if let ContentState::Here(held) = presence {
         return (
             held.as_deref()
                 .map_or_else(|| "yes, verified".to_owned(), came),
             theme.good(),
         );
     }
+    let fetch = model.key(Action::Download, KeyPlace::Package);
     if let Some(transfer) = model.transfers.fetch(root) {
         let percent = percent(transfer);
         match &transfer.state {
             TransferState::Waiting | TransferState::Running => {
-                return (format!("on its way: {percent} %"), theme.link());
+                return (format!("downloading: {percent} %"), theme.link());
             }
             TransferState::Paused => {
                 return (
-                    format!("paused at {percent} %: d lets it go on"),
+                    format!("paused at {percent} % ({fetch}: resume)"),
                     theme.fair(),
                 );
             }
             TransferState::Failed(why) => {
                 return (
-                    format!("no: {}; d tries again", printable(why)),
+                    format!("no: {} ({fetch}: retry)", printable(why)),
                     theme.bad(),
                 );
             }
@@ -376,9 +391,9 @@ fn presence(
         }
     }
     match presence {
-        Presence::Unknown(why) => (format!("not known: {}", printable(why)), theme.fair()),
-        Presence::NotHere => ("no: d fetches it".to_owned(), theme.fair()),
-        Presence::Asking | Presence::Here(_) => ("looking…".to_owned(), theme.dim()),
+        ContentState::Unknown(why) => (format!("unknown: {}", printable(why)), theme.fair()),
+        ContentState::NotHere => (format!("no ({fetch}: download)"), theme.fair()),
+        ContentState::Asking | ContentState::Here(_) => ("looking…".to_owned(), theme.dim()),
     }
 }
 
@@ -392,7 +407,7 @@ fn came(held: &Held) -> String {
         let of = if held.own {
             "your own"
         } else {
-            "put here on this machine"
+            "added on this machine"
         };
         return format!("yes, verified: {of}");
     };
@@ -411,39 +426,47 @@ fn came(held: &Held) -> String {
     format!("yes, verified: from {} in {time}", givers.join(", "))
 }
 
-fn readme(lines: &mut Vec<Line<'static>>, readme: &Shown, width: usize, theme: Theme) {
-    if matches!(readme, Shown::None) {
+/// Returns the key that reloads the window.
+fn again(model: &Model) -> String {
+    model.key(Action::Refresh, KeyPlace::Package)
+}
+
+fn readme(
+    lines: &mut Vec<Line<'static>>,
+    model: &Model,
+    readme: &ReadmeState,
+    width: usize,
+    theme: Theme,
+) {
+    if matches!(readme, ReadmeState::None) {
         return;
     }
     heading(lines, "Readme", theme);
     match readme {
-        Shown::None => {}
-        Shown::Loading => lines.push(Line::from(Span::styled(
-            "it is being fetched…",
-            theme.dim(),
-        ))),
-        Shown::Failed(why) => {
-            let text = format!("{}; R tries again", printable(why));
+        ReadmeState::None => {}
+        ReadmeState::Loading => lines.push(Line::from(Span::styled("downloading…", theme.dim()))),
+        ReadmeState::Failed(why) => {
+            let text = format!("{} ({}: retry)", printable(why), again(model));
             lines.extend(
                 wrap(&text, width)
                     .into_iter()
                     .map(|line| Line::from(Span::styled(line, theme.fair()))),
             );
         }
-        Shown::Is(Readme { blocks, cut }) => {
+        ReadmeState::Is(ReadmeText { blocks, cut }) => {
             if blocks.is_empty() {
-                lines.push(Line::from(Span::styled("it is empty", theme.dim())));
+                lines.push(Line::from(Span::styled("empty", theme.dim())));
             }
             lines.extend(blocks.iter().flat_map(|one| block(one, width, theme)));
             if *cut {
-                let text = "… there is more of it than is shown here";
+                let text = "… the rest is not shown";
                 lines.push(Line::from(Span::styled(text, theme.dim())));
             }
         }
     }
 }
 
-fn block(block: &Block, width: usize, theme: Theme) -> Vec<Line<'static>> {
+fn block(block: &ReadmeBlock, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let styled = |text: &str, style: Style| -> Vec<Line<'static>> {
         wrap(text, width)
             .into_iter()
@@ -451,11 +474,11 @@ fn block(block: &Block, width: usize, theme: Theme) -> Vec<Line<'static>> {
             .collect()
     };
     match block {
-        Block::Gap => vec![Line::default()],
-        Block::Heading(text) => styled(text, theme.text().add_modifier(Modifier::BOLD)),
-        Block::Text(text) => styled(text, theme.text()),
-        Block::Code(text) => vec![Line::from(Span::styled(fit(text, width), theme.dim()))],
-        Block::Bullet(indent, text) => {
+        ReadmeBlock::Gap => vec![Line::default()],
+        ReadmeBlock::Heading(text) => styled(text, theme.text().add_modifier(Modifier::BOLD)),
+        ReadmeBlock::Text(text) => styled(text, theme.text()),
+        ReadmeBlock::Code(text) => vec![Line::from(Span::styled(fit(text, width), theme.dim()))],
+        ReadmeBlock::Bullet(indent, text) => {
             let set_in = " ".repeat(*indent);
             let room = width.saturating_sub(indent + 2).max(8);
             let mark = |number: usize| if number == 0 { "• " } else { "  " };

@@ -25,7 +25,7 @@ pub fn lines(_model: &Model, palette: &Palette, width: usize, theme: Theme) -> V
         Line::default(),
     ];
     if found.is_empty() {
-        lines.push(Line::from("Nothing is called so. Esc closes the palette."));
+        lines.push(Line::from("No matching command."));
     }
     for (number, offer) in found.iter().enumerate() {
         let keys = fit(&offer.keys, KEYS - 1);

@@ -8,7 +8,7 @@ use ratatui::{
 
 use super::{field, heading};
 use crate::{
-    bus::{Direction, PeerSnapshot, Traffic},
+    bus::{Direction, PeerSnapshot, PeerTraffic},
     domain::{
         faults::{BAN, DISCONNECT},
         reputation::Outcome,
@@ -26,7 +26,7 @@ use crate::{
 
 pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let Some(peer) = model.peers.get(id) else {
-        return wrap(&format!("{id} is not known any more"), width)
+        return wrap(&format!("{id} is no longer known"), width)
             .into_iter()
             .map(Line::from)
             .collect();
@@ -34,7 +34,7 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
     let mut lines = Vec::new();
     score(&mut lines, peer, width, theme);
     faults(&mut lines, model, peer, width, theme);
-    heading(&mut lines, "Who and where", theme);
+    heading(&mut lines, "Identity and location", theme);
     let mut say =
         |label: &str, text: &str| field(&mut lines, label, text, theme.text(), width, theme);
     say("peer id", &peer.id.to_string());
@@ -43,17 +43,14 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
             say("handle", owner.handle.as_str());
             say("publisher", &owner.publisher.to_string());
         }
-        None => say(
-            "handle",
-            "none: no publisher has signed that this node is its own",
-        ),
+        None => say("handle", "none: no publisher claims this node"),
     }
-    say("agent", peer.agent.as_deref().unwrap_or("not told yet"));
+    say("agent", peer.agent.as_deref().unwrap_or("not known yet"));
     match &peer.connection {
         Some(connection) => {
             let from = match connection.direction {
-                Direction::Inbound => "it connected to us",
-                Direction::Outbound => "we connected to it",
+                Direction::Inbound => "inbound",
+                Direction::Outbound => "outbound",
             };
             let since = Ago(model.now.since(connection.since));
             say(
@@ -76,8 +73,8 @@ pub fn lines(model: &Model, id: &PeerId, width: usize, theme: Theme) -> Vec<Line
     say("location", &place(peer));
     say(
         "packages",
-        &peer.packages.map_or("not told".to_owned(), |count| {
-            format!("{count}, by its own word")
+        &peer.packages.map_or("unknown".to_owned(), |count| {
+            format!("{count} (self-reported)")
         }),
     );
     rtt(&mut lines, peer, width, theme);
@@ -103,7 +100,7 @@ fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, them
     ];
     lines.push(Line::from(vec![
         Span::styled(format!("Score {:.2}", score.total), theme.title()),
-        Span::styled(" of 1: how good it is to ask", theme.dim()),
+        Span::styled(" of 1: reliability", theme.dim()),
     ]));
     let room = width.saturating_sub(2).min(60);
     let mut spans = vec![Span::raw("▕")];
@@ -121,7 +118,10 @@ fn score(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, them
     for (((name, value), sign), style) in score.parts().into_iter().zip(SIGNS).zip(styles) {
         let head = format!("{name:<12} {value:.3}  ");
         let beside = head.chars().count() + 2;
-        let told = wrap(&peer.basis.told(name), width.saturating_sub(beside).max(16));
+        let told = wrap(
+            &peer.basis.describe(name),
+            width.saturating_sub(beside).max(16),
+        );
         for (number, part) in told.into_iter().enumerate() {
             let (sign, head) = if number == 0 {
                 (sign, head.clone())
@@ -147,9 +147,8 @@ fn faults(
     theme: Theme,
 ) {
     let Some(sheet) = &peer.sheet else { return };
-    let title = format!(
-        "Faults: {DISCONNECT} points disconnect, {BAN} ban, and they fade by half in 10 minutes"
-    );
+    let title =
+        format!("Penalties (disconnect at {DISCONNECT} points, ban at {BAN}; halves every 10 min)");
     heading(lines, &title, theme);
     let style = if peer.ban(model.now).is_some() {
         theme.bad()
@@ -157,7 +156,7 @@ fn faults(
         theme.fair()
     };
     lines.extend(
-        wrap(&sheet.told(model.now), width)
+        wrap(&sheet.describe(model.now), width)
             .into_iter()
             .map(|line| Line::from(Span::styled(line, style))),
     );
@@ -197,12 +196,12 @@ fn timed(
 
 fn gossip(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, theme: Theme) {
     let mesh = if peer.in_mesh {
-        "in the mesh: announcements are passed on at once"
+        "in the mesh: relays announcements at once"
     } else {
-        "not in the mesh: it only hears that there is something"
+        "not in the mesh: gets message ids only"
     };
     let score = peer.gossip_score.map_or(String::new(), |score| {
-        format!("; score {score:.1} (below 0 it is left out)")
+        format!("; gossip score {score:.1} (excluded below 0)")
     });
     field(
         lines,
@@ -220,7 +219,7 @@ fn gossip(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, the
             .sum::<u32>()
     };
     let lately = format!(
-        "lately {} taken, {} not needed, {} refused",
+        "recent messages: {} new, {} duplicate, {} rejected",
         counted(Outcome::RecordValid),
         counted(Outcome::RecordIgnored),
         counted(Outcome::RecordInvalid) + counted(Outcome::RecordUnfit)
@@ -235,7 +234,7 @@ fn traffic(
     width: usize,
     theme: Theme,
 ) {
-    let Traffic {
+    let PeerTraffic {
         announcements_in,
         answers_in,
         answers_out,
@@ -279,7 +278,7 @@ fn packages(
     };
     let more = served.total.saturating_sub(served.names.len() as u64);
     let text = match (served.names.is_empty(), more) {
-        (true, _) => "none of its publisher's own are known here".to_owned(),
+        (true, _) => "none known here".to_owned(),
         (false, 0) => served.names.join(", "),
         (false, more) => format!("{}, and {more} more", served.names.join(", ")),
     };
@@ -298,7 +297,7 @@ fn packages(
     if !gave.is_empty() {
         field(
             lines,
-            "gave you",
+            "sent you",
             &gave.join(", "),
             theme.text(),
             width,
@@ -317,7 +316,7 @@ fn evidence(
     heading(lines, "Evidence, newest first", theme);
     if peer.evidence.is_empty() {
         lines.push(Line::from(Span::styled(
-            "none yet: it was asked nothing",
+            "none yet: it has not been asked anything",
             theme.dim(),
         )));
     }
@@ -339,7 +338,7 @@ fn evidence(
             | Outcome::ConnectionLost => theme.text(),
         };
         let ago = format!("{:>8} ago", Ago(model.now.since(evidence.at)).to_string());
-        timed(lines, &ago, &evidence.told(), style, width, theme);
+        timed(lines, &ago, &evidence.describe(), style, width, theme);
     }
 }
 
@@ -361,7 +360,7 @@ fn addresses(lines: &mut Vec<Line<'static>>, peer: &PeerSnapshot, width: usize, 
     ] {
         heading(lines, title, theme);
         if entries.is_empty() {
-            lines.push(Line::from(Span::styled("none told yet", theme.dim())));
+            lines.push(Line::from(Span::styled("none known yet", theme.dim())));
         }
         lines.extend(
             entries

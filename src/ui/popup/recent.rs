@@ -29,9 +29,9 @@ pub fn lines(
     ];
     if found.is_empty() {
         let said = if model.search.recent.len() == 0 {
-            "Nothing was searched for yet."
+            "No recent searches."
         } else {
-            "No search was like that."
+            "No matching search."
         };
         lines.push(Line::from(Span::styled(said, theme.dim())));
     }

@@ -4,9 +4,10 @@ use ratatui::text::{Line, Span};
 
 use super::{field, heading};
 use crate::{
-    archive::pack::Listing,
+    archive::pack::PackListing,
     domain::{size::Size, text::printable},
     ui::{
+        action::{Action, KeyPlace},
         model::{
             Model,
             publish::{Hashed, Review},
@@ -40,15 +41,24 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
     };
     let hint = match &review.hashed {
         Hashed::Is(_) => (
-            "Enter signs and publishes this. It cannot be deleted afterwards, only yanked.",
+            format!(
+                "Press {} to sign and publish this. It cannot be deleted afterwards, only yanked.",
+                model.key(Action::Accept, KeyPlace::Review)
+            ),
             theme.strong(),
         ),
-        Hashed::Packing { .. } => ("A moment: the directory is being packed.", theme.dim()),
-        Hashed::Reading { .. } => ("A moment: the file is being read.", theme.dim()),
-        Hashed::Wrong(_) => ("Esc goes back to the form.", theme.strong()),
+        Hashed::Packing { .. } => ("The directory is being packed…".to_owned(), theme.dim()),
+        Hashed::Reading { .. } => ("The file is being read…".to_owned(), theme.dim()),
+        Hashed::Wrong(_) => (
+            format!(
+                "Press {} to go back to the form.",
+                model.key(Action::Back, KeyPlace::Review)
+            ),
+            theme.strong(),
+        ),
     };
     lines.extend(
-        wrap(hint.0, width)
+        wrap(&hint.0, width)
             .into_iter()
             .map(|line| Line::from(Span::styled(line, hint.1))),
     );
@@ -60,7 +70,7 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
     {
         let path = path.display();
         let text = format!(
-            "This is your first publish: your key will be made, in {path}. Back it up afterwards."
+            "This is your first publish: your key will be created in {path}. Back it up afterwards."
         );
         lines.extend(
             wrap(&text, width)
@@ -74,7 +84,7 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
         .as_ref()
         .and_then(|form| form.claimed.as_ref())
     {
-        let text = format!("Somebody else has this handle: {claimed}.");
+        let text = format!("This handle is also claimed by another key: {claimed}.");
         lines.extend(
             wrap(&text, width)
                 .into_iter()
@@ -103,10 +113,10 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
     let Some(draft) = &review.checked.draft else {
         return lines;
     };
-    heading(&mut lines, "The manifest as it will be signed", theme);
+    heading(&mut lines, "Manifest", theme);
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     let handle = draft.handle.as_ref().map_or(
-        "none: a short form of your key is shown".to_owned(),
+        "none: your fingerprint is shown instead".to_owned(),
         ToString::to_string,
     );
     for (label, value) in [
@@ -153,7 +163,7 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
         field(
             &mut lines,
             "size",
-            &format!("{left} bytes of 8192 are left"),
+            &format!("{left} of 8192 bytes left"),
             theme.dim(),
             width,
             theme,
@@ -166,17 +176,17 @@ pub fn lines(model: &Model, review: &Review, width: usize, theme: Theme) -> Vec<
 }
 
 /// Lists the files that are included and those that are left out.
-fn files(lines: &mut Vec<Line<'static>>, listing: &Listing, width: usize, theme: Theme) {
+fn files(lines: &mut Vec<Line<'static>>, listing: &PackListing, width: usize, theme: Theme) {
     let (count, bytes) = listing.files();
     let what = if count == 1 { "file" } else { "files" };
     let out = match listing.left_out.len() as u64 + listing.left_out_more {
         0 => String::new(),
-        1 => "; 1 stays out".to_owned(),
-        count => format!("; {count} stay out"),
+        1 => "; 1 left out".to_owned(),
+        count => format!("; {count} left out"),
     };
     heading(
         lines,
-        &format!("What goes in: {count} {what}, {}{out}", Size(bytes)),
+        &format!("Included: {count} {what}, {}{out}", Size(bytes)),
         theme,
     );
     for row in listing.folded(MOST_ROWS) {
@@ -201,7 +211,7 @@ fn files(lines: &mut Vec<Line<'static>>, listing: &Listing, width: usize, theme:
     if listing.left_out.is_empty() {
         return;
     }
-    heading(lines, "What stays out", theme);
+    heading(lines, "Left out", theme);
     for left in listing.left_out.iter().take(MOST_ROWS) {
         let size = left
             .size
@@ -218,7 +228,7 @@ fn files(lines: &mut Vec<Line<'static>>, listing: &Listing, width: usize, theme:
     }
     let more = listing.left_out.len().saturating_sub(MOST_ROWS) as u64 + listing.left_out_more;
     if more > 0 {
-        let text = format!("and {more} more, which `swarmdex publish --dry-run` names");
+        let text = format!("and {more} more, listed by `swarmdex publish --dry-run`");
         lines.extend(
             wrap(&text, width)
                 .into_iter()

@@ -12,14 +12,14 @@ use crate::{
     clock,
     domain::{
         name::short_id,
-        request::{ClientRequest, Purpose},
+        request::{ClientRequest, RequestPurpose},
         size::Size,
         text::{fit, printable},
     },
     ui::{
         model::{
             Model,
-            clients::{Run, Sum},
+            clients::{ClientRun, Sum},
             peers::called,
         },
         theme::Theme,
@@ -32,7 +32,7 @@ const LISTED: usize = 500;
 
 pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let Some(run) = model.clients.table.get(&id) else {
-        return vec![Line::from("It is not known any more")];
+        return vec![Line::from("This run is no longer known.")];
     };
     let sum = run.sum();
     let mut lines = Vec::new();
@@ -42,14 +42,14 @@ pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'st
     say("from", &run.from(), theme.text());
     say("began", &clock::here(run.began()), theme.text());
     let going = if run.is_open(model.now) {
-        "it may go on"
+        "in progress"
     } else {
-        "it has ended"
+        "ended"
     };
     say(
         "asked",
         &format!(
-            "{}; {} files, {} changes; {going}",
+            "{} requests: {} files, {} changes; {going}",
             run.asked(),
             sum.files,
             sum.changes
@@ -59,7 +59,7 @@ pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'st
     say(
         "sent",
         &format!(
-            "{}; {} were fetched from peers for it",
+            "{}; {} of it downloaded from peers",
             Size(sum.bytes),
             Size(sum.fetched())
         ),
@@ -77,7 +77,7 @@ pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'st
     );
     peers(&mut lines, model, &sum, theme);
     refusals(&mut lines, run, width, theme);
-    heading(&mut lines, "What it asked, the last first", theme);
+    heading(&mut lines, "Requests, latest first", theme);
     for request in run.requests.values().rev().take(LISTED) {
         lines.push(asked(model, request, width, theme));
     }
@@ -86,7 +86,7 @@ pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'st
         .saturating_sub(run.requests.len().min(LISTED) as u64);
     if more > 0 {
         lines.push(Line::from(Span::styled(
-            format!("and {more} before"),
+            format!("and {more} earlier"),
             theme.dim(),
         )));
     }
@@ -94,7 +94,7 @@ pub fn lines(model: &Model, id: u64, width: usize, theme: Theme) -> Vec<Line<'st
 }
 
 fn peers(lines: &mut Vec<Line<'static>>, model: &Model, sum: &Sum, theme: Theme) {
-    heading(lines, "Where the bytes came from", theme);
+    heading(lines, "Sources of the bytes", theme);
     let mut given: Vec<_> = sum
         .peers
         .iter()
@@ -102,7 +102,7 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, sum: &Sum, theme: Theme)
         .collect();
     given.sort_by_key(|(peer, bytes)| (Reverse(*bytes), *peer));
     lines.push(Line::from(format!(
-        "{:>9}  this node: it had them before, or made the answer",
+        "{:>9}  this node",
         Size(sum.here).to_string()
     )));
     for (peer, bytes) in given {
@@ -117,7 +117,7 @@ fn peers(lines: &mut Vec<Line<'static>>, model: &Model, sum: &Sum, theme: Theme)
 }
 
 /// Adds the reason of each refusal, without repeats.
-fn refusals(lines: &mut Vec<Line<'static>>, run: &Run, width: usize, theme: Theme) {
+fn refusals(lines: &mut Vec<Line<'static>>, run: &ClientRun, width: usize, theme: Theme) {
     let mut said: Vec<&str> = Vec::new();
     for request in run.requests.values().filter(|request| request.is_refused()) {
         if let Some(why) = request.refusal.as_deref().filter(|why| !said.contains(why)) {
@@ -127,7 +127,7 @@ fn refusals(lines: &mut Vec<Line<'static>>, run: &Run, width: usize, theme: Them
     if said.is_empty() {
         return;
     }
-    heading(lines, "Why it was refused", theme);
+    heading(lines, "Reasons for refusals", theme);
     for why in said {
         let wrapped = wrap(&printable(why), width);
         lines.extend(
@@ -146,12 +146,12 @@ fn asked(model: &Model, request: &ClientRequest, width: usize, theme: Theme) -> 
         (None, _) => request.path.clone(),
     };
     let doing = match request.purpose {
-        Purpose::Read => "read",
-        Purpose::File => "file",
-        Purpose::Change => "change",
+        RequestPurpose::Read => "read",
+        RequestPurpose::File => "file",
+        RequestPurpose::Change => "change",
     };
     let (end, style) = match request.millis {
-        None => ("being sent".to_owned(), theme.link()),
+        None => ("sending".to_owned(), theme.link()),
         Some(_) if request.is_broken_off() => (
             format!("broken off at {}", Size(request.bytes)),
             theme.bad(),

@@ -16,6 +16,7 @@ use crate::{
         transfer::{Part, Transfer, TransferId, TransferPeer, TransferState, rate},
     },
     ui::{
+        action::{Action, KeyPlace},
         model::{
             Model,
             peers::called,
@@ -41,7 +42,7 @@ const COLUMNS: [Column; 7] = [
 
 pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<Line<'static>> {
     let Some(transfer) = model.transfers.table.get(id) else {
-        return vec![Line::from("It is not known any more")];
+        return vec![Line::from("This transfer is no longer known.")];
     };
     let fetch = matches!(id, TransferId::Fetch { .. });
     let mut lines = Vec::new();
@@ -49,10 +50,10 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
         |label: &str, text: &str, style: Style| field(&mut lines, label, text, style, width, theme);
     let what = format!("{} {}", sign(transfer), printable(&transfer.what));
     let doing = match (fetch, transfer.ended_at.is_some()) {
-        (true, false) => "fetching",
-        (true, true) => "fetch of",
-        (false, false) => "serving",
-        (false, true) => "served",
+        (true, false) => "downloading",
+        (true, true) => "downloaded",
+        (false, false) => "uploading",
+        (false, true) => "uploaded",
     };
     say(doing, &what, theme.strong());
     say("content", &id.root().to_string(), theme.text());
@@ -71,7 +72,10 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
         say("why", &printable(why), theme.bad());
         say(
             "",
-            "p tries again, and goes on with what is here",
+            &format!(
+                "{}: retry and keep what is here",
+                model.key(Action::Pause, KeyPlace::Transfer)
+            ),
             theme.dim(),
         );
     }
@@ -81,10 +85,10 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
         }
         // An earlier run of the node left this transfer unfinished.
         (true, TransferState::Paused | TransferState::Waiting) if transfer.done == 0 => {
-            "what came before, if any, is counted once it goes on".to_owned()
+            "earlier data is counted once it resumes".to_owned()
         }
         (true, _) => format!(
-            "{} are here; each 16 KiB is verified as it comes",
+            "{} so far; every 16 KiB is verified on arrival",
             Size(transfer.done)
         ),
         (false, _) => Size(transfer.done).to_string(),
@@ -98,10 +102,7 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
     if transfer.resumed > 0 {
         say(
             "resumed",
-            &format!(
-                "{} were here from an earlier attempt",
-                Size(transfer.resumed)
-            ),
+            &format!("{} kept from an earlier attempt", Size(transfer.resumed)),
             theme.text(),
         );
     }
@@ -113,7 +114,7 @@ pub fn lines(model: &Model, id: &TransferId, width: usize, theme: Theme) -> Vec<
             );
             format!("{from} to {to}, {}", took(transfer, at))
         }
-        None => format!("began at {}", crate::clock::here(transfer.started_at)),
+        None => format!("started at {}", crate::clock::here(transfer.started_at)),
     };
     say("time", &time, theme.text());
     say("rate", &rates(model, transfer), theme.text());
@@ -155,18 +156,14 @@ fn peers(
     heading(
         lines,
         if fetch {
-            "Where the bytes came from"
+            "Peers that sent data"
         } else {
-            "To whom they went"
+            "Peers that received data"
         },
         theme,
     );
     if transfer.peers.is_empty() && transfer.resumed == 0 {
-        let text = if fetch {
-            "nobody has given any yet"
-        } else {
-            "nobody"
-        };
+        let text = if fetch { "none yet" } else { "none" };
         lines.push(Line::from(Span::styled(text, theme.dim())));
         return;
     }
@@ -240,8 +237,9 @@ fn peers(
     }
     if transfer.peers.iter().any(|peer| peer.part == Part::Lied) {
         lines.push(Line::default());
-        let text = "LIED: something it gave is not what the manifest's hash says. That was thrown away and asked of others, \
-                    and the peer is asked for nothing more.";
+        let text = "LIED: it sent data that does not match the manifest's hash. That data was \
+                    discarded and \
+                    requested from other peers, and this peer is not asked again.";
         lines.extend(
             wrap(text, width)
                 .into_iter()

@@ -6,13 +6,14 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr;
 
-use super::{Areas, sentences, status, table_figures};
+use super::{Areas, no_match, sentences, status, table_figures};
 use crate::{
     domain::{size::Size, time::Ago},
     ui::{
+        action::{Action, Screen},
         model::{
             Model,
-            clients::{Run, note},
+            clients::{ClientRun, note},
         },
         theme::Theme,
         widget::table::{self, Cell},
@@ -22,13 +23,16 @@ use crate::{
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let clients = &model.clients.table;
     if clients.is_empty() {
-        let text = "`swarmdex setup cargo` (or pip, uv, npm, pnpm, yarn, bun) prints what makes a package manager use this node. \
-                    Each run of one is shown here then: what it asked, what was refused and why, and which peers gave the \
-                    bytes. 8 says whether the gateway is open, and v goes back to the transfers.";
-        let head = Span::styled(
-            "No package manager has asked this node for anything yet.",
-            theme.strong(),
+        let text = format!(
+            "`swarmdex setup cargo` (or pip, uv, npm, pnpm, yarn, bun) prints the configuration \
+             that \
+             lets a package manager use this node. Its runs appear here, with their requests, \
+             refusals, and the peers that sent the data. Health ({}) shows if the gateway is open; \
+             {} returns to the transfers.",
+            model.key(Action::Go(Screen::Health), model.screen),
+            model.key(Action::Clients, model.screen)
         );
+        let head = Span::styled("No package manager has used this node yet.", theme.strong());
         sentences(
             frame,
             areas.body,
@@ -44,7 +48,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         |one, column| cell(model, one, column, theme),
     );
     if clients.rows().is_empty() {
-        let text = "No run of a client has these words. Esc in the list takes the filter off.";
+        let text = no_match(model, "run");
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
     let summary = format!("{} · ", model.clients.summary());
@@ -53,7 +57,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     status(frame, model, areas, &format!("{summary}{figures}"), theme);
 }
 
-fn cell(model: &Model, run: &Run, column: &str, theme: Theme) -> Cell {
+fn cell(model: &Model, run: &ClientRun, column: &str, theme: Theme) -> Cell {
     let sum = run.sum();
     let plain = if run.is_open(model.now) {
         theme.text()

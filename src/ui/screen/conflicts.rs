@@ -6,7 +6,7 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{Areas, sentences, status, table_figures};
+use super::{Areas, no_match, sentences, status, table_figures};
 use crate::{
     domain::{
         conflict::{Case, Kind},
@@ -28,11 +28,13 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         let head = if model.conflicts.is_known {
             "There are no conflicts."
         } else {
-            "The node is being asked…"
+            "Asking the node…"
         };
-        let text = "When several keys claim one handle, when a publisher changes what it has published, or signs two states \
-                    with one number, it is shown here: both sides, which one counts and why, and evidence that others can \
-                    verify by themselves.";
+        let text = "Conflicts appear here if several keys claim one handle, or if a publisher \
+                    changes a release or \
+                    signs two heads with one revision: both sides, the one in force and why, and \
+                    evidence \
+                    that others can verify.";
         let lines = vec![
             Line::from(Span::styled(head, theme.strong())),
             Line::default(),
@@ -49,12 +51,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         |one, column| cell(model, one, column, theme),
     );
     if conflicts.rows().is_empty() {
-        let text = "No conflict has these words. Esc in the list takes the filter off.";
+        let text = no_match(model, "conflict");
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
     let forgotten = match model.conflicts.forgotten {
         0 => String::new(),
-        count => format!(", {count} older ones had to make room"),
+        count => format!(", {count} older ones dropped"),
     };
     let room = usize::from(areas.status.width).saturating_sub(forgotten.len());
     let figures = table_figures(model, ["conflict", "conflicts"], room);

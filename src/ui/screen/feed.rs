@@ -2,11 +2,11 @@
 
 use ratatui::{Frame, text::Line};
 
-use super::{Areas, sentences, table_status};
+use super::{Areas, no_match, sentences, table_status};
 use crate::{
     bus::delay_ms,
     domain::{name::short_id, text::printable},
-    registry::{Announced, claimed},
+    registry::{ReceivedAnnouncement, claimed},
     ui::{
         model::{
             Model,
@@ -28,10 +28,9 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     );
     if feed.rows().is_empty() {
         let text = if feed.is_empty() {
-            "Nothing has been announced yet. Whatever a publisher of this network announces from now on appears here, \
-             verified."
+            "No announcements yet. New releases in this network appear here, verified.".to_owned()
         } else {
-            "No announcement has these words. Esc in the list takes the filter off."
+            no_match(model, "announcement")
         };
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
@@ -44,7 +43,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     );
 }
 
-fn cell(one: &Announced, column: &str, theme: Theme) -> Cell {
+fn cell(one: &ReceivedAnnouncement, column: &str, theme: Theme) -> Cell {
     match column {
         "time" => (crate::clock::here(one.at), theme.dim()),
         "verified" => ("✓".to_owned(), theme.good()),

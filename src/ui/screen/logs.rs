@@ -2,10 +2,11 @@
 
 use ratatui::{Frame, text::Line};
 
-use super::{Areas, sentences, status};
+use super::{Areas, follow_hint, no_match, sentences, status};
 use crate::{
     domain::text::printable,
     ui::{
+        action::Action,
         model::{
             Model,
             logs::{LogLevel, LogLine},
@@ -26,9 +27,12 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     );
     if logs.table.rows().is_empty() {
         let text = if logs.table.is_empty() {
-            "Nothing has been written down from this level on. l shows another level."
+            format!(
+                "No entries at this level. {} shows the next level.",
+                model.key(Action::LogLevel, model.screen)
+            )
         } else {
-            "No entry has these words. Esc in the list takes the filter off."
+            no_match(model, "entry")
         };
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
@@ -38,16 +42,16 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 fn summary(model: &Model) -> String {
     let logs = &model.logs;
     let follows = if logs.table.selection.selected.is_none() {
-        "following the newest"
+        "following the newest".to_owned()
     } else {
-        "g follows the newest"
+        follow_hint(model)
     };
     let from = match logs.least {
         LogLevel::Trace => "all levels".to_owned(),
-        least => format!("from {} on", least.name()),
+        least => format!("{} and above", least.name()),
     };
     let lost = if logs.lost > 0 {
-        format!(", {} not kept here", logs.lost)
+        format!(", {} missed", logs.lost)
     } else {
         String::new()
     };

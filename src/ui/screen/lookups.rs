@@ -7,14 +7,15 @@ use ratatui::{
     widgets::Paragraph,
 };
 
-use super::{Areas, sentences, status, table_status};
+use super::{Areas, no_match, sentences, status, table_status};
 use crate::{
     domain::{
-        lookup::{State, Trace, span},
+        lookup::{LookupState, Trace, span},
         text::printable,
         time::Ago,
     },
     ui::{
+        action::Action,
         model::{Model, lookups::hops},
         theme::Theme,
         widget::table::{self, Cell},
@@ -24,10 +25,17 @@ use crate::{
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let lookups = &model.lookups.table;
     if lookups.is_empty() {
-        let text = "The DHT is what all nodes keep together: records of packages, and who has which content. Whatever this \
-                    node looks for there, or stores, is listed here, and Enter shows whom it asked and what they said.";
-        let then = "Open a package or publish one, or run `swarmdex lookup handle/name`. b shows whom Kademlia knows.";
-        let head = Span::styled("Nothing has been looked up yet.", theme.strong());
+        let text = format!(
+            "All nodes share the DHT: it holds records of packages and providers of content. This \
+             node's lookups and stores are listed here; {} shows the peers asked and their answers.",
+            model.key(Action::Open, model.screen)
+        );
+        let then = format!(
+            "Open a package or publish one, or run `swarmdex lookup handle/name`. {} shows the \
+             routing table.",
+            model.key(Action::Buckets, model.screen)
+        );
+        let head = Span::styled("No lookups yet.", theme.strong());
         let lines = vec![
             Line::from(head),
             Line::default(),
@@ -52,7 +60,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         |one, column| cell(model, one, column, theme),
     );
     if lookups.rows().is_empty() {
-        let text = "No lookup has these words. Esc in the list takes the filter off.";
+        let text = no_match(model, "lookup");
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
     table_status(frame, model, areas, ["lookup", "lookups"], theme);
@@ -61,10 +69,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
 /// Colours a state; its word also tells it apart without colour.
 pub fn style(trace: &Trace, theme: Theme) -> Style {
     match trace.state {
-        State::Running => theme.link(),
-        State::Done => theme.good(),
-        State::Missing => theme.fair(),
-        State::Late | State::Unanswered => theme.bad(),
+        LookupState::Running => theme.link(),
+        LookupState::Done => theme.good(),
+        LookupState::Missing => theme.fair(),
+        LookupState::Late | LookupState::Unanswered => theme.bad(),
     }
 }
 

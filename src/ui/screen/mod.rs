@@ -23,7 +23,7 @@ use tui_input::Input;
 use unicode_width::UnicodeWidthStr;
 
 use super::{
-    action::{Action, Place, Screen},
+    action::{Action, CursorMove, KeyPlace, Screen},
     keymap::{self, When},
     layout::{self, Areas, LEAST, SEARCH_LABEL},
     model::{CLOCK_LIMIT_MS, Model, map::is_drawn, transfers::can_be_told},
@@ -42,7 +42,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme) {
     let (width, height) = model.size;
     if width < LEAST.0 || height < LEAST.1 {
         let text = format!(
-            "Swarmdex needs {} columns and {} rows; here are {width} and {height}.",
+            "Terminal too small: {width}x{height}, needs {}x{}",
             LEAST.0, LEAST.1
         );
         frame.render_widget(Paragraph::new(text).wrap(Wrap { trim: true }), frame.area());
@@ -123,7 +123,7 @@ fn header(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
             Span::styled(fit(why, width.saturating_sub(14)), theme.text()),
         ];
         line(frame, area, head);
-        let last = "what is below is the last that was seen";
+        let last = "showing data from before the connection was lost";
         return line(
             frame,
             Rect {
@@ -283,15 +283,15 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let in_window = !model.popups.is_empty();
     let shown = model.screen == Screen::Publish && model.publish.progress.is_some();
     let filtered = shown || model.table().filter().is_shown() || model.table().marked() > 0;
-    let here = |row: &&keymap::Row| {
+    let here = |row: &&keymap::KeyRow| {
         !matches!(
             row.on,
-            keymap::On::All | keymap::On::Screens | keymap::On::Lists
+            keymap::KeyScope::All | keymap::KeyScope::Screens | keymap::KeyScope::Lists
         )
     };
     let rows = || keymap::rows(typing, place).filter(|row| !row.short.is_empty());
     // Keys of this place come first; help and quit are always shown.
-    let here_first = |row: &&keymap::Row| matches!(row.action, Action::Help | Action::Quit);
+    let here_first = |row: &&keymap::KeyRow| matches!(row.action, Action::Help | Action::Quit);
     let first = rows()
         .filter(here_first)
         .filter(|row| typing || row.when != When::Anywhere);
@@ -301,7 +301,7 @@ fn footer(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     for row in first.chain(special).chain(rest) {
         // Without a window, there may be nothing to go back from.
         let useful = match row.action {
-            Action::Back if matches!(place, Place::Confirm) => row.id == "no",
+            Action::Back if matches!(place, KeyPlace::Confirm) => row.id == "no",
             Action::Back => in_window || filtered,
             Action::Zoom { .. } | Action::Pan(_) | Action::Fit => is_drawn(model),
             Action::GoOn => model.publish.form.is_some(),
@@ -410,10 +410,11 @@ pub(super) fn status(
 /// Describes the state of a table: frozen, or with marked rows.
 fn table_banner(model: &Model) -> Option<String> {
     let table = model.table();
+    let key = |action| model.key(action, model.screen);
     let [_, _, waiting, lost] = table.counts();
     if table.is_frozen() {
         let lost = if lost > 0 {
-            format!(", {lost} too many to keep")
+            format!(", {lost} dropped")
         } else {
             String::new()
         };
@@ -423,13 +424,17 @@ fn table_banner(model: &Model) -> Option<String> {
             String::new()
         };
         return Some(format!(
-            "FROZEN: {waiting} waiting{lost}{marked}, f goes on"
+            "FROZEN: {waiting} new{lost}{marked}, {} resumes",
+            key(Action::Freeze)
         ));
     }
     match table.marked() {
         0 => None,
         count => Some(format!(
-            "{count} marked: y copies, w writes a file, Esc unmarks"
+            "{count} marked ({}: copy, {}: export, {}: unmark)",
+            key(Action::Copy),
+            key(Action::Export),
+            key(Action::Back)
         )),
     }
 }
@@ -454,7 +459,11 @@ fn table_figures(model: &Model, [one, many]: [&str; 2], room: usize) -> String {
         0 => String::new(),
         hidden => format!(", {hidden} hidden by the filter"),
     };
-    let order = table.order();
+    let order = if table.can_follow() {
+        follow_hint(model)
+    } else {
+        table.order()
+    };
     let things = if shown == 1 { one } else { many };
     let (first, page) = (table.offset(), layout::page(model));
     let part = if shown as usize > page && page > 0 {
@@ -465,6 +474,18 @@ fn table_figures(model: &Model, [one, many]: [&str; 2], room: usize) -> String {
     let text = format!("{part}{shown} {things}{hidden}, {order}");
     let leading = Some(table.leading()).filter(|leading| text.width() + leading.width() <= room);
     format!("{text}{}", leading.unwrap_or_default())
+}
+
+/// Returns the hint that leads back to following the newest row.
+pub(super) fn follow_hint(model: &Model) -> String {
+    let key = model.key(Action::Move(CursorMove::First), model.screen);
+    format!("{key} follows the newest")
+}
+
+/// Returns the sentence for a list whose filter hides every row.
+pub(super) fn no_match(model: &Model, what: &str) -> String {
+    let key = model.key(Action::Back, model.screen);
+    format!("No {what} matches the filter. {key} clears it.")
 }
 
 /// Draws sentences in the middle of an empty body.

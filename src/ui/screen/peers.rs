@@ -5,11 +5,12 @@ use ratatui::{
     text::{Line, Span},
 };
 
-use super::{Areas, sentences, status, table_status};
+use super::{Areas, no_match, sentences, status, table_status};
 use crate::{
     bus::PeerSnapshot,
-    domain::{geo::provenance::Source, name::short_id},
+    domain::{geo::provenance::LocationSource, name::short_id},
     ui::{
+        action::{Action, Screen},
         model::{
             Model,
             peers::{SPARK, address, called, direction, seen},
@@ -36,7 +37,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         |peer, column| cell(model, peer, column, theme),
     );
     if peers.rows().is_empty() {
-        let text = "No peer has these words. Esc in the list takes the filter off.";
+        let text = no_match(model, "peer");
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
     table_status(frame, model, areas, ["peer", "peers"], theme);
@@ -87,7 +88,9 @@ pub(super) fn cell(model: &Model, peer: &PeerSnapshot, column: &str, theme: Them
         "place" => match (&peer.location, peer.provenance()) {
             (Some(_), from) if from.is_implausible() => ("✗implausible".to_owned(), theme.bad()),
             (Some(place), from) => (from.mark(place), plain),
-            (None, from) if from.source == Source::Local => ("local".to_owned(), theme.dim()),
+            (None, from) if from.source == LocationSource::Local => {
+                ("local".to_owned(), theme.dim())
+            }
             (None, _) => (String::new(), plain),
         },
         "distance" => {
@@ -129,7 +132,7 @@ pub(super) fn alone(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &
                 .as_ref()
                 .map_or_else(|| short_id(&node.peer_id), ToString::to_string);
             lines.push(strong(format!(
-                "You are {me} in network {}. Nobody else is here yet.",
+                "You are {me} in network {}. No other peer is connected yet.",
                 node.network
             )));
             lines.push(Line::default());
@@ -145,12 +148,12 @@ pub(super) fn alone(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &
             };
             if node.mdns && !here_only {
                 lines.push(Line::from(
-                    "1  Meet others. On one local network nodes find each other (mDNS);",
+                    "1  Meet other nodes. On a local network they find each other (mDNS);",
                 ));
-                lines.push(Line::from("   from elsewhere, join this one with"));
+                lines.push(Line::from("   from elsewhere, they can join this one:"));
             } else {
                 lines.push(Line::from(format!(
-                    "1  Meet others. From {from}, join this one with"
+                    "1  Meet other nodes. From {from}, they can join this one:"
                 )));
             }
             if let Some(address) = address {
@@ -160,13 +163,17 @@ pub(super) fn alone(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &
                 )));
             }
             lines.push(Line::default());
-            lines.push(Line::from(
-                "2  Publish something: press 5, then n. It is kept until somebody appears.",
-            ));
+            let key = |action, screen| model.key(action, screen);
+            lines.push(Line::from(format!(
+                "2  Publish something: press {}, then {}. It is announced once a peer connects.",
+                key(Action::Go(Screen::Publish), model.screen),
+                key(Action::NewPackage, Screen::Publish)
+            )));
             lines.push(Line::default());
-            lines.push(Line::from(
-                "3  See a whole swarm at work on this machine: q, then swarmdex demo",
-            ));
+            lines.push(Line::from(format!(
+                "3  See a whole swarm on this machine: press {}, then run swarmdex demo",
+                key(Action::Quit, model.screen)
+            )));
         }
     }
     sentences(frame, areas.body, lines);

@@ -9,14 +9,15 @@ use ratatui::{
 
 use super::{Areas, field, line, sentences, table_status};
 use crate::{
-    domain::{text::fit, time::Ago},
+    domain::{size::Size, text::fit, time::Ago},
     registry::{OwnPackage, Steps, claimed, on_other_nodes},
     ui::{
+        action::{Action, Edit, KeyPlace, Screen},
         layout::{self, FormLine, LABEL},
         model::{
             Model,
-            form::{Checked, Field, FileState, Form},
-            publish::{Progress, state},
+            form::{Checked, Field, FileState, ReleaseForm},
+            publish::{PublishProgress, state},
         },
         theme::Theme,
         widget::{
@@ -42,11 +43,11 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     }
     if areas.side.height > 0 {
         match (&publish.progress, &publish.form, publish.check()) {
-            (Some(progress), ..) => steps(frame, progress, theme, areas.side),
+            (Some(progress), ..) => steps(frame, model, progress, theme, areas.side),
             (None, Some(form), Some(checked)) => {
                 draw_form(frame, model, form, &checked, theme, areas.side)
             }
-            _ => about_publishing(frame, theme, areas.side),
+            _ => about_publishing(frame, model, theme, areas.side),
         }
     }
     table_status(
@@ -93,25 +94,31 @@ fn nothing_yet(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let mut lines = vec![Line::default()];
     if model.publish.known {
         lines.push(Line::from(Span::styled(
-            "You have published nothing yet.",
+            "You have not published anything yet.",
             theme.strong(),
         )));
         lines.push(Line::default());
-        lines.push(Line::from(
-            "n begins a package: a name, a version, what it is, and a file or directory.",
-        ));
+        lines.push(Line::from(format!(
+            "Press {} to start a package: a name, a version, a description, and a file or \
+             directory.",
+            model.key(Action::NewPackage, Screen::Publish)
+        )));
     } else {
         lines.push(Line::from("The node is starting…"));
     }
     if model.publish.form.is_some() {
         lines.push(Line::default());
-        lines.push(Line::from("d goes on with the draft that is there."));
+        lines.push(Line::from(format!(
+            "Press {} to continue the draft.",
+            model.key(Action::GoOn, Screen::Publish)
+        )));
     }
     sentences(frame, area, lines);
 }
 
-fn about_publishing(frame: &mut Frame<'_>, theme: Theme, area: Rect) {
-    let key = |key: &'static str, text: &'static str| {
+fn about_publishing(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
+    let key = |action: Action, text: &'static str| {
+        let key = model.key(action, Screen::Publish);
         Line::from(vec![
             Span::styled(format!("{key}  "), theme.key()),
             Span::raw(text),
@@ -119,23 +126,27 @@ fn about_publishing(frame: &mut Frame<'_>, theme: Theme, area: Rect) {
     };
     let lines = vec![
         Line::default(),
-        key("n", "a new package"),
-        key(
-            "e",
-            "a new release of the selected package, filled in from the last",
-        ),
-        key("x", "yank its latest release, or take the yank back"),
+        key(Action::NewPackage, "new package"),
+        key(Action::NewRelease, "new release of the selected package"),
+        key(Action::Yank, "yank or un-yank its latest release"),
         Line::default(),
         Line::from(Span::styled(
-            "A release is signed with your key, stored here, put into the DHT, read back from other peers and \
-             announced. It is never deleted, only yanked.",
+            "A release is signed with your key, saved here, replicated to other peers and \
+             announced. \
+             It can never be deleted, only yanked.",
             theme.dim(),
         )),
     ];
     sentences(frame, area, lines);
 }
 
-fn steps(frame: &mut Frame<'_>, progress: &Progress, theme: Theme, area: Rect) {
+fn steps(
+    frame: &mut Frame<'_>,
+    model: &Model,
+    progress: &PublishProgress,
+    theme: Theme,
+    area: Rect,
+) {
     let width = usize::from(area.width.saturating_sub(4)).max(8);
     let mut lines = vec![
         Line::from(Span::styled(
@@ -170,21 +181,22 @@ fn steps(frame: &mut Frame<'_>, progress: &Progress, theme: Theme, area: Rect) {
                 .map(|line| Line::from(Span::styled(line, style))),
         );
     };
+    let close = model.key(Action::Back, Screen::Publish);
     match &progress.ended {
         None => match progress.taken {
             (done, size) if progress.steps.is_empty() && size > 0 => {
                 say(
-                    &format!("… the node takes its bytes: {} %", done * 100 / size),
+                    &format!("… storing the content: {} %", done * 100 / size),
                     theme.dim(),
                 );
             }
-            _ => say("… the next step is on its way", theme.dim()),
+            _ => say("… in progress", theme.dim()),
         },
         Some(Ok(receipt)) => {
             say("", theme.text());
             if receipt.pending {
                 say(
-                    "Published here. The network has not taken all of it yet; the node goes on until it has.",
+                    "Published on this node. Delivery to the network continues in the background.",
                     theme.fair(),
                 );
             } else {
@@ -198,44 +210,49 @@ fn steps(frame: &mut Frame<'_>, progress: &Progress, theme: Theme, area: Rect) {
             let there = on_other_nodes(copies);
             if copies < copies_wanted {
                 let text = format!(
-                    "Its bytes are {there}, of {copies_wanted} that are to have them. The node goes on: keep it running \
-                     until they have them."
+                    "The content is {there}, of {copies_wanted} wanted. Keep the node running \
+                     until \
+                     the others have it."
                 );
                 say(&text, theme.fair());
             } else if copies_wanted > 0 {
                 say(
-                    &format!("Its bytes are {there}: this machine may leave."),
+                    &format!("The content is {there}: this machine may go offline."),
                     theme.good(),
                 );
             }
             say(
-                &format!("Others get it with: swarmdex get {}", receipt.id),
+                &format!("Others can get it with: swarmdex get {}", receipt.id),
                 theme.text(),
             );
             if let Some(path) = &receipt.new_key {
                 say("", theme.text());
                 let text = format!(
-                    "Your publisher key is new, in {}. Back it up: without it you cannot publish in your name, and whoever \
-                     has it can.",
+                    "Your new publisher key is in {}. Back it up: without it you can never update \
+                     your \
+                     packages, and anyone who has it can.",
                     path.display()
                 );
                 say(&text, theme.fair());
             }
             say("", theme.text());
-            say("Esc closes this.", theme.dim());
+            say(&format!("{close}: close"), theme.dim());
         }
         Some(Err(why)) => {
             say("", theme.text());
             if progress.is_stored() {
                 say(
-                    &format!("Published here, and not yet in the network: {why}"),
+                    &format!("Published on this node, but not in the network yet: {why}"),
                     theme.bad(),
                 );
-                say("Nothing is lost: the node goes on with it.", theme.text());
+                say("Nothing is lost: the node keeps trying.", theme.text());
             } else {
                 say(&format!("Not published: {why}"), theme.bad());
                 say(
-                    "The draft is kept: d goes back to it. Esc closes this.",
+                    &format!(
+                        "The draft is kept. {}: edit it, {close}: close",
+                        model.key(Action::GoOn, Screen::Publish)
+                    ),
                     theme.text(),
                 );
             }
@@ -247,7 +264,7 @@ fn steps(frame: &mut Frame<'_>, progress: &Progress, theme: Theme, area: Rect) {
 fn draw_form(
     frame: &mut Frame<'_>,
     model: &Model,
-    form: &Form,
+    form: &ReleaseForm,
     checked: &Checked,
     theme: Theme,
     side: Rect,
@@ -255,9 +272,10 @@ fn draw_form(
     let typing = model.publish.typing && model.popups.is_empty();
     let mut heading = vec![Span::styled("Release", theme.title())];
     if model.publish.found {
-        heading.push(Span::styled("  the draft from last time", theme.fair()));
+        heading.push(Span::styled("  saved draft", theme.fair()));
     } else if !typing {
-        heading.push(Span::styled("  d goes on with this draft", theme.dim()));
+        let text = format!("  {}: continue", model.key(Action::GoOn, Screen::Publish));
+        heading.push(Span::styled(text, theme.dim()));
     }
     let area = layout::form_area(side);
     let lines = layout::form_lines(form, checked, typing, area.width);
@@ -308,7 +326,7 @@ fn draw_form(
                         field(frame, place, "", &form.input(*one), focus, theme);
                     }
                     if focus && *one == Field::File {
-                        proposal(frame, form, place, theme);
+                        proposal(frame, model, form, place, theme);
                     }
                 }
             }
@@ -343,12 +361,18 @@ fn draw_form(
     line(
         frame,
         bottom,
-        vec![summary(form, checked, theme, usize::from(side.width))],
+        vec![summary(
+            model,
+            form,
+            checked,
+            theme,
+            usize::from(side.width),
+        )],
     );
 }
 
 /// Draws the completion of the path after the typed text.
-fn proposal(frame: &mut Frame<'_>, form: &Form, place: Rect, theme: Theme) {
+fn proposal(frame: &mut Frame<'_>, model: &Model, form: &ReleaseForm, place: Rect, theme: Theme) {
     let input = form.input(Field::File);
     let at_end = input.cursor() >= input.value().chars().count();
     let Some(rest) = form.proposed().filter(|_| at_end) else {
@@ -358,6 +382,8 @@ fn proposal(frame: &mut Frame<'_>, form: &Form, place: Rect, theme: Theme) {
     if x + 4 >= place.width {
         return;
     }
+    let key = model.key(Action::Edit(Edit::Right), KeyPlace::Form);
+    let text = format!("{rest}  {key}: complete");
     let area = Rect {
         x: place.x + x,
         width: place.width - x,
@@ -367,36 +393,45 @@ fn proposal(frame: &mut Frame<'_>, form: &Form, place: Rect, theme: Theme) {
         frame,
         area,
         vec![Span::styled(
-            fit(&format!("{rest}  → takes it"), usize::from(area.width)),
+            fit(&text, usize::from(area.width)),
             theme.dim(),
         )],
     );
 }
 
-fn summary<'a>(form: &Form, checked: &Checked, theme: Theme, width: usize) -> Span<'a> {
+fn summary<'a>(
+    model: &Model,
+    form: &ReleaseForm,
+    checked: &Checked,
+    theme: Theme,
+    width: usize,
+) -> Span<'a> {
     if let Some(claimed) = &form.claimed {
         return Span::styled(fit(&format!("! {claimed}"), width), theme.fair());
     }
     let file = match &form.file {
-        FileState::Is { size } => format!(" · file of {size} bytes"),
-        FileState::Directory => " · directory, packed".to_owned(),
+        FileState::Is { size } => format!(" · {}", Size(*size)),
+        FileState::Directory => " · directory".to_owned(),
         _ => String::new(),
     };
     let left = checked
         .left
-        .map(|left| format!(" · {left} bytes of the manifest's 8192 left"))
+        .map(|left| format!(" · {left} of 8192 bytes left for the manifest"))
         .unwrap_or_default();
     match checked.problems.len() {
         0 => Span::styled(
             fit(
-                &format!("Ready: Ctrl-s shows it as it will be signed{file}{left}"),
+                &format!(
+                    "Ready: {} to review{file}{left}",
+                    model.key(Action::Review, KeyPlace::Form)
+                ),
                 width,
             ),
             theme.good(),
         ),
         count => Span::styled(
             fit(
-                &format!("{count} to fill in or put right{file}{left}"),
+                &format!("{count} fields missing or wrong{file}{left}"),
                 width,
             ),
             theme.dim(),

@@ -7,7 +7,7 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr;
 
-use super::{Areas, sentences, status, table_figures};
+use super::{Areas, no_match, sentences, status, table_figures};
 use crate::{
     domain::{
         size::{Rate, Size},
@@ -16,6 +16,7 @@ use crate::{
         transfer::{Part, Transfer, TransferId, TransferState},
     },
     ui::{
+        action::{Action, Screen},
         model::{
             Model,
             transfers::{BAR, direction, note, percent, remaining},
@@ -31,9 +32,15 @@ use crate::{
 pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     let transfers = &model.transfers.table;
     if transfers.is_empty() {
-        let text = "Press 4 or 3, choose a package, then d: its content comes to this node, from several peers at once and \
-                    verified. What this node serves to others is shown here too.";
-        let head = Span::styled("Nothing is on its way yet.", theme.strong());
+        let text = format!(
+            "Press {} or {}, select a package, then press {}: its content is downloaded from \
+             several \
+             peers at once, and verified. Uploads to other nodes appear here too.",
+            model.key(Action::Go(Screen::Search), model.screen),
+            model.key(Action::Go(Screen::Feed), model.screen),
+            model.key(Action::Download, Screen::Search)
+        );
+        let head = Span::styled("No transfers yet.", theme.strong());
         let lines = vec![Line::from(head), Line::default(), Line::from(text)];
         sentences(frame, areas.body, lines);
         return status(frame, model, areas, "", theme);
@@ -46,7 +53,7 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         |one, column| cell(model, one, column, theme),
     );
     if transfers.rows().is_empty() {
-        let text = "No transfer has these words. Esc in the list takes the filter off.";
+        let text = no_match(model, "transfer");
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
     let flows = format!("{} · ", model.transfers.summary());

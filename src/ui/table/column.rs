@@ -250,7 +250,12 @@ pub fn unknown(columns: &[Column], words: &[String]) -> Vec<String> {
     };
     let wrong = words.iter().filter(|word| !is_known(word));
     wrong
-        .map(|word| format!("{} is no column of it; there are {known}", printable(word)))
+        .map(|word| {
+            format!(
+                "there is no column {}; choose from {known}",
+                printable(word)
+            )
+        })
         .collect()
 }
 

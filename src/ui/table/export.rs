@@ -1,15 +1,15 @@
 //! Exports a view of a table to a file.
 
-use super::filter::Value;
+use super::filter::CellValue;
 
 /// The visible part of a table as values.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Sheet {
+pub struct ExportSheet {
     pub columns: Vec<String>,
-    pub rows: Vec<Vec<Value>>,
+    pub rows: Vec<Vec<CellValue>>,
 }
 
-impl Sheet {
+impl ExportSheet {
     /// Formats the sheet by the ending of the file name: `.json` gives an array of objects,
     /// anything else CSV (RFC 4180).
     ///
@@ -24,12 +24,12 @@ impl Sheet {
     }
 
     fn json(&self) -> std::io::Result<Vec<u8>> {
-        let value = |value: &Value| match value {
-            Value::Text(text) => serde_json::Value::from(text.as_str()),
-            Value::Number(number) => serde_json::Value::from(*number),
-            Value::Nothing => serde_json::Value::Null,
+        let value = |value: &CellValue| match value {
+            CellValue::Text(text) => serde_json::Value::from(text.as_str()),
+            CellValue::Number(number) => serde_json::Value::from(*number),
+            CellValue::Nothing => serde_json::Value::Null,
         };
-        let row = |row: &Vec<Value>| {
+        let row = |row: &Vec<CellValue>| {
             self.columns
                 .iter()
                 .zip(row)
@@ -57,12 +57,12 @@ impl Sheet {
 
 /// Formats a CSV cell. Most texts come from other people, so a text that a spreadsheet would run as
 /// a formula is quoted (<https://owasp.org/www-community/attacks/CSV_Injection>).
-fn cell(value: &Value) -> String {
+fn cell(value: &CellValue) -> String {
     match value {
-        Value::Text(text) if text.starts_with(['=', '+', '-', '@']) => format!("'{text}"),
-        Value::Text(text) => text.clone(),
-        Value::Number(number) => number.to_string(),
-        Value::Nothing => String::new(),
+        CellValue::Text(text) if text.starts_with(['=', '+', '-', '@']) => format!("'{text}"),
+        CellValue::Text(text) => text.clone(),
+        CellValue::Number(number) => number.to_string(),
+        CellValue::Nothing => String::new(),
     }
 }
 
@@ -72,12 +72,12 @@ mod tests {
 
     #[test]
     fn a_view_is_written_as_its_name_says() {
-        let text = |text: &str| Value::Text(text.to_owned());
-        let sheet = Sheet {
+        let text = |text: &str| CellValue::Text(text.to_owned());
+        let sheet = ExportSheet {
             columns: vec!["peer".to_owned(), "score".to_owned()],
             rows: vec![
-                vec![text("a, \"b\"\nc"), Value::Number(0.25)],
-                vec![text("=1+1"), Value::Nothing],
+                vec![text("a, \"b\"\nc"), CellValue::Number(0.25)],
+                vec![text("=1+1"), CellValue::Nothing],
             ],
         };
         let csv = String::from_utf8(sheet.write("peers.csv").unwrap()).unwrap();

@@ -10,13 +10,13 @@ use super::column::Column;
 
 /// The value of a row in a column.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Value {
+pub enum CellValue {
     Text(String),
     Number(f64),
     Nothing,
 }
 
-impl Value {
+impl CellValue {
     pub fn text(text: impl Into<String>) -> Self {
         let text = text.into();
         if text.is_empty() {
@@ -58,13 +58,13 @@ struct Term {
 
 /// The parsed text of a filter.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Terms {
+pub struct FilterTerms {
     terms: Vec<Term>,
     /// The first mistake and how to correct it. That term is ignored.
     pub problem: Option<String>,
 }
 
-impl Terms {
+impl FilterTerms {
     pub fn parse(text: &str, columns: &[Column]) -> Self {
         let mut out = Self::default();
         for word in words(text) {
@@ -78,7 +78,7 @@ impl Terms {
     }
 
     /// Returns true if a row matches all terms; `value` returns its value in a column.
-    pub fn pass(&self, columns: &[Column], value: impl Fn(&'static str) -> Value) -> bool {
+    pub fn pass(&self, columns: &[Column], value: impl Fn(&'static str) -> CellValue) -> bool {
         self.terms.iter().all(|term| {
             let holds = match term.column {
                 Some(column) => term.test.holds(&value(column)),
@@ -93,11 +93,11 @@ impl Terms {
 }
 
 impl Test {
-    fn holds(&self, value: &Value) -> bool {
+    fn holds(&self, value: &CellValue) -> bool {
         match (self, value) {
-            (Self::Contains(wanted), Value::Text(text)) => text.to_lowercase().contains(wanted),
-            (Self::Contains(wanted), Value::Number(number)) => number.to_string() == *wanted,
-            (Self::Number(compare, limit), Value::Number(number)) => match compare {
+            (Self::Contains(wanted), CellValue::Text(text)) => text.to_lowercase().contains(wanted),
+            (Self::Contains(wanted), CellValue::Number(number)) => number.to_string() == *wanted,
+            (Self::Number(compare, limit), CellValue::Number(number)) => match compare {
                 Compare::Less => number < limit,
                 Compare::AtMost => number <= limit,
                 Compare::More => number > limit,
@@ -196,15 +196,15 @@ fn term(word: &str, columns: &[Column]) -> Result<Option<Term>, String> {
 
 /// The text field of a filter.
 #[derive(Clone, Debug, Default)]
-pub struct Filter {
+pub struct RowFilter {
     pub input: Input,
     pub typing: bool,
-    pub terms: Terms,
+    pub terms: FilterTerms,
 }
 
-impl Filter {
+impl RowFilter {
     pub fn parse(&mut self, columns: &[Column]) {
-        self.terms = Terms::parse(self.input.value(), columns);
+        self.terms = FilterTerms::parse(self.input.value(), columns);
     }
 
     /// Returns true if it needs a row: it has the focus or hides rows.
@@ -226,11 +226,11 @@ mod tests {
     ];
 
     fn passes(text: &str) -> bool {
-        Terms::parse(text, &COLUMNS).pass(&COLUMNS, |key| match key {
-            "score" => Value::Number(0.35),
-            "agent" => Value::text("Swarmdex/0.1.0 in Berlin"),
-            "address" => Value::text("/ip4/10.0.0.1"),
-            _ => Value::Nothing,
+        FilterTerms::parse(text, &COLUMNS).pass(&COLUMNS, |key| match key {
+            "score" => CellValue::Number(0.35),
+            "agent" => CellValue::text("Swarmdex/0.1.0 in Berlin"),
+            "address" => CellValue::text("/ip4/10.0.0.1"),
+            _ => CellValue::Nothing,
         })
     }
 
@@ -270,19 +270,19 @@ mod tests {
 
     #[test]
     fn what_makes_no_sense_is_said_and_hides_nothing() {
-        let terms = Terms::parse("scare:>3", &COLUMNS);
+        let terms = FilterTerms::parse("scare:>3", &COLUMNS);
         assert_eq!(
             terms.problem.as_deref(),
             Some("no column is called scare; did you mean score? c lists them")
         );
         assert!(terms.terms.is_empty());
         assert!(
-            Terms::parse("score:<x", &COLUMNS)
+            FilterTerms::parse("score:<x", &COLUMNS)
                 .problem
                 .unwrap()
                 .contains("x is not a number")
         );
-        assert_eq!(Terms::parse("12:30", &COLUMNS).problem, None);
+        assert_eq!(FilterTerms::parse("12:30", &COLUMNS).problem, None);
     }
 
     proptest! {

@@ -14,9 +14,9 @@ use std::{
 
 use self::{
     column::{Column, Columns},
-    filter::{Filter, Value},
+    filter::{CellValue, RowFilter},
 };
-use super::{action::Move, widget::list::Selection};
+use super::{action::CursorMove, widget::list::RowSelection};
 use crate::domain::time::Timestamp;
 
 /// Least time between two sorts.
@@ -25,7 +25,7 @@ const SORT_EVERY: Duration = Duration::from_secs(1);
 const SORT_AFTER_KEY: Duration = Duration::from_secs(2);
 
 /// An item that a table has a row for.
-pub trait Entry {
+pub trait TableEntry {
     type Id: Clone + Eq + Hash;
     /// Name of the table in the settings and in exported files.
     const NAME: &'static str;
@@ -42,10 +42,10 @@ pub trait Entry {
     fn id(&self) -> Self::Id;
 
     /// Returns the value in a column, for filters, sorting and exports.
-    fn value(&self, column: &'static str, now: Timestamp) -> Value;
+    fn value(&self, column: &'static str, now: Timestamp) -> CellValue;
 
     /// Returns the value for a file, where there is room for all of it.
-    fn exported(&self, column: &'static str, now: Timestamp) -> Value {
+    fn exported(&self, column: &'static str, now: Timestamp) -> CellValue {
         self.value(column, now)
     }
 
@@ -63,31 +63,31 @@ pub trait Entry {
     }
 }
 
-struct Item<E> {
+struct TableItem<E> {
     entry: E,
     /// Sequence number of its arrival.
     order: u64,
 }
 
 /// Changes that arrived while a table was frozen.
-struct Waiting<E: Entry> {
+struct FrozenChanges<E: TableEntry> {
     /// `None` for removed entries.
     changes: HashMap<E::Id, Option<E>>,
     came: Vec<E::Id>,
 }
 
-pub struct Table<E: Entry> {
-    items: HashMap<E::Id, Item<E>>,
+pub struct Table<E: TableEntry> {
+    items: HashMap<E::Id, TableItem<E>>,
     rows: Vec<E::Id>,
     shown: HashSet<E::Id>,
-    waiting: Option<Waiting<E>>,
+    waiting: Option<FrozenChanges<E>>,
     /// Changes that were dropped because too many were waiting.
     pub lost: u64,
     pub columns: Columns,
     pub sort: Option<&'static str>,
     pub reversed: bool,
-    pub filter: Filter,
-    pub selection: Selection<E::Id>,
+    pub filter: RowFilter,
+    pub selection: RowSelection<E::Id>,
     pub marked: HashSet<E::Id>,
     next: u64,
     sorted_at: Timestamp,
@@ -95,7 +95,7 @@ pub struct Table<E: Entry> {
     unsorted: bool,
 }
 
-impl<E: Entry> Default for Table<E> {
+impl<E: TableEntry> Default for Table<E> {
     fn default() -> Self {
         Self {
             items: HashMap::new(),
@@ -106,8 +106,8 @@ impl<E: Entry> Default for Table<E> {
             columns: Columns::new(E::COLUMNS),
             sort: E::SORT,
             reversed: false,
-            filter: Filter::default(),
-            selection: Selection::default(),
+            filter: RowFilter::default(),
+            selection: RowSelection::default(),
             marked: HashSet::new(),
             next: 0,
             sorted_at: Timestamp(0),
@@ -117,7 +117,7 @@ impl<E: Entry> Default for Table<E> {
     }
 }
 
-impl<E: Entry> Table<E> {
+impl<E: TableEntry> Table<E> {
     pub fn get(&self, id: &E::Id) -> Option<&E> {
         self.items.get(id).map(|item| &item.entry)
     }
@@ -172,7 +172,7 @@ impl<E: Entry> Table<E> {
             let is_shown = self.shown.contains(&id);
             let order = self.items.get(&id).map_or(self.next, |item| item.order);
             self.next += u64::from(order == self.next);
-            self.items.insert(id.clone(), Item { entry, order });
+            self.items.insert(id.clone(), TableItem { entry, order });
             match (passes, is_shown) {
                 (true, false) => {
                     self.shown.insert(id.clone());
@@ -223,7 +223,7 @@ impl<E: Entry> Table<E> {
 
     /// Replaces all entries: those not in `entries` are removed.
     pub fn replace(&mut self, entries: Vec<E>, now: Timestamp) {
-        let kept: HashSet<E::Id> = entries.iter().map(Entry::id).collect();
+        let kept: HashSet<E::Id> = entries.iter().map(TableEntry::id).collect();
         let gone: Vec<E::Id> = self
             .items
             .keys()
@@ -283,7 +283,7 @@ impl<E: Entry> Table<E> {
         let descending = self.is_descending();
         let sort = self.sort;
         // Compute each row's sort key once.
-        let mut rows: Vec<(bool, Option<Value>, u64, &E::Id)> = (self.items.iter())
+        let mut rows: Vec<(bool, Option<CellValue>, u64, &E::Id)> = (self.items.iter())
             .filter(|(_, item)| self.passes(&item.entry, now))
             .map(|(id, item)| {
                 (
@@ -330,7 +330,7 @@ impl<E: Entry> Table<E> {
     }
 }
 
-impl<E: Entry> Waiting<E> {
+impl<E: TableEntry> FrozenChanges<E> {
     /// Returns true if an earlier change had to be dropped.
     fn put(&mut self, id: E::Id, change: Option<E>, most: usize) -> bool {
         if self.changes.insert(id.clone(), change).is_some() {
@@ -346,15 +346,15 @@ impl<E: Entry> Waiting<E> {
 }
 
 /// Compares two values; missing ones come last in either direction.
-fn compare(a: &Value, b: &Value, descending: bool) -> Ordering {
+fn compare(a: &CellValue, b: &CellValue, descending: bool) -> Ordering {
     let order = match (a, b) {
-        (Value::Nothing, Value::Nothing) => return Ordering::Equal,
-        (Value::Nothing, _) => return Ordering::Greater,
-        (_, Value::Nothing) => return Ordering::Less,
-        (Value::Number(a), Value::Number(b)) => a.total_cmp(b),
-        (Value::Text(a), Value::Text(b)) => a.cmp(b),
-        (Value::Number(_), Value::Text(_)) => Ordering::Less,
-        (Value::Text(_), Value::Number(_)) => Ordering::Greater,
+        (CellValue::Nothing, CellValue::Nothing) => return Ordering::Equal,
+        (CellValue::Nothing, _) => return Ordering::Greater,
+        (_, CellValue::Nothing) => return Ordering::Less,
+        (CellValue::Number(a), CellValue::Number(b)) => a.total_cmp(b),
+        (CellValue::Text(a), CellValue::Text(b)) => a.cmp(b),
+        (CellValue::Number(_), CellValue::Text(_)) => Ordering::Less,
+        (CellValue::Text(_), CellValue::Number(_)) => Ordering::Greater,
     };
     if descending { order.reverse() } else { order }
 }
@@ -365,12 +365,12 @@ pub trait AnyTable {
     fn columns(&self) -> &Columns;
     fn columns_mut(&mut self) -> &mut Columns;
     fn known_columns(&self) -> &'static [Column];
-    fn filter(&self) -> &Filter;
-    fn filter_mut(&mut self) -> &mut Filter;
+    fn filter(&self) -> &RowFilter;
+    fn filter_mut(&mut self) -> &mut RowFilter;
     /// Applies a changed filter text.
     fn filtered(&mut self, now: Timestamp);
     fn touched(&mut self, now: Timestamp);
-    fn step(&mut self, step: Move, page: usize);
+    fn step(&mut self, step: CursorMove, page: usize);
     /// Selects a row in view; returns true if it was selected already.
     fn select_in_view(&mut self, row: usize) -> bool;
     fn settle(&mut self, page: usize);
@@ -379,6 +379,8 @@ pub trait AnyTable {
     fn sort_by(&mut self, key: &'static str, now: Timestamp);
     /// Describes the order of the rows.
     fn order(&self) -> String;
+    /// Returns true if a move to the first row would follow new rows again.
+    fn can_follow(&self) -> bool;
     /// Describes the entries that come first in any order; empty if there are none.
     fn leading(&self) -> &'static str;
     fn reverse(&mut self, now: Timestamp);
@@ -391,7 +393,7 @@ pub trait AnyTable {
     fn marked(&self) -> usize;
     /// Returns the text to copy, of marked rows or else the selected one, and the number of rows.
     fn copied(&self) -> (String, usize);
-    fn export(&self, now: Timestamp) -> export::Sheet;
+    fn export(&self, now: Timestamp) -> export::ExportSheet;
     /// Returns the texts in view that depend on the time alone.
     fn ages(&self, page: usize, now: Timestamp) -> Vec<String>;
     /// Returns the first row in view.
@@ -400,7 +402,7 @@ pub trait AnyTable {
     fn counts(&self) -> [u64; 4];
 }
 
-impl<E: Entry> AnyTable for Table<E> {
+impl<E: TableEntry> AnyTable for Table<E> {
     fn name(&self) -> &'static str {
         E::NAME
     }
@@ -417,11 +419,11 @@ impl<E: Entry> AnyTable for Table<E> {
         E::COLUMNS
     }
 
-    fn filter(&self) -> &Filter {
+    fn filter(&self) -> &RowFilter {
         &self.filter
     }
 
-    fn filter_mut(&mut self) -> &mut Filter {
+    fn filter_mut(&mut self) -> &mut RowFilter {
         &mut self.filter
     }
 
@@ -434,7 +436,7 @@ impl<E: Entry> AnyTable for Table<E> {
         self.key_at = now;
     }
 
-    fn step(&mut self, step: Move, page: usize) {
+    fn step(&mut self, step: CursorMove, page: usize) {
         self.selection.step(step, &self.rows, page);
         // Back at the top: follow new entries.
         if E::NEWEST_FIRST
@@ -484,6 +486,13 @@ impl<E: Entry> AnyTable for Table<E> {
         self.sort_now(now);
     }
 
+    fn can_follow(&self) -> bool {
+        E::NEWEST_FIRST
+            && self.sort.is_none()
+            && self.is_descending()
+            && self.selection.selected.is_some()
+    }
+
     fn order(&self) -> String {
         let Some(sort) = self.sort else {
             return match (
@@ -492,9 +501,9 @@ impl<E: Entry> AnyTable for Table<E> {
                 &self.selection.selected,
             ) {
                 (true, true, None) => "following the newest".to_owned(),
-                (true, true, Some(_)) => "g follows the newest".to_owned(),
-                (_, true, _) => "last first".to_owned(),
-                (_, false, _) => "as they came".to_owned(),
+                (true, true, Some(_)) => "newest first".to_owned(),
+                (_, true, _) => "latest first".to_owned(),
+                (_, false, _) => "in order of arrival".to_owned(),
             };
         };
         let column = E::COLUMNS.iter().find(|column| column.key == sort);
@@ -516,11 +525,15 @@ impl<E: Entry> AnyTable for Table<E> {
             .and_then(|id| self.items.get(id))
             .map(|item| item.entry.value(sort, self.sorted_at));
         let way = match (texts, self.is_descending()) {
-            (Some(Value::Text(_)), true) => "from Z to A",
-            (Some(Value::Text(_)), false) => "from A to Z",
+            (Some(CellValue::Text(_)), true) => "Z to A",
+            (Some(CellValue::Text(_)), false) => "A to Z",
             _ => way,
         };
-        format!("by {name}, {way}")
+        match (column.is_some_and(|column| column.unit == "s_ago"), way) {
+            (true, "lowest first") => "newest first".to_owned(),
+            (true, "highest first") => "oldest first".to_owned(),
+            _ => format!("by {name}, {way}"),
+        }
     }
 
     fn leading(&self) -> &'static str {
@@ -546,7 +559,7 @@ impl<E: Entry> AnyTable for Table<E> {
 
     fn toggle_frozen(&mut self, now: Timestamp) {
         let Some(mut waiting) = self.waiting.take() else {
-            self.waiting = Some(Waiting {
+            self.waiting = Some(FrozenChanges {
                 changes: HashMap::new(),
                 came: Vec::new(),
             });
@@ -576,7 +589,7 @@ impl<E: Entry> AnyTable for Table<E> {
         if !self.marked.remove(&id) {
             self.marked.insert(id);
         }
-        self.selection.step(Move::Down, &self.rows, page);
+        self.selection.step(CursorMove::Down, &self.rows, page);
     }
 
     fn unmark(&mut self) -> bool {
@@ -595,7 +608,7 @@ impl<E: Entry> AnyTable for Table<E> {
         (texts.join("\n"), texts.len())
     }
 
-    fn export(&self, now: Timestamp) -> export::Sheet {
+    fn export(&self, now: Timestamp) -> export::ExportSheet {
         let columns: Vec<Column> = self
             .columns
             .wanted()
@@ -613,7 +626,7 @@ impl<E: Entry> AnyTable for Table<E> {
                 .map(|column| entry.exported(column.key, now))
                 .collect()
         };
-        export::Sheet {
+        export::ExportSheet {
             rows: all.into_iter().map(row).collect(),
             columns: columns.iter().map(Column::with_unit).collect(),
         }
@@ -639,7 +652,7 @@ impl<E: Entry> AnyTable for Table<E> {
     }
 }
 
-impl<E: Entry> Table<E> {
+impl<E: TableEntry> Table<E> {
     /// Returns the marked entries in order, or else the selected one.
     fn chosen(&self) -> Vec<&E> {
         if self.marked.is_empty() {

@@ -8,7 +8,7 @@ struct Thing {
     size: f64,
 }
 
-impl Entry for Thing {
+impl TableEntry for Thing {
     type Id = u32;
     const NAME: &'static str = "things";
     const COLUMNS: &'static [Column] = &[
@@ -22,10 +22,10 @@ impl Entry for Thing {
         self.id
     }
 
-    fn value(&self, column: &'static str, _: Timestamp) -> Value {
+    fn value(&self, column: &'static str, _: Timestamp) -> CellValue {
         match column {
-            "id" => Value::text(format!("thing-{}", self.id)),
-            _ => Value::number(Some(self.size)),
+            "id" => CellValue::text(format!("thing-{}", self.id)),
+            _ => CellValue::number(Some(self.size)),
         }
     }
 
@@ -85,7 +85,7 @@ fn marks_are_what_is_copied_and_exported() {
     table.put((1..=4).map(|id| thing(id, 0.0)), NOW);
     assert_eq!(table.copied(), ("4".to_owned(), 1), "what is selected");
     table.toggle_mark(10);
-    table.step(Move::Down, 10);
+    table.step(CursorMove::Down, 10);
     table.toggle_mark(10);
     assert_eq!(table.copied(), ("4\n2".to_owned(), 2));
     assert_eq!(table.export(NOW).rows.len(), 2);
@@ -153,7 +153,7 @@ proptest! {
                 Change::Sort => table.sort_next(NOW),
                 Change::Reverse => table.reverse(NOW),
                 Change::Step(down) => {
-                    table.step(if down { Move::Down } else { Move::Up }, 5);
+                    table.step(if down { CursorMove::Down } else { CursorMove::Up }, 5);
                     continue;
                 }
             }

@@ -1,10 +1,10 @@
 //! Tests of conflicts: the notice, both sides on screen, and the actions.
 
 use super::*;
-use crate::domain::conflict::{Case, ConflictId, Conflicts, InForce, Kind, Side};
+use crate::domain::conflict::{Case, ConflictId, ConflictList, ConflictSide, InForce, Kind};
 
-fn side(n: u8, byte: u8, trust: Trust) -> Side {
-    Side {
+fn side(n: u8, byte: u8, trust: Trust) -> ConflictSide {
+    ConflictSide {
         publisher: publisher(n),
         trust,
         hash: Hash([byte; 32]),
@@ -33,7 +33,7 @@ fn changed() -> Case {
 }
 
 fn one_sided() -> Case {
-    let first = Side {
+    let first = ConflictSide {
         seq: None,
         signed_at: None,
         held: false,
@@ -68,7 +68,7 @@ fn fork(settled: bool) -> Case {
 }
 
 fn handle() -> Case {
-    let claim = |n: u8| Side {
+    let claim = |n: u8| ConflictSide {
         package: Some("tool".parse().unwrap()),
         manifest: false,
         ..side(n, n, Trust::Unknown)
@@ -88,8 +88,8 @@ fn handle() -> Case {
 }
 
 fn tell(model: &mut Model, cases: Vec<Case>, forgotten: u64) {
-    let known = Conflicts { cases, forgotten };
-    update::on_message(model, Message::Conflicts(Box::new(Ok(known))), NOW);
+    let known = ConflictList { cases, forgotten };
+    update::on_message(model, EffectResult::Conflicts(Box::new(Ok(known))), NOW);
 }
 
 pub fn none(size: (u16, u16)) -> Model {
@@ -210,8 +210,8 @@ fn the_open_come_first_and_both_sides_are_shown() {
     assert!(picture(&model).contains("3 older ones had to make room"));
     let text = picture(&opened((80, 60), &changed()));
     for part in [
-        "Seen first: counts",
-        "Offered then: refused",
+        "Seen first: in force",
+        "Seen later: refused",
         "What to do",
         "fingerprint",
         &"07".repeat(16),
@@ -250,7 +250,7 @@ fn trust_and_distrust_are_confirmed_and_name_the_key_that_was_chosen() {
         panic!("{effects:?}")
     };
     assert_eq!((*key, called.as_str()), (publisher(6), "carol"));
-    let said = Message::Said {
+    let said = EffectResult::Said {
         what: what.clone(),
         publisher: *key,
         handle: Some(called.clone()),
@@ -294,7 +294,7 @@ fn evidence_is_written_to_a_file_that_is_named_or_said_to_be_one_sided() {
             id: changed().id
         }]
     );
-    let failed = Message::ExportedEvidence {
+    let failed = EffectResult::ExportedEvidence {
         path: path.clone(),
         result: Err("it is there already".to_owned()),
     };
@@ -302,7 +302,7 @@ fn evidence_is_written_to_a_file_that_is_named_or_said_to_be_one_sided() {
     assert!(picture(&model).contains("it is there already"));
     update::on_message(
         &mut model,
-        Message::ExportedEvidence {
+        EffectResult::ExportedEvidence {
             path,
             result: Ok(()),
         },

@@ -83,7 +83,7 @@ fn the_selection_stays_on_its_peer_while_rows_move() {
 #[test]
 fn every_column_can_be_sorted_by_and_turned_round() {
     let mut model = full((160, 50));
-    for _ in 0..<PeerSnapshot as Entry>::COLUMNS.len() {
+    for _ in 0..<PeerSnapshot as TableEntry>::COLUMNS.len() {
         press(&mut model, "s");
         let before = model.peers.rows().to_vec();
         assert_eq!(before.len(), 8);
@@ -112,10 +112,13 @@ fn a_frozen_feed_waits_and_is_bounded() {
             model.feed.waiting(),
             model.feed.lost
         ),
-        (shown, <Announced as Entry>::MOST, 2_000)
+        (shown, <ReceivedAnnouncement as TableEntry>::MOST, 2_000)
     );
     press(&mut model, "f");
-    assert_eq!(model.feed.rows().to_vec().len(), <Announced as Entry>::MOST);
+    assert_eq!(
+        model.feed.rows().to_vec().len(),
+        <ReceivedAnnouncement as TableEntry>::MOST
+    );
     assert_eq!(
         model.feed.rows().to_vec().first().unwrap().1,
         2_999,
@@ -132,7 +135,7 @@ fn only_t_pins_a_handle_and_asks_with_the_fingerprint() {
         panic!("{effects:?}")
     };
     let found = |trust| Box::new(Ok(Package { trust, ..package() }));
-    let looked = Message::Looked {
+    let looked = EffectResult::Looked {
         generation: *generation,
         result: found(Trust::Unknown),
     };
@@ -158,7 +161,7 @@ fn only_t_pins_a_handle_and_asks_with_the_fingerprint() {
         panic!("{effects:?}")
     };
     assert_eq!((*key, handle.as_str()), (publisher(1), "team-1"));
-    let said = Message::Said {
+    let said = EffectResult::Said {
         what: what.clone(),
         publisher: *key,
         handle: Some(handle.clone()),
@@ -169,7 +172,7 @@ fn only_t_pins_a_handle_and_asks_with_the_fingerprint() {
     let [Effect::Conflicts, Effect::Look { generation, .. }] = effects.as_slice() else {
         panic!("{effects:?}")
     };
-    let looked = Message::Looked {
+    let looked = EffectResult::Looked {
         generation: *generation,
         result: found(Trust::Pinned),
     };
@@ -202,7 +205,7 @@ fn t_pins_the_publisher_of_the_row_and_the_lists_say_so() {
         picture(&model).contains(&key.fingerprint()),
         "an unpinned handle is shown with its key's fingerprint"
     );
-    let said = Message::Said {
+    let said = EffectResult::Said {
         what: what.clone(),
         publisher: *key,
         handle: Some(handle.clone()),
@@ -226,14 +229,14 @@ fn a_failure_is_shown_with_its_remedy_and_tried_again() {
     let result = Box::new(Err(RegistryError::Closed));
     update::on_message(
         &mut model,
-        Message::Looked {
+        EffectResult::Looked {
             generation: *generation,
             result,
         },
         NOW,
     );
     assert!(
-        matches!(model.popups.last(), Some(Popup::Package(view)) if matches!(view.state, Looked::Failed(_)))
+        matches!(model.popups.last(), Some(Popup::Package(view)) if matches!(view.state, PackageState::Failed(_)))
     );
     assert!(picture(&model).contains("start it again"));
     assert!(matches!(
@@ -269,7 +272,7 @@ fn tables_mark_copy_export_and_choose_columns() {
     );
     let exported = |model: &mut Model, result| {
         let path = "/tmp/peers.json".to_owned();
-        update::on_message(model, Message::Exported { path, result }, NOW);
+        update::on_message(model, EffectResult::Exported { path, result }, NOW);
     };
     exported(
         &mut model,
@@ -479,7 +482,7 @@ fn logs_are_shown_from_a_level_on_and_opened_in_a_pager() {
     let many = (0..5_000).map(|n| line(n, LogLevel::Info)).collect();
     model.logs.put(many, NOW);
     update::settle(&mut model);
-    assert_eq!(model.logs.table.len(), <LogLine as Entry>::MOST);
+    assert_eq!(model.logs.table.len(), <LogLine as TableEntry>::MOST);
 }
 
 #[test]

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    archive::pack::{Entry, EntryKind, Key, LeftOut, Listing, Refused, Why},
+    archive::pack::{
+        EntryKind, FoundKey, LeftOutFile, LeftOutReason, ListedEntry, PackListing, RefusedFile,
+    },
     domain::trust::{Claimant, Claims},
-    registry::{Content, Own, OwnPackage, PublishStep, Receipt, Steps},
+    registry::{Content, OwnPackage, OwnPackages, PublishStep, Receipt, Steps},
     ui::model::{
-        form::{Field, FileState, Part},
-        picker::FileEntry,
+        form::{DependencyColumn, Field, FileState},
+        picker::PickerEntry,
         publish::Hashed,
     },
 };
@@ -49,12 +51,12 @@ pub fn with_packages(size: (u16, u16)) -> Model {
 
 fn answer_own(model: &mut Model, packages: Vec<OwnPackage>) -> Vec<Effect> {
     let publisher = (!packages.is_empty()).then(|| publisher(1));
-    let own = Own {
+    let own = OwnPackages {
         publisher,
         key: "/home/alice/.local/share/swarmdex/publisher.key".into(),
         packages,
     };
-    update::on_message(model, Message::Own(Box::new(Ok(own))), NOW)
+    update::on_message(model, EffectResult::Own(Box::new(Ok(own))), NOW)
 }
 
 /// Types into the fields in order, with Tab between them.
@@ -69,7 +71,7 @@ fn file_is(model: &mut Model, state: FileState) {
     let generation = model.publish.stat;
     update::on_message(
         model,
-        Message::Stat {
+        EffectResult::Stat {
             generation,
             state,
             proposals: Vec::new(),
@@ -135,7 +137,7 @@ pub fn in_review(size: (u16, u16)) -> Model {
     });
     update::on_message(
         &mut model,
-        Message::Hashed {
+        EffectResult::Hashed {
             generation: *generation,
             hashed,
         },
@@ -160,7 +162,7 @@ fn publishing(size: (u16, u16)) -> (Model, u64) {
         let after = Duration::from_millis(n as u64 * 2);
         update::on_message(
             &mut model,
-            Message::Step {
+            EffectResult::Step {
                 generation,
                 step,
                 after,
@@ -196,7 +198,7 @@ pub fn published(size: (u16, u16)) -> Model {
     let (mut model, generation) = publishing(size);
     update::on_message(
         &mut model,
-        Message::Published {
+        EffectResult::Published {
             generation,
             result: Box::new(Ok(receipt())),
         },
@@ -218,7 +220,7 @@ pub fn picking(size: (u16, u16)) -> Model {
         panic!("{effects:?}")
     };
     assert_eq!(dir, Path::new("/tmp/"), "where the path is");
-    let file = |name: &str, is_dir| FileEntry {
+    let file = |name: &str, is_dir| PickerEntry {
         name: name.to_owned(),
         is_dir,
         size: 1_234,
@@ -230,7 +232,7 @@ pub fn picking(size: (u16, u16)) -> Model {
     ]);
     update::on_message(
         &mut model,
-        Message::Listed {
+        EffectResult::Listed {
             generation: *generation,
             entries,
         },
@@ -272,7 +274,7 @@ fn every_key_in_the_form_is_kept() {
     // Start again.
     let mut model = super::model((120, 40));
     update::restore(&mut model, &saved);
-    assert!(picture(&model).contains("a draft of web is there from last time"));
+    assert!(picture(&model).contains("unfinished draft web is there from last time"));
     press(&mut model, "5d");
     assert_eq!(
         model.publish.form.as_ref().unwrap().text(Field::Name),
@@ -295,7 +297,7 @@ fn a_draft_that_became_a_release_is_none_any_more() {
         let effects = answer_own(&mut model, vec![own(1, "2.1.0", false, false)]);
         assert_eq!(model.publish.form.is_some(), kept, "{version}");
         assert_eq!(effects.contains(&Effect::SaveDraft(None)), !kept);
-        assert_eq!(picture(&model).contains("a draft of"), kept);
+        assert_eq!(picture(&model).contains("unfinished draft"), kept);
     }
 }
 
@@ -332,7 +334,7 @@ fn another_form_asks_before_a_draft_is_lost() {
         ("parser-1", "2.1.1")
     );
     assert_eq!(
-        form.text(Field::Needs(0, Part::Package)),
+        form.text(Field::Needs(0, DependencyColumn::Package)),
         "team-3/words",
         "filled in from the last release"
     );
@@ -377,22 +379,22 @@ fn the_review_shows_what_goes_in_and_what_stays_out() {
         _ => None,
     };
     let generation = effects.iter().find_map(hash).unwrap();
-    let entry = |path: &str, kind, size| Entry {
+    let entry = |path: &str, kind, size| ListedEntry {
         path: path.to_owned(),
         kind,
         size,
         included: None,
     };
-    let left = |path: &str, size, why| LeftOut {
+    let left = |path: &str, size, why| LeftOutFile {
         path: path.to_owned(),
         size,
         why,
     };
-    let ignored = Why::Ignored {
+    let ignored = LeftOutReason::Ignored {
         pattern: "/target/".to_owned(),
         file: ".gitignore".to_owned(),
     };
-    let listing = Listing {
+    let listing = PackListing {
         entries: vec![
             entry("src", EntryKind::Directory, 0),
             entry("src/main.rs", EntryKind::File, 1_300),
@@ -401,38 +403,38 @@ fn the_review_shows_what_goes_in_and_what_stays_out() {
             left(
                 ".env",
                 Some(20),
-                Why::Private {
+                LeftOutReason::Private {
                     pattern: ".env*".to_owned(),
                 },
             ),
             left("target/", None, ignored),
         ],
-        refused: vec![Refused {
+        refused: vec![RefusedFile {
             path: "notes.txt".to_owned(),
-            key: Key::Own,
+            key: FoundKey::Own,
         }],
         warnings: vec!["README and readme differ only in case".to_owned()],
-        ..Listing::default()
+        ..PackListing::default()
     };
     for wrong in [generation + 1, generation] {
         let listing = Box::new(listing.clone());
         update::on_message(
             &mut model,
-            Message::Listing {
+            EffectResult::Listing {
                 generation: wrong,
                 listing,
             },
             NOW,
         );
         assert_eq!(
-            picture(&model).contains("What goes in"),
+            picture(&model).contains("Included"),
             wrong == generation,
             "a late answer is nothing"
         );
     }
     let text = picture(&model);
     for part in [
-        "What goes in: 1 file, 1.3 KiB; 2 stay out",
+        "Included: 1 file, 1.3 KiB; 2 stay out",
         "1.3 KiB      src/main.rs",
         "20 B         .env: .env* is often private",
         "target/: .gitignore says /target/",
@@ -442,7 +444,7 @@ fn the_review_shows_what_goes_in_and_what_stays_out() {
         assert!(text.contains(part), "\"{part}\" is missing: {text}");
     }
     let at = |part: &str| text.find(part).unwrap();
-    let heading = at("The manifest as it will be signed");
+    let heading = at("Manifest");
     assert!(
         at("! README") < heading && at("notes.txt is a key") < heading,
         "seen without scrolling: {text}"
@@ -459,7 +461,7 @@ fn a_file_that_vanishes_is_said_beside_its_field() {
     let hashed = Hashed::Wrong("there is no such file".to_owned());
     update::on_message(
         &mut model,
-        Message::Hashed {
+        EffectResult::Hashed {
             generation: *generation,
             hashed,
         },
@@ -479,7 +481,11 @@ fn a_file_that_vanishes_is_said_beside_its_field() {
 fn success_forgets_the_draft_and_failure_keeps_it() {
     let (mut model, generation) = publishing((120, 40));
     let result = Box::new(Ok(receipt()));
-    let effects = update::on_message(&mut model, Message::Published { generation, result }, NOW);
+    let effects = update::on_message(
+        &mut model,
+        EffectResult::Published { generation, result },
+        NOW,
+    );
     assert_eq!(effects, [Effect::SaveDraft(None), Effect::Own]);
     let text = picture(&model);
     assert!(
@@ -492,7 +498,11 @@ fn success_forgets_the_draft_and_failure_keeps_it() {
     // Once stored, it is a release and no longer a draft, whatever happens afterwards.
     let (mut model, generation) = publishing((120, 40));
     let result = Box::new(Err(RegistryError::Closed));
-    let effects = update::on_message(&mut model, Message::Published { generation, result }, NOW);
+    let effects = update::on_message(
+        &mut model,
+        EffectResult::Published { generation, result },
+        NOW,
+    );
     assert_eq!(effects, [Effect::SaveDraft(None), Effect::Own]);
     assert!(picture(&model).contains("Nothing is lost"));
 
@@ -502,7 +512,11 @@ fn success_forgets_the_draft_and_failure_keeps_it() {
         panic!("{effects:?}")
     };
     let (generation, result) = (*generation, Box::new(Err(RegistryError::Closed)));
-    let effects = update::on_message(&mut model, Message::Published { generation, result }, NOW);
+    let effects = update::on_message(
+        &mut model,
+        EffectResult::Published { generation, result },
+        NOW,
+    );
     assert_eq!(
         draft_in(&effects).unwrap().get("name").map(String::as_str),
         Some("web")
@@ -516,7 +530,7 @@ fn success_forgets_the_draft_and_failure_keeps_it() {
 fn quitting_asks_only_while_a_publish_runs() {
     let (mut model, _) = publishing((120, 40));
     press(&mut model, "q");
-    assert!(!model.quit && picture(&model).contains("Quit all the same?"));
+    assert!(!model.quit && picture(&model).contains("Quit anyway?"));
     press(&mut model, "n");
     assert!(!model.quit && model.popups.is_empty());
     press(&mut model, "qy");
@@ -550,7 +564,7 @@ fn a_handle_that_another_key_claims_is_warned_of_before_anything_is_signed() {
             since: NOW,
         };
         let (handle, claimants) = (handle.parse().unwrap(), by.iter().map(claimant).collect());
-        Message::Claimed(Box::new(Claims {
+        EffectResult::Claimed(Box::new(Claims {
             handle,
             bound: None,
             own: None,
@@ -583,7 +597,7 @@ fn a_path_is_completed_and_picked() {
     let state = FileState::Is { size: 1 };
     update::on_message(
         &mut model,
-        Message::Stat {
+        EffectResult::Stat {
             generation,
             state,
             proposals,

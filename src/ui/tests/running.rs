@@ -38,7 +38,7 @@ fn a_second_that_changes_nothing_costs_no_frame() {
 #[test]
 fn frames_keep_their_distance_and_a_slow_terminal_gets_time() {
     let start = Instant::now();
-    let mut pace = Pace::new(start);
+    let mut pace = FramePace::new(start);
     assert_eq!(pace.due(false, true, start), None);
     assert_eq!(pace.due(true, false, start), Some(start));
     pace.drawn(start, start + Duration::from_millis(2));
@@ -83,8 +83,8 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
     let (_signals, signals) = mpsc::channel(1);
     // The key arrives together with everything else.
     for n in 0..FLOOD / 2 {
-        bus.emit(Event::Announced(Box::new(announced(1, n as u64))));
-        bus.emit(Event::Peer(Box::new(peer((n % 100) as u8))));
+        bus.emit(BusEvent::Announced(Box::new(announced(1, n as u64))));
+        bus.emit(BusEvent::Peer(Box::new(peer((n % 100) as u8))));
     }
     tokio::task::yield_now().await;
     let inputs = stream::iter([Ok(key_event('3'))]);
@@ -105,7 +105,7 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
     };
     let first = sources.next(Some(Instant::now())).await;
     assert!(
-        matches!(first, Turn::Input(_)),
+        matches!(first, LoopTurn::Input(_)),
         "the key, before frames, batches and ticks"
     );
     explorer.serve(first).unwrap();
@@ -113,11 +113,11 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
 
     let (mut events, mut batches) = (0, 0);
     while events < FLOOD as u64 {
-        if let Turn::Batch(batch) = sources.next(None).await {
+        if let LoopTurn::Batch(batch) = sources.next(None).await {
             assert!(batch.announcements.len() <= RING && batch.peers.len() <= 100);
             events += batch.events;
             batches += 1;
-            explorer.serve(Turn::Batch(batch)).unwrap();
+            explorer.serve(LoopTurn::Batch(batch)).unwrap();
         }
     }
     assert!(
@@ -126,7 +126,7 @@ async fn a_flood_stays_bounded_and_the_key_is_served_first() {
     );
     assert_eq!(
         explorer.model.feed.rows().to_vec().len(),
-        <Announced as Entry>::MOST
+        <ReceivedAnnouncement as TableEntry>::MOST
     );
     assert_eq!(
         explorer.model.dropped,
@@ -167,7 +167,7 @@ async fn a_node_that_cannot_start_ends_the_explorer_with_its_error() {
     let (sender, receiver) = messages();
     let (_signals, signals) = mpsc::channel(1);
     sender
-        .send(Message::Started(Box::new(Err(RegistryError::Closed))))
+        .send(EffectResult::Started(Box::new(Err(RegistryError::Closed))))
         .await
         .ok()
         .unwrap();

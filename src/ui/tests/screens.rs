@@ -4,7 +4,11 @@ use ratatui::style::Color;
 
 use super::*;
 use crate::control::{Link, Replay};
-use crate::ui::{ascii, theme::Theme};
+use crate::ui::{
+    ascii,
+    keymap::{KEYS, Keymap},
+    theme::Theme,
+};
 
 /// Opens a screen or window in a terminal of a given size.
 type Build = fn((u16, u16)) -> Model;
@@ -341,21 +345,21 @@ fn a_node_that_is_lost_is_said_and_its_last_picture_is_dim() {
     let lost = Link::Lost {
         why: "the node has ended".to_owned(),
     };
-    update::on_message(&mut model, Message::Link(lost), NOW);
+    update::on_message(&mut model, EffectResult::Link(lost), NOW);
     let text = picture(&model);
     assert!(
         text.contains("reconnecting… the node has ended") && text.contains("team-7"),
         "{text}"
     );
     assert!(dim(&model));
-    update::on_message(&mut model, Message::Link(Link::Here), NOW);
+    update::on_message(&mut model, EffectResult::Link(Link::Here), NOW);
     assert!(picture(&model).contains("the node is back") && !dim(&model));
 }
 
 #[test]
 fn below_the_least_size_there_is_one_sentence() {
     let text = picture(&full((30, 8)));
-    assert!(text.contains("needs 40 columns"), "{text}");
+    assert!(text.contains("too small"), "{text}");
 }
 
 #[test]
@@ -400,7 +404,7 @@ fn every_key_is_in_the_help() {
         .into_iter()
         .map(|line| line.to_string())
         .collect();
-    for row in crate::ui::keymap::KEYS {
+    for row in KEYS {
         let keys = model.keymap.labels(row);
         assert!(
             help.iter()
@@ -408,5 +412,90 @@ fn every_key_is_in_the_help() {
             "{keys}: {}",
             row.help
         );
+    }
+}
+
+/// Returns a table in which every key is another one than by default.
+fn rebound() -> Keymap {
+    let keys = KEYS.iter().zip('一'..);
+    let own = keys.map(|(row, c)| (row.id.to_owned(), vec![format!("Alt-{c}")]));
+    Keymap::new(&own.collect()).unwrap()
+}
+
+/// Returns the parts of a text that name default keys: `Esc`, `d: download`, `press 5`, `6 shows`.
+fn default_keys(text: &str) -> Vec<String> {
+    const VERBS: [&str; 12] = [
+        "shows", "clears", "resumes", "returns", "lists", "follows", "closes", "opens", "lets",
+        "tries", "takes", "goes",
+    ];
+    // These keys are English words as well.
+    const WORDS: [&str; 7] = ["Up", "Down", "Left", "Right", "Home", "End", "Delete"];
+    let labels: Vec<String> = KEYS
+        .iter()
+        .flat_map(|row| row.keys)
+        .map(|chord| chord.label())
+        .filter(|label| !WORDS.contains(&label.as_str()))
+        .collect();
+    let words: Vec<&str> = text
+        .split(|c: char| c.is_whitespace() || "()\"│".contains(c))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let is_key = |word: &str| labels.iter().any(|label| label == word);
+    let mut found = Vec::new();
+    for (at, word) in words.iter().enumerate() {
+        let bare = word.trim_end_matches([':', ',', '.', ';']);
+        let before = at.checked_sub(1).and_then(|at| words.get(at)).copied();
+        let after = words.get(at + 1).copied().unwrap_or_default();
+        let is_hint = bare.chars().count() > 1
+            || word.ends_with(':')
+            || matches!(before, Some("press" | "Press"))
+            || VERBS.contains(&after);
+        if is_key(bare) && is_hint {
+            found.push(format!("{} {word} {after}", before.unwrap_or_default()));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_key_that_was_rebound_is_named_nowhere() {
+    let hints = default_keys("│ Esc: back (d: download) press 5, 6 shows it; 3 peers, a day");
+    assert_eq!(hints.len(), 4, "{hints:?}");
+    for (name, build) in ALL {
+        let mut model = build((160, 50));
+        (model.keymap, model.notices) = (rebound(), Default::default());
+        let text = picture(&model);
+        assert_eq!(default_keys(&text), Vec::<String>::new(), "{name}: {text}");
+    }
+}
+
+#[test]
+fn messages_and_questions_name_rebound_keys() {
+    const PLACES: [&str; 14] = [
+        "peers",
+        "map",
+        "peer",
+        "feed",
+        "search",
+        "package",
+        "health",
+        "logs",
+        "conflicts",
+        "conflict_handle",
+        "publish",
+        "transfers",
+        "transfer_done",
+        "lookups",
+    ];
+    for (name, build) in ALL.into_iter().filter(|(name, _)| PLACES.contains(name)) {
+        let place = build((160, 50)).place();
+        for row in KEYS.iter().filter(|row| row.on.holds(place)) {
+            let mut model = build((160, 50));
+            (model.keymap, model.notices) = (rebound(), Default::default());
+            update::act(&mut model, row.action);
+            let text = picture(&model);
+            let found = default_keys(&text);
+            assert_eq!(found, Vec::<String>::new(), "{name}, {}: {text}", row.id);
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     domain::query::Facet,
     registry::{FacetCount, Facets, Hit, SearchUpdate},
-    ui::model::recent::Recent,
+    ui::model::recent::RecentSearches,
 };
 
 pub fn hit(n: u8, source: Source) -> Hit {
@@ -92,7 +92,7 @@ fn answer(model: &mut Model, update: SearchUpdate) -> Vec<Effect> {
     let (generation, after) = (model.search.generation, Duration::from_micros(1_700));
     update::on_message(
         model,
-        Message::Search {
+        EffectResult::Search {
             generation,
             update,
             after,
@@ -232,7 +232,7 @@ pub fn in_recent(size: (u16, u16)) -> Model {
         "license:MIT json",
         "tag:cli",
     ];
-    model.search.recent = Recent::from_texts(made.map(str::to_owned));
+    model.search.recent = RecentSearches::from_texts(made.map(str::to_owned));
     press_ctrl(&mut model, 'r');
     press(&mut model, "ser");
     model
@@ -257,7 +257,7 @@ fn answers_to_an_earlier_text_are_not_shown() {
     let update = hits(vec![hit(9, Source::Local)], Coverage::default());
     update::on_message(
         &mut model,
-        Message::Search {
+        EffectResult::Search {
             generation: old,
             update,
             after: Duration::ZERO,
@@ -442,7 +442,7 @@ fn recent_searches_are_noted_kept_and_taken() {
     press_code(&mut model, KeyCode::Esc);
     press_ctrl(&mut model, 'r');
     assert_eq!(press(&mut model, "q?ars"), [], "letters are text there");
-    assert!(picture(&model).contains("No search was like that."));
+    assert!(picture(&model).contains("No matching search."));
     press_ctrl(&mut model, 'u');
     press(&mut model, "pars");
     assert!(

@@ -2,14 +2,14 @@
 
 use super::*;
 use crate::{
-    domain::held::{Origin, Share},
+    domain::held::{FetchOrigin, Share},
     domain::transfer::{Part, Transfer, TransferId, TransferPeer, TransferState},
     registry::{Held, Order, Release, ReleaseFile, Wanted},
     ui::{
         effect::Download,
         model::{
-            package::{Presence, Shown},
-            readme::Readme,
+            package::{ContentState, ReadmeState},
+            readme::ReadmeText,
         },
     },
 };
@@ -165,7 +165,7 @@ fn opening(size: (u16, u16)) -> (Model, u64, Vec<Effect>) {
     let result = Box::new(Ok(with_readme()));
     let effects = update::on_message(
         &mut model,
-        Message::Looked {
+        EffectResult::Looked {
             generation: *generation,
             result,
         },
@@ -191,7 +191,7 @@ fn held() -> Held {
         added_at: NOW,
         used_at: NOW,
         what: None,
-        origin: Some(Origin {
+        origin: Some(FetchOrigin {
             shares: vec![share(1, 400_000), share(2, 858_291)],
             millis: 2_100,
             resumed: 0,
@@ -202,15 +202,16 @@ fn held() -> Held {
 
 pub fn with_content(size: (u16, u16)) -> Model {
     let (mut model, generation, _) = opening(size);
-    let text = "# Parser\n\nParses configuration files,\nand says *in words* what is wrong.\n\n- quick\n- small\n\n```sh\nparser --check  config.toml\n```\n";
+    let text = "# Parser\n\nParses configuration files,\nand says *in words* what is wrong.\n\n- \
+                quick\n- small\n\n```sh\nparser --check  config.toml\n```\n";
     for message in [
-        Message::Held {
+        EffectResult::Held {
             generation,
             result: Box::new(Ok(Some(held()))),
         },
-        Message::Readme {
+        EffectResult::Readme {
             generation,
-            result: Ok(Readme::of(text.as_bytes())),
+            result: Ok(ReadmeText::of(text.as_bytes())),
         },
     ] {
         update::on_message(&mut model, message, NOW);
@@ -237,7 +238,7 @@ fn that_grew(size: (u16, u16)) -> (Model, u64, Vec<Effect>) {
     let result = Box::new(Ok(package));
     let effects = update::on_message(
         &mut model,
-        Message::Looked {
+        EffectResult::Looked {
             generation: *generation,
             result,
         },
@@ -263,7 +264,7 @@ pub fn grown(size: (u16, u16)) -> Model {
     release.missing = 1;
     update::on_message(
         &mut model,
-        Message::Files {
+        EffectResult::Files {
             generation,
             result: Box::new(Ok(release)),
         },
@@ -280,7 +281,7 @@ fn every_file_of_a_release_that_grew_is_shown() {
         .iter()
         .any(|effect| matches!(effect, Effect::Files { generation: of, .. } if *of == generation));
     assert!(asked, "{package}: {effects:?}");
-    assert!(picture(&model).contains("looking for those that were added later"));
+    assert!(picture(&model).contains("looking for files that were added later"));
     let text = picture(&grown((120, 44)));
     assert!(
         text.contains("parser-1-2.1.0.tar.zst") && text.contains("parser-1-2.1.0.zip"),
@@ -332,7 +333,7 @@ fn p_halts_a_fetch_and_lets_it_go_on() {
         assert!(picture(&model).contains(said), "{said}");
     }
     let mut model = on((80, 24), 1);
-    let told = |order, done| Message::Directed {
+    let told = |order, done| EffectResult::Directed {
         what: "alice/web 1.2.0".to_owned(),
         order,
         result: Box::new(Ok(done)),
@@ -482,7 +483,7 @@ fn d_fetches_what_is_selected_and_tells_its_end_once() {
     assert!(picture(&model).contains("/parser-2 2.1.0…"));
 
     let found = |missing| {
-        Message::Download(Download::Found {
+        EffectResult::Download(Download::Found {
             release: Box::new(release()),
             missing,
             looks_like: None,
@@ -596,11 +597,11 @@ fn an_opened_package_says_whether_its_content_is_here() {
         readme.map(|wanted| (Some(wanted.content), wanted.beside)),
         Some((manifest.readme, Some(root)))
     );
-    assert!(picture(&model).contains("it is being fetched…"));
+    assert!(picture(&model).contains("downloading…"));
 
     update::on_message(
         &mut model,
-        Message::Held {
+        EffectResult::Held {
             generation,
             result: Box::new(Ok(None)),
         },
@@ -609,16 +610,16 @@ fn an_opened_package_says_whether_its_content_is_here() {
     let why = "nobody has it".to_owned();
     update::on_message(
         &mut model,
-        Message::Readme {
+        EffectResult::Readme {
             generation,
             result: Err(why),
         },
         NOW,
     );
     press(&mut model, "G");
-    assert!(picture(&model).contains("nobody has it; R tries again"));
+    assert!(picture(&model).contains("nobody has it (R: retry)"));
     press(&mut model, "g");
-    assert!(picture(&model).contains("no: d fetches it"));
+    assert!(picture(&model).contains("no (d: download)"));
     assert!(matches!(
         press(&mut model, "d").as_slice(),
         [Effect::Download { .. }]
@@ -632,7 +633,8 @@ fn an_opened_package_says_whether_its_content_is_here() {
         panic!()
     };
     assert!(
-        matches!(view.content, Presence::Here(None)) && matches!(view.readme, Shown::Failed(_))
+        matches!(view.content, ContentState::Here(None))
+            && matches!(view.readme, ReadmeState::Failed(_))
     );
     let beside = Transfer {
         id: TransferId::Fetch {

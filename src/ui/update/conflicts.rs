@@ -6,9 +6,9 @@ use crate::{
     bus::Level,
     domain::{conflict::Case, trust::Trust},
     ui::{
-        action::Screen,
-        effect::{Effect, Message},
-        model::{Consent, Export, Model, Popup, Question, conflicts::refused},
+        action::{Action, Screen},
+        effect::{Effect, EffectResult},
+        model::{Consent, Export, Model, Popup, YesNoQuestion, conflicts::refused},
     },
 };
 
@@ -34,13 +34,17 @@ fn meant(model: &mut Model) -> Option<Case> {
 pub fn next_key(model: &mut Model) {
     let Some(case) = meant(model) else { return };
     if !model.conflicts.next_key(case.id) {
-        return model.answer(Level::Info, "there is one key only".to_owned());
+        return model.answer(Level::Info, "there is only one key".to_owned());
     }
     if let Some(side) = model.conflicts.key(&case) {
         let key = side.publisher.fingerprint();
         model.answer(
             Level::Info,
-            format!("{key} is meant now: t trusts it, x distrusts it"),
+            format!(
+                "selected {key} ({}: trust, {}: distrust)",
+                model.key(Action::Trust, Screen::Conflicts),
+                model.key(Action::Distrust, Screen::Conflicts)
+            ),
         );
     }
 }
@@ -54,26 +58,24 @@ pub fn ask_to_trust(model: &mut Model) {
     let back = match side.trust {
         Trust::Pinned => return model.answer(Level::Info, format!("{short} is pinned already")),
         Trust::Own => return model.answer(Level::Info, format!("{short} is your own key")),
-        Trust::Distrusted => " Its packages are shown again.",
+        Trust::Distrusted => " Its packages will be visible again.",
         Trust::Unknown => "",
     };
     let (text, name) = match &case.handle {
         Some(handle) => (
             format!(
-                "Trust the key {publisher} (fingerprint {short}) as {handle}? {handle} means this key on this node from now on, \
-                 whatever it meant before.{back}"
+                "Trust the key {publisher} (fingerprint {short}) as {handle}? From now on, \
+                 {handle} means \
+                 this key on this node, whatever it meant before.{back}"
             ),
-            format!("{handle} means {short} from now on"),
+            format!("{handle} now means {short}"),
         ),
         None if side.trust == Trust::Unknown => {
-            return model.answer(
-                Level::Info,
-                format!("{short} calls itself nothing that could be pinned"),
-            );
+            return model.answer(Level::Info, format!("{short} has no handle to pin"));
         }
         None => (
-            format!("Take the distrust of the key {publisher} (fingerprint {short}) back?{back}"),
-            format!("{short} is not distrusted any more"),
+            format!("Stop distrusting the key {publisher} (fingerprint {short})?{back}"),
+            format!("{short} is no longer distrusted"),
         ),
     };
     let consent = Consent::Trust {
@@ -81,7 +83,7 @@ pub fn ask_to_trust(model: &mut Model) {
         handle: case.handle.clone(),
         name,
     };
-    model.popups.push(Popup::Confirm(Box::new(Question {
+    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
         title: "Trust",
         text,
         consent,
@@ -97,21 +99,26 @@ pub fn ask_to_distrust(model: &mut Model) {
     if side.trust == Trust::Distrusted {
         return model.answer(
             Level::Info,
-            format!("{short} is distrusted already; t takes it back"),
+            format!(
+                "{short} is distrusted already ({}: trust it)",
+                model.key(Action::Trust, Screen::Conflicts)
+            ),
         );
     }
-    let called = case.handle.as_ref().map_or(String::new(), |handle| {
-        format!(", which calls itself {handle}")
-    });
+    let called = case
+        .handle
+        .as_ref()
+        .map_or(String::new(), |handle| format!(", which claims {handle}"));
     let text = format!(
-        "Distrust the key {publisher} (fingerprint {short}){called}? Its packages are hidden on this node, all of them, and \
-         what it announces is refused."
+        "Distrust the key {publisher} (fingerprint {short}){called}? All its packages are hidden \
+         on this node, and \
+         its announcements are refused."
     );
     let consent = Consent::Distrust {
         publisher,
         name: format!("{short} is distrusted"),
     };
-    model.popups.push(Popup::Confirm(Box::new(Question {
+    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
         title: "Distrust",
         text,
         consent,
@@ -122,7 +129,8 @@ pub fn ask_to_distrust(model: &mut Model) {
 pub fn export(model: &mut Model) {
     let Some(case) = meant(model) else { return };
     if !case.is_provable() {
-        let why = "one-sided: what was signed first is not held any more, so that a file would prove nothing";
+        let why = "one-sided: this node no longer has what was signed first, so a file would prove \
+                   nothing";
         return model.answer(Level::Warning, why.to_owned());
     }
     let input = Input::new(format!("conflict-{}.json", case.id.short()));
@@ -134,9 +142,9 @@ pub fn export(model: &mut Model) {
     }));
 }
 
-pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
+pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
     match message {
-        Message::Conflicts(result) => match *result {
+        EffectResult::Conflicts(result) => match *result {
             Ok(known) => {
                 let now = model.now;
                 model.conflicts.take(known, now);
@@ -145,7 +153,7 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
             // The state of the connection is shown elsewhere if this lasts.
             Err(error) => tracing::debug!(%error, "the conflicts could not be read"),
         },
-        Message::Said {
+        EffectResult::Said {
             what,
             publisher,
             handle,

@@ -3,7 +3,7 @@
 use ratatui::layout::Position;
 
 use crate::ui::{
-    action::{Move, Pan},
+    action::{CursorMove, Pan},
     effect::Effect,
     layout,
     model::{
@@ -28,24 +28,24 @@ fn room(model: &Model) -> (u16, u16) {
 }
 
 /// Moves the selection; returns false if there is no map.
-pub fn step(model: &mut Model, step: Move) -> bool {
+pub fn step(model: &mut Model, step: CursorMove) -> bool {
     let Some(chart) = chart(model) else {
         return false;
     };
     let toward = match step {
-        Move::Left => Toward::Left,
-        Move::Right => Toward::Right,
-        Move::Up => Toward::Up,
-        Move::Down => Toward::Down,
-        Move::First | Move::Last => {
+        CursorMove::Left => Toward::Left,
+        CursorMove::Right => Toward::Right,
+        CursorMove::Up => Toward::Up,
+        CursorMove::Down => Toward::Down,
+        CursorMove::First | CursorMove::Last => {
             model.table_mut().step(step, 1);
             show_selected(model);
             return true;
         }
-        Move::PageUp => return pan(model, Pan { right: 0, down: -1 }, 1),
-        Move::PageDown => return pan(model, Pan { right: 0, down: 1 }, 1),
-        Move::HalfUp => return pan(model, Pan { right: 0, down: -1 }, 2),
-        Move::HalfDown => return pan(model, Pan { right: 0, down: 1 }, 2),
+        CursorMove::PageUp => return pan(model, Pan { right: 0, down: -1 }, 1),
+        CursorMove::PageDown => return pan(model, Pan { right: 0, down: 1 }, 1),
+        CursorMove::HalfUp => return pan(model, Pan { right: 0, down: -1 }, 2),
+        CursorMove::HalfDown => return pan(model, Pan { right: 0, down: 1 }, 2),
     };
     let current = model.peers.current().map(|peer| peer.id);
     let next = match current.and_then(|id| Some((id, chart.point(&id)?))) {

@@ -20,16 +20,16 @@ pub use typing::on_paste;
 use typing::{edit, edit_kind, leave_field};
 
 use super::{
-    action::{Action, Move, Screen},
-    effect::{Effect, Message},
+    action::{Action, CursorMove, Screen},
+    effect::{Effect, EffectResult},
     keymap::Chord,
     layout, lines,
     model::{
-        Consent, Model, Popup, Question,
-        package::{Looked, PackageView, Presence, Shown},
+        Consent, Model, Popup, YesNoQuestion,
+        package::{ContentState, PackageState, PackageView, ReadmeState},
     },
     popup,
-    table::Entry,
+    table::TableEntry,
     widget::list::target,
 };
 use crate::{
@@ -83,11 +83,11 @@ pub fn on_tick(model: &mut Model, now: Timestamp) -> Vec<Effect> {
 }
 
 /// Applies the result of an effect. The runtime handles the start itself.
-pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Effect> {
+pub fn on_message(model: &mut Model, message: EffectResult, now: Timestamp) -> Vec<Effect> {
     model.now = now;
     let effects = match message {
-        Message::Started(_) => Vec::new(),
-        Message::Search {
+        EffectResult::Started(_) => Vec::new(),
+        EffectResult::Search {
             generation,
             update,
             after,
@@ -98,12 +98,12 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
             }
             Vec::new()
         }
-        Message::Looked { generation, result } => looked(model, generation, *result),
-        Message::Exported { path, result } => {
+        EffectResult::Looked { generation, result } => looked(model, generation, *result),
+        EffectResult::Exported { path, result } => {
             windows::exported(model, &path, result);
             Vec::new()
         }
-        Message::Logs(result) => {
+        EffectResult::Logs(result) => {
             match *result {
                 Ok(logged) => {
                     model.dirty |= model.logs.take(logged, now) && model.screen == Screen::Logs
@@ -113,12 +113,12 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
             }
             Vec::new()
         }
-        Message::Routing(result) => {
+        EffectResult::Routing(result) => {
             model.lookups.routing = Some(result.map_err(|error| error.to_string()));
             model.dirty |= matches!(model.popups.last(), Some(Popup::Buckets { .. }));
             Vec::new()
         }
-        Message::Link(link) => {
+        EffectResult::Link(link) => {
             if link == Link::Here && model.link != Link::Here {
                 model.answer(Level::Info, "the node is back".to_owned());
             }
@@ -126,7 +126,7 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
             model.dirty = true;
             Vec::new()
         }
-        Message::Told(level, text) => {
+        EffectResult::Told(level, text) => {
             model.notices.tell(
                 Notice {
                     at: now,
@@ -138,25 +138,27 @@ pub fn on_message(model: &mut Model, message: Message, now: Timestamp) -> Vec<Ef
             model.dirty = true;
             Vec::new()
         }
-        Message::Peer { name, deed, result } => {
+        EffectResult::Peer { name, deed, result } => {
             peers::done(model, &name, deed, *result);
             Vec::new()
         }
-        Message::Served(served) => {
+        EffectResult::Served(served) => {
             model.served = Some(served);
             model.dirty |= matches!(model.popups.last(), Some(Popup::Peer { .. }));
             Vec::new()
         }
-        Message::Held { .. }
-        | Message::Files { .. }
-        | Message::Readme { .. }
-        | Message::Download(_)
-        | Message::Directed { .. } => transfers::on_message(model, message),
-        Message::ExportedEvidence { path, result } => {
+        EffectResult::Held { .. }
+        | EffectResult::Files { .. }
+        | EffectResult::Readme { .. }
+        | EffectResult::Download(_)
+        | EffectResult::Directed { .. } => transfers::on_message(model, message),
+        EffectResult::ExportedEvidence { path, result } => {
             windows::exported_evidence(model, &path, result);
             Vec::new()
         }
-        Message::Conflicts(_) | Message::Said { .. } => conflicts::on_message(model, message),
+        EffectResult::Conflicts(_) | EffectResult::Said { .. } => {
+            conflicts::on_message(model, message)
+        }
         message => publish::on_message(model, message),
     };
     settle(model);
@@ -188,17 +190,19 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Copy => return copy(model),
         Action::Export => windows::export(model),
         Action::Columns => model.popups.push(Popup::Columns { at: 0 }),
-        Action::ToggleColumn => return windows::change_column(model, windows::Change::Toggle),
+        Action::ToggleColumn => {
+            return windows::change_column(model, windows::ColumnChange::Toggle);
+        }
         Action::ShiftColumn { right } => {
-            return windows::change_column(model, windows::Change::Shift { right });
+            return windows::change_column(model, windows::ColumnChange::Shift { right });
         }
         Action::WidenColumn { wider } => {
             return windows::change_column(
                 model,
-                windows::Change::Widen(if wider { 1 } else { -1 }),
+                windows::ColumnChange::Widen(if wider { 1 } else { -1 }),
             );
         }
-        Action::ResetColumns => return windows::change_column(model, windows::Change::Reset),
+        Action::ResetColumns => return windows::change_column(model, windows::ColumnChange::Reset),
         Action::Freeze => model.table_mut().toggle_frozen(now),
         Action::Refresh => return refresh(model),
         Action::Open => return open(model),
@@ -207,12 +211,13 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Theme => return vec![Effect::Theme],
         Action::Mouse => {
             model.mouse = !model.mouse;
+            let key = model.key(Action::Mouse, model.screen);
             let text = if model.mouse {
-                "the mouse clicks here; M gives it back to the terminal"
+                format!("the mouse is on ({key}: off)")
             } else {
-                "the terminal selects text with the mouse by itself; M takes it back"
+                format!("the mouse is off, so that the terminal can select text ({key}: on)")
             };
-            model.answer(Level::Info, text.to_owned());
+            model.answer(Level::Info, text);
             return vec![Effect::Mouse(model.mouse)];
         }
         Action::About => model.popups.push(Popup::About { scroll: 0 }),
@@ -250,7 +255,7 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Changes => {
             let text = model.health.changes();
             model.popups.push(Popup::Text {
-                title: "Changes of the verdict".to_owned(),
+                title: "Health history".to_owned(),
                 text,
                 scroll: 0,
             });
@@ -283,18 +288,16 @@ pub fn act(model: &mut Model, action: Action) -> Vec<Effect> {
 
 fn quit(model: &mut Model) {
     let text = if model.publish.is_running() {
-        "A publish is on its way. What is stored is not lost, and the next start goes on with it; what is not stored yet \
-         is kept as the draft. Quit all the same?"
+        "A publish is in progress. Nothing is lost: if it is saved already, the next start resumes \
+         it, and otherwise the draft is kept. Quit anyway?"
             .to_owned()
     } else if let Some(unfinished) = transfers::unfinished(model) {
-        format!(
-            "{unfinished} What came is kept, and the next start goes on with it. Quit all the same?"
-        )
+        format!("{unfinished} The data so far is kept, and the next start resumes. Quit anyway?")
     } else {
         model.quit = true;
         return;
     };
-    let question = Question {
+    let question = YesNoQuestion {
         title: "Quit",
         text,
         consent: Consent::Quit,
@@ -329,7 +332,7 @@ fn go(model: &mut Model, screen: Screen) -> Vec<Effect> {
     effects
 }
 
-fn step_list(model: &mut Model, step: Move) {
+fn step_list(model: &mut Model, step: CursorMove) {
     let Some(popup) = model.popups.last() else {
         if model.screen == Screen::Map && map::step(model, step) {
             return;
@@ -363,7 +366,7 @@ fn step_list(model: &mut Model, step: Move) {
             };
             let here = (*scroll).min(most);
             *scroll = match step {
-                Move::Last => most,
+                CursorMove::Last => most,
                 step => target(step, here, len.max(1), page).min(most),
             };
         }
@@ -372,7 +375,7 @@ fn step_list(model: &mut Model, step: Move) {
 
 fn copy(model: &mut Model) -> Vec<Effect> {
     if let Some(Popup::Peer { id, .. }) = model.popups.last() {
-        let copied = model.peers.get(id).map(Entry::copied);
+        let copied = model.peers.get(id).map(TableEntry::copied);
         return copied.map_or_else(Vec::new, |text| vec![Effect::Copy { text, things: 1 }]);
     }
     let (text, things) = model.table().copied();
@@ -491,10 +494,10 @@ fn open_package(model: &mut Model, package: PackageId, title: String) -> Vec<Eff
         id: package.clone(),
         title,
         generation,
-        state: Looked::Looking,
+        state: PackageState::Looking,
         files: None,
-        content: Presence::default(),
-        readme: Shown::default(),
+        content: ContentState::default(),
+        readme: ReadmeState::default(),
         scroll: 0,
     };
     model.popups.push(Popup::Package(Box::new(view)));
@@ -517,13 +520,13 @@ fn looked(
             let release = package.latest_release();
             // The row that it was opened from may have had an older title.
             view.title = package.title();
-            view.state = Looked::Found(Box::new(package));
+            view.state = PackageState::Found(Box::new(package));
             release.map_or_else(Vec::new, |release| {
                 transfers::look_at_content(model, generation, &release)
             })
         }
         Err(error) => {
-            view.state = Looked::Failed(error.to_string());
+            view.state = PackageState::Failed(error.to_string());
             Vec::new()
         }
     }

@@ -7,7 +7,7 @@ use super::{act, map, open, publish, search, settle, step_list, windows};
 use crate::{
     domain::time::Timestamp,
     ui::{
-        action::{Move, Screen},
+        action::{CursorMove, Screen},
         effect::Effect,
         layout::{self, FormLine},
         lines::inside,
@@ -31,8 +31,8 @@ pub fn on_mouse(model: &mut Model, event: MouseEvent, now: Timestamp) -> Vec<Eff
     };
     let effects = match event.kind {
         MouseEventKind::Down(MouseButton::Left) => click(model, at, now),
-        MouseEventKind::ScrollUp => wheel(model, Move::Up, at),
-        MouseEventKind::ScrollDown => wheel(model, Move::Down, at),
+        MouseEventKind::ScrollUp => wheel(model, CursorMove::Up, at),
+        MouseEventKind::ScrollDown => wheel(model, CursorMove::Down, at),
         MouseEventKind::Drag(MouseButton::Left) if on_map(model, at) && map::drag(model, at) => {
             Vec::new()
         }
@@ -57,9 +57,9 @@ fn on_map(model: &Model, at: Position) -> bool {
         && is_drawn(model)
 }
 
-fn wheel(model: &mut Model, step: Move, at: Position) -> Vec<Effect> {
+fn wheel(model: &mut Model, step: CursorMove, at: Position) -> Vec<Effect> {
     if on_map(model, at) {
-        map::zoom(model, step == Move::Up, Some(at));
+        map::zoom(model, step == CursorMove::Up, Some(at));
         return Vec::new();
     }
     (0..NOTCH).for_each(|_| step_list(model, step));
@@ -152,7 +152,7 @@ fn click_window(model: &mut Model, area: Rect, at: Position) -> Vec<Effect> {
         Some(Popup::Columns { at: selected }) => {
             if let Some(chosen) = row.checked_sub(popup::columns::ABOVE) {
                 *selected = chosen;
-                return windows::change_column(model, windows::Change::Toggle);
+                return windows::change_column(model, windows::ColumnChange::Toggle);
             }
         }
         Some(Popup::Palette(palette)) => {

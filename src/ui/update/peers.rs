@@ -7,10 +7,10 @@ use crate::{
     bus::{Level, PeerSnapshot},
     domain::{faults::Ruling, name::short_id},
     ui::{
-        action::Screen,
+        action::{Action, Screen},
         effect::Effect,
         model::{
-            Consent, Model, Popup, Question,
+            Consent, Model, Popup, YesNoQuestion,
             peers::{Deed, handle},
         },
     },
@@ -49,7 +49,8 @@ pub fn ban(model: &mut Model) -> Vec<Effect> {
         }];
     }
     let text = format!(
-        "Ban {name}? It is disconnected, and this node has nothing to do with it until b takes that back. Others are not told."
+        "Ban {name}? This node disconnects and ignores it until you unban it. Other nodes are not \
+         affected."
     );
     ask(
         model,
@@ -87,14 +88,15 @@ pub fn disconnect(model: &mut Model) {
         return model.answer(Level::Info, format!("{name} is not connected"));
     }
     let text = format!(
-        "Disconnect from {name}? Either side may connect again; b bans it, so that it may not."
+        "Disconnect {name}? It may reconnect; to prevent that, ban it ({}).",
+        model.key(Action::BanPeer, Screen::Peers)
     );
     ask(model, "Disconnect", text, id, name, Deed::Disconnect);
 }
 
 fn ask(model: &mut Model, title: &'static str, text: String, id: PeerId, name: String, deed: Deed) {
     let consent = Consent::Peer { id, name, deed };
-    model.popups.push(Popup::Confirm(Box::new(Question {
+    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
         title,
         text,
         consent,
@@ -103,27 +105,24 @@ fn ask(model: &mut Model, title: &'static str, text: String, id: PeerId, name: S
 
 /// Shows the result of an action on a peer.
 pub fn done(model: &mut Model, name: &str, deed: Deed, result: Result<bool>) {
+    let key = |action| model.key(action, Screen::Peers);
     let (level, text) = match (result, deed) {
-        (Err(error), _) => (
-            Level::Error,
-            format!("nothing was done about {name}: {error}"),
+        (Err(error), _) => (Level::Error, format!("{name}: {error}")),
+        (Ok(_), Deed::Judge(Ruling::Ban { .. })) => (
+            Level::Info,
+            format!("banned {name} ({}: unban)", key(Action::BanPeer)),
         ),
-        (Ok(_), Deed::Judge(Ruling::Ban { .. })) => {
-            (Level::Info, format!("banned: {name}; b takes it back"))
-        }
-        (Ok(_), Deed::Judge(Ruling::Unban)) => {
-            (Level::Info, format!("not banned any more: {name}"))
-        }
+        (Ok(_), Deed::Judge(Ruling::Unban)) => (Level::Info, format!("unbanned {name}")),
         (Ok(_), Deed::Judge(Ruling::Protect)) => (
             Level::Info,
-            format!("protected: {name} is kept whatever it does; p takes it back"),
+            format!("protected {name} ({}: unprotect)", key(Action::ProtectPeer)),
         ),
         (Ok(_), Deed::Judge(Ruling::Unprotect)) => {
-            (Level::Info, format!("not protected any more: {name}"))
+            (Level::Info, format!("no longer protected: {name}"))
         }
         (Ok(true), Deed::Disconnect) => (
             Level::Info,
-            format!("disconnected: {name}; either side may connect again"),
+            format!("disconnected {name}; it may reconnect"),
         ),
         (Ok(false), Deed::Disconnect) => (Level::Info, format!("{name} was not connected")),
     };

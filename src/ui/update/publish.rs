@@ -5,22 +5,22 @@ use std::{collections::BTreeMap, path::PathBuf};
 use crate::{
     bus::Level,
     domain::name::PackageRef,
-    registry::{Own, OwnPackage, PublishStep},
+    registry::{OwnPackage, OwnPackages, PublishStep},
     ui::{
-        action::Screen,
-        effect::{Effect, Message},
+        action::{Action, Screen},
+        effect::{Effect, EffectResult},
         model::{
-            Consent, Model, Popup, Question, Replacement,
-            form::{Field, FileState, Form},
+            Consent, Model, Popup, Replacement, YesNoQuestion,
+            form::{Field, FileState, ReleaseForm},
             picker::Picker,
-            publish::{Hashed, Progress, Review, named},
+            publish::{Hashed, PublishProgress, Review, named},
         },
     },
 };
 
 /// Offers the draft that an earlier run saved.
 pub fn restore(model: &mut Model, texts: &BTreeMap<String, String>) {
-    let form = Form::from_texts(texts);
+    let form = ReleaseForm::from_texts(texts);
     if form.is_empty() {
         return;
     }
@@ -28,14 +28,16 @@ pub fn restore(model: &mut Model, texts: &BTreeMap<String, String>) {
     model.publish.form = Some(form);
     model.publish.found = true;
     let what = if name.is_empty() {
-        "a draft".to_owned()
+        "unfinished draft".to_owned()
     } else {
-        format!("a draft of {name}")
+        format!("unfinished draft: {name}")
     };
-    model.answer(
-        Level::Info,
-        format!("{what} is there from last time: 5, then d, goes on with it"),
+    let text = format!(
+        "{what} (press {}, then {})",
+        model.key(Action::Go(Screen::Publish), model.screen),
+        model.key(Action::GoOn, Screen::Publish)
     );
+    model.answer(Level::Info, text);
 }
 
 /// Forgets a saved draft that became a release before the earlier run ended.
@@ -69,7 +71,7 @@ pub fn new_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
     if model.publish.is_running() {
         model.answer(
             Level::Warning,
-            "one publish at a time: this one is still on its way".to_owned(),
+            "another publish is still in progress".to_owned(),
         );
         return Vec::new();
     }
@@ -81,11 +83,10 @@ pub fn new_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
             } else {
                 format!("The draft of {name}")
             };
-            let text =
-                format!("{what} would be lost. Begin another? (No keeps it: d goes on with it.)");
+            let text = format!("{what} would be lost. Replace it?");
             let consent = Consent::Replace(Box::new(with));
-            model.popups.push(Popup::Confirm(Box::new(Question {
-                title: "Another draft",
+            model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+                title: "Replace the draft",
                 text,
                 consent,
             })));
@@ -106,7 +107,10 @@ pub fn new_release(model: &mut Model) -> Vec<Effect> {
         None => {
             model.answer(
                 Level::Info,
-                "there is no package of yours yet: n begins one".to_owned(),
+                format!(
+                    "you have no packages yet ({}: new)",
+                    model.key(Action::NewPackage, Screen::Publish)
+                ),
             );
             Vec::new()
         }
@@ -124,11 +128,11 @@ pub fn fill_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
                 .map(|h| h.to_string());
             let handle =
                 handle.or_else(|| model.node.as_ref().and_then(|node| node.handle.clone()));
-            Form::new(handle.as_deref())
+            ReleaseForm::new(handle.as_deref())
         }
         Replacement::Following(id) => match model.publish.mine.get(&id) {
-            Some(package) => Form::following(package),
-            None => Form::new(None),
+            Some(package) => ReleaseForm::following(package),
+            None => ReleaseForm::new(None),
         },
     };
     model.publish.progress = None;
@@ -142,10 +146,7 @@ pub fn fill_form(model: &mut Model, with: Replacement) -> Vec<Effect> {
 
 pub fn go_on(model: &mut Model) -> Vec<Effect> {
     if model.publish.form.is_none() {
-        model.answer(
-            Level::Info,
-            "there is no draft: n begins a package, e a new release".to_owned(),
-        );
+        model.answer(Level::Info, no_draft(model));
         return Vec::new();
     }
     model.publish.typing = true;
@@ -159,10 +160,19 @@ pub fn go_on(model: &mut Model) -> Vec<Effect> {
     effects
 }
 
+/// Returns the message for a missing draft.
+fn no_draft(model: &Model) -> String {
+    format!(
+        "there is no draft ({}: new package, {}: new release)",
+        model.key(Action::NewPackage, Screen::Publish),
+        model.key(Action::NewRelease, Screen::Publish)
+    )
+}
+
 /// Returns the effect that saves the current draft.
 fn keep(model: &Model) -> Effect {
     let form = model.publish.form.as_ref().filter(|form| !form.is_empty());
-    Effect::SaveDraft(form.map(Form::to_texts))
+    Effect::SaveDraft(form.map(ReleaseForm::to_texts))
 }
 
 /// Checks the file that the path names, and other publishers' claims to the handle.
@@ -232,7 +242,10 @@ pub fn leave_form(model: &mut Model) -> Vec<Effect> {
         Some(form) if form.is_empty() => model.publish.form = None,
         _ => model.answer(
             Level::Info,
-            "the draft is kept; d goes on with it".to_owned(),
+            format!(
+                "draft saved ({}: continue)",
+                model.key(Action::GoOn, Screen::Publish)
+            ),
         ),
     }
     vec![keep(model)]
@@ -240,7 +253,7 @@ pub fn leave_form(model: &mut Model) -> Vec<Effect> {
 
 /// Accepts the completion of the path, if the cursor is at its end.
 pub fn take_proposal(model: &mut Model) -> Option<Vec<Effect>> {
-    if model.place() != crate::ui::action::Place::Form {
+    if model.place() != crate::ui::action::KeyPlace::Form {
         return None;
     }
     let form = model
@@ -333,15 +346,12 @@ pub fn review(model: &mut Model) -> Vec<Effect> {
     if model.publish.is_running() {
         model.answer(
             Level::Warning,
-            "one publish at a time: this one is still on its way".to_owned(),
+            "another publish is still in progress".to_owned(),
         );
         return Vec::new();
     }
     let Some(checked) = model.publish.check() else {
-        model.answer(
-            Level::Info,
-            "there is no draft: n begins a package, e a new release".to_owned(),
-        );
+        model.answer(Level::Info, no_draft(model));
         return Vec::new();
     };
     let generation = model.next_generation();
@@ -360,11 +370,11 @@ pub fn review(model: &mut Model) -> Vec<Effect> {
         model.publish.typing = true;
         let count = checked.problems.len();
         let what = if count == 1 {
-            "one field has".to_owned()
+            "1 field is".to_owned()
         } else {
-            format!("{count} fields have")
+            format!("{count} fields are")
         };
-        model.answer(Level::Warning, format!("{what} to be put right first"));
+        model.answer(Level::Warning, format!("{what} missing or wrong"));
         return Vec::new();
     }
     let path = PathBuf::from(form.text(Field::File));
@@ -399,7 +409,10 @@ pub fn publish_now(model: &mut Model) -> Vec<Effect> {
     let content = match &review.hashed {
         Hashed::Is(content) => *content,
         Hashed::Packing { .. } | Hashed::Reading { .. } => {
-            model.answer(Level::Info, "it is still being read; a moment".to_owned());
+            model.answer(
+                Level::Info,
+                "it is still being read; wait a moment".to_owned(),
+            );
             return Vec::new();
         }
         Hashed::Wrong(_) => {
@@ -419,13 +432,13 @@ pub fn publish_now(model: &mut Model) -> Vec<Effect> {
     if !model.running {
         model.answer(
             Level::Warning,
-            "the node is still starting; the draft is kept, try again in a moment".to_owned(),
+            "the node is still starting; the draft is kept; try again in a moment".to_owned(),
         );
         return Vec::new();
     }
     let generation = model.next_generation();
     model.publish.typing = false;
-    model.publish.progress = Some(Progress {
+    model.publish.progress = Some(PublishProgress {
         generation,
         title,
         taken: (0, content.size),
@@ -442,7 +455,7 @@ pub fn publish_now(model: &mut Model) -> Vec<Effect> {
 
 pub fn ask_to_yank(model: &mut Model) {
     let Some(package) = model.publish.mine.current() else {
-        return model.answer(Level::Info, "there is no package of yours yet".to_owned());
+        return model.answer(Level::Info, "you have no packages yet".to_owned());
     };
     let Some(latest) = &package.latest else {
         return;
@@ -450,10 +463,12 @@ pub fn ask_to_yank(model: &mut Model) {
     let (name, yank) = (named(package), !latest.is_yanked());
     let text = if yank {
         format!(
-            "Yank {name}? It stays readable, and nobody who asks for the newest gets it any more. It can be taken back."
+            "Yank {name}? It can still be downloaded by its version, but is no longer resolved. \
+             You can \
+             un-yank it."
         )
     } else {
-        format!("Take the yank of {name} back? It is chosen again from then on.")
+        format!("Un-yank {name}? It can be resolved again.")
     };
     let consent = Consent::Yank {
         package: PackageRef::of(&package.id),
@@ -461,19 +476,19 @@ pub fn ask_to_yank(model: &mut Model) {
         yank,
         name,
     };
-    let title = if yank { "Yank" } else { "Take a yank back" };
-    model.popups.push(Popup::Confirm(Box::new(Question {
+    let title = if yank { "Yank" } else { "Un-yank" };
+    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
         title,
         text,
         consent,
     })));
 }
 
-pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
+pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
     let now = model.now;
     match message {
-        Message::Own(result) => match *result {
-            Ok(Own {
+        EffectResult::Own(result) => match *result {
+            Ok(OwnPackages {
                 publisher,
                 key,
                 packages,
@@ -491,12 +506,9 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 }
                 return forget_published(model);
             }
-            Err(error) => model.answer(
-                Level::Error,
-                format!("your packages cannot be listed: {error}"),
-            ),
+            Err(error) => model.answer(Level::Error, format!("cannot list your packages: {error}")),
         },
-        Message::Stat {
+        EffectResult::Stat {
             generation,
             state,
             proposals,
@@ -509,14 +521,15 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 model.dirty = true;
             }
         }
-        Message::Claimed(claims) => {
+        EffectResult::Claimed(claims) => {
             if let Some(form) = &mut model.publish.form
                 && form.text(Field::Handle).trim() == claims.handle.as_str()
             {
                 form.claimed = claims.others().next().map(|other| {
                     format!(
-                        "the key {} calls itself {} too, since {}: people will have to name your id; better take another \
-                         handle",
+                        "the key {} has claimed {} since {}: people would have to use your id; \
+                         choose \
+                         another handle",
                         other.publisher.fingerprint(),
                         claims.handle,
                         crate::clock::day(other.since),
@@ -525,7 +538,7 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 model.dirty = true;
             }
         }
-        Message::Listed {
+        EffectResult::Listed {
             generation,
             entries,
         } => {
@@ -536,8 +549,8 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 model.dirty = true;
             }
         }
-        Message::Hashed { generation, hashed } => hashed_now(model, generation, hashed),
-        Message::Listing {
+        EffectResult::Hashed { generation, hashed } => hashed_now(model, generation, hashed),
+        EffectResult::Listing {
             generation,
             listing,
         } => {
@@ -548,7 +561,7 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 model.dirty = true;
             }
         }
-        Message::Putting { generation, taken } => {
+        EffectResult::Putting { generation, taken } => {
             if let Some(progress) = model
                 .publish
                 .progress
@@ -559,7 +572,7 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 model.dirty = true;
             }
         }
-        Message::Step {
+        EffectResult::Step {
             generation,
             step,
             after,
@@ -579,11 +592,13 @@ pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
                 }
             }
         }
-        Message::Published { generation, result } => return published(model, generation, *result),
-        Message::Yanked { what, result } => {
+        EffectResult::Published { generation, result } => {
+            return published(model, generation, *result);
+        }
+        EffectResult::Yanked { what, result } => {
             match *result {
                 Ok(receipt) if receipt.pending => {
-                    model.answer(Level::Info, format!("{what}; the network will hear of it"))
+                    model.answer(Level::Info, format!("{what}; it will be announced"))
                 }
                 Ok(_) => model.answer(Level::Info, what),
                 Err(error) => model.answer(Level::Error, error.to_string()),

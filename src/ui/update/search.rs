@@ -85,14 +85,14 @@ pub fn toggle(model: &mut Model, id: FacetId) -> Vec<Effect> {
         Some(_) => {
             model.answer(
                 Level::Warning,
-                format!("a search has {MAX_TEXT} bytes at most; take something else away first"),
+                format!("a search has at most {MAX_TEXT} bytes; remove something first"),
             );
             Vec::new()
         }
         None => {
             model.answer(
                 Level::Warning,
-                "the language of searches has no way to ask for that".to_owned(),
+                "the search language cannot express that".to_owned(),
             );
             Vec::new()
         }

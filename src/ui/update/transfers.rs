@@ -11,11 +11,11 @@ use crate::{
     },
     registry::{LookAlike, Order, Release, Wanted, title},
     ui::{
-        action::Screen,
-        effect::{Download, Effect, Message},
+        action::{Action, KeyPlace, Screen},
+        effect::{Download, Effect, EffectResult},
         model::{
-            Consent, Model, Popup, Question,
-            package::{Files, Looked, Presence, Shown},
+            Consent, Model, Popup, YesNoQuestion,
+            package::{ContentState, PackageState, ReadmeState, ReleaseFiles},
             transfers::can_be_told,
         },
     },
@@ -31,7 +31,7 @@ pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) ->
     if release.missing > 0
         && let Some(view) = model.package_view(generation)
     {
-        view.files = Some(Files::Looking);
+        view.files = Some(ReleaseFiles::Looking);
         let (package, version) = (release.package.clone(), manifest.version.clone());
         effects.push(Effect::Files {
             generation,
@@ -44,7 +44,7 @@ pub fn look_at_content(model: &mut Model, generation: u64, release: &Release) ->
         .find(|beside| Some(beside.content) == manifest.readme);
     let Some(wanted) = readme else { return effects };
     if let Some(view) = model.package_view(generation) {
-        view.readme = Shown::Loading;
+        view.readme = ReadmeState::Loading;
     }
     model.transfers.keep_quiet([wanted.content.root]);
     effects.push(Effect::Readme {
@@ -59,14 +59,17 @@ pub fn download(model: &mut Model) -> Vec<Effect> {
     let Some((package, version, title)) = chosen(model) else {
         if let Some(Popup::Package(view)) = model.popups.last() {
             let why = match view.state {
-                Looked::Looking => "it is still being looked for",
-                _ => "there is no release of it to fetch; R looks again",
+                PackageState::Looking => "still looking for it".to_owned(),
+                _ => format!(
+                    "it has no release to download ({}: look again)",
+                    model.key(Action::Refresh, KeyPlace::Package)
+                ),
             };
-            model.answer(Level::Warning, why.to_owned());
+            model.answer(Level::Warning, why);
         }
         return Vec::new();
     };
-    model.answer(Level::Info, format!("fetching {title} {version}…"));
+    model.answer(Level::Info, format!("downloading {title} {version}…"));
     vec![Effect::Download {
         package,
         version,
@@ -80,7 +83,7 @@ fn chosen(model: &Model) -> Option<(PackageId, VersionText, String)> {
         let Popup::Package(view) = popup else {
             return None;
         };
-        let Looked::Found(package) = &view.state else {
+        let PackageState::Found(package) = &view.state else {
             return None;
         };
         let version = package.latest.as_ref()?.version.clone();
@@ -107,14 +110,13 @@ pub fn pause(model: &mut Model) -> Vec<Effect> {
     };
     let what = printable(&transfer.what);
     let told = match (&transfer.id, &transfer.state) {
-        (TransferId::Serve { .. }, _) => {
-            Err("what others fetch of this node is theirs to stop".to_owned())
-        }
+        (TransferId::Serve { .. }, _) => Err("only the other side can stop an upload".to_owned()),
         (_, TransferState::Waiting | TransferState::Running) => Ok(Order::Pause),
         (_, TransferState::Paused | TransferState::Failed(_)) => Ok(Order::Resume),
-        (_, TransferState::Done) => Err(format!("nothing to pause: {what} is here already")),
+        (_, TransferState::Done) => Err(format!("{what} is complete")),
         (_, TransferState::Cancelled) => Err(format!(
-            "cancelled: {what}; d on its package fetches it again"
+            "{what} was cancelled; press {} on its package to download it again",
+            model.key(Action::Download, Screen::Search)
         )),
     };
     match told {
@@ -137,29 +139,25 @@ pub fn ask_to_cancel(model: &mut Model) {
     let what = printable(&transfer.what);
     if !can_be_told(transfer) {
         let why = match transfer.id {
-            TransferId::Serve { .. } => {
-                "what others fetch of this node is theirs to stop".to_owned()
-            }
-            TransferId::Fetch { .. } => format!("nothing to cancel: {what} has ended"),
+            TransferId::Serve { .. } => "only the other side can stop an upload".to_owned(),
+            TransferId::Fetch { .. } => format!("{what} has ended"),
         };
         return model.answer(Level::Info, why);
     }
     let came = match transfer.done {
-        0 => "Whatever came of it".to_owned(),
-        done => format!(
-            "What came of it, {} of {},",
-            Size(done),
-            Size(transfer.size)
-        ),
+        0 => "Its data".to_owned(),
+        done => format!("Its data ({} of {})", Size(done), Size(transfer.size)),
     };
-    let text =
-        format!("Cancel fetching {what}? {came} is thrown away. (p pauses it, and keeps that.)");
+    let text = format!(
+        "Cancel the download of {what}? {came} is discarded. (To keep it, pause instead: {}.)",
+        model.key(Action::Pause, Screen::Transfers)
+    );
     let consent = Consent::CancelFetch {
         id: transfer.id,
         what,
     };
-    model.popups.push(Popup::Confirm(Box::new(Question {
-        title: "Cancel",
+    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
+        title: "Cancel the download",
         text,
         consent,
     })));
@@ -170,72 +168,77 @@ pub fn unfinished(model: &Model) -> Option<String> {
     let mut under_way = model.transfers.under_way().filter(|_| model.ends_node);
     let first = under_way.next()?;
     Some(match under_way.count() {
-        0 => format!("{first} is being fetched."),
-        more => format!("{first} and {more} more are being fetched."),
+        0 => format!("{first} is being downloaded."),
+        more => format!("{first} and {more} more are being downloaded."),
     })
 }
 
-pub fn on_message(model: &mut Model, message: Message) -> Vec<Effect> {
+pub fn on_message(model: &mut Model, message: EffectResult) -> Vec<Effect> {
     match message {
-        Message::Held { generation, result } => {
+        EffectResult::Held { generation, result } => {
             let Some(view) = model.package_view(generation) else {
                 return Vec::new();
             };
             // The content may have arrived in the meantime.
-            if !matches!(view.content, Presence::Here(_)) {
+            if !matches!(view.content, ContentState::Here(_)) {
                 view.content = match *result {
-                    Ok(Some(held)) => Presence::Here(Some(Box::new(held))),
-                    Ok(None) => Presence::NotHere,
-                    Err(error) => Presence::Unknown(error.to_string()),
+                    Ok(Some(held)) => ContentState::Here(Some(Box::new(held))),
+                    Ok(None) => ContentState::NotHere,
+                    Err(error) => ContentState::Unknown(error.to_string()),
                 };
             }
         }
-        Message::Files { generation, result } => {
+        EffectResult::Files { generation, result } => {
             let Some(view) = model.package_view(generation) else {
                 return Vec::new();
             };
             view.files = Some(match *result {
-                Ok(Release { files, missing, .. }) => Files::Are(files, missing),
-                Err(error) => Files::Failed(error.to_string()),
+                Ok(Release { files, missing, .. }) => ReleaseFiles::Are(files, missing),
+                Err(error) => ReleaseFiles::Failed(error.to_string()),
             });
         }
-        Message::Readme { generation, result } => {
+        EffectResult::Readme { generation, result } => {
             let Some(view) = model.package_view(generation) else {
                 return Vec::new();
             };
             view.readme = match result {
-                Ok(readme) => Shown::Is(readme),
-                Err(why) => Shown::Failed(why),
+                Ok(readme) => ReadmeState::Is(readme),
+                Err(why) => ReadmeState::Failed(why),
             };
         }
-        Message::Download(Download::Found {
+        EffectResult::Download(Download::Found {
             release,
             missing,
             looks_like,
         }) => {
             found(model, &release, &missing, looks_like.as_ref());
         }
-        Message::Download(Download::Failed { root, what, why }) => {
+        EffectResult::Download(Download::Failed { root, what, why }) => {
             root.iter().for_each(|root| model.transfers.forget(root));
-            model.answer(Level::Error, format!("cannot fetch {what}: {why}"));
+            model.answer(Level::Error, format!("cannot download {what}: {why}"));
         }
-        Message::Directed {
+        EffectResult::Directed {
             what,
             order,
             result,
         } => {
+            let key = |action, screen| model.key(action, screen);
             let (level, text) = match (*result, order) {
-                (Ok(true), Order::Pause) => {
-                    (Level::Info, format!("paused: {what}; p lets it go on"))
-                }
-                (Ok(true), Order::Resume) => (Level::Info, format!("going on: {what}")),
+                (Ok(true), Order::Pause) => (
+                    Level::Info,
+                    format!(
+                        "paused {what} ({}: resume)",
+                        key(Action::Pause, Screen::Transfers)
+                    ),
+                ),
+                (Ok(true), Order::Resume) => (Level::Info, format!("resumed {what}")),
                 (Ok(true), Order::Cancel) => (
                     Level::Info,
-                    format!("cancelled: {what}; what came is thrown away"),
+                    format!("cancelled {what} and discarded its data"),
                 ),
                 (Ok(false), _) => (
                     Level::Warning,
-                    format!("nothing was changed: {what} has ended or not begun"),
+                    format!("nothing to do: {what} has ended or not started"),
                 ),
                 (Err(error), _) => (Level::Error, error.to_string()),
             };
@@ -254,7 +257,7 @@ fn found(model: &mut Model, release: &Release, missing: &[Wanted], looks_like: O
             .map(|beside| beside.content.root),
     );
     let text = if missing.is_empty() {
-        format!("here already: {what}")
+        format!("{what} is on this node already")
     } else {
         for file in missing {
             model.transfers.asked(file.content.root, file.what.clone());
@@ -264,11 +267,14 @@ fn found(model: &mut Model, release: &Release, missing: &[Wanted], looks_like: O
             count => format!(", {count} files"),
         };
         let yanked = if release.state.yanked {
-            ", which its publisher has yanked"
+            ", yanked by its publisher"
         } else {
             ""
         };
-        format!("fetching {what}{files}{yanked}; 6 shows it")
+        format!(
+            "downloading {what}{files}{yanked} (details: {})",
+            model.key(Action::Go(Screen::Transfers), model.screen)
+        )
     };
     match looks_like {
         Some(other) => model.answer(

@@ -7,11 +7,11 @@ use crate::{
         name::{Handle, PublisherId},
         trust::Trust,
     },
-    registry::{Announced, Hit},
+    registry::{Hit, ReceivedAnnouncement},
     ui::{
         action::Screen,
         effect::Effect,
-        model::{Consent, Model, Popup, Question, package::Looked},
+        model::{Consent, Model, Popup, YesNoQuestion, package::PackageState},
     },
 };
 
@@ -21,7 +21,7 @@ fn meant(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
         let Popup::Package(view) = popup else {
             return None;
         };
-        let Looked::Found(package) = &view.state else {
+        let PackageState::Found(package) = &view.state else {
             return None;
         };
         return Some((package.id.owner, package.handle.clone(), package.trust));
@@ -42,35 +42,30 @@ fn meant(model: &Model) -> Option<(PublisherId, Option<Handle>, Trust)> {
 
 pub fn ask(model: &mut Model) {
     let Some((publisher, handle, trust)) = meant(model) else {
-        return model.answer(
-            Level::Info,
-            "there is no package to trust the publisher of".to_owned(),
-        );
+        return model.answer(Level::Info, "select a package first".to_owned());
     };
     let short = publisher.fingerprint();
     let back = match trust {
         Trust::Own => return model.answer(Level::Info, format!("{short} is your own key")),
         Trust::Pinned => return model.answer(Level::Info, format!("{short} is pinned already")),
-        Trust::Distrusted => " Its packages are shown again.",
+        Trust::Distrusted => " Its packages will be visible again.",
         Trust::Unknown => "",
     };
     let Some(handle) = handle else {
-        return model.answer(
-            Level::Info,
-            format!("{short} calls itself nothing that could be pinned"),
-        );
+        return model.answer(Level::Info, format!("{short} has no handle to pin"));
     };
     let text = format!(
-        "Trust the key {publisher} (fingerprint {short}) as {handle}? Compare it with what the publisher told you: anybody may \
-         call himself {handle}. {handle} means this key on this node from now on, whatever it meant before.{back}"
+        "Trust the key {publisher} (fingerprint {short}) as {handle}? Compare the fingerprint with \
+         the one that the publisher gave you: anyone can claim a \
+         handle. From now on, {handle} means this key on this node, whatever it meant before.{back}"
     );
-    let name = format!("{handle} means {short} from now on");
+    let name = format!("{handle} now means {short}");
     let consent = Consent::Trust {
         publisher,
         handle: Some(handle),
         name,
     };
-    model.popups.push(Popup::Confirm(Box::new(Question {
+    model.popups.push(Popup::Confirm(Box::new(YesNoQuestion {
         title: "Trust",
         text,
         consent,
@@ -99,12 +94,12 @@ pub fn said(
     };
     let announced = model.feed.all().filter_map(|one| {
         let trust = trust(one.package.owner, one.handle.as_ref(), one.trust);
-        (trust != one.trust).then(|| Announced {
+        (trust != one.trust).then(|| ReceivedAnnouncement {
             trust,
             ..one.clone()
         })
     });
-    let announced: Vec<Announced> = announced.collect();
+    let announced: Vec<ReceivedAnnouncement> = announced.collect();
     model.feed.put(announced, now);
     let hits = model.search.hits.all().filter_map(|hit| {
         let trust = trust(hit.package.owner, hit.handle.as_ref(), hit.trust);

@@ -10,7 +10,7 @@ use crate::{
         time::Timestamp,
     },
     ui::{
-        action::{Edit, Place, Screen},
+        action::{Edit, KeyPlace, Screen},
         effect::Effect,
         model::{Model, Popup, form::MAX_FIELD},
     },
@@ -47,10 +47,7 @@ pub fn on_paste(model: &mut Model, text: &str, now: Timestamp) -> Vec<Effect> {
     if pasted.len() < whole.len() {
         model.answer(
             Level::Warning,
-            format!(
-                "only the first {} characters of it fit in here",
-                pasted.chars().count()
-            ),
+            format!("only the first {} characters fit", pasted.chars().count()),
         );
     }
     settle(model);
@@ -81,9 +78,9 @@ pub(super) fn edit_kind(model: &mut Model, kind: Edit) -> Vec<Effect> {
 
 pub(super) fn leave_field(model: &mut Model) -> Vec<Effect> {
     match model.place() {
-        Place::Palette | Place::Export | Place::Recent => drop(model.popups.pop()),
-        Place::Form => return publish::leave_form(model),
-        Place::Screen(Screen::Search) => {
+        KeyPlace::Palette | KeyPlace::Export | KeyPlace::Recent => drop(model.popups.pop()),
+        KeyPlace::Form => return publish::leave_form(model),
+        KeyPlace::Screen(Screen::Search) => {
             model.search.typing = false;
             return search::remember(model, true);
         }
@@ -98,9 +95,9 @@ pub(super) fn field(model: &mut Model) -> Option<&mut Input> {
         return None;
     }
     match model.place() {
-        Place::Form => model.publish.form.as_mut().map(|form| form.focused_input()),
-        Place::Screen(Screen::Search) => Some(&mut model.search.input),
-        Place::Screen(_) => Some(&mut model.table_mut().filter_mut().input),
+        KeyPlace::Form => model.publish.form.as_mut().map(|form| form.focused_input()),
+        KeyPlace::Screen(Screen::Search) => Some(&mut model.search.input),
+        KeyPlace::Screen(_) => Some(&mut model.table_mut().filter_mut().input),
         _ => match model.popups.last_mut() {
             Some(Popup::Palette(palette)) => Some(&mut palette.input),
             Some(Popup::Export(export)) => Some(&mut export.input),
@@ -113,7 +110,7 @@ pub(super) fn field(model: &mut Model) -> Option<&mut Input> {
 /// Returns the character limit of the focused text field.
 pub(super) fn most_of(model: &Model) -> usize {
     match model.place() {
-        Place::Form | Place::Export => MAX_FIELD,
+        KeyPlace::Form | KeyPlace::Export => MAX_FIELD,
         _ => MAX_INPUT,
     }
 }
@@ -141,9 +138,9 @@ pub(super) fn edit(model: &mut Model, request: InputRequest) -> Vec<Effect> {
 pub(super) fn edited(model: &mut Model) -> Vec<Effect> {
     let now = model.now;
     match model.place() {
-        Place::Form => return publish::edited(model),
-        Place::Screen(Screen::Search) => return search::edited(model),
-        Place::Screen(_) => model.table_mut().filtered(now),
+        KeyPlace::Form => return publish::edited(model),
+        KeyPlace::Screen(Screen::Search) => return search::edited(model),
+        KeyPlace::Screen(_) => model.table_mut().filtered(now),
         _ => match model.popups.last_mut() {
             Some(Popup::Palette(palette)) => palette.at = 0,
             Some(Popup::Export(export)) => export.problem = None,

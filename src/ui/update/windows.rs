@@ -16,7 +16,7 @@ use crate::{
 
 /// A change to a column.
 #[derive(Clone, Copy, Debug)]
-pub enum Change {
+pub enum ColumnChange {
     Toggle,
     Shift { right: bool },
     Widen(i16),
@@ -42,20 +42,20 @@ pub fn export(model: &mut Model) {
 }
 
 /// Changes the selected column in the window of columns, and saves the columns.
-pub fn change_column(model: &mut Model, change: Change) -> Vec<Effect> {
+pub fn change_column(model: &mut Model, change: ColumnChange) -> Vec<Effect> {
     let Some(Popup::Columns { at }) = model.popups.last().cloned() else {
         return Vec::new();
     };
     let table = model.table_mut();
     let mut to = at;
     match change {
-        Change::Toggle => table.columns_mut().toggle(at),
-        Change::Shift { right } => to = table.columns_mut().shift(at, right),
-        Change::Widen(by) => table.columns_mut().widen(at, by),
-        Change::Reset => *table.columns_mut() = Columns::new(table.known_columns()),
+        ColumnChange::Toggle => table.columns_mut().toggle(at),
+        ColumnChange::Shift { right } => to = table.columns_mut().shift(at, right),
+        ColumnChange::Widen(by) => table.columns_mut().widen(at, by),
+        ColumnChange::Reset => *table.columns_mut() = Columns::new(table.known_columns()),
     }
     // Default columns are removed from the settings.
-    let words = if matches!(change, Change::Reset) {
+    let words = if matches!(change, ColumnChange::Reset) {
         Vec::new()
     } else {
         table.columns().to_words()
@@ -141,7 +141,7 @@ pub fn exported(model: &mut Model, path: &str, result: Result<usize, String>) {
         } else {
             format!("{rows} rows")
         };
-        format!("{rows} written to {}", printable(path))
+        format!("wrote {rows} to {}", printable(path))
     };
     written(model, result.map(told));
 }
@@ -150,9 +150,7 @@ pub fn exported_evidence(model: &mut Model, path: &str, result: Result<(), Strin
     let path = printable(path);
     written(
         model,
-        result.map(|()| {
-            format!("written to {path}; swarmdex conflict verify {path} says what it proves")
-        }),
+        result.map(|()| format!("wrote {path}; verify it with: swarmdex conflict verify {path}")),
     );
 }
 

@@ -1,15 +1,15 @@
 //! A selection that stays on the same item while the list changes.
 
-use crate::ui::action::Move;
+use crate::ui::action::CursorMove;
 
 /// The scroll position and the selected item of a list.
 #[derive(Clone, Debug)]
-pub struct Selection<Id> {
+pub struct RowSelection<Id> {
     pub selected: Option<Id>,
     pub offset: usize,
 }
 
-impl<Id> Default for Selection<Id> {
+impl<Id> Default for RowSelection<Id> {
     fn default() -> Self {
         Self {
             selected: None,
@@ -18,7 +18,7 @@ impl<Id> Default for Selection<Id> {
     }
 }
 
-impl<Id: Clone + PartialEq> Selection<Id> {
+impl<Id: Clone + PartialEq> RowSelection<Id> {
     /// Returns the row of the selected item; the first row if it is not in the list.
     pub fn index(&self, rows: &[Id]) -> Option<usize> {
         let found = self
@@ -33,7 +33,7 @@ impl<Id: Clone + PartialEq> Selection<Id> {
         rows.get(self.index(rows)?).cloned()
     }
 
-    pub fn step(&mut self, step: Move, rows: &[Id], page: usize) {
+    pub fn step(&mut self, step: CursorMove, rows: &[Id], page: usize) {
         let Some(here) = self.index(rows) else { return };
         let there = target(step, here, rows.len(), page);
         self.selected = rows.get(there).cloned();
@@ -52,19 +52,19 @@ impl<Id: Clone + PartialEq> Selection<Id> {
 }
 
 /// Returns where a move from row `here` leads in a list of `len` rows.
-pub fn target(step: Move, here: usize, len: usize, page: usize) -> usize {
+pub fn target(step: CursorMove, here: usize, len: usize, page: usize) -> usize {
     let last = len.saturating_sub(1);
     let half = (page / 2).max(1);
     match step {
-        Move::Up => here.saturating_sub(1),
-        Move::Down => (here + 1).min(last),
-        Move::HalfUp => here.saturating_sub(half),
-        Move::HalfDown => (here + half).min(last),
-        Move::PageUp => here.saturating_sub(page.max(1)),
-        Move::PageDown => (here + page.max(1)).min(last),
-        Move::First => 0,
-        Move::Last => last,
-        Move::Left | Move::Right => here,
+        CursorMove::Up => here.saturating_sub(1),
+        CursorMove::Down => (here + 1).min(last),
+        CursorMove::HalfUp => here.saturating_sub(half),
+        CursorMove::HalfDown => (here + half).min(last),
+        CursorMove::PageUp => here.saturating_sub(page.max(1)),
+        CursorMove::PageDown => (here + page.max(1)).min(last),
+        CursorMove::First => 0,
+        CursorMove::Last => last,
+        CursorMove::Left | CursorMove::Right => here,
     }
 }
 
@@ -73,26 +73,26 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const MOVES: [Move; 8] = [
-        Move::Up,
-        Move::Down,
-        Move::HalfUp,
-        Move::HalfDown,
-        Move::PageUp,
-        Move::PageDown,
-        Move::First,
-        Move::Last,
+    const MOVES: [CursorMove; 8] = [
+        CursorMove::Up,
+        CursorMove::Down,
+        CursorMove::HalfUp,
+        CursorMove::HalfDown,
+        CursorMove::PageUp,
+        CursorMove::PageDown,
+        CursorMove::First,
+        CursorMove::Last,
     ];
 
     #[test]
     fn the_selection_follows_its_thing() {
-        let mut selection = Selection {
+        let mut selection = RowSelection {
             selected: Some('c'),
             offset: 0,
         };
         assert_eq!(selection.index(&['a', 'b', 'c']), Some(2));
         assert_eq!(selection.index(&['c', 'a', 'b']), Some(0));
-        selection.step(Move::Down, &['c', 'a', 'b'], 10);
+        selection.step(CursorMove::Down, &['c', 'a', 'b'], 10);
         assert_eq!(selection.selected, Some('a'));
         assert_eq!(
             selection.current(&['x']),
@@ -107,7 +107,7 @@ mod tests {
         fn the_selected_row_is_always_shown(
             steps in proptest::collection::vec((0usize..8, 0usize..40), 0..40), page in 1usize..12,
         ) {
-            let mut selection = Selection::default();
+            let mut selection = RowSelection::default();
             for (step, len) in steps {
                 let rows: Vec<usize> = (0..len).collect();
                 selection.step(MOVES[step], &rows, page);

@@ -14,7 +14,7 @@ use crate::{
     domain::text::fit,
     ui::{
         table::{
-            Entry, Table,
+            Table, TableEntry,
             column::{Column, GAP, columns_in},
         },
         theme::Theme,
@@ -67,7 +67,7 @@ fn aligned(
 }
 
 /// Draws the rows of `table` in view; `cell` returns the content of a column.
-pub fn draw<E: Entry>(
+pub fn draw<E: TableEntry>(
     buffer: &mut Buffer,
     area: Rect,
     table: &Table<E>,
@@ -78,7 +78,7 @@ pub fn draw<E: Entry>(
 }
 
 /// Draws the rows with marked parts; `marks` returns their byte ranges in a column's text.
-pub fn draw_marked<E: Entry>(
+pub fn draw_marked<E: TableEntry>(
     buffer: &mut Buffer,
     area: Rect,
     table: &Table<E>,
@@ -98,7 +98,7 @@ pub fn draw_marked<E: Entry>(
 }
 
 /// Draws the rows with the given columns instead of the user's.
-pub fn draw_columns<E: Entry>(
+pub fn draw_columns<E: TableEntry>(
     buffer: &mut Buffer,
     area: Rect,
     table: &Table<E>,

@@ -104,7 +104,7 @@ fn a_node_that_runs_is_backed_up_and_comes_back_elsewhere() {
     let saved = home.path("saved");
     let restored = other.run(["restore", saved.to_str().unwrap()]);
     assert!(
-        restored.code == Some(0) && restored.stderr.contains("never run it where it still runs"),
+        restored.code == Some(0) && restored.stderr.contains("never run it twice"),
         "{}",
         restored.stderr
     );

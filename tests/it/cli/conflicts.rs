@@ -31,12 +31,14 @@ fn what_is_no_evidence_is_refused_and_said_exactly_without_a_node() {
     let verify = |name: &str, text: &str| home.run(["conflict", "verify", &home.file(name, text)]);
     verify("noise", "nothing of the kind").complains(1, &["proves nothing", "damaged"]);
     verify("other", "{\"format\": \"x\", \"version\": 1}")
-        .complains(1, &["does not say that it is one"]);
+        .complains(1, &["format field is missing or wrong"]);
     let newer = "{\"format\": \"swarmdex-evidence\", \"version\": 7}";
     verify("newer", newer).complains(1, &["version 7", "newer"]);
     verify("huge", &" ".repeat(300_000)).complains(1, &["at most"]);
-    let empty = "{\"format\": \"swarmdex-evidence\", \"version\": 1, \"id\": \"00000000000000000000000000000000\", \
-                 \"claim\": {\"handle\": {\"handle\": \"alice\"}}, \"statements\": [], \"manifests\": []}";
+    let empty = "{\"format\": \"swarmdex-evidence\", \"version\": \
+                 1, \"id\": \"00000000000000000000000000000000\", \
+                 \"claim\": {\"handle\": {\"handle\": \"alice\"}}, \"statements\": \
+                 [], \"manifests\": []}";
     verify("empty", empty).complains(1, &["0 statements", "two to eight"]);
     let json = home.run(["conflict", "verify", &home.file("empty", empty), "--json"]);
     assert_eq!(json.code, Some(1));

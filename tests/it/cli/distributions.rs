@@ -19,7 +19,8 @@ pub fn sha256(bytes: &[u8]) -> String {
 
 fn metadata(name: &str, version: &str, more: &str) -> String {
     format!(
-        "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A {name}\n{more}\nread me\n"
+        "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A {name}\n{more}\nread \
+         me\n"
     )
 }
 
@@ -65,7 +66,8 @@ pub fn sdist(name: &str, version: &str) -> (String, Vec<u8>) {
         def prepare_metadata_for_build_wheel(directory, config_settings=None):\n    \
             info = 'TOP.dist-info'\n    \
             os.makedirs(os.path.join(directory, info))\n    \
-            open(os.path.join(directory, info, 'METADATA'), 'w').write(open('PKG-INFO').read())\n    \
+            open(os.path.join(directory, info, 'METADATA'), \
+            'w').write(open('PKG-INFO').read())\n    \
             return info\n";
     let top = format!("{}-{version}", normal(name));
     let files = [

@@ -60,7 +60,8 @@ fn bash_completes_verbs_and_the_flags_of_one() {
     let completed = |words: &str, last: &str, before: &str| {
         let count = words.split(' ').count() - 1;
         let text = format!(
-            "source {script}; COMP_WORDS=({words}); COMP_CWORD={count}; _swarmdex swarmdex '{last}' '{before}'; \
+            "source {script}; COMP_WORDS=({words}); COMP_CWORD={count}; _swarmdex swarmdex \
+             '{last}' '{before}'; \
              echo \"${{COMPREPLY[*]}}\""
         );
         let output = Command::new("bash")

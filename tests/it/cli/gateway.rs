@@ -119,7 +119,8 @@ impl Site {
         let src = self.home.path(name).join("src");
         std::fs::create_dir_all(&src).unwrap();
         let manifest = format!(
-            "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2024\"\ndescription = \"A {name}\"\n\
+            "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition \
+             = \"2024\"\ndescription = \"A {name}\"\n\
              license = \"MIT\"\n[workspace]\n[dependencies]\n{needs}"
         );
         std::fs::write(self.home.path(name).join("Cargo.toml"), manifest).unwrap();
@@ -447,7 +448,8 @@ fn what_a_cargo_home_attests_replaces_the_default_registry() {
 
     let replaced = |dir: &str| {
         let config = format!(
-            "[source.crates-io]\nreplace-with = \"mirror\"\n[registries.mirror]\nindex = \"sparse+{}/cargo-mirror/\"\n",
+            "[source.crates-io]\nreplace-with = \"mirror\"\n[registries.mirror]\nindex \
+             = \"sparse+{}/cargo-mirror/\"\n",
             bob.gateway
         );
         std::fs::create_dir_all(bob.home.path(dir).join(".cargo")).unwrap();
@@ -484,7 +486,8 @@ fn what_a_cargo_home_attests_replaces_the_default_registry() {
         404
     );
     assert_eq!(bob.gets("/cargo/fa/ke/fake", "").0, 200);
-    let put = "PUT /cargo-mirror/api/v1/crates/new HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+    let put = "PUT /cargo-mirror/api/v1/crates/new HTTP/1.1\r\nHost: HOST\r\nConnection: \
+               close\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(bob.asks(put).0, 404);
 }
 
@@ -595,7 +598,8 @@ fn whatever_changes_something_needs_the_token_and_a_page_of_somebody_else_is_ref
     assert_eq!(mode & 0o777, 0o600);
     let token = site.token();
     let page = site.asks(&format!(
-        "DELETE /cargo/api/v1/crates/tiny/0.1.0/yank HTTP/1.1\r\nHost: HOST\r\nOrigin: https://evil.example\r\n\
+        "DELETE /cargo/api/v1/crates/tiny/0.1.0/yank HTTP/1.1\r\nHost: HOST\r\nOrigin: \
+         https://evil.example\r\n\
          Authorization: {token}\r\nConnection: close\r\n\r\n"
     ));
     assert_eq!(page.0, 403);
@@ -647,7 +651,8 @@ fn whatever_changes_something_needs_the_token_and_a_page_of_somebody_else_is_ref
         Some(&*bytes.len().to_string())
     );
     let two = site.asks(
-        "GET /cargo/config.json HTTP/1.1\r\nHost: HOST\r\n\r\nGET /cargo/config.json HTTP/1.1\r\nHost: HOST\r\n\
+        "GET /cargo/config.json HTTP/1.1\r\nHost: HOST\r\n\r\nGET /cargo/config.json \
+         HTTP/1.1\r\nHost: HOST\r\n\
          Connection: close\r\n\r\n",
     );
     assert_eq!(
@@ -677,7 +682,8 @@ fn a_workspace_is_published_in_order_and_a_program_is_installed() {
     ] {
         std::fs::create_dir_all(root.join(name).join("src")).unwrap();
         let manifest = format!(
-            "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\ndescription = \"A {name}\"\n\
+            "[package]\nname = \"{name}\"\nversion = \"1.0.0\"\nedition = \"2024\"\ndescription \
+             = \"A {name}\"\n\
              license = \"MIT\"\n[dependencies]\n{needs}"
         );
         std::fs::write(root.join(name).join("Cargo.toml"), manifest).unwrap();

@@ -130,7 +130,8 @@ impl Site {
             ..
         } = row;
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer {}\r\n{fields}\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Bearer \
+             {}\r\n{fields}\
              Content-Length: {}\r\n\r\n",
             self.host(),
             self.token(),
@@ -587,7 +588,7 @@ fn no_path_and_no_spelling_leads_around_whose_a_name_is_or_around_a_block() {
         let [mine, theirs] = [&*claims[0].key, &*claims[1].key];
         let say = format!("names set {name}");
         let nobody = Phase::Refused {
-            parts: &[mine, theirs, &say, "trusts for no names"],
+            parts: &[mine, theirs, &say, "does not trust for names"],
             own: true,
         };
         holds(&carol, &family, &claims, &nobody);

@@ -158,7 +158,8 @@ impl Site {
         };
         let text = std::str::from_utf8(body).unwrap();
         let (status, head, body) = self.asks(&format!(
-            "{method} {path} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\n{token}{fields}Content-Length: {}\r\n\r\n{text}",
+            "{method} {path} HTTP/1.1\r\nHost: HOST\r\nConnection: \
+             close\r\n{token}{fields}Content-Length: {}\r\n\r\n{text}",
             text.len()
         ));
         (
@@ -502,7 +503,8 @@ fn what_newer_clients_ask_for_is_answered() {
         (304, 304, 200, 200)
     );
     let renamed = site.asks(&format!(
-        "GET /npm/@team%2fa HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\nif-none-match: {etag}\r\n\r\n"
+        "GET /npm/@team%2fa HTTP/1.1\r\nHost: localhost:1\r\nConnection: close\r\nif-none-match: \
+         {etag}\r\n\r\n"
     ));
     assert!(
         renamed.0 == 200
@@ -600,7 +602,8 @@ fn whatever_changes_something_needs_the_token() {
         );
         // If no login scheme is offered, npm shows the message.
         let (status, head, said) = site.asks(&format!(
-            "{method} {path} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{body}",
+            "{method} {path} HTTP/1.1\r\nHost: HOST\r\nConnection: close\r\nContent-Length: \
+             {}\r\n\r\n{body}",
             body.len()
         ));
         assert!(
@@ -704,7 +707,8 @@ fn bad_uploads_are_refused_in_npms_form_and_leave_nothing() {
         assert!(error.contains(said), "{said}: {error}");
     }
     let (status, _, said) = site.asks(&format!(
-        "PUT /npm/a HTTP/1.1\r\nHost: HOST\r\nAuthorization: Bearer {}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n{{",
+        "PUT /npm/a HTTP/1.1\r\nHost: HOST\r\nAuthorization: Bearer {}\r\nConnection: \
+         close\r\nContent-Length: {}\r\n\r\n{{",
         site.token(),
         2u64 << 30
     ));

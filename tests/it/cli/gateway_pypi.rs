@@ -365,9 +365,11 @@ fn pages_and_files_are_answered_as_recorded_clients_ask() {
     let ask =
         |request: &str| site.asks(&format!("{request}Host: HOST\r\nConnection: close\r\n\r\n"));
     // uv 0.13.9, pip 26.3, and a browser.
-    let uv = "Accept: application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01\r\n\
+    let uv = "Accept: application/vnd.pypi.simple.v1+json, \
+              application/vnd.pypi.simple.v1+html;q=0.2, text/html;q=0.01\r\n\
               Accept-Encoding: gzip, br, zstd, deflate\r\nUser-Agent: uv/0.13.9\r\n";
-    let pip = "Accept: application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; q=0.1, text/html; q=0.01\r\n\
+    let pip = "Accept: application/vnd.pypi.simple.v1+json, application/vnd.pypi.simple.v1+html; \
+               q=0.1, text/html; q=0.01\r\n\
                Cache-Control: max-age=0\r\nAccept-Encoding: gzip, deflate\r\n";
     for (client, kind) in [
         (uv, "application/vnd.pypi.simple.v1+json"),
@@ -636,7 +638,12 @@ fn uploads_want_the_token_and_the_same_file_again_is_no_other() {
         "{head} {said}"
     );
     assert_eq!(site.page("tiny")["files"].as_array().unwrap().len(), 1);
-    let page = site.asks(&format!("POST /pypi/legacy/ HTTP/1.1\r\nHost: HOST\r\nOrigin: https://example.org\r\nConnection: close\r\nContent-Length: 0\r\nAuthorization: Bearer {}\r\n\r\n", site.token()));
+    let page = site.asks(&format!(
+        "POST /pypi/legacy/ HTTP/1.1\r\nHost: HOST\r\nOrigin: \
+                                   https://example.org\r\nConnection: close\r\nContent-Length: \
+                                   0\r\nAuthorization: Bearer {}\r\n\r\n",
+        site.token()
+    ));
     assert_eq!(page.0, 403, "a page of somebody else's");
 }
 
@@ -768,7 +775,8 @@ fn bad_uploads_are_refused_with_nothing_left() {
     );
     // A body is shorter than announced, because the sender has gone.
     let head = format!(
-        "POST /pypi/legacy/ HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer {token}\r\nContent-Length: {}\r\n\
+        "POST /pypi/legacy/ HTTP/1.1\r\nHost: {}\r\nAuthorization: Bearer \
+         {token}\r\nContent-Length: {}\r\n\
          Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n\r\n",
         home.host(),
         whole.len() + 1_000

@@ -30,7 +30,8 @@ fn bad_uploads_are_refused_and_leave_nothing() {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         let head = format!(
-            "PUT /cargo/api/v1/crates/new HTTP/1.1\r\nHost: {address}\r\nAuthorization: {token}\r\nConnection: close\r\n\
+            "PUT /cargo/api/v1/crates/new HTTP/1.1\r\nHost: {address}\r\nAuthorization: \
+             {token}\r\nConnection: close\r\n\
              Content-Length: {length}\r\n\r\n"
         );
         stream.write_all(head.as_bytes()).unwrap();
@@ -184,7 +185,8 @@ impl Site {
     ) -> (u16, String) {
         let token = BASE64.encode(format!("__token__:{}", self.token()).as_bytes());
         let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Basic {token}\r\nContent-Type: \
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nAuthorization: Basic \
+             {token}\r\nContent-Type: \
              {kind}\r\n{fields}\r\n",
             self.host()
         );

@@ -128,7 +128,7 @@ fn without_a_peer_nothing_is_pinned_and_a_handle_can_be_trusted_by_name() {
         "pinned"
     );
     bob.alone(&["trust", "alice", "--as", "alice"])
-        .complains(2, &["--as goes with a publisher's id"]);
+        .complains(2, &["--as requires a publisher id"]);
     bob.alone(&["trust", "Nobody"])
         .complains(2, &["Nobody", "publisher id"]);
 }
@@ -264,12 +264,13 @@ fn whoever_has_the_handle_or_a_name_like_it_is_said_before_anything_is_signed() 
 #[test]
 fn an_import_makes_its_key_first_and_needs_no_handle() {
     let home = Home::new();
-    let index = "Package: spell\nVersion: 1.0\nDescription: words\n\nPackage: check\nVersion: 1.0\nDepends: spell\nDescription: checks\n";
+    let index = "Package: spell\nVersion: 1.0\nDescription: words\n\nPackage: check\nVersion: \
+                 1.0\nDepends: spell\nDescription: checks\n";
     let index = home.file("Packages", index);
     let ran = home.alone(&["import", "debian", "--sign", "--json", &index]);
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("your publisher key is new"),
+        ran.stderr.contains("your new publisher key"),
         "{}",
         ran.stderr
     );

@@ -24,7 +24,8 @@ impl Space {
             return Some(Self(name));
         }
         eprintln!(
-            "NOT TESTED: no network namespace can be made here, which takes root and iproute2 ({made:?})"
+            "NOT TESTED: no network namespace can be made here, which takes root and iproute2 \
+             ({made:?})"
         );
         None
     }

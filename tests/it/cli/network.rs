@@ -83,11 +83,11 @@ fn a_person_reads_the_same_in_words() {
         published.stdout
     );
     for part in [
-        "one of our own is started",
+        "starting a temporary one",
         "stored",
         "publisher.key",
         "back it up",
-        "goes on trying",
+        "keep trying",
     ] {
         assert!(
             published.stderr.contains(part),

@@ -344,7 +344,7 @@ fn a_key_is_sealed_unless_it_is_to_be_plain() {
     let empty = alice.file("empty", "");
     alice
         .run(["key", "export", "sealed.key", "--passphrase-file", &empty])
-        .complains(2, &["empty passphrase"]);
+        .complains(2, &["the passphrase is empty"]);
     alice
         .run(["key", "export", "no/where.key", "--plain"])
         .complains(1, &["where.key"]);
@@ -464,7 +464,8 @@ fn an_import_warns_and_takes_archives_as_they_are() {
         Vec::new(),
         flate2::Compression::fast(),
     ));
-    let manifest = "[package]\nname = \"tls\"\nversion = \"1.0.0\"\ndescription = \"A crate\"\nlicense = \"MIT\"\n";
+    let manifest = "[package]\nname = \"tls\"\nversion = \"1.0.0\"\ndescription = \"A \
+                    crate\"\nlicense = \"MIT\"\n";
     for (path, text) in [
         ("Cargo.toml", manifest),
         ("tests/key", PEM),

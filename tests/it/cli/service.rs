@@ -107,7 +107,7 @@ fn a_node_is_started_used_by_every_verb_and_stopped() {
     node.verb(&["health"]).complains(3, &["no node runs"]);
     let own = home.alone(&["search", "web"]);
     assert!(
-        own.code == Some(0) && own.stderr.contains("one of our own"),
+        own.code == Some(0) && own.stderr.contains("a temporary one"),
         "{}",
         own.stderr
     );
@@ -123,7 +123,7 @@ fn a_node_that_cannot_start_says_why() {
         "node",
         "start",
     ]);
-    started.complains(1, &["ended at once", "/ip4/203.0.113.1/tcp/1"]);
+    started.complains(1, &["exited at once", "/ip4/203.0.113.1/tcp/1"]);
 }
 
 #[test]
@@ -237,7 +237,7 @@ fn a_node_that_nobody_could_reach_is_not_left_running() {
     let home = Home::new();
     let long = home.path(&"x".repeat(120)).to_str().unwrap().to_owned();
     home.alone(&["--data-dir", &long, "node", "start"])
-        .complains(1, &["ended at once", "107 bytes", "XDG_RUNTIME_DIR"]);
+        .complains(1, &["exited at once", "107 bytes", "XDG_RUNTIME_DIR"]);
     home.run(["--data-dir", &long, "node", "status"])
         .complains(3, &["no node runs"]);
 
@@ -528,7 +528,7 @@ fn what_happens_is_printed_and_recorded() {
     let mut said = BufReader::new(recording.stderr.take().unwrap())
         .lines()
         .map(|line| line.unwrap());
-    assert!(said.next().unwrap().contains("recording into"));
+    assert!(said.next().unwrap().contains("recording to"));
     home.publish(&[], "web", "1.0.0");
     let announced = lines.find(|line| line.contains("\"announced\"")).unwrap();
     assert_eq!(
@@ -538,7 +538,9 @@ fn what_happens_is_printed_and_recorded() {
     send("INT", events.id());
     assert_eq!(events.wait().unwrap().code(), Some(0));
     send("INT", recording.id());
-    assert!(recording.wait().unwrap().success() && said.next().unwrap().contains("events are in"));
+    assert!(
+        recording.wait().unwrap().success() && said.next().unwrap().contains("events recorded in")
+    );
     let text = std::fs::read_to_string(&recorded).unwrap();
     assert!(
         text.lines().count() >= 2 && text.contains("\"swarmdex_recording\":2"),

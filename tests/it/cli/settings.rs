@@ -234,7 +234,7 @@ fn an_editor_that_fails_changes_nothing() {
         ),
     );
     assert!(
-        raced.code == Some(1) && raced.stderr.contains("changed by somebody else"),
+        raced.code == Some(1) && raced.stderr.contains("changed by another program"),
         "{}",
         raced.stderr
     );
@@ -311,7 +311,8 @@ fn validation_says_valid_or_every_error_with_its_line() {
 #[test]
 fn a_person_at_a_terminal_may_edit_again() {
     let home = Home::new();
-    let body = "if [ -e once ]; then echo 'low_water = 9' > \"$1\"; else touch once; echo 'x = 1' > \"$1\"; fi";
+    let body = "if [ -e once ]; then echo 'low_water = 9' > \"$1\"; else touch once; echo 'x = 1' \
+                > \"$1\"; fi";
     let script = home.file("editor.sh", body);
     let pair = NativePtySystem::default()
         .openpty(PtySize::default())

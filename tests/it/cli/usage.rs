@@ -24,7 +24,7 @@ fn what_makes_no_sense_is_usage() {
         ),
         (
             &["--plain", "status"],
-            &["--plain is for the explorer", "leave out the verb"],
+            &["--plain only applies to the explorer", "leave out the verb"],
         ),
         (
             &[
@@ -207,7 +207,8 @@ fn a_closed_pipe_is_no_error() {
 fn a_home_that_cannot_be_written_to_does_not_stop_a_demo() {
     let home = Home::new();
     let below = format!("{}/home", home.file("file", ""));
-    let words = "demo --headless --peers 4 --catalogue embedded --rate 600 --churn 0 --for 3s --seed 7 --json";
+    let words = "demo --headless --peers 4 --catalogue embedded --rate 600 --churn 0 --for 3s \
+                 --seed 7 --json";
     let mut command = home.command(words.split(' '));
     command
         .env("HOME", below)

@@ -24,7 +24,7 @@ fn the_first_publish_of_a_package_shows_what_goes_in_and_asks() {
     let args = [&APART[..], &["publish", files.path().to_str().unwrap()]].concat();
     let mut terminal = Terminal::start(&args, &[]);
     terminal.until_text("left out: .env (.env* is often private; include adds it)");
-    terminal.until_text("web has not been published before. This goes in:");
+    terminal.until_text("web has not been published before. It will contain:");
     terminal.until_text("10 B  src/main.sh");
     terminal.until_text("(y/n)");
     terminal.press("n\n");
@@ -66,9 +66,9 @@ fn a_passphrase_is_asked_for_twice_and_not_shown() {
     let mut terminal = Terminal::start_in(home, &export, &[]);
     terminal.until_text("Passphrase for this copy of your key:");
     terminal.press("correct horse\n");
-    terminal.until_text("The same again:");
+    terminal.until_text("Repeat the passphrase:");
     terminal.press("incorrect horse\n");
-    terminal.until_text("these were two passphrases");
+    terminal.until_text("the passphrases differ");
     let (in_order, home) = terminal.ended_with_home();
     assert!(!in_order && !backup.exists());
 
@@ -82,16 +82,16 @@ fn a_passphrase_is_asked_for_twice_and_not_shown() {
     let mut terminal = Terminal::start_in(home, &export, &[]);
     terminal.until_text("Passphrase for this copy of your key:");
     terminal.press("correct horse\n");
-    terminal.until_text("The same again:");
+    terminal.until_text("Repeat the passphrase:");
     terminal.press("correct horse\n");
-    terminal.until_text("it opens with your passphrase only");
+    terminal.until_text("can only be read with your passphrase");
     let (in_order, raw) = terminal.ended();
     assert!(in_order && backup.exists() && !contains(&raw, b"horse"));
 
     let mut terminal = Terminal::start(&["key", "import", backup.to_str().unwrap()], &[]);
     terminal.until_text("Passphrase:");
     terminal.press("correct horse\n");
-    terminal.until_text("here from now on");
+    terminal.until_text("from now on");
     let (in_order, raw) = terminal.ended();
     assert!(in_order && !contains(&raw, b"horse"));
 }

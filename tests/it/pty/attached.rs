@@ -57,7 +57,7 @@ fn it_outlives_its_node_and_its_node_outlives_it() {
     );
     for terminal in [&mut terminal, &mut other] {
         terminal.until_text("attached");
-        terminal.until_text("Nobody else is here yet");
+        terminal.until_text("No other peer is connected yet");
     }
     assert!(
         Command::new("kill")
@@ -67,7 +67,7 @@ fn it_outlives_its_node_and_its_node_outlives_it() {
             .success()
     );
     terminal.until_text("reconnecting");
-    terminal.until_text("Nobody else is here yet");
+    terminal.until_text("No other peer is connected yet");
     start(&path);
     terminal.until_text("the node is back");
     terminal.press("q");

@@ -31,7 +31,7 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
     terminal.until_text("Score");
     terminal.press("\x1b");
     terminal.until("the window to close", |screen| {
-        !screen.contains("how good it is to ask")
+        !screen.contains("of 1: reliability")
     });
 
     terminal.press("3");
@@ -55,23 +55,23 @@ fn every_screen_of_the_demo_and_the_terminal_back_as_it_was() {
         screen.contains("newest first") && screen.contains("3 of 3 peers answered")
     });
     terminal.press("\r");
-    terminal.until_text("Where from, how fresh");
+    terminal.until_text("Source and freshness");
     terminal.press("\x1b");
     terminal.until("the window to close", |screen| {
-        !screen.contains("how fresh")
+        !screen.contains("Source and freshness")
     });
 
     terminal.until_text("TYPING");
     terminal.press("\x1b");
     terminal.until_text("BROWSING");
     terminal.press("5");
-    terminal.until_text("n  a new package");
+    terminal.until_text("n  new package");
     terminal.press("8");
     terminal.until_text("announce mesh");
     terminal.press("0");
     terminal.until_text("entries, all levels");
     terminal.press("A");
-    terminal.until_text("Embedded data, and others' work");
+    terminal.until_text("Embedded data and licences");
     terminal.press("q");
     terminal.press("?");
     terminal.until_text("Show every key");
@@ -110,7 +110,7 @@ fn a_signal_ends_it_in_order_too_and_without_colour_there_is_none() {
 fn alone_it_says_what_to_do() {
     let args = ["--listen", "/ip4/127.0.0.1/tcp/0", "--no-mdns"];
     let mut terminal = Terminal::start(&args, &[]);
-    terminal.until_text("Nobody else is here yet");
+    terminal.until_text("No other peer is connected yet");
     terminal.until_text("swarmdex --bootstrap /ip4/127.0.0.1/tcp/");
     terminal.press("\x03");
     assert!(terminal.ended().0, "Ctrl-C quits from anywhere");
@@ -166,7 +166,7 @@ fn the_mouse_clicks_and_can_be_left_to_the_terminal() {
     terminal.click(terminal.column_of(2, "3 Feed") + 1, 2);
     terminal.until_text("following the newest");
     terminal.press("M");
-    terminal.until_text("the terminal selects text");
+    terminal.until_text("terminal can select text");
     assert!(contains(&terminal.raw, b"\x1b[?1000l"));
     terminal.press("q");
     assert!(terminal.ended().0);

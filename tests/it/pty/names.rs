@@ -48,7 +48,8 @@ fn a_person_pins_by_getting_and_is_asked_before_depending_or_sharing_a_handle() 
 
     // The user agrees to an unknown handle among the dependencies by its fingerprint, or refuses.
     let bob = tempfile::tempdir().unwrap();
-    let draft = "name = \"app\"\nversion = \"1.0.0\"\ndependencies = [{ package = \"alice/tool\", requirement = \"*\" }]\n";
+    let draft = "name = \"app\"\nversion = \"1.0.0\"\ndependencies = [{ package = \"alice/tool\", \
+                 requirement = \"*\" }]\n";
     std::fs::write(bob.path().join("draft.toml"), draft).unwrap();
     std::fs::write(bob.path().join("app.bin"), "app").unwrap();
     let (content, draft) = (bob.path().join("app.bin"), bob.path().join("draft.toml"));
@@ -80,7 +81,7 @@ fn a_person_pins_by_getting_and_is_asked_before_depending_or_sharing_a_handle() 
     );
     terminal.until_text("It can be yanked");
     terminal.press("y\r");
-    terminal.until_text("Is that whom you mean?");
+    terminal.until_text("Is that the one you mean?");
     assert!(
         terminal
             .text()
@@ -122,7 +123,7 @@ fn a_person_pins_by_getting_and_is_asked_before_depending_or_sharing_a_handle() 
     let path = carol.path().join("tool.bin");
     let words = ["get", "alice/tool", "--output", path.to_str().unwrap()];
     let mut terminal = Terminal::start_in(carol, &[&apart[..], &words].concat(), &[]);
-    terminal.until_text("alice is pinned: from now on it means the key");
+    terminal.until_text("pinned alice: from now on it means the key");
     assert!(
         terminal
             .text()

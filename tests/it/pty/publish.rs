@@ -36,13 +36,13 @@ fn field(terminal: &mut Terminal, name: &str, text: &str) {
 /// Fills in the form for a new package, from its name on.
 fn fill(terminal: &mut Terminal, name: &str, file: &Path) {
     terminal.press("5");
-    terminal.until_text("n  a new package");
+    terminal.until_text("n  new package");
     terminal.press("n");
     terminal.until_text("TYPING");
     field(terminal, "name", name);
     // Make a mistake and correct it.
     terminal.press("one");
-    terminal.until_text("! is no version; write one such as 1.0.0");
+    terminal.until_text("! is not a version (example: 1.0.0)");
     terminal.press("\x15");
     field(terminal, "version", "1.0.0");
     field(terminal, "title", "A spider");
@@ -80,7 +80,7 @@ fn a_person_publishes_finds_follows_up_and_yanks() {
 
     fill(&mut terminal, "spider", &file);
     terminal.press("\x13");
-    terminal.until_text("The manifest as it will be signed");
+    terminal.until_text("sign and publish this");
     terminal.until_text("(10 bytes)");
     terminal.press("\r");
     for step in [
@@ -163,7 +163,7 @@ fn a_person_publishes_finds_follows_up_and_yanks() {
 fn a_draft_outlives_the_terminal_and_ctrl_c() {
     let mut terminal = demo(tempfile::tempdir().unwrap());
     terminal.press("5");
-    terminal.until_text("n  a new package");
+    terminal.until_text("n  new package");
     terminal.press("n");
     terminal.until_text("TYPING");
     field(&mut terminal, "name", "fly");
@@ -171,9 +171,9 @@ fn a_draft_outlives_the_terminal_and_ctrl_c() {
     let home = terminal.closed_at_home();
 
     let mut terminal = demo(home);
-    terminal.until_text("a draft of fly is there from last time");
+    terminal.until_text("unfinished draft: fly");
     terminal.press("5");
-    terminal.until_text("the draft from last time");
+    terminal.until_text("saved draft");
     terminal.press("d");
     terminal.until_text("TYPING");
     terminal.until_text("name         fly");
@@ -184,7 +184,7 @@ fn a_draft_outlives_the_terminal_and_ctrl_c() {
     let home = terminal.ended_at_home();
 
     let mut terminal = demo(home);
-    terminal.until_text("a draft of fly! is there from last time");
+    terminal.until_text("unfinished draft: fly!");
     terminal.press("q");
     assert!(terminal.ended().0);
 }
@@ -205,10 +205,7 @@ fn a_publish_that_is_interrupted_is_a_draft_or_a_package() {
     let mut terminal = demo(home);
     terminal.press("5");
     terminal.until("either of them", |screen| {
-        let (draft, package) = (
-            screen.contains("the draft from last time"),
-            screen.contains("/fly "),
-        );
+        let (draft, package) = (screen.contains("saved draft"), screen.contains("/fly "));
         assert!(!(draft && package), "{screen}");
         draft || package
     });
@@ -226,10 +223,10 @@ fn a_directory_is_packed_published_and_fetched_back() {
     std::fs::write(dir.join(".env"), "PASSWORD=hunter2").unwrap();
     let mut terminal = demo(tempfile::tempdir().unwrap());
     fill(&mut terminal, "nest", &dir);
-    terminal.until_text("directory, packed");
+    terminal.until_text("directory");
     terminal.press("\x13");
-    terminal.until_text("Enter signs and publishes this");
-    terminal.until_text("What goes in: 2 files");
+    terminal.until_text("Press Enter to sign and publish this");
+    terminal.until_text("Included: 2 files");
     terminal.press("\r");
     terminal.until_text("Published.");
     terminal.press("\x1b");

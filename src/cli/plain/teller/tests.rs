@@ -19,8 +19,8 @@ fn later(ms: u64) -> Timestamp {
     Timestamp(NOON.0 + ms)
 }
 
-fn teller() -> Teller {
-    Teller::in_zone(NOON, TimeZone::UTC)
+fn teller() -> Narrator {
+    Narrator::in_zone(NOON, TimeZone::UTC)
 }
 
 fn node(peers: usize, packages: u64) -> NodeSnapshot {
@@ -68,14 +68,14 @@ fn peer(id: PeerId, connected: bool) -> PeerSnapshot {
         in_mesh: false,
         basis: crate::domain::reputation::Basis::default(),
         gossip_score: None,
-        traffic: crate::bus::Traffic::default(),
+        traffic: crate::bus::PeerTraffic::default(),
         sheet: None,
     }
 }
 
-fn package() -> Announced {
+fn package() -> ReceivedAnnouncement {
     let publisher = PublisherId::of(&libp2p::identity::Keypair::generate_ed25519().public());
-    Announced {
+    ReceivedAnnouncement {
         at: NOON,
         package: PackageId {
             owner: publisher,
@@ -205,14 +205,14 @@ fn announcements_and_notices_are_one_harmless_line_each() {
     let mut teller = teller();
     let (first, own) = (
         package(),
-        Announced {
+        ReceivedAnnouncement {
             via: None,
             yanked: true,
             trust: Trust::Pinned,
             ..package()
         },
     );
-    let slow = Announced {
+    let slow = ReceivedAnnouncement {
         delay: Duration::from_secs(90),
         summary: String::new(),
         ..package()
@@ -380,7 +380,8 @@ fn a_fetch_is_told_when_it_begins_ends_and_somebody_lies() {
         resumed: 1 << 20,
         ..lied
     };
-    let all = "12:00:04 fetched bob/web 1.2.3: 3.0 MiB from 2 peers in 4.2 s, 1.0 MiB of it were here from before";
+    let all = "12:00:04 fetched bob/web 1.2.3: 3.0 MiB from 2 peers in 4.2 s, 1.0 MiB of it were \
+               here from before";
     assert_eq!(tell(done.clone(), 4_200), all);
     assert_eq!(tell(done, 60_000), "", "another listener came");
     let why = || TransferState::Failed("nobody has it".to_owned());

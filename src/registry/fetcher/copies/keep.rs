@@ -269,7 +269,7 @@ impl Fetcher {
             release.name,
             release.version
         );
-        for (content, beside) in release.contents_beside() {
+        for (content, beside) in release.contents_with_hosts() {
             if self
                 .contents
                 .get(&content.root)

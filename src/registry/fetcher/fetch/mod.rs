@@ -26,7 +26,7 @@ use crate::{
     RegistryError, Result,
     domain::{
         hash::ContentRoot,
-        held::Origin,
+        held::FetchOrigin,
         time::Timestamp,
         transfer::{
             Fetched, Order, Part, Transfer, TransferId, TransferPeer, TransferState, Wanted,
@@ -423,7 +423,7 @@ impl Fetcher {
         if let Some(why) = why {
             return Ok(Ended::Failed(why));
         }
-        let origin = Origin {
+        let origin = FetchOrigin {
             shares: run.shares(),
             millis: run.millis(),
             resumed: run.resumed,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Field, Form, Parsed, Part};
+use super::{DependencyColumn, Field, ParsedFields, ReleaseForm};
 use crate::domain::{
     manifest::{Dependency, Ecosystem},
     name::{PackageName, PackageRef, WrittenName},
@@ -20,21 +20,21 @@ pub(super) fn kept(texts: &BTreeMap<String, String>) -> Vec<Dependency> {
         .unwrap_or_default()
 }
 
-impl Form {
+impl ReleaseForm {
     pub(super) fn dependencies(
         &self,
         ecosystem: &Ecosystem,
-        parsed: &mut Parsed<'_>,
+        parsed: &mut ParsedFields<'_>,
     ) -> Vec<Dependency> {
         let mut out = Vec::new();
         let mut kept: Vec<&Dependency> = self.kept.iter().collect();
         for row in 0..self.needs {
-            let [package, requirement, optional] =
-                Part::ALL.map(|part| self.text(Field::Needs(row, part)).trim().to_owned());
+            let [package, requirement, optional] = DependencyColumn::ALL
+                .map(|part| self.text(Field::Needs(row, part)).trim().to_owned());
             if package.is_empty() && requirement.is_empty() && optional.is_empty() {
                 continue;
             }
-            let field = Field::Needs(row, Part::Package);
+            let field = Field::Needs(row, DependencyColumn::Package);
             let on = on(&package, ecosystem)
                 .map_err(|why| parsed.refuse(field, &why))
                 .ok();
@@ -44,8 +44,8 @@ impl Form {
             } else {
                 requirement.as_str()
             };
-            let field = Field::Needs(row, Part::Requirement);
-            let wrong = "is no requirement; write one such as ^1.2";
+            let field = Field::Needs(row, DependencyColumn::Requirement);
+            let wrong = "is not a version requirement (example: ^1.2)";
             let requirement = parsed.take_as::<RequirementText>(field, wanted, wrong);
             let ecosystem = on.as_ref().map_or(ecosystem, |(_, ecosystem)| ecosystem);
             if requirement
@@ -58,7 +58,10 @@ impl Form {
                 "" | "n" | "no" => false,
                 "y" | "yes" => true,
                 _ => {
-                    parsed.refuse(Field::Needs(row, Part::Optional), "write yes or nothing");
+                    parsed.refuse(
+                        Field::Needs(row, DependencyColumn::Optional),
+                        "enter yes or leave it empty",
+                    );
                     false
                 }
             };
@@ -109,13 +112,13 @@ fn any() -> Result<RequirementText, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::dependency::On;
+    use crate::domain::dependency::DependencyOn;
 
-    fn dependencies(form: &Form) -> Vec<Dependency> {
+    fn dependencies(form: &ReleaseForm) -> Vec<Dependency> {
         let mut problems = BTreeMap::new();
         let found = form.dependencies(
             &Ecosystem::Pypi,
-            &mut Parsed {
+            &mut ParsedFields {
                 problems: &mut problems,
             },
         );
@@ -125,13 +128,17 @@ mod tests {
 
     #[test]
     fn a_name_alone_is_one_of_the_ecosystems() {
-        let mut form = Form::new(None);
-        form.set(Field::Needs(0, Part::Package), "Zope.Interface");
-        form.set(Field::Needs(0, Part::Requirement), ">=5");
-        form.set(Field::Needs(1, Part::Package), "alice/pypi:six");
+        let mut form = ReleaseForm::new(None);
+        form.set(Field::Needs(0, DependencyColumn::Package), "Zope.Interface");
+        form.set(Field::Needs(0, DependencyColumn::Requirement), ">=5");
+        form.set(Field::Needs(1, DependencyColumn::Package), "alice/pypi:six");
         let found = dependencies(&form);
-        assert!(matches!(&found[0].on, On::Bare(name) if name.as_str() == "Zope.Interface"));
-        assert!(matches!(&found[1].on, On::Package { package, .. } if package == "alice/pypi:six"));
+        assert!(
+            matches!(&found[0].on, DependencyOn::Bare(name) if name.as_str() == "Zope.Interface")
+        );
+        assert!(
+            matches!(&found[1].on, DependencyOn::Package { package, .. } if package == "alice/pypi:six")
+        );
         assert_eq!(
             on("@scope/name", &Ecosystem::Npm).unwrap().1,
             Ecosystem::Npm
@@ -146,14 +153,14 @@ mod tests {
             marker: Some(marker.to_owned()),
             ..Dependency::bare("requests".parse().unwrap(), ">=2".parse().unwrap())
         };
-        let mut form = Form::new(None);
+        let mut form = ReleaseForm::new(None);
         form.kept = vec![of("os_name == 'nt'"), of("os_name == 'posix'")];
         for row in 0..2 {
-            form.set(Field::Needs(row, Part::Package), "requests");
-            form.set(Field::Needs(row, Part::Requirement), ">=3");
+            form.set(Field::Needs(row, DependencyColumn::Package), "requests");
+            form.set(Field::Needs(row, DependencyColumn::Requirement), ">=3");
         }
-        form.set(Field::Needs(2, Part::Package), "requests");
-        let form = Form::from_texts(&form.to_texts());
+        form.set(Field::Needs(2, DependencyColumn::Package), "requests");
+        let form = ReleaseForm::from_texts(&form.to_texts());
         let found = dependencies(&form);
         assert_eq!(
             found

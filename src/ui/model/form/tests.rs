@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 
-fn filled() -> Form {
-    let mut form = Form::new(Some("alice"));
+fn filled() -> ReleaseForm {
+    let mut form = ReleaseForm::new(Some("alice"));
     for (field, text) in [
         (Field::Name, "web"),
         (Field::Version, "1.2.0"),
@@ -11,8 +11,8 @@ fn filled() -> Form {
         (Field::Tags, "http, server,"),
         (Field::License, "MIT OR Apache-2.0"),
         (Field::Repository, "https://example.org/web"),
-        (Field::Needs(0, Part::Package), "bob/json"),
-        (Field::Needs(0, Part::Requirement), "^1.2"),
+        (Field::Needs(0, DependencyColumn::Package), "bob/json"),
+        (Field::Needs(0, DependencyColumn::Requirement), "^1.2"),
         (Field::File, "/tmp/web.tar"),
     ] {
         form.set(field, text);
@@ -54,15 +54,23 @@ fn every_field_says_what_is_wrong_with_it() {
         (Field::Version, "", "such as 1.0.0"),
         (Field::Version, "1.1.0", "published already"),
         (Field::License, "Apache-2.0/MIT", "did you mean"),
-        (Field::License, "Apache 2", "write SPDX"),
-        (Field::Repository, "example.org/web", "is no link"),
+        (Field::License, "Apache 2", "SPDX expression"),
+        (Field::Repository, "example.org/web", "is not a URL"),
         (Field::Homepage, "ftp://example.org", "must start with"),
         (Field::Title, &"x".repeat(200), "120 at most"),
-        (Field::Needs(0, Part::Package), "bob//json", ""),
-        (Field::Needs(0, Part::Package), "js on", ""),
-        (Field::Needs(0, Part::Requirement), "about 1", ""),
-        (Field::Needs(0, Part::Optional), "perhaps", "yes or nothing"),
-        (Field::File, "", "choose the file"),
+        (Field::Needs(0, DependencyColumn::Package), "bob//json", ""),
+        (Field::Needs(0, DependencyColumn::Package), "js on", ""),
+        (
+            Field::Needs(0, DependencyColumn::Requirement),
+            "about 1",
+            "",
+        ),
+        (
+            Field::Needs(0, DependencyColumn::Optional),
+            "perhaps",
+            "enter yes",
+        ),
+        (Field::File, "", "choose a file"),
     ] {
         let problem = problem(field, text);
         assert!(
@@ -79,9 +87,9 @@ fn every_field_says_what_is_wrong_with_it() {
 fn the_table_of_dependencies_grows_by_itself() {
     let mut form = filled();
     let count = form.fields().len();
-    form.set(Field::Needs(1, Part::Package), "bob/words");
+    form.set(Field::Needs(1, DependencyColumn::Package), "bob/words");
     assert_eq!(form.fields().len(), count + 3);
-    form.set(Field::Needs(1, Part::Package), "");
+    form.set(Field::Needs(1, DependencyColumn::Package), "");
     assert_eq!(form.fields().len(), count);
     assert_eq!(form.fields().last(), Some(&Field::File));
 }
@@ -103,17 +111,17 @@ fn the_next_release_is_higher() {
 proptest! {
     #[test]
     fn a_draft_comes_back_as_it_was_saved(texts in proptest::collection::vec(".{0,40}", 14)) {
-        let mut form = Form::new(None);
+        let mut form = ReleaseForm::new(None);
         for (field, text) in form.fields().into_iter().zip(&texts) {
             form.set(field, text);
         }
         let saved = form.to_texts();
-        prop_assert_eq!(Form::from_texts(&saved).to_texts(), saved);
+        prop_assert_eq!(ReleaseForm::from_texts(&saved).to_texts(), saved);
         form.check(&[]);
     }
 
     #[test]
     fn any_texts_make_a_form(texts in proptest::collection::btree_map(".{0,12}", ".{0,40}", 0..8)) {
-        Form::from_texts(&texts).check(&[]);
+        ReleaseForm::from_texts(&texts).check(&[]);
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use libp2p::PeerId;
 
 use self::{
-    traffic::{Traffic, traffic},
+    traffic::{TrafficLevel, traffic},
     view::View,
 };
 use super::{Model, peers::called};
@@ -96,7 +96,7 @@ impl Tone {
 
     pub fn label(self) -> &'static str {
         match self {
-            Self::Good => "good to ask",
+            Self::Good => "reliable",
             Self::Fair => "fair",
             Self::Poor => "poor",
             Self::Away => "not connected",
@@ -165,7 +165,7 @@ pub fn label(peer: &PeerSnapshot) -> String {
 
 impl Model {
     /// Returns the traffic with each peer.
-    pub fn traffic(&self) -> BTreeMap<PeerId, Traffic> {
+    pub fn traffic(&self) -> BTreeMap<PeerId, TrafficLevel> {
         traffic(self.transfers.table.all(), self.now)
     }
 

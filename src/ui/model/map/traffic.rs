@@ -16,7 +16,7 @@ const MUCH: u64 = 1 << 20;
 
 /// Amount of data exchanged with a peer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Traffic {
+pub enum TrafficLevel {
     #[default]
     None,
     Some,
@@ -30,7 +30,7 @@ pub enum Traffic {
 pub fn traffic<'a>(
     transfers: impl IntoIterator<Item = &'a Transfer>,
     now: Timestamp,
-) -> BTreeMap<PeerId, Traffic> {
+) -> BTreeMap<PeerId, TrafficLevel> {
     let mut bytes: BTreeMap<PeerId, u64> = BTreeMap::new();
     for transfer in transfers {
         let is_now = match transfer.ended_at {
@@ -48,9 +48,9 @@ pub fn traffic<'a>(
     }
     let level = |bytes| {
         if bytes >= MUCH {
-            Traffic::Much
+            TrafficLevel::Much
         } else {
-            Traffic::Some
+            TrafficLevel::Some
         }
     };
     bytes
@@ -107,7 +107,7 @@ mod tests {
         let found = traffic(&transfers, NOW);
         assert_eq!(
             found,
-            BTreeMap::from([(a, Traffic::Much), (b, Traffic::Some)])
+            BTreeMap::from([(a, TrafficLevel::Much), (b, TrafficLevel::Some)])
         );
         assert!(
             traffic(&transfers, NOW.after(LATELY)).contains_key(&a),

@@ -17,11 +17,12 @@ use ratatui::{
 };
 use unicode_width::UnicodeWidthStr;
 
-use super::{Areas, peers, sentences, status};
+use super::{Areas, no_match, peers, sentences, status};
 use crate::{
     bus::PeerSnapshot,
     domain::text::fit,
     ui::{
+        action::{Action, Screen},
         model::{
             Model,
             map::{
@@ -29,7 +30,7 @@ use crate::{
                 chart::Chart,
                 cluster::Cluster,
                 label, name, place, sign,
-                traffic::Traffic,
+                traffic::TrafficLevel,
                 view::{Point, View},
             },
         },
@@ -59,10 +60,10 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
     } else {
         world(frame.buffer_mut(), model, &chart, theme);
         if model.peers.rows().is_empty() {
-            let text = " No peer has these words. Esc takes the filter off. ";
+            let text = format!(" {} ", no_match(model, "peer"));
             let x = areas.body.x + areas.body.width.saturating_sub(text.width() as u16) / 2;
             let y = areas.body.y + areas.body.height / 2;
-            frame.buffer_mut().set_string(x, y, text, theme.selected());
+            frame.buffer_mut().set_string(x, y, &text, theme.selected());
         }
     }
     words::draw(frame, model, &chart, theme, areas.below);
@@ -87,19 +88,20 @@ fn figures(model: &Model, chart: Option<&Chart>) -> String {
     }
     match shown.saturating_sub(placed) {
         0 => {}
-        unknown => parts.push(format!("{unknown} with no known place")),
+        unknown => parts.push(format!("{unknown} without a location")),
     }
     let mut text = parts.join(", ");
     if let Some(chart) = chart {
         let view = model.map.view.zoom;
+        let fit = model.key(Action::Fit, Screen::Map);
         let seen = chart.in_view();
         if seen < placed {
-            text.push_str(&format!(" · {seen} of {placed} in view, z shows all"));
+            text.push_str(&format!(" · {seen} of {placed} in view, {fit} shows all"));
         } else if view > View::WORLD.zoom {
-            text.push_str(" · all of them in view, z shows the world");
+            text.push_str(&format!(" · all in view, {fit} shows the world"));
         }
         if chart.home.is_none() && placed > 0 {
-            text.push_str(" · where you are is not set: location in the settings");
+            text.push_str(" · your location is not set (setting: location)");
         }
     }
     text
@@ -111,23 +113,24 @@ fn nobody_says(frame: &mut Frame<'_>, model: &Model, theme: Theme, area: Rect) {
     let own = model.node.as_ref().and_then(|node| node.location.as_ref());
     let mut lines = vec![
         Line::from(Span::styled(
-            "No peer says where it is, so there is nothing to draw.",
+            "No peer has declared its location, so the map is empty.",
             theme.strong(),
         )),
         Line::default(),
-        Line::from(
-            "A node tells its place only where its person wants it to: with this in its settings file",
-        ),
+        Line::from("A node declares its location only if you ask it to, in the settings file:"),
         key("location = \"52.5,13.4,Berlin\""),
-        Line::from("or, for one run, with"),
+        Line::from("or, for one run:"),
         key("swarmdex --location 52.5,13.4,Berlin"),
         Line::default(),
     ];
     lines.push(Line::from(match own {
         Some(own) => {
-            format!("You tell that you are in {own}. Others appear once they tell theirs.")
+            format!("Your location is {own}. Other peers appear once they declare theirs.")
         }
-        None => "It is rounded to about 11 km. All peers are on screen 1.".to_owned(),
+        None => format!(
+            "It is rounded to about 11 km. {} lists all peers.",
+            model.key(Action::Go(Screen::Peers), Screen::Map)
+        ),
     }));
     sentences(frame, area, lines);
 }
@@ -278,11 +281,11 @@ fn tone_style(tone: Tone, theme: Theme) -> Style {
 }
 
 /// Returns the brackets around a sign; more traffic gives stronger ones.
-fn brackets(level: Traffic) -> (&'static str, &'static str) {
+fn brackets(level: TrafficLevel) -> (&'static str, &'static str) {
     match level {
-        Traffic::None => ("", ""),
-        Traffic::Some => ("(", ")"),
-        Traffic::Much => ("((", "))"),
+        TrafficLevel::None => ("", ""),
+        TrafficLevel::Some => ("(", ")"),
+        TrafficLevel::Much => ("((", "))"),
     }
 }
 
@@ -323,7 +326,7 @@ fn put(
     chart: &Chart,
     cluster: &Cluster,
     (text, style): (String, Style),
-    level: Traffic,
+    level: TrafficLevel,
     theme: Theme,
 ) -> Rect {
     let (mut x, y) = (chart.area.x + cluster.column, chart.area.y + cluster.row);
@@ -442,7 +445,7 @@ fn as_list(frame: &mut Frame<'_>, model: &Model, theme: Theme, areas: &Areas) {
         |_, _| Vec::new(),
     );
     if list.rows().is_empty() {
-        let text = "No peer has these words. Esc in the list takes the filter off.";
+        let text = no_match(model, "peer");
         sentences(frame, areas.body, vec![Line::default(), Line::from(text)]);
     }
     status(frame, model, areas, &figures(model, None), theme);
@@ -454,7 +457,7 @@ fn in_list(model: &Model, peer: &PeerSnapshot, column: &'static str, theme: Them
         "peer" => (name(peer), if here { theme.strong() } else { theme.dim() }),
         "place" => match place(peer) {
             Some(place) => (place, if here { theme.text() } else { theme.dim() }),
-            None => ("not known".to_owned(), theme.dim()),
+            None => ("unknown".to_owned(), theme.dim()),
         },
         column => peers::cell(model, peer, column, theme),
     }

@@ -11,11 +11,12 @@ use crate::{
     bus::PeerSnapshot,
     domain::text::fit,
     ui::{
+        action::{Action, Screen},
         model::{
             Model,
             map::{
                 IMPLAUSIBLE, Tone, chart::Chart, distance, name, place, round_trip, sign,
-                traffic::Traffic,
+                traffic::TrafficLevel,
             },
         },
         theme::Theme,
@@ -60,9 +61,9 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, chart: &Chart, theme: Theme, a
         line(frame, row(3), fitting(spans, width, " · "));
     }
     let text = if unplaced.is_empty() {
-        "The place of every peer is known.".to_owned()
+        String::new()
     } else {
-        format!("Place not known of {}: ", unplaced.len())
+        format!("Unknown location ({}): ", unplaced.len())
     };
     let mut spans = vec![(text, theme.dim())];
     spans.extend(named(model, &unplaced, width.saturating_sub(24), theme));
@@ -134,9 +135,10 @@ fn facts(model: &Model, chart: &Chart, peer: &PeerSnapshot) -> Vec<(&'static str
         .cluster_of(&peer.id)
         .filter(|cluster| cluster.peers.len() > 1)
     {
+        let next = model.key(Action::NextPeer(1), Screen::Map);
         out.push((
-            "one of",
-            format!("{} here, n steps on", cluster.peers.len()),
+            "cluster",
+            format!("{} peers here; {next}: next", cluster.peers.len()),
         ));
     }
     let state = match (peer.connection.is_some(), peer.in_mesh) {
@@ -150,9 +152,9 @@ fn facts(model: &Model, chart: &Chart, peer: &PeerSnapshot) -> Vec<(&'static str
     }
     let traffic = model.traffic();
     out.push(match traffic.get(&peer.id) {
-        None | Some(Traffic::None) => ("bytes", "none lately".to_owned()),
-        Some(Traffic::Some) => ("bytes", "some in the last minute".to_owned()),
-        Some(Traffic::Much) => ("bytes", "over 1 MiB in the last minute".to_owned()),
+        None | Some(TrafficLevel::None) => ("bytes", "none in the last minute".to_owned()),
+        Some(TrafficLevel::Some) => ("bytes", "< 1 MiB/min".to_owned()),
+        Some(TrafficLevel::Much) => ("bytes", "≥ 1 MiB/min".to_owned()),
     });
     out
 }
@@ -184,11 +186,11 @@ fn legend(model: &Model, chart: &Chart, short: bool, theme: Theme) -> Vec<(Strin
         .filter(|tone| *tone != Tone::Banned || banned)
     {
         let long = match tone {
-            Tone::Good => "good to ask: score 0.50 and more",
-            Tone::Fair => "fair: 0.15 and more",
+            Tone::Good => "reliable: score 0.50 or more",
+            Tone::Fair => "fair: 0.15 or more",
             Tone::Poor => "poor: below 0.15",
             Tone::Away => "known, not connected",
-            Tone::Banned => "banned: nothing is exchanged with it",
+            Tone::Banned => "banned",
         };
         let brief = if tone == Tone::Away {
             "away"
@@ -202,27 +204,27 @@ fn legend(model: &Model, chart: &Chart, short: bool, theme: Theme) -> Vec<(Strin
         say(
             IMPLAUSIBLE,
             theme.bad(),
-            "cannot be there: light is too slow",
-            "cannot be there",
+            "claimed location impossible at this ping",
+            "impossible",
         );
     }
     if some(&|peer| peer.location.is_some() && peer.provenance().approximate) {
         say(
             "~",
             theme.strong(),
-            "before a place: its country, no more",
-            "about there",
+            "approximate: country only",
+            "approximate",
         );
     }
-    say("3", theme.strong(), "so many peers in one place", "peers");
+    say("3", theme.strong(), "number of peers here", "peers");
     say(
         "(●)",
         theme.strong(),
-        "bytes to or from you in the last minute",
+        "traffic with you: < 1 MiB/min",
         "bytes",
     );
     if !short {
-        say("((●))", theme.strong(), "over 1 MiB of them", "");
+        say("((●))", theme.strong(), "traffic with you: ≥ 1 MiB/min", "");
     }
     if chart.home.is_some() {
         say("⠤⠤", theme.link(), "connected to you", "connected");
@@ -278,7 +280,10 @@ fn in_columns(
         };
         about.push(vec![
             (name(peer), theme.strong()),
-            ("   Enter tells all of it".to_owned(), theme.dim()),
+            (
+                format!("   {}: details", model.key(Action::Open, Screen::Map)),
+                theme.dim(),
+            ),
         ]);
         let far = distance(peer)
             .map(|far| format!(", {far} from you"))
@@ -288,10 +293,8 @@ fn in_columns(
             .as_ref()
             .map(|_| format!(" ({})", peer.provenance().brief()))
             .unwrap_or_default();
-        let place = place(peer).map_or("not known".to_owned(), |place| {
-            format!("{place}{far}{from}")
-        });
-        about.push(field("place", place, theme.text()));
+        let place = place(peer).map_or("unknown".to_owned(), |place| format!("{place}{far}{from}"));
+        about.push(field("location", place, theme.text()));
         let (score, tone) = (peer.score.total, Tone::of(peer, model.now));
         let word = if tone == Tone::Away { "" } else { tone.label() };
         about.push(field(
@@ -310,8 +313,8 @@ fn in_columns(
     put(column(0, each), about);
 
     let mut names = vec![match unplaced.len() {
-        0 => vec![("The place of every peer is known.".to_owned(), theme.dim())],
-        count => vec![(format!("Place not known of {count}:"), theme.strong())],
+        0 => vec![(String::new(), theme.dim())],
+        count => vec![(format!("Unknown location ({count}):"), theme.strong())],
     }];
     let room = usize::from(area.height.saturating_sub(2));
     let selected = model.peers.current().map(|peer| peer.id);
@@ -341,8 +344,10 @@ fn in_columns(
     if fits < unplaced.len() {
         names.push(vec![(
             format!(
-                "and {} more: n and N step through all",
-                unplaced.len() - fits
+                "and {} more ({} and {}: step through all)",
+                unplaced.len() - fits,
+                model.key(Action::NextPeer(1), Screen::Map),
+                model.key(Action::NextPeer(-1), Screen::Map)
             ),
             theme.dim(),
         )]);

@@ -12,16 +12,16 @@ use crate::ui::theme::Theme;
 
 /// Examples of queries, and what each of them finds.
 pub const LANGUAGE: [(&str, &str); 10] = [
-    ("web server", "both words, wherever"),
-    ("\"web server\"", "these words in a row"),
+    ("web server", "both words, anywhere"),
+    ("\"web server\"", "this phrase"),
     ("web -java", "without this word"),
     ("category:web", "of this category"),
     ("tag:cli", "with this tag"),
     ("license:MIT", "under this license"),
     ("eco:cargo", "of this ecosystem"),
     ("publisher:alice", "by this publisher"),
-    ("updated:<30d", "signed in 30 days"),
-    ("is:yanked", "what was withdrawn"),
+    ("updated:<30d", "signed in the last 30 days"),
+    ("is:yanked", "yanked releases"),
 ];
 
 /// Width of an example, and of an example with its explanation, in columns.

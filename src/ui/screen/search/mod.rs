@@ -23,7 +23,7 @@ use crate::{
         model::{
             Model,
             feed::key,
-            said::Said,
+            said::SearchMessage,
             search::{category, summary},
         },
         popup,
@@ -97,8 +97,8 @@ fn below_field(frame: &mut Frame<'_>, model: &Model, theme: Theme, field: Rect) 
     let said = model.search.said(usize::from(field.width));
     for (y, said) in (field.y + 1..field.bottom()).zip(said) {
         let (text, style) = match said {
-            Said::Mistake(text) => (text, theme.fair()),
-            Said::Instead(text) => (text, theme.strong()),
+            SearchMessage::Mistake(text) => (text, theme.fair()),
+            SearchMessage::Instead(text) => (text, theme.strong()),
         };
         line(
             frame,
@@ -118,24 +118,26 @@ fn nothing(model: &Model, theme: Theme, height: usize) -> Vec<Line<'static>> {
     let said = |text: &'static str| Line::from(Span::styled(text, theme.text()));
     if search.is_blank() {
         return vec![said(
-            "No package is known here yet. What others publish appears by itself.",
+            "No packages are known yet. New ones appear here by themselves.",
         )];
     }
     if search.running {
-        return vec![said("Nothing here has that; others are still asked.")];
+        return vec![said(
+            "No results on this node; peers are still being asked.",
+        )];
     }
     let mut lines = vec![
-        Line::from(Span::styled("Nothing was found.", theme.strong())),
+        Line::from(Span::styled("No results.", theme.strong())),
         Line::default(),
     ];
     if !search.terms.filters.is_empty() {
-        lines.push(said("Take a filter away: each of them must hold."));
+        lines.push(said("Remove a filter: results must match all of them."));
     }
     if search.terms.within.is_some() || search.terms.before.is_some() {
-        lines.push(said("Take updated: away, or give it more time."));
+        lines.push(said("Remove updated:, or allow more time."));
     }
     lines.push(said(
-        "Try fewer or shorter words: all of them must occur, the last may be a beginning.",
+        "Try fewer or shorter words: all words must match; the last may be a prefix.",
     ));
     lines.push(Line::default());
     if lines.len() + LANGUAGE.len() <= height {
