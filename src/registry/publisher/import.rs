@@ -30,7 +30,7 @@ const PACE: Duration = Duration::from_millis(50);
 /// A release whose content is a short text, to be imported in a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bundle {
-    /// What is signed of it.
+    /// The draft that is signed.
     pub draft: Draft,
     /// The file name of the content.
     pub file: String,
