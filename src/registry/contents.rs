@@ -102,15 +102,15 @@ pub trait Contents: Send + Sync {
     /// Those of every call.
     async fn usage(&self) -> Result<StorageUsage>;
 
-    /// Pins a content for a release, so that it is not evicted, or unpins it. Returns false if it is
-    /// not here. Pins are per release, even if several share the same bytes.
+    /// Pins a content for a release, so that it is not evicted, or unpins it. Returns false if it
+    /// is not here. Pins are per release, even if several share the same bytes.
     ///
     /// # Errors
     /// Those of every call.
     async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool>;
 
-    /// Evicts contents that are neither own nor pinned: enough for the quota, or `all` of them. Also
-    /// removes the remains of fetches that were not resumed for a week, or, with `all`, for a
+    /// Evicts contents that are neither own nor pinned: enough for the quota, or `all` of them.
+    /// Also removes the remains of fetches that were not resumed for a week, or, with `all`, for a
     /// minute.
     ///
     /// # Errors

@@ -54,8 +54,8 @@ pub trait Names: Send + Sync {
     /// [`Usage`](crate::RegistryError::Usage) if the settings say otherwise.
     async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()>;
 
-    /// Reverts [`Names::set_name`], and forgets the publisher that the name was served from. Returns
-    /// false if there was nothing to revert.
+    /// Reverts [`Names::set_name`], and forgets the publisher that the name was served from.
+    /// Returns false if there was nothing to revert.
     ///
     /// # Errors
     /// Those of every call.
@@ -79,7 +79,8 @@ pub trait Names: Send + Sync {
         why: String,
     ) -> Result<()>;
 
-    /// Removes a block, together with those of the version's files. Returns false if there was none.
+    /// Removes a block, together with those of the version's files. Returns false if there was
+    /// none.
     ///
     /// # Errors
     /// Those of every call.
