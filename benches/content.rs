@@ -324,11 +324,13 @@ async fn copy(dir: &Path) {
     let rate = |seconds: f64| (SIZE / MIB) as f64 / seconds;
     let (ours, floor) = (rate(median(ours)), rate(median(floor)));
     println!(
-        "512 MiB from one peer, verified, written, synced: {ours:.0} MiB/s; bare copy, written, synced: {floor:.0} MiB/s"
+        "512 MiB from one peer, verified, written, synced: {ours:.0} MiB/s; bare copy, written, \
+         synced: {floor:.0} MiB/s"
     );
     println!("  ratio {:.0} % (goal 65 %)", ours / floor * 100.0);
     println!(
-        "  most memory of the process that fetches {memory:.0} MiB, that serves {serving:.0} MiB (goal 64)"
+        "  most memory of the process that fetches {memory:.0} MiB, that serves {serving:.0} MiB \
+         (goal 64)"
     );
 }
 
@@ -494,7 +496,8 @@ async fn resume(dir: &Path) {
     again.wait().unwrap();
     let twice = served().await.saturating_sub(size as u64) as f64 / size as f64 * 100.0;
     println!(
-        "256 MiB, killed at half and started again: {twice:.2} % of the bytes were sent twice (goal 1)"
+        "256 MiB, killed at half and started again: {twice:.2} % of the bytes were sent twice \
+         (goal 1)"
     );
     a.shutdown().await.unwrap();
 }

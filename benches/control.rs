@@ -135,7 +135,8 @@ fn idle_and_status() {
     };
     let (floor, status) = (time(&["--version"]), time(&["status"]));
     println!(
-        "status, whole process: median {:.1} ms, p95 {:.1} (goal 30); the program that only says its version: {:.1} ms",
+        "status, whole process: median {:.1} ms, p95 {:.1} (goal 30); the program that only says \
+         its version: {:.1} ms",
         part(status.clone(), 0.5),
         part(status, 0.95),
         part(floor, 0.5)
@@ -235,7 +236,8 @@ async fn requests(socket: &Path, what: &str) {
     let failed = answers.iter().filter(|answer| answer.is_err()).count();
     let times: Vec<f64> = answers.into_iter().flatten().collect();
     println!(
-        "{} control requests in {:.1} s to {what}: p50 {:.2} ms, p99 {:.2} ms (goal 10), {failed} failed",
+        "{} control requests in {:.1} s to {what}: p50 {:.2} ms, p99 {:.2} ms (goal 10), {failed} \
+         failed",
         total,
         begun.elapsed().as_secs_f64(),
         part(times.clone(), 0.5),
@@ -274,7 +276,8 @@ fn attached(demo: u32, socket: &Path, home: &Path) {
     drop(pair);
     let _ = reading.join();
     println!(
-        "attached explorer: {own:.2} % of a core itself, and the demo of 24 nodes {before:.1} % without and {with:.1} % with it (goal 2 more)"
+        "attached explorer: {own:.2} % of a core itself, and the demo of 24 nodes {before:.1} % \
+         without and {with:.1} % with it (goal 2 more)"
     );
 }
 

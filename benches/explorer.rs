@@ -115,7 +115,8 @@ fn main() {
     for peers in [200, 10_000] {
         let frames = swarmdex::ui::time_frames(200, 60, peers, FRAMES).unwrap();
         println!(
-            "frame at 200x60 with {peers} peers, 100 of them changed: median {:.2} ms, p99 {:.2} (goal 4)",
+            "frame at 200x60 with {peers} peers, 100 of them changed: median {:.2} ms, p99 {:.2} \
+             (goal 4)",
             median(frames.clone()),
             p99(frames)
         );
@@ -124,7 +125,8 @@ fn main() {
     for peers in [100, 1_000] {
         let frames = swarmdex::ui::time_map_frames(200, 60, peers, FRAMES).unwrap();
         println!(
-            "map at 200x60 with {peers} peers and a line to each: median {:.2} ms, p99 {:.2} (goal 4)",
+            "map at 200x60 with {peers} peers and a line to each: median {:.2} ms, p99 {:.2} \
+             (goal 4)",
             median(frames.clone()),
             p99(frames)
         );
@@ -135,7 +137,8 @@ fn main() {
         .block_on(swarmdex::ui::time_keys(KEYS, FLOOD))
         .unwrap();
     println!(
-        "key to frame under a flood of {FLOOD} changes a second, {} keys: median {:.1} ms, p99 {:.1} (goal 16)",
+        "key to frame under a flood of {FLOOD} changes a second, {} keys: median {:.1} ms, p99 \
+         {:.1} (goal 16)",
         keys.len(),
         median(keys.clone()),
         p99(keys)
@@ -163,7 +166,8 @@ fn main() {
         "60s",
     ]);
     println!(
-        "a demo of 24 nodes: {with:.1} % of a core with the explorer, {without:.1} % without: {:.1} more (goal 5)",
+        "a demo of 24 nodes: {with:.1} % of a core with the explorer, {without:.1} % without: \
+         {:.1} more (goal 5)",
         with - without
     );
 }

@@ -236,7 +236,8 @@ fn uploads(site: &Site, scratch: &Path) {
         median(&mut theirs[count - some..].to_vec()),
     );
     println!(
-        "  devpi-server, {count} of them: the first quarter {first:.1} ms each, the last {last:.1} ms"
+        "  devpi-server, {count} of them: the first quarter {first:.1} ms each, the last \
+         {last:.1} ms"
     );
     println!(
         "  its page: p50 {:.1} ms; memory {:.0} MiB",

@@ -92,7 +92,8 @@ async fn fill(dir: &Path, records: Vec<Record>) -> Store {
     let counting = Instant::now();
     store.recount().await.unwrap();
     println!(
-        "{count} packages taken, with the index, durably: {:.0} a second (then {:.1} s to count who needs whom)",
+        "{count} packages taken, with the index, durably: {:.0} a second (then {:.1} s to count \
+         who needs whom)",
         count as f64 / inserted,
         counting.elapsed().as_secs_f64()
     );
@@ -173,7 +174,8 @@ fn cold(dir: &Path) {
     assert!(found.total > 0);
     search(&store, &prefixes());
     println!(
-        "opened and searched for the first time in {first:.1} ms; {:.0} MiB of memory after 200 more",
+        "opened and searched for the first time in {first:.1} ms; {:.0} MiB of memory after 200 \
+         more",
         resident_mib("self")
     );
 }

@@ -418,7 +418,8 @@ fn tell(name: &str, figures: &Figures) {
             "3 to 6".to_owned()
         };
         println!(
-            "  {what:<6} p50 {p50:>5.0} ms, p95 {p95:>5.0}; after 100 requests p50 {after50:>5.0}, p95 {after95:>5.0}; \
+            "  {what:<6} p50 {p50:>5.0} ms, p95 {p95:>5.0}; after 100 requests p50 \
+             {after50:>5.0}, p95 {after95:>5.0}; \
              {asked} asked for each, {:.1} % of them liars, then {:.1} %",
             liars(requests.iter()),
             liars(requests.iter().filter(late)),
@@ -495,7 +496,8 @@ async fn main() {
                 _ => String::new(),
             };
             println!(
-                "  {what:<6} p50 {:.2}, p95 {:.2}; after 100 requests p50 {:.2}, p95 {:.2}{verdict}",
+                "  {what:<6} p50 {:.2}, p95 {:.2}; after 100 requests p50 {:.2}, p95 \
+                 {:.2}{verdict}",
                 b50 / a50,
                 b95 / a95,
                 d50 / c50,

@@ -118,7 +118,8 @@ fn seeds(count: u64) {
         }
     }
     println!(
-        "\n{count} seeds of 200 nodes in {:.1} s: {events} events, delivered {lowest} at worst, {banned_honest} honest nodes banned",
+        "\n{count} seeds of 200 nodes in {:.1} s: {events} events, delivered {lowest} at worst, \
+         {banned_honest} honest nodes banned",
         started.elapsed().as_secs_f64()
     );
 }

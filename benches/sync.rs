@@ -163,11 +163,13 @@ async fn measure() {
     }
     let took = begun.elapsed().as_secs_f64();
     println!(
-        "a newcomer has {PACKAGES} packages, verified and searchable, {took:.1} s after its start ({:.0} a second)",
+        "a newcomer has {PACKAGES} packages, verified and searchable, {took:.1} s after its start \
+         ({:.0} a second)",
         PACKAGES as f64 / took
     );
     println!(
-        "  beside: verifying alone {verifying:.1} s and storing alone {storing:.1} s, in one thread each"
+        "  beside: verifying alone {verifying:.1} s and storing alone {storing:.1} s, in one \
+         thread each"
     );
     let metrics = node.metrics().await.unwrap();
     let moved = metrics

@@ -50,7 +50,8 @@ fn home() -> PathBuf {
 /// Creates a project, and returns the crates of its lock file, which are in the cargo home.
 pub fn project(dir: &Path) -> Vec<Crate> {
     let manifest = format!(
-        "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[dependencies]{NEEDED}"
+        "[package]\nname = \"project\"\nversion = \"0.1.0\"\nedition = \
+         \"2024\"\n[dependencies]{NEEDED}"
     );
     made::write(&dir.join("Cargo.toml"), manifest);
     made::write(&dir.join("src/lib.rs"), "");
@@ -139,7 +140,8 @@ pub fn static_registry(site: &Site, www: &Path, host: &str, crates: &[Crate]) {
 pub fn fetch(home: &Path, project: &Path, registry: &str) -> f64 {
     fresh(home);
     let config = format!(
-        "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \"{registry}\"\n[net]\nretry = 0\n"
+        "[source.crates-io]\nreplace-with = \"mirror\"\n[source.mirror]\nregistry = \
+         \"{registry}\"\n[net]\nretry = 0\n"
     );
     fs::write(home.join("config.toml"), config).unwrap();
     let mut cargo = client(Path::new(env!("CARGO")));

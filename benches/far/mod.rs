@@ -197,7 +197,8 @@ pub fn far(scratch: &Path) {
         fetched[1].push(crates::fetch(&home, &project, &mirror));
     }
     println!(
-        "\n{} crates, {:.1} MiB, that are at {PEERS} peers of 20 MiB/s each, and at one nginx of 20 MiB/s",
+        "\n{} crates, {:.1} MiB, that are at {PEERS} peers of 20 MiB/s each, and at one nginx of \
+         20 MiB/s",
         crates.len(),
         size as f64 / f64::from(1 << 20)
     );

@@ -78,8 +78,10 @@ pub fn tarball(name: &str, version: &str, needs: &[String], size: usize) -> Vec<
 /// Returns a crate.
 pub fn crate_file(name: &str, version: &str) -> Vec<u8> {
     let manifest = format!(
-        "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2021\"\nlicense = \"MIT\"\ndescription = \"Made\"\n\
-         [dependencies]\nserde = \"1\"\nlog = \"0.4\"\n[features]\ndefault = []\nstd = [\"serde/std\"]\n"
+        "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2021\"\nlicense = \
+         \"MIT\"\ndescription = \"Made\"\n\
+         [dependencies]\nserde = \"1\"\nlog = \"0.4\"\n[features]\ndefault = []\nstd = \
+         [\"serde/std\"]\n"
     );
     let stem = format!("{name}-{version}");
     tar_gz(&[
@@ -92,7 +94,8 @@ pub fn crate_file(name: &str, version: &str) -> Vec<u8> {
 pub fn wheel(name: &str, version: &str, size: usize) -> (String, Vec<u8>) {
     let info = format!("{name}-{version}.dist-info");
     let metadata = format!(
-        "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A package that was made for a bench\n\
+        "Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: A package that was \
+         made for a bench\n\
          Requires-Python: >=3.8\nLicense: MIT\n\n# {name}\n\nIt was made for a bench.\n"
     );
     let tag = "Wheel-Version: 1.0\nGenerator: bench\nRoot-Is-Purelib: true\nTag: py3-none-any\n";
@@ -183,7 +186,8 @@ pub fn form(name: &str, version: &str, file: &str, bytes: &[u8]) -> (String, Vec
     }
     write!(
         body,
-        "--{boundary}\r\nContent-Disposition: form-data; name=\"content\"; filename=\"{file}\"\r\nContent-Type: \
+        "--{boundary}\r\nContent-Disposition: form-data; name=\"content\"; \
+         filename=\"{file}\"\r\nContent-Type: \
          application/octet-stream\r\n\r\n"
     )
     .unwrap();

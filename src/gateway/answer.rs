@@ -107,7 +107,7 @@ pub fn sentence(status: StatusCode, text: &str) -> Response {
 
 /// Returns the answer of a node without peers, which cannot know yet.
 pub fn too_early() -> Response {
-    let text = "this node has just started and has no peer yet, so that it does not know; it is asked again in a moment";
+    let text = "this node has just started and has no peers yet; try again in a moment";
     let mut response = sentence(StatusCode::SERVICE_UNAVAILABLE, text);
     response
         .headers_mut()

@@ -30,7 +30,7 @@ pub async fn check(url: &str, node: &PeerId) -> Result<(), String> {
     let answered = timeout(MOST, proof(url, &nonce)).await;
     let proof = answered.map_err(|_| {
         format!(
-            "what answers there has not done so within {} s",
+            "the server there did not answer within {} s",
             MOST.as_secs()
         )
     })??;
@@ -47,7 +47,7 @@ async fn proof(url: &str, nonce: &str) -> Result<Proof, String> {
         .trim_end_matches('/');
     let nothing = |error: &dyn std::fmt::Display| format!("nothing answers there: {error}");
     let stranger =
-        |error: &dyn std::fmt::Display| format!("what answers there is no gateway: {error}");
+        |error: &dyn std::fmt::Display| format!("the server there is no gateway: {error}");
     let stream = TcpStream::connect(authority)
         .await
         .map_err(|error| nothing(&error))?;

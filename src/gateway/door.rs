@@ -106,7 +106,7 @@ pub async fn keep(
                     ));
                 }
                 None => {
-                    tracing::warn!(from = %from.ip(), "the gateway has as many connections of it as it takes")
+                    tracing::warn!(from = %from.ip(), "the gateway has too many connections from an address")
                 }
             },
             Err(error) => {

@@ -72,8 +72,8 @@ pub fn may_change(change: Change, how: &str) -> Result<(), Refused> {
                 .to_owned()
         }
         Change::NoToken => format!(
-            "this changes something, and the token that was sent is not the one in gateway.token in the node's data \
-             directory; {how}"
+            "publishing needs the token in gateway.token in the node's data directory, and another \
+             one was sent; {how}"
         ),
     };
     Err(Refused::Because(StatusCode::FORBIDDEN, text))
@@ -263,7 +263,8 @@ pub async fn may_publish(
                 _ => String::new(),
             };
             let text = format!(
-                "{name} is {owner} ({fingerprint}) on this node, because {reason}; `swarmdex names unset {pattern}` takes \
+                "{name} is {owner} ({fingerprint}) on this node, because {reason}; `swarmdex \
+                 names unset {pattern}` takes \
                  that back{elsewhere}"
             );
             Err(Refused::Because(StatusCode::FORBIDDEN, text))

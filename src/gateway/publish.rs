@@ -43,7 +43,7 @@ async fn doubtful(path: &Path) -> Vec<String> {
         more => format!(" and {more} more"),
     };
     vec![format!(
-        "what is called or looks like a private key is in the archive, and is published with it: {named}{more}"
+        "the archive has files that look like private keys, which are published too: {named}{more}"
     )]
 }
 
@@ -90,8 +90,8 @@ async fn missing(service: &Service, receipt: &Receipt) -> Result<Option<String>>
     } = replicated(&*service.registry(), receipt, wanted, AS_SAFE).await?;
     let time = AS_SAFE.as_secs();
     let text = format!(
-        "{records} of {wanted} peers had its records after {time} s, and {copies} its bytes; it is published all the same, and the \
-         node goes on"
+        "after {time} s, {records} of {wanted} peers have its records and {copies} its bytes; it \
+         is published all the same, and the node continues"
     );
     Ok((!enough).then_some(text))
 }

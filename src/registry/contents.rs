@@ -24,9 +24,9 @@ pub type Incoming = Pin<Box<dyn AsyncRead + Send>>;
 ///
 /// # Errors
 /// Every call fails with [`Closed`](crate::RegistryError::Closed) once the node has ended, with
-/// [`Database`](crate::RegistryError::Database) where its database fails, and over a control socket
-/// with [`NoNode`](crate::RegistryError::NoNode) or [`Control`](crate::RegistryError::Control) where
-/// that fails.
+/// [`Database`](crate::RegistryError::Database) if its database fails, and, over a control socket
+/// that fails, with [`NoNode`](crate::RegistryError::NoNode) or
+/// [`Control`](crate::RegistryError::Control).
 #[async_trait]
 pub trait Contents: Send + Sync {
     /// Stores bytes to be published.
@@ -48,9 +48,8 @@ pub trait Contents: Send + Sync {
         progress: Option<mpsc::Sender<Transfer>>,
     ) -> Result<Fetched>;
 
-    /// Fetches small contents that travel beside files, many at once, from connected peers, and
-    /// waits no longer than `within`. What is not here then has to be fetched alone; an
-    /// implementation may leave everything to that.
+    /// Fetches many small companion files at once, from connected peers, within this time. The
+    /// caller fetches what is missing then one by one. The default implementation fetches nothing.
     ///
     /// # Errors
     /// Those of every call.
@@ -58,7 +57,7 @@ pub trait Contents: Send + Sync {
         Ok(())
     }
 
-    /// Starts a fetch and does not wait for it.
+    /// Starts a fetch without waiting for it.
     ///
     /// # Errors
     /// [`TooLarge`](crate::RegistryError::TooLarge); those of every call.
@@ -85,67 +84,66 @@ pub trait Contents: Send + Sync {
     /// Those of every call.
     async fn held(&self, root: ContentRoot) -> Result<Option<Held>>;
 
-    /// Describes all content that is here, the most recently used first.
+    /// Describes all contents that are here, those used last first.
     ///
     /// # Errors
     /// Those of every call.
     async fn list(&self) -> Result<Vec<Held>>;
 
-    /// Describes content that was damaged and is not here again, the oldest first.
+    /// Describes the contents that were damaged and are not restored yet, oldest first.
     ///
     /// # Errors
     /// Those of every call.
     async fn lost(&self) -> Result<Vec<Lost>>;
 
-    /// Tells how many bytes are here, of which kinds, and the quota.
+    /// Returns the bytes that are here, by kind, and the quota.
     ///
     /// # Errors
     /// Those of every call.
     async fn usage(&self) -> Result<StorageUsage>;
 
-    /// Pins content for a release, so that the quota does not evict it, or unpins it; false when it
-    /// is not here. A pin belongs to one release, whatever becomes of others with the same bytes.
+    /// Pins a content for a release, so that it is not evicted, or unpins it. Returns false if it
+    /// is not here. Pins are per release, even if several share the same bytes.
     ///
     /// # Errors
     /// Those of every call.
     async fn keep(&self, root: ContentRoot, release: String, pinned: bool) -> Result<bool>;
 
-    /// Evicts content that is neither own nor pinned: as much as the quota requires, or `all` of
-    /// it; and what is left of fetches that nobody has continued for a week, or with `all` for a
+    /// Evicts contents that are neither own nor pinned: enough for the quota, or `all` of them.
+    /// Also removes the remains of fetches that were not resumed for a week, or, with `all`, for a
     /// minute.
     ///
     /// # Errors
     /// Those of every call.
     async fn clean_up(&self, all: bool) -> Result<Freed>;
 
-    /// Reads and verifies one content; false when it is damaged. It is then dropped, and fetched
-    /// again if somebody has it.
+    /// Reads and verifies one content. Returns false if it is damaged: it is then dropped, and
+    /// fetched again if a peer has it.
     ///
     /// # Errors
     /// [`NoContent`](crate::RegistryError::NoContent); those of every call.
     async fn check(&self, root: ContentRoot) -> Result<bool>;
 
-    /// Returns the nodes that have a content: this one if it has, and the providers that the DHT
-    /// knows, each once.
+    /// Returns the nodes that have a content: this one, if it does, and its providers in the DHT,
+    /// without duplicates.
     ///
     /// # Errors
     /// Those of every call.
     async fn holders(&self, root: ContentRoot) -> Result<Vec<PeerId>>;
 
-    /// Provides everything that is here in the DHT again, and checks anew which of the own packages
-    /// have replicas.
+    /// Announces all contents again in the DHT, and checks again which own packages have replicas.
     ///
     /// # Errors
     /// Those of every call.
     async fn offer_again(&self) -> Result<()>;
 
-    /// Returns the transfers that run, and those that ended lately, the newest first.
+    /// Returns the running and recent transfers, newest first.
     ///
     /// # Errors
     /// Those of every call.
     async fn transfers(&self) -> Result<Vec<Transfer>>;
 
-    /// Pauses, resumes or stops a fetch; false when there is none that could be.
+    /// Pauses, resumes or stops a fetch. Returns false if there is no such fetch.
     ///
     /// # Errors
     /// Those of every call.

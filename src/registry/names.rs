@@ -11,30 +11,31 @@ use crate::{
     },
 };
 
-/// The bare names of a node, each with its publisher. `Send + Sync` and object safe, like the registry.
+/// The bare names of a node, each with its publisher. `Send + Sync` and object safe, like the
+/// registry.
 ///
 /// # Errors
 /// Every call fails with [`Closed`](crate::RegistryError::Closed) once the node has ended, with
-/// [`Database`](crate::RegistryError::Database) where its database fails, and over a control socket
-/// with [`NoNode`](crate::RegistryError::NoNode) or [`Control`](crate::RegistryError::Control) where
-/// that fails.
+/// [`Database`](crate::RegistryError::Database) if its database fails, and, over a control socket
+/// that fails, with [`NoNode`](crate::RegistryError::NoNode) or
+/// [`Control`](crate::RegistryError::Control).
 #[async_trait]
 pub trait Names: Send + Sync {
-    /// Decides to whom a name belongs, and says why. Asks the network if nobody here is known to
-    /// have it.
+    /// Decides which publisher a name belongs to, and explains it. Asks the network if no known
+    /// publisher has the name.
     ///
     /// # Errors
     /// Those of every call.
     async fn why(&self, name: &PackageName) -> Result<NameDecision>;
 
-    /// Decides as [`Names::why`] does, by what is known here; asks nobody.
+    /// Decides as [`Names::why`] does, without asking the network.
     ///
     /// # Errors
     /// Those of every call.
     async fn known(&self, name: &PackageName) -> Result<NameDecision>;
 
     /// Decides as [`Names::why`] does, for a client that is then served: the first publisher served
-    /// under a name keeps it, and the person is told of others who claim it.
+    /// under a name keeps it, and the person is told of others that claim it.
     ///
     /// # Errors
     /// Those of every call.
@@ -46,27 +47,27 @@ pub trait Names: Send + Sync {
     /// Those of every call.
     async fn table(&self) -> Result<NameTable>;
 
-    /// Gives a name, or all names of a pattern, to this key from now on. Only a person's act may call
-    /// this.
+    /// Assigns a name, or all names of a pattern, to this key. Only for an explicit action of a
+    /// person.
     ///
     /// # Errors
     /// [`Usage`](crate::RegistryError::Usage) if the settings say otherwise.
     async fn set_name(&self, pattern: NamePattern, owner: PublisherId) -> Result<()>;
 
-    /// Takes [`Names::set_name`] back, and forgets from whom the name was served; false when there
-    /// was nothing to take back.
+    /// Reverts [`Names::set_name`], and forgets the publisher that the name was served from.
+    /// Returns false if there was nothing to revert.
     ///
     /// # Errors
     /// Those of every call.
     async fn unset_name(&self, pattern: NamePattern) -> Result<bool>;
 
-    /// Trusts a key for these names. Only a person's act may call this.
+    /// Trusts a key for these names. Only for an explicit action of a person.
     ///
     /// # Errors
     /// Those of every call.
     async fn trust_for_names(&self, key: PublisherId, patterns: Vec<NamePattern>) -> Result<()>;
 
-    /// Stops serving a name, one version of it, or one file of that.
+    /// Blocks a name, one version of it, or one file of that version.
     ///
     /// # Errors
     /// Those of every call.
@@ -78,7 +79,8 @@ pub trait Names: Send + Sync {
         why: String,
     ) -> Result<()>;
 
-    /// Takes a block back, and those of the version's files; false when there was none.
+    /// Removes a block, together with those of the version's files. Returns false if there was
+    /// none.
     ///
     /// # Errors
     /// Those of every call.

@@ -44,7 +44,7 @@ use crate::{
     store::{Store, content::ContentStore},
 };
 
-/// What a registry is put together from.
+/// The parts that a registry is built from.
 #[allow(missing_docs)] // Their types say what they are.
 pub struct Parts {
     pub net: Net,

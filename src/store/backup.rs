@@ -180,7 +180,7 @@ fn make_telling(data_dir: &Path, ask: &Ask, step: Step<'_>) -> Result<Backup> {
 
 fn taken(dir: &Path) -> RegistryError {
     RegistryError::Usage(format!(
-        "{} is there already; choose a name for a new directory",
+        "{} is there already; choose another name",
         dir.display()
     ))
 }
@@ -193,7 +193,7 @@ fn place(dir: &Path) -> Result<(&Path, String)> {
         .filter(|_| dir.is_absolute())
     else {
         return Err(RegistryError::Usage(format!(
-            "{} names no directory that could be made",
+            "{} does not name a directory that can be created",
             dir.display()
         )));
     };
@@ -216,7 +216,7 @@ fn forget_unfinished(parent: &Path, prefix: &str) {
     }) {
         let left = File::open(old.path()).is_ok_and(|dir| dir.try_lock().is_ok());
         if left && let Err(error) = fs::remove_dir_all(old.path()) {
-            tracing::warn!(%error, path = %old.path().display(), "what an earlier backup left could not be removed");
+            tracing::warn!(%error, path = %old.path().display(), "the remains of an earlier backup could not be removed");
         }
     }
 }

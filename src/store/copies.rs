@@ -110,12 +110,17 @@ impl Store {
     ) -> Result<Reserved> {
         self.write(move |db| {
             let of = release.owner();
-            let there = db.prepare_cached("SELECT 1 FROM copies WHERE release = ?")?.exists([release.hash().0])?;
+            let there = db
+                .prepare_cached("SELECT 1 FROM copies WHERE release = ?")?
+                .exists([release.hash().0])?;
             if there {
                 return Ok(Reserved::Kept);
             }
             let contents = release.contents();
-            let bytes = contents.iter().fold(0_u64, |sum, content| sum.saturating_add(content.size)).max(LEAST);
+            let bytes = contents
+                .iter()
+                .fold(0_u64, |sum, content| sum.saturating_add(content.size))
+                .max(LEAST);
             let is_known = |publisher: &PublisherId| known.contains(publisher);
             let kept = totals(db)?;
             let gone = match admit(&kept, is_known, (&of, bytes), room) {
@@ -130,7 +135,8 @@ impl Store {
                 }
             };
             db.prepare_cached(
-                "INSERT INTO copies (release, publisher, bytes, since, envelope) VALUES (?, ?, ?, ?, ?)",
+                "INSERT INTO copies (release, publisher, bytes, since, envelope) VALUES (?, ?, ?, \
+                 ?, ?)",
             )?
             .execute(params![
                 release.hash().0,
@@ -151,7 +157,8 @@ impl Store {
                 .execute(params![content.root.0, release.hash().0])?;
             }
             db.prepare_cached(
-                "DELETE FROM copies WHERE release = ?1 AND NOT EXISTS (SELECT 1 FROM copied WHERE release = ?1)",
+                "DELETE FROM copies WHERE release = ?1 AND NOT EXISTS (SELECT 1 FROM copied WHERE \
+                 release = ?1)",
             )?
             .execute([release.hash().0])?;
             Ok(Reserved::Taken { gone })
@@ -175,7 +182,8 @@ impl Store {
         self.write(move |db| {
             let unfinished = db
                 .prepare_cached(
-                    "SELECT DISTINCT release FROM copied WHERE NOT EXISTS (SELECT 1 FROM contents WHERE root = copied.root)",
+                    "SELECT DISTINCT release FROM copied WHERE NOT EXISTS (SELECT 1 FROM contents \
+                     WHERE root = copied.root)",
                 )?
                 .query_map([], |row| hash(row, 0))?
                 .collect::<rusqlite::Result<Vec<_>>>()?;
@@ -310,7 +318,8 @@ impl Store {
     pub async fn missed_holder(&self, release: Hash, peer: PeerId, now: Timestamp) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached(
-                "UPDATE holders SET missing_since = coalesce(missing_since, ?) WHERE release = ? AND peer = ?",
+                "UPDATE holders SET missing_since = coalesce(missing_since, ?) WHERE release = ? \
+                 AND peer = ?",
             )?
             .execute(params![now.0, release.0, peer.to_bytes()])
             .map(drop)

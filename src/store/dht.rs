@@ -76,7 +76,7 @@ impl Store {
                     prefix
                 ]) {
                     Err(rusqlite::Error::ToSqlConversionFailure(error)) => {
-                        tracing::error!(%error, ?key, "a record that no row can hold was left out");
+                        tracing::error!(%error, ?key, "a record that cannot be stored was skipped");
                     }
                     written => drop(written?),
                 }

@@ -88,7 +88,7 @@ impl DirLock {
         // The lock works without the record, and other processes then try the usual paths of the
         // socket.
         if let Err(error) = written {
-            tracing::warn!(%error, "the lock file could not be written, so that others may not find this node");
+            tracing::warn!(%error, "the lock file could not be written, so others may not find this node");
         }
     }
 }

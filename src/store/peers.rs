@@ -62,15 +62,25 @@ impl Store {
     pub async fn remember_peers(&self, peers: Vec<StoredPeer>, keep: usize) -> Result<()> {
         self.write(move |db| {
             let mut insert = db.prepare_cached(
-                "INSERT OR REPLACE INTO peers (id, addresses, standing, last_seen) VALUES (?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO peers (id, addresses, standing, last_seen) VALUES (?, ?, \
+                 ?, ?)",
             )?;
             for peer in &peers {
-                let addresses = serde_json::to_string(&peer.addresses).unwrap_or_else(|_| "[]".to_owned());
-                let Ok(standing) = serde_json::to_string(&peer.standing) else { continue };
-                insert.execute(params![peer.id.to_bytes(), addresses, standing, peer.standing.last_seen.0])?;
+                let addresses =
+                    serde_json::to_string(&peer.addresses).unwrap_or_else(|_| "[]".to_owned());
+                let Ok(standing) = serde_json::to_string(&peer.standing) else {
+                    continue;
+                };
+                insert.execute(params![
+                    peer.id.to_bytes(),
+                    addresses,
+                    standing,
+                    peer.standing.last_seen.0
+                ])?;
             }
             db.prepare_cached(
-                "DELETE FROM peers WHERE id NOT IN (SELECT id FROM peers ORDER BY last_seen DESC LIMIT ?)",
+                "DELETE FROM peers WHERE id NOT IN (SELECT id FROM peers ORDER BY last_seen DESC \
+                 LIMIT ?)",
             )?
             .execute([keep as i64])
             .map(drop)

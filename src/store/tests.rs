@@ -570,7 +570,8 @@ fn a_read_ends_when_its_time_is_up_and_the_next_one_reads_again() {
     let endless = |store: &Store| {
         store.read(|db| {
             let sql =
-                "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count) SELECT max(n) FROM count";
+                "WITH RECURSIVE count(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM count) SELECT \
+                 max(n) FROM count";
             db.query_row(sql, [], |row| row.get::<_, i64>(0))
         })
     };

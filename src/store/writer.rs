@@ -280,7 +280,7 @@ fn serve(
 /// Releases the pages that the writer caches, which after a burst of writes are the whole database.
 fn forget_pages(connection: &Connection) {
     if let Err(error) = connection.execute_batch("PRAGMA shrink_memory") {
-        tracing::warn!(%error, "the store's writer keeps its memory");
+        tracing::warn!(%error, "the store's writer could not release its memory");
     }
 }
 

@@ -62,7 +62,7 @@ pub fn read(manifest: &Manifest, text: &[u8]) -> Result<Line, String> {
             .bytes()
             .all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
     if !is_digest {
-        return Err("its cksum is no SHA-256 in lower-case hexadecimal".to_owned());
+        return Err("its cksum is not a SHA-256 in lower-case hexadecimal".to_owned());
     }
     let is_list = |key: &str| fields.get(key).is_some_and(Value::is_array);
     if !is_list("deps") || !fields.get("features").is_some_and(Value::is_object) {

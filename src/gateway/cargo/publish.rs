@@ -145,7 +145,7 @@ async fn received(
     let length = bytes.read_u32_le().await.map_err(|error| cut(&error))? as usize;
     if length > MAX_WORDS {
         return Err(Refused::wrong(format!(
-            "what is said of the crate has {length} bytes, and may have {MAX_WORDS}"
+            "the metadata of the crate has {length} bytes; at most {MAX_WORDS} are allowed"
         )));
     }
     let mut words = vec![0; length];
@@ -154,7 +154,7 @@ async fn received(
         .await
         .map_err(|error| cut(&error))?;
     let said: Said = serde_json::from_slice(&words).map_err(|error| {
-        Refused::wrong(format!("what is said of the crate cannot be read: {error}"))
+        Refused::wrong(format!("the metadata of the crate cannot be read: {error}"))
     })?;
     // Both become part of a file name.
     name_of(&said.name)?;

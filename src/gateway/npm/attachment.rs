@@ -15,13 +15,13 @@ const MAX_KEY: usize = 2_048;
 /// The reason why a body is invalid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Wrong {
-    #[error("what it says beside the tarball has more than {} MiB", MAX_WORDS >> 20)]
+    #[error("its metadata has more than {} MiB", MAX_WORDS >> 20)]
     TooLong,
     #[error("it has more than one tarball")]
     Second,
     #[error("its tarball is no base64")]
     Base64,
-    #[error("it ends in the middle")]
+    #[error("it ends too early")]
     Cut,
 }
 

@@ -37,7 +37,7 @@ async fn seen(service: &Service, name: &str, rev_seen: Option<&str>) -> Result<P
         .map_err(not_found_is_forbidden)?;
     let package = package(service, &id).await?;
     if rev_seen.is_some_and(|seen| seen != rev(package.seq, package.signed_at.0)) {
-        let text = format!("{name} has changed since it was read; run that again");
+        let text = format!("{name} has changed since it was read; run the command again");
         return Err(Refused::Because(StatusCode::CONFLICT, text));
     }
     Ok(package)
@@ -76,7 +76,7 @@ pub(super) async fn say(
     }
     let Some(versions) = &said.versions else {
         return Err(Refused::wrong(format!(
-            "nothing is said of any version of {name}, and there is no tarball"
+            "the document of {name} has no version and no tarball"
         )));
     };
     let mut changes = deprecations(&document, said);
@@ -233,7 +233,7 @@ fn notice(name: &str, gone: &[VersionText]) -> Vec<String> {
         more => format!(" and {more} more"),
     };
     vec![format!(
-        "{name} {named}{more} is yanked: what was signed stays, so nobody gets it anew, and who has it in a lock file still does; \
-         `swarmdex unyank` takes that back"
+        "{name} {named}{more} is yanked, because signed releases stay: new installs do not get it, \
+         and lock files that have it still work; `swarmdex unyank` reverts that"
     )]
 }

@@ -104,7 +104,7 @@ pub(super) async fn take(
     let Received { said, file } = received(bytes, dir.path(), service.options.upload).await?;
     if let Some(other) = said.name.as_ref().filter(|other| *other != name) {
         return Err(Refused::wrong(format!(
-            "what is sent to {name} says that it is {other}"
+            "the document sent to {name} is for {other}"
         )));
     }
     match file {
@@ -153,7 +153,7 @@ async fn received(
 
 fn unread(why: impl ToString) -> Refused {
     Refused::wrong(format!(
-        "what was sent cannot be read, or broke off ({}); publish it again",
+        "the request cannot be read or broke off ({}); publish it again",
         why.to_string()
     ))
 }
@@ -246,7 +246,8 @@ fn check(name: &str, said: &Said, version: &VersionText, tarball: &Tarball) -> R
             .is_some_and(|shasum| !shasum.eq_ignore_ascii_case(&sha1))
     {
         let text = format!(
-            "the tarball of {name} {version} has another digest than is said of it; publish it again"
+            "the tarball of {name} {version} has another digest than its document says; publish \
+             it again"
         );
         return Err(Refused::wrong(text));
     }
@@ -288,7 +289,8 @@ async fn may_follow(
         && entry.is_yanked()
     {
         let text = format!(
-            "You cannot publish over {name} {version}, which was unpublished: here that is a yank; `swarmdex unyank {id}@{version}` \
+            "You cannot publish over {name} {version}, which was unpublished: here that is a \
+             yank; `swarmdex unyank {id}@{version}` \
              takes it back, or publish another version"
         );
         return Err(Refused::Because(StatusCode::FORBIDDEN, text));
@@ -302,7 +304,8 @@ fn over(refused: Refused, name: &str, version: &VersionText) -> Refused {
     match refused {
         Refused::Because(StatusCode::CONFLICT, why) => {
             let text = format!(
-                "You cannot publish over the previously published version {version} of {name}: {why}"
+                "You cannot publish over the previously published version {version} of {name}: \
+                 {why}"
             );
             Refused::Because(StatusCode::FORBIDDEN, text)
         }

@@ -259,9 +259,7 @@ async fn package(service: &Service, name: &str) -> Result<Arc<Served>, Refused> 
 }
 
 fn none_left(name: &str) -> Refused {
-    let text = format!(
-        "{name} has no version that npm could install: all are yanked, or what they are is not to be had"
-    );
+    let text = format!("{name} has no version to install: all are yanked or not available");
     Refused::Because(StatusCode::NOT_FOUND, text)
 }
 

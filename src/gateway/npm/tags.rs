@@ -73,9 +73,7 @@ pub(super) async fn remove(
     let package = package(service, &id).await?;
     if !package.tags.contains_key(&tag) {
         let text = match tag.as_str() {
-            LATEST => format!(
-                "{name} has no tag {LATEST} of its owner's; it names the highest version, and cannot be taken away"
-            ),
+            LATEST => format!("{name} has no tag {LATEST} to remove: it names the highest version"),
             _ => format!("{name} has no tag {tag}"),
         };
         return Err(Refused::Because(StatusCode::NOT_FOUND, text));

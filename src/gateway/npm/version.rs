@@ -129,9 +129,9 @@ fn open(fields: &Map<String, Value>) -> String {
 }
 
 fn digests(file: &File) -> Result<String, String> {
-    let sha512 = file.sha512.ok_or(
-        "its signer does not say the SHA-512 of its file, without which npm checks nothing",
-    )?;
+    let sha512 = file
+        .sha512
+        .ok_or("its signer gives no SHA-512 of its file, which npm needs to verify it")?;
     let mut digests = format!("\"integrity\":\"sha512-{}\"", BASE64.encode(&sha512.0));
     if let Some(sha1) = file.sha1 {
         digests.push_str(&format!(",\"shasum\":\"{sha1}\""));

@@ -91,7 +91,8 @@ pub fn home(base: &str, status: &Status) -> Markup {
         pre { "# .cargo/config.toml\n[registries.swarm]\nindex = \"sparse+" (base) "/cargo/\"" }
         p { "To build a project whose lock file has crates of the default registry, from what publishers here attest of it:" }
         pre {
-            "CARGO_HOME=$(mktemp -d) cargo build --locked \\\n  --config 'source.crates-io.replace-with=\"swarm\"' \\\n  "
+            "CARGO_HOME=$(mktemp -d) cargo build --locked \\\n  --config \
+             'source.crates-io.replace-with=\"swarm\"' \\\n  "
             "--config 'registries.swarm.index=\"sparse+" (base) "/cargo-mirror/\"'"
         }
         h3 { "pip and uv" }

@@ -34,7 +34,8 @@ const HITS: usize = 50;
 const ASKED: Duration = Duration::from_secs(2);
 /// No scripts run, nothing is loaded from elsewhere, and nothing is sent elsewhere.
 const POLICY: HeaderValue = HeaderValue::from_static(
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors \
+     'none'",
 );
 const STYLE: &str = include_str!("style.css");
 

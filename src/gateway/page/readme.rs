@@ -48,7 +48,8 @@ mod tests {
     #[test]
     fn markdown_becomes_html_and_nothing_in_it_runs() {
         let html = rendered(
-            "# Title\n\n*so* [here](https://example.org/x) [bad](javascript:alert(1)) ![p](https://example.org/p.png)\n\n\
+            "# Title\n\n*so* [here](https://example.org/x) [bad](javascript:alert(1)) \
+             ![p](https://example.org/p.png)\n\n\
              <script>alert(1)</script><b onclick=\"x()\">bold</b>\n\n| a | b |\n|---|---|\n| 1 | 2 |\n",
         )
         .into_string();

@@ -117,9 +117,8 @@ pub(super) async fn read(
     content_type: &str,
     (path, most): (&Path, u64),
 ) -> Result<Form, Refused> {
-    let boundary = multer::parse_boundary(content_type).map_err(|_| {
-        Refused::wrong("an upload is a form (multipart/form-data), and this is none")
-    })?;
+    let boundary = multer::parse_boundary(content_type)
+        .map_err(|_| Refused::wrong("an upload must be a form (multipart/form-data)"))?;
     let limits = SizeLimit::new()
         .whole_stream(most.saturating_add(WORDS))
         .per_field(WORDS)
@@ -134,7 +133,7 @@ pub(super) async fn read(
     let (mut texts, mut file) = (HashMap::new(), None);
     while let Some(mut field) = form.next_field().await.map_err(failed)? {
         let name = field.name().unwrap_or_default().to_owned();
-        let twice = || Refused::wrong(format!("the form says its {name} twice"));
+        let twice = || Refused::wrong(format!("the form has the field {name} twice"));
         if name == "content" {
             let called = field.file_name().unwrap_or_default().to_owned();
             let digests = written(&mut field, path, most).await?;
@@ -151,7 +150,7 @@ pub(super) async fn read(
                 }
             }
             let text = String::from_utf8(text)
-                .map_err(|_| Refused::wrong(format!("the form's {name} is no UTF-8")))?;
+                .map_err(|_| Refused::wrong(format!("the form's {name} is not UTF-8")))?;
             texts
                 .insert(name.clone(), text)
                 .map_or(Ok(()), |_| Err(twice()))?;
@@ -166,7 +165,7 @@ pub(super) async fn read(
             digests,
         }),
         None => Err(Refused::wrong(
-            "the form has no file; it is to be its content",
+            "the form has no file; send it in the field content",
         )),
     }
 }

@@ -33,7 +33,8 @@ use route::Route;
 
 pub async fn answer(service: &Arc<Service>, asked: Asked, body: Body) -> Response {
     let Some(route) = route::of(&asked.method, &asked.parts) else {
-        let text = "no Python client has such a request; the index is at /pypi/simple/, and uploads go to /pypi/legacy/";
+        let text =
+            "there is nothing here; the index is at /pypi/simple/, and uploads go to /pypi/legacy/";
         return sentence(StatusCode::NOT_FOUND, text);
     };
     match route {
@@ -77,7 +78,7 @@ fn varies(page: Result<Response, Refused>) -> Response {
 fn elsewhere(asked: &Asked, path: &str) -> Response {
     let place = HeaderValue::from_str(&format!("{}{path}", asked.base));
     let Ok(place) = place else {
-        return sentence(StatusCode::BAD_REQUEST, "the host has a name that is none");
+        return sentence(StatusCode::BAD_REQUEST, "the host name is invalid");
     };
     (
         StatusCode::MOVED_PERMANENTLY,

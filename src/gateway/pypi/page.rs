@@ -192,7 +192,8 @@ fn html_head(title: &str) -> String {
     let title = escaped(title);
     format!(
         "<!DOCTYPE html>\n<html>\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"pypi:repository-version\" content=\"{API}\">\n<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n"
+         <meta name=\"pypi:repository-version\" \
+         content=\"{API}\">\n<title>{title}</title>\n</head>\n<body>\n<h1>{title}</h1>\n"
     )
 }
 

@@ -82,7 +82,8 @@ fn allowed(asked: &Asked) -> Result<(), Refused> {
         // Ask a client without credentials for them.
         Change::NoToken if !asked.headers.contains_key(header::AUTHORIZATION) => {
             let text = format!(
-                "publishing here takes the token in gateway.token in the node's data directory; {how}"
+                "publishing here takes the token in gateway.token in the node's data directory; \
+                 {how}"
             );
             Err(Refused::Because(StatusCode::UNAUTHORIZED, text))
         }
@@ -145,7 +146,7 @@ fn check(form: &Form) -> Result<FileName, Refused> {
         .filter(|version| *version != "1")
     {
         return Err(wrong(format!(
-            "the form is of version {version} of the protocol, and 1 is known here"
+            "the form has protocol version {version}, and only 1 is supported"
         )));
     }
     let file =

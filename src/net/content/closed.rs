@@ -21,7 +21,7 @@ pub fn or_closed(sent: io::Result<()>) -> io::Result<()> {
             ]
             .contains(&error.kind()) =>
         {
-            tracing::trace!(%error, "a stream was closed before it was asked");
+            tracing::trace!(%error, "the stream was closed before the request");
             Ok(())
         }
         other => other,

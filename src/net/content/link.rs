@@ -40,7 +40,7 @@ pub enum Broken {
     #[error("it sent nothing for too long")]
     Silent,
     /// The answer does not verify or does not decode. No honest node sends one.
-    #[error("it sent what does not verify")]
+    #[error("it sent data that does not verify")]
     Lied,
 }
 

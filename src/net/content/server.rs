@@ -89,7 +89,7 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
         let place = match shared.pool.take(shared.callers.of(peer)) {
             Ok(place) => place,
             Err(full) => {
-                tracing::debug!(%peer, ?full, "a stream was refused: there are enough");
+                tracing::debug!(%peer, ?full, "a stream was refused: too many are open");
                 shared.metrics.turned_away(TurnedAway::Stream);
                 shared.tasks.spawn(refuse(stream));
                 continue;
@@ -105,7 +105,7 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
             {
                 Some(Some(Err(error))) => tracing::debug!(%peer, %error, "serving ended"),
                 Some(None) => {
-                    tracing::debug!(%peer, "a stream on which nothing moved made room for another");
+                    tracing::debug!(%peer, "an idle stream was closed for another");
                     shared.metrics.turned_away(TurnedAway::Idle);
                 }
                 Some(Some(Ok(()))) | None => {}

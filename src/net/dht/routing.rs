@@ -61,7 +61,7 @@ impl Task {
             }
         }
         if !has_room(own, &here, &others) {
-            tracing::debug!(%peer, "not routed: enough peers of its prefix are");
+            tracing::debug!(%peer, "not routed: its prefix has enough peers in the table");
             return;
         }
         for address in addresses

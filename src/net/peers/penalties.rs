@@ -210,7 +210,8 @@ impl Penalties {
     fn told_of_sparing(&self, fault: PeerFault, connected: usize, now: Timestamp) -> String {
         let doubted = self.ledger.doubted(now).len();
         format!(
-            "{doubted} of {} peers seem to break a rule ({}): more of them than lie, so this node may apply it wrongly; \
+            "{doubted} of {} peers seem to break a rule ({}): more of them than lie, so this node \
+             may apply it wrongly; \
              they are asked last, not banned; update this node, and report it with its log",
             connected.max(doubted),
             fault.label(),

@@ -17,7 +17,8 @@ impl Told {
     /// that.
     pub fn unreachable(&mut self, address: Multiaddr) -> Option<String> {
         let text = format!(
-            "the bootstrap peer {address} cannot be reached; check that it runs, and the address; trying on"
+            "the bootstrap peer {address} cannot be reached; check its address and that it runs \
+             (still trying)"
         );
         self.unreachable.insert(address).then_some(text)
     }

@@ -18,13 +18,13 @@ use crate::net::peers::penalties::Admission;
 /// The reason a connection is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Shut {
-    #[error("its address has as many connections as one may")]
+    #[error("its address has too many connections")]
     Address,
-    #[error("its network has as many connections as one may")]
+    #[error("its network has too many connections")]
     Network,
     #[error("the peer is banned")]
     Banned,
-    #[error("several of its prefix are banned, and another unknown peer of it has the place")]
+    #[error("several peers of its prefix are banned, and another unknown peer has the only place")]
     Doubtful,
 }
 

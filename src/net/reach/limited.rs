@@ -62,7 +62,7 @@ impl Limited {
             if self.dials.take(&address, now) {
                 left.push(address);
             } else {
-                tracing::debug!(%address, "not dialled: what was said of peers there was wrong too often");
+                tracing::debug!(%address, "not dialled: too many claimed addresses in this network failed");
                 self.metrics.turned_away(TurnedAway::Dial);
             }
         }

@@ -117,7 +117,8 @@ pub fn choose(asked: &[Multiaddr]) -> Result<(Vec<Multiaddr>, Option<String>)> {
             Some(why) => (
                 everywhere(0),
                 Some(format!(
-                    "port {DEFAULT_PORT} cannot be used ({why}), so another one was taken; give --listen to choose"
+                    "port {DEFAULT_PORT} cannot be used ({why}), so another one was taken; use \
+                     --listen to choose"
                 )),
             ),
         });

@@ -62,7 +62,7 @@ impl<S> Watched<S> {
             };
             if self.silent >= MOST {
                 let seconds = (self.every * MOST).as_secs();
-                let text = format!("nothing came from the peer for {seconds} s");
+                let text = format!("the peer sent nothing for {seconds} s");
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)));
             }
             self.look.as_mut().reset(Instant::now() + self.every);

@@ -65,7 +65,7 @@ impl Task {
                 if was_ours && !self.peers.is_connected(&peer_id) {
                     let dead = cause.as_ref().is_some_and(silence::is_dead);
                     if dead {
-                        tracing::warn!(peer = %peer_id, "nothing comes from a peer any more: its connection was ended");
+                        tracing::warn!(peer = %peer_id, "a silent peer was disconnected");
                     } else {
                         tracing::info!(peer = %peer_id, "a peer has left");
                     }
@@ -127,7 +127,8 @@ impl Task {
                 ..
             } => {
                 let text = format!(
-                    "listening on {addresses:?} ended: {error}; restart the node to listen there again"
+                    "listening on {addresses:?} ended: {error}; restart the node to listen there \
+                     again"
                 );
                 tracing::error!("{text}");
                 self.notice(Level::Error, text);

@@ -70,7 +70,7 @@ impl Task {
                 let gate = &mut self.swarm.behaviour_mut().gate;
                 gate.admission = admission;
                 for peer in gate.beyond() {
-                    tracing::info!(%peer, "disconnected: several of its prefix are banned, and another unknown peer has the place");
+                    tracing::info!(%peer, "disconnected: its prefix has several bans and another unknown peer");
                     let _ = self.swarm.disconnect_peer_id(peer);
                 }
             }

@@ -233,7 +233,7 @@ impl Task {
             // A peer that lost its power closed nothing, so its older connections are dead.
             Start::Restarted if !were_two => {
                 for old in self.peers.other_connections(&peer, by) {
-                    tracing::debug!(%peer, %old, "a peer restarted: a connection from before is ended");
+                    tracing::debug!(%peer, %old, "a peer restarted: an older connection is closed");
                     self.swarm.close_connection(old);
                 }
             }

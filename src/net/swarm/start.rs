@@ -213,8 +213,9 @@ pub async fn start(
     };
     let mdns6 = find(true).ok().flatten();
     let mdns = find(false).unwrap_or_else(|error| {
-        let text =
-            format!("mDNS cannot start ({error}), so peers on the LAN are not found by themselves; give --bootstrap");
+        let text = format!(
+            "mDNS cannot start ({error}), so peers on the LAN are not found; use --bootstrap"
+        );
         tracing::warn!("{text}");
         notice(Level::Warning, text);
         None

@@ -29,7 +29,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 pub enum Stopped {
     #[error("the connection with it was lost: {0}")]
     Lost(io::Error),
-    #[error("it said nothing for too long")]
+    #[error("it was silent for too long")]
     Silent,
     #[error("it is busy")]
     Busy,
@@ -42,7 +42,7 @@ impl From<io::Error> for Stopped {
     fn from(error: io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::TimedOut => Self::Silent,
-            io::ErrorKind::InvalidData => Self::Lied("it sent what is no answer"),
+            io::ErrorKind::InvalidData => Self::Lied("it sent an invalid answer"),
             _ => Self::Lost(error),
         }
     }
@@ -134,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> SyncLink<S> {
                     .filter(|hash| told.insert(*hash)),
             );
             if theirs.len() > most {
-                return Err(Stopped::Lied("it claims to have more than there can be"));
+                return Err(Stopped::Lied("it claims more than there can be"));
             }
             match next.map_err(wrong)? {
                 Some(next) => message = next,

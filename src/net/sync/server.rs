@@ -96,7 +96,11 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
         let shared = shared.clone();
         shared.clone().tasks.spawn(async move {
             let session = timeout(MOST, session(&shared, peer, stream, &place));
-            let Some(session) = shared.stop.run_until_cancelled(place.end().run_until_cancelled(session)).await else {
+            let Some(session) = shared
+                .stop
+                .run_until_cancelled(place.end().run_until_cancelled(session))
+                .await
+            else {
                 return;
             };
             match session {
@@ -112,7 +116,7 @@ pub(crate) async fn serve(shared: Shared, mut incoming: libp2p_stream::IncomingS
                 }
                 Some(Ok(Ok(()))) => {}
                 None => {
-                    tracing::debug!(%peer, "a comparison on which nothing moved made room for another");
+                    tracing::debug!(%peer, "an idle comparison was ended for another");
                     shared.metrics.turned_away(TurnedAway::Idle);
                 }
             }
@@ -175,7 +179,7 @@ async fn session(
                 if rounds > MAX_ROUNDS || message.len() > MAX_COMPARED {
                     return Err(io::Error::new(
                         io::ErrorKind::InvalidData,
-                        "more was compared than there can be",
+                        "too many or too long messages in one comparison",
                     ));
                 }
                 let (sets, held) = (shared.set.clone(), set.take());
@@ -199,7 +203,7 @@ async fn session(
                 if questions > MAX_QUESTIONS || hashes.len() > MAX_WANTED {
                     return Err(io::Error::new(
                         io::ErrorKind::InvalidData,
-                        "more was asked for than there is",
+                        "too many heads were requested",
                     ));
                 }
                 let store = shared.store.clone();
@@ -236,7 +240,7 @@ fn compare(set: &Heads, message: &[u8], worked: u64) -> io::Result<(Vec<u8>, u64
     if set.is_spent() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidData,
-            "it had the whole catalogue gone through too often",
+            "the comparison went through the catalogue too often",
         ));
     }
     Ok((answer.map_err(invalid)?, set.worked()))

@@ -76,7 +76,7 @@ impl Fetcher {
             match looked {
                 Ok(safety) => self.core.net.tell_safety(safety),
                 Err(error) => {
-                    tracing::debug!(%error, "who else has what is ours could not be found out")
+                    tracing::debug!(%error, "the holders of own packages could not be checked")
                 }
             }
             // Several changes in a short time are checked together.

@@ -64,7 +64,8 @@ impl Packages {
     fn not_own(&self, handle: &Handle, publisher: PublisherId) -> Result<()> {
         match self.bound(handle)? {
             Some((own, Bound::Own)) if own != publisher => Err(RegistryError::Usage(format!(
-                "{handle} is what you call yourself, and means your own key here; pin {publisher} under another handle"
+                "{handle} is your own handle and means your own key here; pin {publisher} under \
+                 another handle"
             ))),
             _ => Ok(()),
         }

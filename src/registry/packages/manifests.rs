@@ -110,7 +110,7 @@ impl Packages {
                     Ok(Some(manifests)) => manifests,
                     Ok(None) => return Said::Busy,
                     Err(error) => {
-                        tracing::debug!(%peer, %error, "manifests were asked of it for nothing");
+                        tracing::debug!(%peer, %error, "a peer did not supply manifests");
                         return Said::Nothing;
                     }
                 };
@@ -156,7 +156,7 @@ impl Packages {
             Err(AskError::Busy) => return Ok(None),
             Ok(_) => return Ok(Some(Vec::new())),
             Err(error) => {
-                tracing::debug!(%peer, %error, "manifests were asked of it for nothing");
+                tracing::debug!(%peer, %error, "a peer did not supply manifests");
                 return Ok(Some(Vec::new()));
             }
         };

@@ -102,15 +102,12 @@ impl Packages {
             }
             let how = match by {
                 By::Own => "your own package is served".to_owned(),
-                _ => format!(
-                    "it goes on being served from {} ({})",
-                    owner,
-                    decided.reason()
-                ),
+                _ => format!("it is still served from {} ({})", owner, decided.reason()),
             };
             let (key, fingerprint) = (other, other.fingerprint());
             self.core.warn(format!(
-                "{name} is published by {key} ({fingerprint}) too, whom this node trusts; {how}; `swarmdex names set {name} \
+                "{name} is published by {key} ({fingerprint}) too, whom this node trusts; {how}; \
+                 `swarmdex names set {name} \
                  {key}` changes that"
             ));
         }
@@ -162,7 +159,8 @@ impl Packages {
         if let Some(rule) = settings.filter(|rule| rule.owner != owner) {
             debug_assert_eq!(rule.written, RuleAuthor::Settings);
             return Err(RegistryError::Usage(format!(
-                "the settings say that {pattern} is {}; change it there, under [names], and restart the node",
+                "the settings say that {pattern} is {}; change it there, under [names], and \
+                 restart the node",
                 rule.owner
             )));
         }

@@ -155,7 +155,8 @@ fn apply(
                 && entry.yanked_files.iter().all(|one| one.name != *file)
             {
                 let why = format!(
-                    "{MAX_YANKED_FILES} files of {package} {version} are yanked, which is the most; yank the version"
+                    "{MAX_YANKED_FILES} files of {package} {version} are yanked, which is the \
+                     most; yank the version"
                 );
                 return Err(RegistryError::Usage(why));
             }

@@ -59,7 +59,8 @@ fn wrong_clock(ClockOffset { ms, peers }: ClockOffset) -> Option<String> {
     let off = Duration::from_millis(ms.unsigned_abs());
     let way = if ms > 0 { "ahead of" } else { "behind" };
     let told = format!(
-        "your clock is {} {way} {peers} peers': they refuse this announcement; set the clock, and it is sent then",
+        "your clock is {} {way} {peers} peers': they refuse this announcement; set the clock, and \
+         it is sent then",
         Ago(off)
     );
     (off > VALIDITY).then_some(told)

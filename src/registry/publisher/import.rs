@@ -30,7 +30,7 @@ const PACE: Duration = Duration::from_millis(50);
 /// A release whose content is a short text, to be imported in a batch.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Bundle {
-    /// What is signed of it.
+    /// The draft that is signed.
     pub draft: Draft,
     /// The file name of the content.
     pub file: String,
@@ -90,7 +90,7 @@ impl Publisher {
     pub async fn import(self: &Arc<Self>, batch: Vec<Bundle>) -> Result<Vec<Imported>> {
         if batch.len() > MAX_BATCH {
             return Err(RegistryError::Usage(format!(
-                "a batch has {} releases, and {MAX_BATCH} at most",
+                "the batch has {} releases; at most {MAX_BATCH} are allowed",
                 batch.len()
             )));
         }
@@ -155,7 +155,7 @@ impl Publisher {
         let (artifacts, text) = (file_of(&bundle), bundle.text);
         if text.len() as u64 >= SMALL {
             return Err(refuse(format!(
-                "it has {} bytes, and may have {SMALL}",
+                "it has {} bytes; at most {SMALL} are allowed",
                 text.len()
             )));
         }
@@ -229,7 +229,7 @@ impl Publisher {
             let next = match *joined.borrow_and_update() {
                 0 => None,
                 _ => self.core.store.next_unspread().unwrap_or_else(|error| {
-                    tracing::error!(%error, "what is not in the DHT yet could not be read");
+                    tracing::error!(%error, "imported packages could not be read");
                     None
                 }),
             };
@@ -286,7 +286,7 @@ fn again(version: &VersionText, there: Option<&Manifest>, given: &Manifest) -> I
         // The package was published, which says at least as much.
         Some(there) if !there.is_description() => Imported::Known,
         Some(there) if there.content() != given.content() => Imported::Refused {
-            why: format!("{version} is there already and is another text; a release never changes"),
+            why: format!("{version} is there already with another text; a release never changes"),
         },
         _ => Imported::Known,
     }
@@ -310,7 +310,7 @@ fn own_by_key(draft: Draft, own: &PublisherId, called: Option<&Handle>) -> Resul
     let meaning = |handle: &Handle| match called {
         Some(called) if called == handle => Ok(*own),
         _ => Err(format!(
-            "it needs packages of {handle}; name them by key, as publisher-id/name"
+            "it depends on packages of {handle}; name them by key, as publisher-id/name"
         )),
     };
     let by_key = draft

@@ -156,7 +156,7 @@ pub(super) fn read_list(from: &Path) -> Result<Backup> {
         return Err(damaged(
             from,
             &format!(
-                "its list has {}, which is no file of a backup",
+                "its list has {}, which is not a file of a backup",
                 file.path.display()
             ),
         ));
@@ -196,8 +196,8 @@ pub(super) fn prepare(
     });
     if let Some(name) = in_the_way.filter(|_| !how.replace) {
         let why = format!(
-            "{} has a node already ({}), and nothing was restored; give --replace, which moves that aside, or another \
-             --data-dir",
+            "{} has a node already ({}), and nothing was restored; use --replace to move that \
+             aside, or another --data-dir",
             data_dir.display(),
             name.display()
         );
@@ -219,7 +219,7 @@ pub(super) fn prepare(
         if copied != *file {
             return Err(damaged(
                 from,
-                &format!("{} is not what was written there", file.path.display()),
+                &format!("{} was changed since it was written", file.path.display()),
             ));
         }
     }
@@ -268,12 +268,10 @@ pub fn recover(data_dir: &Path) -> Result<()> {
         about => about.map_err(RegistryError::file(&stage, "read"))?,
     };
     if stage.join(COMPLETE).exists() {
-        tracing::warn!("a restore that was ended in the middle is finished now");
+        tracing::warn!("an interrupted restore is now finished");
         return advance(data_dir, &mut |_| Ok(()));
     }
-    tracing::warn!(
-        "a restore was ended before all of it was there; nothing of it counts, and it can be made again"
-    );
+    tracing::warn!("an incomplete restore was removed; run it again");
     fs::remove_dir_all(&stage).map_err(RegistryError::file(&stage, "removed"))
 }
 

@@ -392,7 +392,7 @@ async fn what_is_no_backup_or_a_damaged_one_changes_nothing() {
         refused(if file == Path::new(LIST) {
             "backup"
         } else {
-            "not what was written there"
+            "changed since it was written"
         });
         fs::remove_file(&path).unwrap();
         refused(if file == Path::new(LIST) {
@@ -412,12 +412,12 @@ async fn what_is_no_backup_or_a_damaged_one_changes_nothing() {
         (
             "\"path\": \"swarmdex.db\"",
             "\"path\": \"../../swarmdex.db\"",
-            "no file of a backup",
+            "not a file of a backup",
         ),
         (
             "\"path\": \"swarmdex.db\"",
             "\"path\": \"/etc/passwd\"",
-            "no file of a backup",
+            "not a file of a backup",
         ),
         ("\"schema\": ", "\"schema\": 9", "newer Swarmdex"),
     ] {

@@ -24,7 +24,8 @@ fn open(dir: &std::path::Path) -> Store {
 
 fn manifest(key: &Keypair, name: &str, version: &str, bytes: &[u8]) -> Authorised<Manifest> {
     let draft = format!(
-        "ecosystem = \"cargo\"\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"The {name} package\""
+        "ecosystem = \"cargo\"\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"The \
+         {name} package\""
     );
     let draft: Draft = toml::from_str(&draft).unwrap();
     let content = File::of(&Ecosystem::Cargo, "web.crate", bytes);

@@ -351,7 +351,7 @@ impl ContentStore {
         let Some(held) = self.get(root)? else {
             return Ok(());
         };
-        tracing::error!(%root, "content does not verify any more and is dropped; a disk that does that once does it again");
+        tracing::error!(%root, "content no longer verifies and is dropped; check the disk");
         lock(&self.inner.open).retain(|blob| blob.content.root != *root);
         // Groups that still verify need not be fetched again.
         self.inner.move_away(root)?;
@@ -501,7 +501,7 @@ impl ContentStore {
             let removed = remove_files(&paths(&self.inner.dir, &root))
                 .map_err(RegistryError::file(&self.inner.dir, "removed from"));
             if let Err(error) = removed.and(self.discard(root).await) {
-                tracing::warn!(%error, %root, "the file of content that is not kept any more could not be removed");
+                tracing::warn!(%error, %root, "the file of a removed content could not be deleted");
             }
         }
     }

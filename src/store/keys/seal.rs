@@ -32,13 +32,11 @@ pub fn seal(key: &Keypair, passphrase: &str, work: u8) -> Result<String> {
 /// The reason why a sealed key could not be opened.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unopened {
-    #[error("the passphrase is not the one it was sealed with")]
+    #[error("the passphrase is wrong")]
     Passphrase,
-    #[error(
-        "its passphrase costs more work than a key of ours, so that it is not tried; open it with age itself"
-    )]
+    #[error("its passphrase takes more work than is accepted; open it with age itself")]
     TooMuchWork,
-    #[error("it is damaged; take another copy of it")]
+    #[error("it is damaged; use another copy")]
     Damaged,
 }
 

@@ -44,7 +44,8 @@ fn manifest(key: &Keypair, name: &str, version: &str, long: usize) -> Authorised
         })
         .collect();
     let draft: Draft = toml::from_str(&format!(
-        "ecosystem = \"cargo\"\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \"{}\"\ndependencies = [{}]",
+        "ecosystem = \"cargo\"\nname = \"{name}\"\nversion = \"{version}\"\ndescription = \
+         \"{}\"\ndependencies = [{}]",
         &text[..long.clamp(1, 1_000)],
         needs.join(", ")
     ))
@@ -600,7 +601,8 @@ async fn what_those_need_who_stay_is_needed_by_key_and_not_by_a_handle_that_anyb
         .unwrap();
     let needs = format!("{}/cargo:needed", PublisherId::of(&other.public()));
     let draft = format!(
-        "ecosystem = \"cargo\"\nname = \"app\"\nversion = \"1.0.0\"\ndependencies = [{{ package = \"{needs}\", requirement = \"*\" }}]"
+        "ecosystem = \"cargo\"\nname = \"app\"\nversion = \"1.0.0\"\ndependencies = [{{ package = \
+         \"{needs}\", requirement = \"*\" }}]"
     );
     let draft: Draft = toml::from_str(&draft).unwrap();
     let content = File::of(&Ecosystem::Generic, "app", b"app");

@@ -326,7 +326,8 @@ async fn those_that_others_need_come_first() {
     catalogue.add(liked, "").await;
     for n in 0..5 {
         let needs = format!(
-            "dependencies = [{{ package = \"{}/{liked}\", handle = \"bob\", requirement = \"*\" }}]",
+            "dependencies = [{{ package = \"{}/{liked}\", handle = \"bob\", requirement = \"*\" \
+             }}]",
             catalogue.publisher()
         );
         catalogue.add(&format!("needs-{n}"), &needs).await;

@@ -142,7 +142,7 @@ impl Fetcher {
             match Authorised::<Manifest>::verify(&envelope) {
                 Ok(release) => self.look_after(&release, copy.since).await?,
                 Err(refusal) => {
-                    tracing::error!(%refusal, release = %copy.release, "a release that is kept does not verify")
+                    tracing::error!(%refusal, release = %copy.release, "a kept release does not verify")
                 }
             }
         }
@@ -222,7 +222,7 @@ impl Fetcher {
         let all = holders.iter().map(|holder| holder.peer).chain([me]);
         if order(&release.content().root, all).first() == Some(&me) {
             let nodes = self.place_copies(release, wanted, None).await?;
-            tracing::info!(package = %release.name, version = %release.version, nodes, "a copy was lost, and is made anew");
+            tracing::info!(package = %release.name, version = %release.version, nodes, "a copy was lost and is replaced");
         }
         Ok(())
     }
@@ -230,7 +230,7 @@ impl Fetcher {
     /// Penalises a peer that claims to hold a release but does not: it loses its provider entry and
     /// its score.
     pub fn pretends(&self, peer: PeerId, release: &Manifest) {
-        tracing::info!(%peer, package = %release.name, version = %release.version, "a peer says that it keeps it, and does not");
+        tracing::info!(%peer, package = %release.name, version = %release.version, "a peer claims a copy that it lacks");
         self.core.net.observe(peer, Outcome::AnswerWrong);
         let mut unfit = self.copying.unfit();
         if unfit.len() >= MOST_UNFIT {

@@ -129,7 +129,7 @@ impl Fetcher {
             Ok(Some(keeping)) => Response::Keeping(keeping),
             Ok(None) => Response::Busy,
             Err(error) => {
-                tracing::warn!(%error, "what a peer asks to be kept could not be looked at");
+                tracing::warn!(%error, "a peer's request to keep a release failed");
                 Response::Busy
             }
         }
@@ -257,7 +257,7 @@ impl Fetcher {
             self.tell_room()
         };
         if let Err(error) = noted.await {
-            tracing::error!(%error, package = %release.name, "what is kept for others could not be written down");
+            tracing::error!(%error, package = %release.name, "a copy for others could not be recorded");
         }
     }
 

@@ -96,7 +96,7 @@ impl Fetcher {
                 _ = round.tick() => look_after = true,
             }
             if let Err(error) = self.tell_room() {
-                tracing::debug!(%error, "how much room there is for others could not be found out");
+                tracing::debug!(%error, "the space for copies could not be computed");
             }
             if self.core.options.copies == 0 || *joined.borrow_and_update() == 0 {
                 continue;
@@ -117,7 +117,7 @@ impl Fetcher {
                 self.copy_own(all).await
             });
             if let Some(Err(error)) = done.await {
-                tracing::warn!(%error, "copies on other nodes are looked after again later");
+                tracing::warn!(%error, "checking copies failed and is tried again later");
             }
         }
     }

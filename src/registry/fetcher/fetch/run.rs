@@ -277,8 +277,8 @@ pub fn why_not(
 ) -> String {
     if let Some(said) = said {
         return format!(
-            "its manifest says that it has {size} bytes, and peers that have it say {said}; that is for its publisher to \
-             put right"
+            "its manifest says that it has {size} bytes, and peers that have it say {said}; only \
+             its publisher can correct that"
         );
     }
     let lied = parts.iter().filter(|one| one.part == Part::Lied).count();
@@ -303,7 +303,8 @@ pub fn why_not(
         ),
         _ if done > 0 => {
             format!(
-                "none of {reached} peers that were asked gives the rest{lied}; try again when others are there"
+                "none of {reached} peers that were asked gives the rest{lied}; try again when \
+                 others are there"
             )
         }
         _ => format!(
