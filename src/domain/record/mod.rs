@@ -9,12 +9,14 @@ mod announcement;
 mod authority;
 mod bounds;
 mod claim;
+mod comb;
 mod consistent;
 mod ext;
 mod head;
 mod key;
 mod peek;
 mod select;
+mod together;
 
 pub use announcement::{Announcement, MAX_ANNOUNCEMENT, Notice, VALIDITY};
 pub use authority::{Authorised, Authority, Owned};
@@ -25,6 +27,7 @@ pub use ext::{Ext, MAX_EXT};
 pub use head::{DEFAULT_LIFE, Head, HeadState, MAX_PREV, MAX_TAG, MAX_TAGS, Page, check_tag};
 pub use key::DhtKey;
 pub use select::{Admission, HeadMark, admit, prefer, select};
+pub use together::{Envelope, Keys};
 
 use bytes::Bytes;
 use libp2p::{
@@ -263,14 +266,26 @@ impl<T: Payload> Signed<T> {
         if key.key_type() != KeyType::Ed25519 {
             return Err(Refusal::WrongKeyType);
         }
+        Self::read(payload, PublisherId::of(key), bytes)
+    }
+
+    /// As [`Self::verify`] for an envelope whose signature may have been checked with others'.
+    pub fn verify_checked(envelope: &Envelope<'_>) -> Result<Self, Refusal> {
+        match envelope.checked().filter(|_| envelope.domain == T::DOMAIN) {
+            Some(Ok((payload, signer))) => Self::read(payload, signer, envelope.bytes),
+            Some(Err(())) => Err(Refusal::BadSignature),
+            None => Self::verify(envelope.bytes),
+        }
+    }
+
+    /// Reads the payload of an envelope whose signature holds.
+    fn read(payload: &[u8], signer: PublisherId, bytes: &[u8]) -> Result<Self, Refusal> {
         let value: T = decode(payload)?;
         value.check()?;
-        let signer = PublisherId::of(key);
-        let hash = identity::<T>(&signer, payload);
         Ok(Self {
             value,
             signer,
-            hash,
+            hash: identity::<T>(&signer, payload),
             envelope: Bytes::copy_from_slice(bytes),
         })
     }

@@ -73,7 +73,7 @@ fn state(releases: Vec<ReleaseEntry>, seq: u64) -> HeadState {
     }
 }
 
-fn head(key: &Keypair, seq: u64) -> Authorised<Head> {
+pub(super) fn head(key: &Keypair, seq: u64) -> Authorised<Head> {
     state(entries(1), seq)
         .sign(key, NOW, DEFAULT_LIFE)
         .unwrap()

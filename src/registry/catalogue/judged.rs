@@ -12,7 +12,7 @@ use crate::{
         hash::Hash,
         manifest::Manifest,
         query::{SearchTerms, could_match},
-        record::{Authorised, Class, Head, Horizon, Owned, Refusal, consistent},
+        record::{Authorised, Class, Envelope, Head, Horizon, Keys, Owned, Refusal, consistent},
         reputation::Outcome,
     },
     net::protocol::Item,
@@ -106,21 +106,33 @@ pub fn hits(
     }))
 }
 
-/// Records of a comparison of catalogues, of those that were asked for.
+/// Records of a comparison of catalogues, of those that were asked for; `keys` has the tables of
+/// whoever signed many of them.
 pub fn records(
-    items: Vec<Item>,
+    items: &[Item],
     asked: &HashSet<Hash>,
     horizon: Horizon,
+    keys: &Keys,
 ) -> Judged<(Authorised<Head>, Option<Authorised<Manifest>>)> {
-    Judged::of(items.into_iter().map(|item| {
-        let head = Authorised::<Head>::verify(&item.head)?;
+    let (mut heads, mut manifests): (Vec<Envelope<'_>>, Vec<Option<Envelope<'_>>>) = items
+        .iter()
+        .map(|item| {
+            let manifest = item.manifest.as_ref();
+            (
+                Envelope::of::<Head>(&item.head),
+                manifest.map(|bytes| Envelope::of::<Manifest>(bytes)),
+            )
+        })
+        .unzip();
+    keys.check(heads.iter_mut().chain(manifests.iter_mut().flatten()));
+    Judged::of(heads.iter().zip(&manifests).map(|(head, manifest)| {
+        let head = Authorised::<Head>::verify_checked(head)?;
         if !asked.contains(&head.hash()) {
             return Err(Refusal::Irrelevant);
         }
-        let manifest = item
-            .manifest
+        let manifest = manifest
             .as_ref()
-            .map(|bytes| Authorised::<Manifest>::verify(bytes))
+            .map(Authorised::<Manifest>::verify_checked)
             .transpose()?;
         manifest
             .as_ref()

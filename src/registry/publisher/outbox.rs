@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use futures::{FutureExt, StreamExt, stream};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -45,16 +46,23 @@ enum Turn {
     Over,
 }
 
-/// Delivers one after the other. What fails is told with its package, and the next one is tried.
-/// Returns whether any was tried.
-async fn each_in_turn<F: Future<Output = Result<Turn>>>(
+/// Packages that are delivered at once: each of them may wait for peers that are gone.
+const AT_ONCE: usize = 8;
+
+/// Delivers several at once, in their order. What fails is told with its package, and others are
+/// tried. Returns whether any was tried.
+async fn several_at_once<F: Future<Output = Result<Turn>>>(
     pending: Vec<Pending>,
     deliver: impl Fn(Pending) -> F,
 ) -> bool {
-    let mut any = false;
-    for one in pending {
+    let named = |one: Pending| {
         let package = one.package.clone();
-        match deliver(one).await {
+        deliver(one).map(move |turn| (package, turn))
+    };
+    let mut turns = stream::iter(pending).map(named).buffer_unordered(AT_ONCE);
+    let mut any = false;
+    while let Some((package, turn)) = turns.next().await {
+        match turn {
             Ok(Turn::Tried) => any = true,
             Ok(Turn::Left) => {}
             Ok(Turn::Over) | Err(RegistryError::Closed) => break,
@@ -112,7 +120,7 @@ impl Publisher {
     /// Tries what is still on its way out; returns whether anything was.
     async fn deliver_outbox(&self) -> Result<bool> {
         let pending = self.pending().await?;
-        Ok(each_in_turn(pending, |one| self.deliver_one(one)).await)
+        Ok(several_at_once(pending, |one| self.deliver_one(one)).await)
     }
 
     async fn deliver_one(&self, pending: Pending) -> Result<Turn> {
@@ -145,9 +153,13 @@ impl Publisher {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Mutex;
+    use std::sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    };
 
     use libp2p::identity::Keypair;
+    use tokio::sync::Semaphore;
 
     use super::*;
     use crate::domain::{
@@ -176,11 +188,11 @@ mod tests {
         result: impl Fn(&str) -> Result<Turn>,
     ) -> (Vec<String>, bool) {
         let tried = Mutex::new(Vec::new());
-        let any = each_in_turn(pending(names), |one| {
+        let any = several_at_once(pending(names), async |one| {
             let name = one.package.name.bare().to_owned();
             let result = result(&name);
             tried.lock().unwrap().push(name);
-            async { result }
+            result
         })
         .await;
         (tried.into_inner().unwrap(), any)
@@ -197,6 +209,27 @@ mod tests {
             (tried, any),
             (vec!["bad".into(), "web".into(), "lib".into()], true)
         );
+    }
+
+    #[tokio::test]
+    async fn those_that_wait_for_a_dead_peer_hold_up_no_other_and_have_a_bound() {
+        let names: Vec<String> = (0..3 * AT_ONCE).map(|at| format!("web-{at}")).collect();
+        let names: Vec<&str> = names.iter().map(String::as_str).collect();
+        let (under_way, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        // Those wait until the last one has been delivered beside them.
+        let (dead, answers) = (AT_ONCE - 1, Semaphore::new(0));
+        let any = several_at_once(pending(&names), async |one| {
+            most.fetch_max(under_way.fetch_add(1, Relaxed) + 1, Relaxed);
+            match one.package.name.bare()[4..].parse::<usize>().unwrap() {
+                at if at < dead => answers.acquire().await.unwrap().forget(),
+                at if at == names.len() - 1 => answers.add_permits(dead),
+                _ => tokio::task::yield_now().await,
+            }
+            under_way.fetch_sub(1, Relaxed);
+            Ok(Turn::Tried)
+        });
+        assert!(any.await);
+        assert_eq!(most.load(Relaxed), AT_ONCE);
     }
 
     #[tokio::test]

@@ -93,7 +93,7 @@ impl Search {
         receiver
     }
 
-    async fn run(&self, query: Query, updates: mpsc::Sender<SearchUpdate>) -> Found {
+    async fn run(self: &Arc<Self>, query: Query, updates: mpsc::Sender<SearchUpdate>) -> Found {
         let started = Instant::now();
         // A handle that is bound here names one key, here and at others, whoever else claims it.
         let query = Query {

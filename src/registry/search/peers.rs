@@ -1,12 +1,12 @@
 //! What peers are asked in a search, and what of their answers holds.
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use libp2p::PeerId;
 use tokio::sync::mpsc;
 
 use super::{
-    super::{catalogue::judged, packages::Hedged},
+    super::{catalogue::judged, core::blocking, packages::Hedged},
     Search,
     shown::Shown,
 };
@@ -36,23 +36,26 @@ const SPARE: usize = 3;
 const HOLDERS: usize = 8;
 const WORDS_LOOKED_UP: usize = 3;
 
+/// A package that a peer found, whose signatures hold.
+type Verified = (Authorised<Head>, Authorised<Manifest>);
+
 /// What peers are asked.
-pub struct Asking<'a> {
-    search: &'a Search,
-    terms: SearchTerms,
+pub struct Asking {
+    search: Arc<Search>,
+    terms: Arc<SearchTerms>,
     /// As it goes to peers.
     query: Query,
     min_reputation: f64,
     timeout: Duration,
 }
 
-impl<'a> Asking<'a> {
+impl Asking {
     /// None where peers are not to be asked.
-    pub fn of(search: &'a Search, query: &Query, terms: SearchTerms) -> Option<Self> {
+    pub fn of(search: &Arc<Search>, query: &Query, terms: SearchTerms) -> Option<Self> {
         // Whoever understands it otherwise would answer with everything.
         (!query.local && !terms.asks_nothing()).then(|| Self {
-            search,
-            terms,
+            search: search.clone(),
+            terms: Arc::new(terms),
             query: for_peers(query),
             min_reputation: query.min_reputation,
             timeout: query.timeout.unwrap_or(search.core.net.query_timeout()),
@@ -61,12 +64,8 @@ impl<'a> Asking<'a> {
 
     /// Asks a few peers at once, and others in the place of those that fail, or take longer than
     /// nearly all did lately. Returns what of their answers holds.
-    pub async fn ask(
-        self,
-        shown: &mut Shown<'_>,
-        coverage: &mut Coverage,
-    ) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
-        let (search, terms) = (self.search, &self.terms);
+    pub async fn ask(self, shown: &mut Shown<'_>, coverage: &mut Coverage) -> Vec<Verified> {
+        let (search, terms) = (&self.search, &self.terms);
         let (net, limit) = (&search.core.net, self.query.limit);
         let hedged = Hedged::of_best(
             net,
@@ -110,14 +109,12 @@ impl<'a> Asking<'a> {
                 Ok(Response::Packages { items, more }) => {
                     coverage.answered += 1;
                     shown.truncated |= is_cut(more, items.len(), limit);
-                    let verified = search.verify_items(peer, items, limit, terms);
+                    let verified = search.clone().verify(peer, items, limit, terms.clone());
+                    let (hits, verified) = verified.await;
                     catalogues.get(&peer).inspect(|count| searched.add(**count));
                     coverage.share = searched.share();
-                    let hits = verified.iter().map(|(head, manifest)| {
-                        (head.seq, search.hit(peer, terms, head, manifest))
-                    });
                     coverage.asked = hedged.asked;
-                    shown.show(hits.collect(), *coverage);
+                    shown.show(hits, *coverage);
                     accepted.extend(verified);
                 }
                 Ok(response) => {
@@ -212,6 +209,28 @@ async fn next_of(holders: &mut Option<mpsc::Receiver<PeerId>>) -> Option<PeerId>
 }
 
 impl Search {
+    /// What of a peer's answer is shown, each with the number of its state, and what of it holds.
+    /// Off the tasks that serve the network: signatures take their time, and so does the disk.
+    async fn verify(
+        self: Arc<Self>,
+        peer: PeerId,
+        items: Vec<Item>,
+        limit: usize,
+        terms: Arc<SearchTerms>,
+    ) -> (Vec<(u64, Hit)>, Vec<Verified>) {
+        let verify = move || {
+            let verified = self.verify_items(peer, items, limit, &terms);
+            let hit =
+                |(head, manifest): &Verified| (head.seq, self.hit(peer, &terms, head, manifest));
+            Ok((verified.iter().map(hit).collect(), verified))
+        };
+        let verified = blocking("verifying what a peer found", verify).await;
+        verified.unwrap_or_else(|error| {
+            tracing::error!(%error, %peer, "an answer was left out");
+            Default::default()
+        })
+    }
+
     /// The items of a peer's answer that hold, and what that says of the peer.
     fn verify_items(
         &self,
@@ -219,7 +238,7 @@ impl Search {
         items: Vec<Item>,
         limit: usize,
         terms: &SearchTerms,
-    ) -> Vec<(Authorised<Head>, Authorised<Manifest>)> {
+    ) -> Vec<Verified> {
         let now = self.core.now();
         let mut judged = judged::hits(items, limit, terms, self.catalogue.horizon(now));
         self.catalogue.weigh(peer, &judged);

@@ -422,7 +422,12 @@ impl Stranger {
                 manifest: manifest.map(Into::into),
             })
             .collect();
-        let judged = records(items, &all.iter().copied().collect(), horizon);
+        let judged = records(
+            &items,
+            &all.iter().copied().collect(),
+            horizon,
+            &Keys::default(),
+        );
         assert!(
             is_good(judged.outcome()) && judged.refused.is_empty(),
             "sync: {judged:?}"

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::{StreamExt, stream};
 use libp2p::PeerId;
 use tokio::sync::mpsc;
 
@@ -20,7 +21,7 @@ use crate::{
         hash::Hash,
         manifest::Manifest,
         name::{Handle, PackageId, PublisherId},
-        record::{Admission, Authorised, Head, Refusal},
+        record::{Admission, Authorised, Head, Keys, Refusal},
         reputation::Outcome,
         trust::Trust,
     },
@@ -28,7 +29,7 @@ use crate::{
         protocol::Item,
         sync::{Stopped, SyncLink, wire::MAX_WANTED},
     },
-    store::HeadVerdict,
+    store::{HeadVerdict, processors},
 };
 
 /// A peer is reached within this.
@@ -36,9 +37,10 @@ const REACH: Duration = Duration::from_secs(5);
 /// Questions for heads asked ahead of their answers, and answers that wait to be verified: of 256
 /// heads each.
 const AHEAD: usize = 2;
-const WAITING: usize = 4;
-/// Heads that are stored in one transaction, as far as they are there.
-const AT_ONCE: usize = 1_000;
+const WAITING: usize = 8;
+/// Heads that are stored in one transaction, as far as they are there: each transaction writes most
+/// pages of the indexes by hash, however many heads it has.
+const AT_ONCE: usize = 2_000;
 /// Heads that a peer may have and this node not: twice what a full catalogue has by default, or 32
 /// MiB of hashes.
 const MOST_CLAIMED: usize = 1_000_000;
@@ -143,7 +145,7 @@ impl Catalogue {
         taken: &mut usize,
     ) -> Result<(), Failed> {
         let peer = link.peer;
-        let (sender, mut answers) = mpsc::channel::<(HashSet<Hash>, Vec<Item>)>(WAITING);
+        let (sender, answers) = mpsc::channel::<(HashSet<Hash>, Vec<Item>)>(WAITING);
         let asking = async move {
             let mut chunks = wanted.chunks(MAX_WANTED);
             let mut asked = VecDeque::new();
@@ -164,17 +166,22 @@ impl Catalogue {
                 }
             }
         };
-        let (judged, mut good) = mpsc::channel::<Wanted>(WAITING);
+        let (judged, good) = mpsc::channel::<Wanted>(WAITING);
+        let keys = Keys::default();
         let judging = async {
-            // Ends with this, and so does what waits for it.
-            let judged = judged;
-            while let Some((asked, items)) = answers.recv().await {
-                let catalogue = self.clone();
-                let done = blocking(COMPARING, move || {
-                    Ok(catalogue.judge_items(peer, &asked, items))
+            // End with this, and so does what waits for them.
+            let (judged, mut answers) = (judged, answers);
+            let answers = stream::poll_fn(|context| answers.poll_recv(context));
+            let judge = |(asked, items): (HashSet<Hash>, Vec<Item>)| {
+                let (catalogue, keys) = (self.clone(), keys.clone());
+                blocking(COMPARING, move || {
+                    Ok(catalogue.judge_items(peer, &asked, &items, &keys))
                 })
-                .await??;
-                if judged.send(done).await.is_err() {
+            };
+            // In their order; as many at once as there are processors.
+            let mut done = answers.map(judge).buffered(processors().min(WAITING));
+            while let Some(done) = done.next().await {
+                if judged.send(done??).await.is_err() {
                     break;
                 }
             }
@@ -182,6 +189,7 @@ impl Catalogue {
         };
         let (mut sent, mut wrong) = (0, 0);
         let taking = async {
+            let mut good = good;
             while let Some(mut judged) = good.recv().await {
                 // What has come meanwhile is stored in the same transaction.
                 while judged.good.len() < AT_ONCE
@@ -248,9 +256,10 @@ impl Catalogue {
         &self,
         peer: PeerId,
         asked: &HashSet<Hash>,
-        items: Vec<Item>,
+        items: &[Item],
+        keys: &Keys,
     ) -> Result<Wanted, Failed> {
-        let judged = judged::records(items, asked, self.horizon(self.core.now()));
+        let judged = judged::records(items, asked, self.horizon(self.core.now()), keys);
         self.count_refused(&judged.refused);
         if judged.refused.iter().any(|refusal| refusal.is_proven()) {
             self.core.net.observe(peer, Outcome::RecordInvalid);
