@@ -136,7 +136,8 @@ impl Traced {
         }
     }
 
-    /// Writes a query down from its start, with what it is for. Returns the number of its trace.
+    /// Traces a query from its start; `what` describes its purpose. Returns the number of the
+    /// trace.
     pub fn follow(&mut self, id: QueryId, what: Option<String>) -> Option<u64> {
         self.begin(id);
         if let Some(what) = what {
