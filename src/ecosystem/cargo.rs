@@ -81,7 +81,7 @@ impl Requirement {
                 Some(version) => exact.push(Version { build, ..version }),
                 None if !build.is_empty() => {
                     return Err(InvalidText(format!(
-                        "asks for the build +{build}, which needs an exact version: write = and \
+                        "asks for the build +{build}, which can only be requested exactly: write = and \
                         the full version"
                     )));
                 }

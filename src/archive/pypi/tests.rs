@@ -577,9 +577,10 @@ fn parsed(text: impl AsRef<[u8]>) -> CoreMetadata {
 #[test]
 fn what_distutils_wrote_is_read() {
     let old = parsed(
-        "Metadata-Version: 1.0\r\nSummary: UNKNOWN\r\nHome-page: http://example.org\r\nAuthor: \
-        Ann, Ben\r\nAuthor-email: a@example.org\r\nLicense: UNKNOWN\r\nDescription: First\r\n     \
-           \r\n          code\r\n        last\r\nKeywords: one two\r\nPlatform: UNKNOWN\r\n",
+        "Metadata-Version: 1.0\r\nSummary: UNKNOWN\r\nHome-page: http://example.org\r\n\
+         Author: Ann, Ben\r\nAuthor-email: a@example.org\r\nLicense: UNKNOWN\r\n\
+         Description: First\r\n        \r\n          code\r\n        last\r\n\
+         Keywords: one two\r\nPlatform: UNKNOWN\r\n",
     );
     assert_eq!(
         (old.summary, old.license, old.homepage.as_deref()),

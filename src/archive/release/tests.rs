@@ -290,7 +290,7 @@ fn what_is_none_says_why() {
         (
             "notes.txt",
             &b"x"[..],
-            "it is not named like an archive that is known here",
+            "it is not named like a supported archive",
         ),
         ("other-1.0.0.crate", &krate(MADE), "it has no Cargo.toml"),
         ("a.deb", b"x", "it is not an ar archive"),

@@ -312,7 +312,7 @@ fn a_private_key_goes_in_only_where_include_has_its_very_path() {
         packed(dir.path(), &["tests"])
             .unwrap_err()
             .to_string()
-            .contains("big has a private key")
+            .contains("big contains a private key")
     );
 }
 
