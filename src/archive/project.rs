@@ -104,8 +104,8 @@ pub enum ProjectError {
         key: String,
     },
     #[error(
-        "the readme {readme} cannot be published: {why}; set readme to another file, or to false \
-        for none"
+        "the readme {readme} cannot be published: {why}; name another with readme, or set \
+        readme = false"
     )]
     Readme { readme: String, why: String },
 }

@@ -60,7 +60,7 @@ fn a_file_is_replaced_and_read() {
     let error = LockFile::read(&path).unwrap_err();
     assert_eq!(error.code(), "lock");
     assert!(error.to_string().starts_with(&format!(
-        "the lock file {} has format 7, and",
+        "the lock file {} has format 7, but",
         path.display()
     )));
 }
@@ -126,7 +126,7 @@ fn what_was_changed_by_hand_and_does_not_fit_is_refused() {
         ),
         (
             changed("package = \"alice/app\"", "package = \"alice/app@1\""),
-            "number 1: package: a requirement",
+            "number 1: package: put the requirement",
         ),
         (
             changed("name = \"json-1.5.0\"", "name = \"../json\""),
