@@ -228,7 +228,7 @@ async fn what_an_owner_says_of_releases_travels_and_can_be_taken_back() {
         version: Some(version("1.0")),
     })
     .await;
-    assert!(why.contains("the tag 1.0 reads like a version"), "{why}");
+    assert!(why.contains("the tag 1.0 looks like a version"), "{why}");
     let why = refused(Change::Tag {
         tag: "gone".to_owned(),
         version: None,

@@ -1026,7 +1026,7 @@ fn an_index_is_signed() {
             .complains(2, &["not searched", nothing]);
     }
     home.run(["search", "--local", "--", "-spell"])
-        .complains(2, &["-spell: this says what to leave out"]);
+        .complains(2, &["-spell: this only says what to leave out"]);
     home.run(["import", "debian"])
         .complains(2, &["required arguments"]);
     let junk = home.file("junk", "this is no index at all\n");
