@@ -343,7 +343,7 @@ mod tests {
         assert!(
             hash(&path, grow)
                 .unwrap_err()
-                .contains("changed while it was read")
+                .contains("changed while it was being read")
         );
     }
 
@@ -359,7 +359,7 @@ mod tests {
         assert!(
             export(&path, &sheet)
                 .unwrap_err()
-                .contains("is there already")
+                .contains("exists already")
         );
         assert!(
             export(&dir.path().join("no/peers.csv"), &sheet)

@@ -448,7 +448,7 @@ mod tests {
             load("typo")
                 .unwrap_err()
                 .to_string()
-                .contains("is no colour")
+                .contains("is not a colour")
         );
         assert!(
             load("none")

@@ -77,7 +77,7 @@ mod tests {
         assert!(!dir.path().join("a").exists());
         for bad in [file.clone(), file.join("below")] {
             assert!(
-                unusable(&bad).is_some_and(|why| why.contains("is no directory")),
+                unusable(&bad).is_some_and(|why| why.contains("is not a directory")),
                 "{}",
                 bad.display()
             );

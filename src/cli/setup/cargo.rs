@@ -264,7 +264,7 @@ mod tests {
         assert!(
             add("[registries", &wanted(1, false))
                 .unwrap_err()
-                .contains("no TOML")
+                .contains("not valid TOML")
         );
         assert!(add("registries = 1", &wanted(1, false)).is_err());
     }

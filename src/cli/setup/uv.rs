@@ -237,7 +237,7 @@ mod tests {
         let swarm = "[[tool.uv.index]]\nname = \"swarm\"\nurl = \"https://work.example/simple\"\n";
         assert!(add(swarm, false).unwrap_err().contains("work.example"));
         assert_eq!(remove(swarm, UvFile::Project).unwrap(), swarm);
-        assert!(add("[tool", false).unwrap_err().contains("no TOML"));
+        assert!(add("[tool", false).unwrap_err().contains("not valid TOML"));
         assert!(add("tool = 1", false).is_err());
         assert!(add("[tool.uv]\nindex = 1", false).is_err());
         assert!(add("[tool.uv]\nindex-url = \"https://work.example\"\n", true).is_err());

@@ -131,7 +131,7 @@ mod tests {
         assert!(
             list(Path::new("/no/such"))
                 .unwrap_err()
-                .contains("/no/such cannot be read")
+                .contains("cannot read /no/such")
         );
     }
 }

@@ -389,7 +389,7 @@ mod tests {
         assert_eq!(told.len(), 2, "{told:?}");
         assert_eq!(
             told[0],
-            "scroe is no column of it; there are id, agent, score, address"
+            "there is no column scroe; choose from id, agent, score, address"
         );
     }
 

@@ -179,7 +179,7 @@ fn they_are_asked_for_when_shown_again_and_when_another_is_refused() {
     model.apply(seen, NOW.after(seconds(8)));
     assert!(
         picture(&model)
-            .contains("changed by its publisher and refused: alice/parser 2.1.0: 9 shows it")
+            .contains("changed by its publisher and refused: alice/parser 2.1.0 (details: 9)")
     );
     assert_eq!(
         update::on_tick(&mut model, NOW.after(seconds(9))),
@@ -207,7 +207,7 @@ fn the_open_come_first_and_both_sides_are_shown() {
     .map(|c| c.id)
     .into();
     assert_eq!(model.conflicts.table.rows(), order);
-    assert!(picture(&model).contains("3 older ones had to make room"));
+    assert!(picture(&model).contains("3 older ones dropped"));
     let text = picture(&opened((80, 60), &changed()));
     for part in [
         "Seen first: in force",
@@ -224,7 +224,7 @@ fn the_open_come_first_and_both_sides_are_shown() {
     }
     let text = picture(&opened((80, 60), &one_sided()));
     assert!(
-        text.contains("one-sided") && text.contains("not held any more"),
+        text.contains("one-sided") && text.contains("no longer on this node"),
         "{text}"
     );
 }
@@ -261,7 +261,7 @@ fn trust_and_distrust_are_confirmed_and_name_the_key_that_was_chosen() {
         update::on_message(&mut model, said, NOW),
         [Effect::Conflicts]
     );
-    assert!(picture(&model).contains("carol means"));
+    assert!(picture(&model).contains("carol now means"));
 
     let mut model = on((100, 40), &changed());
     press(&mut model, "t");

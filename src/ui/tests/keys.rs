@@ -257,7 +257,7 @@ fn tables_mark_copy_export_and_choose_columns() {
         matches!(effects.as_slice(), [Effect::Copy { things: 2, text }] if text.lines().count() == 2)
     );
     press(&mut model, "w");
-    assert!(model.typing() && picture(&model).contains("2 rows go"));
+    assert!(model.typing() && picture(&model).contains("Export 2 rows"));
     press_ctrl(&mut model, 'u');
     press(&mut model, "/tmp/peers.json");
     let effects = press_code(&mut model, KeyCode::Enter);
@@ -280,13 +280,11 @@ fn tables_mark_copy_export_and_choose_columns() {
     );
     let text = picture(&model);
     assert!(
-        text.contains("! /tmp/peers.json is there already") && text.contains("2 rows go"),
+        text.contains("! /tmp/peers.json is there already") && text.contains("Export 2 rows"),
         "the name stays: {text}"
     );
     exported(&mut model, Ok(2));
-    assert!(
-        model.popups.is_empty() && picture(&model).contains("2 rows written to /tmp/peers.json")
-    );
+    assert!(model.popups.is_empty() && picture(&model).contains("wrote 2 rows to /tmp/peers.json"));
     assert!(picture(&model).contains("2 marked"), "a note hides nothing");
     press_code(&mut model, KeyCode::Esc);
     assert!(model.peers.marked.is_empty());

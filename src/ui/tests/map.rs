@@ -236,14 +236,14 @@ fn nobody_is_hidden_and_doubt_has_words() {
     let model = on_map((80, 24), "");
     let text = picture(&model);
     assert!(
-        text.contains("Place not known of 1") && text.contains("team-5"),
+        text.contains("Unknown location (1)") && text.contains("team-5"),
         "{text}"
     );
     let chart = chart(&model);
     assert_eq!(chart.in_view() + 1, model.peers.rows().len());
     let list = picture(&on_map((79, 24), ""));
     assert!(
-        list.contains("not known") && list.contains("New York"),
+        list.contains("unknown") && list.contains("New York"),
         "{list}"
     );
     let mut spelt = on_map((160, 50), "");

@@ -274,7 +274,7 @@ fn every_key_in_the_form_is_kept() {
     // Start again.
     let mut model = super::model((120, 40));
     update::restore(&mut model, &saved);
-    assert!(picture(&model).contains("unfinished draft web is there from last time"));
+    assert!(picture(&model).contains("unfinished draft: web"));
     press(&mut model, "5d");
     assert_eq!(
         model.publish.form.as_ref().unwrap().text(Field::Name),
@@ -434,7 +434,7 @@ fn the_review_shows_what_goes_in_and_what_stays_out() {
     }
     let text = picture(&model);
     for part in [
-        "Included: 1 file, 1.3 KiB; 2 stay out",
+        "Included: 1 file, 1.3 KiB; 2 left out",
         "1.3 KiB      src/main.rs",
         "20 B         .env: .env* is often private",
         "target/: .gitignore says /target/",
@@ -458,7 +458,7 @@ fn a_file_that_vanishes_is_said_beside_its_field() {
     let [Effect::Hash { generation, .. }, ..] = effects.as_slice() else {
         panic!("{effects:?}")
     };
-    let hashed = Hashed::Wrong("there is no such file".to_owned());
+    let hashed = Hashed::Wrong("no such file or directory".to_owned());
     update::on_message(
         &mut model,
         EffectResult::Hashed {
@@ -467,13 +467,13 @@ fn a_file_that_vanishes_is_said_beside_its_field() {
         },
         NOW,
     );
-    assert!(picture(&model).contains("there is no such file"));
+    assert!(picture(&model).contains("no such file or directory"));
     press_code(&mut model, KeyCode::Enter);
     assert!(model.popups.is_empty() && model.typing());
     let checked = model.publish.check().unwrap();
     assert_eq!(
         checked.problems.get(&Field::File).map(String::as_str),
-        Some("there is no such file")
+        Some("no such file or directory")
     );
 }
 
@@ -551,7 +551,7 @@ fn a_yank_names_its_target_and_is_taken_back_the_same_way() {
         [Effect::Yank { yank: true, .. }]
     ));
     press(&mut model, "jjx");
-    assert!(picture(&model).contains("Take the yank of team-1/parser-3@1.0.0"));
+    assert!(picture(&model).contains("Un-yank team-1/parser-3@1.0.0"));
     assert!(press(&mut model, "n").is_empty(), "no changes nothing");
 }
 
@@ -576,7 +576,7 @@ fn a_handle_that_another_key_claims_is_warned_of_before_anything_is_signed() {
     };
     update::on_message(&mut model, claims("team-1", &[7]), NOW);
     let said = format!(
-        "the key {} calls itself team-1 too",
+        "the key {} has claimed team-1 since",
         publisher(7).fingerprint()
     );
     assert!(picture(&model).contains(&said));
@@ -604,7 +604,7 @@ fn a_path_is_completed_and_picked() {
         },
         NOW,
     );
-    assert!(picture(&model).contains(".gz  → takes it"));
+    assert!(picture(&model).contains(".gz  Right: complete"));
     press_code(&mut model, KeyCode::Right);
     assert_eq!(
         model.publish.form.as_ref().unwrap().text(Field::File),

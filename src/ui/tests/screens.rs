@@ -446,8 +446,11 @@ fn default_keys(text: &str) -> Vec<String> {
         let bare = word.trim_end_matches([':', ',', '.', ';']);
         let before = at.checked_sub(1).and_then(|at| words.get(at)).copied();
         let after = words.get(at + 1).copied().unwrap_or_default();
-        let is_hint = bare.chars().count() > 1
-            || word.ends_with(':')
+        // A word of several letters is a key, but `Space` is a word as well; a figure is none.
+        let is_named = bare.chars().count() > 1 && bare != "Space";
+        let is_label = word.ends_with(':') && bare.chars().all(char::is_alphabetic);
+        let is_hint = is_named
+            || is_label
             || matches!(before, Some("press" | "Press"))
             || VERBS.contains(&after);
         if is_key(bare) && is_hint {

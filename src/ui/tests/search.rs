@@ -405,7 +405,7 @@ fn a_filter_that_does_not_fit_into_the_field_is_not_added() {
     press_ctrl(&mut model, 'f');
     assert_eq!(press(&mut model, " "), []);
     assert!(
-        model.search.input.value().len() == 195 && picture(&model).contains("200 bytes at most")
+        model.search.input.value().len() == 195 && picture(&model).contains("at most 200 bytes")
     );
 }
 
@@ -486,7 +486,7 @@ fn a_mistake_is_marked_and_the_rest_is_searched() {
 #[test]
 fn it_is_said_what_was_searched_for_instead() {
     let model = instead((80, 24));
-    assert!(picture(&model).contains("nothing has \"prasers\"; showing what has \"parses\""));
+    assert!(picture(&model).contains("no results for \"prasers\"; showing \"parses\""));
     let mut model = typed((80, 24), "pars configuration");
     let update = SearchUpdate::Hits {
         hits: vec![hit(1, Source::Local)],
@@ -496,12 +496,12 @@ fn it_is_said_what_was_searched_for_instead() {
     };
     press(&mut model, " ");
     answer(&mut model, update.clone());
-    assert!(picture(&model).contains("nothing has \"pars configuration\""));
+    assert!(picture(&model).contains("no results for \"pars configuration\""));
     press_ctrl(&mut model, 'u');
     press(&mut model, "parser configuration");
     answer(&mut model, update.clone());
     assert!(
-        picture(&model).contains("little has \"parser configuration\""),
+        picture(&model).contains("few results for \"parser configuration\""),
         "its name has the one, its text the other"
     );
 }

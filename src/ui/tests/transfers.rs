@@ -324,9 +324,9 @@ fn p_halts_a_fetch_and_lets_it_go_on() {
         assert_eq!(press(&mut model, "p"), effects, "in its window as well");
     }
     for (n, said) in [
-        (7, "theirs to stop"),
-        (2, "is here already"),
-        (6, "cancelled: frank/not"),
+        (7, "only the other side"),
+        (2, "is complete"),
+        (6, "was cancelled"),
     ] {
         let mut model = on((80, 24), n);
         assert_eq!(press(&mut model, "p"), []);
@@ -339,9 +339,9 @@ fn p_halts_a_fetch_and_lets_it_go_on() {
         result: Box::new(Ok(done)),
     };
     update::on_message(&mut model, told(Order::Pause, true), NOW);
-    assert!(picture(&model).contains("paused: alice/web 1.2.0; p lets it go on"));
+    assert!(picture(&model).contains("paused alice/web 1.2.0 (p: resume)"));
     update::on_message(&mut model, told(Order::Resume, false), NOW);
-    assert!(picture(&model).contains("nothing was changed"));
+    assert!(picture(&model).contains("nothing to do"));
     assert_eq!(press(&mut full((80, 24)), "6px"), [], "where there is none");
 }
 
@@ -350,7 +350,7 @@ fn cancelling_names_what_it_throws_away_and_asks() {
     let mut model = asked_to_cancel((80, 24));
     let text = picture(&model);
     assert!(
-        text.contains("Cancel fetching alice/web 1.2.0?") && text.contains("6.0 MiB of"),
+        text.contains("Cancel the download of alice/web 1.2.0?") && text.contains("6.0 MiB of"),
         "{text}"
     );
     assert_eq!(press(&mut model, "n"), []);
@@ -367,7 +367,11 @@ fn cancelling_names_what_it_throws_away_and_asks() {
         ),
         "{effects:?}"
     );
-    for (n, said) in [(7, "theirs to stop"), (2, "has ended"), (6, "has ended")] {
+    for (n, said) in [
+        (7, "only the other side"),
+        (2, "has ended"),
+        (6, "has ended"),
+    ] {
         let mut model = on((80, 24), n);
         press(&mut model, "x");
         assert!(
@@ -380,7 +384,7 @@ fn cancelling_names_what_it_throws_away_and_asks() {
 #[test]
 fn an_opened_transfer_goes_on_before_the_eyes() {
     let mut model = opened((120, 40), 1);
-    assert!(picture(&model).contains("6.0 MiB are here"));
+    assert!(picture(&model).contains("6.0 MiB so far"));
     tell(
         &mut model,
         vec![Transfer {
@@ -388,7 +392,7 @@ fn an_opened_transfer_goes_on_before_the_eyes() {
             ..running(1)
         }],
     );
-    assert!(picture(&model).contains("9.0 MiB are here"));
+    assert!(picture(&model).contains("9.0 MiB so far"));
     tell(&mut model, vec![finished(1)]);
     let text = picture(&model);
     assert!(
@@ -499,7 +503,7 @@ fn d_fetches_what_is_selected_and_tells_its_end_once() {
         named.ends_with(&format!("({}) 2.1.0", publisher(1).fingerprint())),
         "{named}"
     );
-    assert!(picture(&model).contains("fetching team-1/parser-1"));
+    assert!(picture(&model).contains("downloading team-1/parser-1"));
 
     let wanted = Wanted::of(&release());
     let id = TransferId::Fetch {
@@ -513,7 +517,8 @@ fn d_fetches_what_is_selected_and_tells_its_end_once() {
     tell(&mut model, vec![done.clone()]);
     let text = picture(&model);
     assert!(
-        text.contains("here, verified: team-1/parser-1 (") && text.contains(") 2.1.0, 12.3 MiB"),
+        text.contains("downloaded and verified team-1/parser-1 (")
+            && text.contains(") 2.1.0, 12.3 MiB"),
         "{text}"
     );
     let later = NOW.after(seconds(60));
@@ -531,7 +536,7 @@ fn d_fetches_what_is_selected_and_tells_its_end_once() {
         "a node that is new here tells everything again"
     );
     assert_eq!(update::on_message(&mut model, found(Vec::new()), NOW), []);
-    assert!(picture(&model).contains("here already: team-1/parser-1"));
+    assert!(picture(&model).contains("team-1/parser-1"));
 
     press(&mut model, "3");
     let effects = press(&mut model, "d");
@@ -561,7 +566,7 @@ fn a_fetch_that_was_seen_running_tells_its_end_on_every_screen() {
     assert!(
         model.dirty
             && picture(&model)
-                .contains("not fetched: alice/web 1.2.0 (6 shows more): the disk is full")
+                .contains("cannot download alice/web 1.2.0 (details: 6): the disk is full")
     );
     let mut model = full((160, 50));
     let served = several().pop().unwrap();
@@ -626,7 +631,7 @@ fn an_opened_package_says_whether_its_content_is_here() {
     ));
     let id = TransferId::Fetch { root };
     tell(&mut model, vec![Transfer { id, ..running(1) }]);
-    assert!(picture(&model).contains("on its way: 48 %"));
+    assert!(picture(&model).contains("downloading: 48 %"));
     tell(&mut model, vec![Transfer { id, ..finished(1) }]);
     assert!(picture(&model).contains("yes, verified"));
     let Some(Popup::Package(view)) = model.popups.last() else {
@@ -666,7 +671,9 @@ fn quitting_asks_only_where_a_fetch_would_be_interrupted() {
     own.ends_node = true;
     tell(&mut own, vec![running(1), running(2)]);
     press(&mut own, "q");
-    assert!(!own.quit && picture(&own).contains("alice/web 1.2.0 and 1 more are being fetched."));
+    assert!(
+        !own.quit && picture(&own).contains("alice/web 1.2.0 and 1 more are being downloaded.")
+    );
     press(&mut own, "n");
     tell(
         &mut own,

@@ -89,7 +89,7 @@ fn a_script_gets_by_key_what_is_not_pinned_and_pins_only_when_told_to() {
     let got = run(&["get", "alice/tool", "--trust-new", "--json"]);
     assert!(
         got.stderr
-            .contains("alice is pinned: from now on it means the key"),
+            .contains("pinned alice: from now on it means the key"),
         "{}",
         got.stderr
     );
@@ -211,7 +211,7 @@ fn whoever_has_the_handle_or_a_name_like_it_is_said_before_anything_is_signed() 
         said.stderr
     );
     assert!(
-        said.stderr.contains("calls itself alice too, first seen"),
+        said.stderr.contains("also claims alice, first seen"),
         "{}",
         said.stderr
     );

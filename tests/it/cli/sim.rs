@@ -49,7 +49,7 @@ fn a_report_for_people_says_what_is_a_model() {
     let ran = home.run(words.split(' '));
     assert_eq!(ran.code, Some(0), "{}", ran.stderr);
     assert!(
-        ran.stderr.contains("--listen changes nothing here"),
+        ran.stderr.contains("--listen has no effect"),
         "{}",
         ran.stderr
     );

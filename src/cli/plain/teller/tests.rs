@@ -124,7 +124,7 @@ fn a_peer_is_told_of_when_it_comes_goes_and_is_somebodys() {
     let (mut teller, a, b) = (teller(), PeerId::random(), PeerId::random());
     let (short_a, short_b) = (short_id(&a), short_id(&b));
     let mut tell = |batch| teller.batch(batch, later(61_000)).join("; ");
-    let at = "/ip4/127.0.0.1/tcp/2, it dialled";
+    let at = "/ip4/127.0.0.1/tcp/2, inbound";
     let joined = tell(peers(vec![peer(a, true)]));
     assert_eq!(
         joined,
@@ -353,7 +353,7 @@ fn a_fetch_is_told_when_it_begins_ends_and_somebody_lies() {
     let (waiting, running) = (TransferState::Waiting, TransferState::Running);
     assert_eq!(
         tell(fetch(b"a", waiting, None), 0),
-        "12:00:00 fetching bob/web 1.2.3, 3.0 MiB"
+        "12:00:00 downloading bob/web 1.2.3, 3.0 MiB"
     );
     assert_eq!(
         tell(fetch(b"a", running.clone(), None), 100),
@@ -369,8 +369,7 @@ fn a_fetch_is_told_when_it_begins_ends_and_somebody_lies() {
     let said = tell(lied.clone(), 200);
     let short = short_id(&liar);
     assert!(
-        said.ends_with("thrown away")
-            && said.contains(&format!("peer {short} lied: bytes it gave")),
+        said.ends_with("thrown away") && said.contains(&format!("peer {short} lied: its data")),
         "{said}"
     );
     assert_eq!(tell(lied.clone(), 300), "", "once");
@@ -380,8 +379,8 @@ fn a_fetch_is_told_when_it_begins_ends_and_somebody_lies() {
         resumed: 1 << 20,
         ..lied
     };
-    let all = "12:00:04 fetched bob/web 1.2.3: 3.0 MiB from 2 peers in 4.2 s, 1.0 MiB of it were \
-               here from before";
+    let all = "12:00:04 downloaded bob/web 1.2.3: 3.0 MiB from 2 peers in 4.2 s, 1.0 MiB kept from \
+               an earlier attempt";
     assert_eq!(tell(done.clone(), 4_200), all);
     assert_eq!(tell(done, 60_000), "", "another listener came");
     let why = || TransferState::Failed("nobody has it".to_owned());
@@ -392,16 +391,16 @@ fn a_fetch_is_told_when_it_begins_ends_and_somebody_lies() {
     );
     assert_eq!(
         tell(fetch(b"c", why(), Some(60_000)), 60_000),
-        "12:01:00 fetching bob/web 1.2.3 failed: nobody has it"
+        "12:01:00 download of bob/web 1.2.3 failed: nobody has it"
     );
     assert_eq!(
         tell(fetch(b"c", running, None), 61_000),
-        "12:01:01 fetching bob/web 1.2.3, 3.0 MiB",
+        "12:01:01 downloading bob/web 1.2.3, 3.0 MiB",
         "tried again"
     );
     assert!(
         tell(fetch(b"c", TransferState::Paused, Some(62_000)), 62_000)
-            .ends_with("is paused at 1.0 MiB of 3.0 MiB")
+            .ends_with("paused at 1.0 MiB of 3.0 MiB")
     );
     let served = TransferId::Serve {
         root: ContentRoot::of(b"a"),

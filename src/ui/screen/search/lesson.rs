@@ -20,7 +20,7 @@ pub const LANGUAGE: [(&str, &str); 10] = [
     ("license:MIT", "under this license"),
     ("eco:cargo", "of this ecosystem"),
     ("publisher:alice", "by this publisher"),
-    ("updated:<30d", "signed in the last 30 days"),
+    ("updated:<30d", "signed within 30 days"),
     ("is:yanked", "yanked releases"),
 ];
 
