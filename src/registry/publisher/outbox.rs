@@ -1,4 +1,4 @@
-//! The outbox: what the network did not take yet is tried again until it has.
+//! The outbox: retries publishes until the network has accepted them.
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,12 +9,11 @@ use tokio_util::sync::CancellationToken;
 use super::{Publisher, deliver::Due};
 use crate::{RegistryError, Result, store::Pending};
 
-/// First wait before the network is tried again while something is on its way out; it doubles with
-/// each.
+/// First wait before a retry; it doubles with each.
 const FIRST_RETRY: Duration = Duration::from_secs(1);
 const LONGEST_RETRY: Duration = Duration::from_secs(60);
 
-/// When the network is tried again.
+/// The time of the next retry.
 struct Retry {
     wait: Duration,
     at: Instant,
@@ -28,29 +27,29 @@ impl Retry {
         }
     }
 
-    /// Notes an attempt: the next one is later.
+    /// Notes an attempt; the next one is later.
     fn tried(&mut self, now: Instant) {
         self.wait = (self.wait * 2).min(LONGEST_RETRY);
         self.at = now + self.wait;
     }
 }
 
-/// What came of one of the outbox.
+/// The result for one entry of the outbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Turn {
-    /// It was tried.
+    /// A delivery was attempted.
     Tried,
-    /// Somebody else delivers it.
+    /// Another task delivers it.
     Left,
-    /// There is nobody to deliver anything to.
+    /// No peer is connected.
     Over,
 }
 
-/// Packages that are delivered at once: each of them may wait for peers that are gone.
+/// Most packages delivered at once, because each may wait for peers that are gone.
 const AT_ONCE: usize = 8;
 
-/// Delivers several at once, in their order. What fails is told with its package, and others are
-/// tried. Returns whether any was tried.
+/// Delivers several entries at once, in order. A failure is reported with its package, and the
+/// others are tried. Returns true if any was tried.
 async fn several_at_once<F: Future<Output = Result<Turn>>>(
     pending: Vec<Pending>,
     deliver: impl Fn(Pending) -> F,
@@ -76,13 +75,12 @@ async fn several_at_once<F: Future<Output = Result<Turn>>>(
 }
 
 impl Publisher {
-    /// Delivers what is on its way out until `stop` is called: when peers appear, and every so
-    /// often.
+    /// Delivers the entries until `stop` is cancelled: when peers connect, and at intervals.
     pub async fn run_outbox(self: Arc<Self>, stop: CancellationToken) {
         let mut joined = self.core.net.joined();
         let mut retry = Retry::new(Instant::now());
         loop {
-            // Listened to before the outbox is looked at, so that nothing falls between the two.
+            // Listen before reading the outbox, so that no change is missed.
             let changed = self.outbox.notified();
             let outbox = self.pending().await;
             let pending = outbox.is_ok_and(|pending| !pending.is_empty());
@@ -97,7 +95,7 @@ impl Publisher {
                 },
                 () = tokio::time::sleep_until(retry.at), if pending => {}
                 () = self.due.notified() => {}
-                // Something is on its way out, or arrived: whether to try again is decided anew.
+                // An entry was added or delivered: decide anew whether to retry.
                 () = changed => continue,
             }
             match stop.run_until_cancelled(self.deliver_outbox()).await {
@@ -117,7 +115,7 @@ impl Publisher {
         outbox.await
     }
 
-    /// Tries what is still on its way out; returns whether anything was.
+    /// Attempts all entries; returns true if there were any.
     async fn deliver_outbox(&self) -> Result<bool> {
         let pending = self.pending().await?;
         Ok(several_at_once(pending, |one| self.deliver_one(one)).await)
@@ -139,7 +137,7 @@ impl Publisher {
         self.deliver(&due, None).await.map(|_| Turn::Tried)
     }
 
-    /// Waits until the network has taken every publish.
+    /// Waits until all publishes are delivered.
     pub async fn wait_published(&self) {
         loop {
             let changed = self.outbox.notified();
@@ -182,7 +180,7 @@ mod tests {
         names.iter().map(one).collect()
     }
 
-    /// The names that were tried, and whether any was, where each comes to what `result` says.
+    /// Returns the names that were tried and whether any was, if each has the result of `result`.
     async fn delivered(
         names: &[&str],
         result: impl Fn(&str) -> Result<Turn>,
@@ -216,7 +214,7 @@ mod tests {
         let names: Vec<String> = (0..3 * AT_ONCE).map(|at| format!("web-{at}")).collect();
         let names: Vec<&str> = names.iter().map(String::as_str).collect();
         let (under_way, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
-        // Those wait until the last one has been delivered beside them.
+        // They wait until the last one has been delivered beside them.
         let (dead, answers) = (AT_ONCE - 1, Semaphore::new(0));
         let any = several_at_once(pending(&names), async |one| {
             most.fetch_max(under_way.fetch_add(1, Relaxed) + 1, Relaxed);

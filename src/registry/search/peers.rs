@@ -1,4 +1,4 @@
-//! What peers are asked in a search, and what of their answers holds.
+//! The part of a search that asks peers, and judges their answers.
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
@@ -29,30 +29,30 @@ use crate::{
 
 /// Peers asked by one search.
 const FAN_OUT: usize = 5;
-/// Others that may be asked in the place of those that fail, or are slow.
+/// Further peers that may be asked in place of those that fail or are slow.
 const SPARE: usize = 3;
-/// And by a node that keeps no full catalogue, of those that the DHT names, for so many of the
-/// words.
+/// If this node keeps no full catalogue, it also asks this many providers from the DHT, for
+/// [`WORDS_LOOKED_UP`] of the words.
 const HOLDERS: usize = 8;
 const WORDS_LOOKED_UP: usize = 3;
 
-/// A package that a peer found, whose signatures hold.
+/// A package found by a peer whose signatures are valid.
 type Verified = (Authorised<Head>, Authorised<Manifest>);
 
-/// What peers are asked.
+/// A search at peers.
 pub struct Asking {
     search: Arc<Search>,
     terms: Arc<SearchTerms>,
-    /// As it goes to peers.
+    /// The query as sent to peers.
     query: Query,
     min_reputation: f64,
     timeout: Duration,
 }
 
 impl Asking {
-    /// None where peers are not to be asked.
+    /// Returns `None` if peers should not be asked.
     pub fn of(search: &Arc<Search>, query: &Query, terms: SearchTerms) -> Option<Self> {
-        // Whoever understands it otherwise would answer with everything.
+        // A peer might understand an empty query as one for everything.
         (!query.local && !terms.asks_nothing()).then(|| Self {
             search: search.clone(),
             terms: Arc::new(terms),
@@ -62,8 +62,8 @@ impl Asking {
         })
     }
 
-    /// Asks a few peers at once, and others in the place of those that fail, or take longer than
-    /// nearly all did lately. Returns what of their answers holds.
+    /// Asks a few peers at once, and others in place of those that fail or are slow. Returns the
+    /// valid parts of their answers.
     pub async fn ask(self, shown: &mut Shown<'_>, coverage: &mut Coverage) -> Vec<Verified> {
         let (search, terms) = (&self.search, &self.terms);
         let (net, limit) = (&search.core.net, self.query.limit);
@@ -129,8 +129,8 @@ impl Asking {
     }
 }
 
-/// The query as it goes to peers: within what they take, and without what is nobody's business,
-/// which is whom we trust and how long we wait.
+/// Returns the query as sent to peers: within their limits, and without private settings, which are
+/// our trust and timeout.
 fn for_peers(query: &Query) -> Query {
     Query {
         min_reputation: 0.0,
@@ -140,13 +140,13 @@ fn for_peers(query: &Query) -> Query {
     .bounded()
 }
 
-/// Tells if those are asked too whom the DHT names: by a node that keeps no full catalogue, and not
-/// where a score is wanted, because of whom nothing is known there is none to be sure of.
+/// Returns true if providers from the DHT are asked, too: by a node without a full catalogue, and
+/// only without a minimum score, because nothing is known of them.
 fn asks_holders(scope: CatalogueScope, min_reputation: f64) -> bool {
     scope == CatalogueScope::Partial && min_reputation <= 0.0
 }
 
-/// The words that are looked up: the longest is the rarest, as a rule.
+/// Returns the words to look up: the longest ones, which are usually the rarest.
 fn rarest(terms: &SearchTerms) -> Vec<String> {
     let mut words: Vec<String> = terms.words().map(str::to_owned).collect();
     words.sort_by_key(|word| std::cmp::Reverse(word.len()));
@@ -154,7 +154,7 @@ fn rarest(terms: &SearchTerms) -> Vec<String> {
     words
 }
 
-/// Tells if a peer had more than it sent although there was room for it.
+/// Returns true if a peer had more hits than it sent although there was room.
 fn is_cut(more: bool, sent: usize, limit: usize) -> bool {
     more && sent < limit
 }
@@ -162,7 +162,7 @@ fn is_cut(more: bool, sent: usize, limit: usize) -> bool {
 /// The part of the network's packages that was searched.
 struct Searched {
     there_are: u64,
-    /// Packages of this node, and of each that answered.
+    /// Package counts of this node and of each peer that answered.
     counts: Vec<u64>,
 }
 
@@ -183,7 +183,8 @@ impl Searched {
     }
 }
 
-/// Peers that the DHT names as having packages with one of the words; a name, and nothing more.
+/// Looks up peers that the DHT names as having packages with one of the words, which they only
+/// claim.
 fn holders(net: Net, words: Vec<String>, timeout: Duration) -> mpsc::Receiver<PeerId> {
     let (sender, receiver) = mpsc::channel(HOLDERS);
     let name_them = async move {
@@ -209,8 +210,9 @@ async fn next_of(holders: &mut Option<mpsc::Receiver<PeerId>>) -> Option<PeerId>
 }
 
 impl Search {
-    /// What of a peer's answer is shown, each with the number of its state, and what of it holds.
-    /// Off the tasks that serve the network: signatures take their time, and so does the disk.
+    /// Returns the hits of a peer's answer to show, each with the number of its state, and the
+    /// valid records. Runs outside the tasks that serve the network, because signatures and the
+    /// disk take time.
     async fn verify(
         self: Arc<Self>,
         peer: PeerId,
@@ -231,7 +233,7 @@ impl Search {
         })
     }
 
-    /// The items of a peer's answer that hold, and what that says of the peer.
+    /// Returns the valid items of a peer's answer, and records the outcome for the peer.
     fn verify_items(
         &self,
         peer: PeerId,
