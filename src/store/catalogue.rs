@@ -10,12 +10,13 @@ mod write;
 
 use self::{
     judge::judge,
-    read::{head_row, mark, stored_head},
+    read::{mark, raw_head, stored_head},
     write::{list_package, put_manifest, put_page},
 };
 pub(super) use self::{
     read::{
-        first_seen, has_manifest, hash, held_head, held_manifest, held_page, publisher, signed,
+        first_seen, has_manifest, hash, head_row, held_head, held_manifest, held_page, key_of,
+        publisher, signed,
     },
     write::{listing_files, take},
 };
@@ -149,7 +150,8 @@ impl Store {
     }
 
     /// Takes verified heads of others, each with the manifest of its newest release where it came
-    /// along.
+    /// along. They may not be on the disk yet when it returns: a node that lost some to a power cut
+    /// is sent them again.
     pub async fn take_heads(
         &self,
         heads: Vec<(Authorised<Head>, Option<Authorised<Manifest>>)>,
@@ -179,7 +181,7 @@ impl Store {
                     .collect::<rusqlite::Result<Vec<_>>>()?;
                 Ok((verdicts, room::fit(db, room, 0, now)?))
             };
-        let taken = self.write_each(heads, take_some).await?;
+        let taken = self.write_each_unsynced(heads, take_some).await?;
         let verdicts = taken.into_iter().flat_map(|(verdicts, gone)| {
             self.made_room(gone);
             verdicts
@@ -192,7 +194,7 @@ impl Store {
     /// Hash and time of each head that is held, in no order.
     pub fn head_hashes(&self) -> Result<Vec<(Hash, Timestamp)>> {
         self.read(|db| {
-            db.prepare_cached("SELECT hash, signed_at FROM heads")?
+            db.prepare_cached("SELECT hash, signed_at FROM head_rows")?
                 .query_map([], |row| Ok((hash(row, 0)?, Timestamp(row.get(1)?))))?
                 .collect()
         })
@@ -204,13 +206,13 @@ impl Store {
     pub fn raw_heads(&self, hashes: &[Hash]) -> Result<Vec<RawHead>> {
         self.read_together(|db| {
             let mut statement = db.prepare_cached(
-                "SELECT h.envelope, (SELECT m.envelope FROM packages p
-                 JOIN manifests m ON m.hash = p.manifest WHERE p.publisher = h.publisher AND p.name = h.name)
-                 FROM heads h WHERE h.hash = ?",
+                "SELECT h.envelope, (SELECT m.envelope FROM package_rows p
+                 JOIN manifests m ON m.id = p.manifest AND m.head = h.id WHERE p.key = h.key AND p.name = h.name)
+                 FROM head_rows h WHERE h.hash = ?",
             )?;
             let mut heads = Vec::with_capacity(hashes.len());
             for hash in hashes {
-                heads.extend(statement.query_row([hash.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?);
+                heads.extend(statement.query_row([hash.0], raw_head).optional()?);
             }
             Ok(heads)
         })
@@ -257,9 +259,16 @@ impl Store {
     ) -> Result<()> {
         self.write(move |db| {
             db.prepare_cached(
-                "UPDATE heads SET confirmed_at = ?, confirmed_by = ? WHERE publisher = ? AND name = ? AND hash = ?",
+                "UPDATE head_rows SET confirmed_at = ?, confirmed_by = ?
+                 WHERE key = (SELECT id FROM keys WHERE publisher = ?) AND name = ? AND hash = ?",
             )?
-            .execute(params![now.0, peers as i64, package.owner.to_bytes(), package.name.as_str(), head.0])
+            .execute(params![
+                now.0,
+                peers as i64,
+                package.owner.to_bytes(),
+                package.name.as_str(),
+                head.0
+            ])
             .map(drop)
         })
         .await
@@ -300,7 +309,7 @@ impl Store {
                     put_manifest(db, row, manifest)?;
                 }
                 folds::tidy(db, row, &held.head)?;
-                list_package(db, &held.head, &[])?;
+                list_package(db, &held.head, &[], false)?;
             }
             Ok(gone)
         });
@@ -382,7 +391,7 @@ impl Store {
     pub fn own_heads_before(&self, at: Timestamp, most: usize) -> Result<Vec<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE own = 1 AND signed_at < ?
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM head_rows WHERE own = 1 AND signed_at < ?
                  ORDER BY signed_at LIMIT ?",
             )?
             .query_map(params![at.0, most as i64], stored_head)?
@@ -394,7 +403,7 @@ impl Store {
     pub fn own_count(&self) -> Result<usize> {
         self.read(|db| {
             let count = db
-                .prepare_cached("SELECT count(*) FROM heads WHERE own = 1")?
+                .prepare_cached("SELECT count(*) FROM head_rows WHERE own = 1")?
                 .query_row([], |row| row.get(0));
             count.map(|count: i64| usize::try_from(count).unwrap_or_default())
         })
@@ -404,7 +413,7 @@ impl Store {
     pub fn own_heads(&self, from: usize, most: usize) -> Result<Vec<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE own = 1
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM head_rows WHERE own = 1
                  ORDER BY signed_at LIMIT ? OFFSET ?",
             )?
             .query_map(params![most as i64, from as i64], stored_head)?
@@ -416,7 +425,7 @@ impl Store {
     pub fn newest_own_head(&self) -> Result<Option<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE own = 1 ORDER BY signed_at DESC LIMIT 1",
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM head_rows WHERE own = 1 ORDER BY signed_at DESC LIMIT 1",
             )?
             .query_row([], stored_head)
             .optional()
@@ -484,7 +493,7 @@ impl Store {
     pub fn newest_signed_at(&self) -> Result<Option<Timestamp>> {
         self.read(|db| {
             let newest = db
-                .prepare_cached("SELECT max(signed_at) FROM heads")?
+                .prepare_cached("SELECT max(signed_at) FROM head_rows")?
                 .query_row([], |row| row.get(0));
             newest.map(|newest: Option<u64>| newest.map(Timestamp))
         })

@@ -351,10 +351,11 @@ pub(super) fn note_fork(
 }
 
 /// Notes that a handle is claimed by several keys, when the head that was taken just now makes it
-/// so.
+/// so. `key` is the number of its owner.
 pub(super) fn note_handle(
     db: &Connection,
     head: &Authorised<Head>,
+    key: i64,
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let Some(handle) = &head.handle else {
@@ -363,12 +364,10 @@ pub(super) fn note_handle(
     // Two looks beside its own rows in the index, of which there may be very many.
     let others = db
         .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM heads WHERE handle = ?1 AND publisher < ?2)
-                 OR EXISTS (SELECT 1 FROM heads WHERE handle = ?1 AND publisher > ?2)",
+            "SELECT EXISTS (SELECT 1 FROM head_rows WHERE handle = ?1 AND key < ?2)
+                 OR EXISTS (SELECT 1 FROM head_rows WHERE handle = ?1 AND key > ?2)",
         )?
-        .query_row(params![handle.as_str(), head.owner().to_bytes()], |row| {
-            row.get::<_, bool>(0)
-        })?;
+        .query_row(params![handle.as_str(), key], |row| row.get::<_, bool>(0))?;
     if !others {
         return Ok(());
     }

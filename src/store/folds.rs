@@ -5,7 +5,7 @@ use std::collections::HashSet;
 
 use rusqlite::{Connection, OptionalExtension, params};
 
-use super::catalogue::{first_seen, hash, held_manifest, signed};
+use super::catalogue::{first_seen, hash, head_row, held_manifest, key_of, signed};
 use crate::domain::{
     fold::Fold,
     hash::Hash,
@@ -19,6 +19,7 @@ use crate::ecosystem::Ecosystem;
 
 /// Folds of packages that are not held any more, deleted at a time.
 const AT_ONCE: i64 = 1_000;
+const SET_FOLD: &str = "UPDATE head_rows SET fold = ? WHERE key = ? AND name = ?";
 
 /// The versions that a head changes: that were seen with another manifest, by the rows that are
 /// `known` and by what is folded.
@@ -144,13 +145,14 @@ fn fold<'a>(
     }
     let mut fold = fold_of(db, publisher, name)?;
     fold.add(name.ecosystem(), releases.iter().copied());
-    let key = publisher.to_bytes();
-    db.prepare_cached("UPDATE marks SET fold = ? WHERE publisher = ? AND name = ?")?
+    let key = key_of(db, publisher)?;
+    db.prepare_cached(SET_FOLD)?
         .execute(params![fold.as_bytes(), key, name.as_str()])?;
     let mut delete =
-        db.prepare_cached("DELETE FROM releases WHERE publisher = ? AND name = ? AND version = ?")?;
+        db.prepare_cached("DELETE FROM release_rows WHERE head = ? AND version = ?")?;
+    let row = head_row(db, publisher, name)?;
     for release in releases {
-        delete.execute(params![key, name.as_str(), release.version.to_string()])?;
+        delete.execute(params![row, release.version.to_string()])?;
     }
     Ok(())
 }
@@ -175,11 +177,10 @@ fn fold_files<'a>(
         }
     }
     if fold != before {
-        let mut update =
-            db.prepare_cached("UPDATE marks SET fold = ? WHERE publisher = ? AND name = ?")?;
+        let mut update = db.prepare_cached(SET_FOLD)?;
         update.execute(params![
             fold.as_bytes(),
-            publisher.to_bytes(),
+            key_of(db, publisher)?,
             name.as_str()
         ])?;
     }
@@ -224,9 +225,12 @@ pub(super) fn put_out(
     db.prepare_cached("DELETE FROM forks WHERE publisher = ? AND name = ?")?
         .execute(params![key, name.as_str()])?;
     fold(db, publisher, name, seen.iter())?;
-    db.prepare_cached("UPDATE marks SET gone_at = ? WHERE publisher = ? AND name = ?")?
-        .execute(params![now.0, key, name.as_str()])?;
-    db.prepare_cached("DELETE FROM heads WHERE id = ?")?
+    db.prepare_cached(
+        "INSERT INTO mark_rows (key, name, seq, hash, expires, gone_at, fold)
+         SELECT key, name, seq, hash, expires, ?, fold FROM head_rows WHERE id = ?",
+    )?
+    .execute(params![now.0, row])?;
+    db.prepare_cached("DELETE FROM head_rows WHERE id = ?")?
         .execute([row])?;
     Ok(())
 }
@@ -238,8 +242,8 @@ pub(super) fn forget(db: &Connection, most: u64) -> rusqlite::Result<u64> {
     while super::usage::usage(db)?.folds > most {
         let forgotten = db
             .prepare_cached(
-                "DELETE FROM marks WHERE (publisher, name) IN
-                     (SELECT publisher, name FROM marks WHERE gone_at IS NOT NULL ORDER BY gone_at LIMIT ?)",
+                "DELETE FROM mark_rows WHERE (key, name) IN
+                     (SELECT key, name FROM mark_rows ORDER BY gone_at LIMIT ?)",
             )?
             .execute([AT_ONCE])?;
         if forgotten == 0 {

@@ -66,7 +66,11 @@ pub(super) fn known(db: &Connection, role: Role) -> rusqlite::Result<Option<Stri
     } else {
         None
     };
-    if recorded.is_some() || role != Role::Publisher || !db.table_exists(None, "heads")? {
+    let has_heads = || {
+        db.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'heads'")?
+            .exists([])
+    };
+    if recorded.is_some() || role != Role::Publisher || !has_heads()? {
         return Ok(recorded);
     }
     db.prepare("SELECT publisher FROM heads WHERE own = 1 ORDER BY signed_at DESC LIMIT 1")?

@@ -6,14 +6,13 @@ use super::{
     Store,
     catalogue::publisher,
     damaged,
-    listing::{PREVIEW, need_of},
+    listing::{PREVIEW, need_of, skeleton_of},
 };
 use crate::{
     Result,
     domain::{
         name::{Handle, PackageId, PackageName, PublisherId},
         query::{KnownReason, LookAlike, Namesake},
-        skeleton::skeleton,
     },
 };
 
@@ -44,9 +43,10 @@ impl Store {
         self.read_together(|db| {
             let mut held = db.prepare_cached(&format!(
                 "WITH k (publisher) AS (SELECT ?1 WHERE ?1 IS NOT NULL UNION SELECT ?2 UNION SELECT publisher FROM pins)
-                 SELECT p.publisher, p.name, p.handle, p.publisher IS ?1
-                 FROM k CROSS JOIN packages p ON p.publisher = k.publisher AND p.name = ?3
-                 WHERE p.flags & {PREVIEW} = 0 ORDER BY 4 DESC, p.publisher"
+                 SELECT k.publisher, p.name, p.handle, k.publisher IS ?1
+                 FROM k CROSS JOIN keys n ON n.publisher = k.publisher
+                 CROSS JOIN package_rows p ON p.key = n.id AND p.name = ?3
+                 WHERE p.flags & {PREVIEW} = 0 ORDER BY 4 DESC, k.publisher"
             ))?;
             let rows = held.query_map(params![own, beside.to_bytes(), name.as_str()], |row| {
                 let LookAlike { package, handle, .. } = look_alike(row, KnownReason::Pinned)?;
@@ -75,16 +75,17 @@ fn known(
     publisher: Option<PublisherId>,
     name: &PackageName,
 ) -> rusqlite::Result<Option<LookAlike>> {
-    let skeleton = skeleton(name.as_str());
+    let skeleton = skeleton_of(name.as_str());
     let key = publisher.map(PublisherId::to_bytes).unwrap_or_default();
     let own = own.map(PublisherId::to_bytes);
     // By key first, of which a person knows few, so that nobody's look-alikes can crowd it out.
     let by_key = db
         .prepare_cached(&format!(
-            "SELECT p.publisher, p.name, p.handle, k.own
+            "SELECT k.publisher, p.name, p.handle, k.own
              FROM (SELECT ?1 AS publisher, 1 AS own WHERE ?1 IS NOT NULL UNION SELECT DISTINCT publisher, 0 FROM pins) k
-             CROSS JOIN packages p ON p.skeleton = ?2 AND p.publisher = k.publisher
-             WHERE p.flags & {PREVIEW} = 0 AND NOT (p.publisher = ?3 AND p.name = ?4)
+             CROSS JOIN keys n ON n.publisher = k.publisher
+             CROSS JOIN package_rows p ON p.skeleton = ?2 AND p.key = n.id
+             WHERE p.flags & {PREVIEW} = 0 AND NOT (k.publisher = ?3 AND p.name = ?4)
              ORDER BY k.own DESC, p.name <> ?4 LIMIT 1"
         ))?
         .query_row(params![own, skeleton, key, name.as_str()], |row| {

@@ -26,6 +26,7 @@ mod look_alikes;
 mod names;
 mod objects;
 mod outbox;
+mod pack;
 mod peers;
 mod readers;
 mod room;
@@ -139,9 +140,9 @@ impl Store {
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT)?;
         connection.pragma_update(None, "journal_size_limit", LOG_LEFT)?;
-        // What a savepoint may have to put back.
-        connection.pragma_update(None, "temp_store", "MEMORY")?;
         schema::prepare(&connection, &path)?;
+        // What a savepoint may have to put back; not what an earlier schema is sorted by.
+        connection.pragma_update(None, "temp_store", "MEMORY")?;
         let writer = Writer::start(connection, metrics.clone())?;
         Ok(Self {
             inner: Arc::new(Inner {
@@ -214,6 +215,24 @@ impl Store {
     /// became of each part. What comes before a part that fails is kept.
     pub(crate) async fn write_each<R: Send + 'static, T: Send + 'static>(
         &self,
+        records: Vec<R>,
+        job: impl Fn(&Connection, Vec<R>) -> rusqlite::Result<T> + Clone + Send + 'static,
+    ) -> Result<Vec<T>> {
+        self.write_parts(Durability::Synced, records, job).await
+    }
+
+    /// As [`Self::write_each`], and returns before it is on the disk, as [`Self::write_unsynced`].
+    pub(crate) async fn write_each_unsynced<R: Send + 'static, T: Send + 'static>(
+        &self,
+        records: Vec<R>,
+        job: impl Fn(&Connection, Vec<R>) -> rusqlite::Result<T> + Clone + Send + 'static,
+    ) -> Result<Vec<T>> {
+        self.write_parts(Durability::Logged, records, job).await
+    }
+
+    async fn write_parts<R: Send + 'static, T: Send + 'static>(
+        &self,
+        durability: Durability,
         mut records: Vec<R>,
         job: impl Fn(&Connection, Vec<R>) -> rusqlite::Result<T> + Clone + Send + 'static,
     ) -> Result<Vec<T>> {
@@ -221,7 +240,7 @@ impl Store {
         while !records.is_empty() {
             let rest = records.split_off(TOGETHER.min(records.len()));
             let (part, job) = (std::mem::replace(&mut records, rest), job.clone());
-            parts.push(self.write(move |db| job(db, part)));
+            parts.push(self.inner.writer.run(durability, move |db| job(db, part)));
         }
         futures::future::try_join_all(parts).await
     }

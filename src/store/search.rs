@@ -270,7 +270,7 @@ impl<'a> Search<'a> {
         let words: Vec<&str> = self.terms.words().collect();
         let mut named = self
             .db
-            .prepare_cached("SELECT 1 FROM packages WHERE bare = ?")?;
+            .prepare_cached("SELECT 1 FROM package_rows WHERE bare = ?")?;
         for between in BETWEEN_WORDS {
             if named.exists([words.join(between)])? {
                 return Ok(true);
@@ -356,7 +356,7 @@ impl<'a> Search<'a> {
                 let at = since(age);
                 let _ = write!(
                     sql,
-                    " AND rowid IN (SELECT id FROM packages WHERE signed_at {compare} {at})"
+                    " AND rowid IN (SELECT id FROM package_rows WHERE signed_at {compare} {at})"
                 );
             }
         }
@@ -404,12 +404,12 @@ impl<'a> Search<'a> {
         // The index by age is walked until there are enough: nearly everything matches.
         let sql = if self.terms.is_everything() && !self.public && self.distrusted.is_empty() {
             format!(
-                "SELECT id FROM packages WHERE flags & {YANKED} = 0 ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2"
+                "SELECT id FROM package_rows WHERE flags & {YANKED} = 0 ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2"
             )
         } else {
             let matching = self.matching().replace("?1", "?3");
             format!(
-                "SELECT id FROM packages WHERE id IN (SELECT rowid {matching}) ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2"
+                "SELECT id FROM package_rows WHERE id IN (SELECT rowid {matching}) ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2"
             )
         };
         let mut statement = self.db.prepare_cached(&sql)?;
@@ -444,7 +444,7 @@ impl<'a> Search<'a> {
         }
         if total > rows.len() as u64 {
             rows.extend(self.named()?);
-            let popular = "SELECT id FROM packages INDEXED BY packages_by_popularity ORDER BY popularity DESC";
+            let popular = "SELECT id FROM package_rows INDEXED BY packages_by_popularity ORDER BY popularity DESC";
             rows.extend(self.among(popular, [], BY_POPULARITY.max(most))?);
         }
         let mut seen = HashSet::new();
@@ -479,11 +479,11 @@ impl<'a> Search<'a> {
             BETWEEN_WORDS.len()
         }) {
             let from = words.join(between);
-            let exact = "SELECT id FROM packages WHERE bare = ?";
+            let exact = "SELECT id FROM package_rows WHERE bare = ?";
             named.extend(self.among(exact, [&from], BY_NAME)?);
             if from.chars().count() > SHORT {
                 let to = format!("{from}{}", char::MAX);
-                let begins = "SELECT id FROM packages INDEXED BY packages_by_name WHERE bare > ? AND bare < ?
+                let begins = "SELECT id FROM package_rows INDEXED BY packages_by_name WHERE bare > ? AND bare < ?
                               ORDER BY popularity DESC";
                 named.extend(self.among(begins, [from, to], BY_NAME)?);
             }

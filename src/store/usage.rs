@@ -6,7 +6,8 @@ use rusqlite::Connection;
 /// What a row takes besides the bytes in it: numbers, lengths, and its place in indexes.
 const ROW: u32 = 32;
 
-/// A table whose rows are charged to a publisher, by expressions over `X`, a row.
+/// A table whose rows are charged to a publisher, by expressions over `X`, a row. A publisher's id,
+/// which rows name by a number, counts with its 38 bytes in each.
 struct Charged {
     table: &'static str,
     publisher: &'static str,
@@ -15,20 +16,22 @@ struct Charged {
     changes: &'static str,
 }
 
-const OF_HEAD: &str = "(SELECT publisher FROM heads WHERE id = X.head)";
-const SIGNED: &str = "length(X.envelope) + length(X.hash)";
+const OF_KEY: &str = "(SELECT publisher FROM keys WHERE id = X.key)";
+const OF_HEAD: &str =
+    "(SELECT k.publisher FROM head_rows h JOIN keys k ON k.id = h.key WHERE h.id = X.head)";
 const CHARGED: [Charged; 6] = [
+    // A head has its mark in it, which would be a row of its own otherwise.
     Charged {
-        table: "heads",
-        publisher: "X.publisher",
-        bytes: "length(X.envelope) + length(X.hash) + length(X.publisher) + length(X.name) + coalesce(length(X.handle), 0)",
-        changes: "envelope",
+        table: "head_rows",
+        publisher: OF_KEY,
+        bytes: "X.bytes + 2 * (length(X.hash) + 38 + length(X.name)) + coalesce(length(X.handle), 0) + length(X.fold) + 32",
+        changes: "bytes, fold",
     },
     Charged {
-        table: "marks",
-        publisher: "X.publisher",
-        bytes: "length(X.publisher) + length(X.name) + length(X.hash) + length(X.fold)",
-        changes: "fold, gone_at",
+        table: "mark_rows",
+        publisher: OF_KEY,
+        bytes: "38 + length(X.name) + length(X.hash) + length(X.fold)",
+        changes: "",
     },
     Charged {
         table: "forks",
@@ -37,21 +40,21 @@ const CHARGED: [Charged; 6] = [
         changes: "",
     },
     Charged {
-        table: "releases",
-        publisher: "X.publisher",
-        bytes: "length(X.publisher) + length(X.name) + length(X.version) + length(X.manifest)",
+        table: "release_rows",
+        publisher: OF_HEAD,
+        bytes: "38 + (SELECT length(name) FROM head_rows WHERE id = X.head) + length(X.version) + length(X.manifest)",
         changes: "",
     },
     Charged {
         table: "manifests",
         publisher: OF_HEAD,
-        bytes: SIGNED,
+        bytes: "X.bytes + length(X.hash)",
         changes: "",
     },
     Charged {
         table: "pages",
         publisher: OF_HEAD,
-        bytes: SIGNED,
+        bytes: "length(X.envelope) + length(X.hash)",
         changes: "",
     },
 ];
@@ -73,26 +76,32 @@ pub(super) fn triggers() -> String {
         changes,
     } in CHARGED
     {
+        let is_head = table == "head_rows";
         let count = |row: &str, sign: &str| {
             let (publisher, bytes) = (of(publisher, row), of(bytes, row));
+            let packages = if is_head {
+                format!(", packages = packages {sign} 1")
+            } else {
+                String::new()
+            };
             format!(
-                "UPDATE publishers SET bytes = bytes {sign} ({bytes} + {ROW}) WHERE publisher = {publisher};"
+                "UPDATE publishers SET bytes = bytes {sign} ({bytes} + {ROW}){packages} WHERE publisher = {publisher};"
             )
         };
-        // What else a row of this table says: how many packages there are, and what is left of
-        // those that are not.
-        let also = |row: &str, sign: &str| {
-            match table {
-            "heads" => format!(
-                "UPDATE publishers SET packages = packages {sign} 1 WHERE publisher = {row}.publisher;
-                 UPDATE usage SET packages = packages {sign} 1;"
-            ),
-            "marks" => format!(
-                "UPDATE usage SET folds = folds {sign} ({} + {ROW}) WHERE {row}.gone_at IS NOT NULL;",
+        // What is left of packages that are not held.
+        let folds = |row: &str, sign: &str| {
+            format!(
+                "UPDATE usage SET folds = folds {sign} ({} + {ROW});",
                 of(bytes, row)
-            ),
-            _ => String::new(),
-        }
+            )
+        };
+        let is_mark = table == "mark_rows";
+        let also = |row: &str, sign: &str| {
+            if is_mark {
+                folds(row, sign)
+            } else {
+                String::new()
+            }
         };
         all.push_str(&format!(
             "CREATE TRIGGER {table}_come AFTER INSERT ON {table} BEGIN {}{} END;
@@ -104,14 +113,10 @@ pub(super) fn triggers() -> String {
         ));
         if !changes.is_empty() {
             let (before, after) = (of(bytes, "OLD"), of(bytes, "NEW"));
-            let also = if table == "marks" {
-                [also("OLD", "-"), also("NEW", "+")].concat()
-            } else {
-                String::new()
-            };
             all.push_str(&format!(
                 "CREATE TRIGGER {table}_change AFTER UPDATE OF {changes} ON {table} BEGIN
-                 UPDATE publishers SET bytes = bytes + ({after}) - ({before}) WHERE publisher = NEW.publisher;{also} END;"
+                 UPDATE publishers SET bytes = bytes + ({after}) - ({before}) WHERE publisher = {}; END;",
+                of(publisher, "NEW")
             ));
         }
     }
@@ -124,8 +129,9 @@ pub(super) fn triggers() -> String {
          CREATE TRIGGER conflicts_change AFTER UPDATE OF kept_by, kept_manifest, offered_manifest ON conflicts BEGIN
          UPDATE usage SET conflicts = conflicts + ({new}) - ({old}); END;
          CREATE TRIGGER publishers_change AFTER UPDATE OF bytes ON publishers BEGIN
-         UPDATE usage SET bytes = bytes + NEW.bytes - OLD.bytes;
-         DELETE FROM publishers WHERE publisher = NEW.publisher AND bytes <= 0; END;"
+         UPDATE usage SET bytes = bytes + NEW.bytes - OLD.bytes, packages = packages + NEW.packages - OLD.packages; END;
+         CREATE TRIGGER publishers_empty AFTER UPDATE OF bytes ON publishers WHEN NEW.bytes <= 0 BEGIN
+         DELETE FROM publishers WHERE publisher = NEW.publisher; END;"
     ));
     all
 }
@@ -174,8 +180,8 @@ pub(super) fn counted(db: &Connection) -> Usage {
         .map(|one| sum(one.table, one.bytes, ""))
         .sum();
     let conflicts = sum("conflicts", OF_CONFLICT, "");
-    let folds = sum("marks", CHARGED[1].bytes, "WHERE gone_at IS NOT NULL");
-    let packages = number("SELECT count(*) FROM heads".to_owned());
+    let folds = sum("mark_rows", CHARGED[1].bytes, "");
+    let packages = number("SELECT count(*) FROM head_rows".to_owned());
     Usage {
         bytes: records + conflicts,
         packages,

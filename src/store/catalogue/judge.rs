@@ -25,23 +25,59 @@ pub(in crate::store) fn judge(
     now: Timestamp,
 ) -> rusqlite::Result<HeadVerdict> {
     let held = mark(db, &head.owner(), &head.package().name)?;
-    let admission = admit(held.as_ref(), &HeadMark::of(head), now);
+    match admission(held.as_ref(), head, now) {
+        Ok(admission) => {
+            let known = seen(db, head, held.as_ref())?;
+            judge_listed(db, head, held.as_ref(), &known, admission)
+        }
+        Err(verdict) => Ok(verdict),
+    }
+}
+
+/// How a head follows the highest state that was seen; or the verdict, where what it lists does not
+/// matter.
+pub(super) fn admission(
+    held: Option<&HeadMark>,
+    head: &Authorised<Head>,
+    now: Timestamp,
+) -> Result<Admission, HeadVerdict> {
+    let admission = admit(held, &HeadMark::of(head), now);
     if matches!(admission, Admission::Older | Admission::Same) {
-        return Ok(HeadVerdict::Admitted(admission));
+        return Err(HeadVerdict::Admitted(admission));
     }
     let highest = held.map_or(0, |mark| mark.seq);
     if head.seq > highest.saturating_add(MAX_JUMP) {
-        return Ok(HeadVerdict::Ahead);
+        return Err(HeadVerdict::Ahead);
     }
-    let known = seen_of(db, head)?;
-    if !goes_together(db, head, &known)? {
+    Ok(admission)
+}
+
+/// As [`seen_of`]. Of a package without a mark nothing was seen: its releases are folded into that
+/// before it goes.
+pub(super) fn seen(
+    db: &Connection,
+    head: &Authorised<Head>,
+    held: Option<&HeadMark>,
+) -> rusqlite::Result<Vec<ReleaseEntry>> {
+    held.map_or(Ok(Vec::new()), |_| seen_of(db, head))
+}
+
+/// Judges what a head that is admitted lists by what was seen of its package.
+pub(super) fn judge_listed(
+    db: &Connection,
+    head: &Authorised<Head>,
+    held: Option<&HeadMark>,
+    known: &[ReleaseEntry],
+    admission: Admission,
+) -> rusqlite::Result<HeadVerdict> {
+    if !goes_together(db, head, known)? {
         return Ok(HeadVerdict::Inconsistent);
     }
     if claims::is_one_too_many(db, head)? {
         return Ok(HeadVerdict::TooManyHandles);
     }
-    let disputed =
-        !folds::changed(db, head, &known)?.is_empty() || removed(db, head, &[])?.is_some();
+    let disputed = held.is_some()
+        && (!folds::changed(db, head, known)?.is_empty() || removed(db, head, &[])?.is_some());
     Ok(if disputed {
         HeadVerdict::Disputed(admission)
     } else {

@@ -1,10 +1,10 @@
 //! Reads heads, pages and manifests from their rows.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
-use super::{FEW_UNKNOWN, StoredHead};
+use super::{FEW_UNKNOWN, RawHead, StoredHead};
 use crate::{
     domain::{
         hash::Hash,
@@ -14,7 +14,7 @@ use crate::{
         release::ReleaseEntry,
         time::Timestamp,
     },
-    store::damaged,
+    store::{damaged, pack::unpack},
 };
 
 pub(in crate::store) fn mark(
@@ -31,6 +31,21 @@ pub(in crate::store) fn mark(
             })
         })
         .optional()
+}
+
+/// The number by which rows name a publisher; one that has none gets it.
+pub(in crate::store) fn key_of(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<i64> {
+    let id = publisher.to_bytes();
+    let known = db
+        .prepare_cached("SELECT id FROM keys WHERE publisher = ?")?
+        .query_row([&id], |row| row.get(0))
+        .optional()?;
+    match known {
+        Some(key) => Ok(key),
+        None => db
+            .prepare_cached("INSERT INTO keys (publisher) VALUES (?)")?
+            .insert([id]),
+    }
 }
 
 /// The row of the head that is held.
@@ -180,8 +195,20 @@ pub(in crate::store) fn signed<T: crate::domain::record::Owned>(
     row: &Row<'_>,
     column: usize,
 ) -> rusqlite::Result<Authorised<T>> {
-    let bytes = row.get_ref(column)?.as_blob()?;
-    Authorised::verify(bytes).map_err(|_| damaged(column, "envelope"))
+    let bytes = unpack(row.get_ref(column)?.as_blob()?);
+    bytes
+        .and_then(|bytes| Authorised::verify(&bytes).ok())
+        .ok_or_else(|| damaged(column, "envelope"))
+}
+
+/// The envelopes of a head and of the manifest beside it, as they were signed.
+pub(super) fn raw_head(row: &Row<'_>) -> rusqlite::Result<RawHead> {
+    let raw = |held: &[u8]| {
+        let envelope = unpack(held).map(Cow::into_owned);
+        envelope.ok_or_else(|| damaged(0, "envelope"))
+    };
+    let manifest = row.get_ref(1)?.as_blob_or_null()?.map(raw);
+    Ok((raw(row.get_ref(0)?.as_blob()?)?, manifest.transpose()?))
 }
 
 pub(in crate::store) fn hash(row: &Row<'_>, column: usize) -> rusqlite::Result<Hash> {

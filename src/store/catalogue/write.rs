@@ -6,8 +6,8 @@ use rusqlite::{Connection, params};
 
 use super::{
     HeadVerdict,
-    judge::{Removed, is_addition, judge, listed, removed},
-    read::{has_manifest, hash, head_row, held_head, held_manifest, seen_of},
+    judge::{Removed, admission, is_addition, judge_listed, listed, removed, seen},
+    read::{has_manifest, hash, head_row, held_head, held_manifest, key_of, mark, seen_of},
 };
 use crate::{
     domain::{
@@ -23,6 +23,7 @@ use crate::{
     store::{
         claims, conflicts, folds,
         listing::{self, Listing},
+        pack::Packed,
     },
 };
 
@@ -39,10 +40,16 @@ pub(in crate::store) fn take(
         .iter()
         .filter(|manifest| consistent(head, manifest).is_ok())
         .collect();
-    let verdict = judge(db, head, now)?;
     let (publisher, name) = (head.owner(), &head.package().name);
     let key = publisher.to_bytes();
-    let known = seen_of(db, head)?;
+    let held = mark(db, &publisher, name)?;
+    // Of a package that is new there is nothing to look for.
+    let is_new = held.is_none();
+    let known = seen(db, head, held.as_ref())?;
+    let verdict = match admission(held.as_ref(), head, now) {
+        Ok(admission) => judge_listed(db, head, held.as_ref(), &known, admission)?,
+        Err(verdict) => verdict,
+    };
     for manifest in &manifests {
         conflicts::note_files(db, head.handle.as_ref(), manifest, &known, now)?;
     }
@@ -83,7 +90,7 @@ pub(in crate::store) fn take(
                 return Ok(verdict);
             };
             put_fork(db, head, own)?;
-            put_versions(db, head)?;
+            put_versions(db, row, head, is_new)?;
             for manifest in manifests {
                 put_manifest(db, row, manifest)?;
             }
@@ -100,6 +107,11 @@ pub(in crate::store) fn take(
             }
             replace_head(db, head, own, now)?;
         }
+        Admission::Newer if is_new => {
+            // All that is seen of it is listed.
+            only_adds = true;
+            replace_head(db, head, own, now)?;
+        }
         Admission::Newer => {
             let forks = db
                 .prepare_cached("DELETE FROM forks WHERE publisher = ? AND name = ? AND seq < ?")?
@@ -108,8 +120,8 @@ pub(in crate::store) fn take(
             replace_head(db, head, own, now)?;
         }
     }
-    put_versions(db, head)?;
     if let Some(row) = head_row(db, &publisher, name)? {
+        put_versions(db, row, head, is_new)?;
         for page in pages {
             put_page(db, row, page)?;
         }
@@ -121,7 +133,7 @@ pub(in crate::store) fn take(
             folds::tidy(db, row, head)?;
         }
     }
-    list_package(db, head, &manifests)?;
+    list_package(db, head, &manifests, is_new)?;
     Ok(verdict)
 }
 
@@ -132,49 +144,44 @@ pub(in crate::store) fn replace_head(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let key = head.owner().to_bytes();
-    let envelope: &[u8] = head.envelope();
-    db.prepare_cached("INSERT OR IGNORE INTO publishers (publisher, first_seen, last_seen, own) VALUES (?, ?, ?, ?)")?
-        .execute(params![key, now.0, now.0, own])?;
-    db.prepare_cached(
-        "UPDATE publishers SET last_seen = ?1, own = max(own, ?2), first_seen = iif(packages = 0, ?1, first_seen)
-         WHERE publisher = ?3",
-    )?
-    .execute(params![now.0, own, key])?;
     // Whoever had nothing here meanwhile is seen first again: a key that was displaced does not
-    // become known by waiting. The row stays, because manifests and pages are of it; who confirmed
-    // the state before does not confirm this one.
+    // become known by waiting.
     db.prepare_cached(
-        "INSERT INTO heads (publisher, name, seq, hash, handle, envelope, received_at, own, signed_at)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
-         ON CONFLICT (publisher, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, handle = excluded.handle,
-             envelope = excluded.envelope, received_at = excluded.received_at, confirmed_at = NULL, confirmed_by = 0,
-             own = excluded.own, signed_at = excluded.signed_at",
+        "INSERT INTO publishers (publisher, first_seen, last_seen, own) VALUES (?1, ?2, ?2, ?3)
+         ON CONFLICT (publisher) DO UPDATE SET last_seen = excluded.last_seen, own = max(own, excluded.own),
+             first_seen = iif(packages = 0, excluded.first_seen, first_seen)",
+    )?
+    .execute(params![key, now.0, own])?;
+    let number = key_of(db, &head.owner())?;
+    // The row stays, because manifests and pages are of it; who confirmed the state before does not
+    // confirm this one.
+    db.prepare_cached(
+        "INSERT INTO head_rows (key, name, seq, hash, handle, bytes, envelope, received_at, own, signed_at, expires, fold)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
+             coalesce((SELECT fold FROM mark_rows WHERE key = ?1 AND name = ?2), x''))
+         ON CONFLICT (key, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash, handle = excluded.handle,
+             bytes = excluded.bytes, envelope = excluded.envelope, received_at = excluded.received_at,
+             confirmed_at = NULL, confirmed_by = 0, own = excluded.own, signed_at = excluded.signed_at,
+             expires = excluded.expires",
     )?
     .execute(params![
-        key,
+        number,
         head.package().name.as_str(),
         head.seq,
         head.hash().0,
         head.handle.as_ref().map(Handle::as_str),
-        envelope,
+        head.envelope().len(),
+        Packed::of(head.envelope()),
         now.0,
         own,
-        head.signed_at.0
-    ])?;
-    db.prepare_cached(
-        "INSERT INTO marks (publisher, name, seq, hash, expires) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (publisher, name) DO UPDATE SET seq = excluded.seq, hash = excluded.hash,
-             expires = excluded.expires, gone_at = NULL",
-    )?
-    .execute(params![
-        key,
-        head.package().name.as_str(),
-        head.seq,
-        head.hash().0,
+        head.signed_at.0,
         head.expires.0
     ])?;
+    // What came back has its mark, and what was folded, in its head again.
+    db.prepare_cached("DELETE FROM mark_rows WHERE key = ? AND name = ?")?
+        .execute(params![number, head.package().name.as_str()])?;
     claims::note(db, head, now)?;
-    conflicts::note_handle(db, head, now)
+    conflicts::note_handle(db, head, number, now)
 }
 
 /// A mark may outlive its head; the very same head coming back is held again.
@@ -210,19 +217,34 @@ pub(in crate::store) fn put_fork(
     Ok(())
 }
 
+/// Notes which manifests were seen first of which versions. `is_new` says that nothing was seen of
+/// the package before, `row` is that of its head.
 pub(in crate::store) fn put_versions(
     db: &Connection,
+    row: i64,
     head: &Authorised<Head>,
+    is_new: bool,
 ) -> rusqlite::Result<()> {
-    let key = head.owner().to_bytes();
+    if is_new {
+        let mut insert = db.prepare_cached(
+            "INSERT OR IGNORE INTO release_rows (head, version, manifest, nth) VALUES (?, ?, ?, ?)",
+        )?;
+        for entry in &head.releases {
+            let version = entry.version.key(&head.ecosystem);
+            for (nth, manifest) in entry.manifests.iter().enumerate() {
+                insert.execute(params![row, version, manifest.0, nth])?;
+            }
+        }
+        return Ok(());
+    }
     let grows = head.ecosystem.grows();
     let mut insert = db.prepare_cached(
-        "INSERT OR IGNORE INTO releases (publisher, name, version, manifest, nth)
-         SELECT ?1, ?2, ?3, ?4, count(*) AS others FROM releases WHERE publisher = ?1 AND name = ?2 AND version = ?3
-         HAVING others = 0 OR ?5",
+        "INSERT OR IGNORE INTO release_rows (head, version, manifest, nth)
+         SELECT ?1, ?2, ?3, count(*) AS others FROM release_rows WHERE head = ?1 AND version = ?2
+         HAVING others = 0 OR ?4",
     )?;
     let mut seen = db.prepare_cached(
-        "SELECT 1 FROM releases WHERE publisher = ? AND name = ? AND version = ? AND manifest = ?",
+        "SELECT 1 FROM release_rows WHERE head = ? AND version = ? AND manifest = ?",
     )?;
     // What was folded counts as seen first, too.
     let changed = folds::fold_of(db, &head.owner(), &head.package().name)?
@@ -230,14 +252,11 @@ pub(in crate::store) fn put_versions(
     for (entry, manifest) in listed(&head.releases)
         .filter(|(entry, _)| !changed.iter().any(|one| one.version == entry.version))
     {
-        let (name, version) = (
-            head.package().name.as_str(),
-            entry.version.key(&head.ecosystem),
-        );
+        let version = entry.version.key(&head.ecosystem);
         // Most are: to count the others of a version for each of them would cost its length
         // squared.
-        if !seen.exists(params![key, name, version, manifest.0])? {
-            insert.execute(params![key, name, version, manifest.0, grows])?;
+        if !seen.exists(params![row, version, manifest.0])? {
+            insert.execute(params![row, version, manifest.0, grows])?;
         }
     }
     Ok(())
@@ -259,10 +278,16 @@ pub(in crate::store) fn put_manifest(
     head: i64,
     manifest: &Authorised<Manifest>,
 ) -> rusqlite::Result<()> {
-    let envelope: &[u8] = manifest.envelope();
     let put = db
-        .prepare_cached("INSERT OR IGNORE INTO manifests (hash, head, envelope) VALUES (?, ?, ?)")?
-        .execute(params![manifest.hash().0, head, envelope])?;
+        .prepare_cached(
+            "INSERT OR IGNORE INTO manifests (hash, head, bytes, envelope) VALUES (?, ?, ?, ?)",
+        )?
+        .execute(params![
+            manifest.hash().0,
+            head,
+            manifest.envelope().len(),
+            Packed::of(manifest.envelope())
+        ])?;
     let grows = manifest.package().name.ecosystem().grows();
     if put == 1 && grows {
         let id = db.last_insert_rowid();
@@ -322,18 +347,22 @@ pub(in crate::store) fn listing_files<'a>(
 /// Lists the package by the highest release whose manifest is held, or was just `given`, and takes
 /// it off the list when there is none. What is given is not read, and verified, again. A version
 /// that is disputed is not listed by: whoever is sent the head with the manifest that was seen
-/// first here would find that they do not go together.
+/// first here would find that they do not go together. Of a package that is new none is.
 pub(in crate::store) fn list_package(
     db: &Connection,
     head: &Authorised<Head>,
     given: &[&Authorised<Manifest>],
+    is_new: bool,
 ) -> rusqlite::Result<()> {
     let given = |hash: &Hash| {
         given
             .iter()
             .find(|manifest| manifest.hash() == *hash && consistent(head, manifest).is_ok())
     };
-    let disputed = folds::changed(db, head, &seen_of(db, head)?)?;
+    let disputed = match is_new {
+        true => Vec::new(),
+        false => folds::changed(db, head, &seen_of(db, head)?)?,
+    };
     let overruled = if head.ecosystem.grows() {
         conflicts::overruled(db, head.package())?
     } else {
