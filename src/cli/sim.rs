@@ -8,7 +8,7 @@ use indicatif::ProgressStyle;
 use super::{DONE, FAILED, global::Global, print};
 use crate::{
     RegistryError, Result,
-    sim::{self, MAX_NODES, Options, Report, Spread},
+    sim::{self, Joins, MAX_NODES, Options, Report, Spread},
 };
 
 #[derive(Debug, clap::Args)]
@@ -129,9 +129,11 @@ fn show(report: &Report) -> Result<()> {
         (
             "published",
             format!(
-                "{}, delivered {} in {}, over {} hops",
+                "{}, delivered {}, {} times only by comparing catalogues; by gossip {} of those who were there, in {}, over {} hops",
                 report.publishes,
                 share(report.delivered),
+                report.compared,
+                share(report.gossiped),
                 times(report.delivery_ms),
                 figure(report.delivery_hops)
             ),
@@ -184,8 +186,16 @@ fn show(report: &Report) -> Result<()> {
             format!("{} in {:.0} virtual seconds", report.events, report.seconds),
         ),
         ("trace", report.trace.clone()),
-        ("model", MODEL.to_owned()),
+        ("model", format!("{MODEL}{}", told(report.joins))),
     ])
+}
+
+/// What is not there in a run of so many nodes.
+fn told(joins: Joins) -> &'static str {
+    match joins {
+        Joins::Walked => "",
+        Joins::Told => " Of so many nodes, those that join are told whom the DHT would name.",
+    }
 }
 
 /// What the figures stand on.
