@@ -55,7 +55,7 @@ pub(crate) mod machines {
         query::{answering, greeting::Greeter, requests::Requests},
         reach::door::Door,
         swarm::{
-            behaviour::{BOOTSTRAP_INTERVAL, K, PARALLELISM},
+            behaviour::{BOOTSTRAP_INTERVAL, K, PARALLELISM, most_connections},
             command::AskError,
             start::{GREET_EVERY, INBOUND, REDIALLED},
             task::TICK,

@@ -14,6 +14,7 @@ mod search;
 
 pub use self::core::{Chance, RegistryOptions};
 pub use catalogue::SyncReport;
+pub(crate) use catalogue::schedule;
 pub use contents::{Contents, Incoming, read_whole};
 pub use names::Names;
 pub use p2p::{P2pRegistry, Parts};

@@ -5,8 +5,8 @@
 //! requests, timers, the record store, the door, and the rules of `domain/` that these use. Records
 //! and announcements are signed; each is verified once by the rule for it, and counted for every
 //! node that would verify it. Gossipsub and Kademlia are models ([`model`]) with the figures that
-//! `net/` configures. Neither content nor the comparing of catalogues is there, no disk, and no
-//! person.
+//! `net/` configures. The comparing of catalogues
+//! is one message each way. There is no content, no disk, and no person.
 
 mod book;
 mod dice;
@@ -30,6 +30,20 @@ pub type Id = u32;
 /// The most nodes of a run: of more, their memory is what is measured.
 pub const MAX_NODES: usize = 20_000;
 
+/// The way in which a node that joins learns of others than those whose addresses it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Joins {
+    /// It asks the DHT, as nodes do.
+    Walked,
+    /// It is told at once whom it would find. This is a model's only: it leaves out half of the
+    /// messages of a run.
+    Told,
+}
+
+/// Of more nodes, those that join are told whom they would find.
+pub const MOST_WALKED: usize = 2_000;
+
 /// What a run is made of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
@@ -41,8 +55,10 @@ pub struct Options {
     /// Share of the honest nodes that leave and return, and of all nodes that misbehave.
     pub churn: f64,
     pub hostile: f64,
-    /// Share of the messages that are lost.
+    /// Share of the messages that are lost: of gossip for good, of all else until they are sent
+    /// again.
     pub loss: f64,
+    pub joins: Joins,
     /// Connections are trimmed down to `low_water` once there are more than `high_water`.
     pub low_water: usize,
     pub high_water: usize,
@@ -67,6 +83,11 @@ impl Options {
             churn: 0.1,
             hostile: 0.25,
             loss: 0.002,
+            joins: if nodes > MOST_WALKED {
+                Joins::Told
+            } else {
+                Joins::Walked
+            },
             low_water: 48,
             high_water: 64,
             ping_every: Duration::from_secs(15),

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::{
     domain::percentile::percentiles,
     sim::{
-        Id,
+        Id, Joins,
         node::{Found, Most},
         world::World,
     },
@@ -23,6 +23,7 @@ pub struct Spread {
 pub struct Report {
     pub seed: u64,
     pub nodes: usize,
+    pub joins: Joins,
     /// Nodes that misbehave, and nodes that left and returned.
     pub hostile: usize,
     pub churned: usize,
@@ -30,9 +31,13 @@ pub struct Report {
     pub seconds: f64,
     /// Announcements of honest nodes.
     pub publishes: usize,
-    /// Share of the announcements that reached the honest nodes that were there.
+    /// Share of the announcements of which the honest nodes heard that were there for a while or
+    /// came back; how often only by comparing catalogues; and the share that gossip alone brought
+    /// to those that had been there all the time.
     pub delivered: f64,
-    /// Until they did. Only the model's: links take what light takes in fibre.
+    pub compared: usize,
+    pub gossiped: f64,
+    /// Until gossip did. Only the model's: links take what light takes in fibre.
     pub delivery_ms: Option<Spread>,
     /// Peers that passed an announcement on one after the other, on average.
     pub delivery_hops: Option<f64>,
@@ -109,11 +114,14 @@ impl Report {
         Self {
             seed: world.options.seed,
             nodes: world.nodes.len(),
+            joins: world.options.joins,
             hostile: world.nodes.len() - honest.len(),
             churned: left.count(),
             seconds: world.end.since(Default::default()).as_secs_f64(),
             publishes,
-            delivered: book.delivered(&honest).unwrap_or(1.0),
+            delivered: book.delivered(&honest, world.end).unwrap_or(1.0),
+            compared: book.compared(&honest),
+            gossiped: book.gossiped(&honest).unwrap_or(1.0),
             delivery_ms: spread(book.delays_ms(&honest)),
             delivery_hops: mean(book.hops().into_iter()),
             messages_a_publish: copies as f64 / publishes.max(1) as f64,

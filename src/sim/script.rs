@@ -13,8 +13,10 @@ pub enum Role {
     Forger,
     /// Answers with damaged records.
     Liar,
-    /// Answers pings, and nothing else.
+    /// Answers pings, says who is where in the DHT, and answers nothing else.
     Staller,
+    /// Says that it has nothing of what it has.
+    Withholder,
     /// Sends far more than anybody needs.
     Flooder,
 }
@@ -42,7 +44,6 @@ const BURSTS: u32 = 4;
 
 #[derive(Debug)]
 pub struct Script {
-    pub roles: Vec<Role>,
     /// By time.
     pub steps: Vec<(Time, Step)>,
     /// When the run is over.
@@ -50,9 +51,8 @@ pub struct Script {
 }
 
 impl Script {
-    pub fn new(options: &Options) -> Self {
-        let roles = roles(options);
-        let honest: Vec<Id> = of(&roles, |role| role == Role::Honest);
+    pub fn new(options: &Options, roles: &[Role]) -> Self {
+        let honest: Vec<Id> = of(roles, |role| role == Role::Honest);
         let mut dice = Dice::of(options.seed, "script", 0);
         let mut steps = Vec::new();
         let nodes = options.nodes as u32;
@@ -80,17 +80,15 @@ impl Script {
             let at = during(&mut dice).after(LATER);
             steps.extend(somebody(&mut dice).map(|id| (at, Step::Get(id))));
         }
-        for (id, role) in (0..).zip(&roles) {
+        for (id, role) in (0..).zip(roles) {
             let (first, every, count) = match role {
                 Role::Forger => {
                     let count = active.as_secs() / FORGING.as_secs();
-                    {
-                        let first = begin + active.mul_f64(dice.share() / 2.0);
-                        (Time::at(first), FORGING, count as u32)
-                    }
+                    let first = begin + active.mul_f64(dice.share() / 2.0);
+                    (Time::at(first), FORGING, count as u32)
                 }
                 Role::Flooder => (Time::at(begin + LATER), FLOODING, BURSTS),
-                Role::Honest | Role::Liar | Role::Staller => continue,
+                Role::Honest | Role::Liar | Role::Staller | Role::Withholder => continue,
             };
             let step = match role {
                 Role::Forger => Step::Forge(id),
@@ -100,7 +98,6 @@ impl Script {
         }
         steps.sort_by_key(|(at, _)| *at);
         Self {
-            roles,
             steps,
             end: Time::at(begin + active + options.settle),
         }
@@ -117,15 +114,16 @@ fn of(roles: &[Role], is: impl Fn(Role) -> bool) -> Vec<Id> {
         .collect()
 }
 
-/// One in fifty of the hostile nodes floods; of the others, a third each forge, lie and stall. Four
-/// are one of each.
-fn roles(options: &Options) -> Vec<Role> {
+/// One in fifty of the hostile nodes floods; of the others, a quarter each forge, lie, stall and
+/// withhold.
+pub fn roles(options: &Options) -> Vec<Role> {
     let hostile = (options.nodes as f64 * options.hostile) as usize;
     let kind = |n: usize| match n % 50 {
         3 => Role::Flooder,
-        n if n.is_multiple_of(3) => Role::Forger,
-        n if n % 3 == 1 => Role::Liar,
-        _ => Role::Staller,
+        n if n.is_multiple_of(4) => Role::Forger,
+        n if n % 4 == 1 => Role::Liar,
+        n if n % 4 == 2 => Role::Staller,
+        _ => Role::Withholder,
     };
     let mut roles = vec![Role::Honest; options.nodes];
     // Neither of the two that joined first, whose addresses people are given.
@@ -158,25 +156,34 @@ mod tests {
     #[test]
     fn a_plan_has_what_was_asked_for_and_depends_on_the_seed_alone() {
         let options = Options::new(200, 7);
-        let script = Script::new(&options);
+        let roles = roles(&options);
+        let script = Script::new(&options, &roles);
         let count = |is: fn(&Step) -> bool| script.steps.iter().filter(|(_, s)| is(s)).count();
         assert_eq!(
             count(|step| matches!(step, Step::Publish(_))),
             options.publishes
         );
         assert_eq!(count(|step| matches!(step, Step::Get(_))), options.lookups);
-        let hostile = of(&script.roles, |role| role != Role::Honest).len();
+        let hostile = of(&roles, |role| role != Role::Honest).len();
         assert_eq!(hostile, 50);
         assert_eq!(count(|step| matches!(step, Step::Leave(_))), 15);
-        for role in [Role::Forger, Role::Liar, Role::Staller, Role::Flooder] {
-            assert!(script.roles.contains(&role), "{role:?}");
+        let bad = [
+            Role::Forger,
+            Role::Liar,
+            Role::Staller,
+            Role::Withholder,
+            Role::Flooder,
+        ];
+        for role in bad {
+            assert!(roles.contains(&role), "{role:?}");
         }
-        assert_eq!(Script::new(&options).steps, script.steps);
-        assert_ne!(Script::new(&Options::new(200, 8)).steps, script.steps);
+        assert_eq!(Script::new(&options, &roles).steps, script.steps);
+        let other = Options::new(200, 8);
+        assert_ne!(Script::new(&other, &roles).steps, script.steps);
     }
 
     #[test]
     fn a_swarm_of_one_is_planned_too() {
-        assert_eq!(Script::new(&Options::new(1, 7)).roles, [Role::Honest]);
+        assert_eq!(roles(&Options::new(1, 7)), [Role::Honest]);
     }
 }

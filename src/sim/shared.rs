@@ -85,10 +85,11 @@ struct Package {
 /// All of it. Numbers are given in the order of events, so that a seed always gives the same.
 pub struct Shared {
     pub members: Vec<Member>,
-    pub by_peer: HashMap<PeerId, Id>,
     pub positions: Vec<u64>,
     /// The public prefix of each.
     pub prefixes: Vec<Option<Prefix>>,
+    /// The others of that prefix.
+    beside: Vec<Vec<Id>>,
     pub messages: Vec<Message>,
     pub values: Vec<Held>,
     pub keys: Vec<(DhtKey, u64)>,
@@ -107,10 +108,13 @@ fn place(hash: &Hash) -> u64 {
         .map_or(0, |first| u64::from_be_bytes(*first))
 }
 
-/// An id that nobody has the key of: nodes sign nothing in a simulation, publishers do.
-fn peer_id(dice: &mut Dice) -> Option<PeerId> {
+/// An id that nobody has the key of: nodes sign nothing in a simulation, publishers do. Its last
+/// bytes are the node's number, so that nobody has to look that up.
+fn peer_id(number: Id, dice: &mut Dice) -> Option<PeerId> {
     let mut bytes = vec![0x00, 0x24, 0x08, 0x01, 0x12, 0x20];
     (0..4).for_each(|_| bytes.extend(dice.draw().to_be_bytes()));
+    bytes.truncate(bytes.len() - size_of::<Id>());
+    bytes.extend(number.to_be_bytes());
     PeerId::from_bytes(&bytes).ok()
 }
 
@@ -121,6 +125,22 @@ fn ip_of(number: usize, hostile_before: Option<usize>) -> IpAddr {
         Some(before) => (45, before / OF_A_PREFIX, 1 + before % OF_A_PREFIX),
     };
     Ipv4Addr::new(a, (network / 250) as u8, (network % 250) as u8, host as u8).into()
+}
+
+/// For each node the others of its prefix.
+fn beside(prefixes: &[Option<Prefix>]) -> Vec<Vec<Id>> {
+    let mut of: HashMap<Prefix, Vec<Id>> = HashMap::new();
+    for (id, prefix) in (0..).zip(prefixes) {
+        if let Some(prefix) = prefix {
+            of.entry(*prefix).or_default().push(id);
+        }
+    }
+    let others = |(id, prefix): (Id, &Option<Prefix>)| {
+        let all = prefix.and_then(|prefix| of.get(&prefix));
+        let all = all.into_iter().flatten().copied();
+        all.filter(|other| *other != id).collect()
+    };
+    (0..).zip(prefixes).map(others).collect()
 }
 
 /// Somewhere on land's side of the globe, by latitude and longitude.
@@ -141,7 +161,7 @@ impl Shared {
             let before = (*role != Role::Honest).then_some(hostile);
             hostile += usize::from(before.is_some());
             let ip = ip_of(number, before);
-            members.extend(peer_id(&mut dice).map(|peer| Member {
+            members.extend(peer_id(number as Id, &mut dice).map(|peer| Member {
                 peer,
                 role: *role,
                 ip,
@@ -149,10 +169,11 @@ impl Shared {
                 home: home(&mut dice),
             }));
         }
-        let ids = members.iter().enumerate();
+        let prefixes: Vec<Option<Prefix>> =
+            members.iter().map(|member| Prefix::of(member.ip)).collect();
         Self {
-            by_peer: ids.map(|(id, member)| (member.peer, id as Id)).collect(),
-            prefixes: members.iter().map(|member| Prefix::of(member.ip)).collect(),
+            beside: beside(&prefixes),
+            prefixes,
             positions: members
                 .iter()
                 .map(|member| place(&position(&member.peer)))
@@ -169,7 +190,13 @@ impl Shared {
     }
 
     pub fn id(&self, peer: &PeerId) -> Option<Id> {
-        self.by_peer.get(peer).copied()
+        let number = peer.as_ref().digest().last_chunk();
+        number.map(|number| Id::from_be_bytes(*number))
+    }
+
+    /// The others of a peer's prefix.
+    pub fn beside(&self, id: Id) -> &[Id] {
+        self.beside.get(id as usize).map_or(&[], Vec::as_slice)
     }
 
     pub fn peer(&self, id: Id) -> Option<PeerId> {
@@ -302,6 +329,37 @@ impl Shared {
             verdict: Announcement::verify(&data, now).map(|_| news),
         });
         self.messages.len() as u32 - 1
+    }
+
+    /// One more peer, which is nowhere and can only have signed something.
+    #[cfg(test)]
+    pub fn stranger(&mut self) -> Option<Id> {
+        let number = self.members.len() as Id;
+        let mut dice = Dice::of(u64::from(number), "stranger", 0);
+        let (ip, peer) = (ip_of(number as usize, None), peer_id(number, &mut dice)?);
+        self.members.push(Member {
+            peer,
+            role: Role::Honest,
+            ip,
+            address: Multiaddr::from(ip).with(Protocol::Tcp(DEFAULT_PORT)),
+            home: home(&mut dice),
+        });
+        Some(number)
+    }
+
+    /// A message like another, by somebody else and of another package: a cheap piece of news.
+    #[cfg(test)]
+    pub fn copy(&mut self, of: u32, author: Id, package: u32) -> Option<u32> {
+        let of = self.message(of)?;
+        let verdict = of.verdict.map(|news| News { package, ..news });
+        let copy = Message {
+            author,
+            bytes: of.bytes,
+            claimed: None,
+            verdict,
+        };
+        self.messages.push(copy);
+        Some(self.messages.len() as u32 - 1)
     }
 
     /// The last announcement of a package with a byte changed, each time another one.

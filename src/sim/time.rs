@@ -9,8 +9,8 @@ use crate::domain::time::Timestamp;
 
 /// Two things that happen within this many microseconds happen in the order in which they were
 /// caused.
-const TICK: u64 = 100;
-/// Ticks ahead for which there is a place each: six and a half seconds.
+const TICK: u64 = 200;
+/// Ticks ahead for which there is a place each: thirteen seconds.
 const RING: u64 = 1 << 16;
 /// The wall clock of every run begins here, so that what is signed has the same bytes.
 const EPOCH: Timestamp = Timestamp(1_800_000_000_000);
@@ -29,8 +29,17 @@ impl Time {
         Self(self.0.saturating_add(micros))
     }
 
+    pub fn plus(self, micros: u64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
+    }
+
+    /// When the monotonic clock says so, for a run whose machines count from `base`.
+    pub fn of(instant: Instant, base: Instant) -> Self {
+        Self::at(instant.saturating_duration_since(base))
     }
 
     pub fn micros(self) -> u64 {
@@ -55,6 +64,8 @@ pub struct Queue<E> {
     due: VecDeque<E>,
     ring: Vec<Vec<E>>,
     far: BTreeMap<u64, Vec<E>>,
+    /// The first tick of `far`.
+    next_far: u64,
     len: usize,
     /// The most that ever waited.
     pub most: usize,
@@ -67,6 +78,7 @@ impl<E> Queue<E> {
             due: VecDeque::new(),
             ring: (0..RING).map(|_| Vec::new()).collect(),
             far: BTreeMap::new(),
+            next_far: u64::MAX,
             len: 0,
             most: 0,
         }
@@ -80,9 +92,28 @@ impl<E> Queue<E> {
             self.due.push_back(event);
         } else if tick - self.tick >= RING {
             self.far.entry(tick).or_default().push(event);
+            self.next_far = self.next_far.min(tick);
         } else if let Some(slot) = self.ring.get_mut((tick % RING) as usize) {
             slot.push(event);
         }
+    }
+
+    /// When the next thing happens.
+    #[cfg(test)]
+    pub fn next_at(&self) -> Option<Time> {
+        if !self.due.is_empty() {
+            return Some(Time(self.tick * TICK));
+        }
+        let near = (1..RING).find(|ahead| {
+            let slot = self.ring.get(((self.tick + ahead) % RING) as usize);
+            slot.is_some_and(|slot| !slot.is_empty())
+        });
+        let near = near.map(|ahead| self.tick + ahead);
+        let far = self.far.keys().next().copied();
+        near.into_iter()
+            .chain(far)
+            .min()
+            .map(|tick| Time(tick * TICK))
     }
 
     /// The next thing that happens, and when.
@@ -96,10 +127,14 @@ impl<E> Queue<E> {
                 return None;
             }
             self.tick += 1;
-            if let Some(far) = self.far.remove(&self.tick) {
-                self.due.extend(far);
+            if self.tick == self.next_far {
+                self.due
+                    .extend(self.far.remove(&self.tick).into_iter().flatten());
+                self.next_far = self.far.keys().next().map_or(u64::MAX, |tick| *tick);
             }
-            if let Some(slot) = self.ring.get_mut((self.tick % RING) as usize) {
+            if let Some(slot) = self.ring.get_mut((self.tick % RING) as usize)
+                && !slot.is_empty()
+            {
                 self.due.extend(slot.drain(..));
             }
         }

@@ -93,7 +93,7 @@ impl PeerTable {
     }
 
     fn entry(&mut self, id: PeerId, now: Timestamp) -> &mut Peer {
-        if !self.peers.contains_key(&id) && self.peers.len() >= MAX_PEERS {
+        if self.peers.len() >= MAX_PEERS && !self.peers.contains_key(&id) {
             self.forget_one(|_| true);
         }
         self.dirty.insert(id);

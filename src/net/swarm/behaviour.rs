@@ -99,6 +99,15 @@ pub struct Parts<'a> {
     pub clock: Clock,
 }
 
+/// The most connections of a node, and the most of them that others opened: whoever comes in leaves
+/// a quarter of the places to those whom this node chooses itself.
+pub fn most_connections(high_water: usize) -> (u32, u32) {
+    let most = u32::try_from(high_water.saturating_mul(4))
+        .unwrap_or(u32::MAX)
+        .max(64);
+    (most, most - most / OUTBOUND_SHARE)
+}
+
 impl Behaviour {
     pub fn new(parts: Parts<'_>) -> Result<Self> {
         let Parts {
@@ -141,11 +150,7 @@ impl Behaviour {
             kad::Mode::Server
         }));
 
-        let most = u32::try_from(high_water.saturating_mul(4))
-            .unwrap_or(u32::MAX)
-            .max(64);
-        // Whoever comes in leaves a quarter of the places to those whom this node chooses itself.
-        let from_outside = most - most / OUTBOUND_SHARE;
+        let (most, from_outside) = most_connections(high_water);
         let limits = connection_limits::ConnectionLimits::default()
             .with_max_pending_incoming(Some(MAX_PENDING))
             .with_max_pending_outgoing(Some(MAX_PENDING))

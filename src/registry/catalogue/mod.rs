@@ -33,7 +33,7 @@ use answer::Threads;
 use judged::Judged;
 use newcomers::Newcomers;
 use notices::Notices;
-pub use sync::SyncReport;
+pub use sync::{SyncReport, schedule};
 use unlisted::Unlisted;
 
 /// The packages that this node knows of, by what their publishers signed.

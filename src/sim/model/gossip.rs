@@ -132,12 +132,36 @@ impl Peer {
     }
 }
 
+/// Messages that came, one bit for each.
+#[derive(Default)]
+struct Seen(Vec<u64>);
+
+impl Seen {
+    /// Adds a message; false where it was there.
+    fn insert(&mut self, message: Message) -> bool {
+        let at = message as usize / 64;
+        if self.0.len() <= at {
+            self.0.resize(at + 1, 0);
+        }
+        let is_new = !self.contains(message);
+        if let Some(bits) = self.0.get_mut(at) {
+            *bits |= 1 << (message % 64);
+        }
+        is_new
+    }
+
+    fn contains(&self, message: Message) -> bool {
+        let bits = self.0.get(message as usize / 64);
+        bits.is_some_and(|bits| bits >> (message % 64) & 1 == 1)
+    }
+}
+
 /// The gossip of one node.
 pub struct Gossip {
     figures: Figures,
     peers: BTreeMap<Id, Peer>,
     mesh: BTreeSet<Id>,
-    seen: BTreeSet<Message>,
+    seen: Seen,
     /// Messages that were accepted, by heartbeat, the newest first.
     history: VecDeque<Vec<Message>>,
     beats: u64,
@@ -149,7 +173,7 @@ impl Gossip {
             figures,
             peers: BTreeMap::new(),
             mesh: BTreeSet::new(),
-            seen: BTreeSet::new(),
+            seen: Seen::default(),
             history: VecDeque::from([Vec::new()]),
             beats: 0,
         }
@@ -280,7 +304,7 @@ impl Gossip {
         match said {
             Said::Message(_) => {}
             Said::IHave(ids) => {
-                let missing = ids.iter().filter(|id| !self.seen.contains(id)).copied();
+                let missing = ids.iter().filter(|id| !self.seen.contains(**id)).copied();
                 let missing: Box<[Message]> = missing.collect();
                 if !missing.is_empty() && !peer.is_below(scoring::GOSSIP_THRESHOLD, now) {
                     out.push((from, Said::IWant(missing)));

@@ -69,8 +69,9 @@ impl Table {
         }
     }
 
-    pub fn contains(&self, id: Id) -> bool {
-        self.peers().any(|(_, other)| other == id)
+    pub fn contains(&self, id: Id, position: u64) -> bool {
+        let bucket = self.buckets.get(&self.bucket_of(position));
+        bucket.is_some_and(|bucket| bucket.iter().any(|entry| entry.id == id))
     }
 
     /// Every peer, with its bucket.
@@ -367,9 +368,10 @@ mod tests {
         let mut table = Table::new(0);
         let position = |id: Id| (1 << 63) | u64::from(id);
         (0..30).for_each(|id| table.insert(id, position(id)));
-        assert!(table.len() == K && !table.contains(25));
+        assert!(table.len() == K && !table.contains(25, position(25)));
         table.disconnected(3, position(3));
         table.insert(25, position(25));
-        assert!(table.len() == K && table.contains(25) && !table.contains(3));
+        let has = |id| table.contains(id, position(id));
+        assert!(table.len() == K && has(25) && !has(3));
     }
 }

@@ -1,6 +1,6 @@
 //! The DHT: queries over the model of Kademlia, the record store, and what comes of a lookup.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{Alarm, Effect, Node, Scene, Wire};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     },
     net::machines::{BOOTSTRAP_INTERVAL, Ended, K, penalties, queries},
     sim::{
-        Id,
+        Id, Joins,
         model::kad::{Next, Walk},
         script::Role,
         shared::Value,
@@ -61,6 +61,8 @@ pub struct Query {
     purpose: Purpose,
     /// Requests that were sent.
     asked: u32,
+    /// Peers that gave something.
+    gave: BTreeSet<Id>,
 }
 
 /// How a lookup in the DHT ended.
@@ -92,6 +94,9 @@ impl Node {
             cx.out
                 .push(Effect::After(BOOTSTRAP_INTERVAL, Alarm::Refresh));
         }
+        if self.options.joins == Joins::Told {
+            return cx.out.push(Effect::Bootstrap);
+        }
         let here = cx.shared.position(self.me);
         let query = self.start_query(here, Purpose::Refresh(Vec::new()), cx);
         self.drive(query, cx);
@@ -105,6 +110,7 @@ impl Node {
             walk,
             purpose,
             asked: 0,
+            gave: BTreeSet::new(),
         };
         self.queries.insert(number, query);
         // Kademlia's own end of a query, which comes a second after ours.
@@ -147,6 +153,7 @@ impl Node {
         let Some(query) = self.queries.remove(&number) else {
             return;
         };
+        self.told_missing(&query, cx);
         match query.purpose {
             Purpose::Refresh(rest) => self.refresh_rest(query.walk.target, rest, cx),
             Purpose::Put(value) => {
@@ -187,11 +194,28 @@ impl Node {
 
     /// A lookup has been resolved, and its query ends.
     pub fn stop(&mut self, number: u64, ended: Ended, cx: &mut Scene<'_>) {
-        if let Some(query) = self.queries.remove(&number)
-            && let Purpose::Get { get, .. } = query.purpose
-        {
+        let Some(query) = self.queries.remove(&number) else {
+            return;
+        };
+        self.told_missing(&query, cx);
+        if let Purpose::Get { get, .. } = query.purpose {
             self.looked_up(number, get, query.asked, ended, cx);
         }
+    }
+
+    /// Of a lookup that brought something, Kademlia tells the closest peer that had nothing
+    /// (`Caching` in `behaviour.rs` of `libp2p-kad`).
+    fn told_missing(&mut self, query: &Query, cx: &mut Scene<'_>) {
+        if query.gave.is_empty() {
+            return;
+        }
+        let answered = query.walk.closest();
+        let nearest = answered.into_iter().find(|id| !query.gave.contains(id));
+        let nearest: Vec<_> = nearest
+            .and_then(|id| cx.shared.peer(id))
+            .into_iter()
+            .collect();
+        self.progressed(queries::Event::Missing(nearest), cx);
     }
 
     pub fn on_dht(&mut self, from: Id, said: Dht, cx: &mut Scene<'_>) {
@@ -217,6 +241,9 @@ impl Node {
 
     /// What it gives for a key: whoever lies gives something else.
     fn stored(&self, key: u32, cx: &Scene<'_>) -> Option<Value> {
+        if matches!(self.role, Role::Staller | Role::Withholder) {
+            return None;
+        }
         let (key, _) = cx.shared.keys.get(key as usize)?;
         let value = cx.shared.value_of(self.store.value(key)?)?;
         Some(self.said_of(value))
@@ -246,6 +273,7 @@ impl Node {
             return;
         };
         if let Some(value) = value {
+            query.gave.insert(from);
             self.on_found(from, number, value, depth, cx);
         }
         self.drive(number, cx);

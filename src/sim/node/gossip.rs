@@ -4,7 +4,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use libp2p::PeerId;
 
-use super::{Alarm, Effect, Node, Scene, Wire};
+use super::{Alarm, Effect, How, Known, Node, Scene, Wire};
 use crate::{
     domain::record::{Admission, Class, Refusal, admit},
     net::{
@@ -160,7 +160,8 @@ impl Node {
             match order {
                 Order::HandOver(handed, _) => {
                     let after = self.inbox.push(cx.now);
-                    cx.out.push(Effect::After(after, Alarm::Settled(handed)));
+                    cx.out
+                        .push(Effect::After(after, Alarm::Settled(Box::new(handed))));
                 }
                 Order::Report(message, via, verdict) => self.report(message, &via, verdict, cx),
                 Order::Observe(peer, outcome) => {
@@ -191,23 +192,36 @@ impl Node {
         handed: &Handed<u32>,
         cx: &mut Scene<'_>,
     ) -> Result<(), Refusal> {
-        let held = self.catalogue.get(&news.package);
-        match admit(held.map(|(mark, ..)| mark), &news.mark, cx.stamp()) {
-            Admission::Older => return Err(Refusal::Superseded),
-            Admission::Same if held.is_some_and(|(_, at, _)| news.at <= *at) => {
-                return Err(Refusal::Superseded);
-            }
-            Admission::ForkLoses => return Ok(()),
-            Admission::Same | Admission::Newer | Admission::ForkWins => {}
-        }
-        self.catalogue
-            .insert(news.package, (news.mark, news.at, news.head));
-        let via = cx.shared.id(&handed.via);
-        cx.out.extend(via.map(|via| Effect::Heard {
+        let known = Known {
+            mark: news.mark,
+            at: news.at,
+            head: news.head,
             message: handed.id,
-            via,
-        }));
+        };
+        if self.admits(news.package, &known, cx)? {
+            self.catalogue.insert(news.package, known);
+            let via = cx.shared.id(&handed.via);
+            cx.out.extend(via.map(|via| Effect::Heard {
+                message: handed.id,
+                via,
+                how: How::Gossip,
+            }));
+        }
         Ok(())
+    }
+
+    /// Returns whether what it is told of a package is newer than what it knows; fails where it is
+    /// older.
+    pub fn admits(&self, package: u32, told: &Known, cx: &Scene<'_>) -> Result<bool, Refusal> {
+        let held = self.catalogue.get(&package);
+        match admit(held.map(|held| &held.mark), &told.mark, cx.stamp()) {
+            Admission::Older => Err(Refusal::Superseded),
+            Admission::Same if held.is_some_and(|held| told.at <= held.at) => {
+                Err(Refusal::Superseded)
+            }
+            Admission::ForkLoses => Ok(false),
+            Admission::Same | Admission::Newer | Admission::ForkWins => Ok(true),
+        }
     }
 
     /// Tells gossip what came of a message.

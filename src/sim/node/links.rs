@@ -7,7 +7,7 @@ use libp2p::PeerId;
 use super::{Alarm, Effect, Node, Scene, Wire, numbers};
 use crate::{
     net::{
-        machines::{ConnectionId, K, Origin, REDIALLED, TICK, has_room, to_trim},
+        machines::{ConnectionId, K, Origin, REDIALLED, TICK, has_room, most_connections, to_trim},
         protocol::Hello,
     },
     sim::{Id, time::Time},
@@ -19,17 +19,20 @@ const HANDSHAKE: u32 = 6;
 /// And until both sides know what the other speaks.
 const IDENTIFY: u32 = 2;
 
-/// Most that something takes longer than its way does.
-const JITTER: Duration = Duration::from_millis(2);
+/// Most that something takes longer than its way does, in microseconds.
+const JITTER: u64 = 2_000;
 
 /// A connection with a peer.
 #[derive(Clone, Copy, Debug)]
 pub struct Link {
     pub number: u32,
     pub outbound: bool,
-    pub one_way: Duration,
+    /// In microseconds.
+    pub one_way: u64,
     /// When the last that was sent arrives: what is sent later arrives later.
     pub last: Time,
+    /// The peer table was told then that something came.
+    pub seen: Time,
 }
 
 impl Node {
@@ -72,6 +75,8 @@ impl Node {
         self.dialling.clear();
         self.queries.clear();
         self.gets.clear();
+        self.deadline = None;
+        self.comparing.stop();
         self.abandon(cx);
     }
 
@@ -82,9 +87,10 @@ impl Node {
     /// Sends something to a peer that is connected.
     pub fn send(&mut self, to: Id, wire: Wire, cx: &mut Scene<'_>) {
         if let Some(link) = self.links.get_mut(&to) {
-            let delayed = link.one_way + JITTER.mul_f64(self.dice.share());
-            link.last = link.last.max(cx.now.after(delayed));
-            cx.out.push(Effect::Send(to, wire, link.last));
+            let at = cx.now.plus(link.one_way + self.dice.draw() % JITTER);
+            link.last = link.last.max(at);
+            let (link, at) = (link.number, link.last);
+            cx.out.push(Effect::Send { to, link, at, wire });
         }
     }
 
@@ -104,6 +110,16 @@ impl Node {
     pub fn flush(&mut self, peer: Id, cx: &mut Scene<'_>) {
         for wire in self.dialling.remove(&peer).unwrap_or_default() {
             self.send(peer, wire, cx);
+        }
+    }
+
+    /// Dials those that it was told of.
+    pub fn told_of(&mut self, found: &[Id], cx: &mut Scene<'_>) {
+        for peer in found {
+            if !self.links.contains_key(peer) && !self.dialling.contains_key(peer) {
+                self.dialling.insert(*peer, Vec::new());
+                cx.out.push(Effect::Dial(*peer));
+            }
         }
     }
 
@@ -137,8 +153,11 @@ impl Node {
             return false;
         };
         let id = ConnectionId::new_unchecked(number as usize);
+        let (most, from_outside) = most_connections(self.options.high_water);
+        let inbound = self.links.values().filter(|link| !link.outbound).count();
         let let_in = self.online
-            && self.links.len() < self.options.high_water * 4
+            && self.links.len() < most as usize
+            && inbound < from_outside as usize
             && self.door.knock(id, member.ip).is_ok()
             && self.door.admit(id, member.peer, Some(member.ip)).is_ok();
         if !let_in {
@@ -153,7 +172,10 @@ impl Node {
             return false;
         };
         let id = ConnectionId::new_unchecked(number as usize);
-        self.online && self.door.admit(id, member.peer, Some(member.ip)).is_ok()
+        let (most, _) = most_connections(self.options.high_water);
+        self.online
+            && self.links.len() < most as usize
+            && self.door.admit(id, member.peer, Some(member.ip)).is_ok()
     }
 
     /// The other side did not go on with a connection that was let in.
@@ -204,17 +226,16 @@ impl Node {
 
     /// Puts a peer into the routing table, if its neighbours leave room for it.
     fn route(&mut self, peer: Id, cx: &mut Scene<'_>) {
-        let group = |id: Id| cx.shared.prefix(id);
-        let own = group(peer);
+        let own = cx.shared.prefix(peer);
         let bucket = self.table.bucket_of(cx.shared.position(peer));
+        // Those of other prefixes do not count.
         let (mut here, mut others) = (Vec::new(), Vec::new());
-        for (other, id) in self.table.peers().filter(|(_, id)| *id != peer) {
-            if other == bucket {
-                &mut here
-            } else {
-                &mut others
+        for other in cx.shared.beside(peer) {
+            let position = cx.shared.position(*other);
+            if self.table.contains(*other, position) {
+                let is_here = self.table.bucket_of(position) == bucket;
+                (if is_here { &mut here } else { &mut others }).push(own);
             }
-            .push(group(id));
         }
         if !has_room(own, &here, &others) {
             return;
@@ -272,7 +293,7 @@ impl Node {
         let dialled = peers.ours().filter(|peer| peers.is_outbound(peer));
         let dialled = dialled.map(|peer| (peer, peers.has_answered(&peer)));
         let due = self.greeter.due(all, &greeting, dialled);
-        for peer in numbers(due.into_iter(), &cx.shared.by_peer) {
+        for peer in numbers(due.into_iter(), cx.shared) {
             self.say_hello(peer, cx);
         }
     }

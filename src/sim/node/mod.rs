@@ -1,17 +1,19 @@
 //! One node: our machines as they are, the models of libp2p's beside them, and what the task of a
 //! real node does to bring the two together.
 
+mod compare;
 mod dht;
 mod gossip;
 mod links;
 mod query;
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     time::Duration,
 };
 
 use libp2p::PeerId;
+use tokio::sync::oneshot;
 
 use crate::{
     domain::{
@@ -29,7 +31,7 @@ use crate::{
         Greeting,
         machines::{
             Bearings, Callers, ConnectionId, Discovery, Door, GREET_EVERY, Greeter, Job, KadStore,
-            PeerTable, Requests, TICK, Timers,
+            Lookup, PeerTable, Requests, TICK, Timers,
             answering::Answering,
             judge::{Handed, Judge},
             penalties::{Event as Judged, Order, Penalties},
@@ -45,6 +47,7 @@ use crate::{
         time::Time,
     },
 };
+use compare::Comparing;
 use dht::Query;
 pub use dht::{Dht, Found};
 use gossip::Inbox;
@@ -54,6 +57,22 @@ use query::{Asked, Get};
 
 /// Peers that one flooder floods.
 const FLOODED: usize = 8;
+
+/// The way in which a node heard of an announcement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    Gossip,
+    Comparison,
+}
+
+/// The newest that a node knows of a package.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    mark: HeadMark,
+    at: Timestamp,
+    head: Value,
+    message: u32,
+}
 
 /// What goes from one node to another.
 #[derive(Clone, Debug)]
@@ -80,7 +99,11 @@ pub enum Alarm {
     /// Kademlia gives a query up.
     Over(u64),
     /// A message was verified.
-    Settled(Handed<u32>),
+    Settled(Box<Handed<u32>>),
+    /// Peers have joined, with which its catalogue is to be compared.
+    Joined,
+    /// A comparison that failed is tried again.
+    Again,
     /// A question was answered.
     Answered {
         to: Id,
@@ -93,15 +116,23 @@ pub enum Alarm {
 /// Something that a node does.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Sends something, which arrives then.
-    Send(Id, Wire, Time),
+    /// Sends something over a connection, which arrives then.
+    Send {
+        to: Id,
+        link: u32,
+        at: Time,
+        wire: Wire,
+    },
     Dial(Id),
+    /// It wants to be told of others, instead of asking for them.
+    Bootstrap,
     Close(Id),
     After(Duration, Alarm),
     /// It took an announcement that it had not heard of, first from this peer.
     Heard {
         message: u32,
         via: Id,
+        how: How,
     },
     /// One more copy of a message came.
     Copy {
@@ -189,12 +220,15 @@ pub struct Node {
     /// Peers that gave a lookup what it is for.
     holders: BTreeMap<u64, BTreeSet<Id>>,
     /// What is published once the lookup for the newest head has ended.
-    publishing: BTreeMap<u64, u32>,
+    publishing: BTreeMap<u64, (u32, oneshot::Receiver<Lookup>)>,
     gets: BTreeMap<u64, Get>,
     asked: BTreeMap<u64, Asked>,
+    /// The next look at deadlines.
+    deadline: Option<Time>,
     inbox: Inbox,
-    /// The newest head of each package that it has seen, and the newest notice of it.
-    catalogue: BTreeMap<u32, (HeadMark, Timestamp, Value)>,
+    /// The newest head of each package that it has seen, by the newest notice of it.
+    catalogue: BTreeMap<u32, Known>,
+    comparing: Comparing,
     /// Its own publishers: nobody else is known for long enough.
     pub known: HashSet<PublisherId>,
     /// Peers that it was connected with when it left.
@@ -289,8 +323,10 @@ impl Node {
             publishing: BTreeMap::new(),
             gets: BTreeMap::new(),
             asked: BTreeMap::new(),
+            deadline: None,
             inbox: Inbox::default(),
             catalogue: BTreeMap::new(),
+            comparing: Comparing::new(start, now),
             known: HashSet::new(),
             remembered: Vec::new(),
             flooded: BTreeSet::new(),
@@ -324,7 +360,13 @@ impl Node {
                 self.penalise(Judged::Pong(peer, rtt, cx.instant()), cx);
             }
         }
-        self.peers.is_there(&peer, cx.stamp(), cx.instant());
+        // Once a second says it as well.
+        if let Some(link) = self.links.get_mut(&from)
+            && link.seen.after(Duration::from_secs(1)) <= cx.now
+        {
+            link.seen = cx.now;
+            self.peers.is_there(&peer, cx.stamp(), cx.instant());
+        }
     }
 
     /// The plan of the run has something for it to do.
@@ -334,11 +376,14 @@ impl Node {
             Told::Get { package } => self.get(package, cx),
             Told::Shout { message } => drop(self.announce(message, cx)),
             Told::Flood { message, count } => {
-                if self.flooded.is_empty() {
-                    self.flooded.extend(self.links.keys().take(FLOODED));
-                }
+                // The same ones again, and others for those that are gone.
+                self.flooded.retain(|peer| self.links.contains_key(peer));
+                let others = self.links.keys().copied();
+                let others = others.filter(|peer| !self.flooded.contains(peer));
+                let others: Vec<Id> = others.take(FLOODED - self.flooded.len()).collect();
+                self.flooded.extend(others);
                 for peer in self.flooded.clone() {
-                    self.send_or_dial(peer, Wire::Flood(message, count), cx);
+                    self.send(peer, Wire::Flood(message, count), cx);
                 }
             }
         }
@@ -360,9 +405,11 @@ impl Node {
                     .push(Effect::After(self.options.ping_every, Alarm::Ping));
             }
             Alarm::Refresh => self.refresh(cx),
-            Alarm::Deadline => self.expire(cx),
+            Alarm::Deadline => self.due(cx),
+            Alarm::Joined => self.joined(cx),
+            Alarm::Again => self.compare_again(cx),
             Alarm::Over(query) => self.over(query, cx),
-            Alarm::Settled(handed) => self.settled(handed, cx),
+            Alarm::Settled(handed) => self.settled(*handed, cx),
             Alarm::Answered {
                 to,
                 number,
@@ -414,7 +461,7 @@ impl Node {
     }
 
     /// Tells the penalties what happened, and does what they order.
-    fn penalise(&mut self, event: Judged, cx: &mut Scene<'_>) {
+    pub fn penalise(&mut self, event: Judged, cx: &mut Scene<'_>) {
         // Whoever is hostile bans nobody.
         if !self.is_honest() {
             return;
@@ -491,7 +538,7 @@ impl Node {
     pub fn deals_with(&self, peer: Id) -> bool {
         self.links.contains_key(&peer)
             || self.gossip.mesh().contains(&peer)
-            || self.table.contains(peer)
+            || self.table.peers().any(|(_, other)| other == peer)
     }
 
     /// Queries of its own that run, and what its person waits for.
@@ -500,16 +547,32 @@ impl Node {
         self.gets.len() + self.queries.len()
     }
 
+    /// The packages that it knows.
+    #[cfg(test)]
+    pub fn packages(&self) -> usize {
+        self.catalogue.len()
+    }
+
+    /// What it has against a peer that it is connected with.
+    #[cfg(test)]
+    pub fn failures(&self, of: Id, shared: &Shared) -> f64 {
+        let now = Time::default().stamp();
+        let all = self
+            .peers
+            .candidates(crate::domain::reputation::Selection::Reputation, now);
+        let of = shared.peer(of);
+        let its = all.iter().filter(|one| Some(one.peer) == of);
+        its.map(|one| one.failures).sum()
+    }
+
     pub fn connections(&self) -> usize {
         self.links.len()
     }
 }
 
 /// A node's peers by number, in an order that depends on nothing else.
-fn numbers(peers: impl Iterator<Item = PeerId>, by_peer: &HashMap<PeerId, Id>) -> Vec<Id> {
-    let mut ids: Vec<Id> = peers
-        .filter_map(|peer| by_peer.get(&peer).copied())
-        .collect();
+fn numbers(peers: impl Iterator<Item = PeerId>, shared: &Shared) -> Vec<Id> {
+    let mut ids: Vec<Id> = peers.filter_map(|peer| shared.id(&peer)).collect();
     ids.sort_unstable();
     ids
 }

@@ -2,13 +2,9 @@
 //! sleep.
 
 mod compare;
-mod schedule;
+pub mod schedule;
 
-use std::{
-    collections::HashSet,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{collections::HashSet, sync::Arc, time::Instant};
 
 use libp2p::PeerId;
 use tokio::sync::mpsc;
@@ -17,11 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::Catalogue;
 use crate::domain::catalogue::CatalogueScope;
 pub use compare::SyncReport;
-use schedule::{GAP, GOOD, LOOK, Schedule, jittered};
-
-/// A peer that has joined is given so long to say hello first; and others as long to join, so that
-/// it is one round.
-const SETTLE: Duration = Duration::from_millis(300);
+use schedule::{GAP, GOOD, LOOK, SETTLE, Schedule, jittered};
 
 impl Catalogue {
     /// Runs until `stop` is called. `lacking` says who has what this node lacks.

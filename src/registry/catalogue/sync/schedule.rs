@@ -15,6 +15,9 @@ pub const GOOD: usize = 2;
 pub const OTHERS: usize = 1;
 /// Nobody is compared with more often than this, however often somebody asks for it.
 pub const GAP: Duration = Duration::from_secs(2);
+/// A peer that has joined is given so long to say hello first; and others as long to join, so that
+/// it is one round.
+pub const SETTLE: Duration = Duration::from_millis(300);
 /// Whether this machine slept is looked at this often; it did when so much more time has gone by.
 pub const LOOK: Duration = Duration::from_secs(10);
 const SLEPT: Duration = Duration::from_secs(60);
