@@ -122,6 +122,7 @@ impl Gateway {
             bound,
             token,
             uploads,
+            stop.clone(),
         ));
         tokio::spawn(door::keep(
             listener,

@@ -23,6 +23,7 @@ mod copies;
 mod demo;
 mod freshness;
 mod gateway;
+mod gateway_ahead;
 mod gateway_many;
 mod growth;
 mod hostile;
