@@ -14,7 +14,7 @@ use swarmdex::{
         name::PublisherId,
     },
     gateway::Gateway,
-    node::{Conduct, Node, NodeOptions, Staging},
+    node::{Conduct, Node, Staging},
     registry::{Artifacts, Contents},
 };
 
@@ -77,11 +77,9 @@ async fn publishes(node: &Node, name: &str, needs: &[Need]) -> ContentRoot {
 
 async fn starts(conduct: Conduct, bootstrap: &[String]) -> Lab {
     let dir = tempfile::tempdir().unwrap();
-    let options = NodeOptions {
-        staging: Staging::of(conduct),
-        content_idle: Duration::from_secs(1),
-        ..options(dir.path(), TCP, bootstrap)
-    };
+    let mut options = options(dir.path(), TCP, bootstrap);
+    options.staging = Staging::of(conduct);
+    options.content.idle = Duration::from_secs(1);
     let node = Node::start(options).await.unwrap();
     assert!(node.wait_joined(PATIENCE).await);
     Lab { node, dir }

@@ -21,7 +21,7 @@ use super::{
 };
 use crate::{
     domain::{
-        dependency::{Dependency, Kind, On},
+        dependency::{Dependency, DependencyKind, DependencyOn},
         manifest::Manifest,
         name::{PackageId, PackageName, PublisherId},
         release::{self, ReleaseEntry},
@@ -289,7 +289,12 @@ fn needs(wish: &Wish, manifest: &Manifest) -> Vec<Wish> {
         };
         Some(Wish { likely, depth })
     };
-    let is_used = |dependency: &&Dependency| matches!(dependency.kind, DependencyKind::Runtime | DependencyKind::Build);
+    let is_used = |dependency: &&Dependency| {
+        matches!(
+            dependency.kind,
+            DependencyKind::Runtime | DependencyKind::Build
+        )
+    };
     let used = manifest.dependencies.iter().filter(is_used);
     used.filter_map(need).collect()
 }
