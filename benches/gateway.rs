@@ -2,11 +2,13 @@
 //! clients at once, 2,000 uploads of one project, installs by the real clients with a new cache
 //! each time, and the node's memory for all that.
 //!
-//! `benches/rivals/install` puts the rivals into a folder; if they are missing, only our own
-//! figures are printed. `cargo bench --bench gateway [uploads] [pages] [npm] [pip] [cargo] [far]`
-//! runs these parts, or all. `SWARMDEX_BENCH_RUNS` is the number of runs of each (5), and
-//! `SWARMDEX_BENCH_DEVPI` the number of uploads to devpi (200), which takes half a second for each.
-//! `SWARMDEX_BENCH_BIN` is another build to measure.
+//! `benches/rivals/install` puts the rivals in a folder; where they are not, only our own figures
+//! are printed. `cargo bench --bench gateway [uploads] [pages] [npm] [pip] [cargo] [installs] [far]`
+//! runs these rows, or all. `SWARMDEX_BENCH_RUNS` is how often each is run (5), and
+//! `SWARMDEX_BENCH_DEVPI` how many uploads devpi gets (200): it takes half a second for each, and
+//! no more begin after `SWARMDEX_BENCH_DEVPI_SECONDS` (900). `SWARMDEX_BENCH_INSTALLS` is how many
+//! installs the node's memory is looked at over (100), and `SWARMDEX_BENCH_BIN` another build to
+//! measure.
 
 #![allow(
     clippy::unwrap_used,
@@ -166,13 +168,24 @@ impl Site {
     }
 }
 
+fn devpi_seconds() -> Duration {
+    Duration::from_secs(number("SWARMDEX_BENCH_DEVPI_SECONDS", 900) as u64)
+}
+
 const SIMPLE: &str = "Accept: application/vnd.pypi.simple.v1+json\r\n";
 
-/// Uploads one wheel of each version to a path. Returns the milliseconds of each upload, and of
-/// reading the page after each hundredth.
-fn upload(host: &str, path: &str, page: &str, said: &str, count: usize) -> (Vec<f64>, Vec<f64>) {
+/// Uploads one wheel of each version to a path; milliseconds of each, and of reading the page after
+/// each hundredth. No more begin after `most`.
+fn upload(
+    host: &str,
+    path: &str,
+    page: &str,
+    said: &str,
+    (count, most): (usize, Duration),
+) -> (Vec<f64>, Vec<f64>) {
     let (mut link, mut uploads, mut pages) = (Link::to(host), Vec::new(), Vec::new());
-    for at in 0..count {
+    let begun = Instant::now();
+    for at in (0..count).take_while(|_| begun.elapsed() < most) {
         uploads.push(clients::upload(
             &mut link,
             path,
@@ -198,8 +211,9 @@ fn uploads(site: &Site, scratch: &Path) {
         "/pypi/legacy/",
         "/pypi/simple/many/",
         &site.said(),
-        VERSIONS,
+        (VERSIONS, Duration::MAX),
     );
+    let in_order = ours.clone();
     let all: f64 = ours.iter().sum();
     let (first, last) = (
         median(&mut ours[..100].to_vec()),
@@ -228,16 +242,22 @@ fn uploads(site: &Site, scratch: &Path) {
         "/bench/dev/",
         "/bench/dev/+simple/many/",
         &word,
-        count,
+        (count, devpi_seconds()),
     );
-    let some = (count / 4).max(1);
+    let count = theirs.len();
+    let some = (count / 4).clamp(1, 100);
     let (first, last) = (
         median(&mut theirs[..some].to_vec()),
         median(&mut theirs[count - some..].to_vec()),
     );
     println!(
-        "  devpi-server, {count} of them: the first quarter {first:.1} ms each, the last \
-         {last:.1} ms"
+        "  devpi-server, {count} of them: the first {some} {first:.1} ms each, the last {last:.1} ms"
+    );
+    let [our_time, their_time] =
+        [&in_order[..count], &theirs[..]].map(|times| times.iter().sum::<f64>() / 1_000.0);
+    println!(
+        "  all {count} of them: {our_time:.1} s and {their_time:.1} s: {:.1} times as fast",
+        their_time / our_time
     );
     println!(
         "  its page: p50 {:.1} ms; memory {:.0} MiB",
@@ -355,6 +375,14 @@ fn pages(site: &Site, scratch: &Path) {
         made::write(&scratch.join("pypiserver/packages").join(file), bytes);
     }
     let pypiserver = Rival::start("pypiserver", &scratch.join("pypiserver"), &[]);
+    let devpi = clients::devpi(&scratch.join("devpi"));
+    let mut uploaded = 0;
+    if let Some((devpi, word)) = &devpi {
+        let count = number("SWARMDEX_BENCH_DEVPI", 200);
+        let page = "/bench/dev/+simple/many/";
+        let most = (count, devpi_seconds());
+        uploaded = upload(&devpi.host, "/bench/dev/", page, word, most).0.len();
+    }
     for (at, (what, path, fields)) in wanted.iter().enumerate() {
         let mut rows = vec![Row {
             who: "swarmdex",
@@ -378,11 +406,19 @@ fn pages(site: &Site, scratch: &Path) {
                 verdaccio.as_ref().map(|one| &*one.host),
                 "/many",
             ),
-            3 => add(
-                "pypiserver",
-                pypiserver.as_ref().map(|one| &*one.host),
-                "/simple/many/",
-            ),
+            3 => {
+                add(
+                    "pypiserver",
+                    pypiserver.as_ref().map(|one| &*one.host),
+                    "/simple/many/",
+                );
+                add(
+                    "devpi",
+                    devpi.as_ref().map(|(one, _)| &*one.host),
+                    "/bench/dev/+simple/many/",
+                );
+                println!("\ndevpi's page is of {uploaded} versions");
+            }
             _ => {}
         }
         compare(&format!("{what} of {VERSIONS} versions"), &rows);
@@ -397,6 +433,25 @@ fn pages(site: &Site, scratch: &Path) {
         );
     }
     println!("  memory: {:.0} MiB", site.memory());
+}
+
+/// Looks at the node's memory over many installs, of crates and of wheels by turns.
+fn installs(site: &Site, scratch: &Path) {
+    let count = number("SWARMDEX_BENCH_INSTALLS", 100);
+    let crates = crates::Installs::prepare(site, &scratch.join("cargo"));
+    let wheels = clients::Wheels::prepare(site, &scratch.join("pip"));
+    let (before, mut most) = (site.memory(), 0.0_f64);
+    for at in 0..count {
+        match at % 2 {
+            0 => crates.install(),
+            _ => wheels.install(),
+        }
+        most = most.max(site.memory());
+    }
+    println!(
+        "\n{count} installs: {before:.0} MiB before them, {most:.0} at most, {:.0} after",
+        site.memory()
+    );
 }
 
 fn main() {
@@ -419,6 +474,7 @@ fn main() {
         if is_wanted(name) {
             work();
             measured += 1;
+            println!("  after that the node has {:.0} MiB", site.memory());
         }
     };
     row("uploads", &|| {
@@ -434,10 +490,13 @@ fn main() {
     row("cargo", &|| {
         crates::cargo(&site, &scratch.path().join("cargo"))
     });
+    row("installs", &|| {
+        installs(&site, &scratch.path().join("installs"))
+    });
     row("far", &|| far::far(&scratch.path().join("far")));
     assert!(
         measured > 0,
-        "nothing was measured: there are uploads, pages, npm, pip, cargo and far"
+        "nothing was measured: there are uploads, pages, npm, pip, cargo, installs and far"
     );
     println!(
         "\nthe node has {:.0} MiB at the end, {:.0} more than when it had started",

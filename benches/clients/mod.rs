@@ -277,13 +277,82 @@ pub fn upload(
     millis
 }
 
-/// Uploads 60 wheels, and downloads them with pip.
-pub fn pip(site: &Site, scratch: &Path) {
+/// The pip of the rivals' folder, or the one that is there.
+fn pip_program() -> PathBuf {
     let pip = folder()
         .map(|folder| folder.join("py/bin/pip"))
         .filter(|pip| pip.is_file());
-    let pip = pip.unwrap_or_else(|| PathBuf::from("pip"));
-    let version = Command::new(&pip)
+    pip.unwrap_or_else(|| PathBuf::from("pip"))
+}
+
+fn wheel_name(at: usize) -> String {
+    format!("wheel{at:02}")
+}
+
+/// Has pip download the wheels from an index; seconds.
+fn download(scratch: &Path, index: &str) -> f64 {
+    let to = scratch.join("downloaded");
+    fresh(&to);
+    let mut pip = client(&pip_program());
+    pip.args([
+        "download",
+        "--no-cache-dir",
+        "--disable-pip-version-check",
+        "--no-deps",
+        "--quiet",
+        "--index-url",
+        index,
+    ]);
+    pip.arg("--dest")
+        .arg(&to)
+        .arg("--requirement")
+        .arg(scratch.join("wanted.txt"))
+        .env("HOME", scratch.join("home"));
+    let seconds = took(pip);
+    assert_eq!(fs::read_dir(&to).unwrap().count(), WHEELS);
+    seconds
+}
+
+/// Downloads of wheels that a node has.
+pub struct Wheels {
+    scratch: PathBuf,
+    index: String,
+}
+
+impl Wheels {
+    /// Uploads the wheels, if they are not there.
+    pub fn prepare(site: &Site, scratch: &Path) -> Self {
+        let wanted: String = (0..WHEELS)
+            .map(|at| format!("{}==1.0\n", wheel_name(at)))
+            .collect();
+        made::write(&scratch.join("wanted.txt"), wanted);
+        let mut ours = Link::to(&site.host);
+        for name in (0..WHEELS).map(wheel_name) {
+            let page = format!("/pypi/simple/{name}/");
+            if ours.get(&page, "").status != 200 {
+                upload(
+                    &mut ours,
+                    "/pypi/legacy/",
+                    &site.said(),
+                    (&name, "1.0"),
+                    WHEEL,
+                );
+            }
+        }
+        Self {
+            scratch: scratch.to_owned(),
+            index: format!("{}/pypi/simple/", site.url()),
+        }
+    }
+
+    pub fn install(&self) {
+        download(&self.scratch, &self.index);
+    }
+}
+
+/// Uploads 60 wheels, and has pip download them.
+pub fn pip(site: &Site, scratch: &Path) {
+    let version = Command::new(pip_program())
         .arg("--version")
         .output()
         .expect("there is no pip; install it, or name other rows");
@@ -292,41 +361,24 @@ pub fn pip(site: &Site, scratch: &Path) {
         .nth(1)
         .unwrap_or("?")
         .to_owned();
-    let name = |at: usize| format!("wheel{at:02}");
+    let ours = Wheels::prepare(site, scratch);
     let devpi = devpi(&scratch.join("devpi"));
     let nginx = Rival::start("nginx", &scratch.join("nginx"), &[]);
     let www = scratch.join("nginx/www");
-    let mut ours = Link::to(&site.host);
-    for at in 0..WHEELS {
-        upload(
-            &mut ours,
-            "/pypi/legacy/",
-            &site.said(),
-            (&name(at), "1.0"),
-            WHEEL,
-        );
+    for name in (0..WHEELS).map(wheel_name) {
         if let Some((devpi, word)) = &devpi {
-            upload(
-                &mut Link::to(&devpi.host),
-                "/bench/dev/",
-                word,
-                (&name(at), "1.0"),
-                WHEEL,
-            );
+            let mut link = Link::to(&devpi.host);
+            upload(&mut link, "/bench/dev/", word, (&name, "1.0"), WHEEL);
         }
-        let (file, bytes) = made::wheel(&name(at), "1.0", WHEEL);
+        let (file, bytes) = made::wheel(&name, "1.0", WHEEL);
         let link = format!(
             "<a href=\"/files/{file}#sha256={}\">{file}</a>",
             made::sha256(&bytes)
         );
-        made::write(&www.join("simple").join(name(at)).join("index.html"), link);
+        made::write(&www.join("simple").join(&name).join("index.html"), link);
         made::write(&www.join("files").join(&file), bytes);
     }
-    let wanted: String = (0..WHEELS)
-        .map(|at| format!("{}==1.0\n", name(at)))
-        .collect();
-    made::write(&scratch.join("wanted.txt"), wanted);
-    let mut who = vec![("swarmdex", format!("{}/pypi/simple/", site.url()))];
+    let mut who = vec![("swarmdex", ours.index)];
     who.extend(
         nginx
             .as_ref()
@@ -340,27 +392,6 @@ pub fn pip(site: &Site, scratch: &Path) {
     by_turns(
         &format!("pip {version} download, {WHEELS} wheels"),
         &who,
-        |index| {
-            let to = scratch.join("downloaded");
-            fresh(&to);
-            let mut pip = client(&pip);
-            pip.args([
-                "download",
-                "--no-cache-dir",
-                "--disable-pip-version-check",
-                "--no-deps",
-                "--quiet",
-                "--index-url",
-                index,
-            ]);
-            pip.arg("--dest")
-                .arg(&to)
-                .arg("--requirement")
-                .arg(scratch.join("wanted.txt"))
-                .env("HOME", scratch.join("home"));
-            let seconds = took(pip);
-            assert_eq!(fs::read_dir(&to).unwrap().count(), WHEELS);
-            seconds
-        },
+        |index| download(scratch, index),
     );
 }

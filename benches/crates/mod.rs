@@ -169,3 +169,27 @@ pub fn cargo(site: &Site, scratch: &Path) {
         |registry| fetch(&scratch.join("cargo-home"), &place, registry),
     );
 }
+
+/// Installs of a project whose crates a node has.
+pub struct Installs {
+    home: PathBuf,
+    project: PathBuf,
+    registry: String,
+}
+
+impl Installs {
+    /// Publishes the crates, if they are not there.
+    pub fn prepare(site: &Site, scratch: &Path) -> Self {
+        let place = scratch.join("project");
+        import(site, &project(&place));
+        Self {
+            home: scratch.join("cargo-home"),
+            project: place,
+            registry: format!("sparse+{}/cargo-mirror/", site.url()),
+        }
+    }
+
+    pub fn install(&self) {
+        fetch(&self.home, &self.project, &self.registry);
+    }
+}

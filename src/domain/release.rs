@@ -9,7 +9,7 @@ use std::collections::{HashMap, HashSet};
 use serde::{Deserialize, Serialize};
 
 use super::{hash::Hash, text::safe_or_not, version::VersionText};
-use crate::ecosystem::{Ecosystem, Requirement, Version};
+use crate::ecosystem::{Ecosystem, Plain, Requirement, Version};
 
 /// Longest reason of a yank and longest message of a deprecation, in characters.
 pub const MAX_REASON: usize = 500;
@@ -258,15 +258,20 @@ pub fn resolve<'a>(
 /// Returns the highest release proper that is not yanked, or the highest pre-release if there is
 /// nothing else. Of plain versions, by far the most frequent, only the highest is parsed.
 fn latest<'a>(ecosystem: &Ecosystem, releases: &'a [ReleaseEntry]) -> Option<&'a ReleaseEntry> {
-    let live = || releases.iter().filter(|release| !release.is_yanked());
-    let plain = |entry: &'a ReleaseEntry| ecosystem.plain_version(entry.version.as_str());
-    let highest_plain = live()
-        .filter_map(|entry| Some((plain(entry)?, entry)))
-        .max_by_key(|(version, _)| *version)
-        .map(|(_, entry)| entry);
-    let read: Vec<(Version, &ReleaseEntry)> = live()
-        .filter(|entry| plain(entry).is_none())
-        .chain(highest_plain)
+    let mut highest_plain: Option<(Plain<'_>, &ReleaseEntry)> = None;
+    let mut others = Vec::new();
+    for entry in releases.iter().filter(|release| !release.is_yanked()) {
+        match ecosystem.plain_version(entry.version.as_str()) {
+            Some(plain) if highest_plain.is_none_or(|(highest, _)| plain >= highest) => {
+                highest_plain = Some((plain, entry));
+            }
+            Some(_) => {}
+            None => others.push(entry),
+        }
+    }
+    let read: Vec<(Version, &ReleaseEntry)> = others
+        .into_iter()
+        .chain(highest_plain.map(|(_, entry)| entry))
         .filter_map(|entry| Some((entry.version.read(ecosystem).ok()?, entry)))
         .collect();
     let highest = |wanted: fn(&Version) -> bool| {
@@ -299,7 +304,7 @@ pub fn find<'a>(
     let key = version.key(ecosystem);
     releases
         .iter()
-        .find(|entry| entry.version.key(ecosystem) == key)
+        .find(|entry| entry.version.has_key(ecosystem, &key))
 }
 
 /// Suggests versions for a requirement that matches none: other builds of the version named,
@@ -419,7 +424,7 @@ impl HeadEntries {
         change: impl Fn(&mut ReleaseEntry),
     ) -> bool {
         let key = version.key(ecosystem);
-        let is_it = |entry: &&mut ReleaseEntry| entry.version.key(ecosystem) == key;
+        let is_it = |entry: &&mut ReleaseEntry| entry.version.has_key(ecosystem, &key);
         let Some(whole) = self.all.iter_mut().find(is_it) else {
             return false;
         };

@@ -128,6 +128,11 @@ const PLAIN_DIGITS: usize = 15;
 pub struct Plain<'a>(&'a str);
 
 impl<'a> Plain<'a> {
+    /// The key of the version.
+    pub fn key(&self) -> &'a str {
+        self.0
+    }
+
     pub(super) fn of(ecosystem: &Ecosystem, text: &'a str) -> Option<Self> {
         let is_plain = |number: &str| {
             (1..=PLAIN_DIGITS).contains(&number.len())

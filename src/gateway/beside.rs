@@ -188,6 +188,13 @@ pub fn of_first(manifest: &Manifest) -> Vec<(ContentRoot, Content)> {
         .collect()
 }
 
+/// Returns what is to be fetched of what is beside the first file of a release.
+pub fn wanted_of(id: &PackageId, manifest: &Manifest) -> Option<Wanted> {
+    let what = format!("what is beside {} {}", claimed(id, None), manifest.version);
+    let (file, content) = of_first(manifest).pop()?;
+    Some(wanted_beside(id, file, content, &what))
+}
+
 /// Packages of which something is being made: whoever wants the same waits, and then finds most of
 /// it in memory.
 #[derive(Default)]

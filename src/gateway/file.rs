@@ -182,14 +182,10 @@ pub async fn answer(
     let is_right = service.files.is_right(&file);
     // Of a part nobody can say whether it is of the right whole: the whole is looked at once.
     let whole_first = file.size() < SMALL || part.is_some() && !is_right;
-    let sent = if whole_first && !is_right {
-        checked(service, &file).await
-    } else {
-        Ok(())
-    };
-    let pieces = match sent {
-        Ok(()) => begin(service, &file, part.as_ref().map_or(0, |part| part.start)).await,
-        Err(error) => Err(error),
+    let from = part.as_ref().map_or(0, |part| part.start);
+    let pieces = match whole_first && !is_right {
+        true => checked(service, &file, from).await,
+        false => begin(service, &file, from).await,
     };
     let (first, pieces) = match pieces {
         Ok(pieces) => pieces,
@@ -274,15 +270,28 @@ async fn begin(service: &Service, file: &File, from: u64) -> Result<(Option<Byte
     Ok((first, pieces))
 }
 
-/// Reads the whole file, and compares it with what its signer says.
-async fn checked(service: &Service, file: &File) -> Result<()> {
+/// Reads the whole file, and compares it with what its signer says; returns it from `from` on. Where
+/// it is small it is not read again.
+async fn checked(service: &Service, file: &File, from: u64) -> Result<(Option<Bytes>, Pieces)> {
     let (mut piece, mut pieces) = begin(service, file, 0).await?;
-    let mut digest = file.digester();
+    let (mut digest, mut whole) = (file.digester(), Vec::new());
     while let Some(bytes) = piece {
         digest.update(&bytes);
+        if file.size() < SMALL {
+            whole.push(bytes);
+        }
         piece = next(&mut pieces, &file.wanted.what, service.options.wait).await?;
     }
-    settle(service, file, digest).await
+    settle(service, file, digest).await?;
+    if file.size() >= SMALL {
+        return begin(service, file, from).await;
+    }
+    let whole = match <[Bytes; 1]>::try_from(whole) {
+        Ok([whole]) => whole,
+        Err(pieces) => pieces.concat().into(),
+    };
+    let from = usize::try_from(from).unwrap_or(usize::MAX).min(whole.len());
+    Ok((Some(whole.slice(from..)), pieces))
 }
 
 /// Notes what a whole file has been found to be; one that is not what its signer says is not served

@@ -124,6 +124,7 @@ impl Gateway {
             bound,
             token,
             uploads,
+            stop.clone(),
         ));
         tokio::spawn(door::keep(
             listener,

@@ -13,6 +13,7 @@ use axum::{
     response::Response,
 };
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Options,
@@ -64,6 +65,7 @@ pub struct Service {
     pub python: Known<pypi::Files>,
     pub pages: pypi::Pages,
     pub turns: Turns,
+    pub ahead: cargo::LookingAhead,
 }
 
 /// Who is at the other side of a connection.
@@ -107,6 +109,7 @@ impl Service {
         bound: SocketAddr,
         publish_token: String,
         uploads: PathBuf,
+        stop: CancellationToken,
     ) -> Self {
         Self {
             node,
@@ -126,6 +129,7 @@ impl Service {
             python: Known::default(),
             pages: pypi::Pages::default(),
             turns: Turns::default(),
+            ahead: cargo::LookingAhead::new(stop),
         }
     }
 

@@ -249,7 +249,8 @@ impl Store {
         Ok(verdict)
     }
 
-    /// So many peers were seen to hold the head with this hash.
+    /// So many peers were seen to hold the head with this hash. After a power cut they are asked
+    /// again.
     pub async fn confirm(
         &self,
         package: PackageId,
@@ -257,7 +258,7 @@ impl Store {
         peers: usize,
         now: Timestamp,
     ) -> Result<()> {
-        self.write(move |db| {
+        self.write_unsynced(move |db| {
             db.prepare_cached(
                 "UPDATE head_rows SET confirmed_at = ?, confirmed_by = ?
                  WHERE key = (SELECT id FROM keys WHERE publisher = ?) AND name = ? AND hash = ?",
@@ -319,6 +320,18 @@ impl Store {
 
     pub fn head(&self, package: &PackageId) -> Result<Option<StoredHead>> {
         self.read(|db| held_head(db, &package.owner, &package.name))
+    }
+
+    /// The hash of the head that is held of a package.
+    pub fn held_hash(&self, package: &PackageId) -> Result<Option<Hash>> {
+        self.read(|db| {
+            db.prepare_cached("SELECT hash FROM heads WHERE publisher = ? AND name = ?")?
+                .query_row(
+                    params![package.owner.to_bytes(), package.name.as_str()],
+                    |row| hash(row, 0),
+                )
+                .optional()
+        })
     }
 
     /// The highest state seen of a package, even if its head is not held any more.

@@ -346,7 +346,7 @@ impl Store {
     /// A peer has the content of a package.
     pub async fn saw_provider(&self, package: &PackageId, peer: libp2p::PeerId) -> Result<()> {
         let package = package.clone();
-        self.write(move |db| {
+        self.write_unsynced(move |db| {
             let row: Option<i64> = db
                 .prepare_cached("SELECT id FROM packages WHERE publisher = ? AND name = ?")?
                 .query_row(

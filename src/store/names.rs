@@ -140,14 +140,15 @@ impl Store {
         })
     }
 
-    /// Notes that a name is served from this owner, unless it was served before.
+    /// Notes that a name is served from this owner, unless it was served before. After a power cut
+    /// the last names may be decided anew.
     pub async fn note_served(
         &self,
         name: PackageName,
         owner: PublisherId,
         now: Timestamp,
     ) -> Result<()> {
-        self.write(move |db| {
+        self.write_unsynced(move |db| {
             db.prepare_cached(
                 "INSERT OR IGNORE INTO served (name, publisher, since) VALUES (?, ?, ?)",
             )?

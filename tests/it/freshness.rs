@@ -26,7 +26,7 @@ fn with_clock(
                 at: at(),
                 ..Hello::default()
             }),
-            Request::Head(_) => {
+            Request::Head(_) | Request::Heads(_) => {
                 let item = held.iter().map(|head| Item {
                     head: ByteBuf::from(head.clone()),
                     manifest: None,

@@ -6,7 +6,7 @@ use axum::{http::StatusCode, response::Response};
 use futures::{StreamExt, stream};
 
 use super::{
-    Endpoint,
+    Endpoint, ahead,
     line::{self, Line},
     name_of,
 };
@@ -28,7 +28,7 @@ use crate::{
 const AT_ONCE: usize = 8;
 
 /// The file of a release.
-fn wanted(id: &PackageId, manifest: &Manifest) -> Wanted {
+pub(super) fn wanted(id: &PackageId, manifest: &Manifest) -> Wanted {
     Wanted {
         content: manifest.content(),
         what: format!("{} {}", claimed(id, None), manifest.version),
@@ -39,7 +39,7 @@ fn wanted(id: &PackageId, manifest: &Manifest) -> Wanted {
 }
 
 /// The line of one release.
-async fn line_of(
+pub(super) async fn line_of(
     service: &Service,
     ahead: &Ahead<'_>,
     id: &PackageId,
@@ -84,14 +84,15 @@ fn key(endpoint: &Endpoint, asked: &Asked, package: &Package, name: &str) -> Has
     Hash(*blake3::hash(format!("{made_of:?}").as_bytes()).as_bytes())
 }
 
-/// Returns whether an endpoint has the release with this line.
-fn is_at(endpoint: &Endpoint, line: &Line) -> bool {
-    !endpoint.mirror || line.is_of_default_registry()
+/// Returns whether the endpoint that is a mirror, or one that is not, has the release with this
+/// line.
+pub(super) fn is_at(mirror: bool, line: &Line) -> bool {
+    !mirror || line.is_of_default_registry()
 }
 
 /// The index file of a crate: a line for each of its releases.
 pub(super) async fn file(
-    service: &Service,
+    service: &Arc<Service>,
     endpoint: &Endpoint,
     asked: &Asked,
     name: &str,
@@ -99,6 +100,7 @@ pub(super) async fn file(
     let crate_name = name_of(name)?;
     let served = served(service, endpoint.only, &crate_name).await?;
     let package = &served.package;
+    ahead::asked(service, endpoint, package, None);
     let key = key(endpoint, asked, package, name);
     if let Some(written) = service.indexes.get(&key) {
         return Ok(tagged(
@@ -136,7 +138,7 @@ pub(super) async fn file(
         match line {
             // Of two spellings, only the one that was published is there: cargo looks for the
             // others by itself.
-            Ok(line) if line.name.to_ascii_lowercase() == name && is_at(endpoint, &line) => {
+            Ok(line) if line.name.to_ascii_lowercase() == name && is_at(endpoint.mirror, &line) => {
                 text.push_str(&line.text(entry.is_yanked(), &asked.base, endpoint.only.as_ref()));
                 text.push('\n');
             }
@@ -189,8 +191,9 @@ pub(super) async fn download(
         }
         return Err(missing().into());
     };
+    ahead::asked(service, endpoint, package, Some(&entry.version));
     let line = line_of(service, &Ahead::alone(service, id), id, entry).await?;
-    if !is_at(endpoint, &line) {
+    if !is_at(endpoint.mirror, &line) {
         let text = format!(
             "nobody attests that the default registry has {name} {version}; it is at /cargo/"
         );

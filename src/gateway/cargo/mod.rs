@@ -4,6 +4,7 @@
 //! The protocol: <https://doc.rust-lang.org/cargo/reference/registry-index.html#sparse-protocol>
 //! and <https://doc.rust-lang.org/cargo/reference/registry-web-api.html>.
 
+mod ahead;
 mod change;
 mod index;
 mod line;
@@ -25,6 +26,7 @@ use crate::{
     domain::name::{Owner, PackageName, PublisherId},
     ecosystem::Ecosystem,
 };
+pub use ahead::LookingAhead;
 pub use line::Line;
 use route::{Route, Scope};
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::protocol::{MAX_OBJECTS, Request, Response};
+use super::protocol::{MAX_OBJECTS, MAX_PACKAGES, Request, Response};
 use crate::{
     domain::{
         faults::PeerFault,
@@ -62,6 +62,9 @@ impl Answering {
             }
             Request::Hello(_) => vec![Order::Greet],
             Request::Objects(hashes) if hashes.len() > MAX_OBJECTS => {
+                vec![Order::Reply(Response::Refused)]
+            }
+            Request::Heads(packages) if packages.len() > MAX_PACKAGES => {
                 vec![Order::Reply(Response::Refused)]
             }
             _ => self.question(sender, lanes, (now, instant)),

@@ -19,6 +19,8 @@ pub const MAX_REQUEST: u64 = 16 * 1024;
 pub const MAX_RESPONSE: u64 = 1024 * 1024;
 /// Most hashes in one request.
 pub const MAX_OBJECTS: usize = 16;
+/// Most packages in one question for heads.
+pub const MAX_PACKAGES: usize = 32;
 /// Most heads in one answer about a handle.
 pub const MAX_HEADS: usize = 50;
 
@@ -37,6 +39,8 @@ pub enum Request {
     /// Keep the bytes of the release with this manifest for others, if there is room; asked again,
     /// how far that is.
     Keep(ByteBuf),
+    /// As [`Request::Head`], for several packages.
+    Heads(Vec<PackageId>),
 }
 
 /// What a peer answers. Envelopes are as their publishers signed them; the asker verifies each.
@@ -87,7 +91,7 @@ pub enum Keeping {
 }
 
 /// A head and the manifest of its release that is newest.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Item {
     pub head: ByteBuf,
     /// Left out where it is not held.

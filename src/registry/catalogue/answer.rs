@@ -16,7 +16,7 @@ use tokio::{
 use super::Catalogue;
 use crate::{
     Result, clock,
-    domain::{query::could_match, record::consistent, release, time::Timestamp},
+    domain::{name::PackageId, query::could_match, record::consistent, release, time::Timestamp},
     net::{
         Answered,
         protocol::{Item, MAX_HEADS, MAX_RESPONSE, Request, Response},
@@ -146,25 +146,8 @@ pub(super) fn answer(store: &Store, request: Request, now: Timestamp) -> Result<
             let heads = store.heads_of_handle(&handle, MAX_HEADS)?;
             Response::Heads(heads.iter().map(|head| bytes(head.envelope())).collect())
         }
-        Request::Head(package) => {
-            let mut items = Vec::new();
-            if let Some(stored) = store.head(&package)? {
-                let manifest = stored
-                    .head
-                    .latest()
-                    .map(|entry| store.first_held(entry))
-                    .transpose()?
-                    .flatten();
-                let manifest =
-                    manifest.filter(|manifest| consistent(&stored.head, manifest).is_ok());
-                let manifest = manifest.map(|manifest| bytes(manifest.envelope()));
-                items.push(Item {
-                    head: bytes(stored.head.envelope()),
-                    manifest,
-                });
-            }
-            Response::Packages { items, more: false }
-        }
+        Request::Head(package) => packages(store, &[package])?,
+        Request::Heads(asked) => packages(store, &asked)?,
         Request::Objects(hashes) => {
             let mut objects = Vec::new();
             for hash in hashes {
@@ -179,4 +162,37 @@ pub(super) fn answer(store: &Store, request: Request, now: Timestamp) -> Result<
         // These are answered elsewhere.
         Request::Hello(_) | Request::Keep(_) => Response::Refused,
     })
+}
+
+/// The heads that are held of these packages, with the manifests of their newest releases, as far
+/// as they fit into an answer.
+fn packages(store: &Store, asked: &[PackageId]) -> Result<Response> {
+    let bytes = |envelope: &bytes::Bytes| ByteBuf::from(envelope.to_vec());
+    let (mut items, mut size, mut more) = (Vec::new(), 0, false);
+    for package in asked {
+        let Some(stored) = store.head(package)? else {
+            continue;
+        };
+        let manifest = stored
+            .head
+            .latest()
+            .map(|entry| store.first_held(entry))
+            .transpose()?
+            .flatten()
+            .filter(|manifest| consistent(&stored.head, manifest).is_ok());
+        let of_manifest = manifest
+            .as_ref()
+            .map_or(0, |manifest| manifest.envelope().len());
+        size += stored.head.envelope().len() + of_manifest + 32;
+        // One alone fits always.
+        if size as u64 > MAX_RESPONSE - 1024 && !items.is_empty() {
+            more = true;
+            break;
+        }
+        items.push(Item {
+            head: bytes(stored.head.envelope()),
+            manifest: manifest.map(|manifest| bytes(manifest.envelope())),
+        });
+    }
+    Ok(Response::Packages { items, more })
 }

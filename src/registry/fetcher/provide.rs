@@ -4,7 +4,7 @@
 use std::{
     collections::{BTreeSet, HashSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::{sync::Notify, time::MissedTickBehavior};
@@ -25,6 +25,8 @@ use crate::domain::{
 const AT_ONCE: usize = 4;
 /// Between two of them: everything at once is what brings a small network down.
 const PACE: Duration = Duration::from_millis(20);
+/// Between two of them while something is fetched, which somebody may wait for.
+const PACE_BESIDE: Duration = Duration::from_secs(1);
 /// Everything is told of again this often: twice in the life of a record.
 const ROUND: Duration = Duration::from_secs(12 * 3_600);
 /// Words of new packages are looked for this often.
@@ -133,6 +135,7 @@ impl Fetcher {
             Vec::new()
         });
         let mut telling = tokio::task::JoinSet::new();
+        let mut told_at = Instant::now();
         let mut idle = false;
         let mut new_words = tokio::time::interval(WORDS);
         let mut told = HashSet::new();
@@ -162,13 +165,18 @@ impl Fetcher {
                 changed = joined.changed() => if changed.is_err() { break },
                 () = self.providing.added.notified(), if idle => idle = false,
                 Some(_) = telling.join_next(), if !telling.is_empty() => {}
-                _ = pace.tick(), if !idle && !alone && telling.len() < AT_ONCE => match self.providing.next() {
-                    Some((key, what)) => {
-                        let net = self.core.net.clone();
-                        telling.spawn(async move { net.provide(key, what.into()).await });
+                _ = pace.tick(), if !idle && !alone && telling.len() < AT_ONCE => {
+                    if self.is_fetching() && told_at.elapsed() < PACE_BESIDE {
+                        continue;
                     }
-                    None => idle = true,
-                },
+                    let Some((key, what)) = self.providing.next() else {
+                        idle = true;
+                        continue;
+                    };
+                    told_at = Instant::now();
+                    let net = self.core.net.clone();
+                    telling.spawn(async move { net.provide(key, what.into()).await });
+                }
             }
         }
         let fetches = &self.fetches;

@@ -6,22 +6,22 @@ use futures::FutureExt;
 use libp2p::PeerId;
 use tracing::Span;
 
-use super::Packages;
+use super::{
+    Packages,
+    together::{Asking, Heard},
+};
 use crate::{
     Result,
     domain::{
         freshness::{QUORUM, confirms},
+        hash::Hash,
         manifest::Manifest,
         name::PackageId,
         package::{Source, claimed},
         record::{Authorised, DhtKey, Head, Record, consistent, select},
-        reputation::Outcome,
         time::Timestamp,
     },
-    net::{
-        Want,
-        protocol::{Request, Response},
-    },
+    net::Want,
     store::HeadVerdict,
 };
 
@@ -106,6 +106,10 @@ impl Packages {
         }) = found.take_best(floor, now, |peer| net.counts(peer))
         {
             let (hash, listed) = (head.hash(), found.listed_by(&head));
+            if self.is_held(id, &hash, &listed)? {
+                self.confirm(id, hash, (holding, connected)).await?;
+                return Ok((Some(source), found.asked));
+            }
             match self.catalogue.accept_head(head, listed, now).await? {
                 verdict @ (HeadVerdict::Inconsistent
                 | HeadVerdict::Ahead
@@ -114,10 +118,7 @@ impl Packages {
                     refusal.for_each(|refusal| self.core.tally.refused(refusal));
                 }
                 HeadVerdict::Admitted(_) | HeadVerdict::Disputed(_) => {
-                    if confirms(holding, connected) {
-                        store.confirm(id.clone(), hash, holding, now).await?;
-                        self.core.cache().forget(id);
-                    }
+                    self.confirm(id, hash, (holding, connected)).await?;
                     return Ok((Some(source), found.asked));
                 }
             }
@@ -125,13 +126,46 @@ impl Packages {
         Ok((None, found.asked))
     }
 
+    /// Returns whether a head is the one that is held, and all that came with it is here: then there
+    /// is nothing to be taken.
+    fn is_held(
+        &self,
+        id: &PackageId,
+        hash: &Hash,
+        listed: &[Authorised<Manifest>],
+    ) -> Result<bool> {
+        let store = &self.core.store;
+        if store.held_hash(id)?.as_ref() != Some(hash) {
+            return Ok(false);
+        }
+        let listed: Vec<Hash> = listed.iter().map(|manifest| manifest.hash()).collect();
+        Ok(store.missing_manifests(&listed)?.is_empty())
+    }
+
+    /// Notes that so many peers hold this head, where they are enough of those that are connected.
+    async fn confirm(
+        &self,
+        id: &PackageId,
+        hash: Hash,
+        (holding, connected): (usize, usize),
+    ) -> Result<()> {
+        if confirms(holding, connected) {
+            let (store, now) = (&self.core.store, self.core.now());
+            store.confirm(id.clone(), hash, holding, now).await?;
+            self.core.cache().forget(id);
+        }
+        Ok(())
+    }
+
     /// Asks different peers at once, the DHT and the best we are connected to, until a quorum of
-    /// distinct peers has answered or everybody has.
+    /// distinct peers has answered or everybody has. While others are asked for too, the DHT is
+    /// left alone as long as peers answer: one question to a peer is for many packages, and a
+    /// lookup is for one.
     async fn find_heads(&self, id: &PackageId) -> Result<FoundHeads> {
         let timeout = self.core.net.query_timeout();
         let key = DhtKey::of_head(id);
         let mut found = FoundHeads::default();
-        let mut direct = self.ask_best(Request::Head(id.clone())).await?;
+        let Asking { mut heard, alone } = self.together.ask(id);
         let what = Some(format!("head of {}", claimed(id, None)));
         let mut dht = self
             .core
@@ -139,11 +173,14 @@ impl Packages {
             .find(key, Want::Quorum(QUORUM), what, timeout)
             .boxed()
             .fuse();
-        let mut dht_done = false;
+        let late = tokio::time::sleep(self.times.late());
+        tokio::pin!(late);
+        let (mut dht_asked, mut dht_done, mut direct) = (alone, false, 0);
+        let mut direct_over = false;
         let counts = |peer: &PeerId| self.core.net.counts(peer);
-        while found.is_short(counts) && !(dht_done && direct.is_over()) {
+        while found.is_short(counts) && !(dht_done && direct_over) {
             tokio::select! {
-                lookup = &mut dht, if !dht_done => {
+                lookup = &mut dht, if dht_asked && !dht_done => {
                     dht_done = true;
                     let lookup = lookup?;
                     found.asked += lookup.asked;
@@ -153,40 +190,19 @@ impl Packages {
                         }
                     }
                 }
-                Some((peer, response)) = direct.next(), if !direct.is_over() => {
-                    let Ok(Response::Packages { items, .. }) = response else { continue };
-                    let Some(item) = items.first() else { continue };
-                    let is_it = |head: &Authorised<Head>| head.package() == id;
-                    for head in self.catalogue.verified::<Head>(peer, std::iter::once(item.head.as_slice()), is_it) {
-                        found.manifests.extend(self.manifest_beside(peer, &head, item.manifest.as_deref()));
-                        found.heads.insert(peer, (head, Source::Peer(peer)));
+                said = heard.recv(), if !direct_over => match said {
+                    Some(Heard::Asked(peers)) => direct = peers,
+                    Some(Heard::Head { peer, head, manifest }) => {
+                        found.manifests.extend(manifest.map(|manifest| *manifest));
+                        found.heads.insert(peer, (*head, Source::Peer(peer)));
                     }
-                }
+                    None => (direct_over, dht_asked) = (true, true),
+                },
+                () = &mut late, if !dht_asked => dht_asked = true,
             }
         }
-        found.asked += direct.asked;
+        found.asked += direct;
         Ok(found)
-    }
-
-    /// The manifest that came with a head, if it is one of the head's. One that is not costs the
-    /// peer nothing: the head, which is half of its answer, is right.
-    fn manifest_beside(
-        &self,
-        peer: PeerId,
-        head: &Authorised<Head>,
-        bytes: Option<&Vec<u8>>,
-    ) -> Option<Authorised<Manifest>> {
-        let manifest = Authorised::<Manifest>::verify(bytes?);
-        match manifest.and_then(|manifest| consistent(head, &manifest).map(|()| manifest)) {
-            Ok(manifest) => Some(manifest),
-            Err(refusal) => {
-                self.core.tally.refused(refusal);
-                if refusal.is_proven() {
-                    self.core.net.observe(peer, Outcome::RecordInvalid);
-                }
-                None
-            }
-        }
     }
 }
 
@@ -197,7 +213,6 @@ mod tests {
     use super::*;
     use crate::{
         domain::{
-            hash::Hash,
             record::{DEFAULT_LIFE, HeadState},
             release::ReleaseEntry,
         },

@@ -9,6 +9,7 @@ mod manifests;
 mod names;
 mod objects;
 mod resolve;
+mod together;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use super::{catalogue::Catalogue, core::Core};
 use crate::{Result, net::protocol::Request};
 pub use hedged::{Answers, Hedged};
 use names::ToldNames;
+use together::Together;
 
 /// Peers asked directly beside the DHT, and others that may be asked in their place.
 pub(crate) const FAN_OUT: usize = 3;
@@ -28,14 +30,18 @@ pub(super) struct Packages {
     /// How long peers took to answer.
     times: Answers,
     told_names: ToldNames,
+    together: Arc<Together>,
 }
 
 impl Packages {
     pub fn new(core: Arc<Core>, catalogue: Arc<Catalogue>) -> Self {
+        let times = Answers::default();
+        let together = Together::new(core.clone(), catalogue.clone(), times.clone());
         Self {
             core,
             catalogue,
-            times: Answers::default(),
+            times,
+            together: Arc::new(together),
             told_names: ToldNames::default(),
         }
     }

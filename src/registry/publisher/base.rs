@@ -1,10 +1,10 @@
 //! The states of a package that follow from one another.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use libp2p::identity::Keypair;
 
-use super::{Progress, Publisher, tell};
+use super::{super::core::lock, Progress, Publisher, tell};
 use crate::{
     RegistryError, Result,
     domain::{
@@ -40,9 +40,14 @@ pub struct Base {
 
 impl Base {
     /// The state that follows.
-    pub fn next(mut self, ecosystem: &Ecosystem) -> HeadState {
+    pub fn next(self, ecosystem: &Ecosystem) -> HeadState {
+        self.next_with_list(ecosystem).0
+    }
+
+    /// The state that follows, and everything that it and its pages list.
+    fn next_with_list(mut self, ecosystem: &Ecosystem) -> (HeadState, Vec<ReleaseEntry>) {
         self.entries.keep_latest(ecosystem);
-        HeadState {
+        let state = HeadState {
             ecosystem: ecosystem.clone(),
             name: self.name,
             handle: self.handle,
@@ -51,7 +56,8 @@ impl Base {
             releases: self.entries.recent,
             older: self.older,
             tags: self.tags,
-        }
+        };
+        (state, self.entries.all)
     }
 
     /// Tells if the next head follows this one too, which lost a fork: it has the same number, and
@@ -74,6 +80,26 @@ impl Base {
             here.or_insert_with(|| version.clone());
         }
         self.complete &= complete;
+    }
+}
+
+/// Releases of the package that was published last, beyond which they are not kept.
+const KEPT: usize = 8_192;
+
+/// Everything that the head that was signed last lists with its pages: who uploads one release
+/// after the other has them added to one list, which is not gathered again for each.
+#[derive(Default)]
+pub struct LastList(Mutex<Option<(Hash, Vec<ReleaseEntry>)>>);
+
+impl LastList {
+    /// Takes out the list of the head with this hash.
+    fn take(&self, head: &Hash) -> Option<Vec<ReleaseEntry>> {
+        let mut last = lock(&self.0);
+        last.take_if(|(hash, _)| *hash == *head).map(|(_, all)| all)
+    }
+
+    fn keep(&self, head: Hash, all: Vec<ReleaseEntry>) {
+        *lock(&self.0) = (all.len() <= KEPT).then_some((head, all));
     }
 }
 
@@ -123,7 +149,10 @@ impl Publisher {
             (base.seq, base.prev) = (mark.seq, vec![mark.hash]);
         }
         if let Some(held) = self.core.store.head(id)? {
-            (base.entries.all, base.complete) = self.core.store.listed(&held.head)?;
+            (base.entries.all, base.complete) = match self.last.take(&held.head.hash()) {
+                Some(all) => (all, true),
+                None => self.core.store.listed(&held.head)?,
+            };
             base.entries.recent.clone_from(&held.head.releases);
             base.older = held.head.older;
             base.handle.clone_from(&held.head.handle);
@@ -150,7 +179,8 @@ impl Publisher {
         progress: Progress<'_>,
     ) -> Result<Taken> {
         let now = self.core.now();
-        let state = base.next(id.name.ecosystem());
+        let complete = base.complete;
+        let (state, all) = base.next_with_list(id.name.ecosystem());
         let taken = Taken {
             seq: state.seq,
             handle: state.handle.clone(),
@@ -179,6 +209,9 @@ impl Publisher {
                     .refusal()
                     .map_or(Ok(()), |refusal| Err(refused(refusal)))?;
             }
+        }
+        if complete {
+            self.last.keep(ours.0.hash(), all);
         }
         tell(progress, PublishStep::Stored);
         self.core.count();
@@ -261,6 +294,23 @@ mod tests {
             .map(|entry| entry.version.to_string())
             .collect();
         assert_eq!(versions.len(), 3, "{versions:?}");
+    }
+
+    #[test]
+    fn only_the_list_of_the_head_that_is_held_is_taken_and_a_long_one_is_not_kept() {
+        let (last, [one, other]) = (LastList::default(), [b"1", b"2"].map(|n| Hash::of(n)));
+        let list = base(&["1.0.0"]).entries.all;
+        last.keep(one, list.clone());
+        assert_eq!(last.take(&other), None);
+        assert_eq!(last.take(&one), Some(list.clone()));
+        assert_eq!(
+            last.take(&one),
+            None,
+            "it is with whoever makes the next state"
+        );
+        last.keep(one, list.clone());
+        last.keep(other, vec![list[0].clone(); KEPT + 1]);
+        assert_eq!((last.take(&one), last.take(&other)), (None, None));
     }
 
     #[test]

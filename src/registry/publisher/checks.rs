@@ -42,7 +42,7 @@ pub(crate) fn check_version(
     let (given, key) = (version.read(ecosystem)?, version.key(ecosystem));
     if releases
         .iter()
-        .any(|there| there.version.key(ecosystem) == key)
+        .any(|there| there.version.has_key(ecosystem, &key))
     {
         return Err(RegistryError::VersionTaken {
             package: name.clone(),

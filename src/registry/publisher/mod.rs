@@ -26,6 +26,7 @@ use crate::{
         record::{NodeClaim, Signed},
     },
 };
+use base::LastList;
 pub(crate) use checks::{check_files, check_version};
 pub use import::{Bundle, Imported, MAX_BATCH};
 use underway::Underway;
@@ -38,6 +39,7 @@ pub(super) struct Publisher {
     fetcher: Arc<Fetcher>,
     /// Held while a head is made: two at once would fork. Nobody waits for the network with it.
     signing: Mutex<()>,
+    last: LastList,
     underway: Underway,
     /// A publish went on its way, or arrived.
     outbox: Notify,
@@ -67,6 +69,7 @@ impl Publisher {
             packages,
             fetcher,
             signing: Mutex::default(),
+            last: LastList::default(),
             underway: Underway::default(),
             outbox: Notify::new(),
             due: Notify::new(),

@@ -559,7 +559,7 @@ impl Node {
         let now = Time::default().stamp();
         let all = self
             .peers
-            .candidates(crate::domain::reputation::Selection::Reputation, now);
+            .candidates(crate::domain::reputation::SelectionMethod::Reputation, now);
         let of = shared.peer(of);
         let its = all.iter().filter(|one| Some(one.peer) == of);
         its.map(|one| one.failures).sum()

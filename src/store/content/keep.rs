@@ -52,6 +52,13 @@ impl Counted {
         times.is_multiple_of(ANEW) || bytes > quota
     }
 
+    /// Returns whether so many bytes more fit for certain: half of the quota would still be free, by
+    /// what was added up last.
+    pub fn surely_fit(&self, more: u64, quota: u64) -> bool {
+        let bytes = self.bytes.load(Ordering::Relaxed);
+        self.since.load(Ordering::Relaxed) > 0 && bytes.saturating_add(more) <= quota / 2
+    }
+
     fn set(&self, bytes: u64) {
         self.bytes.store(bytes, Ordering::Relaxed);
         self.since.store(1, Ordering::Relaxed);

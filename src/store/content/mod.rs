@@ -433,6 +433,10 @@ impl ContentStore {
     /// # Errors
     /// [`RegistryError::StoreFull`] if they do not fit beside own and pinned contents.
     pub(crate) fn check_room(&self, size: u64) -> Result<()> {
+        // To add up all that is held takes longer than to fetch what is small.
+        if self.inner.counted.surely_fit(size, self.inner.quota) {
+            return Ok(());
+        }
         let StorageUsage { kept, quota, .. } = self.usage()?;
         if kept.saturating_add(size) > quota {
             return Err(RegistryError::StoreFull {

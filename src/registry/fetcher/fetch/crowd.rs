@@ -11,9 +11,16 @@ pub struct Crowd {
     pub waiting: VecDeque<PeerId>,
     pub met: HashSet<PeerId>,
     pub scores: HashMap<PeerId, f64>,
+    /// Those that are said to have it, or gave another content of its publisher; or had not.
+    pub gave: HashMap<PeerId, bool>,
     pub dht: Option<mpsc::Receiver<PeerId>>,
     pub searched: bool,
 }
+
+/// Bytes that a peer of which nothing is known is taken to be asked for beside others, and one that
+/// had not what it was asked for last.
+const UNKNOWN: u64 = 64 << 10;
+const LACKING: u64 = 256 << 10;
 
 impl Crowd {
     pub fn add(&mut self, peer: PeerId) {
@@ -34,6 +41,7 @@ impl Crowd {
     pub fn add_found(&mut self, found: Option<PeerId>) {
         match found {
             Some(peer) => {
+                self.gave.insert(peer, true);
                 if self.met.insert(peer) {
                     self.waiting.push_front(peer);
                 } else if let Some(at) = self.waiting.iter().position(|waiting| *waiting == peer) {
@@ -44,9 +52,23 @@ impl Crowd {
         }
     }
 
-    /// The next to ask, and its score.
-    pub fn next(&mut self) -> Option<(PeerId, f64)> {
-        let peer = self.waiting.pop_front()?;
+    /// The next to ask, and its score: the one with the least to do, by the bytes that each is
+    /// asked for now, and of those with as much the first.
+    pub fn next(&mut self, load: impl Fn(&PeerId) -> u64) -> Option<(PeerId, f64)> {
+        let rank = |peer: &PeerId| {
+            let doubt = match self.gave.get(peer) {
+                Some(true) => 0,
+                None => UNKNOWN,
+                Some(false) => LACKING,
+            };
+            load(peer).saturating_add(doubt)
+        };
+        let (at, _) = self
+            .waiting
+            .iter()
+            .enumerate()
+            .min_by_key(|(_, peer)| rank(peer))?;
+        let peer = self.waiting.remove(at)?;
         Some((peer, self.scores.get(&peer).copied().unwrap_or(0.0)))
     }
 
@@ -66,16 +88,36 @@ mod tests {
         [a, b, a, c].into_iter().for_each(|peer| crowd.add(peer));
         crowd.add_found(Some(d));
         assert_eq!(
-            crowd.next().map(|(peer, _)| peer),
+            crowd.next(|_| 0).map(|(peer, _)| peer),
             Some(d),
             "the DHT names it"
         );
         crowd.add_found(Some(c));
         crowd.add_found(Some(d));
-        let rest: Vec<PeerId> = std::iter::from_fn(|| crowd.next())
+        let rest: Vec<PeerId> = std::iter::from_fn(|| crowd.next(|_| 0))
             .map(|(peer, _)| peer)
             .collect();
         assert_eq!(rest, [c, b, a], "one that waits already comes to the front");
+    }
+
+    #[test]
+    fn who_has_the_least_to_do_is_asked_and_who_is_likely_to_have_it() {
+        let [a, b, c] = std::array::from_fn(|_| PeerId::random());
+        let next = |gave: &[(PeerId, bool)], load: [u64; 3]| {
+            let mut crowd = Crowd {
+                gave: gave.iter().copied().collect(),
+                ..Crowd::default()
+            };
+            [a, b, c].into_iter().for_each(|peer| crowd.add(peer));
+            let load = HashMap::from([(a, load[0]), (b, load[1]), (c, load[2])]);
+            crowd.next(|peer| load[peer]).map(|(peer, _)| peer)
+        };
+        assert_eq!(next(&[], [0, 0, 0]), Some(a), "the first of equals");
+        assert_eq!(next(&[], [2, 1, 1]), Some(b));
+        assert_eq!(next(&[(c, true)], [0, 0, 1]), Some(c));
+        assert_eq!(next(&[(c, true)], [0, 0, UNKNOWN + 1]), Some(a));
+        assert_eq!(next(&[(a, false)], [0, 9, 8]), Some(c));
+        assert_eq!(next(&[(a, false)], [0, LACKING, LACKING]), Some(a));
     }
 
     #[test]
@@ -98,7 +140,7 @@ mod tests {
         crowd.scores.insert(known, 0.7);
         crowd.add(known);
         crowd.add(unknown);
-        assert_eq!(crowd.next(), Some((known, 0.7)));
-        assert_eq!(crowd.next(), Some((unknown, 0.0)));
+        assert_eq!(crowd.next(|_| 0), Some((known, 0.7)));
+        assert_eq!(crowd.next(|_| 0), Some((unknown, 0.0)));
     }
 }

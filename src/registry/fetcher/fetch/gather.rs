@@ -11,7 +11,7 @@ use super::{super::Fetcher, Entry, crowd::Crowd, plan::ONE_PEER, run::Run, worke
 use crate::{
     RegistryError, Result,
     domain::{
-        content::groups,
+        content::{GROUP, groups},
         record::DhtKey,
         transfer::{Wanted, rate},
     },
@@ -22,6 +22,8 @@ const WORKERS: usize = 8;
 /// A small content is asked of one more peer each time this has gone by without it, or a peer had
 /// it not.
 const STAGGER: Duration = Duration::from_millis(100);
+/// Bytes that a peer is asked for at a time of a content that several give.
+const AT_A_TIME: u64 = 1 << 20;
 /// Progress is looked at this often.
 const LOOK: Duration = Duration::from_millis(200);
 /// Attempts to find more peers after those that were known have given what they have, while
@@ -83,6 +85,12 @@ impl Fetcher {
         run: &Arc<Run>,
     ) -> Result<Option<String>> {
         let single = groups(run.wanted.content.size) <= ONE_PEER;
+        // Bytes that one peer is asked for.
+        let share = if single {
+            run.wanted.content.size.max(GROUP)
+        } else {
+            AT_A_TIME
+        };
         let mut workers: JoinSet<()> = JoinSet::new();
         let mut crowd = Crowd::default();
         let (mut asked, mut rounds, mut before, mut searched) = (0, 0, 0, Instant::now());
@@ -102,11 +110,16 @@ impl Fetcher {
             }
             let most = at_once(single, run.millis(), run.in_vain());
             while workers.len() < most
-                && let Some((peer, score)) = crowd.next()
+                && let Some((peer, score)) = crowd.next(|peer| self.fetches.links.load(peer))
             {
                 asked += 1;
                 run.heard();
-                workers.spawn(work(self.clone(), run.clone(), peer, score));
+                let load = self.fetches.links.expect(peer, share);
+                let working = work(self.clone(), run.clone(), peer, score);
+                workers.spawn(async move {
+                    working.await;
+                    drop(load);
+                });
             }
             if crowd.dht.is_none() && !crowd.searched && (!single || workers.len() < most) {
                 self.search(&mut crowd, &run.wanted).await?;
@@ -173,11 +186,15 @@ impl Fetcher {
         crowd.scores = sources.iter().copied().collect();
         crowd.met.insert(self.core.net.peer_id());
         crowd.met.extend(run.given_up());
+        if let Some(package) = &wanted.package {
+            crowd.gave = self.fetches.givers.of(&package.owner);
+        }
         for peer in self
             .catalogue
             .announcers
             .of(&wanted.beside.unwrap_or(wanted.content.root))
         {
+            crowd.gave.insert(peer, true);
             crowd.add(peer);
         }
         sources.into_iter().for_each(|(peer, _)| crowd.add(peer));

@@ -3,7 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -25,6 +28,20 @@ const KEEP: Duration = Duration::from_secs(20);
 struct Peer {
     places: Option<Arc<Semaphore>>,
     idle: Vec<(Instant, ContentLink)>,
+    /// Bytes that it is asked for.
+    load: Arc<AtomicU64>,
+}
+
+/// Bytes that a peer is asked for, as long as this is there.
+pub struct Load {
+    all: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 #[derive(Default)]
@@ -56,6 +73,21 @@ impl Links {
             None => net.open_content(peer, most).await?,
         };
         Ok((link, place))
+    }
+
+    /// Bytes that a peer is asked for now.
+    pub fn load(&self, peer: &PeerId) -> u64 {
+        let peers = self.lock();
+        peers
+            .get(peer)
+            .map_or(0, |peer| peer.load.load(Ordering::Relaxed))
+    }
+
+    /// Counts so many bytes more as asked of a peer.
+    pub fn expect(&self, peer: PeerId, bytes: u64) -> Load {
+        let all = self.lock().entry(peer).or_default().load.clone();
+        all.fetch_add(bytes, Ordering::Relaxed);
+        Load { all, bytes }
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<PeerId, Peer>> {
@@ -91,7 +123,8 @@ impl Links {
                 .places
                 .as_ref()
                 .is_none_or(|places| places.available_permits() == MOST);
-            !(free && peer.idle.is_empty())
+            let is_asked = peer.load.load(Ordering::Relaxed) > 0;
+            !(free && peer.idle.is_empty() && !is_asked)
         });
     }
 }

@@ -5,6 +5,7 @@
 
 mod crowd;
 mod gather;
+mod givers;
 mod links;
 mod plan;
 mod run;
@@ -34,6 +35,7 @@ use crate::{
     },
     store::{StoredFetch, content::SMALL},
 };
+use givers::Givers;
 use links::Links;
 use run::Run;
 
@@ -45,6 +47,7 @@ pub struct Fetches {
     running: Mutex<HashMap<ContentRoot, Arc<Entry>>>,
     places: Semaphore,
     pub links: Links,
+    givers: Givers,
     /// Ends all of them, and what they have is kept for the next start.
     pub stop: CancellationToken,
     pub tasks: TaskTracker,
@@ -56,6 +59,7 @@ impl Default for Fetches {
             running: Mutex::default(),
             places: Semaphore::new(MOST),
             links: Links::default(),
+            givers: Givers::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         }
@@ -234,6 +238,11 @@ impl Fetcher {
             }
         });
         Ok(shown)
+    }
+
+    /// Returns whether anything is being fetched.
+    pub fn is_fetching(&self) -> bool {
+        !self.fetches.lock().is_empty()
     }
 
     /// Bytes that have come of a content that is being fetched.

@@ -116,6 +116,13 @@ pub async fn work(fetcher: Arc<Fetcher>, run: Arc<Run>, peer: PeerId, score: f64
         }
         Over::Done | Over::Busy | Over::Slow => {}
     }
+    if let Some(package) = &run.wanted.package {
+        let gave = run.given(&peer) > 0;
+        let had_not = matches!(over, Over::Done) && !run.is_over();
+        if gave || had_not {
+            fetcher.fetches.givers.note(package.owner, peer, gave);
+        }
+    }
     let (part, outcome) = over.says();
     run.part(peer, |one| {
         one.part = part;
