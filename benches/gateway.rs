@@ -3,8 +3,8 @@
 //! each time, and the node's memory for all that.
 //!
 //! `benches/rivals/install` puts the rivals in a folder; where they are not, only our own figures
-//! are printed. `cargo bench --bench gateway [uploads] [pages] [npm] [pip] [cargo] [installs] [far]`
-//! runs these rows, or all. `SWARMDEX_BENCH_RUNS` is how often each is run (5), and
+//! are printed. `cargo bench --bench gateway [uploads] [pages] [npm] [pip] [cargo] [installs]
+//! [far]` runs these rows, or all. `SWARMDEX_BENCH_RUNS` is how often each is run (5), and
 //! `SWARMDEX_BENCH_DEVPI` how many uploads devpi gets (200): it takes half a second for each, and
 //! no more begin after `SWARMDEX_BENCH_DEVPI_SECONDS` (900). `SWARMDEX_BENCH_INSTALLS` is how many
 //! installs the node's memory is looked at over (100), and `SWARMDEX_BENCH_BIN` another build to
@@ -174,8 +174,8 @@ fn devpi_seconds() -> Duration {
 
 const SIMPLE: &str = "Accept: application/vnd.pypi.simple.v1+json\r\n";
 
-/// Uploads one wheel of each version to a path; milliseconds of each, and of reading the page after
-/// each hundredth. No more begin after `most`.
+/// Uploads one wheel of each version to a path. Returns the milliseconds of each upload, and of
+/// reading the page after each hundredth. No upload starts after `most`.
 fn upload(
     host: &str,
     path: &str,
@@ -435,7 +435,7 @@ fn pages(site: &Site, scratch: &Path) {
     println!("  memory: {:.0} MiB", site.memory());
 }
 
-/// Looks at the node's memory over many installs, of crates and of wheels by turns.
+/// Measures the node's memory over many installs, of crates and of wheels in turn.
 fn installs(site: &Site, scratch: &Path) {
     let count = number("SWARMDEX_BENCH_INSTALLS", 100);
     let crates = crates::Installs::prepare(site, &scratch.join("cargo"));

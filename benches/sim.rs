@@ -34,15 +34,15 @@ struct Figures {
     hops: f64,
 }
 
-/// What the real one came to, and what the other one is to do likewise.
+/// The figures of the real demo, and the conditions that the simulation copies.
 struct Real {
     figures: Figures,
     announced: usize,
-    /// Until all had joined.
+    /// Time until all nodes had joined.
     joined: Duration,
 }
 
-/// Seconds of processor time that this process took so far.
+/// Returns the processor time of this process so far, in seconds.
 fn cpu_seconds() -> f64 {
     const TICKS_A_SECOND: f64 = 100.0;
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
@@ -90,8 +90,9 @@ async fn demo(peers: usize) -> Real {
     }
 }
 
-/// As many announcements over as long a time, from when as many nodes had joined. A few seconds more
-/// than it took these to join, because half of them are for joining.
+/// Simulates as many announcements over as long a time, starting when as many nodes had joined.
+/// Joining takes a few seconds more than in the demo, because the simulator spreads it over half of
+/// the warm-up.
 fn simulated(nodes: usize, real: &Real) -> Figures {
     let report = sim::run(
         Options {

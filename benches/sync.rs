@@ -2,8 +2,9 @@
 //! they are equal, in one run: `cargo bench --bench sync`.
 //!
 //! Each side is a process of its own. Beside it: the same records verified and stored by one
-//! thread, without a network. `cargo bench --bench sync -- beside BINARY` runs this bench of another
-//! build and of this one in turns, and prints the processor's time and the database by part.
+//! thread, without a network. `cargo bench --bench sync -- beside BINARY` runs this bench of
+//! another build and of this one in turns, and prints the processor's time and the database by
+//! part.
 
 #![allow(
     clippy::unwrap_used,
@@ -205,13 +206,13 @@ async fn measure() {
     node.shutdown().await.unwrap();
 }
 
-/// What one run of a build took: seconds and MiB, by what they are.
+/// The figures of one run of a build, in seconds and MiB.
 struct Run {
     figures: Vec<(&'static str, f64)>,
     sizes: Vec<(&'static str, f64)>,
 }
 
-/// Runs the bench of a build and looks at it from outside, the same for each of them.
+/// Runs the bench of a build and measures it from outside, in the same way for each build.
 fn run(binary: &Path) -> Run {
     let dir = tempfile::tempdir().unwrap();
     let mut child = Command::new(binary)
@@ -243,7 +244,7 @@ fn run(binary: &Path) -> Run {
         let used = threads.into_iter().filter(|(name, _)| name == names);
         used.map(|(_, used)| used).collect::<Vec<_>>()
     };
-    // One of each store: that which stands alone, that which is filled, and the newcomer's.
+    // One of each kind: the store alone, the filled one, and the new node's.
     let stores = of("store");
     let [alone, _, newcomer] = stores.as_slice() else {
         panic!("three stores, not {stores:?}");
@@ -277,7 +278,7 @@ fn number_after(lines: &[String], text: &str) -> f64 {
     rest.split(' ').next().unwrap().parse().unwrap()
 }
 
-/// The process that serves, and its data directory.
+/// Returns the serving process and its data directory.
 fn child_of(parent: u32) -> (u32, PathBuf) {
     let children = format!("/proc/{parent}/task/{parent}/children");
     let mut all = vec![std::fs::read_to_string(children).unwrap()];

@@ -277,7 +277,7 @@ pub fn upload(
     millis
 }
 
-/// The pip of the rivals' folder, or the one that is there.
+/// Returns the pip of the rivals' folder, or the installed one.
 fn pip_program() -> PathBuf {
     let pip = folder()
         .map(|folder| folder.join("py/bin/pip"))
@@ -289,7 +289,7 @@ fn wheel_name(at: usize) -> String {
     format!("wheel{at:02}")
 }
 
-/// Has pip download the wheels from an index; seconds.
+/// Downloads the wheels from an index with pip. Returns seconds.
 fn download(scratch: &Path, index: &str) -> f64 {
     let to = scratch.join("downloaded");
     fresh(&to);
@@ -350,7 +350,7 @@ impl Wheels {
     }
 }
 
-/// Uploads 60 wheels, and has pip download them.
+/// Uploads 60 wheels, and downloads them with pip.
 pub fn pip(site: &Site, scratch: &Path) {
     let version = Command::new(pip_program())
         .arg("--version")

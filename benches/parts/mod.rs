@@ -1,4 +1,4 @@
-//! Where the processor's time of a process and the bytes of a database go.
+//! Measures the processor time of a process by thread, and the bytes of a database by part.
 
 #![allow(
     dead_code,
@@ -22,11 +22,11 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-/// Between two looks: a thread that ends has lost no more of its time.
+/// Interval of the measurements; a thread that ends loses at most this much of its time.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// Seconds that each thread of a process was on a processor, as the system says while it runs:
-/// by thread, with its name.
+/// Processor time of each thread of a process in seconds, as the system reports it while the thread
+/// runs, by thread and with its name.
 pub struct Threads {
     process: u32,
     seen: Arc<Mutex<BTreeMap<u32, (String, f64)>>>,
@@ -55,13 +55,13 @@ impl Threads {
         }
     }
 
-    /// As [`Self::so_far`], looked at now.
+    /// As [`Self::so_far`], measured now.
     pub fn once(&self) -> Vec<(String, f64)> {
         look(self.process, &mut self.seen.lock().unwrap());
         self.so_far()
     }
 
-    /// Threads in the order in which they began, until now.
+    /// Returns the threads in the order in which they started, with their times so far.
     pub fn so_far(&self) -> Vec<(String, f64)> {
         self.seen.lock().unwrap().values().cloned().collect()
     }
@@ -78,7 +78,7 @@ fn look(process: u32, seen: &mut BTreeMap<u32, (String, f64)>) {
     let threads = fs::read_dir(format!("/proc/{process}/task"));
     for thread in threads.into_iter().flatten().flatten() {
         let read = |what: &str| fs::read_to_string(thread.path().join(what)).ok();
-        // proc_pid_schedstat(5): nanoseconds on a processor come first.
+        // proc_pid_schedstat(5): the first field is nanoseconds on a processor.
         let used = read("schedstat").and_then(|said| said.split(' ').next()?.parse::<f64>().ok());
         if let (Some(name), Some(used)) = (read("comm"), used) {
             let id = thread.file_name().to_string_lossy().parse().unwrap();
@@ -87,7 +87,7 @@ fn look(process: u32, seen: &mut BTreeMap<u32, (String, f64)>) {
     }
 }
 
-/// The parts of a database of records, each with the tables and indexes that begin so.
+/// The parts of a database of records, each with the prefixes of its tables and indexes.
 const PARTS: [(&str, &[&str]); 6] = [
     ("heads", &["head", "sqlite_autoindex_head"]),
     ("manifests", &["manifests", "sqlite_autoindex_manifests"]),
@@ -105,7 +105,7 @@ const PARTS: [(&str, &[&str]); 6] = [
     ("the rest", &[""]),
 ];
 
-/// MiB of each part, and of the whole file.
+/// Returns the MiB of each part and of the whole file.
 pub fn sizes(database: &Path) -> Vec<(&'static str, f64)> {
     let db = Connection::open_with_flags(database, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
     let mut sums = vec![0.0; PARTS.len()];

@@ -65,8 +65,8 @@ use crate::{
 /// # Errors
 /// Every call fails with [`Closed`](crate::RegistryError::Closed) once the node has ended, with
 /// [`Database`](crate::RegistryError::Database) where its database fails, and over a control socket
-/// with [`NoNode`](crate::RegistryError::NoNode) or [`Control`](crate::RegistryError::Control) where
-/// that fails.
+/// with [`NoNode`](crate::RegistryError::NoNode) or [`Control`](crate::RegistryError::Control)
+/// where that fails.
 #[async_trait]
 pub trait Registry: Send + Sync {
     /// Searches, and returns what came by the time that enough peers have answered or the timeout
@@ -77,7 +77,7 @@ pub trait Registry: Send + Sync {
     /// call.
     async fn search(&self, query: &Query) -> Result<SearchResults>;
 
-    /// Searches and streams: local hits at once, then hits as peers answer, then one
+    /// Searches and streams results: local hits at once, then hits as peers answer, then one
     /// [`SearchUpdate::Done`]. Dropping the receiver ends the search.
     fn search_stream(&self, query: Query) -> mpsc::Receiver<SearchUpdate>;
 
@@ -272,7 +272,7 @@ pub trait Registry: Send + Sync {
                 had.extend(one(hash).await);
             }
         };
-        // What came by then counts.
+        // Return what arrived by then.
         let _ = tokio::time::timeout(within, asking).await;
         Ok(had)
     }

@@ -1,4 +1,5 @@
-//! What a run is judged by: who heard what, from whom, and when; how lookups ended; who was banned.
+//! The record by which a run is judged: who received what, from whom and when; the ends of lookups;
+//! and the bans.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,11 +15,11 @@ use crate::{
     },
 };
 
-/// Whoever has been there for so long is in the others' meshes, and hears of an announcement by
-/// gossip.
+/// A node that has been present for this long is in the others' meshes and receives announcements
+/// by gossip.
 const SETTLED: Duration = Duration::from_secs(8);
-/// Whoever is there, or is back, has heard within so long: by gossip, or because its catalogue was
-/// compared, for which the answer of a silent peer is waited for in vain before another is asked.
+/// A node that is present, or back, has an announcement within this time: by gossip or by comparing
+/// catalogues, which may have to wait in vain for a silent peer first.
 pub const HEARD_WITHIN: Duration = Duration::from_secs(7);
 
 /// An announcement of an honest node.
@@ -29,19 +30,19 @@ pub struct Announced {
     pub at: Time,
     pub copies: u64,
     pub firsts: u64,
-    /// When each heard of it, first from whom, and how.
+    /// The time at which each node received it, the peer that it came from first, and the way.
     heard: BTreeMap<Id, (Time, Id, How)>,
 }
 
 impl Announced {
-    /// When a node heard of it by gossip.
+    /// Returns the time at which a node received it by gossip.
     fn by_gossip(&self, id: Id) -> Option<Time> {
         let (at, _, how) = self.heard.get(&id)?;
         (*how == How::Gossip).then_some(*at)
     }
 
-    /// Peers that passed it on one after the other until it reached a node: 1 for the first, none
-    /// where catalogues were compared.
+    /// Returns the number of hops until it reached a node: 1 for a direct neighbour, `None` if it
+    /// came by comparing catalogues.
     fn hops(&self, to: Id) -> Option<usize> {
         let mut at = to;
         for hops in 1..=self.heard.len() {
@@ -61,12 +62,12 @@ impl Announced {
 #[derive(Debug, Default)]
 pub struct Book {
     announced: BTreeMap<u32, Announced>,
-    /// When each node came and left, the last time without an end.
+    /// The times at which each node came and left; `None` for a node that is still there.
     sessions: BTreeMap<Id, Vec<(Time, Option<Time>)>>,
     pub lookups: Vec<Found>,
     pub gets: Vec<(bool, Duration)>,
     pub gets_asked: usize,
-    /// Who was banned by whom.
+    /// Bans, as pairs of the banning and the banned node.
     pub bans: BTreeSet<(Id, Id)>,
     pub bans_at: BTreeMap<Id, Time>,
     pub sent: u64,
@@ -117,14 +118,16 @@ impl Book {
         self.sessions.get(&id).map_or(&[], Vec::as_slice)
     }
 
-    /// Whether a node was there from long enough before a time until long enough after it.
+    /// Returns true if a node was present from long enough before a time until long enough after
+    /// it.
     fn was_there(&self, id: Id, at: Time) -> bool {
         self.sessions(id).iter().any(|(from, until)| {
             from.after(SETTLED) <= at && until.is_none_or(|until| until >= at.after(HEARD_WITHIN))
         })
     }
 
-    /// Whether a node was there for long enough at any time since, before the run ended.
+    /// Returns true if a node was present for long enough at any time between the announcement and
+    /// the end of the run.
     fn should_know(&self, id: Id, at: Time, end: Time) -> bool {
         self.sessions(id).iter().any(|(from, until)| {
             let begins = (*from).max(at);
@@ -132,15 +135,16 @@ impl Book {
         })
     }
 
-    /// Whether a node heard of an announcement, or of a later one of the same package, after which
-    /// it does not want the older one.
+    /// Returns true if a node received an announcement, or a later one of the same package, which
+    /// replaces it.
     fn knows(&self, id: Id, message: u32, package: u32) -> bool {
         let later = self.announced.range(message..);
         let mut later = later.filter(|(_, one)| one.package == package);
         later.any(|(_, one)| one.heard.contains_key(&id))
     }
 
-    /// Those of `honest` that should have heard of each announcement by the end, in whatever way.
+    /// Returns the nodes of `honest` that should have received each announcement by the end, in any
+    /// way.
     fn expected<'a>(
         &'a self,
         honest: &'a [Id],
@@ -154,7 +158,7 @@ impl Book {
         })
     }
 
-    /// Those of them that did not.
+    /// Returns those of them that did not.
     pub fn missed(&self, honest: &[Id], end: Time) -> Vec<(u32, Id)> {
         let all = self.expected(honest, end);
         all.filter(|(message, one, id)| !self.knows(*id, *message, one.package))
@@ -162,21 +166,22 @@ impl Book {
             .collect()
     }
 
-    /// Share of what should have been heard that was.
+    /// Returns the share of expected deliveries that happened.
     pub fn delivered(&self, honest: &[Id], end: Time) -> Option<f64> {
         let expected = self.expected(honest, end).count();
         let missed = self.missed(honest, end).len();
         (expected > 0).then(|| (expected - missed) as f64 / expected as f64)
     }
 
-    /// What was heard because catalogues were compared.
+    /// Returns the number of deliveries by comparing catalogues.
     pub fn compared(&self, honest: &[Id]) -> usize {
         let all = self.announced.values().flat_map(|one| &one.heard);
         all.filter(|(id, (.., how))| *how == How::Comparison && honest.binary_search(id).is_ok())
             .count()
     }
 
-    /// Share of the announcements that reached by gossip those that had been there for a while.
+    /// Returns the share of announcements that gossip delivered to nodes that had been present for
+    /// a while.
     pub fn gossiped(&self, honest: &[Id]) -> Option<f64> {
         let (mut all, mut heard) = (0usize, 0usize);
         for one in self.announced.values() {
@@ -190,7 +195,7 @@ impl Book {
         (all > 0).then(|| heard as f64 / all as f64)
     }
 
-    /// Milliseconds until each honest node heard by gossip of each announcement.
+    /// Returns the milliseconds until gossip delivered each announcement to each honest node.
     pub fn delays_ms(&self, honest: &[Id]) -> Vec<f64> {
         let all = self.announced.values().flat_map(|one| {
             let heard = honest.iter().filter_map(|id| one.by_gossip(*id));
@@ -199,7 +204,7 @@ impl Book {
         all.collect()
     }
 
-    /// Hops of each delivery.
+    /// Returns the hops of each delivery.
     pub fn hops(&self) -> Vec<f64> {
         let all = self.announced.values();
         all.flat_map(|one| one.heard.keys().filter_map(|id| one.hops(*id)))

@@ -1,27 +1,27 @@
-//! The plan of a run: who is hostile and how, who leaves and returns, who publishes and asks when.
-//! All of it is a function of the options.
+//! The plan of a run: the hostile nodes and their roles, and the times of leaving, returning,
+//! publishing and asking. It depends only on the options.
 
 use std::time::Duration;
 
 use crate::sim::{Id, Options, dice::Dice, time::Time};
 
-/// How a node behaves.
+/// The way a node behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     Honest,
-    /// Passes on announcements that it has altered.
+    /// Forwards announcements that it has altered.
     Forger,
     /// Answers with damaged records.
     Liar,
-    /// Answers pings, says who is where in the DHT, and answers nothing else.
+    /// Answers pings and the DHT's requests for peers, and nothing else.
     Staller,
-    /// Says that it has nothing of what it has.
+    /// Claims to have nothing of what it has.
     Withholder,
-    /// Sends far more than anybody needs.
+    /// Sends far more than its allowance.
     Flooder,
 }
 
-/// Something that happens by plan.
+/// A planned event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
     Enter(Id),
@@ -33,11 +33,11 @@ pub enum Step {
     Flood(Id),
 }
 
-/// Messages of a burst: one alone is what anybody may send at once, two are a flood.
+/// Messages of a burst: one burst is within the allowance, two are a flood.
 pub const BURST: u32 = 600;
-/// A forger sends something this often.
+/// Interval at which a forger sends.
 const FORGING: Duration = Duration::from_secs(3);
-/// A flooder sends a burst this often.
+/// Interval of a flooder's bursts.
 const FLOODING: Duration = Duration::from_secs(2);
 /// Bursts of a flooder.
 const BURSTS: u32 = 4;
@@ -46,7 +46,7 @@ const BURSTS: u32 = 4;
 pub struct Script {
     /// By time.
     pub steps: Vec<(Time, Step)>,
-    /// When the run is over.
+    /// The end of the run.
     pub end: Time,
 }
 
@@ -63,7 +63,7 @@ impl Script {
         }
         let (begin, active) = (options.warm_up, options.active);
         let during = |dice: &mut Dice| Time::at(begin + active.mul_f64(dice.share()));
-        // The first one never leaves: everybody has its address.
+        // The first one never leaves, because all nodes have its address.
         let (leaving, steady) = split(&honest, options.churn, &mut dice);
         for id in leaving {
             let leaves = Time::at(begin + active.mul_f64(dice.share() * 0.7));
@@ -104,7 +104,7 @@ impl Script {
     }
 }
 
-/// The first lookups and floods wait until something was published.
+/// Delay of the first lookups and floods, until something was published.
 const LATER: Duration = Duration::from_secs(3);
 
 fn of(roles: &[Role], is: impl Fn(Role) -> bool) -> Vec<Id> {
@@ -114,8 +114,8 @@ fn of(roles: &[Role], is: impl Fn(Role) -> bool) -> Vec<Id> {
         .collect()
 }
 
-/// One in fifty of the hostile nodes floods; of the others, a quarter each forge, lie, stall and
-/// withhold.
+/// Assigns the roles. One in fifty of the hostile nodes floods; of the others, a quarter each
+/// forge, lie, stall and withhold.
 pub fn roles(options: &Options) -> Vec<Role> {
     let hostile = (options.nodes as f64 * options.hostile) as usize;
     let kind = |n: usize| match n % 50 {
@@ -126,7 +126,7 @@ pub fn roles(options: &Options) -> Vec<Role> {
         _ => Role::Withholder,
     };
     let mut roles = vec![Role::Honest; options.nodes];
-    // Neither of the two that joined first, whose addresses people are given.
+    // Neither of the first two nodes, whose addresses are given to all.
     if let Some(others) = roles.get_mut(2..) {
         let hostile = hostile.min(others.len());
         let step = others.len() / hostile.max(1);
@@ -139,7 +139,7 @@ pub fn roles(options: &Options) -> Vec<Role> {
     roles
 }
 
-/// A share of the nodes that leave for a while, and the others, without the first one.
+/// Splits off a share of the nodes that leave for a while; the first one stays.
 fn split(honest: &[Id], share: f64, dice: &mut Dice) -> (Vec<Id>, Vec<Id>) {
     let (first, others) = honest.split_at(honest.len().min(1));
     let mut others = others.to_vec();

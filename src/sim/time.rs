@@ -1,4 +1,4 @@
-//! Virtual time, and the queue of what is to happen.
+//! Virtual time, and the queue of events.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -7,15 +7,14 @@ use std::{
 
 use crate::domain::time::Timestamp;
 
-/// Two things that happen within this many microseconds happen in the order in which they were
-/// caused.
+/// Events within this many microseconds happen in the order in which they were caused.
 const TICK: u64 = 200;
-/// Ticks ahead for which there is a place each: thirteen seconds.
+/// Number of ticks ahead with a slot each: thirteen seconds.
 const RING: u64 = 1 << 16;
-/// The wall clock of every run begins here, so that what is signed has the same bytes.
+/// The start of every run's wall clock, so that signed bytes are the same.
 const EPOCH: Timestamp = Timestamp(1_800_000_000_000);
 
-/// Microseconds since a run began.
+/// Microseconds since the start of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Time(u64);
 
@@ -37,7 +36,7 @@ impl Time {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
 
-    /// When the monotonic clock says so, for a run whose machines count from `base`.
+    /// Converts a monotonic time of a run that starts at `base`.
     pub fn of(instant: Instant, base: Instant) -> Self {
         Self::at(instant.saturating_duration_since(base))
     }
@@ -46,28 +45,28 @@ impl Time {
         self.0
     }
 
-    /// The wall clock, which all nodes agree on.
+    /// Returns the wall-clock time, on which all nodes agree.
     pub fn stamp(self) -> Timestamp {
         EPOCH.after(Duration::from_micros(self.0))
     }
 
-    /// The monotonic clock, for a run whose machines count from `base`.
+    /// Returns the monotonic time of a run that starts at `base`.
     pub fn instant(self, base: Instant) -> Instant {
         base + Duration::from_micros(self.0)
     }
 }
 
-/// What is to happen, by time.
+/// Events by time.
 pub struct Queue<E> {
     tick: u64,
-    /// What happens at this tick.
+    /// The events of this tick.
     due: VecDeque<E>,
     ring: Vec<Vec<E>>,
     far: BTreeMap<u64, Vec<E>>,
     /// The first tick of `far`.
     next_far: u64,
     len: usize,
-    /// The most that ever waited.
+    /// The most events that ever waited.
     pub most: usize,
 }
 
@@ -98,7 +97,7 @@ impl<E> Queue<E> {
         }
     }
 
-    /// When the next thing happens.
+    /// Returns the time of the next event.
     #[cfg(test)]
     pub fn next_at(&self) -> Option<Time> {
         if !self.due.is_empty() {
@@ -116,7 +115,7 @@ impl<E> Queue<E> {
             .map(|tick| Time(tick * TICK))
     }
 
-    /// The next thing that happens, and when.
+    /// Returns the next event and its time.
     pub fn pop(&mut self) -> Option<(Time, E)> {
         loop {
             if let Some(event) = self.due.pop_front() {

@@ -1,4 +1,4 @@
-//! A run: nodes, the links between them, and what happens, one thing after the other.
+//! A run: nodes, the links between them, and events, one after the other.
 
 use crate::{
     metrics::Metrics,
@@ -15,10 +15,10 @@ use crate::{
     },
 };
 
-/// What happens at a time.
+/// An event.
 enum Event {
     Step(Step),
-    /// Something arrives over a connection, if that is still there.
+    /// A message arrives over a connection, if that still exists.
     Arrives {
         to: Id,
         from: Id,
@@ -31,13 +31,13 @@ enum Event {
         to: Id,
         epoch: u32,
     },
-    /// A dial finds nobody.
+    /// A dial fails.
     Refused {
         from: Id,
         to: Id,
         epoch: u32,
     },
-    /// Both sides of a connection know what the other speaks.
+    /// Both sides of a connection know each other's protocols.
     Known {
         from: Id,
         to: Id,
@@ -50,7 +50,7 @@ enum Event {
     },
 }
 
-/// A hash of everything that happens, in order.
+/// A hash of all events, in order.
 pub struct Trace {
     hash: blake3::Hasher,
     held: Vec<u8>,
@@ -80,7 +80,7 @@ impl Trace {
         }
     }
 
-    /// In hexadecimal digits.
+    /// Returns the hash in hexadecimal digits.
     pub fn finish(&self) -> String {
         let mut hash = self.hash.clone();
         hash.update(&self.held);
@@ -99,23 +99,23 @@ pub struct World {
     pub now: Time,
     queue: Queue<Event>,
     dice: Dice,
-    /// By their numbers, those connections that are there.
+    /// The connections that exist, by number.
     links: Vec<bool>,
-    /// What a node does is gathered here.
+    /// Collects the actions of a node.
     out: Vec<Effect>,
-    /// Packages by their publisher's node; and those that were announced, with when.
+    /// Packages with their publisher's node, and the announced ones with their times.
     packages: Vec<(Id, u32)>,
     announced: Vec<(Time, u32)>,
 }
 
 impl World {
-    /// A world in which nothing has happened yet; `None` where gossip's figures are refused.
+    /// Creates a world before its first event; `None` if gossip's parameters are rejected.
     pub fn new(options: Options) -> Option<Self> {
         let roles = roles(&options);
         Self::with_roles(options, &roles)
     }
 
-    /// The same with nodes that behave like this.
+    /// As [`Self::new`], with these roles.
     pub fn with_roles(options: Options, roles: &[Role]) -> Option<Self> {
         let script = Script::new(&options, roles);
         let (figures, metrics) = (Figures::of_nodes()?, Metrics::default());
@@ -145,7 +145,7 @@ impl World {
         })
     }
 
-    /// Lets the next thing happen; false when the run is over.
+    /// Runs the next event. Returns false at the end of the run.
     pub fn step(&mut self) -> bool {
         let Some((now, event)) = self.queue.pop() else {
             return false;
@@ -158,7 +158,7 @@ impl World {
         true
     }
 
-    /// Lets happen whatever does until then.
+    /// Runs all events until this time.
     #[cfg(test)]
     pub fn run_until(&mut self, time: Time) {
         while self.queue.next_at().is_some_and(|next| next <= time) && self.step() {}
@@ -174,14 +174,14 @@ impl World {
         honest.map(|node| node.me).collect()
     }
 
-    /// The largest that any queue of a node ever was.
+    /// Returns the largest size that each queue of a node ever had.
     pub fn most(&self) -> Most {
         let mut most = Most::default();
         self.nodes.iter().for_each(|node| most.join(&node.most));
         most
     }
 
-    /// Events that wait, at most.
+    /// Returns the largest number of waiting events.
     pub fn most_events(&self) -> usize {
         self.queue.most
     }
@@ -250,7 +250,7 @@ impl World {
         }
     }
 
-    /// Whether a node has not left since.
+    /// Returns true if a node has not left since.
     fn is_at(&self, id: Id, epoch: u32) -> bool {
         self.node(id)
             .is_some_and(|node| node.online && node.epoch == epoch)
@@ -287,7 +287,7 @@ impl World {
                     .partition_point(|(at, _)| at.after(AGE) <= now);
                 let wanted = self.announced.get(self.dice.below(old)).filter(|_| old > 0);
                 let Some(package) = wanted.map(|(_, package)| *package) else {
-                    // Nothing is there yet.
+                    // Nothing is published yet.
                     return self.queue.push(now.after(AGE), Event::Step(step));
                 };
                 self.trace.note(now, 8, id, package, 0);
@@ -316,7 +316,7 @@ impl World {
         }
     }
 
-    /// The first one's and another's: like a person who has been given two addresses.
+    /// Returns the addresses of the first node and another one, like those that a person is given.
     fn addresses_for(&mut self, id: Id) -> Vec<Id> {
         let there: Vec<Id> = self
             .nodes
@@ -328,15 +328,16 @@ impl World {
         there.first().copied().into_iter().chain(other).collect()
     }
 
-    /// Every third time a publisher has a new version of something, once everybody has heard of the
-    /// one before: whoever hears of the newer first takes no older one.
+    /// Returns the package to publish. Every third time it is a new version of an older one, once
+    /// all nodes have received the previous version: a node that receives the newer one first would
+    /// refuse it.
     fn package_of(&mut self, id: Id) -> Option<u32> {
         let (_, own) = *self.packages.iter().rev().find(|(by, _)| *by == id)?;
         let is_old = self.now.stamp().since(self.shared.last(own)?.at) > HEARD_WITHIN;
         (is_old && self.dice.below(3) == 0).then_some(own)
     }
 
-    /// Whom a bootstrap finds: those that are closest to a node, and some from everywhere.
+    /// Returns the peers that a bootstrap finds: those closest to a node, and some from everywhere.
     fn neighbours(&mut self, id: Id) -> Vec<Id> {
         let here = self.shared.position(id);
         let others = self.nodes.iter();
@@ -401,7 +402,7 @@ impl World {
         self.queue.push(self.now.after(known), event);
     }
 
-    /// A node does something.
+    /// Executes an action of a node.
     fn does(&mut self, id: Id, effect: Effect) {
         let now = self.now;
         match effect {
@@ -498,8 +499,8 @@ impl World {
     }
 }
 
-/// What is lost of gossip stays away. All else comes when it has been sent again, which takes so
-/// much longer: Linux waits at least 200 ms for an acknowledgement, and longer for one that is far.
+/// Lost gossip stays lost. Other messages arrive after being sent again, which takes this much
+/// longer: Linux waits at least 200 ms for an acknowledgement, and longer for a distant peer.
 const RESENT: std::time::Duration = std::time::Duration::from_millis(300);
-/// A package is wanted once it has been announced for so long.
+/// A package is requested once it was announced this long ago.
 const AGE: std::time::Duration = std::time::Duration::from_secs(2);

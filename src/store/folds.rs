@@ -1,5 +1,5 @@
-//! Keeping a package's versions short: what no record that is held lists is folded, and its
-//! manifests go.
+//! Folds a package's old versions: manifests that no stored record lists are dropped, and only a
+//! short hash of each is kept.
 
 use std::collections::HashSet;
 
@@ -17,12 +17,12 @@ use crate::domain::{
 };
 use crate::ecosystem::Ecosystem;
 
-/// Folds of packages that are not held any more, deleted at a time.
+/// Folds of evicted packages deleted at a time.
 const AT_ONCE: i64 = 1_000;
 const SET_FOLD: &str = "UPDATE head_rows SET fold = ? WHERE key = ? AND name = ?";
 
-/// The versions that a head changes: that were seen with another manifest, by the rows that are
-/// `known` and by what is folded.
+/// Returns the versions that a head changes: those seen with another manifest, by the `known` rows
+/// and by the fold.
 pub(super) fn changed(
     db: &Connection,
     head: &Authorised<Head>,
@@ -54,7 +54,7 @@ pub(super) fn fold_of(
     Ok(fold.map(Fold::from_bytes).unwrap_or_default())
 }
 
-/// What records list.
+/// The manifests and versions that records list.
 #[derive(Default)]
 struct Listed {
     manifests: HashSet<Hash>,
@@ -70,14 +70,14 @@ impl Listed {
             .extend(releases.iter().map(|entry| entry.version.key(ecosystem)));
     }
 
-    /// Whether the version is listed, also with another manifest than the one that was seen first:
-    /// that one counts then.
+    /// Returns true if the version is listed, even with another manifest than the first one seen,
+    /// which still counts.
     fn has(&self, first: &ReleaseEntry) -> bool {
-        // What was seen first is kept by its key.
+        // First-seen entries have the version's key in place of its text.
         self.versions.contains(first.version.as_str())
     }
 
-    /// The manifests that are listed, or were seen first of a version that is.
+    /// Returns the manifests that are listed, or were first seen for a listed version.
     fn needed(&self, seen: &[ReleaseEntry]) -> HashSet<Hash> {
         let first = seen
             .iter()
@@ -87,8 +87,8 @@ impl Listed {
     }
 }
 
-/// Drops the manifests that neither the head, nor a page or fork that is held, lists, and folds
-/// such versions.
+/// Drops the manifests that neither the head nor a held page or fork lists, and folds their
+/// versions.
 pub(super) fn tidy(db: &Connection, row: i64, head: &Authorised<Head>) -> rusqlite::Result<()> {
     let (publisher, name) = (head.owner(), &head.package().name);
     let seen = first_seen(db, &publisher, name)?;
@@ -157,8 +157,8 @@ fn fold<'a>(
     Ok(())
 }
 
-/// Folds the files of manifests that go, in the order in which these were seen. Of a release that
-/// does not grow nothing is folded.
+/// Folds the files of manifests that are dropped, in the order in which they were seen. Does
+/// nothing in ecosystems whose releases do not grow.
 fn fold_files<'a>(
     db: &Connection,
     publisher: &PublisherId,
@@ -187,8 +187,8 @@ fn fold_files<'a>(
     Ok(())
 }
 
-/// Files of a manifest that were seen with other bytes before their manifest went; each with the
-/// part of that hash that is kept.
+/// Returns the files of a manifest that were seen with other bytes in a folded manifest, each with
+/// the part of the hash that is kept.
 pub(super) fn changed_files(
     db: &Connection,
     manifest: &Authorised<Manifest>,
@@ -201,7 +201,7 @@ pub(super) fn changed_files(
     Ok(fold_of(db, owner, name)?.changed_files(ecosystem, &manifest.version, &manifest.files))
 }
 
-/// Puts a package out, but for its mark and what is folded into that.
+/// Evicts a package, except its mark with the fold.
 pub(super) fn put_out(
     db: &Connection,
     row: i64,
@@ -217,7 +217,7 @@ pub(super) fn put_out(
         name,
         seen.iter().flat_map(|entry| &entry.manifests),
     )?;
-    // Before their head, which says whose they are.
+    // Delete these before their head, which has their owner.
     db.prepare_cached("DELETE FROM manifests WHERE head = ?")?
         .execute([row])?;
     db.prepare_cached("DELETE FROM pages WHERE head = ?")?
@@ -235,8 +235,8 @@ pub(super) fn put_out(
     Ok(())
 }
 
-/// Forgets packages that are not held any more, those that went first before the others, until what
-/// is left of them takes no more than `most` bytes. Returns how many.
+/// Forgets evicted packages, those evicted first before others, until the rest takes at most `most`
+/// bytes. Returns their number.
 pub(super) fn forget(db: &Connection, most: u64) -> rusqlite::Result<u64> {
     let mut gone = 0;
     while super::usage::usage(db)?.folds > most {

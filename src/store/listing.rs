@@ -1,4 +1,4 @@
-//! What of a package is in the index: its row, its words, and who needs it. Written with the head,
+//! The index entry of a package: its row, its words, and its dependencies. Written with the head,
 //! in one transaction.
 
 use std::collections::{BTreeMap, HashSet};
@@ -25,24 +25,24 @@ use crate::{
 
 /// Every release is yanked.
 pub(super) const YANKED: u8 = 1;
-/// Nobody has signed it: for this node's own eyes.
+/// Not signed; shown only to this node's own person.
 pub(super) const PREVIEW: u8 = 2;
 /// The release that it is listed by is deprecated.
 pub(super) const DEPRECATED: u8 = 4;
 
-/// Begins every word of the `facets` column. A private-use character, which the index splits
-/// nothing at and
-/// `domain::query::words` takes for no letter, so that no text asks for one. There are three of it,
-/// so that the index has one entry for the beginnings of all such words of a package.
+/// Prefix of every word in the `facets` column. A private-use character at which the index does not
+/// split, and which `domain::query::words` does not treat as a letter, so that no search text can
+/// contain it. It is repeated three times, so that the index has one prefix entry for all such
+/// words of a package.
 const MARK: &str = "\u{e000}\u{e000}\u{e000}";
-/// Providers of a package that count.
+/// Most providers of a package that count.
 const MAX_PROVIDERS: i64 = 255;
-/// Popularity is dependents first, then providers.
+/// Popularity is ordered by dependents first, then by providers.
 pub(super) const DEPENDENT: i64 = 256;
-/// Dependencies counted in one transaction: others wait no longer than for that.
+/// Dependencies counted in one transaction, so that other writers do not wait long.
 const RECOUNTED: usize = 2_000;
 
-/// The word that stands for a label. A hash, because the index would take a label apart.
+/// Returns the word that stands for a label: a hash, because the index would split the label.
 pub(super) fn facet_word(facet: Facet, value: &str) -> String {
     let hash = blake3::hash(fold(value).as_bytes()).to_hex();
     format!(
@@ -52,7 +52,7 @@ pub(super) fn facet_word(facet: Facet, value: &str) -> String {
     )
 }
 
-/// A word of an index of schema 12, whose facets began with one mark, as this one has it.
+/// Converts a word of an index of schema 12, whose facets began with one such character.
 pub(super) fn mark_again(word: &str) -> String {
     match word.strip_prefix('\u{e000}') {
         Some(rest) => format!("{MARK}{rest}"),
@@ -60,7 +60,7 @@ pub(super) fn mark_again(word: &str) -> String {
     }
 }
 
-/// The word that every package has, and those of packages that are not shown to everybody.
+/// Returns the word that every package has, or that of packages that are not shown to all.
 pub(super) fn flag_word(flag: Option<u8>) -> String {
     let letter = match flag {
         Some(YANKED) => 'y',
@@ -70,31 +70,31 @@ pub(super) fn flag_word(flag: Option<u8>) -> String {
     format!("{MARK}{letter}")
 }
 
-/// A text as a number, by which rows have the id of a package that is needed: the text itself would
-/// be most of the database.
+/// Returns a text as a number, by which rows refer to dependencies: the text would take most of the
+/// database.
 fn need(text: &str) -> i64 {
     let hash = blake3::hash(text.as_bytes());
     let first = hash.as_bytes().first_chunk().copied().unwrap_or_default();
     i64::from_be_bytes(first)
 }
 
-/// The number by which others need a package: of its key only, because anybody may claim its
-/// handle.
+/// Returns the number by which other packages depend on a package. It is made from the key only,
+/// because a handle can be claimed by any key.
 pub(super) fn need_of(id: &PackageId) -> i64 {
     need(&id.to_string())
 }
 
-/// The number by which names are found that the eye takes for one another.
+/// Returns the number by which names that look alike are found.
 pub(super) fn skeleton_of(name: &str) -> i64 {
     need(&skeleton(name))
 }
 
-/// One package as the index has it.
+/// One package as the index stores it.
 pub(super) struct Listing<'a> {
     pub package: &'a PackageId,
     pub handle: Option<&'a Handle>,
     pub manifest: &'a Manifest,
-    /// Its hash; none for one that nobody signed.
+    /// Hash of its manifest; `None` for a package that is not signed.
     pub hash: Option<Hash>,
     pub signed_at: Timestamp,
     pub flags: u8,
@@ -121,7 +121,7 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// The words of its labels; `owner` is its publisher's id as text.
+    /// Returns the words of its labels; `owner` is its publisher's id as text.
     fn facets(&self, owner: &str) -> String {
         let manifest = self.manifest;
         let mut words = vec![flag_word(None)];
@@ -155,12 +155,12 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// A text as the index is given it: words, with nothing but spaces between them.
+/// Returns a text in the form for the index: words separated by spaces.
 fn as_words(text: &str) -> String {
     words(text).collect::<Vec<_>>().join(" ")
 }
 
-/// Labels in one column.
+/// Separates labels in one column.
 pub(super) const BETWEEN: char = '\n';
 
 fn joined(labels: &[String]) -> String {
@@ -183,11 +183,11 @@ pub(super) fn list(db: &Connection, listing: &Listing<'_>) -> rusqlite::Result<(
             Ok((row.get(0)?, row.get(1)?))
         })
         .optional()?;
-    // A bare name is taken for one of the same owner's, which is what those who import have.
+    // A bare name means a package of the same owner, as imported packages use it.
     let beside = |dependency: &crate::domain::manifest::Dependency| {
         dependency.id_for_owner(package.owner, &manifest.ecosystem)
     };
-    // A key is written with much arithmetic, and most of what is needed is the same owner's.
+    // Writing a key as text takes much arithmetic, and most dependencies are the same owner's.
     let owner = package.owner.to_string();
     let text = |id: &PackageId| match id.owner == package.owner {
         true => format!("{owner}/{}", id.name),
@@ -330,8 +330,8 @@ pub(super) fn unlist(
 }
 
 impl Store {
-    /// Counts anew who depends on the packages whose dependents changed. Returns whether there was
-    /// anything to count; what many changes name is counted once.
+    /// Counts the dependents of packages whose dependents changed. Returns true if there was
+    /// anything to count. A package named by many changes is counted once.
     pub async fn recount(&self) -> Result<bool> {
         let mut counted = false;
         loop {
@@ -343,7 +343,7 @@ impl Store {
         }
     }
 
-    /// A peer has the content of a package.
+    /// Notes that a peer has the content of a package.
     pub async fn saw_provider(&self, package: &PackageId, peer: libp2p::PeerId) -> Result<()> {
         let package = package.clone();
         self.write_unsynced(move |db| {
@@ -375,7 +375,8 @@ impl Store {
     }
 }
 
-/// Counts some of the packages whose dependents changed; returns how many of them there were.
+/// Counts the dependents of some of the packages whose dependents changed. Returns the number of
+/// these packages.
 fn recount(db: &Connection) -> rusqlite::Result<usize> {
     let changed = db
         .prepare_cached("SELECT need, called FROM recount ORDER BY need LIMIT ?")?
@@ -387,7 +388,7 @@ fn recount(db: &Connection) -> rusqlite::Result<usize> {
     db.prepare_cached("DELETE FROM recount WHERE need <= ?")?
         .execute([last])?;
     for name in changed.iter().flat_map(|(_, name)| name) {
-        // No manifest that was verified has a dependency that is none.
+        // Dependencies of verified manifests are valid.
         if let Ok(id) = name.parse() {
             recount_one(db, &id)?;
         }
@@ -403,8 +404,8 @@ fn recount(db: &Connection) -> rusqlite::Result<usize> {
     Ok(changed.len())
 }
 
-/// Looks through all packages for those that are not needed any more by somebody: rare, and the
-/// names would take more room than everything else about it.
+/// Recounts the dependents of ids that are only known as numbers, by reading all packages. This is
+/// rare, and storing the names would take more space than everything else about it.
 fn recount_nameless(db: &Connection, needs: &HashSet<i64>) -> rusqlite::Result<()> {
     let mut found = Vec::new();
     let mut all = db.prepare_cached("SELECT publisher, name FROM packages")?;

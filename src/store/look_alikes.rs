@@ -1,4 +1,4 @@
-//! Packages that this node's person knows, and others that are called nearly so.
+//! Finds packages whose names could be mistaken for those that this node's person knows.
 
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -16,19 +16,20 @@ use crate::{
     },
 };
 
-/// Packages of one skeleton that are looked at for whether a known one needs them.
+/// Most packages of one skeleton that are checked for being a dependency of a known one.
 const MOST: i64 = 256;
 
 impl Store {
-    /// The package that this node's person knows (an own one, one of a pinned publisher, or one
-    /// that these need) and that
-    /// `package` may be taken for; `None` where there is none, or `package` is known itself.
+    /// Returns a package that this node's person knows (an own one, one of a pinned publisher, or a
+    /// dependency of these) and that `package` could be mistaken for; `None` if there is none or
+    /// `package` is known itself.
     pub fn look_alike(&self, package: &PackageId) -> Result<Option<LookAlike>> {
         let own = self.own_publisher();
         self.read_together(|db| of(db, own, package))
     }
 
-    /// As [`Self::look_alike`] for a package of this node's own publisher, which is known by that.
+    /// As [`Self::look_alike`], for a package of this node's own publisher, which is known for that
+    /// reason.
     pub fn look_alike_of_own(&self, name: &PackageName) -> Result<Option<LookAlike>> {
         let own = self.own_publisher();
         self.read_together(|db| known(db, own, own, name))
@@ -36,8 +37,8 @@ impl Store {
 }
 
 impl Store {
-    /// The packages of this very name that are this node's own publisher's, that of `beside`, or a
-    /// pinned publisher's, the own one first.
+    /// Returns the packages of exactly this name that belong to this node's own publisher, to
+    /// `beside`, or to a pinned publisher; the own one comes first.
     pub fn namesakes(&self, name: &PackageName, beside: &PublisherId) -> Result<Vec<Namesake>> {
         let own = self.own_publisher().map(PublisherId::to_bytes);
         self.read_together(|db| {
@@ -68,7 +69,7 @@ pub(super) fn of(
     }
 }
 
-/// The known package that a package of `publisher` may be taken for, if that is called `name`.
+/// Returns the known package that a package `name` of `publisher` could be mistaken for.
 fn known(
     db: &Connection,
     own: Option<PublisherId>,
@@ -78,7 +79,7 @@ fn known(
     let skeleton = skeleton_of(name.as_str());
     let key = publisher.map(PublisherId::to_bytes).unwrap_or_default();
     let own = own.map(PublisherId::to_bytes);
-    // By key first, of which a person knows few, so that nobody's look-alikes can crowd it out.
+    // Look by key first: a person knows few keys, so no flood of look-alikes can crowd them out.
     let by_key = db
         .prepare_cached(&format!(
             "SELECT k.publisher, p.name, p.handle, k.own
@@ -127,7 +128,7 @@ fn look_alike(row: &Row<'_>, why: KnownReason) -> rusqlite::Result<LookAlike> {
     })
 }
 
-/// Returns whether this node's person knows the package.
+/// Returns true if this node's person knows the package.
 fn is_known(
     db: &Connection,
     own: Option<PublisherId>,
@@ -144,7 +145,7 @@ fn is_known(
     is_needed(db, own.map(PublisherId::to_bytes).as_deref(), package)
 }
 
-/// Returns whether an own package, or one of a pinned publisher, needs it.
+/// Returns true if an own package, or one of a pinned publisher, depends on it.
 fn is_needed(db: &Connection, own: Option<&[u8]>, package: &PackageId) -> rusqlite::Result<bool> {
     db.prepare_cached(
         "SELECT 1 FROM dependents d JOIN packages p ON p.id = d.package

@@ -1,4 +1,4 @@
-//! Whose package a bare name is: what a person said, what was served, and what is blocked.
+//! The facts about bare names: a person's rules, the owners served, and the blocks.
 
 use rusqlite::{Connection, OptionalExtension, params};
 
@@ -13,11 +13,11 @@ use crate::{
     },
 };
 
-/// Those who have a package of one name that are looked at.
+/// Most owners of a package of one name that are considered.
 const MOST: i64 = 256;
 
 impl Store {
-    /// Publishers that have a package of this name and are not distrusted.
+    /// Returns the publishers with a package of this name that are not distrusted.
     pub fn publishers_of(&self, name: &PackageName) -> Result<Vec<PublisherId>> {
         self.read(|db| {
             db.prepare_cached(&format!(
@@ -36,7 +36,7 @@ impl Store {
         })
     }
 
-    /// The rules that `names set` wrote, by pattern.
+    /// Returns the rules set by `names set`, by pattern.
     pub fn name_rules(&self) -> Result<Vec<NameRule>> {
         self.read(|db| {
             db.prepare_cached("SELECT pattern, publisher FROM names ORDER BY pattern")?
@@ -71,8 +71,8 @@ impl Store {
         .await
     }
 
-    /// Takes a rule back, and forgets what the name was served from where it is for one; false when
-    /// there was neither.
+    /// Removes a rule, and for a rule of a single name also forgets the owner served. Returns false
+    /// if there was neither.
     pub async fn unset_name(&self, pattern: NamePattern) -> Result<bool> {
         self.write(move |db| {
             let ruled = db
@@ -87,7 +87,7 @@ impl Store {
         .await
     }
 
-    /// Keys that a person trusts for names, in the order in which that was said.
+    /// Returns the keys that a person trusts for names, in the order in which they were added.
     pub fn trusted_keys(&self) -> Result<Vec<TrustedKey>> {
         self.read(|db| {
             db.prepare_cached(
@@ -115,7 +115,7 @@ impl Store {
         now: Timestamp,
     ) -> Result<()> {
         self.write(move |db| {
-            // Whoever says for which names takes back that it is for all of them.
+            // Trust for certain names replaces trust for all.
             if !patterns.contains(&NamePattern::all()) {
                 db.prepare_cached("DELETE FROM trusted WHERE publisher = ? AND pattern = ?")?
                     .execute(params![key.to_bytes(), NamePattern::all().to_string()])?;
@@ -131,7 +131,7 @@ impl Store {
         .await
     }
 
-    /// The owner that a name was first served from.
+    /// Returns the owner that a name was first served from.
     pub fn first_served(&self, name: &PackageName) -> Result<Option<PublisherId>> {
         self.read(|db| {
             db.prepare_cached("SELECT publisher FROM served WHERE name = ?")?
@@ -140,8 +140,8 @@ impl Store {
         })
     }
 
-    /// Notes that a name is served from this owner, unless it was served before. After a power cut
-    /// the last names may be decided anew.
+    /// Notes that a name is served from this owner, unless it was served before. After a power cut,
+    /// the last names may be decided again.
     pub async fn note_served(
         &self,
         name: PackageName,
@@ -158,7 +158,7 @@ impl Store {
         .await
     }
 
-    /// Every name that was served, and from whom first.
+    /// Returns every name that was served, with its first owner.
     pub fn all_served(&self) -> Result<Vec<ServedName>> {
         self.read(|db| {
             db.prepare_cached("SELECT name, publisher, since FROM served ORDER BY name")?
@@ -190,7 +190,8 @@ impl Store {
         .await
     }
 
-    /// Takes a block back, and those of the version's files; false when there was none.
+    /// Removes a block, together with those of the version's files. Returns false if there was
+    /// none.
     pub async fn unblock(&self, name: PackageName, version: Option<VersionText>) -> Result<bool> {
         self.write(move |db| {
             let version = version.as_ref().map_or("", VersionText::as_str);
@@ -201,7 +202,7 @@ impl Store {
         .await
     }
 
-    /// What is blocked: of one name, or everything.
+    /// Returns the blocks of one name, or all.
     pub fn blocks(&self, name: Option<&PackageName>) -> Result<Vec<NameBlock>> {
         let name = name.map(PackageName::as_str);
         self.read(|db| blocks(db, name))

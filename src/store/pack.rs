@@ -1,7 +1,6 @@
-//! Envelopes as rows hold them: packed with a dictionary of what records have in common.
-//!
-//! Names of fields are half of a record, and a record by itself is too short to pack. What a peer is
-//! sent, and what is verified, are the envelopes as they were signed.
+//! Packs envelopes for rows, with a dictionary of what records have in common. Field names are half
+//! of a record, and a single record is too short to compress by itself. Envelopes are sent and
+//! verified as they were signed.
 
 use std::{borrow::Cow, cell::RefCell, io, sync::LazyLock};
 
@@ -15,15 +14,15 @@ use zstd::{
     zstd_safe::CParameter,
 };
 
-/// Trained with heads and manifests of each ecosystem, by `zstd --train`. What is packed with it
-/// can be read with it alone: another one gets another number.
+/// Trained on heads and manifests of each ecosystem, by `zstd --train`. It is needed to read what
+/// was packed with it, so another dictionary gets another number.
 static DICTIONARY: &[u8] = include_bytes!("../../assets/envelopes.zdict");
-/// The first byte of what is packed with [`DICTIONARY`]: no envelope begins with it, because in
-/// protobuf no field has the number 0.
+/// The first byte of data packed with [`DICTIONARY`]. No envelope begins with it, because protobuf
+/// has no field number 0.
 const PACKED: u8 = 1;
-/// Begins every frame of zstd, and so is not kept: RFC 8878, 3.1.1.
+/// The beginning of every zstd frame, which is not stored: RFC 8878, 3.1.1.
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
-/// Longest envelope, in bytes: a head's or page's.
+/// Longest envelope, of a head or page, in bytes.
 const LONGEST: usize = 14 * 1_024;
 const LEVEL: i32 = 3;
 
@@ -70,7 +69,7 @@ fn packed(envelope: &[u8]) -> io::Result<Vec<u8>> {
     })
 }
 
-/// What is known anyway is not written: which dictionary it is, and the length, which has a bound.
+/// Leaves out what is known anyway: the dictionary's id, and the length, which is bounded.
 fn compressor() -> io::Result<Compressor<'static>> {
     let mut packer = Compressor::with_prepared_dictionary(&ENCODER)?;
     packer.set_parameter(CParameter::DictIdFlag(false))?;
@@ -79,7 +78,7 @@ fn compressor() -> io::Result<Compressor<'static>> {
     Ok(packer)
 }
 
-/// The envelope that a row holds, packed or as it was signed; `None` for damage.
+/// Returns the envelope in a row, packed or not; `None` if it is damaged.
 pub(super) fn unpack(held: &[u8]) -> Option<Cow<'_, [u8]>> {
     let frame = match held {
         [PACKED, frame @ ..] => [&MAGIC, frame].concat(),

@@ -1,4 +1,4 @@
-//! The schema, and what is said of a database that has another one.
+//! The schema, and the checks of a database with another version of it.
 
 mod from_12;
 
@@ -8,16 +8,15 @@ use rusqlite::Connection;
 
 use crate::{RegistryError, Result};
 
-/// The number of [`SCHEMA`], in the database's `user_version`. 12 leads to here (see `from_12.rs`).
-/// Earlier ones, up to 6, held records whose hashes are computed otherwise, and 7 took words apart
-/// otherwise and knew no pins of releases: nothing leads from there to here.
+/// The version of [`SCHEMA`], stored in the database's `user_version`. Version 12 is migrated (see
+/// `from_12.rs`). Versions up to 6 have records with other hashes, and version 7 split words
+/// differently and had no pins of releases, so they cannot be upgraded.
 const VERSION: i64 = 13;
-/// The earliest that is read, and rewritten as it is opened.
+/// The earliest version that can be migrated when it is opened.
 const OLDEST: i64 = 12;
 
-/// The tables of records that are held and listed. Their rows name publishers by number, because a
-/// key is longer than a name and would be in each of ten tables and indexes; who reads them by key
-/// reads the views.
+/// The tables of records. Their rows refer to publishers by number, because a key is longer than a
+/// name and would be in each of ten tables and indexes; the views have the keys.
 const RECORDS: &str = r"
 -- The numbers of keys that have a row in `publishers`, or a package that is listed.
 CREATE TABLE keys (id INTEGER PRIMARY KEY, publisher BLOB NOT NULL UNIQUE);
@@ -240,14 +239,15 @@ CREATE TABLE blocked (
 ) WITHOUT ROWID;
 ";
 
-/// The number of a database's schema; 0 for one that has none yet.
+/// Returns the schema version of a database; 0 if it has none yet.
 pub(super) fn version(connection: &Connection) -> Result<i64> {
     Ok(connection.pragma_query_value(None, "user_version", |row| row.get(0))?)
 }
 
+/// Checks that this program can use a database of version `found`.
+///
 /// # Errors
-/// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] for a schema that is not this
-/// program's.
+/// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] if it cannot.
 pub(super) fn check(found: i64, path: &Path) -> Result<()> {
     let path = path.to_owned();
     match found {
@@ -265,15 +265,15 @@ pub(super) fn check(found: i64, path: &Path) -> Result<()> {
     }
 }
 
-/// Makes the schema in a new database, and leads one of the schema before to this one; leaves one
-/// alone that has another.
+/// Creates the schema in a new database, migrates one of the version before, and leaves one of any
+/// other version unchanged.
 ///
 /// # Errors
 /// [`RegistryError::NewerSchema`] and [`RegistryError::OlderSchema`] for a database of another
 /// version.
 pub(super) fn prepare(connection: &Connection, path: &Path) -> Result<()> {
     match version(connection)? {
-        // One transaction: a power cut leaves all of it or nothing.
+        // In one transaction, so that a power cut leaves all of it or nothing.
         0 => connection.execute_batch(&format!(
             "BEGIN;{SCHEMA};{RECORDS};{WORDS};{};PRAGMA user_version={VERSION};COMMIT",
             super::usage::triggers()

@@ -1,18 +1,18 @@
-//! How many bytes the catalogue's records take, of each publisher and in all, counted by the
-//! database itself: whatever path writes a row, a trigger counts it in the same transaction.
+//! Counts the bytes of the catalogue's records, per publisher and in all. Triggers in the database
+//! do this: whichever code writes a row, it is counted in the same transaction.
 
 use rusqlite::Connection;
 
-/// What a row takes besides the bytes in it: numbers, lengths, and its place in indexes.
+/// Bytes of a row besides its data: numbers, lengths, and index entries.
 const ROW: u32 = 32;
 
 /// A table whose rows are charged to a publisher, by expressions over `X`, a row. A publisher's id,
-/// which rows name by a number, counts with its 38 bytes in each.
+/// to which rows refer by number, counts with its 38 bytes in each.
 struct Charged {
     table: &'static str,
     publisher: &'static str,
     bytes: &'static str,
-    /// Columns that a statement may change.
+    /// Columns that statements may change.
     changes: &'static str,
 }
 
@@ -20,7 +20,7 @@ const OF_KEY: &str = "(SELECT publisher FROM keys WHERE id = X.key)";
 const OF_HEAD: &str =
     "(SELECT k.publisher FROM head_rows h JOIN keys k ON k.id = h.key WHERE h.id = X.head)";
 const CHARGED: [Charged; 6] = [
-    // A head has its mark in it, which would be a row of its own otherwise.
+    // A head contains its mark, which would otherwise be a row of its own.
     Charged {
         table: "head_rows",
         publisher: OF_KEY,
@@ -65,7 +65,7 @@ const OF_CONFLICT: &str =
     + coalesce(length(X.kept_manifest), 0) + coalesce(length(X.offered_manifest), 0)
     + length(X.file) + coalesce(length(X.page), 0)";
 
-/// The statements that make the triggers.
+/// Returns the statements that create the triggers.
 pub(super) fn triggers() -> String {
     let of = |text: &str, row: &str| text.replace('X', row);
     let mut all = String::new();
@@ -88,7 +88,7 @@ pub(super) fn triggers() -> String {
                 "UPDATE publishers SET bytes = bytes {sign} ({bytes} + {ROW}){packages} WHERE publisher = {publisher};"
             )
         };
-        // What is left of packages that are not held.
+        // The folds of evicted packages.
         let folds = |row: &str, sign: &str| {
             format!(
                 "UPDATE usage SET folds = folds {sign} ({} + {ROW});",
@@ -136,14 +136,14 @@ pub(super) fn triggers() -> String {
     all
 }
 
-/// What the catalogue takes.
+/// The size of the catalogue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Usage {
-    /// Bytes of records, conflicts included.
+    /// Bytes of records, including conflicts.
     pub bytes: u64,
-    /// Heads.
+    /// Number of heads.
     pub packages: u64,
-    /// Bytes of what is remembered of packages that are not held any more.
+    /// Bytes of the folds of evicted packages.
     pub folds: u64,
     /// Bytes of conflicts.
     pub conflicts: u64,
@@ -165,7 +165,7 @@ pub(super) fn usage(db: &Connection) -> rusqlite::Result<Usage> {
         })
 }
 
-/// The same, counted from the rows: for tests.
+/// The same, counted from the rows, for tests.
 #[cfg(test)]
 pub(super) fn counted(db: &Connection) -> Usage {
     let number = |sql: String| db.query_row(&sql, [], |row| row.get::<_, u64>(0)).unwrap();

@@ -1,4 +1,4 @@
-//! The newest head of a package, from the DHT and from peers at once.
+//! Finds the newest head of a package, in the DHT and at peers at once.
 
 use std::collections::HashMap;
 
@@ -25,32 +25,31 @@ use crate::{
     store::HeadVerdict,
 };
 
-/// What a fan-out for a head brought.
+/// The results of a lookup for a head.
 #[derive(Default)]
 struct FoundHeads {
-    /// By who gave it; a peer that answers twice is one peer.
+    /// By the peer that gave it; a peer that answers twice counts once.
     heads: HashMap<PeerId, (Authorised<Head>, Source)>,
-    /// Manifests that came with them.
+    /// Manifests that arrived with them.
     manifests: Vec<Authorised<Manifest>>,
     asked: usize,
 }
 
-/// A head that is to be believed before the others.
+/// The head to believe first.
 struct Best {
     head: Authorised<Head>,
     source: Source,
-    /// Peers that gave it, of those that count.
+    /// Number of peers that gave it, among those that count.
     holding: usize,
 }
 
 impl FoundHeads {
-    /// Tells if fewer have answered than a quorum, of those that count.
+    /// Returns true if fewer peers than a quorum have answered, among those that count.
     fn is_short(&self, counts: impl Fn(&PeerId) -> bool) -> bool {
         self.heads.keys().filter(|peer| counts(peer)).count() < QUORUM
     }
 
-    /// Takes out the head to believe, by what was seen of the package before; whoever gave it has
-    /// been heard.
+    /// Removes and returns the head to believe, given the highest `seq` seen of the package before.
     fn take_best(
         &mut self,
         floor: u64,
@@ -74,7 +73,7 @@ impl FoundHeads {
         taken
     }
 
-    /// The manifests that came along and are listed by a head.
+    /// Returns the manifests that arrived with the heads and are listed by this one.
     fn listed_by(&self, head: &Authorised<Head>) -> Vec<Authorised<Manifest>> {
         let listed = self.manifests.iter();
         listed
@@ -85,13 +84,13 @@ impl FoundHeads {
 }
 
 impl Packages {
-    /// Asks the network for a package's head and takes the one to believe, if any is held now:
-    /// where it came from, and how many were asked.
+    /// Asks the network for a package's head and accepts the one to believe. Returns its source, if
+    /// one is held now, and the number of peers asked.
     pub async fn refresh_head(&self, id: &PackageId) -> Result<(Option<Source>, usize)> {
         let now = self.core.now();
         let (net, store) = (&self.core.net, &self.core.store);
         let mut found = self.find_heads(id).await?;
-        // Of the get or publish that wants to know.
+        // The span of the get or publish that called this.
         Span::current()
             .record("asked", found.asked)
             .record("answered", found.heads.len());
@@ -126,8 +125,8 @@ impl Packages {
         Ok((None, found.asked))
     }
 
-    /// Returns whether a head is the one that is held, and all that came with it is here: then there
-    /// is nothing to be taken.
+    /// Returns true if a head is the stored one and all that came with it is here, so that nothing
+    /// needs storing.
     fn is_held(
         &self,
         id: &PackageId,
@@ -142,7 +141,7 @@ impl Packages {
         Ok(store.missing_manifests(&listed)?.is_empty())
     }
 
-    /// Notes that so many peers hold this head, where they are enough of those that are connected.
+    /// Records that this many peers hold this head, if they are enough of those connected.
     async fn confirm(
         &self,
         id: &PackageId,
@@ -157,10 +156,9 @@ impl Packages {
         Ok(())
     }
 
-    /// Asks different peers at once, the DHT and the best we are connected to, until a quorum of
-    /// distinct peers has answered or everybody has. While others are asked for too, the DHT is
-    /// left alone as long as peers answer: one question to a peer is for many packages, and a
-    /// lookup is for one.
+    /// Asks the DHT and the best connected peers at once, until a quorum of different peers has
+    /// answered or all have. While other packages are requested too, the DHT is left alone as long
+    /// as peers answer: one request to a peer covers many packages, and a lookup covers one.
     async fn find_heads(&self, id: &PackageId) -> Result<FoundHeads> {
         let timeout = self.core.net.query_timeout();
         let key = DhtKey::of_head(id);

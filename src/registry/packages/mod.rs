@@ -1,4 +1,4 @@
-//! Packages by their names: memory, then the store, then the DHT and peers at once.
+//! Gets packages by name: from memory, the store, or the DHT and peers at once.
 
 mod get;
 mod handles;
@@ -19,15 +19,15 @@ pub use hedged::{Answers, Hedged};
 use names::ToldNames;
 use together::Together;
 
-/// Peers asked directly beside the DHT, and others that may be asked in their place.
+/// Peers asked directly besides the DHT, and others that may be asked in their place.
 pub(crate) const FAN_OUT: usize = 3;
 const SPARE: usize = 3;
 
-/// Packages as they are asked for by name.
+/// The packages as users request them by name.
 pub(super) struct Packages {
     core: Arc<Core>,
     catalogue: Arc<Catalogue>,
-    /// How long peers took to answer.
+    /// The answer times of peers.
     times: Answers,
     told_names: ToldNames,
     together: Arc<Together>,
@@ -46,7 +46,7 @@ impl Packages {
         }
     }
 
-    /// Puts one question to the best peers.
+    /// Sends a request to the best peers.
     async fn ask_best(&self, request: Request) -> Result<Hedged> {
         let (times, timeout) = (self.times.clone(), self.core.net.query_timeout());
         let count = (FAN_OUT, SPARE);

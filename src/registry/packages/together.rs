@@ -1,4 +1,4 @@
-//! Heads that are asked for at the same time: one question to a peer is for all of them.
+//! Batches requests for heads: those made at the same time share one request to each peer.
 
 use std::{
     collections::HashMap,
@@ -28,16 +28,16 @@ use crate::{
     net::protocol::{Item, MAX_PACKAGES, Request, Response},
 };
 
-/// Questions that are with peers at once; whatever is asked for meanwhile goes with the next.
+/// Concurrent batches; later requests go into the next one.
 const AT_ONCE: usize = 2;
-/// A question that takes longer lets others begin beside it.
+/// A batch that takes longer lets others start beside it.
 const LATE: Duration = Duration::from_millis(300);
 
-/// An answer to somebody who asks for a package's head.
+/// An event for a caller that asks for a package's head.
 pub enum Heard {
-    /// So many peers have been asked.
+    /// This many peers have been asked.
     Asked(usize),
-    /// A peer holds this head, and gave a manifest of it.
+    /// A peer holds this head and gave a manifest of it.
     Head {
         peer: PeerId,
         head: Box<Authorised<Head>>,
@@ -45,21 +45,21 @@ pub enum Heard {
     },
 }
 
-/// A question under way.
+/// A running request.
 pub struct Asking {
-    /// The channel on which answers come; it ends when all have answered, or will not.
+    /// Receives the events; it closes once all peers have answered or failed.
     pub heard: mpsc::UnboundedReceiver<Heard>,
-    /// Nothing else was asked for when it began.
+    /// True if nothing else was requested when it started.
     pub alone: bool,
 }
 
-/// Somebody who waits for a head.
+/// A caller that waits for a head.
 struct Waiting {
     id: PackageId,
     told: mpsc::UnboundedSender<Heard>,
 }
 
-/// What was verified of the answers to a question: most peers give the same.
+/// The verified items of the answers in a batch: most peers give the same ones.
 type Known = HashMap<Item, (Authorised<Head>, Option<Box<Authorised<Manifest>>>)>;
 
 #[derive(Default)]
@@ -68,7 +68,7 @@ struct State {
     running: usize,
 }
 
-/// Those who wait for heads, and the questions that are with peers for them.
+/// The callers that wait for heads, and the running batches.
 pub struct Together {
     core: Arc<Core>,
     catalogue: Arc<Catalogue>,
@@ -97,7 +97,7 @@ impl Together {
         Asking { heard, alone }
     }
 
-    /// Puts the next question, if somebody waits and there is a place for it.
+    /// Starts the next batch, if a caller waits and there is a place.
     fn begin(self: &Arc<Self>, state: &mut State) {
         if state.waiting.is_empty() || state.running >= AT_ONCE {
             return;
@@ -108,7 +108,7 @@ impl Together {
         tokio::spawn(self.clone().run(batch));
     }
 
-    /// Gives a place to the next question.
+    /// Gives a place to the next batch.
     fn next(self: &Arc<Self>) {
         let mut state = lock(&self.state);
         state.running -= 1;
@@ -132,7 +132,7 @@ impl Together {
         }
     }
 
-    /// Asks until all have answered, or nobody waits any more.
+    /// Asks until all peers have answered, or no caller waits any more.
     async fn ask_for(&self, batch: &[Waiting]) -> Result<()> {
         let mut ids: Vec<PackageId> = batch.iter().map(|one| one.id.clone()).collect();
         ids.sort_unstable();
@@ -166,7 +166,8 @@ impl Together {
         }
     }
 
-    /// Verifies what a peer gave, unless another gave the same, and tells those who wait for it.
+    /// Verifies a peer's answer, unless another peer gave the same, and passes it to the waiting
+    /// callers.
     fn take(
         &self,
         peer: PeerId,
@@ -183,7 +184,7 @@ impl Together {
                 let Some(head) = head else { return };
                 let manifest = self.manifest_beside(peer, &head, item.manifest.as_deref());
                 let found = (head, manifest.map(Box::new));
-                // Whoever gives what is not right is told apart each time.
+                // An invalid item is judged anew for each peer that gives it.
                 if found.1.is_some() == item.manifest.is_some() {
                     known.insert(item.clone(), found.clone());
                 }
@@ -202,8 +203,8 @@ impl Together {
         );
     }
 
-    /// The manifest that came with a head, if it is one of the head's. One that is not costs the
-    /// peer nothing: the head, which is half of its answer, is right.
+    /// Returns the manifest that came with a head, if the head lists it. Otherwise the peer is not
+    /// blamed: the head, which is half of its answer, is right.
     fn manifest_beside(
         &self,
         peer: PeerId,
@@ -224,10 +225,10 @@ impl Together {
     }
 }
 
-/// Tells those of a question who still wait.
+/// Sends an event to the callers of a batch that still wait.
 fn tell(batch: &[Waiting], is_for: impl Fn(&Waiting) -> bool, heard: impl Fn() -> Heard) {
     for one in batch.iter().filter(|one| is_for(one)) {
-        // Whoever has heard enough is gone.
+        // A caller that has heard enough is gone.
         let _ = one.told.send(heard());
     }
 }

@@ -1,4 +1,4 @@
-//! The states of a package that follow from one another.
+//! The successive states of a package.
 
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -21,7 +21,7 @@ use crate::{
     store::HeadVerdict,
 };
 
-/// Everything known of a package's state when the next one is made.
+/// The known state of a package from which the next one is made.
 pub struct Base {
     /// As the publisher writes it.
     pub name: WrittenName,
@@ -30,21 +30,21 @@ pub struct Base {
     /// The heads that the next one follows.
     pub prev: Vec<Hash>,
     pub entries: HeadEntries,
-    /// The newest page that there is.
+    /// The newest page.
     pub older: Option<Hash>,
-    /// False when the oldest of them are not held.
+    /// False if the oldest releases are not held.
     pub complete: bool,
     pub handle: Option<Handle>,
     pub tags: BTreeMap<String, VersionText>,
 }
 
 impl Base {
-    /// The state that follows.
+    /// Returns the next state.
     pub fn next(self, ecosystem: &Ecosystem) -> HeadState {
         self.next_with_list(ecosystem).0
     }
 
-    /// The state that follows, and everything that it and its pages list.
+    /// Returns the next state, and everything that it and its pages list.
     fn next_with_list(mut self, ecosystem: &Ecosystem) -> (HeadState, Vec<ReleaseEntry>) {
         self.entries.keep_latest(ecosystem);
         let state = HeadState {
@@ -60,13 +60,13 @@ impl Base {
         (state, self.entries.all)
     }
 
-    /// Tells if the next head follows this one too, which lost a fork: it has the same number, and
-    /// there is room to name it.
+    /// Returns true if the next head should also follow this one, which lost a fork: it has the
+    /// same number, and there is room to name it.
     pub fn is_to_join(&self, loser: &Head) -> bool {
         loser.seq == self.seq && self.prev.len() < MAX_PREV
     }
 
-    /// Joins a head that lost a fork: what it lists, and its tags where there are none of that name.
+    /// Joins a head that lost a fork: adds its releases, and its tags unless they exist.
     pub fn join(
         &mut self,
         ecosystem: &Ecosystem,
@@ -83,16 +83,16 @@ impl Base {
     }
 }
 
-/// Releases of the package that was published last, beyond which they are not kept.
+/// Most releases of the last published package that are kept in memory.
 const KEPT: usize = 8_192;
 
-/// Everything that the head that was signed last lists with its pages: who uploads one release
-/// after the other has them added to one list, which is not gathered again for each.
+/// The releases that the last signed head and its pages list. A publisher that uploads one release
+/// after the other extends this list, instead of reading all pages again for each.
 #[derive(Default)]
 pub struct LastList(Mutex<Option<(Hash, Vec<ReleaseEntry>)>>);
 
 impl LastList {
-    /// Takes out the list of the head with this hash.
+    /// Removes and returns the list of the head with this hash.
     fn take(&self, head: &Hash) -> Option<Vec<ReleaseEntry>> {
         let mut last = lock(&self.0);
         last.take_if(|(hash, _)| *hash == *head).map(|(_, all)| all)
@@ -103,17 +103,17 @@ impl LastList {
     }
 }
 
-/// A head of this node's own, signed and committed.
+/// An own head, signed and committed.
 #[derive(Clone, Debug)]
 pub struct Taken {
     pub seq: u64,
     pub handle: Option<Handle>,
-    /// When it went into the outbox.
+    /// The time at which it entered the outbox.
     pub since: Timestamp,
 }
 
 impl Publisher {
-    /// Asks the network for a newer head of a package: that makes forks rare.
+    /// Asks the network for a newer head of a package, which makes forks rare.
     pub async fn refresh(&self, id: &PackageId) -> Result<()> {
         if *self.core.net.joined().borrow() > 0 {
             self.packages.refresh_head(id).await?;
@@ -121,7 +121,7 @@ impl Publisher {
         Ok(())
     }
 
-    /// What the next head follows, with the older releases where they can be had.
+    /// Returns the base for the next head, with the older releases if they can be had.
     pub async fn whole_base(&self, id: &PackageId) -> Result<Base> {
         let base = self.base(id)?;
         if base.complete {
@@ -133,7 +133,7 @@ impl Publisher {
         self.base(id)
     }
 
-    /// What the next head of a package follows, by what is held.
+    /// Returns the base for the next head of a package from what is held.
     pub fn base(&self, id: &PackageId) -> Result<Base> {
         let mut base = Base {
             name: id.name.bare().parse()?,
@@ -168,7 +168,7 @@ impl Publisher {
         Ok(base)
     }
 
-    /// Signs the state that follows `base` and commits it: from here on it is not lost.
+    /// Signs the state that follows `base` and commits it. From here on it cannot be lost.
     pub async fn take_next(
         &self,
         key: &Keypair,

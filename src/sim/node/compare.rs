@@ -1,5 +1,6 @@
-//! Comparing catalogues, by which a node hears of what was announced while it was away. Whom with
-//! and when is the [`Schedule`]'s; the comparison itself is a model: the other tells all it knows.
+//! Comparing catalogues, by which a node learns of announcements from while it was away. The real
+//! [`Schedule`] chooses peers and times; the comparison itself is a model: the other node sends all
+//! that it knows.
 
 use std::{
     collections::HashSet,
@@ -19,18 +20,18 @@ use crate::{
     sim::{Id, script::Role},
 };
 
-/// An answer is waited for so long.
+/// Longest wait for an answer.
 const REACH: Duration = Duration::from_secs(5);
-/// Peers that a node is compared with after it has entered. A real one goes on with every peer that
-/// joins.
+/// Most peers that a node compares its catalogue with after joining. A real node also does so with
+/// every peer that joins later.
 const MOST: u32 = 6;
 
-/// Whom it was compared with, and is.
+/// The state of a node's comparisons.
 pub struct Comparing {
     schedule: Schedule,
-    /// Peers are about to be chosen.
+    /// True if peers are about to be chosen.
     choosing: bool,
-    /// A peer is asked.
+    /// True while an answer of a peer is awaited.
     asking: bool,
     left: u32,
 }
@@ -45,21 +46,21 @@ impl Comparing {
         }
     }
 
-    /// The node leaves.
+    /// Stops all comparisons, because the node leaves.
     pub fn stop(&mut self) {
         (self.choosing, self.asking, self.left) = (false, false, MOST);
     }
 }
 
 impl Node {
-    /// A peer has said hello.
+    /// Notes that a peer has said hello.
     pub fn greeted(&mut self, cx: &mut Scene<'_>) {
         if self.comparing.left > 0 && !std::mem::replace(&mut self.comparing.choosing, true) {
             cx.out.push(Effect::After(SETTLE, Alarm::Joined));
         }
     }
 
-    /// Peers have joined: it is compared with a few of them.
+    /// Starts comparisons with a few of the peers that joined.
     pub fn joined(&mut self, cx: &mut Scene<'_>) {
         self.comparing.choosing = false;
         if self.comparing.asking {
@@ -71,7 +72,7 @@ impl Node {
         self.compare(cx);
     }
 
-    /// Asks the next one, if it waits for none.
+    /// Asks the next peer, unless an answer is awaited.
     fn compare(&mut self, cx: &mut Scene<'_>) {
         if self.comparing.asking || self.comparing.left == 0 {
             return;
@@ -91,7 +92,7 @@ impl Node {
         self.compare(cx);
     }
 
-    /// A peer wants to know all that it knows.
+    /// Answers a peer that asks for all that this node knows.
     pub fn on_compare(&mut self, from: Id, number: u64, cx: &mut Scene<'_>) {
         let all = self
             .catalogue
@@ -106,7 +107,7 @@ impl Node {
         self.send(from, Wire::Ask(Ask::Catalogue(number, all)), cx);
     }
 
-    /// A peer has told all that it knows.
+    /// Handles a peer's answer.
     pub fn compared(&mut self, from: Id, all: &[(u32, Known)], cx: &mut Scene<'_>) {
         for (package, known) in all {
             if !self
@@ -134,7 +135,7 @@ impl Node {
         self.compare(cx);
     }
 
-    /// A peer did not tell what it knows.
+    /// Handles a comparison that failed.
     pub fn not_compared(&mut self, peer: Id, failed: u32, cx: &mut Scene<'_>) {
         self.comparing.asking = false;
         if let Some(peer) = cx.shared.peer(peer) {

@@ -1,4 +1,4 @@
-//! Questions to peers, hellos among them, and what a person asks for.
+//! Requests to peers, including hellos, and the requests of people.
 
 use std::{collections::BTreeSet, rc::Rc, time::Duration};
 
@@ -26,55 +26,55 @@ use crate::{
     },
 };
 
-/// A hello is waited for so long.
+/// Longest wait for the answer to a hello.
 const HELLO: Duration = Duration::from_secs(5);
-/// What answering one question takes a node.
+/// Time to answer one request.
 const ANSWERING: Duration = Duration::from_micros(300);
 
-/// Questions and answers, each with the asker's number of its request.
+/// Requests and answers, each with the asker's number of its request.
 #[derive(Clone, Debug)]
 pub enum Ask {
     Hello(u64, Box<Hello>),
     Welcome(u64, Box<Hello>),
-    /// The head of a package.
+    /// Asks for the head of a package.
     Head(u64, u32),
     Heads(u64, Option<Value>),
     Busy(u64),
-    /// All that a node knows.
+    /// Asks for all that a node knows.
     Compare(u64),
     Catalogue(u64, Rc<[(u32, Known)]>),
 }
 
-/// What a request is for.
+/// The purpose of a request.
 #[derive(Clone, Copy, Debug)]
 pub enum For {
     Hello,
     Get(u64),
-    /// Comparing catalogues, which has failed so often before.
+    /// A comparison of catalogues that failed this many times before.
     Comparison(u32),
 }
 
-/// A request that is open.
+/// An open request.
 #[derive(Clone, Copy, Debug)]
 pub struct Asked {
     peer: Id,
     of: For,
 }
 
-/// What a person asked for: both the DHT and some peers are asked.
+/// A person's request, for which the DHT and some peers are asked.
 pub struct Get {
-    /// Dropped when nobody waits any more, by which the lookup knows.
+    /// Dropped when nobody waits any more, which tells the lookup.
     _reply: oneshot::Receiver<Lookup>,
     started: Time,
-    /// The DHT's lookup has ended.
+    /// True if the DHT lookup has ended.
     is_over: bool,
-    /// Peers that were asked directly and have not answered.
+    /// Number of peers that were asked directly and have not answered.
     open: usize,
     /// Peers that have it.
     holders: BTreeSet<Id>,
 }
 
-/// What an answer with a record is.
+/// Returns the outcome for the score of a peer that answered with this record.
 pub fn answer_of(held: &Held) -> Outcome {
     match &held.verdict {
         Ok(_) => Outcome::AnswerRight,
@@ -85,7 +85,7 @@ pub fn answer_of(held: &Held) -> Outcome {
 }
 
 impl Node {
-    /// Looks for the newest head first, then announces and stores.
+    /// Looks up the newest head, then announces and stores.
     pub fn publish(&mut self, message: u32, cx: &mut Scene<'_>) {
         let news = cx.shared.message(message).and_then(|one| one.verdict.ok());
         let Some(news) = news else { return };
@@ -95,7 +95,7 @@ impl Node {
         }
     }
 
-    /// Starts a lookup of what has the same key as a value.
+    /// Starts a lookup of the key of a value.
     fn look_up(
         &mut self,
         value: Value,
@@ -157,7 +157,7 @@ impl Node {
         self.drive(query, cx);
     }
 
-    /// The best peers to ask, by what they did.
+    /// Returns the best peers to ask, by their scores.
     pub fn best(&mut self, most: usize, cx: &mut Scene<'_>) -> Vec<PeerId> {
         let mut candidates = self
             .peers
@@ -184,7 +184,7 @@ impl Node {
             return;
         };
         let (number, now) = (self.number(), cx.instant());
-        // Whoever waits for an answer is here and not behind a channel.
+        // The receiver is not needed: the caller is here and not behind a channel.
         let reply = matches!(of, For::Get(_)).then(|| oneshot::channel().0);
         self.requests.sent(number, id, reply, now + timeout, now);
         self.asked.insert(number, Asked { peer, of });
@@ -202,7 +202,7 @@ impl Node {
         let Some(peer) = cx.shared.peer(from) else {
             return;
         };
-        // Whoever stalls answers no question.
+        // A staller answers no requests.
         let is_question = matches!(ask, Ask::Hello(..) | Ask::Head(..) | Ask::Compare(_));
         if is_question && self.role == Role::Staller {
             return;
@@ -238,7 +238,7 @@ impl Node {
         }
     }
 
-    /// Takes a question as [`Answering`](answering::Answering) says.
+    /// Handles a request as [`Answering`](answering::Answering) decides.
     fn on_request(
         &mut self,
         from: Id,
@@ -301,7 +301,7 @@ impl Node {
         self.send(to, Wire::Ask(Ask::Heads(number, value)), cx);
     }
 
-    /// A response has come; `None` when its request has ended before.
+    /// Handles a response; `None` if its request has ended before.
     fn responded(&mut self, from: Id, number: u64, cx: &mut Scene<'_>) -> Option<For> {
         let answered = self.requests.answered(&number, cx.instant())?;
         let peer = cx.shared.peer(from)?;
@@ -312,7 +312,7 @@ impl Node {
         self.asked.remove(&number).map(|asked| asked.of)
     }
 
-    /// A peer has answered with a head, or that it has none.
+    /// Handles a peer's answer with a head, or without one.
     fn on_head(&mut self, from: Id, number: u64, value: Option<Value>, cx: &mut Scene<'_>) {
         let held = value.and_then(|value| cx.shared.value(value));
         if let Some(held) = held {
@@ -335,7 +335,7 @@ impl Node {
         self.settle_get(number, cx);
     }
 
-    /// A get ends when enough different peers have it, or when all have answered.
+    /// Ends a get once enough different peers have the package, or all have answered.
     fn settle_get(&mut self, number: u64, cx: &mut Scene<'_>) {
         let is_done = |get: &Get| get.holders.len() >= QUORUM || get.is_over && get.open == 0;
         if self.gets.get(&number).is_some_and(is_done)
@@ -348,7 +348,7 @@ impl Node {
         }
     }
 
-    /// A lookup in the DHT has ended.
+    /// Handles the end of a DHT lookup.
     pub fn looked_up(
         &mut self,
         query: u64,
@@ -378,7 +378,7 @@ impl Node {
         }
     }
 
-    /// Announces what it published, and has it kept by those that are closest to its keys.
+    /// Announces a published release, and puts it at the peers closest to its keys.
     fn deliver(&mut self, message: u32, cx: &mut Scene<'_>) {
         let news = cx.shared.message(message).and_then(|one| one.verdict.ok());
         let Some(news) = news else { return };
@@ -422,7 +422,7 @@ impl Node {
         }
     }
 
-    /// Has the deadlines looked at then, or before.
+    /// Schedules a check of the deadlines at this time, unless there is an earlier one.
     fn wake_at(&mut self, at: Time, cx: &mut Scene<'_>) {
         if self.deadline.is_none_or(|armed| at < armed) {
             self.deadline = Some(at);
@@ -431,7 +431,7 @@ impl Node {
         }
     }
 
-    /// Ends what is late, and waits for the next deadline.
+    /// Ends what is past its deadline, and schedules the next check.
     pub fn due(&mut self, cx: &mut Scene<'_>) {
         if self.deadline.is_none_or(|armed| armed > cx.now) {
             return;
@@ -444,7 +444,7 @@ impl Node {
         }
     }
 
-    /// Ends what is past its deadline, with what came by then.
+    /// Ends everything that is past its deadline, with the results so far.
     fn expire(&mut self, cx: &mut Scene<'_>) {
         let now = cx.instant();
         self.progressed(queries::Event::Due, cx);
@@ -455,7 +455,7 @@ impl Node {
         }
     }
 
-    /// The connection with a peer is gone, and what it was asked with it.
+    /// Handles a lost connection, which ends its requests.
     pub fn lost(&mut self, peer: Id, cx: &mut Scene<'_>) {
         let open = self.asked.iter().filter(|(_, asked)| asked.peer == peer);
         let open: Vec<u64> = open.map(|(number, _)| *number).collect();
@@ -465,7 +465,7 @@ impl Node {
         self.queries_lost(peer, cx);
     }
 
-    /// It leaves, and nothing that it waits for comes any more.
+    /// Drops all pending work, because the node leaves.
     pub fn abandon(&mut self, cx: &mut Scene<'_>) {
         for number in std::mem::take(&mut self.asked).into_keys() {
             self.requests

@@ -1,4 +1,4 @@
-//! What a head is to this node, and what of it may be taken.
+//! Judges heads: the relation of a head to what is held, and the part of it that may be accepted.
 
 use std::collections::HashMap;
 
@@ -34,7 +34,7 @@ pub(in crate::store) fn judge(
     }
 }
 
-/// How a head follows the highest state that was seen; or the verdict, where what it lists does not
+/// Returns the relation of a head to the highest state seen, or the verdict if its list does not
 /// matter.
 pub(super) fn admission(
     held: Option<&HeadMark>,
@@ -52,8 +52,8 @@ pub(super) fn admission(
     Ok(admission)
 }
 
-/// As [`seen_of`]. Of a package without a mark nothing was seen: its releases are folded into that
-/// before it goes.
+/// As [`seen_of`]. Nothing was seen of a package without a mark: its releases are folded into that
+/// before it is evicted.
 pub(super) fn seen(
     db: &Connection,
     head: &Authorised<Head>,
@@ -62,7 +62,7 @@ pub(super) fn seen(
     held.map_or(Ok(Vec::new()), |_| seen_of(db, head))
 }
 
-/// Judges what a head that is admitted lists by what was seen of its package.
+/// Judges the list of an admitted head by what was seen of its package.
 pub(super) fn judge_listed(
     db: &Connection,
     head: &Authorised<Head>,
@@ -85,7 +85,7 @@ pub(super) fn judge_listed(
     })
 }
 
-/// What a head lacks of the head that is held and that it follows at once.
+/// Manifests that a head lacks although its direct predecessor, which is held, listed them.
 pub(super) struct Removed {
     pub(super) before: Authorised<Head>,
     pub(super) page: Option<Authorised<Page>>,
@@ -120,8 +120,7 @@ pub(in crate::store) fn removed(
     Ok((!gone.is_empty()).then_some(Removed { before, page, gone }))
 }
 
-/// Returns whether a head lists all that the head that is held and that it follows at once listed,
-/// so that nothing goes with that.
+/// Returns true if a head lists all that its direct predecessor listed, so that nothing is removed.
 pub(in crate::store) fn is_addition(
     db: &Connection,
     head: &Authorised<Head>,
@@ -134,8 +133,8 @@ pub(in crate::store) fn is_addition(
         .is_some_and(|gone| gone.is_empty()))
 }
 
-/// Whether no entry of a head lists a manifest that is known as another version's, or is held and
-/// of another package.
+/// Returns true if no entry of a head lists a manifest that is known as another version's, or is
+/// held and belongs to another package.
 pub(in crate::store) fn goes_together(
     db: &Connection,
     head: &Authorised<Head>,
@@ -166,7 +165,7 @@ pub(in crate::store) fn goes_together(
     Ok(true)
 }
 
-/// Every manifest that is listed, with its entry.
+/// Returns every listed manifest with its entry.
 pub(in crate::store) fn listed(
     releases: &[ReleaseEntry],
 ) -> impl Iterator<Item = (&ReleaseEntry, &Hash)> {

@@ -33,7 +33,7 @@ pub(in crate::store) fn mark(
         .optional()
 }
 
-/// The number by which rows name a publisher; one that has none gets it.
+/// Returns the number of a publisher in rows, assigning one if it has none.
 pub(in crate::store) fn key_of(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<i64> {
     let id = publisher.to_bytes();
     let known = db
@@ -48,7 +48,7 @@ pub(in crate::store) fn key_of(db: &Connection, publisher: &PublisherId) -> rusq
     }
 }
 
-/// The row of the head that is held.
+/// Returns the row of the stored head.
 pub(in crate::store) fn head_row(
     db: &Connection,
     publisher: &PublisherId,
@@ -84,8 +84,9 @@ pub(in crate::store) fn first_seen(
     Ok(seen)
 }
 
-/// As [`first_seen`], of the versions that a head lists, and of those that one of its manifests is
-/// known as: that is all that can speak against it, and of a package with many releases much less.
+/// As [`first_seen`], but only for the versions that a head lists and those that one of its
+/// manifests is known as. Nothing else can conflict with it, and in a package with many releases
+/// this is much less.
 pub(in crate::store) fn seen_of(
     db: &Connection,
     head: &Authorised<Head>,
@@ -115,7 +116,7 @@ pub(in crate::store) fn seen_of(
     }
     match unknown {
         0 => Ok(seen),
-        // Each may be known as another version's.
+        // Each may be known as another version's manifest.
         1..=FEW_UNKNOWN => {
             let mut of_manifest = db.prepare_cached(
                 "SELECT version FROM releases WHERE publisher = ? AND name = ? AND manifest = ?",
@@ -190,7 +191,8 @@ pub(in crate::store) fn held_page(
         .optional()
 }
 
-/// Envelopes are verified again when read: a disk can lie too, and the type says "checked".
+/// Verifies a stored envelope again: a disk may return other bytes, while the type promises a
+/// verified record.
 pub(in crate::store) fn signed<T: crate::domain::record::Owned>(
     row: &Row<'_>,
     column: usize,
@@ -201,7 +203,7 @@ pub(in crate::store) fn signed<T: crate::domain::record::Owned>(
         .ok_or_else(|| damaged(column, "envelope"))
 }
 
-/// The envelopes of a head and of the manifest beside it, as they were signed.
+/// Reads the signed envelopes of a head and of its manifest.
 pub(super) fn raw_head(row: &Row<'_>) -> rusqlite::Result<RawHead> {
     let raw = |held: &[u8]| {
         let envelope = unpack(held).map(Cow::into_owned);

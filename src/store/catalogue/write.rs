@@ -1,4 +1,4 @@
-//! Takes heads, pages and manifests into the catalogue, and lists packages for the search.
+//! Stores heads, pages and manifests, and lists packages for the search.
 
 use std::collections::HashSet;
 
@@ -35,7 +35,7 @@ pub(in crate::store) fn take(
     own: bool,
     now: Timestamp,
 ) -> rusqlite::Result<HeadVerdict> {
-    // What came along and is of something else is left out.
+    // Leave out manifests that do not belong to the head.
     let manifests: Vec<&Authorised<Manifest>> = manifests
         .iter()
         .filter(|manifest| consistent(head, manifest).is_ok())
@@ -43,7 +43,7 @@ pub(in crate::store) fn take(
     let (publisher, name) = (head.owner(), &head.package().name);
     let key = publisher.to_bytes();
     let held = mark(db, &publisher, name)?;
-    // Of a package that is new there is nothing to look for.
+    // A new package has nothing to look up.
     let is_new = held.is_none();
     let known = seen(db, head, held.as_ref())?;
     let verdict = match admission(held.as_ref(), head, now) {
@@ -70,7 +70,7 @@ pub(in crate::store) fn take(
                 mut gone,
             }) = removed(db, head, pages)?
             {
-                // What was changed is told as that.
+                // Changed versions are recorded as changed, not as removed.
                 gone.retain(|(version, _)| changed.iter().all(|one| one.version != *version));
                 conflicts::note_removed(db, &before, head, page.as_ref(), &gone, now)?;
             }
@@ -85,7 +85,7 @@ pub(in crate::store) fn take(
         }
         Admission::Same => put_held_head_if_absent(db, head, own, now)?,
         Admission::ForkLoses => {
-            // Of a package that was put out, nothing is kept but its mark.
+            // An evicted package keeps nothing but its mark.
             let Some(row) = head_row(db, &publisher, name)? else {
                 return Ok(verdict);
             };
@@ -108,7 +108,7 @@ pub(in crate::store) fn take(
             replace_head(db, head, own, now)?;
         }
         Admission::Newer if is_new => {
-            // All that is seen of it is listed.
+            // All that was seen of it is listed.
             only_adds = true;
             replace_head(db, head, own, now)?;
         }
@@ -128,7 +128,7 @@ pub(in crate::store) fn take(
         for manifest in &manifests {
             put_manifest(db, row, manifest)?;
         }
-        // Of a package with many pages all of them would be read for each release that is added.
+        // Otherwise all pages of a package would be read for each release that is added.
         if !only_adds {
             folds::tidy(db, row, head)?;
         }
@@ -144,8 +144,8 @@ pub(in crate::store) fn replace_head(
     now: Timestamp,
 ) -> rusqlite::Result<()> {
     let key = head.owner().to_bytes();
-    // Whoever had nothing here meanwhile is seen first again: a key that was displaced does not
-    // become known by waiting.
+    // A publisher without packages here counts as first seen now: an evicted key does not become
+    // known by waiting.
     db.prepare_cached(
         "INSERT INTO publishers (publisher, first_seen, last_seen, own) VALUES (?1, ?2, ?2, ?3)
          ON CONFLICT (publisher) DO UPDATE SET last_seen = excluded.last_seen, own = max(own, excluded.own),
@@ -153,8 +153,8 @@ pub(in crate::store) fn replace_head(
     )?
     .execute(params![key, now.0, own])?;
     let number = key_of(db, &head.owner())?;
-    // The row stays, because manifests and pages are of it; who confirmed the state before does not
-    // confirm this one.
+    // The row is updated in place because manifests and pages refer to it; confirmations of the
+    // earlier state do not apply.
     db.prepare_cached(
         "INSERT INTO head_rows (key, name, seq, hash, handle, bytes, envelope, received_at, own, signed_at, expires, fold)
          VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11,
@@ -177,14 +177,14 @@ pub(in crate::store) fn replace_head(
         head.signed_at.0,
         head.expires.0
     ])?;
-    // What came back has its mark, and what was folded, in its head again.
+    // The head of a package that returned contains its mark and fold again.
     db.prepare_cached("DELETE FROM mark_rows WHERE key = ? AND name = ?")?
         .execute(params![number, head.package().name.as_str()])?;
     claims::note(db, head, now)?;
     conflicts::note_handle(db, head, number, now)
 }
 
-/// A mark may outlive its head; the very same head coming back is held again.
+/// A mark may outlive its head; if the same head returns, it is stored again.
 pub(in crate::store) fn put_held_head_if_absent(
     db: &Connection,
     head: &Authorised<Head>,
@@ -207,7 +207,7 @@ pub(in crate::store) fn put_fork(
     let held: i64 = db
         .prepare_cached("SELECT count(*) FROM forks WHERE publisher = ? AND name = ?")?
         .query_row(params![key, head.package().name.as_str()], |row| row.get(0))?;
-    // As many as the next head can name beside the selected one.
+    // As many as the next head can name besides the selected one.
     if own || held < crate::domain::record::MAX_PREV as i64 - 1 {
         db.prepare_cached(
             "INSERT OR IGNORE INTO forks (publisher, name, hash, seq, envelope, own) VALUES (?, ?, ?, ?, ?, ?)",
@@ -217,8 +217,8 @@ pub(in crate::store) fn put_fork(
     Ok(())
 }
 
-/// Notes which manifests were seen first of which versions. `is_new` says that nothing was seen of
-/// the package before, `row` is that of its head.
+/// Records the manifests first seen for each version. `is_new` is true if nothing was seen of the
+/// package before, and `row` is the row of its head.
 pub(in crate::store) fn put_versions(
     db: &Connection,
     row: i64,
@@ -246,15 +246,15 @@ pub(in crate::store) fn put_versions(
     let mut seen = db.prepare_cached(
         "SELECT 1 FROM release_rows WHERE head = ? AND version = ? AND manifest = ?",
     )?;
-    // What was folded counts as seen first, too.
+    // Folded versions count as seen first, too.
     let changed = folds::fold_of(db, &head.owner(), &head.package().name)?
         .conflicts(&head.ecosystem, &head.releases);
     for (entry, manifest) in listed(&head.releases)
         .filter(|(entry, _)| !changed.iter().any(|one| one.version == entry.version))
     {
         let version = entry.version.key(&head.ecosystem);
-        // Most are: to count the others of a version for each of them would cost its length
-        // squared.
+        // Most exist already, and counting the version's other manifests for each one would be
+        // quadratic.
         if !seen.exists(params![row, version, manifest.0])? {
             insert.execute(params![row, version, manifest.0, grows])?;
         }
@@ -305,7 +305,7 @@ pub(in crate::store) fn put_manifest(
     Ok(())
 }
 
-/// The number by which a file of a version is looked for; another file may have it too.
+/// Returns the number by which a file of a version is looked up; other files may share it.
 pub(in crate::store) fn file_number(
     ecosystem: &Ecosystem,
     version: &VersionText,
@@ -321,7 +321,7 @@ pub(in crate::store) fn file_number(
     i64::from_le_bytes(number)
 }
 
-/// The manifests that are held of a package and may list one of these files of a version.
+/// Returns the held manifests of a package that may list one of these files of a version.
 pub(in crate::store) fn listing_files<'a>(
     db: &Connection,
     package: &PackageId,
@@ -344,10 +344,10 @@ pub(in crate::store) fn listing_files<'a>(
     Ok(found)
 }
 
-/// Lists the package by the highest release whose manifest is held, or was just `given`, and takes
-/// it off the list when there is none. What is given is not read, and verified, again. A version
-/// that is disputed is not listed by: whoever is sent the head with the manifest that was seen
-/// first here would find that they do not go together. Of a package that is new none is.
+/// Lists the package by the highest release whose manifest is held or in `given`, or removes it
+/// from the list if there is none. Manifests in `given` are not read and verified again. A package
+/// is never listed by a disputed version: the head and the manifest first seen here would not match
+/// for a peer that is sent both. A new package has no disputed version.
 pub(in crate::store) fn list_package(
     db: &Connection,
     head: &Authorised<Head>,

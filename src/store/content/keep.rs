@@ -52,8 +52,8 @@ impl Counted {
         times.is_multiple_of(ANEW) || bytes > quota
     }
 
-    /// Returns whether so many bytes more fit for certain: half of the quota would still be free, by
-    /// what was added up last.
+    /// Returns true if this many more bytes certainly fit: half of the quota would still be free,
+    /// by the last sum.
     pub fn surely_fit(&self, more: u64, quota: u64) -> bool {
         let bytes = self.bytes.load(Ordering::Relaxed);
         self.since.load(Ordering::Relaxed) > 0 && bytes.saturating_add(more) <= quota / 2

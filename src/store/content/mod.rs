@@ -433,7 +433,7 @@ impl ContentStore {
     /// # Errors
     /// [`RegistryError::StoreFull`] if they do not fit beside own and pinned contents.
     pub(crate) fn check_room(&self, size: u64) -> Result<()> {
-        // To add up all that is held takes longer than to fetch what is small.
+        // Summing all contents takes longer than fetching a small one.
         if self.inner.counted.surely_fit(size, self.inner.quota) {
             return Ok(());
         }

@@ -1,7 +1,7 @@
-//! From schema 12, whose rows had publishers' whole keys in them and envelopes as they were signed.
+//! Migrates from schema 12, whose rows contained publishers' whole keys and unpacked envelopes.
 //!
-//! It is one transaction: whatever interrupts it leaves a database of schema 12, with which the next
-//! start begins again. A program that knows only that one refuses what came of it.
+//! It is one transaction: an interruption leaves a database of schema 12, and the next start begins
+//! again. A program that knows only schema 12 refuses the result.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::{
     store::{listing, pack::Packed, usage},
 };
 
-/// Tables that are made anew, and those whose rows the triggers of usage.rs count.
+/// The tables that are created again, and those whose rows the triggers of usage.rs count.
 const RENEWED: [&str; 7] = [
     "heads",
     "marks",
@@ -51,10 +51,11 @@ INSERT INTO package_rows (id, key, name, popularity, signed_at, flags, ecosystem
 INSERT INTO recount (need, called) SELECT need, max(called) FROM recount_12 GROUP BY need;
 ";
 
-/// Leads a database of schema 12 to this one.
+/// Migrates a database of schema 12 to the current one.
 ///
 /// # Errors
-/// When it cannot be written, for instance because the disk is full: it is then as it was.
+/// Fails if it cannot be written, for instance because the disk is full. The database is unchanged
+/// then.
 pub(super) fn migrate(db: &Connection) -> Result<()> {
     let begun = Instant::now();
     tracing::info!("the database is of an earlier schema and is rewritten");
@@ -74,8 +75,8 @@ pub(super) fn migrate(db: &Connection) -> Result<()> {
     db.execute_batch(&usage::triggers())?;
     db.pragma_update(None, "user_version", VERSION)?;
     together.commit()?;
-    // What it took before is given back, if there is room for it meanwhile; if not, rows that come
-    // take it.
+    // Release the space that it took before, if there is enough for that now; otherwise new rows
+    // use it.
     if let Err(error) = db.execute_batch("VACUUM") {
         tracing::warn!(%error, "the database could not be made smaller");
     }
@@ -86,7 +87,7 @@ pub(super) fn migrate(db: &Connection) -> Result<()> {
     Ok(())
 }
 
-/// Gives the old tables other names, without what hangs on them.
+/// Renames the old tables, without their indexes and triggers.
 fn set_aside(db: &Connection) -> rusqlite::Result<()> {
     let of = RENEWED.into_iter().chain(COUNTED);
     let mut hanging = Vec::new();
@@ -115,7 +116,7 @@ fn pack(db: &Connection, table: &str) -> rusqlite::Result<()> {
     let mut update = db.prepare(&format!("UPDATE {table} SET envelope = ? WHERE id = ?"))?;
     let mut last = i64::MIN;
     loop {
-        // One by one: what is read while it is changed may be read again.
+        // One by one: a row that is changed while reading may be read again.
         let mut rows = next.query([last])?;
         let Some(row) = rows.next()? else {
             return Ok(());
@@ -139,7 +140,7 @@ fn number_skeletons(db: &Connection) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Copies the index word by word: it is all that there is of the texts of previews.
+/// Copies the index word by word, because the texts of previews are only there.
 fn copy_words(db: &Connection) -> rusqlite::Result<()> {
     const COLUMNS: [&str; 5] = ["name", "title", "description", "labels", "facets"];
     db.execute_batch("CREATE VIRTUAL TABLE instances_12 USING fts5vocab (words_12, 'instance')")?;

@@ -1,24 +1,25 @@
-//! Peers that may have a content, each once, in the order in which they are asked.
+//! The peers that may have a content, each once, in the order to ask them.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 
 use libp2p::PeerId;
 use tokio::sync::mpsc;
 
-/// Peers that may have a content.
+/// The peers that may have a content.
 #[derive(Default)]
 pub struct Crowd {
     pub waiting: VecDeque<PeerId>,
     pub met: HashSet<PeerId>,
     pub scores: HashMap<PeerId, f64>,
-    /// Those that are said to have it, or gave another content of its publisher; or had not.
+    /// The peers that gave another content of its publisher or are said to have this one (true), or
+    /// lacked one (false).
     pub gave: HashMap<PeerId, bool>,
     pub dht: Option<mpsc::Receiver<PeerId>>,
     pub searched: bool,
 }
 
-/// Bytes that a peer of which nothing is known is taken to be asked for beside others, and one that
-/// had not what it was asked for last.
+/// Load in bytes that is assumed for an unknown peer, and for one that lacked the last content
+/// requested from it.
 const UNKNOWN: u64 = 64 << 10;
 const LACKING: u64 = 256 << 10;
 
@@ -29,7 +30,7 @@ impl Crowd {
         }
     }
 
-    /// The next one that the DHT names, or that it names no more.
+    /// Returns the next provider that the DHT finds; `None` at the end of the lookup.
     pub async fn found(&mut self) -> Option<PeerId> {
         match &mut self.dht {
             Some(dht) => dht.recv().await,
@@ -37,7 +38,7 @@ impl Crowd {
         }
     }
 
-    /// A provider says of itself that it has it: it goes first.
+    /// Adds a provider in front: it claims itself to have the content.
     pub fn add_found(&mut self, found: Option<PeerId>) {
         match found {
             Some(peer) => {
@@ -52,8 +53,8 @@ impl Crowd {
         }
     }
 
-    /// The next to ask, and its score: the one with the least to do, by the bytes that each is
-    /// asked for now, and of those with as much the first.
+    /// Returns the next peer to ask and its score: the one with the fewest requested bytes, and the
+    /// first among equals.
     pub fn next(&mut self, load: impl Fn(&PeerId) -> u64) -> Option<(PeerId, f64)> {
         let rank = |peer: &PeerId| {
             let doubt = match self.gave.get(peer) {

@@ -1,5 +1,5 @@
-//! Peers that gave what they were asked for, by whose contents it was: whoever has one file of a
-//! publisher is likely to have the next.
+//! Remembers which peers supplied contents of each publisher: a peer with one file of a publisher
+//! is likely to have the next.
 
 use std::{
     collections::HashMap,
@@ -10,17 +10,17 @@ use libp2p::PeerId;
 
 use crate::domain::name::PublisherId;
 
-/// Publishers that are remembered, and peers of each.
+/// Most publishers remembered, and most peers of each.
 const PUBLISHERS: usize = 1_024;
 const PEERS: usize = 64;
 
-/// Whether peers had the last content of a publisher that they were asked for.
+/// For each publisher, the peers asked and whether they had the last content requested.
 #[derive(Default)]
 pub struct Givers(Mutex<HashMap<PublisherId, HashMap<PeerId, bool>>>);
 
 impl Givers {
-    /// Notes that a peer gave a content of this publisher, or had it not. When there is no room all
-    /// others are forgotten.
+    /// Notes that a peer supplied a content of this publisher, or lacked it. If there is no room,
+    /// all other publishers are forgotten.
     pub fn note(&self, owner: PublisherId, peer: PeerId, gave: bool) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() >= PUBLISHERS && !all.contains_key(&owner) {

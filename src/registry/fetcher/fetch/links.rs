@@ -1,5 +1,5 @@
-//! Streams to peers that are kept for the next fetch: opening one costs a round trip, which is all
-//! that a small content takes.
+//! Keeps streams to peers for the next fetch: opening one takes a round trip, which is all that a
+//! small content needs.
 
 use std::{
     collections::HashMap,
@@ -18,21 +18,21 @@ use crate::net::{
     content::{Broken, ContentLink},
 };
 
-/// Streams to one peer at once: one less than a peer takes, because it may not have noticed yet
-/// that one was closed.
+/// Most streams to one peer: one less than it accepts, because it may not have noticed yet that one
+/// was closed.
 const MOST: usize = 3;
-/// A stream is kept for so long after its last use; the other side keeps it a minute.
+/// An unused stream is kept for this long; the other side keeps it for a minute.
 const KEEP: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 struct Peer {
     places: Option<Arc<Semaphore>>,
     idle: Vec<(Instant, ContentLink)>,
-    /// Bytes that it is asked for.
+    /// Bytes requested from it.
     load: Arc<AtomicU64>,
 }
 
-/// Bytes that a peer is asked for, as long as this is there.
+/// Bytes requested from a peer, counted until this is dropped.
 pub struct Load {
     all: Arc<AtomicU64>,
     bytes: u64,
@@ -48,8 +48,7 @@ impl Drop for Load {
 pub struct Links(Mutex<HashMap<PeerId, Peer>>);
 
 impl Links {
-    /// Waits for a place, then takes a stream that is there unless it must be `fresh`, or opens
-    /// one.
+    /// Waits for a permit, then takes a kept stream, unless it must be `fresh`, or opens one.
     pub async fn take(
         &self,
         net: &Net,
@@ -75,7 +74,7 @@ impl Links {
         Ok((link, place))
     }
 
-    /// Bytes that a peer is asked for now.
+    /// Returns the bytes requested from a peer now.
     pub fn load(&self, peer: &PeerId) -> u64 {
         let peers = self.lock();
         peers
@@ -83,7 +82,7 @@ impl Links {
             .map_or(0, |peer| peer.load.load(Ordering::Relaxed))
     }
 
-    /// Counts so many bytes more as asked of a peer.
+    /// Counts this many more bytes as requested from a peer.
     pub fn expect(&self, peer: PeerId, bytes: u64) -> Load {
         let all = self.lock().entry(peer).or_default().load.clone();
         all.fetch_add(bytes, Ordering::Relaxed);
@@ -101,7 +100,7 @@ impl Links {
         peer.idle.pop().map(|(_, link)| link)
     }
 
-    /// Keeps a stream on which nothing is outstanding.
+    /// Keeps a stream without outstanding requests.
     pub fn give_back(&self, link: ContentLink, place: OwnedSemaphorePermit) {
         let mut peers = self.lock();
         peers
@@ -112,7 +111,7 @@ impl Links {
         drop(place);
     }
 
-    /// Closes what has not been used for a while.
+    /// Closes streams that were not used for a while.
     pub fn sweep(&self) {
         let mut peers = self.lock();
         for peer in peers.values_mut() {

@@ -1,5 +1,5 @@
-//! With a database that a program of schema 12 wrote: 120 packages of Debian, of which one was put
-//! out and one listed again, a preview and a fork.
+//! Tests with a database that a program of schema 12 wrote: 120 packages of Debian, of which one
+//! was evicted and one listed again, a preview and a fork.
 
 use std::{
     collections::BTreeMap,
@@ -42,7 +42,7 @@ fn rows(db: &Connection, sql: &str) -> Vec<String> {
     found
 }
 
-/// What both schemas say of the records, in the same words.
+/// Returns the contents of the records, in the same form for both schemas.
 fn said(db: &Connection) -> BTreeMap<&'static str, Vec<String>> {
     let version: i64 = db
         .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -73,7 +73,7 @@ fn said(db: &Connection) -> BTreeMap<&'static str, Vec<String>> {
         _ => "SELECT id, manifest FROM package_rows WHERE manifest IS NOT NULL ORDER BY id",
     };
     said.insert("listed", rows(db, listed));
-    // Facets have another mark before them; nothing else of the index may differ.
+    // Facets have another prefix; nothing else in the index may differ.
     db.execute_batch("CREATE VIRTUAL TABLE temp.seen USING fts5vocab (main, words, 'instance');")
         .unwrap();
     let mut words = rows(
@@ -138,7 +138,7 @@ async fn a_database_of_schema_12_is_led_to_this_one_and_nothing_of_it_is_lost() 
                 .as_ref()
                 .is_none_or(|manifest| signed.contains(manifest))
     }));
-    // Opened again, it is as it is.
+    // Opened again, it is unchanged.
     drop(store);
     Store::open(dir.path(), Metrics::default()).unwrap();
     assert_eq!(said(&db)["words"], before["words"]);
