@@ -65,6 +65,14 @@ pub struct Query {
     gave: BTreeSet<Id>,
 }
 
+#[cfg(test)]
+impl Query {
+    /// Whether somebody wants its result: a node looks for its neighbourhood at any time.
+    pub fn is_asked(&self) -> bool {
+        !matches!(self.purpose, Purpose::Refresh(_))
+    }
+}
+
 /// How a lookup in the DHT ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {

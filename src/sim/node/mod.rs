@@ -544,7 +544,8 @@ impl Node {
     /// Queries of its own that run, and what its person waits for.
     #[cfg(test)]
     pub fn lookups_open(&self) -> usize {
-        self.gets.len() + self.queries.len()
+        let queries = self.queries.values();
+        self.gets.len() + queries.filter(|query| query.is_asked()).count()
     }
 
     /// The packages that it knows.
