@@ -3,8 +3,7 @@
 //! `cargo bench --bench sync`.
 //!
 //! Each side is a process of its own. Beside it: the same records verified and stored by one
-//! thread, without a network. `cargo bench --bench sync -- beside BINARY` runs this bench of another
-//! build and of this one in turns, and prints the processor's time and the database by part.
+//! thread, without a network.
 
 #![allow(
     clippy::unwrap_used,
@@ -14,18 +13,16 @@
 )]
 
 mod packages;
-mod parts;
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::Path,
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
 use libp2p::identity::Keypair;
 use packages::{Record, drafts, signed};
-use parts::Threads;
 use swarmdex::{
     clock,
     domain::{
@@ -207,128 +204,6 @@ async fn measure() {
     node.shutdown().await.unwrap();
 }
 
-/// What one run of a build took: seconds and MiB, by what they are.
-struct Run {
-    figures: Vec<(&'static str, f64)>,
-    sizes: Vec<(&'static str, f64)>,
-}
-
-/// Runs the bench of a build and looks at it from outside, the same for each of them.
-fn run(binary: &Path) -> Run {
-    let dir = tempfile::tempdir().unwrap();
-    let mut child = Command::new(binary)
-        .arg("--bench")
-        .env("TMPDIR", dir.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let threads = Threads::of(child.id());
-    let (mut lines, mut server, mut copy) = (Vec::new(), None, None);
-    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-        let line = line.unwrap();
-        if line.starts_with("a newcomer has") {
-            let (process, data_dir) = child_of(child.id());
-            let at = dir.path().join("copy.db");
-            std::fs::copy(data_dir.join("swarmdex.db"), &at).unwrap();
-            let used: f64 = Threads::of(process)
-                .once()
-                .iter()
-                .map(|(_, used)| used)
-                .sum();
-            (server, copy) = (Some(used), Some(at));
-        }
-        lines.push(line);
-    }
-    assert!(child.wait().unwrap().success());
-    let of = |names: &str| {
-        let threads = threads.so_far();
-        let used = threads.into_iter().filter(|(name, _)| name == names);
-        used.map(|(_, used)| used).collect::<Vec<_>>()
-    };
-    // One of each store: that which stands alone, that which is filled, and the newcomer's.
-    let stores = of("store");
-    let [alone, _, newcomer] = stores.as_slice() else {
-        panic!("three stores, not {stores:?}");
-    };
-    let said = |after: &str| number_after(&lines, after);
-    Run {
-        figures: vec![
-            (
-                "until a newcomer has all, seconds",
-                said("verified and searchable, "),
-            ),
-            ("verifying alone", said("verifying alone ")),
-            ("storing alone, processor", *alone),
-            ("newcomer storing, processor", *newcomer),
-            (
-                "newcomer verifying and receiving, processor",
-                of("tokio-rt-worker").iter().sum(),
-            ),
-            ("server, processor", server.unwrap()),
-        ],
-        sizes: parts::sizes(&copy.unwrap()),
-    }
-}
-
-fn number_after(lines: &[String], text: &str) -> f64 {
-    let rest = lines
-        .iter()
-        .find_map(|line| line.split_once(text))
-        .unwrap()
-        .1;
-    rest.split(' ').next().unwrap().parse().unwrap()
-}
-
-/// The process that serves, and its data directory.
-fn child_of(parent: u32) -> (u32, PathBuf) {
-    let children = format!("/proc/{parent}/task/{parent}/children");
-    let mut all = vec![std::fs::read_to_string(children).unwrap()];
-    for task in std::fs::read_dir(format!("/proc/{parent}/task"))
-        .unwrap()
-        .flatten()
-    {
-        all.extend(std::fs::read_to_string(task.path().join("children")).ok());
-    }
-    let process = all
-        .iter()
-        .flat_map(|one| one.split_whitespace())
-        .next()
-        .unwrap();
-    let said = std::fs::read_to_string(format!("/proc/{process}/cmdline")).unwrap();
-    let data_dir = said.trim_end_matches('\0').rsplit('\0').next().unwrap();
-    (process.parse().unwrap(), data_dir.into())
-}
-
-fn beside(other: &Path) {
-    /// Runs of each, of which the median counts.
-    const RUNS: usize = 3;
-    let this = std::env::current_exe().unwrap();
-    let (mut before, mut now) = (Vec::new(), Vec::new());
-    for _ in 0..RUNS {
-        before.push(run(other));
-        now.push(run(&this));
-    }
-    println!("{:<46}{:>9}{:>9}{:>9}", "seconds", "before", "now", "share");
-    for at in 0..now[0].figures.len() {
-        let of = |runs: &[Run]| median(runs.iter().map(|run| run.figures[at].1).collect());
-        print_row(now[0].figures[at].0, of(&before), of(&now));
-    }
-    println!(
-        "{:<46}{:>9}{:>9}{:>9}",
-        "MiB of the database", "before", "now", "share"
-    );
-    for (at, (part, now)) in now[0].sizes.iter().enumerate() {
-        print_row(part, before[0].sizes[at].1, *now);
-    }
-}
-
-fn print_row(what: &str, before: f64, now: f64) {
-    println!(
-        "{what:<46}{before:>9.2}{now:>9.2}{:>8.0}%",
-        now / before * 100.0
-    );
-}
-
 fn main() {
     let words: Vec<String> = std::env::args()
         .skip(1)
@@ -337,7 +212,6 @@ fn main() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     match words.as_slice() {
         [what, dir] if what == "serve" => runtime.block_on(serve(Path::new(dir))),
-        [what, other] if what == "beside" => beside(Path::new(other)),
         _ => runtime.block_on(measure()),
     }
 }
