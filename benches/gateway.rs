@@ -251,7 +251,8 @@ fn uploads(site: &Site, scratch: &Path) {
         median(&mut theirs[count - some..].to_vec()),
     );
     println!(
-        "  devpi-server, {count} of them: the first {some} {first:.1} ms each, the last {last:.1} ms"
+        "  devpi-server, {count} of them: the first {some} {first:.1} ms each, the last {last:.1} \
+         ms"
     );
     let [our_time, their_time] =
         [&in_order[..count], &theirs[..]].map(|times| times.iter().sum::<f64>() / 1_000.0);

@@ -70,7 +70,8 @@ async fn demo(peers: usize) -> Real {
     let report = demo.report(LENGTH).await;
     let (took, cpu) = (started.elapsed().as_secs_f64(), cpu_seconds() - before);
     println!(
-        "\ndemo, {peers} nodes: {} announced, joined after {:.1} s, {:.2} processors busy on average",
+        "\ndemo, {peers} nodes: {} announced, joined after {:.1} s, {:.2} processors busy on \
+         average",
         report.announced,
         report.joined_ms.unwrap_or(f64::NAN) / 1_000.0,
         cpu / took

@@ -308,7 +308,8 @@ async fn settle(service: &Service, file: &File, digest: Digester) -> Result<()> 
         ..
     } = file;
     let why = format!(
-        "{} signed that {} has the {kind} {said}, and it has {found}; what was signed is to blame, and no peer",
+        "{} signed that {} has the {kind} {said}, and it has {found}; what was signed is to \
+         blame, and no peer",
         package.owner,
         name.as_deref().unwrap_or("its file")
     );

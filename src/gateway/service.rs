@@ -192,7 +192,8 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         Ok(host) => host,
         Err(Refused::Host(host)) => {
             let text = format!(
-                "\"{host}\" is no name of this gateway; ask it by its address, or set gateway_url to what it is called"
+                "\"{host}\" is no name of this gateway; ask it by its address, or set gateway_url \
+                 to what it is called"
             );
             return sentence(StatusCode::MISDIRECTED_REQUEST, &text);
         }
@@ -253,7 +254,8 @@ async fn answered(service: Arc<Service>, client: Client, request: Request) -> Re
         "pypi" => pypi::answer(&service, asked, body).await,
         other => {
             let text = format!(
-                "/{other} is nothing that this gateway has; there are /cargo/, /cargo-mirror/, /pypi/ and /npm/"
+                "/{other} is nothing that this gateway has; there are /cargo/, /cargo-mirror/, \
+                 /pypi/ and /npm/"
             );
             sentence(StatusCode::NOT_FOUND, &text)
         }

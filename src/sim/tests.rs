@@ -1,4 +1,4 @@
-//! Runs with asserted bounds. Whatever fails names its seed: `swarmdex sim --nodes N --seed SEED`.
+//! Runs with asserted bounds. A failure names its seed: `swarmdex sim --nodes N --seed SEED`.
 
 use super::*;
 use crate::{
@@ -13,7 +13,8 @@ fn ran(options: &Options) -> World {
     world
 }
 
-/// A run that is short: nodes are told whom a bootstrap finds, and have fewer connections.
+/// Options of a short run: nodes are told the peers that a bootstrap finds, and have fewer
+/// connections.
 fn brief(nodes: usize, seed: u64) -> Options {
     Options {
         joins: Joins::Told,
@@ -26,7 +27,7 @@ fn brief(nodes: usize, seed: u64) -> Options {
     }
 }
 
-/// Everything that holds in every run, whatever the seed.
+/// Asserts what must hold in every run, whatever the seed.
 fn assert_sound(world: &World) {
     let (options, honest) = (&world.options, world.honest());
     let seed = options.seed;
@@ -120,7 +121,7 @@ fn assert_seeds(nodes: usize, seeds: std::ops::Range<u64>) {
     }
 }
 
-// In two pieces, which run beside one another; the bench runs a hundred such seeds.
+// In two tests, which run in parallel; the bench runs a hundred such seeds.
 #[test]
 fn of_two_hundred_nodes_a_quarter_is_hostile_1() {
     assert_seeds(200, 0..10);
@@ -131,8 +132,8 @@ fn of_two_hundred_nodes_a_quarter_is_hostile_2() {
     assert_seeds(200, 10..20);
 }
 
-/// The scenario of `tests/conduct.rs`, which takes a minute there: a few nodes, and of each kind of
-/// bad peer one or two, each of which is banned in time.
+/// The scenario of `tests/conduct.rs`, which takes a minute there: a few nodes and one or two bad
+/// peers of each kind, each of which is banned in time.
 #[test]
 fn bad_peers_are_caught_and_honest_ones_are_served() {
     let mut caught = 0;
@@ -158,7 +159,7 @@ fn bad_peers_are_caught_and_honest_ones_are_served() {
                 );
             }
         }
-        // Whoever is asked nothing stalls nobody: only those who dialled it greet it.
+        // A staller that is asked nothing stalls nobody: only the nodes that dialled it greet it.
         let stallers = of(&world, Role::Staller);
         let is_caught = |id: &Id| world.book.bans_at.contains_key(id);
         caught += stallers.into_iter().filter(is_caught).count();
@@ -167,7 +168,7 @@ fn bad_peers_are_caught_and_honest_ones_are_served() {
     assert!(caught >= 5, "{caught} of ten that stall were banned");
 }
 
-/// A few nodes of which one withholds: it is not banned, and those who met it think less of it.
+/// One of a few nodes withholds: it is not banned, but its score drops at the nodes that asked it.
 #[test]
 fn whoever_says_that_it_has_nothing_is_thought_less_of() {
     let options = Options {
@@ -203,7 +204,7 @@ fn whoever_says_that_it_has_nothing_is_thought_less_of() {
     );
 }
 
-/// Honest nodes, connected with one another, on which nothing is planned.
+/// Creates connected honest nodes without any planned events.
 fn calm(nodes: usize) -> World {
     let mut world = World::new(Options {
         publishes: 0,
@@ -219,7 +220,7 @@ fn calm(nodes: usize) -> World {
     world
 }
 
-/// So many messages, signed by these, each a piece of news of its own.
+/// Creates messages signed by these authors, each of them news.
 fn many(world: &mut World, count: usize, authors: &[Id]) -> Vec<u32> {
     let now = world.now.stamp();
     let package = world.shared.package(7).unwrap();
@@ -230,7 +231,7 @@ fn many(world: &mut World, count: usize, authors: &[Id]) -> Vec<u32> {
         .collect()
 }
 
-/// Has a node send messages to a peer as if they had come to it, a few at a time.
+/// Lets a node forward messages to a peer as if it had received them, a few at a time.
 fn passes_on(world: &mut World, from: Id, to: &[(Id, Vec<u32>)]) {
     const AT_ONCE: usize = 10;
     let longest = to.iter().map(|(_, messages)| messages.len()).max();

@@ -235,10 +235,18 @@ impl Store {
             }
             let gone = room::fit(db, room, 0, now)?;
             db.prepare_cached(
-                "INSERT OR REPLACE INTO outbox (publisher, name, version, replicas, announced, since) VALUES (?, ?, ?, 0, 0, ?)",
+                "INSERT OR REPLACE INTO outbox (publisher, name, version, replicas, announced, \
+                 since) VALUES (?, ?, ?, 0, 0, ?)",
             )?
-            .execute(params![head.owner().to_bytes(), head.package().name.as_str(), version.to_string(), now.0])?;
-            manifests.iter().try_for_each(|manifest| copies::want(db, &manifest.hash(), now))?;
+            .execute(params![
+                head.owner().to_bytes(),
+                head.package().name.as_str(),
+                version.to_string(),
+                now.0
+            ])?;
+            manifests
+                .iter()
+                .try_for_each(|manifest| copies::want(db, &manifest.hash(), now))?;
             Ok((verdict, gone))
         });
         let (verdict, gone) = verdict.await?;
@@ -437,7 +445,8 @@ impl Store {
     pub fn newest_own_head(&self) -> Result<Option<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM head_rows WHERE own = 1 ORDER BY signed_at DESC LIMIT 1",
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM head_rows \
+                 WHERE own = 1 ORDER BY signed_at DESC LIMIT 1",
             )?
             .query_row([], stored_head)
             .optional()
@@ -448,7 +457,8 @@ impl Store {
     pub fn heads_of(&self, publisher: &PublisherId) -> Result<Vec<StoredHead>> {
         self.read(|db| {
             db.prepare_cached(
-                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE publisher = ? ORDER BY name",
+                "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE \
+                 publisher = ? ORDER BY name",
             )?
             .query_map(params![publisher.to_bytes()], stored_head)?
             .collect()

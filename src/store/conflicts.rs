@@ -156,9 +156,13 @@ pub(super) fn note_files(
 /// Returns the manifests of a package that change a file whose first bytes are no longer held.
 pub(super) fn unlisted(db: &Connection, package: &PackageId) -> rusqlite::Result<HashSet<Hash>> {
     db.prepare_cached(
-        "SELECT offered FROM conflicts WHERE kind = 'file' AND kept_manifest IS NULL AND publisher = ? AND name = ?",
+        "SELECT offered FROM conflicts WHERE kind = 'file' AND kept_manifest IS NULL AND \
+         publisher = ? AND name = ?",
     )?
-    .query_map(params![package.owner.to_bytes(), package.name.as_str()], |row| row.get(0).map(Hash))?
+    .query_map(
+        params![package.owner.to_bytes(), package.name.as_str()],
+        |row| row.get(0).map(Hash),
+    )?
     .collect()
 }
 
@@ -272,7 +276,8 @@ pub(super) fn complete_versions(db: &Connection, head: &Authorised<Head>) -> rus
     let key = head.owner().to_bytes();
     let one_sided = db
         .prepare_cached(
-            "SELECT 1 FROM conflicts WHERE kind = 'version' AND publisher = ? AND name = ? AND kept_by IS NULL",
+            "SELECT 1 FROM conflicts WHERE kind = 'version' AND publisher = ? AND name = ? AND \
+             kept_by IS NULL",
         )?
         .exists(params![key, head.package().name.as_str()])?;
     if !one_sided {
@@ -331,9 +336,15 @@ pub(super) fn note_fork(
     // The winner may change over time, but it remains the same case.
     let known = db
         .prepare_cached(
-            "SELECT 1 FROM conflicts WHERE kind = 'fork' AND publisher = ? AND name = ? AND kept = ? AND offered = ?",
+            "SELECT 1 FROM conflicts WHERE kind = 'fork' AND publisher = ? AND name = ? AND kept \
+             = ? AND offered = ?",
         )?
-        .exists(params![publisher.to_bytes(), winner.package().name.as_str(), loser.hash().0, winner.hash().0])?;
+        .exists(params![
+            publisher.to_bytes(),
+            winner.package().name.as_str(),
+            loser.hash().0,
+            winner.hash().0
+        ])?;
     if known {
         return Ok(());
     }
@@ -470,7 +481,8 @@ fn make_room(db: &Connection, publisher: &PublisherId) -> rusqlite::Result<()> {
 
 /// The SQL expression for the bytes of a row's signed records.
 const SIGNED_BYTES: &str = "coalesce(length(kept_by), 0) + coalesce(length(offered_by), 0) \
-                            + coalesce(length(kept_manifest), 0) + coalesce(length(offered_manifest), 0) \
+                            + coalesce(length(kept_manifest), 0) + \
+                            coalesce(length(offered_manifest), 0) \
                             + coalesce(length(page), 0)";
 
 /// Drops records until the rest takes at most `most` bytes, for a catalogue that is smaller than
@@ -490,7 +502,8 @@ pub(super) fn shrink(db: &Connection, most: u64) -> rusqlite::Result<()> {
 fn forget(db: &Connection, count: usize) -> rusqlite::Result<()> {
     if count > 0 {
         db.prepare_cached(
-            "INSERT INTO forgotten (what, count) VALUES ('conflicts', ?) ON CONFLICT DO UPDATE SET count = count + excluded.count",
+            "INSERT INTO forgotten (what, count) VALUES ('conflicts', ?) ON CONFLICT DO UPDATE \
+             SET count = count + excluded.count",
         )?
         .execute([count as i64])?;
     }
@@ -623,7 +636,8 @@ impl Store {
 
 /// The columns shown in lists, without the signed records.
 const COLUMNS: &str = "id, kind, publisher, name, version, handle, kept, offered, seen_at, kept_seq, kept_at, offered_seq, \
-                       offered_at, kept_by IS NOT NULL, offered_by IS NOT NULL, kept_manifest IS NOT NULL, \
+                       offered_at, kept_by IS NOT NULL, offered_by IS NOT NULL, kept_manifest IS \
+                       NOT NULL, \
                        offered_manifest IS NOT NULL, file";
 
 /// The decisions of this node's person.
@@ -903,10 +917,17 @@ fn evidence(db: &Connection, number: i64, case: Case) -> rusqlite::Result<Option
     };
     let [mut kept, offered, kept_manifest, offered_manifest, page] = db
         .prepare_cached(
-            "SELECT kept_by, offered_by, kept_manifest, offered_manifest, page FROM conflicts WHERE id = ?",
+            "SELECT kept_by, offered_by, kept_manifest, offered_manifest, page FROM conflicts \
+             WHERE id = ?",
         )?
         .query_row([number], |row| {
-            Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?] as [Option<Vec<u8>>; 5])
+            Ok([
+                row.get(0)?,
+                row.get(1)?,
+                row.get(2)?,
+                row.get(3)?,
+                row.get(4)?,
+            ] as [Option<Vec<u8>>; 5])
         })?;
     if kind == Kind::File {
         let both = kept_manifest.zip(offered_manifest);

@@ -182,9 +182,16 @@ impl Store {
             let version = block.version.as_ref().map_or("", VersionText::as_str);
             let file = block.file.as_deref().unwrap_or_default();
             db.prepare_cached(
-                "INSERT OR REPLACE INTO blocked (name, version, file, why, since) VALUES (?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO blocked (name, version, file, why, since) VALUES (?, ?, \
+                 ?, ?, ?)",
             )?
-            .execute(params![block.name.as_str(), version, file, block.why, block.since.0])
+            .execute(params![
+                block.name.as_str(),
+                version,
+                file,
+                block.why,
+                block.since.0
+            ])
             .map(drop)
         })
         .await
@@ -211,17 +218,27 @@ impl Store {
 
 fn blocks(db: &Connection, name: Option<&str>) -> rusqlite::Result<Vec<NameBlock>> {
     db.prepare_cached(
-        "SELECT name, version, file, why, since FROM blocked WHERE ?1 IS NULL OR name = ?1 ORDER BY name, version, file",
+        "SELECT name, version, file, why, since FROM blocked WHERE ?1 IS NULL OR name = ?1 ORDER \
+         BY name, version, file",
     )?
     .query_map([name], |row| {
-        let name = row.get::<_, String>(0)?.parse().map_err(|_| damaged(0, "name"))?;
+        let name = row
+            .get::<_, String>(0)?
+            .parse()
+            .map_err(|_| damaged(0, "name"))?;
         let version: String = row.get(1)?;
         let version = match version.as_str() {
             "" => None,
             text => Some(text.parse().map_err(|_| damaged(1, "version"))?),
         };
         let file = Some(row.get::<_, String>(2)?).filter(|file| !file.is_empty());
-        Ok(NameBlock { name, version, file, why: row.get(3)?, since: Timestamp(row.get(4)?) })
+        Ok(NameBlock {
+            name,
+            version,
+            file,
+            why: row.get(3)?,
+            since: Timestamp(row.get(4)?),
+        })
     })?
     .collect()
 }

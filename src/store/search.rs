@@ -90,7 +90,8 @@ impl Store {
         self.read(|db| {
             let mut own = BTreeSet::new();
             let mut statement = db.prepare_cached(
-                "SELECT bare, categories, tags FROM packages WHERE publisher IN (SELECT publisher FROM heads WHERE own = 1)",
+                "SELECT bare, categories, tags FROM packages WHERE publisher IN (SELECT publisher \
+                 FROM heads WHERE own = 1)",
             )?;
             let mut rows = statement.query([])?;
             while let Some(row) = rows.next()? {
@@ -403,12 +404,14 @@ impl<'a> Search<'a> {
         // Read the index by age until there are enough: nearly all packages match.
         let sql = if self.terms.is_everything() && !self.public && self.distrusted.is_empty() {
             format!(
-                "SELECT id FROM package_rows WHERE flags & {YANKED} = 0 ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2"
+                "SELECT id FROM package_rows WHERE flags & {YANKED} = 0 ORDER BY signed_at DESC \
+                 LIMIT ?1 OFFSET ?2"
             )
         } else {
             let matching = self.matching().replace("?1", "?3");
             format!(
-                "SELECT id FROM package_rows WHERE id IN (SELECT rowid {matching}) ORDER BY signed_at DESC LIMIT ?1 OFFSET ?2"
+                "SELECT id FROM package_rows WHERE id IN (SELECT rowid {matching}) ORDER BY \
+                 signed_at DESC LIMIT ?1 OFFSET ?2"
             )
         };
         let mut statement = self.db.prepare_cached(&sql)?;
@@ -451,7 +454,8 @@ impl<'a> Search<'a> {
         let spellings = self.spellings();
         let mut ranked = Vec::with_capacity(rows.len());
         let mut looked_at = self.db.prepare_cached(
-            "SELECT bare, popularity, title, summary, categories, tags, publisher FROM packages WHERE id = ?",
+            "SELECT bare, popularity, title, summary, categories, tags, publisher FROM packages \
+             WHERE id = ?",
         )?;
         for row in rows {
             let mut found = looked_at.query([row])?;

@@ -46,7 +46,8 @@ mod tests {
     fn filled(path: &Path) -> Connection {
         let db = Connection::open(path).unwrap();
         db.execute_batch(
-            "CREATE TABLE t (x BLOB); INSERT INTO t SELECT zeroblob(3000) FROM (VALUES (1), (2), (3), (4))",
+            "CREATE TABLE t (x BLOB); INSERT INTO t SELECT zeroblob(3000) FROM (VALUES (1), (2), \
+             (3), (4))",
         )
         .unwrap();
         db

@@ -85,7 +85,8 @@ pub(super) fn triggers() -> String {
                 String::new()
             };
             format!(
-                "UPDATE publishers SET bytes = bytes {sign} ({bytes} + {ROW}){packages} WHERE publisher = {publisher};"
+                "UPDATE publishers SET bytes = bytes {sign} ({bytes} + {ROW}){packages} WHERE \
+                 publisher = {publisher};"
             )
         };
         // The folds of evicted packages.

@@ -102,7 +102,9 @@ impl<'a> Envelope<'a> {
 
 /// The tables of keys that signed many of the records that came lately. Cheap to clone.
 #[derive(Clone, Default)]
-pub struct Keys(Arc<Mutex<Vec<(Key, Arc<Comb>)>>>);
+pub struct Keys(Arc<Mutex<KeyTables>>);
+
+type KeyTables = Vec<(Key, Arc<Comb>)>;
 
 impl Keys {
     /// Checks the signatures of those keys that signed many of these; the others are left to be

@@ -1,9 +1,9 @@
-//! Looking ahead: cargo asks for the index of one crate after the other, as it learns what each
-//! needs, and then for their files. Whatever other nodes must be asked for is fetched before cargo
-//! asks for it: the index lines of what a crate needs, many at once, and the files with them.
+//! Looks ahead: cargo requests the index of one crate after the other, as it learns their
+//! dependencies, and then their files. This fetches what must come from other nodes before cargo
+//! requests it: the index lines of a crate's dependencies, many at once, and their files.
 //!
-//! Only packages that a name means on this node are looked at, nobody keeps a name by it, and files
-//! are fetched only while there is room for them without anything else being evicted.
+//! It considers only packages that a name means on this node, assigns no names by it, and fetches
+//! files only while there is room without evicting anything.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -37,40 +37,40 @@ use crate::{
     registry::{Package, Wanted},
 };
 
-/// Crates that are looked at together.
+/// Crates looked at together.
 const TOGETHER: usize = 32;
-/// Files that are fetched at once.
+/// Files fetched at once.
 const FILES: usize = 12;
-/// The longest way from a crate that was asked for to one that is looked at, by what each needs.
+/// Most steps, along dependencies, from a requested crate to one that is looked at.
 const DEPTH: u8 = 4;
-/// A crate is not looked at again for this time, in which so many crates are looked at, and so many
-/// bytes of files are fetched.
+/// A crate is looked at once in this time, within which the numbers of crates and of bytes are
+/// limited.
 const WINDOW: Duration = Duration::from_secs(60);
 const CRATES: usize = 2_000;
 const BYTES: u64 = 256 << 20;
-/// Larger files are left to be asked for.
+/// Larger files are only fetched on request.
 const FILE: u64 = 16 << 20;
 
-/// A crate that is likely to be asked for.
+/// A crate that cargo is likely to request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Likely {
-    /// The publisher whose crate it is, whatever its name means here.
+    /// Its publisher, whatever its name means here.
     only: Option<PublisherId>,
     name: PackageName,
     requirement: RequirementText,
-    /// It is looked for in the place of the default registry.
+    /// True if it is served in place of the default registry.
     mirror: bool,
-    /// Its file is likely to be asked for too.
+    /// True if cargo is likely to request its file, too.
     file: bool,
 }
 
-/// The crates that one is looked at for, and how far it is from what was asked for.
+/// A crate to look at, and its distance from the requested one.
 struct Wish {
     likely: Likely,
     depth: u8,
 }
 
-/// What was looked at in this window.
+/// The crates looked at in this window.
 struct Lately {
     since: Instant,
     met: HashSet<Likely>,
@@ -92,13 +92,13 @@ impl Lately {
         }
     }
 
-    /// Returns whether a crate is to be looked at, which it is once.
+    /// Returns true if a crate should be looked at, which happens once.
     fn meet(&mut self, likely: &Likely, now: Instant) -> bool {
         self.renew(now);
         self.met.len() < CRATES && self.met.insert(likely.clone())
     }
 
-    /// Returns whether a file of so many bytes may be fetched, and counts it then.
+    /// Returns true if a file of this size may be fetched, and counts it.
     fn takes(&mut self, size: u64, now: Instant) -> bool {
         self.renew(now);
         let fits = size <= FILE && self.bytes.saturating_add(size) <= BYTES;
@@ -113,7 +113,7 @@ struct State {
     lately: Lately,
 }
 
-/// The crates that are looked at before they are asked for.
+/// The crates that are looked at before cargo requests them.
 pub struct LookingAhead {
     state: Mutex<State>,
     files: Semaphore,
@@ -121,7 +121,7 @@ pub struct LookingAhead {
 }
 
 impl LookingAhead {
-    /// Looks ahead until `stop` is called.
+    /// Starts looking ahead, until `stop` is cancelled.
     pub fn new(stop: CancellationToken) -> Self {
         Self {
             state: Mutex::new(State {
@@ -138,7 +138,8 @@ impl LookingAhead {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts in line what was not looked at lately; returns whether somebody must begin to look.
+    /// Queues crates that were not looked at lately. Returns true if a task must be started for
+    /// them.
     fn add(&self, wishes: impl Iterator<Item = Wish>) -> bool {
         let (mut state, now) = (self.lock(), Instant::now());
         for wish in wishes {
@@ -159,14 +160,14 @@ impl LookingAhead {
     }
 }
 
-/// A client asks for the index of a crate, or for the file of this version of it.
+/// Notes that a client requests the index of a crate, or the file of this version of it.
 pub fn asked(
     service: &Arc<Service>,
     endpoint: &Endpoint,
     package: &Package,
     version: Option<&VersionText>,
 ) {
-    // All of one's own is here.
+    // All of an own package is here.
     if package.trust == Trust::Own {
         return;
     }
@@ -177,7 +178,7 @@ pub fn asked(
             RequirementText::exactly(&Ecosystem::Cargo, version)
         }),
         mirror: endpoint.mirror,
-        // That of a version is on its way.
+        // The file of this version is being fetched already.
         file: version.is_none(),
     };
     let wish = Wish {
@@ -190,7 +191,7 @@ pub fn asked(
     }
 }
 
-/// Looks at one batch after the other, until nobody wishes for more.
+/// Looks at one batch after the other, until the queue is empty.
 async fn look(service: Arc<Service>) {
     loop {
         let batch = service.ahead.next();
@@ -199,21 +200,21 @@ async fn look(service: Arc<Service>) {
         }
         let found = look_at(&service, batch).await;
         let more = found.iter().flat_map(|one| needs(&one.wish, &one.manifest));
-        // This goes on with them.
+        // This task continues with them.
         service.ahead.add(more);
         let files = found.into_iter().filter(|one| one.wish.likely.file);
         fetch_files(&service, files.map(|one| wanted(&one.id, &one.manifest))).await;
     }
 }
 
-/// The release of a crate that is likely to be asked for.
+/// The release of a crate that cargo is likely to request.
 struct Found {
     wish: Wish,
     id: PackageId,
     manifest: Manifest,
 }
 
-/// Finds the releases that are meant, with their lines.
+/// Finds the releases to use, with their index lines.
 async fn look_at(service: &Service, batch: Vec<Wish>) -> Vec<Found> {
     let looked = batch.into_iter().map(|wish| release_of(service, wish));
     let found: Vec<_> = join_all(looked).await.into_iter().flatten().collect();
@@ -237,7 +238,7 @@ async fn look_at(service: &Service, batch: Vec<Wish>) -> Vec<Found> {
     join_all(read).await.into_iter().flatten().collect()
 }
 
-/// The release that a crate's name and requirement mean here, by what is known here.
+/// Returns the release that a crate's name and requirement mean here, from local knowledge.
 async fn release_of(service: &Service, wish: Wish) -> Option<(Found, ReleaseEntry)> {
     let Likely {
         only,
@@ -264,8 +265,7 @@ async fn release_of(service: &Service, wish: Wish) -> Option<(Found, ReleaseEntr
     Some((Found { wish, id, manifest }, entry))
 }
 
-/// The crates that a release needs to be used or built: of those that it may do without, the lines
-/// only.
+/// Returns the crates that a release depends on; of optional ones only the index lines are wanted.
 fn needs(wish: &Wish, manifest: &Manifest) -> Vec<Wish> {
     let Some(depth) = wish.depth.checked_sub(1) else {
         return Vec::new();
@@ -299,7 +299,7 @@ fn needs(wish: &Wish, manifest: &Manifest) -> Vec<Wish> {
     used.filter_map(need).collect()
 }
 
-/// Begins to fetch those of these files that are not here and for which there is room.
+/// Starts fetching those of these files that are not here and for which there is room.
 async fn fetch_files(service: &Arc<Service>, files: impl Iterator<Item = Wanted>) {
     let files: Vec<Wanted> = files.collect();
     let (false, Ok(usage)) = (files.is_empty(), service.contents().usage().await) else {

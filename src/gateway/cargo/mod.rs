@@ -132,7 +132,8 @@ async fn endpoint(service: &Service, scope: Scope, base: &str) -> Result<Endpoin
                 Some((owner, _)) => Some(owner),
                 None => {
                     let text = format!(
-                        "{handle} is pinned to no key here; `swarmdex trust {handle}` pins it, or write ~ and the id"
+                        "{handle} is pinned to no key here; `swarmdex trust {handle}` pins it, or \
+                         write ~ and the id"
                     );
                     return Err(Refused::Because(StatusCode::NOT_FOUND, text));
                 }

@@ -1,4 +1,4 @@
-//! The DHT: queries over the model of Kademlia, the record store, and what comes of a lookup.
+//! The DHT: queries over the model of Kademlia, the record store, and the results of lookups.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -20,14 +20,14 @@ use crate::{
     },
 };
 
-/// Where the table was empty, Kademlia waits so long for more peers before it looks for its
+/// If the table was empty, Kademlia waits this long for more peers before it looks up its
 /// neighbourhood (`DEFAULT_AUTOMATIC_THROTTLE` in `bootstrap.rs` of `libp2p-kad`).
 const THROTTLE: Duration = Duration::from_millis(500);
 
-/// Requests of Kademlia and their answers, each with the asker's number of its query.
+/// Kademlia's requests and answers, each with the number of the asker's query.
 #[derive(Clone, Debug)]
 pub enum Dht {
-    /// Who is closer to this, and the record of this key if it is there.
+    /// Asks for the closest peers to this key, and for its record.
     Find {
         query: u64,
         target: u64,
@@ -41,12 +41,12 @@ pub enum Dht {
     Store(Value),
 }
 
-/// What a query is for.
+/// The purpose of a query.
 #[derive(Clone, Debug)]
 pub enum Purpose {
-    /// Its own neighbourhood, then these.
+    /// Looks up its own neighbourhood, then these positions.
     Refresh(Vec<u64>),
-    /// A record: for a person, or before something is published.
+    /// Looks up a record, for a person or before a publish.
     Get {
         key: u32,
         get: Option<u64>,
@@ -54,14 +54,14 @@ pub enum Purpose {
     Put(Value),
 }
 
-/// A query that runs.
+/// A running query.
 #[derive(Debug)]
 pub struct Query {
     walk: Walk,
     purpose: Purpose,
-    /// Requests that were sent.
+    /// Requests sent.
     asked: u32,
-    /// Peers that gave something.
+    /// Peers that gave a record.
     gave: BTreeSet<Id>,
 }
 
@@ -73,21 +73,21 @@ impl Query {
     }
 }
 
-/// How a lookup in the DHT ended.
+/// The result of a DHT lookup.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Found {
-    /// It was before a publish, and not for a person who wants the package.
+    /// True if it preceded a publish, instead of being a person's request for a package.
     pub is_first: bool,
     pub ended: Ended,
     pub found: bool,
     /// Requests that Kademlia sent.
     pub asked: u32,
-    /// Peers that were asked one after the other until the first answer.
+    /// Number of peers asked one after the other until the first answer.
     pub depth: Option<u32>,
 }
 
 impl Node {
-    /// The routing table has a peer more: while it has few, the neighbourhood is looked for.
+    /// Notes a new peer in the routing table: while there are few, the neighbourhood is looked up.
     pub fn routed(&mut self, cx: &mut Scene<'_>) {
         if self.table.len() <= K && !self.refreshing {
             self.refreshing = true;
@@ -121,13 +121,13 @@ impl Node {
             gave: BTreeSet::new(),
         };
         self.queries.insert(number, query);
-        // Kademlia's own end of a query, which comes a second after ours.
+        // Kademlia's own timeout of a query, a second after ours.
         let slack = self.options.query_timeout + Duration::from_secs(1);
         cx.out.push(Effect::After(slack, Alarm::Over(number)));
         number
     }
 
-    /// Sends what a query wants sent, or ends it.
+    /// Sends the requests that a query wants to send, or ends it.
     pub fn drive(&mut self, number: u64, cx: &mut Scene<'_>) {
         loop {
             let Some(query) = self.queries.get_mut(&number) else {
@@ -156,7 +156,7 @@ impl Node {
         }
     }
 
-    /// A query has asked everybody worth asking.
+    /// Handles a query that has asked all peers worth asking.
     fn walked(&mut self, number: u64, cx: &mut Scene<'_>) {
         let Some(query) = self.queries.remove(&number) else {
             return;
@@ -187,7 +187,7 @@ impl Node {
         }
     }
 
-    /// A query's time is up: Kademlia gives it up with what it has.
+    /// Handles the timeout of a query: Kademlia ends it with the results so far.
     pub fn over(&mut self, number: u64, cx: &mut Scene<'_>) {
         match self.queries.get(&number).map(|query| &query.purpose) {
             Some(Purpose::Get { .. }) => {
@@ -200,7 +200,7 @@ impl Node {
         }
     }
 
-    /// A lookup has been resolved, and its query ends.
+    /// Ends the query of a lookup that has been resolved.
     pub fn stop(&mut self, number: u64, ended: Ended, cx: &mut Scene<'_>) {
         let Some(query) = self.queries.remove(&number) else {
             return;
@@ -211,7 +211,7 @@ impl Node {
         }
     }
 
-    /// Of a lookup that brought something, Kademlia tells the closest peer that had nothing
+    /// After a successful lookup, reports the closest peer that lacked the record, as Kademlia does
     /// (`Caching` in `behaviour.rs` of `libp2p-kad`).
     fn told_missing(&mut self, query: &Query, cx: &mut Scene<'_>) {
         if query.gave.is_empty() {
@@ -247,7 +247,7 @@ impl Node {
         }
     }
 
-    /// What it gives for a key: whoever lies gives something else.
+    /// Returns the value that it gives for a key; a liar gives another one.
     fn stored(&self, key: u32, cx: &Scene<'_>) -> Option<Value> {
         if matches!(self.role, Role::Staller | Role::Withholder) {
             return None;
@@ -257,7 +257,7 @@ impl Node {
         Some(self.said_of(value))
     }
 
-    /// What it says where an honest node says this.
+    /// Returns what it says where an honest node says this.
     pub fn said_of(&self, value: Value) -> Value {
         if self.role == Role::Liar {
             value + 1
@@ -287,7 +287,7 @@ impl Node {
         self.drive(number, cx);
     }
 
-    /// A peer gave a record, or something else.
+    /// Handles a record that a peer gave, or a wrong one.
     fn on_found(&mut self, from: Id, number: u64, value: Value, depth: u32, cx: &mut Scene<'_>) {
         let Some(held) = cx.shared.value(value) else {
             return;
@@ -301,10 +301,10 @@ impl Node {
         self.progressed(found, cx);
     }
 
-    /// Tells the queries what Kademlia found, and does what they order.
+    /// Passes an event to the queries and executes their orders.
     pub fn progressed(&mut self, event: queries::Event<u64>, cx: &mut Scene<'_>) {
         let mut orders = self.lookups.on(event, cx.instant());
-        // Of several that end at once, in an order that depends on the seed alone.
+        // If several end at once, the order must depend on the seed alone.
         orders.sort_by_key(|order| match order {
             queries::Order::Stop(number, _) => *number,
             _ => 0,
@@ -318,7 +318,7 @@ impl Node {
                 queries::Order::Observe(peer, outcome) => {
                     self.penalise(penalties::Event::Observed(peer, outcome), cx);
                 }
-                // For statistics, traces, and providers, of which there are none.
+                // For statistics, traces, and providers, which are not simulated.
                 queries::Order::Refused(_)
                 | queries::Order::Wrong(..)
                 | queries::Order::Done(_)
@@ -327,7 +327,7 @@ impl Node {
         }
     }
 
-    /// A peer wants a record kept.
+    /// Handles a peer's request to store a record.
     fn on_store(&mut self, from: Id, value: Value, cx: &mut Scene<'_>) {
         let Some(peer) = cx.shared.peer(from) else {
             return;
@@ -352,7 +352,7 @@ impl Node {
         }
     }
 
-    /// What was to be sent to a peer that cannot be reached, or is gone, comes to nothing.
+    /// Handles messages that cannot be sent because a peer is unreachable or gone.
     pub fn unsent(&mut self, peer: Id, wire: &Wire, cx: &mut Scene<'_>) {
         if let Wire::Dht(Dht::Find { query, .. }) = wire {
             self.query_failed(peer, *query, cx);

@@ -67,7 +67,8 @@ pub(in crate::store) fn first_seen(
     name: &PackageName,
 ) -> rusqlite::Result<Vec<ReleaseEntry>> {
     let mut statement = db.prepare_cached(
-        "SELECT version, manifest FROM releases WHERE publisher = ? AND name = ? ORDER BY version, nth",
+        "SELECT version, manifest FROM releases WHERE publisher = ? AND name = ? ORDER BY \
+         version, nth",
     )?;
     let mut rows = statement.query(params![publisher.to_bytes(), name.as_str()])?;
     let mut seen: Vec<ReleaseEntry> = Vec::new();
@@ -94,7 +95,8 @@ pub(in crate::store) fn seen_of(
     let (publisher, name) = (head.owner(), &head.package().name);
     let key = publisher.to_bytes();
     let mut of_version = db.prepare_cached(
-        "SELECT manifest FROM releases WHERE publisher = ? AND name = ? AND version = ? ORDER BY nth",
+        "SELECT manifest FROM releases WHERE publisher = ? AND name = ? AND version = ? ORDER BY \
+         nth",
     )?;
     let (mut seen, mut unknown) = (Vec::new(), 0);
     for entry in &head.releases {
@@ -152,7 +154,8 @@ pub(in crate::store) fn held_head(
     name: &PackageName,
 ) -> rusqlite::Result<Option<StoredHead>> {
     db.prepare_cached(
-        "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE publisher = ? AND name = ?",
+        "SELECT envelope, received_at, confirmed_at, own, confirmed_by FROM heads WHERE publisher \
+         = ? AND name = ?",
     )?
     .query_row(params![publisher.to_bytes(), name.as_str()], stored_head)
     .optional()

@@ -210,9 +210,17 @@ pub(in crate::store) fn put_fork(
     // As many as the next head can name besides the selected one.
     if own || held < crate::domain::record::MAX_PREV as i64 - 1 {
         db.prepare_cached(
-            "INSERT OR IGNORE INTO forks (publisher, name, hash, seq, envelope, own) VALUES (?, ?, ?, ?, ?, ?)",
+            "INSERT OR IGNORE INTO forks (publisher, name, hash, seq, envelope, own) VALUES (?, \
+             ?, ?, ?, ?, ?)",
         )?
-        .execute(params![key, head.package().name.as_str(), head.hash().0, head.seq, envelope, own])?;
+        .execute(params![
+            key,
+            head.package().name.as_str(),
+            head.hash().0,
+            head.seq,
+            envelope,
+            own
+        ])?;
     }
     Ok(())
 }
@@ -333,7 +341,8 @@ pub(in crate::store) fn listing_files<'a>(
         return Ok(found);
     };
     let mut listing = db.prepare_cached(
-        "SELECT m.hash FROM files f JOIN manifests m ON m.id = f.manifest WHERE f.head = ? AND f.file = ?",
+        "SELECT m.hash FROM files f JOIN manifests m ON m.id = f.manifest WHERE f.head = ? AND \
+         f.file = ?",
     )?;
     for file in files {
         let number = file_number(package.name.ecosystem(), version, file);

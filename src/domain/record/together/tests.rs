@@ -142,7 +142,7 @@ fn scalars_out_of_range_and_points_written_otherwise_are_judged_as_by_the_librar
         .chain((0..20).map(|more| {
             // 2^255 - 19 and more: a y that is not reduced.
             let mut signature = [0xff; 64];
-            (signature[0], signature[31]) = (0xed + more % 19, 0x7f | more / 19 << 7);
+            (signature[0], signature[31]) = (0xed + more % 19, 0x7f | ((more / 19) << 7));
             signature[32..].fill(0);
             signature
         }))

@@ -52,7 +52,8 @@ fn said(db: &Connection) -> BTreeMap<&'static str, Vec<String>> {
             "SELECT id, publisher, name, seq, hash, handle, signed_at, received_at, confirmed_at, confirmed_by, own
              FROM heads ORDER BY id",
             "SELECT publisher, name, seq, hash, expires, fold FROM marks ORDER BY name",
-            "SELECT publisher, name, version, manifest, nth FROM releases ORDER BY name, version, manifest",
+            "SELECT publisher, name, version, manifest, nth FROM releases ORDER BY name, version, \
+             manifest",
             "SELECT id, publisher, name, popularity, signed_at, flags, ecosystem, handle, version, title, summary,
              categories, tags, license, needs, bare FROM packages ORDER BY id",
             "SELECT id, head, hash FROM manifests ORDER BY id",
@@ -68,7 +69,8 @@ fn said(db: &Connection) -> BTreeMap<&'static str, Vec<String>> {
     );
     let listed = match version {
         12 => {
-            "SELECT p.id, m.id FROM packages p JOIN manifests m ON m.hash = p.manifest ORDER BY p.id"
+            "SELECT p.id, m.id FROM packages p JOIN manifests m ON m.hash = p.manifest ORDER BY \
+             p.id"
         }
         _ => "SELECT id, manifest FROM package_rows WHERE manifest IS NOT NULL ORDER BY id",
     };
@@ -78,7 +80,8 @@ fn said(db: &Connection) -> BTreeMap<&'static str, Vec<String>> {
         .unwrap();
     let mut words = rows(
         db,
-        "SELECT doc, col, offset, replace(term, char(57344), '') FROM temp.seen WHERE doc IN (SELECT id FROM packages)",
+        "SELECT doc, col, offset, replace(term, char(57344), '') FROM temp.seen WHERE doc IN \
+         (SELECT id FROM packages)",
     );
     words.sort();
     said.insert("words", words);
